@@ -1,0 +1,55 @@
+# make demo   own virtual environment, install, simulated scans -> prepared data -> a picture
+# make test   the same set-up, then lint, build, every test
+# make bench  the benchmarks with their peers; prints markdown tables
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+export OMP_WAIT_POLICY := PASSIVE
+
+.PHONY: install demo test lint format bench clean
+
+install: $(VENV)/.installed
+
+# torch first and pinned: a bare range, or another package's need of it, would pull gigabytes of CUDA packages
+$(VENV)/.packages: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade "pip>=25.1"
+	$(PIP) -c constraints.txt torch
+	$(PIP) -c constraints.txt --group build --group lint --group test
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.packages CMakeLists.txt $(wildcard csrc/*.* csrc/*/*.*)
+	$(PIP) -c constraints.txt --no-build-isolation --editable .
+	$(BIN)/fer3d --version
+	touch $@
+
+demo: install
+	rm -rf demo
+	$(BIN)/fer3d synth demo/scans --subjects 6
+	$(BIN)/fer3d inspect demo/scans
+	$(BIN)/fer3d preprocess demo/scans -o demo/prepared
+	@echo
+	@echo "Open demo/prepared/contact_sheet.png: one row a class."
+	@echo "Next: $(BIN)/fer3d preprocess YOUR_SCANS, or the example in README.md on demo/prepared."
+
+test: install lint
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	clang-format -i csrc/*.* csrc/*/*.*
+
+bench: install
+	$(PIP) -c constraints.txt --group bench
+	$(BIN)/python benchmarks/bm_preprocess.py
+
+clean:
+	rm -rf $(VENV) build demo
