@@ -1,0 +1,33 @@
+"""Every error that this package raises on purpose. All are ValueError or OSError (ImportError for a missing extra)."""
+
+
+class Fer3dError(Exception):
+    """Root of the package's own errors: `except Fer3dError` catches all of them and nothing else."""
+
+
+class ArgumentError(Fer3dError, ValueError):
+    """An argument has the wrong shape, type or value."""
+
+
+class FormatError(Fer3dError, ValueError):
+    """A file's content is not what its format demands. The message begins with the path."""
+
+
+class FileError(Fer3dError, OSError):
+    """A file cannot be opened, is missing, or cannot be written. The message begins with the path."""
+
+
+class CardError(Fer3dError, ValueError):
+    """A data set card is wrong, or does not fit the folder it was given."""
+
+
+class ConfigError(Fer3dError, ValueError):
+    """A setting is unknown or out of range."""
+
+
+class PrepareError(Fer3dError, ValueError):
+    """A scan was read but cannot be prepared: nothing left after cleaning, no nose found, no face in sight."""
+
+
+class MissingLibraryError(Fer3dError, ImportError):
+    """An optional library is not installed. The message says which extra brings it."""

@@ -1,0 +1,202 @@
+"""Scans to the mesh types of other libraries and back: trimesh, Open3D, PyTorch3D.
+
+What goes over: vertices in the same order, faces, uv and texture. Landmarks, `file_vertex`, placement and history have
+no place there; a scan that comes back has a new history. The libraries are imported in the function that needs them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer3d.checks import check_index
+from fer3d.errors import ArgumentError, MissingLibraryError
+from fer3d.scan import Scan
+
+if TYPE_CHECKING:
+    import open3d
+    import pytorch3d.structures
+    import trimesh
+
+
+def to_trimesh(scan: Scan) -> trimesh.Trimesh:
+    """A `trimesh.Trimesh`, unprocessed: nothing merged, no vertex moved. NaN uv become 0."""
+    import trimesh
+    from PIL import Image
+
+    visuals: Any = trimesh.visual  # partly untyped
+    visual = None
+    if scan.uv is not None:
+        image = None if scan.texture is None else Image.fromarray(scan.texture)
+        visual = visuals.TextureVisuals(uv=_without_nan(scan.uv), material=visuals.material.SimpleMaterial(image=image))
+    return trimesh.Trimesh(scan.vertices, scan.faces, visual=visual, process=False, validate=False)
+
+
+def from_trimesh(mesh: trimesh.Trimesh) -> Scan:
+    """A Scan from a trimesh mesh, rounded to float32.
+
+    Raises:
+        ArgumentError: if it is no triangle mesh (a scene, a point cloud), or a face is out of range.
+    """
+    import trimesh
+
+    from fer3d.formats.textures import as_rgb
+
+    if not isinstance(mesh, trimesh.Trimesh):
+        raise ArgumentError(f"`mesh` should be a trimesh.Trimesh, is {type(mesh).__name__}")
+    uv = getattr(mesh.visual, "uv", None)
+    scan = _checked(mesh.vertices, mesh.faces, "trimesh", None if uv is None else np.asarray(uv, dtype=np.float32))
+    material = getattr(mesh.visual, "material", None)
+    picture = getattr(material, "image", None) or getattr(material, "baseColorTexture", None)
+    if scan.uv is None or picture is None:
+        return scan
+    image, problem = as_rgb(picture)
+    return scan.warn(f"the texture of the mesh {problem}") if image is None else replace(scan, texture=image)
+
+
+def to_open3d(scan: Scan) -> open3d.geometry.TriangleMesh:
+    """An `open3d.geometry.TriangleMesh` with `triangle_uvs` and one texture, as Open3D's own readers make it.
+
+    Convention:
+        - As in meshes that Open3D reads itself, uv stand as here (v up) and the texture's rows run from the bottom.
+
+    Raises:
+        MissingLibraryError: if Open3D cannot be imported.
+    """
+    o3d = _open3d()
+    mesh = o3d.geometry.TriangleMesh(
+        o3d.utility.Vector3dVector(scan.vertices.astype(np.float64)), o3d.utility.Vector3iVector(scan.faces)
+    )
+    if scan.uv is not None:
+        corners = _without_nan(scan.uv)[scan.faces.ravel()]  # (3 F, 2)
+        mesh.triangle_uvs = o3d.utility.Vector2dVector(corners.astype(np.float64))
+        mesh.triangle_material_ids = o3d.utility.IntVector(np.zeros(len(scan.faces), np.int32))
+        if scan.texture is not None:
+            mesh.textures = [o3d.geometry.Image(np.ascontiguousarray(scan.texture[::-1]))]
+    return mesh
+
+
+def from_open3d(mesh: open3d.geometry.TriangleMesh) -> Scan:
+    """A Scan from an Open3D triangle mesh, rounded to float32. Vertices with several uv are split, copies at the end.
+
+    Raises:
+        MissingLibraryError: if Open3D cannot be imported.
+        ArgumentError: if it is no triangle mesh, or a face is out of range.
+    """
+    o3d = _open3d()
+    if not isinstance(mesh, o3d.geometry.TriangleMesh):
+        raise ArgumentError(f"`mesh` should be an open3d.geometry.TriangleMesh, is {type(mesh).__name__}")
+    scan = _checked(np.asarray(mesh.vertices), np.asarray(mesh.triangles), "open3d", None)
+    if not mesh.has_triangle_uvs():
+        return scan
+    scan = _with_corner_uv(scan, np.asarray(mesh.triangle_uvs).astype(np.float32))  # (3 F, 2)
+    images = [np.asarray(image) for image in mesh.textures if not image.is_empty()]
+    if not images:
+        return scan
+    if len(images) > 1:
+        scan = scan.warn(f"the mesh has {len(images)} textures; the first is taken for all faces")
+    image = images[0] if images[0].ndim == 3 else np.repeat(images[0][:, :, None], 3, axis=2)
+    if image.dtype != np.uint8:
+        return scan.warn(f"the texture of the mesh has pixels of {image.dtype}, wanted uint8")
+    return replace(scan, texture=np.ascontiguousarray(image[::-1, :, :3]))
+
+
+def to_pytorch3d(scan: Scan) -> pytorch3d.structures.Meshes:
+    """A batch of one `pytorch3d.structures.Meshes` on the CPU, with `TexturesUV` if the scan has uv and texture.
+
+    PyTorch3D has the uv convention of `Scan`: v up, map row 0 at the top. Its maps are float32 in [0, 1].
+
+    Raises:
+        MissingLibraryError: if PyTorch3D cannot be imported.
+    """
+    p3d = _pytorch3d()
+    import torch
+
+    textures = None
+    faces = torch.from_numpy(scan.faces.astype(np.int64))
+    if scan.uv is not None and scan.texture is not None:
+        textures = p3d.renderer.TexturesUV(
+            maps=torch.from_numpy(scan.texture.astype(np.float32) / np.float32(255))[None],  # (1, H, W, 3)
+            faces_uvs=[faces],
+            verts_uvs=[torch.from_numpy(_without_nan(scan.uv))],
+        )
+    return p3d.structures.Meshes([torch.from_numpy(scan.vertices.copy())], [faces], textures)
+
+
+def from_pytorch3d(meshes: pytorch3d.structures.Meshes) -> list[Scan]:
+    """One Scan a mesh of the batch, detached and on the CPU. Vertices with several uv are split, copies at the end.
+
+    Raises:
+        MissingLibraryError: if PyTorch3D cannot be imported.
+        ArgumentError: if it is no batch of meshes, or a face is out of range.
+    """
+    p3d = _pytorch3d()
+    if not isinstance(meshes, p3d.structures.Meshes):
+        raise ArgumentError(f"`meshes` should be a pytorch3d.structures.Meshes, is {type(meshes).__name__}")
+    scans = []
+    textured = isinstance(meshes.textures, p3d.renderer.TexturesUV)
+    for i, (vertices, faces) in enumerate(zip(meshes.verts_list(), meshes.faces_list(), strict=True)):
+        scan = _checked(vertices.detach().cpu().numpy(), faces.detach().cpu().numpy(), "pytorch3d", None)
+        if textured:
+            uv = meshes.textures.verts_uvs_list()[i].detach().cpu().numpy()
+            uv_faces = meshes.textures.faces_uvs_list()[i].detach().cpu().numpy()
+            scan = _with_corner_uv(scan, uv[uv_faces.ravel()].astype(np.float32))
+            pixels = meshes.textures.maps_list()[i].detach().cpu().numpy()
+            scan = replace(scan, texture=np.rint(pixels[:, :, :3].clip(0, 1) * 255).astype(np.uint8))
+        scans.append(scan)
+    return scans
+
+
+def _checked(vertices: Any, faces: Any, source: str, uv: NDArray[np.float32] | None) -> Scan:
+    vertices, faces = np.asarray(vertices), np.asarray(faces).reshape(-1, 3)
+    check_index("faces", faces, len(vertices))
+    if uv is not None and uv.shape != (len(vertices), 2):
+        uv = None
+    counts = {"vertices": len(vertices), "faces": len(faces)}
+    return Scan.of(vertices, faces, uv=uv, history=({"step": "import", "from": source, **counts},))
+
+
+def _with_corner_uv(scan: Scan, corners: NDArray[np.float32]) -> Scan:
+    """The scan with uv given per corner, (3 F, 2): vertices that have several are split."""
+    from fer3d.formats.number_blocks import split_vertices
+
+    if corners.shape != (3 * len(scan.faces), 2):
+        raise ArgumentError(
+            f"`mesh` should have a uv for each of its {3 * len(scan.faces)} corners, has {len(corners)}"
+        )
+    distinct, index = np.unique(np.ascontiguousarray(corners).view(np.uint64).ravel(), return_inverse=True)
+    faces, row, uv_row = split_vertices(scan.faces, index.reshape(-1, 3).astype(np.int32), len(scan.vertices))
+    uv = distinct.view(np.float32).reshape(-1, 2)[uv_row]
+    uv[uv_row < 0] = np.nan
+    split = len(row) > len(scan.vertices)
+    return replace(scan, vertices=scan.vertices[row], faces=faces, uv=uv, file_vertex=row if split else None)
+
+
+def _without_nan(uv: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.where(np.isnan(uv), np.float32(0), uv)
+
+
+def _open3d() -> Any:
+    try:
+        import open3d
+    except ImportError as error:
+        raise MissingLibraryError(f"Open3D cannot be imported ({error}): pip install 'fer3d[open3d]'") from error
+    except OSError as error:  # installed, but a system library it loads is not
+        raise MissingLibraryError(
+            f"Open3D is installed but cannot be loaded ({error}); on Debian: apt install libgl1 libusb-1.0-0"
+        ) from error
+    return open3d
+
+
+def _pytorch3d() -> Any:
+    try:
+        import pytorch3d.renderer
+        import pytorch3d.structures
+    except ImportError as error:
+        raise MissingLibraryError(
+            f"PyTorch3D cannot be imported ({error}): pip install 'fer3d[pytorch3d]', from source on Linux"
+        ) from error
+    return pytorch3d

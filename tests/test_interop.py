@@ -1,0 +1,194 @@
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from fer3d import interop
+from fer3d.errors import ArgumentError, MissingLibraryError
+from fer3d.scan import Scan
+
+TEXTURE = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)  # no row or column like another
+
+
+@pytest.fixture
+def scan():
+    vertices = [[0, 0, 0.5], [2, 0, 0.25], [2, 3, -1], [0, 3, 0.125]]
+    uv = np.array([[0.1, 0.2], [0.9, 0.25], [0.8, 0.7], [0.05, 0.6]], np.float32)
+    return Scan.of(vertices, [[0, 1, 2], [0, 2, 3]], uv=uv, texture=TEXTURE)
+
+
+@pytest.fixture
+def bare(scan):
+    return Scan.of(scan.vertices, scan.faces)
+
+
+def same(a, b):
+    np.testing.assert_array_equal(a.vertices, b.vertices)
+    np.testing.assert_array_equal(a.faces, b.faces)
+    for one, other in ((a.uv, b.uv), (a.texture, b.texture)):
+        assert (one is None) == (other is None)
+        if one is not None:
+            np.testing.assert_array_equal(one, other)
+
+
+# ---- trimesh ----
+
+
+def test_trimesh_and_back(scan, bare):
+    import trimesh
+
+    for each in (scan, bare):
+        mesh = each.to_trimesh()
+        assert isinstance(mesh, trimesh.Trimesh)
+        same(Scan.from_trimesh(mesh), each)
+    assert Scan.from_trimesh(scan.to_trimesh()).history == (
+        {"step": "import", "from": "trimesh", "vertices": 4, "faces": 2},
+    )
+
+
+def test_trimesh_merges_and_moves_nothing():
+    twice = Scan.of([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 0]], [[0, 1, 2], [3, 1, 2], [1, 1, 2]])
+    mesh = interop.to_trimesh(twice)
+    assert mesh.vertices.shape == (4, 3)
+    assert mesh.faces.tolist() == twice.faces.tolist()
+
+
+def test_nan_uv_go_over_as_zero(scan):
+    scan.uv[3] = np.nan
+    assert interop.to_trimesh(scan).visual.uv[3].tolist() == [0, 0]
+
+
+def test_what_is_no_trimesh(scan):
+    import trimesh
+
+    with pytest.raises(ArgumentError, match=r"`mesh` should be a trimesh.Trimesh, is PointCloud"):
+        interop.from_trimesh(trimesh.PointCloud(scan.vertices))
+    with pytest.raises(ArgumentError, match=r"`faces` should hold rows in \[0, 4\), holds \[0, 9\]"):
+        interop.from_trimesh(trimesh.Trimesh(scan.vertices, [[0, 1, 9]], process=False, validate=False))
+
+
+# ---- open3d ----
+
+
+@pytest.fixture
+def open3d():
+    try:
+        return pytest.importorskip("open3d", exc_type=ImportError)
+    except OSError as error:  # libGL or libusb is not there
+        pytest.skip(str(error))
+
+
+def test_open3d_and_back(open3d, scan, bare):
+    for each in (scan, bare):
+        mesh = each.to_open3d()
+        assert isinstance(mesh, open3d.geometry.TriangleMesh)
+        back = Scan.from_open3d(mesh)
+        same(back, each)
+        assert back.file_vertex is None
+
+
+def test_open3d_has_the_convention_of_its_own_reader(open3d, scan, tmp_path):
+    from fer3d import formats
+
+    formats.write(scan, tmp_path / "a.obj")
+    theirs = open3d.io.read_triangle_mesh(str(tmp_path / "a.obj"))
+    ours = interop.to_open3d(scan)
+    np.testing.assert_allclose(np.asarray(ours.triangle_uvs), np.asarray(theirs.triangle_uvs), atol=1e-7)
+    texture = next(image for image in theirs.textures if not image.is_empty())
+    np.testing.assert_array_equal(np.asarray(ours.textures[0]), np.asarray(texture))
+    same(interop.from_open3d(theirs), scan)
+
+
+def test_open3d_corners_with_two_uv_split_their_vertex(open3d, scan):
+    mesh = interop.to_open3d(scan)
+    corners = np.asarray(mesh.triangle_uvs).copy()
+    corners[3] = [0.5, 0.5]
+    mesh.triangle_uvs = open3d.utility.Vector2dVector(corners)
+    back = interop.from_open3d(mesh)
+    assert back.file_vertex.tolist() == [0, 1, 2, 3, 0]
+    assert back.faces.tolist() == [[0, 1, 2], [4, 2, 3]]
+    assert back.uv[4].tolist() == [0.5, 0.5]
+    with pytest.raises(ArgumentError, match=r"`mesh` should be an open3d.geometry.TriangleMesh, is PointCloud"):
+        interop.from_open3d(open3d.geometry.PointCloud())
+
+
+# ---- pytorch3d ----
+
+
+class Meshes:
+    """As much of pytorch3d.structures.Meshes as is used."""
+
+    def __init__(self, verts, faces, textures=None):
+        self._verts, self._faces, self.textures = verts, faces, textures
+
+    def verts_list(self):
+        return self._verts
+
+    def faces_list(self):
+        return self._faces
+
+
+class TexturesUV:
+    def __init__(self, maps, faces_uvs, verts_uvs):
+        self._maps, self._faces, self._verts = maps, faces_uvs, verts_uvs
+
+    def maps_list(self):
+        return list(self._maps)
+
+    def faces_uvs_list(self):
+        return self._faces
+
+    def verts_uvs_list(self):
+        return self._verts
+
+
+@pytest.fixture
+def pytorch3d(monkeypatch):
+    """The library where there is one; else a stand-in with its attributes, so that our side runs anywhere."""
+    try:
+        import pytorch3d.renderer
+        import pytorch3d.structures
+    except ImportError:
+        package = types.ModuleType("pytorch3d")
+        package.renderer, package.structures = types.ModuleType("renderer"), types.ModuleType("structures")
+        package.renderer.TexturesUV, package.structures.Meshes = TexturesUV, Meshes
+        for name, module in (("", package), (".renderer", package.renderer), (".structures", package.structures)):
+            monkeypatch.setitem(sys.modules, f"pytorch3d{name}", module)
+        return package
+    return pytorch3d
+
+
+def test_pytorch3d_and_back(pytorch3d, scan, bare):
+    for each in (scan, bare):
+        meshes = each.to_pytorch3d()
+        assert isinstance(meshes, pytorch3d.structures.Meshes)
+        (back,) = Scan.from_pytorch3d(meshes)
+        same(back, each)
+    maps = scan.to_pytorch3d().textures.maps_list()[0]
+    assert tuple(maps.shape) == (4, 6, 3)
+    assert float(maps.max()) <= 1
+    with pytest.raises(ArgumentError, match=r"`meshes` should be a pytorch3d.structures.Meshes, is list"):
+        interop.from_pytorch3d([])
+
+
+# ---- missing libraries ----
+
+
+@pytest.mark.parametrize("name", ["open3d", "pytorch3d"])
+def test_a_missing_library_is_named_with_its_extra(monkeypatch, scan, name):
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(MissingLibraryError, match=rf"cannot be imported .*pip install 'fer3d\[{name}\]'"):
+        getattr(interop, f"to_{name}")(scan)
+
+
+def test_a_missing_system_library_is_named(monkeypatch, scan):
+    class Broken:
+        def find_spec(self, name, path=None, target=None):
+            if name == "open3d":
+                raise OSError("libGL.so.1: cannot open shared object file")
+
+    monkeypatch.delitem(sys.modules, "open3d", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    with pytest.raises(MissingLibraryError, match=r"libGL\.so\.1.*apt install libgl1 libusb-1\.0-0"):
+        interop.to_open3d(scan)
