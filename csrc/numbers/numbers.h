@@ -1,0 +1,71 @@
+#pragma once
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+// Blocks of numbers inside text files, as the scan formats of the field write them, into arrays.
+//
+// A block is a run of numbers between separators: spaces, tabs, line ends, commas, in any mix and number. A `#` opens a
+// comment that reaches to the end of its line (VRML). What ends a block, in this order of precedence:
+//   - `wanted` numbers have been read (wanted < 0: no such end);
+//   - a `]`, if `bracket` is set; without `bracket` a `]` is an error like any other stray character;
+//   - the end of the text. With `bracket` that is an error: the block was never closed.
+//
+//   text, size: the whole file; not NUL-terminated, any bytes.
+//   begin:      offset of the first byte to read, 0 <= begin <= size.
+//   stop:       offset of the byte that ended the block: the `]` itself, the byte after the last wanted number, or size.
+//
+// A number is what std::from_chars takes, plus a leading `+`. Real numbers are rounded to the nearest T, ties to even;
+// too large becomes +-inf and too small +-0, as strtod does; nan and inf (any case, signed) are numbers, and so are
+// `1.#INF`, `-1.#IND`, `1.#QNAN`, which the C runtime of older Windows prints. An integer outside int32 is an error.
+// Errors throw BlockError with the offset of the offending token. O(bytes) time; memory grows with the numbers found
+// (each takes at least two bytes of text), never with a count that the file claims.
+namespace fer3d {
+
+struct BlockError : std::runtime_error {
+  BlockError(const std::string& message, int64_t offset) : std::runtime_error(message), offset(offset) {}
+  int64_t offset;
+};
+
+template <typename T>
+struct Block {
+  std::vector<T> values;
+  int64_t stop = 0;
+};
+
+Block<float> float_block(const char* text, int64_t size, int64_t begin, bool bracket, int64_t wanted);
+Block<double> double_block(const char* text, int64_t size, int64_t begin, bool bracket, int64_t wanted);
+Block<int32_t> integer_block(const char* text, int64_t size, int64_t begin, bool bracket, int64_t wanted);
+
+// A VRML polygon list up to its `]`: indices with -1 after each polygon (optional after the last).
+//   faces:   (F, 3) the polygons cut into fans from their first corner: corners 0, k, k + 1 for k = 1, 2, ...
+//   polygon: (F,)   the polygon, counted from 0, that each triangle is a part of. Two lists with equal `polygon` have
+//                   the same corner counts, so triangle f, corner k means the same corner in both.
+//   largest: the largest index, -1 if there is none. Indices are not compared with anything: the points may follow.
+// An index below -1 and a polygon of fewer than three corners throw BlockError.
+struct Polygons {
+  std::vector<int32_t> faces;
+  std::vector<int32_t> polygon;
+  int32_t largest = -1;
+  int64_t stop = 0;
+};
+
+Polygons polygon_block(const char* text, int64_t size, int64_t begin);
+
+// One vertex for each distinct pair (vertex, uv) among the corners, so that uv can be stored per vertex.
+//   faces, uv_faces: (F, 3) int32 in [0, V) and in [0, uv count): rows of the points and of the texture coordinates.
+//   out:       (F, 3)    rows of the new vertices.
+//   vertex_of: (N,)      the old vertex of each new one. The first V are 0 ... V-1, so an old row still means the same
+//                        point; further pairs of a vertex follow in the order in which the corners show them.
+//   uv_of:     (N,)      the uv row of each new vertex; -1 for a vertex that no face uses.
+// O(F + V), times the uv rows of one vertex (1, or 2 to 4 on a seam). The caller has checked the ranges.
+struct Split {
+  std::vector<int32_t> vertex_of;
+  std::vector<int32_t> uv_of;
+};
+
+Split split_vertices(const int32_t* faces, const int32_t* uv_faces, int64_t F, int64_t V, int32_t* out);
+
+}  // namespace fer3d

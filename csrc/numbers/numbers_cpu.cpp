@@ -1,0 +1,277 @@
+#include "numbers.h"
+
+#include <charconv>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <string_view>
+#include <type_traits>
+
+namespace fer3d {
+namespace {
+
+constexpr bool is_separator(char c) {
+  return c == ' ' || c == '\n' || c == ',' || c == '\r' || c == '\t' || c == '\v' || c == '\f';
+}
+
+constexpr bool ends_token(char c) { return is_separator(c) || c == ']' || c == '#'; }
+
+// Moves past separators and comments; returns the first byte of a token, or end.
+const char* skip_separators(const char* p, const char* end) {
+  while (p != end) {
+    if (is_separator(*p)) {
+      ++p;
+    } else if (*p == '#') {
+      while (p != end && *p != '\n' && *p != '\r') ++p;
+    } else {
+      break;
+    }
+  }
+  return p;
+}
+
+// The token at p as it goes into a message: printable, and short whatever the file holds.
+std::string shown(const char* p, const char* end) {
+  constexpr int longest = 24;
+  std::string s;
+  do {
+    if (s.size() == longest) return s + "...";
+    s += (*p >= 0x20 && *p < 0x7f) ? *p : '?';
+  } while (++p != end && !ends_token(*p));
+  return s;
+}
+
+// A decimal number that from_chars found out of range: is it too large (true) or too small (false)?
+bool overflows(const char* p, const char* end) {
+  int64_t digits_before_point = 0, zeros_after_point = 0, exponent = 0;
+  bool point = false, nonzero = false;
+  for (; p != end && (*p == '.' || (*p >= '0' && *p <= '9')); ++p) {
+    if (*p == '.') {
+      point = true;
+    } else if (*p != '0' || nonzero) {
+      nonzero = true;
+      if (!point) ++digits_before_point;
+    } else if (point) {
+      ++zeros_after_point;
+    }
+  }
+  if (p != end && (*p == 'e' || *p == 'E')) {
+    ++p;
+    if (p != end && *p == '+') ++p;
+    const auto [last, error] = std::from_chars(p, end, exponent);
+    if (error == std::errc::result_out_of_range) return *p != '-';
+  }
+  return digits_before_point - zeros_after_point + exponent > 0;
+}
+
+// `1.#INF`, `-1.#IND`, `1.#QNAN`: p is at the `#` right after a number. Returns past the word, or nullptr if it is a comment.
+template <typename T>
+const char* windows_special(const char* p, const char* end, T& value) {
+  const std::string_view rest(p, static_cast<size_t>(end - p));
+  size_t length;
+  if (rest.substr(0, 4) == "#INF") {
+    length = 4;
+    value = std::copysign(std::numeric_limits<T>::infinity(), value);
+  } else if (rest.substr(0, 4) == "#IND") {
+    length = 4;
+    value = std::numeric_limits<T>::quiet_NaN();
+  } else if (rest.substr(0, 5) == "#QNAN" || rest.substr(0, 5) == "#SNAN") {
+    length = 5;
+    value = std::numeric_limits<T>::quiet_NaN();
+  } else {
+    return nullptr;
+  }
+  p += length;
+  while (p != end && *p == '0') ++p;  // printf pads to its precision: -1.#IND00
+  return p;
+}
+
+template <typename T>
+[[noreturn]] void fail(const char* text, const char* token, const char* end, const char* what) {
+  const char* wanted = std::is_integral_v<T> ? "an integer" : "a number";
+  throw BlockError("`" + shown(token, end) + "` " + what + " " + wanted, token - text);
+}
+
+// 10^k, exact in double for k <= 22.
+constexpr double power_of_ten[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                   1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
+// The double nearest to m / 10^k, m <= 2^53 and k <= 22, as the float nearest to the true quotient. False if rounding
+// twice could differ from rounding once: where the double lies exactly half way between two floats, or is subnormal.
+bool nearest(double quotient, float& value) {
+  uint64_t bits;
+  std::memcpy(&bits, &quotient, sizeof bits);
+  constexpr uint64_t dropped = (uint64_t(1) << 29) - 1;  // mantissa bits that a float has no room for
+  if ((bits & dropped) == uint64_t(1) << 28) return false;
+  if (quotient < std::numeric_limits<float>::min() && quotient != 0) return false;
+  value = static_cast<float>(quotient);
+  return true;
+}
+
+bool nearest(double quotient, double& value) {
+  value = quotient;
+  return true;
+}
+
+// The plain forms -12 and -1.25, which are nearly all numbers of a scan, at a third of from_chars' cost and with the
+// same result. Returns the byte after the number, or nullptr: then from_chars has to look.
+template <typename T>
+const char* read_plain(const char* p, const char* end, T& value) {
+  const bool negative = *p == '-';
+  p += negative;
+  constexpr int most_digits = std::is_integral_v<T> ? 9 : 15;  // < 2^31, < 2^53
+  const char* start = p;
+  uint64_t digits = 0;
+  unsigned digit;
+  for (; p != end && (digit = static_cast<unsigned char>(*p) - unsigned('0')) < 10; ++p) digits = digits * 10 + digit;
+  int64_t count = p - start, decimals = 0;
+  if constexpr (!std::is_integral_v<T>) {
+    if (p != end && *p == '.') {
+      start = ++p;
+      for (; p != end && (digit = static_cast<unsigned char>(*p) - unsigned('0')) < 10; ++p)
+        digits = digits * 10 + digit;
+      decimals = p - start;
+      count += decimals;
+    }
+  }
+  if (count == 0 || count > most_digits || (p != end && !is_separator(*p) && *p != ']')) return nullptr;
+  if constexpr (std::is_integral_v<T>) {
+    value = static_cast<T>(negative ? -static_cast<int64_t>(digits) : static_cast<int64_t>(digits));
+  } else {
+    if (!nearest(static_cast<double>(digits) / power_of_ten[decimals], value)) return nullptr;
+    if (negative) value = -value;
+  }
+  return p;
+}
+
+// Reads one number at p, which is no separator; returns the byte after it.
+template <typename T>
+const char* read_number(const char* text, const char* p, const char* end, T& value) {
+  if (const char* after = read_plain(p, end, value)) return after;
+  const char* token = p;
+  if (*p == '+' && p + 1 != end && p[1] != '-') ++p;  // from_chars takes no plus; "+-1" stays an error
+  auto [last, error] = std::from_chars(p, end, value);
+  if (error == std::errc::result_out_of_range) {
+    if constexpr (std::is_integral_v<T>) {
+      fail<T>(text, token, end, "is too large for");
+    } else {
+      const bool negative = *p == '-';
+      const T size = overflows(p + negative, last) ? std::numeric_limits<T>::infinity() : T(0);
+      value = negative ? -size : size;
+    }
+  } else if (error != std::errc()) {
+    fail<T>(text, token, end, "is not");
+  }
+  if (last != end && !ends_token(*last)) fail<T>(text, token, end, "is not");
+  if constexpr (!std::is_integral_v<T>) {
+    if (last != end && *last == '#' && last[-1] == '.')
+      if (const char* after = windows_special(last, end, value)) {
+        if (after != end && !ends_token(*after)) fail<T>(text, token, end, "is not");
+        last = after;
+      }
+  }
+  return last;
+}
+
+[[noreturn]] void unclosed(int64_t begin) { throw BlockError("the block that begins here has no closing `]`", begin); }
+
+template <typename T>
+Block<T> block(const char* text, int64_t size, int64_t begin, bool bracket, int64_t wanted) {
+  const char* end = text + size;
+  const char* p = text + begin;
+  Block<T> result;
+  while (static_cast<int64_t>(result.values.size()) != wanted) {
+    p = skip_separators(p, end);
+    if (p == end) {
+      if (bracket) unclosed(begin);
+      break;
+    }
+    if (bracket && *p == ']') break;
+    T value;
+    p = read_number(text, p, end, value);
+    result.values.push_back(value);
+  }
+  result.stop = p - text;
+  return result;
+}
+
+}  // namespace
+
+Block<float> float_block(const char* text, int64_t size, int64_t begin, bool bracket, int64_t wanted) {
+  return block<float>(text, size, begin, bracket, wanted);
+}
+
+Block<double> double_block(const char* text, int64_t size, int64_t begin, bool bracket, int64_t wanted) {
+  return block<double>(text, size, begin, bracket, wanted);
+}
+
+Block<int32_t> integer_block(const char* text, int64_t size, int64_t begin, bool bracket, int64_t wanted) {
+  return block<int32_t>(text, size, begin, bracket, wanted);
+}
+
+Polygons polygon_block(const char* text, int64_t size, int64_t begin) {
+  const char* end = text + size;
+  const char* p = text + begin;
+  const char* opened = p;  // the first corner of the polygon at hand
+  Polygons result;
+  int32_t number = 0, first = 0, previous = 0;
+  int64_t corners = 0;
+  const auto close = [&] {
+    if (corners < 3)
+      throw BlockError("polygon " + std::to_string(number) + " has " + std::to_string(corners) +
+                           (corners == 1 ? " corner" : " corners") + ", a face needs at least 3",
+                       opened - text);
+    corners = 0;
+    ++number;
+  };
+  while (true) {
+    p = skip_separators(p, end);
+    if (p == end) unclosed(begin);
+    if (*p == ']') break;
+    const char* token = p;
+    int32_t index;
+    p = read_number(text, p, end, index);
+    if (corners == 0) opened = token;
+    if (index == -1) {
+      close();
+      continue;
+    }
+    if (index < -1) throw BlockError("index " + std::to_string(index) + " is negative", token - text);
+    if (index > result.largest) result.largest = index;
+    if (corners == 0) first = index;
+    if (corners >= 2) {
+      result.faces.insert(result.faces.end(), {first, previous, index});
+      result.polygon.push_back(number);
+    }
+    previous = index;
+    ++corners;
+  }
+  if (corners > 0) close();  // VRML lets the last polygon go without its -1
+  result.stop = p - text;
+  return result;
+}
+
+Split split_vertices(const int32_t* faces, const int32_t* uv_faces, int64_t F, int64_t V, int32_t* out) {
+  Split split;
+  split.vertex_of.resize(V);
+  split.uv_of.assign(V, -1);
+  for (int64_t v = 0; v < V; ++v) split.vertex_of[v] = static_cast<int32_t>(v);
+  std::vector<int32_t> next(V, -1);  // the further new vertices of an old one, as a chain
+  for (int64_t i = 0; i < 3 * F; ++i) {
+    int32_t row = faces[i];
+    if (split.uv_of[row] < 0) split.uv_of[row] = uv_faces[i];
+    while (split.uv_of[row] != uv_faces[i]) {
+      if (next[row] < 0) {
+        next[row] = static_cast<int32_t>(next.size());
+        next.push_back(-1);
+        split.vertex_of.push_back(faces[i]);
+        split.uv_of.push_back(uv_faces[i]);
+      }
+      row = next[row];
+    }
+    out[i] = row;
+  }
+  return split;
+}
+
+}  // namespace fer3d

@@ -1,0 +1,16 @@
+import numpy as np
+from numpy.typing import NDArray
+
+has_cuda: bool
+
+# numbers: the contract is in csrc/numbers/numbers.h; fer3d.formats.number_blocks is the checked face.
+class BlockError(ValueError):
+    args: tuple[str, int]  # message, byte offset
+
+def float_block(text: bytes, begin: int, bracket: bool, wanted: int) -> tuple[NDArray[np.float32], int]: ...
+def double_block(text: bytes, begin: int, bracket: bool, wanted: int) -> tuple[NDArray[np.float64], int]: ...
+def integer_block(text: bytes, begin: int, bracket: bool, wanted: int) -> tuple[NDArray[np.int32], int]: ...
+def polygon_block(text: bytes, begin: int) -> tuple[NDArray[np.int32], NDArray[np.int32], int, int]: ...
+def split_vertices(
+    faces: NDArray[np.int32], uv_faces: NDArray[np.int32], vertices: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]: ...

@@ -1,0 +1,131 @@
+"""Blocks of numbers in text files: the checked face of `csrc/numbers`, whose errors name the file and the line.
+
+Separators are spaces, tabs, line ends and commas in any mix; `#` opens a comment that reaches to the end of the line.
+The full contract is in `csrc/numbers/numbers.h`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer3d import _native
+from fer3d.checks import check_dtype, check_index, check_shape
+from fer3d.errors import ArgumentError, FormatError
+from fer3d.formats.files import line_of
+
+
+class Polygons(NamedTuple):
+    """A VRML polygon list, cut into triangles.
+
+    Attributes:
+        faces: (F, 3) int32. Each polygon as a fan from its first corner.
+        polygon: (F,) int32. The polygon that each triangle is a part of.
+        largest: The largest index, -1 for an empty list.
+        stop: Byte offset of the closing `]`.
+    """
+
+    faces: NDArray[np.int32]
+    polygon: NDArray[np.int32]
+    largest: int
+    stop: int
+
+
+def floats(
+    text: bytes, begin: int, path: str | os.PathLike[str], *, bracket: bool = False, wanted: int | None = None
+) -> tuple[NDArray[np.float32], int]:
+    """Numbers as float32, and the byte offset where the block ended.
+
+    Args:
+        text: The whole file.
+        begin: Byte offset of the first byte to read.
+        path: For messages.
+        bracket: The block ends at a `]`, and must.
+        wanted: The block ends after this many numbers. Fewer may come: the caller compares.
+
+    Raises:
+        FormatError: at a token that is no number, or where `]` is missing.
+    """
+    return _parse(_native.float_block, text, begin, path, bracket, wanted)
+
+
+def doubles(
+    text: bytes, begin: int, path: str | os.PathLike[str], *, bracket: bool = False, wanted: int | None = None
+) -> tuple[NDArray[np.float64], int]:
+    """As `floats`, in float64."""
+    return _parse(_native.double_block, text, begin, path, bracket, wanted)
+
+
+def integers(
+    text: bytes, begin: int, path: str | os.PathLike[str], *, bracket: bool = False, wanted: int | None = None
+) -> tuple[NDArray[np.int32], int]:
+    """As `floats`, for int32; a number with a fraction or outside int32 raises."""
+    return _parse(_native.integer_block, text, begin, path, bracket, wanted)
+
+
+def polygons(text: bytes, begin: int, path: str | os.PathLike[str]) -> Polygons:
+    """A list of polygons, -1 after each, up to its `]`.
+
+    Raises:
+        FormatError: at a token that is no integer, a polygon of fewer than three corners, an index below -1, or where
+            `]` is missing. Indices are not compared with anything.
+    """
+    _check_begin(text, begin)
+    try:
+        return Polygons(*_native.polygon_block(text, begin))
+    except _native.BlockError as error:
+        raise _located(error, text, path) from None
+
+
+def split_vertices(
+    faces: NDArray[np.int32], uv_faces: NDArray[np.int32], vertices: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+    """One vertex for each distinct (vertex, uv) pair among the corners of a mesh with separate uv indices.
+
+    Args:
+        faces: (F, 3) int32. Rows below `vertices`.
+        uv_faces: (F, 3) int32. Rows of the texture coordinates, corner by corner.
+        vertices: The number of vertices, V.
+
+    Returns:
+        Three arrays: the faces (F, 3) int32 in new rows; the old vertex of each new one (N,) int32, of which the
+        first V are 0 ... V-1, so that old rows keep their meaning; its uv row (N,) int32, -1 where no face uses it.
+
+    Raises:
+        ArgumentError: if a shape or dtype is wrong, or `faces` is out of range.
+    """
+    for name, array in (("faces", faces), ("uv_faces", uv_faces)):
+        check_dtype(name, array, np.int32)
+        check_shape(name, array, (len(faces), 3))
+    check_index("faces", faces, vertices)
+    check_index("uv_faces", uv_faces, np.iinfo(np.int32).max)
+    return _native.split_vertices(np.ascontiguousarray(faces), np.ascontiguousarray(uv_faces), vertices)
+
+
+def _parse(
+    block: Callable[[bytes, int, bool, int], tuple[NDArray[Any], int]],
+    text: bytes,
+    begin: int,
+    path: str | os.PathLike[str],
+    bracket: bool,
+    wanted: int | None,
+) -> tuple[NDArray[Any], int]:
+    _check_begin(text, begin)
+    try:
+        return block(text, begin, bracket, -1 if wanted is None else wanted)
+    except _native.BlockError as error:
+        raise _located(error, text, path) from None
+
+
+def _check_begin(text: bytes, begin: int) -> None:
+    if not 0 <= begin <= len(text):
+        raise ArgumentError(f"`begin` should lie in [0, {len(text)}], is {begin}")
+
+
+def _located(error: _native.BlockError, text: bytes, path: str | os.PathLike[str]) -> FormatError:
+    message, offset = error.args
+    return FormatError(f"{os.fspath(path)}: line {line_of(text, offset)} (byte {offset}): {message}")
