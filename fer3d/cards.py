@@ -1,0 +1,319 @@
+"""`Card`: the facts about a data set, read from a `dataset.toml`. What every key means: `datasets/README.md`."""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from string import Formatter
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from fer3d.errors import CardError
+from fer3d.scan import EXPRESSIONS
+
+# The named groups of a pattern that become fields of a record; any other becomes one of its attributes.
+FIELD_GROUPS = (
+    "subject",
+    "expression",
+    "intensity",
+    "sequence",
+    "frame",
+    "action_units",
+    "pose",
+    "occlusion",
+    "folder_subject",  # what the enclosing folder says: must agree with `subject`
+)
+# What a template may name besides the groups of the patterns.
+TEMPLATE_WORDS = ("stem", "name", "folder", "path")
+
+_shipped = Path(__file__).parent / "datasets"  # so in an installed package
+SHIPPED = _shipped if _shipped.is_dir() else Path(__file__).parents[1] / "datasets"  # and so in a checkout
+
+Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
+Axis = Literal["+x", "-x", "+y", "-y", "+z", "-z", "auto"]
+
+
+class _Facts(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Companion(_Facts):
+    """Files that belong to a scan, in one role: templates relative to the scan's folder, the first that exists wins."""
+
+    files: Annotated[tuple[Text, ...], Field(min_length=1)]
+    wanted: StrictBool  # True: a scan without one is reported
+
+
+class Pose(_Facts):
+    """A head pose in degrees, nan where its amount is not known."""
+
+    yaw: float = 0.0
+    pitch: float = 0.0
+    roll: float = 0.0
+
+    def radians(self) -> tuple[float, float, float]:
+        """(yaw, pitch, roll) in radians: right-handed about +y (to the subject's left), +x (down) and +z."""
+        return math.radians(self.yaw), math.radians(self.pitch), math.radians(self.roll)
+
+
+class Expected(_Facts):
+    """How much a complete copy holds. Everything is optional: nothing is expected where nothing is known."""
+
+    subjects: tuple[str, ...] = ()
+    scans: StrictInt | None = None
+    sequences: StrictInt | None = None
+    per_subject: dict[str, StrictInt | tuple[StrictInt, ...]] = {}  # class -> number of scans, or its intensities
+
+    @field_validator("subjects")
+    @classmethod
+    def _expand(cls, subjects: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name for item in subjects for name in _expand_range(item))
+
+    @field_validator("per_subject")
+    @classmethod
+    def _house(cls, per_subject: dict[str, Any]) -> dict[str, Any]:
+        _check_labels(per_subject)
+        return per_subject
+
+
+class Card(_Facts):
+    """Facts about a data set: where it comes from, how its files are named, what its labels mean."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+    title: Text
+    source: Text
+    licence: Text
+    citation: Text
+    obtain: Text
+    leakage: Text
+
+    unit: Literal["mm", "cm", "m", "auto"]
+    up: Axis
+    towards_camera: Axis
+
+    layout: Text
+    look_above: Annotated[StrictInt, Field(ge=0, le=3)] = 0
+    patterns: Annotated[tuple[Text, ...], Field(min_length=1)]
+    id: Text = "{stem}"
+    sequence: Text | None = None
+    constant: tuple[str, ...] = ()
+    ignored: tuple[Text, ...] = ()
+
+    labels: dict[str, str]
+    values: dict[str, dict[str, str]] = {}
+    poses: dict[str, Pose] = {}
+    occlusions: dict[str, str] = {}
+    companions: dict[str, Companion] = {}
+    expected: Expected = Expected()
+
+    @field_validator("labels")
+    @classmethod
+    def _house_labels(cls, labels: dict[str, str]) -> dict[str, str]:
+        _check_labels(labels.values())
+        return labels
+
+    @field_validator("companions")
+    @classmethod
+    def _no_scan_role(cls, companions: dict[str, Companion]) -> dict[str, Companion]:
+        if "scan" in companions:
+            raise ValueError("wanted roles other than `scan`, which is the scan itself, got 'scan'")
+        return companions
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Card:
+        for key in ("patterns", "ignored"):
+            for pattern in getattr(self, key):
+                compiled = _compile(key, pattern, labels="x", suffixes="x")
+                if key == "patterns" and "subject" not in compiled.groupindex:
+                    raise ValueError(f"`patterns`: wanted a group (?P<subject>...) in each, got {pattern!r}")
+        known = {*self.groups, *TEMPLATE_WORDS}
+        templates: dict[str, tuple[str, ...]] = {"id": (self.id,), "sequence": (self.sequence or "",)}
+        templates |= {f"companions.{role}.files": companion.files for role, companion in self.companions.items()}
+        for key, texts in templates.items():
+            for text in texts:
+                _check_template(key, text, known)
+        for key, groups in {"constant": self.constant, "values": self.values}.items():
+            strange = sorted(set(groups) - self.groups)
+            if strange:
+                raise ValueError(f"`{key}`: wanted named groups of the patterns, got {strange[0]!r}")
+        if "auto" not in (self.up, self.towards_camera) and self.up[1] == self.towards_camera[1]:
+            raise ValueError(f"`towards_camera`: wanted an axis across `up` {self.up}, got {self.towards_camera}")
+        return self
+
+    @cached_property
+    def groups(self) -> frozenset[str]:
+        """Names of the groups that any of the patterns has."""
+        return frozenset(name for text in self.patterns for name in _compile("patterns", text, "x", "x").groupindex)
+
+    @cached_property
+    def words(self) -> Mapping[str, str]:
+        """Word -> house label: the card's words and the house's own."""
+        return {**{label: label for label in EXPRESSIONS}, **self.labels}
+
+    @cached_property
+    def _folded(self) -> Mapping[str, str]:
+        return {word.casefold(): label for word, label in self.words.items() if len(word) > 2}
+
+    @cached_property
+    def matchers(self) -> tuple[re.Pattern[str], ...]:
+        """The patterns, compiled so that they match the tail of a POSIX path from the start of a name on."""
+        labels, suffixes = _any_label(self.words), ""
+        if any("%suffixes%" in pattern for pattern in self.patterns):
+            from fer3d.formats import SUFFIXES
+
+            suffixes = _any_suffix(SUFFIXES)
+        return tuple(_compile("patterns", pattern, labels, suffixes) for pattern in self.patterns)
+
+    @cached_property
+    def ignorers(self) -> tuple[re.Pattern[str], ...]:
+        """`ignored`, compiled in the same way."""
+        return tuple(_compile("ignored", pattern, "x", "x") for pattern in self.ignored)
+
+    def label(self, word: str) -> str | None:
+        """The house label of one of the data set's words, or None. Case counts only in words of one or two letters.
+
+        >>> card = load_card("generic")
+        >>> card.label("Happy"), card.label("HA"), card.label("ha")
+        ('happiness', 'happiness', None)
+        """
+        return self.words.get(word) or self._folded.get(word.casefold())
+
+    def match(self, path: str) -> re.Match[str] | None:
+        """The first pattern that fits the tail of a POSIX path, or None.
+
+        >>> load_card("bu4dfe").match("scans/F001/Angry/007.wrl").group("frame")
+        '007'
+        """
+        for matcher in self.matchers:
+            if found := matcher.search(path):
+                return found
+        return None
+
+
+def shipped_cards() -> tuple[str, ...]:
+    """Names of the cards that come with the package."""
+    return tuple(sorted(file.parent.name for file in SHIPPED.glob("*/dataset.toml")))
+
+
+def load_card(name_or_path: str | Path) -> Card:
+    """Read and check a card.
+
+    Args:
+        name_or_path: The name of a shipped card ("bu3dfe"), a `dataset.toml`, or the folder that holds one.
+
+    Raises:
+        CardError: if there is no such card, or it is not what a card should be: one line that names file, key, what
+            was wanted and what came.
+    """
+    file = _card_file(name_or_path)
+    try:
+        data = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CardError(f"{file}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CardError(f"{file}: wanted UTF-8 text, got byte 0x{error.object[error.start]:02x}") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise CardError(f"{file}: wanted TOML, got {error}") from error
+    try:
+        return Card.model_validate(data)
+    except ValidationError as error:
+        raise CardError(f"{file}: {_one_line(error)}") from error
+
+
+def _card_file(name_or_path: str | Path) -> Path:
+    if isinstance(name_or_path, str) and name_or_path in shipped_cards():
+        return SHIPPED / name_or_path / "dataset.toml"
+    path = Path(name_or_path)
+    file = path / "dataset.toml" if path.is_dir() else path
+    if not file.is_file():
+        raise CardError(f"no data set card {str(name_or_path)!r}: wanted {_listed(shipped_cards())} or a dataset.toml")
+    return file
+
+
+def _one_line(error: ValidationError) -> str:
+    """The first of pydantic's complaints, worded as ours are."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    kind, message = first["type"], first["msg"].removeprefix("Value error, ")
+    if kind == "missing":
+        text = f"`{key}` is missing: wanted a key of that name"
+    elif kind == "extra_forbidden":
+        text = f"`{key}`: wanted a known key, got {_short(key.rpartition('.')[2])}"
+    elif kind == "value_error":
+        text = f"`{key}`: {message}" if key else message
+    else:
+        wanted = message.replace("Input should be", "").replace("String should", "a text that should").strip()
+        text = f"`{key}`: wanted {wanted}, got {_short(first['input'])}"
+    more = error.error_count() - 1
+    return " ".join(text.split()) + (f" (and {more} more)" if more else "")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(words)
+
+
+def _check_labels(labels: Iterable[str]) -> None:
+    for label in labels:
+        if label not in EXPRESSIONS:
+            raise ValueError(f"wanted house labels ({_listed(EXPRESSIONS)}), got {_short(label)}")
+
+
+def _check_template(key: str, text: str, known: set[str]) -> None:
+    try:
+        parts = list(Formatter().parse(text))
+    except ValueError as error:
+        raise ValueError(f"`{key}`: wanted a template such as '{{stem}}.bnd', got {text!r}: {error}") from error
+    for _, field, spec, conversion in parts:
+        if field is not None and (field not in known or spec or conversion):
+            raise ValueError(f"`{key}`: wanted {{{'}, {'.join(sorted(known))}}} in templates, got {text!r}")
+
+
+def _compile(key: str, pattern: str, labels: str, suffixes: str) -> re.Pattern[str]:
+    filled = pattern.replace("%labels%", labels).replace("%suffixes%", suffixes)
+    try:
+        re.compile(filled)  # by itself first, so that a complaint is about what the card says
+        return re.compile(rf"(?:^|/)(?:{filled})\Z")
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"`{key}`: wanted a regular expression, got {pattern!r}: {error}") from error
+
+
+def _any_label(words: Iterable[str]) -> str:
+    """A pattern for any word, longest first; case counts only in words of one or two letters."""
+    ordered = sorted(set(words), key=lambda word: (-len(word), word))
+    long = "|".join(re.escape(word) for word in ordered if len(word) > 2)
+    return "|".join(["(?:(?i:" + long + ")", *(re.escape(word) for word in ordered if len(word) <= 2)]) + ")"
+
+
+def _any_suffix(suffixes: Iterable[str]) -> str:
+    return "(?i:" + "|".join(re.escape(suffix) for suffix in sorted(suffixes, key=lambda s: (-len(s), s))) + ")"
+
+
+def _expand_range(item: str) -> tuple[str, ...]:
+    """'F0001..F0003' -> F0001, F0002, F0003; any other text stands for itself."""
+    low, dots, high = item.partition("..")
+    if not dots:
+        return (item,)
+    ends = [re.fullmatch(r"(\D*)(\d{1,6})", end) for end in (low, high)]
+    if ends[0] is None or ends[1] is None or ends[0][1] != ends[1][1] or int(ends[0][2]) > int(ends[1][2]):
+        raise ValueError(f"wanted a range such as 'F001..F058', got {item!r}")
+    width = len(ends[0][2])
+    return tuple(f"{ends[0][1]}{n:0{width}d}" for n in range(int(ends[0][2]), int(ends[1][2]) + 1))

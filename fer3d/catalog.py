@@ -1,0 +1,425 @@
+"""A card and a folder of scans -> records. The only reader of data sets: everything later takes records.
+
+>>> from fer3d.catalog import detect, records
+>>> card = detect("scans/").card            # doctest: +SKIP
+>>> for record in records("scans/", card):  # doctest: +SKIP
+...     print(record.id, record.subject, record.expression, record.files["scan"])
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+
+from fer3d.cards import FIELD_GROUPS, Card, load_card, shipped_cards
+from fer3d.errors import CardError
+from fer3d.folder_listing import Listing, list_folder, shown
+from fer3d.label_table import FILE, Row, read_label_table, split_action_units
+
+__all__ = ["Card", "Catalog", "Detection", "Record", "choose", "detect", "load_card", "read_catalog", "records"]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One scan of a data set, and what its names, its neighbours and `labels.csv` say about it.
+
+    Attributes:
+        id: Unique within the folder, stable, safe as a file name (ASCII letters, digits, `.`, `_`, `-`).
+        relative: POSIX path of the scan below the folder, as can be printed.
+        dataset: Name of the card.
+        subject: Who: folds are made of these.
+        expression: A house label (`fer3d.scan.EXPRESSIONS`), or None where nothing says it.
+        intensity: The data set's own level, or None.
+        sequence: Id of the sequence that a frame belongs to, or None.
+        frame: Number of the frame in its sequence, or None.
+        action_units: Such as ("AU12L", "AU25").
+        pose: (yaw, pitch, roll) in radians, right-handed about +y, +x, +z, nan where turned by an unknown amount;
+            or None where nothing says it.
+        occlusion: What covers the face, or None.
+        attributes: Whatever else the names hold, such as sex and ethnicity.
+        files: Role -> path. `scan` is always there.
+        problems: What a user should know; the scan can be used all the same.
+        error: Why the scan must not be used (its identity is not certain), or None. `preprocess` writes it as the
+            reason of a failed line.
+    """
+
+    id: str
+    relative: str
+    dataset: str
+    subject: str
+    expression: str | None = None
+    intensity: int | None = None
+    sequence: str | None = None
+    frame: int | None = None
+    action_units: tuple[str, ...] = ()
+    pose: tuple[float, float, float] | None = None
+    occlusion: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, Path] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All that a card finds in a folder.
+
+    Attributes:
+        records: Sorted by id.
+        extra: POSIX paths that are no scan, no companion of one, and not among the card's ignored.
+        ignored: How many files the card says to leave alone.
+        notes: One line each about the folder as a whole.
+    """
+
+    folder: Path
+    card: Card
+    records: tuple[Record, ...]
+    extra: tuple[str, ...]
+    ignored: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Detection:
+    """Which card fits a folder, and why.
+
+    Attributes:
+        card: The one that explains most scan files, at least half; else the generic one.
+        matched: Scans it finds.
+        scans: Files in the folder that are scans by their suffix.
+        share: Of those, how many the card explains, as scan or as companion, in [0, 1].
+        examples: Up to three matched paths.
+        others: Name of every other card that matched something -> scans it finds.
+    """
+
+    card: Card
+    matched: int
+    scans: int
+    share: float
+    examples: tuple[str, ...]
+    others: Mapping[str, int]
+
+    def __str__(self) -> str:
+        """Card and reason, in one line."""
+        return f"{self.card.title}: {self.reason}"
+
+    @property
+    def reason(self) -> str:
+        """What matched, in one line."""
+        text = (
+            f"{self.matched:,} scans, such as {', '.join(self.examples)}; {self.share:.0%} of {self.scans:,} scan files"
+        )
+        others = ", ".join(f"{matched:,} as {name}" for name, matched in self.others.items())
+        return text + (f" explained; would match {others}" if others else " explained")
+
+
+def records(folder: str | Path, card: Card, *, labels: str | Path | None = None) -> list[Record]:
+    """The records of a folder, sorted by id. As `read_catalog`, which also tells what else lies there."""
+    return list(read_catalog(folder, card, labels=labels).records)
+
+
+def read_catalog(
+    folder: str | Path, card: Card, *, labels: str | Path | None = None, listing: Listing | None = None
+) -> Catalog:
+    """Find the scans of a data set in a folder.
+
+    Args:
+        folder: The data set's root, or a folder above it, or as many levels below as the card allows.
+        card: From `load_card` or `detect`.
+        labels: A label table; without one, `labels.csv` in the folder, if there is one.
+        listing: What `fer3d.folder_listing.list_folder(folder)` gave, to spare a second walk.
+
+    Returns:
+        The catalogue. Scans whose identity is in doubt are in it too, with `Record.error`; all others are unharmed:
+        - two files that claim one id: an error on both;
+        - a folder that names another subject than the file in it: an error on the file;
+        - a subject with two values of what the card calls constant: an error on the rarer ones (on all, if none is).
+
+    Raises:
+        FileError: if the folder is missing or may not be opened.
+        CardError: if no file in it matches the card, or the label table is wrong.
+    """
+    listing = listing or list_folder(folder)
+    table_file = Path(labels) if labels is not None else listing.folder / FILE if FILE in listing.files else None
+    table = read_label_table(table_file, card) if table_file else {}
+    matches = _matches(listing, card)
+    if not matches:
+        raise CardError(_nothing(listing, [card]))
+    claimed: set[str] = set()
+    used: set[str] = set()
+    found = []
+    for relative, match in matches:
+        path = unicodedata.normalize("NFC", relative)
+        row = table.get(path)
+        if row is not None:
+            used.add(path)
+        record, files = _record(listing, card, relative, match, row)
+        if table and row is None:
+            record = replace(record, problems=(*record.problems, f"no line in {table_file}"))
+        claimed.update(files)
+        found.append((relative, record))
+    for path in table.keys() - used:
+        raise CardError(
+            f"{table_file}:{table[path].line}: wanted the path of a scan of {card.title}, got {shown(path)!r}"
+        )
+    rest = [name for name in listing.files if name not in claimed and name != FILE]
+    extra = [name for name in rest if not any(ignorer.search(name) for ignorer in card.ignorers)]
+    return Catalog(
+        folder=listing.folder,
+        card=card,
+        records=tuple(sorted(_settle(found, card), key=lambda record: record.id)),
+        extra=tuple(shown(name) for name in extra),
+        ignored=len(rest) - len(extra),
+        notes=(*listing.problems, *_scattered(matches)),
+    )
+
+
+def detect(folder: str | Path, *, listing: Listing | None = None) -> Detection:
+    """Find out which data set lies in a folder, by names alone.
+
+    Raises:
+        FileError: if the folder is missing or may not be opened.
+        CardError: if there is no scan in it: the message says which layouts were looked for, and what is there.
+    """
+    listing = listing or list_folder(folder)
+    cards = [load_card(name) for name in shipped_cards()]
+    scans = {name for name in listing.files if _scan_suffix(name)}
+    found = {card.name: _matches(listing, card) for card in cards if card.name != "generic"}
+    best, explained = None, 0
+    for card in cards:
+        if found.get(card.name):
+            known = _explained(listing, card, found[card.name], scans)
+            if len(known) > explained:
+                best, explained = card, len(known)
+    if best is None or 2 * explained < len(scans):
+        best = next(card for card in cards if card.name == "generic")
+        found[best.name] = _matches(listing, best)
+        explained = len(found[best.name])
+    if not found[best.name]:
+        raise CardError(_nothing(listing, cards))
+    return Detection(
+        card=best,
+        matched=len(found[best.name]),
+        scans=len(scans),
+        share=explained / len(scans),
+        examples=tuple(shown(name) for name, _ in found[best.name][:3]),
+        others={name: len(matches) for name, matches in found.items() if matches and name != best.name},
+    )
+
+
+def choose(
+    folder: str | Path, dataset: str | Path = "auto", *, listing: Listing | None = None
+) -> tuple[Card, Detection | None]:
+    """The card of this name or path; or, for "auto", the one that fits the folder, with what matched."""
+    if dataset == "auto":
+        detection = detect(folder, listing=listing)
+        return detection.card, detection
+    return load_card(dataset), None
+
+
+def _matches(listing: Listing, card: Card) -> list[tuple[str, re.Match[str]]]:
+    """(relative path, match) of every scan of the card, in order of path."""
+    names = listing.folder.resolve().parts[1:]
+    above = "".join(f"{name}/" for name in names[len(names) - card.look_above :]) if card.look_above else ""
+    pairs = ((name, card.match(above + name)) for name in listing.files)
+    return [(name, match) for name, match in pairs if match]
+
+
+def _explained(listing: Listing, card: Card, matches: Iterable[tuple[str, re.Match[str]]], scans: Set[str]) -> Set[str]:
+    """Those of `scans` that the card knows, as a scan or as a companion of one."""
+    known = {name for name, _ in matches}
+    if not scans <= known:
+        for name, match in matches:
+            known.update(found for found in _companions(listing, card, name, _words(name, match)).values() if found)
+    return scans & known
+
+
+def _record(
+    listing: Listing, card: Card, relative: str, match: re.Match[str], row: Row | None
+) -> tuple[Record, list[str]]:
+    """The record of one scan, and the relative paths of all its files."""
+    words = _words(relative, match)
+    groups = {key: text for key, text in match.groupdict().items() if text is not None}
+    problems: list[str] = []
+    expression = card.label(groups["expression"]) if "expression" in groups else None
+    if expression is None and "expression" in groups:
+        problems.append(f"unknown expression {shown(groups['expression'])!r}, wanted one of {', '.join(card.labels)}")
+    pose = card.poses.get(groups.get("pose", ""))
+    if pose is None and "pose" in groups:
+        problems.append(f"unknown pose {shown(groups['pose'])!r}, wanted one of {', '.join(card.poses)}")
+    attributes = {
+        key: card.values.get(key, {}).get(text, text) for key, text in groups.items() if key not in FIELD_GROUPS
+    }
+    if "pose" in groups:
+        attributes["pose"] = groups["pose"]
+    companions = _companions(listing, card, relative, words)
+    for role, companion in card.companions.items():
+        if companion.wanted and companions[role] is None:
+            problems.append(f"no {role} file, wanted {shown(companion.files[0].format_map(words))}")
+    files = {role: found for role, found in companions.items() if found is not None}
+    subject = shown(unicodedata.normalize("NFC", groups.get("subject", "")))
+    error = None if subject else "wanted a subject in the path, got none"
+    if groups.get("folder_subject", subject) != subject:
+        error = f"wanted a file of subject {groups['folder_subject']}, as the folder says, got one of {subject}"
+    occlusion = groups.get("occlusion")
+    record = Record(
+        id=_safe_id(_fill(card.id, words) or relative),
+        relative=shown(relative),
+        dataset=card.name,
+        subject=subject,
+        expression=expression,
+        intensity=_number(groups.get("intensity")),
+        sequence=groups.get("sequence") or (_fill(card.sequence, words) if card.sequence else None),
+        frame=_number(groups.get("frame")),
+        action_units=split_action_units(groups.get("action_units", "")),
+        pose=pose.radians() if pose else None,
+        occlusion=card.occlusions.get(occlusion, occlusion) if occlusion else None,
+        attributes=attributes,
+        files={role: listing.folder / found for role, found in {"scan": relative, **files}.items()},
+        problems=tuple(problems),
+        error=error,
+    )
+    if row is not None:
+        record = replace(record, **row.fields, attributes={**attributes, **row.attributes})
+        if not subject and record.subject:
+            record = replace(record, error=None)
+    return record, [relative, *files.values()]
+
+
+def _words(relative: str, match: re.Match[str]) -> dict[str, str]:
+    """What a template of this scan may name; a group that took no part in the match is absent."""
+    folder, name = posixpath.split(relative)
+    stem = name.removesuffix(_scan_suffix(name) or posixpath.splitext(name)[1])
+    words = {key: text for key, text in match.groupdict().items() if text is not None}
+    words |= {"stem": stem, "name": name, "folder": folder, "path": posixpath.join(folder, stem)}
+    return words
+
+
+def _companions(listing: Listing, card: Card, relative: str, words: Mapping[str, str]) -> dict[str, str | None]:
+    """Role -> relative path of the first of its files that is there, or None."""
+    below = words["folder"] + "/" if words["folder"] else ""
+    found: dict[str, str | None] = {}
+    for role, companion in card.companions.items():
+        candidates = (_fill(template, words) for template in companion.files)
+        hits = (listing.find(below + candidate) for candidate in candidates if candidate)
+        found[role] = next((hit for hit in hits if hit and hit != relative), None)
+    return found
+
+
+def _fill(template: str, words: Mapping[str, str]) -> str | None:
+    """The template with its words, None if the scan lacks one of them."""
+    try:
+        return template.format_map(words)
+    except KeyError:
+        return None
+
+
+@cache
+def _suffixes() -> tuple[str, ...]:
+    from fer3d.formats import SUFFIXES  # here, so that a card can be read without the readers
+
+    return tuple(sorted(SUFFIXES, key=len, reverse=True))
+
+
+def _scan_suffix(name: str) -> str:
+    """The suffix of a known scan format that a name ends with, as it is written there, or ''."""
+    lower = name.lower()
+    return next((name[-len(suffix) :] for suffix in _suffixes() if lower.endswith(suffix)), "")
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and re.fullmatch(r"\d{1,9}", text, re.ASCII) else None
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
+
+
+def _safe_id(text: str) -> str:
+    """A file name for any text: `/` becomes `--`; where that or anything else could make two texts one, a hash tells.
+
+    >>> _safe_id("bs000_N_N_0"), _safe_id("anna/happy/3")
+    ('bs000_N_N_0', 'anna--happy--3')
+    >>> _safe_id("Åsa/glad 1")
+    'sa--glad_1-361bcf6b'
+    """
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", text.replace("/", "--")).lstrip("._-")[:100] or "scan"
+    exact = re.fullmatch(r"[A-Za-z0-9](?:-?[A-Za-z0-9._])*(?:/[A-Za-z0-9._](?:-?[A-Za-z0-9._])*)*", text)
+    return plain if exact and len(text) <= 100 else f"{plain}-{_digest(text)}"
+
+
+def _settle(found: Sequence[tuple[str, Record]], card: Card) -> list[Record]:
+    """Mark records whose identity is in doubt, and make all ids differ, also on disks to which case is nothing."""
+    settled = [record for _, record in found]
+    for key in card.constant:
+        for members in _grouped(settled, lambda record: record.subject if record.error is None else None):
+            for index, reason in _two_people(settled, members, key):
+                settled[index] = replace(settled[index], error=reason)
+    marked: dict[int, Record] = {}
+    for members in _grouped(settled, lambda record: record.id.casefold()):
+        sound = [index for index in members if settled[index].error is None]
+        for index in members if len(members) > 1 else ():
+            record = settled[index]
+            rivals = [settled[other].relative for other in sound if other != index and settled[other].id == record.id]
+            if record.error is None and rivals:
+                record = replace(record, error=f"wanted one file of id {record.id}, got also {', '.join(rivals[:3])}")
+            if sound != [index]:
+                record = replace(record, id=f"{record.id}-{_digest(found[index][0])}")
+            marked[index] = record
+    return [marked.get(index, record) for index, record in enumerate(settled)]
+
+
+def _grouped(items: Sequence[Record], key: Callable[[Record], str | None]) -> list[list[int]]:
+    """Indices of the records of each key, those without a key left out."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, item in enumerate(items):
+        if (name := key(item)) is not None:
+            groups[name].append(index)
+    return list(groups.values())
+
+
+def _two_people(settled: Sequence[Record], members: Sequence[int], key: str) -> list[tuple[int, str]]:
+    """(index, error) of the records of one subject whose attribute `key` is not that of the clear majority."""
+    counts = Counter(settled[index].attributes[key] for index in members if key in settled[index].attributes)
+    if len(counts) < 2:
+        return []
+    (usual, most), (_, second) = counts.most_common(2)
+    wrong = {value for value in counts if value != usual or most == second}
+    text = ", ".join(f"{value} {count} times" for value, count in sorted(counts.items()))
+    return [
+        (index, f"wanted one {key} for subject {settled[index].subject}, got {text}: two people under one id?")
+        for index in members
+        if settled[index].attributes.get(key) in wrong
+    ]
+
+
+def _scattered(matches: Iterable[tuple[str, re.Match[str]]]) -> list[str]:
+    """A note for each subject whose own folder is found in two places."""
+    places: dict[str, set[str]] = defaultdict(set)
+    for relative, match in matches:
+        end = match.end("subject")
+        if match["subject"] and match.string[end : end + 1] == "/":  # the subject is a folder
+            path = match.string[:end]
+            places[match["subject"]].add(path[max(0, len(match.string) - len(relative)) :])
+    return [
+        f"subject {shown(subject)} lies in {len(where)} folders ({', '.join(map(shown, sorted(where)[:3]))}):"
+        " taken for one person"
+        for subject, where in sorted(places.items())
+        if len(where) > 1
+    ]
+
+
+def _nothing(listing: Listing, cards: Sequence[Card]) -> str:
+    """Why there is nothing to read: what was looked for, what is there, how to get it. One line."""
+    layouts = "; ".join(f"{card.title}: {card.layout}" for card in cards)
+    there = Counter(posixpath.splitext(name)[1].lower() or "no suffix" for name in listing.files)
+    content = ", ".join(f"{count} {shown(suffix)}" for suffix, count in there.most_common(4)) or "no file at all"
+    ask = f" {cards[0].obtain}." if len(cards) == 1 else " How to obtain a data set: `obtain` in its card."
+    return f"no file under {shown(str(listing.folder))} matches a known layout ({layouts}); there is {content}.{ask}"

@@ -1,0 +1,151 @@
+"""What lies in a folder of scans: one walk, each file once, in one order, whatever links and loops are in it."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from fer3d.errors import FileError
+
+# Litter of operating systems and version control: never part of a data set, so not even an extra file.
+LITTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The regular files under a folder.
+
+    Attributes:
+        folder: The folder as it was given.
+        files: POSIX paths relative to it, sorted. Names that begin with a dot and system litter are left out.
+        problems: One line for each folder that could not be opened and each entry that is no regular file.
+    """
+
+    folder: Path
+    files: tuple[str, ...]
+    problems: tuple[str, ...]
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(self.files)
+
+    @cached_property
+    def _folded(self) -> Mapping[str, str]:
+        """Case-folded, composed path -> path, for names that differ from what was looked for in nothing else."""
+        return {_fold(name): name for name in reversed(self.files)}
+
+    @cached_property
+    def _outside(self) -> dict[str, frozenset[str]]:
+        return {}
+
+    def find(self, relative: str) -> str | None:
+        """The file of this relative path, also one outside the folder (`../`) or one that differs in case; or None."""
+        if ".." in relative:
+            relative = posixpath.normpath(relative)
+        if relative in self._names:
+            return relative
+        if relative.startswith("../"):
+            return relative if self._is_outside(relative) else None
+        return self._folded.get(_fold(relative))
+
+    def _is_outside(self, relative: str) -> bool:
+        """One listing a folder, not one look a file: on a network disk that is the difference of minutes."""
+        parent, name = posixpath.split(relative)
+        if parent not in self._outside:
+            try:
+                self._outside[parent] = frozenset(path.name for path in (self.folder / parent).iterdir())
+            except OSError:
+                self._outside[parent] = frozenset()
+        return name in self._outside[parent]
+
+
+def list_folder(folder: str | Path) -> Listing:
+    """Walk a folder. Links are followed, but no folder is entered twice: real ones come first, then links by name.
+
+    Raises:
+        FileError: if the folder itself is missing, is no folder, or may not be opened.
+    """
+    root = _checked(folder)
+    files: list[str] = []
+    problems: list[str] = []
+    seen: set[tuple[int, int]] = set()
+    pending, links = [""], list[str]()
+    while pending or links:
+        relative = pending.pop() if pending else links.pop(0)
+        path = root / relative
+        try:
+            status = path.stat()
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(path) as scan:
+                entries = sorted(scan, key=lambda entry: entry.name)
+        except OSError as error:
+            if not relative:
+                raise FileError(f"{shown(str(folder))}: cannot be opened: {error.strerror}") from error
+            problems.append(f"{shown(relative)}: folder cannot be opened: {error.strerror}")
+            continue
+        below = relative + "/" if relative else ""
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name in LITTER:
+                continue
+            name = below + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                pending.append(name)
+            elif _is_dir(entry):
+                links.append(name)
+            elif _is_file(entry):
+                files.append(name)
+            else:
+                problems.append(f"{shown(name)}: wanted a regular file, found {_kind(entry)}")
+    return Listing(root, tuple(sorted(files)), tuple(sorted(problems)))
+
+
+def _checked(folder: str | Path) -> Path:
+    name = shown(str(folder))
+    try:
+        root = Path(folder)
+        found = "a folder" if root.is_dir() else "a file" if root.exists() else "nothing there"
+    except (OSError, ValueError) as error:  # a name too long or with a NUL in it
+        raise FileError(f"{name}: wanted a folder of scans, got a path that leads nowhere: {error}") from error
+    if found != "a folder":
+        raise FileError(f"{name}: wanted a folder of scans, found {found}")
+    return root
+
+
+def shown(text: str) -> str:
+    """A name as it can stand in a one-line message or a table: what cannot be printed is written out.
+
+    >>> shown("a\\nb\\udcff")
+    'a\\\\x0ab\\\\udcff'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" if ord(c) > 0xFF else f"\\x{ord(c):02x}" for c in text)
+
+
+def _fold(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a loop of links
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    return "a link to nothing" if entry.is_symlink() else "a pipe, socket or device"

@@ -1,0 +1,365 @@
+"""What is in a folder of scans, what is missing, and what cannot be read: the tables of `fer3d inspect`."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import pairwise
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fer3d.cards import Card
+from fer3d.catalog import Catalog, Detection, Record, choose, read_catalog
+from fer3d.checks import check_range
+from fer3d.errors import Fer3dError, FileError
+from fer3d.folder_listing import list_folder
+from fer3d.scan import EXPRESSIONS
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+
+CHUNK = 8  # files a worker takes at a time: small enough that the progress moves, large enough that talk costs nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A class of which a subject has fewer scans (or sequences) than a complete copy of the data set."""
+
+    subject: str
+    expression: str
+    wanted: int
+    got: int
+    intensities: tuple[int, ...] = ()  # those that are missing, where the card names them
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A file that could not be read, and why: the reader's own line."""
+
+    relative: str
+    role: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """The state of a folder of scans.
+
+    Attributes:
+        catalog: Its records, extra files and notes.
+        detection: What `detect` matched, or None where the card was named.
+        counts: (expression or None, intensity or None) -> number of scans.
+        sequences: Number of sequences.
+        missing: What subjects that are there lack of the card's `expected`.
+        absent: Subjects of the card's `expected` of whom there is nothing.
+        unexpected: Subjects that the card does not list, where it lists them.
+        gaps: Sequence -> frame numbers missing between its first and its last.
+        without: Role -> number of scans without such a companion.
+        read: Whether anybody tried to read the files.
+        unreadable: Files that cannot be read.
+        warned: Relative path -> what its reader warned of.
+    """
+
+    catalog: Catalog
+    detection: Detection | None
+    counts: Mapping[tuple[str | None, int | None], int]
+    sequences: int
+    missing: tuple[Missing, ...]
+    absent: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    gaps: Mapping[str, tuple[int, ...]]
+    without: Mapping[str, int]
+    read: bool
+    unreadable: tuple[Unreadable, ...]
+    warned: Mapping[str, tuple[str, ...]]
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Subjects that are there, sorted."""
+        return tuple(sorted({record.subject for record in self.catalog.records}))
+
+    @property
+    def errors(self) -> tuple[Record, ...]:
+        """Records that must not be used."""
+        return tuple(record for record in self.catalog.records if record.error is not None)
+
+
+def inspect(
+    folder: str | Path,
+    dataset: str | Path = "auto",
+    *,
+    labels: str | Path | None = None,
+    read: bool = False,
+    workers: int | None = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Inspection:
+    """Take stock of a folder of scans.
+
+    Args:
+        folder: The folder.
+        dataset: "auto", the name of a shipped card, or the path of a card.
+        labels: A label table; without one, `labels.csv` in the folder, if there is one.
+        read: Also read every scan and its landmarks, to find those that cannot be read. Minutes, not seconds.
+        workers: Processes that read. 1 reads in this one; None means one a core.
+        progress: Called with (files read, files to read), after each while `read`.
+
+    Raises:
+        FileError: if the folder is missing, or a worker process died.
+        CardError: if no card fits, or the card or the label table is wrong.
+        ArgumentError: if `workers` is less than 1.
+    """
+    workers = os.cpu_count() or 1 if workers is None else workers
+    check_range("workers", workers, 1, math.inf)
+    listing = list_folder(folder)
+    card, detection = choose(folder, dataset, listing=listing)
+    catalog = read_catalog(folder, card, labels=labels, listing=listing)
+    found = catalog.records
+    unreadable, warned = _read_all(found, workers, progress) if read else ((), {})
+    there = {record.subject for record in found}
+    listed = card.expected.subjects
+    return Inspection(
+        catalog=catalog,
+        detection=detection,
+        counts=Counter((record.expression, record.intensity) for record in found),
+        sequences=len({record.sequence for record in found} - {None}),
+        missing=tuple(_missing(found, card)),
+        absent=tuple(subject for subject in listed if subject not in there),
+        unexpected=tuple(sorted(there - set(listed))) if listed else (),
+        gaps=_gaps(found),
+        without={
+            role: absent
+            for role, companion in card.companions.items()
+            if (absent := sum(role not in record.files for record in found)) and companion.wanted
+        },
+        read=read,
+        unreadable=unreadable,
+        warned=warned,
+    )
+
+
+def _missing(found: Iterable[Record], card: Card) -> Iterator[Missing]:
+    """What each subject lacks, a sequence counting once."""
+    per_class: dict[tuple[str, str | None], set[object]] = defaultdict(set)
+    intensities: dict[tuple[str, str | None], set[int | None]] = defaultdict(set)
+    subjects = set()
+    for record in found:
+        key = record.subject, record.expression
+        subjects.add(record.subject)
+        per_class[key].add(record.sequence or record.id)
+        intensities[key].add(record.intensity)
+    for subject in sorted(subjects):
+        for expression, wanted in card.expected.per_subject.items():
+            key = subject, expression
+            if isinstance(wanted, int):
+                if len(per_class[key]) < wanted:
+                    yield Missing(subject, expression, wanted, len(per_class[key]))
+            elif lacking := tuple(level for level in wanted if level not in intensities[key]):
+                yield Missing(subject, expression, len(wanted), len(wanted) - len(lacking), lacking)
+
+
+def _gaps(found: Iterable[Record]) -> dict[str, tuple[int, ...]]:
+    """Frames missing inside each sequence."""
+    frames: dict[str, set[int]] = defaultdict(set)
+    for record in found:
+        if record.sequence is not None and record.frame is not None:
+            frames[record.sequence].add(record.frame)
+    gaps = {name: _between(numbers) for name, numbers in sorted(frames.items())}
+    return {name: numbers for name, numbers in gaps.items() if numbers}
+
+
+def _between(numbers: set[int]) -> tuple[int, ...]:
+    """Those missing between the least and the greatest, at most a thousand: names can hold any number."""
+    ordered = sorted(numbers)
+    lacking: list[int] = []
+    for low, high in pairwise(ordered):
+        lacking.extend(range(low + 1, min(high, low + 1 + 1000 - len(lacking))))
+    return tuple(lacking)
+
+
+def _read_all(
+    found: Sequence[Record], workers: int, progress: Callable[[int, int], None] | None
+) -> tuple[tuple[Unreadable, ...], dict[str, tuple[str, ...]]]:
+    """Read the scan and the landmarks of every record; what failed, and what was warned of, in order of record."""
+    jobs = [(record.relative, record.files["scan"], record.files.get("landmarks")) for record in found]
+    chunks = [jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK)]
+    results: list[tuple[str, list[Unreadable], tuple[str, ...]]] = []
+    for part in _read_chunks(chunks, workers):
+        results.extend(part)
+        if progress is not None:
+            progress(len(results), len(jobs))
+    results.sort(key=lambda result: result[0])
+    failed = tuple(failure for _, failures, _ in results for failure in failures)
+    return failed, {relative: warnings for relative, _, warnings in results if warnings}
+
+
+Job = tuple[str, Path, Path | None]
+Outcome = tuple[str, list[Unreadable], tuple[str, ...]]
+
+
+def _read_chunks(chunks: Sequence[Sequence[Job]], workers: int) -> Iterator[list[Outcome]]:
+    if workers == 1:
+        yield from map(_read_chunk, chunks)
+        return
+    try:
+        with ProcessPoolExecutor(min(workers, max(1, len(chunks))), mp_context=get_context("spawn")) as pool:
+            for future in as_completed([pool.submit(_read_chunk, chunk) for chunk in chunks]):
+                yield future.result()
+    except BrokenProcessPool as error:
+        raise FileError("a worker process died while it read scans: with workers=1 it can be seen which") from error
+
+
+def _read_chunk(jobs: Sequence[Job]) -> list[Outcome]:
+    """Runs in a worker: top-level, and what it takes and gives can be pickled."""
+    from fer3d import formats
+
+    outcomes: list[Outcome] = []
+    for relative, scan, landmarks in jobs:
+        failures: list[Unreadable] = []
+        warnings: tuple[str, ...] = ()
+        try:
+            warnings = formats.read(scan).warnings
+        except Fer3dError as error:
+            failures.append(Unreadable(relative, "scan", str(error)))
+        if landmarks is not None:
+            try:
+                formats.read_landmarks(landmarks)
+            except Fer3dError as error:
+                failures.append(Unreadable(relative, "landmarks", str(error)))
+        outcomes.append((relative, failures, warnings))
+    return outcomes
+
+
+def render(inspection: Inspection, *, rows: int = 20) -> Group:
+    """The inspection for a person: lines and tables, to be printed by a `rich.console.Console`.
+
+    Args:
+        inspection: From `inspect`.
+        rows: How many lines of a long list are shown; the last says how many there are more.
+    """
+    from rich.console import Group
+    from rich.text import Text
+
+    catalog = inspection.catalog
+    lists = (
+        _table("Missing", ("subject", "class", "there", "lacking"), _missing_rows(inspection), rows),
+        _table("Gaps in sequences", ("sequence", "frames"), _gap_rows(inspection), rows),
+        _table("Not usable", ("scan", "why"), [(r.relative, r.error or "") for r in inspection.errors], rows),
+        _table("Cannot be read", ("scan", "what", "why"), _unreadable_rows(inspection), rows),
+        _table("Warnings", ("scan", "what"), _warning_rows(inspection), rows),
+        _table("Problems", ("what", "scans", "such as"), _problem_rows(catalog.records), rows),
+        _table("Extra files", ("path",), [(path,) for path in catalog.extra], rows),
+        _table("Notes", ("what",), [(note,) for note in catalog.notes], rows),
+    )
+    headline = Text("\n".join(_headline(inspection)))
+    return Group(headline, _class_table(inspection), *(table for table in lists if table is not None))
+
+
+def _headline(inspection: Inspection) -> list[str]:
+    catalog, expected = inspection.catalog, inspection.catalog.card.expected
+    lines = [f"{catalog.folder}: {catalog.card.title}"]
+    if inspection.detection is not None:
+        lines.append(f"detected: {inspection.detection.reason}")
+    subjects = inspection.subjects
+    counts = [
+        _of(len(subjects), len(expected.subjects) or None, "subjects"),
+        _of(len(catalog.records), expected.scans, "scans"),
+    ]
+    if inspection.sequences:
+        counts.append(_of(inspection.sequences, expected.sequences, "sequences"))
+    lines.append(", ".join(counts) + f"; {len(catalog.extra)} extra files, {catalog.ignored} left alone")
+    lines.append("subjects: " + _some(subjects))
+    if inspection.absent:
+        lines.append("absent: " + _some(inspection.absent))
+    if inspection.unexpected:
+        lines.append(f"not subjects of {catalog.card.title}: " + _some(inspection.unexpected))
+    lines += [f"without {role}: {count} scans" for role, count in inspection.without.items()]
+    if inspection.read:
+        lines.append(f"cannot be read: {len(inspection.unreadable)} files")
+    return lines
+
+
+def _of(count: int, expected: int | None, what: str) -> str:
+    return f"{count:,} {what}" if expected is None else f"{count:,} of {expected:,} {what}"
+
+
+def _some(names: Sequence[str], most: int = 8) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+
+
+def _class_table(inspection: Inspection) -> Table:
+    from rich.table import Table
+
+    levels = sorted({level for _, level in inspection.counts if level is not None})
+    labels = [label for label in (*EXPRESSIONS, None) if any(key[0] == label for key in inspection.counts)]
+    columns: list[int | None] = [*levels]
+    if any(level is None for _, level in inspection.counts):
+        columns.append(None)
+    table = Table(title="Scans", title_justify="left")
+    table.add_column("class")
+    table.add_column("subjects", justify="right")
+    for level in columns if levels else ():
+        table.add_column("no intensity" if level is None else f"intensity {level}", justify="right")
+    table.add_column("all", justify="right")
+    people = defaultdict(set)
+    for record in inspection.catalog.records:
+        people[record.expression].add(record.subject)
+    for label in labels:
+        counts = [inspection.counts.get((label, level), 0) for level in columns]
+        cells = [label or "none", f"{len(people[label]):,}", *(f"{n:,}" for n in counts if levels), f"{sum(counts):,}"]
+        table.add_row(*cells)
+    return table
+
+
+def _table(title: str, columns: Sequence[str], lines: Sequence[Sequence[str]], most: int) -> Table | None:
+    from rich.table import Table
+    from rich.text import Text
+
+    if not lines:
+        return None
+    table = Table(*columns, title=f"{title}: {len(lines):,}", title_justify="left")
+    for line in lines[:most]:
+        table.add_row(*(Text(cell) for cell in line))  # Text: a path may hold what Rich takes for markup
+    if len(lines) > most:
+        table.add_row(f"and {len(lines) - most:,} more")
+    return table
+
+
+def _missing_rows(inspection: Inspection) -> list[tuple[str, ...]]:
+    return [
+        (
+            lack.subject,
+            lack.expression,
+            f"{lack.got} of {lack.wanted}",
+            "intensity " + ", ".join(map(str, lack.intensities)) if lack.intensities else "",
+        )
+        for lack in inspection.missing
+    ]
+
+
+def _gap_rows(inspection: Inspection) -> list[tuple[str, ...]]:
+    return [(name, _some([str(number) for number in numbers])) for name, numbers in inspection.gaps.items()]
+
+
+def _unreadable_rows(inspection: Inspection) -> list[tuple[str, ...]]:
+    here = f"{inspection.catalog.folder}{os.sep}"
+    return [(failure.relative, failure.role, failure.reason.replace(here, "")) for failure in inspection.unreadable]
+
+
+def _warning_rows(inspection: Inspection) -> list[tuple[str, ...]]:
+    return [(relative, warning) for relative, warnings in inspection.warned.items() for warning in warnings]
+
+
+def _problem_rows(found: Iterable[Record]) -> list[tuple[str, ...]]:
+    """One line a kind of problem: a data set without landmarks is one thing to say, not thousands."""
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for record in found:
+        for problem in record.problems:
+            kinds[problem.partition(", ")[0]].append(f"{record.relative}: {problem}")
+    return [(kind, f"{len(lines):,}", lines[0]) for kind, lines in sorted(kinds.items())]

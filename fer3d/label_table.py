@@ -1,0 +1,149 @@
+"""`labels.csv`: what the paths of a data set do not say, joined on the path of each scan."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fer3d.cards import Card
+from fer3d.errors import CardError
+from fer3d.folder_listing import shown
+
+FILE = "labels.csv"
+COLUMNS = ("path", "subject", "expression", "intensity", "sequence", "frame", "action_units", "yaw", "pitch", "roll")
+ATTRIBUTES = ("sex", "ethnicity", "age", "session")
+ANGLES = ("yaw", "pitch", "roll")  # degrees in the file
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one line says. Only keys whose cell is not blank are in `fields`, under the names of `Record`'s."""
+
+    line: int
+    fields: Mapping[str, Any]
+    attributes: Mapping[str, str]
+
+
+def read_label_table(file: Path, card: Card) -> dict[str, Row]:
+    """Read a `labels.csv`: comma-separated, UTF-8, first line the names of the columns, among them `path`.
+
+    Args:
+        file: The table. Its paths are relative to its folder, with / or \\ between names.
+        card: Whose words, besides the house labels, the column `expression` may use.
+
+    Returns:
+        Composed (NFC) POSIX path -> row.
+
+    Raises:
+        CardError: one line that names file, line, what was wanted and what came: an unknown column or label, no
+            column `path`, a number that is none, two lines for one path, another encoding, a row of another length.
+    """
+    name = shown(str(file))
+    reader = csv.reader(io.StringIO(_text(file, name), newline=""), strict=True)
+    rows: dict[str, Row] = {}
+    columns: list[str] = []
+    try:
+        for cells in reader:
+            line = reader.line_num
+            if not columns:
+                columns = _header(name, cells)
+            elif any(cell.strip() for cell in cells):
+                path, row = _row(name, line, columns, cells, card)
+                if path in rows:
+                    raise CardError(
+                        f"{name}:{line}: wanted one line for {shown(path)}, got a second after line {rows[path].line}"
+                    )
+                rows[path] = row
+    except csv.Error as error:
+        raise CardError(f"{name}:{reader.line_num}: wanted comma-separated values, got {error}") from error
+    if not columns:
+        raise CardError(f"{name}: wanted a line of column names, got an empty file")
+    return rows
+
+
+def split_action_units(text: str) -> tuple[str, ...]:
+    """Action units in any of the usual spellings, as AU and the number, with side or intensity if there is one.
+
+    >>> split_action_units("A22A25"), split_action_units("12L"), split_action_units("A26A12lw")
+    (('AU22', 'AU25'), ('AU12L',), ('AU26', 'AU12LW'))
+    >>> split_action_units("1+2 AU4B")
+    ('AU1', 'AU2', 'AU4B')
+    """
+    found = re.findall(r"(?<!\d)(\d{1,2})([A-Za-z]{0,2}?)(?=AU?\d|[^A-Za-z\d]|$)", text, re.ASCII)
+    return tuple(f"AU{int(number)}{suffix.upper()}" for number, suffix in found)
+
+
+def _text(file: Path, name: str) -> str:
+    try:
+        return file.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise CardError(f"{name}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CardError(
+            f"{name}: wanted UTF-8 text, got byte 0x{error.object[error.start]:02x} at {error.start}"
+        ) from error
+
+
+def _header(name: str, cells: list[str]) -> list[str]:
+    columns = [cell.strip() for cell in cells]
+    known = (*COLUMNS, "occlusion", *ATTRIBUTES)
+    if "path" not in columns:
+        raise CardError(f"{name}:1: wanted a column `path`, got {shown(', '.join(columns))}")
+    for column in columns:
+        if column not in known:
+            raise CardError(f"{name}:1: wanted columns among {', '.join(known)}, got {shown(column)!r}")
+        if columns.count(column) > 1:
+            raise CardError(f"{name}:1: wanted each column once, got {column!r} {columns.count(column)} times")
+    return columns
+
+
+def _row(name: str, line: int, columns: list[str], cells: list[str], card: Card) -> tuple[str, Row]:
+    if len(cells) != len(columns):
+        raise CardError(f"{name}:{line}: wanted {len(columns)} cells, got {len(cells)}")
+    given = {column: cell.strip() for column, cell in zip(columns, cells, strict=True) if cell.strip()}
+    path = given.pop("path", "")
+    path = unicodedata.normalize("NFC", path.replace("\\", "/").removeprefix("./"))
+    if not path:
+        raise CardError(f"{name}:{line}: wanted a path in column `path`, got a blank cell")
+    where = f"{name}:{line}: {shown(path)}"
+    fields: dict[str, Any] = {key: given[key] for key in ("subject", "sequence", "occlusion") if key in given}
+    for key in ("intensity", "frame"):
+        if key in given:
+            fields[key] = _whole(where, key, given[key])
+    if "expression" in given:
+        fields["expression"] = card.label(given["expression"])
+        if fields["expression"] is None:
+            wanted = ", ".join(card.words)
+            raise CardError(f"{where}: wanted an expression among {wanted}, got {shown(given['expression'])!r}")
+    if "action_units" in given:
+        fields["action_units"] = split_action_units(given["action_units"])
+        if not fields["action_units"]:
+            raise CardError(f"{where}: wanted action units such as 'AU12 AU25', got {shown(given['action_units'])!r}")
+    if any(angle in given for angle in ANGLES):
+        fields["pose"] = tuple(_radians(where, angle, given.get(angle)) for angle in ANGLES)
+    return path, Row(line, fields, {key: given[key] for key in ATTRIBUTES if key in given})
+
+
+def _whole(where: str, key: str, cell: str) -> int:
+    if not re.fullmatch(r"\d{1,9}", cell, re.ASCII):
+        raise CardError(f"{where}: wanted a whole number as `{key}`, got {shown(cell)!r}")
+    return int(cell)
+
+
+def _radians(where: str, angle: str, cell: str | None) -> float:
+    if cell is None:
+        return math.nan  # not stated
+    try:
+        degrees = float(cell)
+    except ValueError:
+        degrees = math.nan
+    if not -360.0 <= degrees <= 360.0:
+        raise CardError(f"{where}: wanted degrees in [-360, 360] as `{angle}`, got {shown(cell)!r}")
+    return math.radians(degrees)
