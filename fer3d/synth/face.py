@@ -1,0 +1,157 @@
+"""`FaceModel`: a neutral face and what may be added to it to make another person, or another expression.
+
+shape = neutral + sum of identity weights * identity modes + sum of expression weights * expression modes
+
+Convention: mm, frontal pose, axes of `fer3d.scan`, origin at the nose tip of the neutral face. Identity weights are
+drawn from N(0, 1); expression weights go from 0 to 1. Mode names are those of ARKit (as in ICT-FaceKit), left and right
+being the subject's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer3d.checks import check_dtype, check_index, check_shape
+from fer3d.errors import ArgumentError
+from fer3d.landmarks import HOUSE_LANDMARKS
+from fer3d.scan import Scan
+
+# What a triangle of a face model shows.
+SKIN, EYE, MOUTH = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceModel:
+    """A linear face model. House letters: V vertices, F faces; M identity modes, N expression modes.
+
+    Attributes:
+        name: What the truth files call it.
+        neutral: (V, 3) float64, mm.
+        identity_modes: (M, V, 3) float32, mm per unit of weight.
+        expression_modes: (N, V, 3) float32, mm at weight 1.
+        expression_names: N names, such as `mouthSmile_L`.
+        triangles: (F, 3) int32, counter-clockwise seen from outside.
+        part: (F,) uint8. What each triangle shows: SKIN, EYE (the ball between the lids) or MOUTH (inside it).
+        uv: (V, 2) float32. One texture for all; see `fer3d.scan` for its axes.
+        landmarks: name -> row of `neutral`: the 83 of BU-3DFE (`fer3d.landmarks.bu83_names`) and `pronasale`.
+
+    Raises:
+        ArgumentError: if a shape, dtype or index is wrong, or a house landmark is missing.
+    """
+
+    name: str
+    neutral: NDArray[np.float64]
+    identity_modes: NDArray[np.float32]
+    expression_modes: NDArray[np.float32]
+    expression_names: tuple[str, ...]
+    triangles: NDArray[np.int32]
+    part: NDArray[np.uint8]
+    uv: NDArray[np.float32]
+    landmarks: Mapping[str, int]
+
+    def __post_init__(self) -> None:
+        V = len(self.neutral)
+        check_dtype("neutral", self.neutral, np.float64)
+        check_shape("neutral", self.neutral, ("V", 3))
+        for name, modes in (("identity_modes", self.identity_modes), ("expression_modes", self.expression_modes)):
+            check_dtype(name, modes, np.float32)
+            check_shape(name, modes, ("N", V, 3))
+        check_dtype("triangles", self.triangles, np.int32)
+        check_shape("triangles", self.triangles, ("F", 3))
+        check_index("triangles", self.triangles, V)
+        check_dtype("part", self.part, np.uint8)
+        check_shape("part", self.part, (len(self.triangles),))
+        check_dtype("uv", self.uv, np.float32)
+        check_shape("uv", self.uv, (V, 2))
+        if len(self.expression_names) != len(self.expression_modes):
+            raise ArgumentError(
+                f"`expression_names` should name {len(self.expression_modes)} modes, names {len(self.expression_names)}"
+            )
+        missing = [name for name in HOUSE_LANDMARKS if name not in self.landmarks]
+        if missing:
+            raise ArgumentError(f"`landmarks` should hold every house landmark, lacks {', '.join(missing)}")
+        check_index("landmarks", np.array(list(self.landmarks.values())), V)
+
+    @staticmethod
+    def builtin() -> FaceModel:
+        """Our own procedural model, made by formulas; see `procedural_face`. Made once a process."""
+        return _builtin()
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> FaceModel:
+        """A measured model from an .npz file in the layout of ICT-FaceKit; see `fer3d.synth.ict.load`."""
+        from fer3d.synth import ict
+
+        return ict.load(path)
+
+    def shape(
+        self, identity: NDArray[np.float64] | None = None, expression: Mapping[str, float] | None = None
+    ) -> NDArray[np.float64]:
+        """(V, 3) float64: the face of a person with an expression, mm.
+
+        Args:
+            identity: (M,) float64. Weights of the identity modes, N(0, 1); None is the mean person.
+            expression: Mode name -> weight; None is neutral.
+
+        Raises:
+            ArgumentError: if the number of weights is not M, or a mode of this name does not exist.
+        """
+        points = self.neutral.copy()
+        if identity is not None:
+            check_shape("identity", identity, (len(self.identity_modes),))
+            points += np.tensordot(identity.astype(np.float32), self.identity_modes, 1)
+        for name, weight in (expression or {}).items():
+            points += np.float32(weight) * self.expression_modes[self._mode(name)]
+        return points
+
+    def _mode(self, name: str) -> int:
+        if name not in self.expression_names:
+            raise ArgumentError(
+                f"`expression` should name modes of the face model {self.name}, names {name!r}; "
+                f"it has {', '.join(self.expression_names)}"
+            )
+        return self.expression_names.index(name)
+
+    def landmark_points(self, points: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """name -> (3,) float64: the landmarks on a shape of this model.
+
+        Args:
+            points: (V, 3) float64, as `shape` gives.
+        """
+        check_shape("points", points, self.neutral.shape)
+        return {name: points[row].copy() for name, row in self.landmarks.items()}
+
+
+@lru_cache(maxsize=1)
+def _builtin() -> FaceModel:
+    from fer3d.synth import procedural_mesh
+
+    return procedural_mesh.builtin()
+
+
+@lru_cache(maxsize=1)
+def mean_face() -> Scan:
+    """The neutral built-in face as a scan: what unknown scans are aligned to.
+
+    Returns:
+        mm; the nose tip is the origin (the vertex with the largest z), frontal, mirror-symmetric in x, skin and closed
+        lips only (no inside of the mouth), with the house landmarks. Always the same object: do not write into it.
+    """
+    model = _builtin()
+    faces = model.triangles[model.part != MOUTH]
+    scan = Scan.of(
+        model.neutral,
+        faces,
+        uv=model.uv,
+        landmarks={name: model.neutral[model.landmarks[name]].copy() for name in HOUSE_LANDMARKS},
+        history=({"step": "mean_face", "face_model": model.name},),
+    )
+    used = np.zeros(len(model.neutral), np.bool_)
+    used[faces] = True
+    return scan.kept(used, "drop_mouth")

@@ -1,0 +1,255 @@
+"""A measured face model from a file: ICT-FaceKit (light), or another in the same layout.
+
+Keys of the .npz: `neutral` (V, 3) in cm; `identity_modes` (M, V, 3), to be weighted by N(0, 1); `expression_modes`
+(N, V, 3) and `expression_names` (N,), ARKit names; `triangles` (F, 3); `uv` (V, 2); `landmarks68` (68,), rows of
+`neutral` in the order of iBUG. Other keys are ignored. Nothing is unpickled.
+
+What is made of it: mm instead of cm, origin at the nose tip (the most protruding vertex near landmark 30), and the open
+holes of lids and lips closed by caps, because a scanner sees eyeballs: the cap of an eye bulges, that of the mouth
+recedes. A cap follows its rim, so all modes stay linear.
+
+The 83 landmarks of BU-3DFE are read off the 68: those that both schemes have are the same vertices, the others the
+vertices nearest to points between them. That assignment is our choice.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from fer3d.errors import FormatError
+from fer3d.formats.files import read_bytes
+from fer3d.landmarks import BU83
+from fer3d.synth.face import EYE, MOUTH, SKIN, FaceModel
+
+_MM = 10.0
+_SHAPES: dict[str, tuple[int | str, ...]] = {
+    "neutral": ("V", 3),
+    "identity_modes": ("M", "V", 3),
+    "expression_modes": ("N", "V", 3),
+    "expression_names": ("N",),
+    "triangles": ("F", 3),
+    "uv": ("V", 2),
+    "landmarks68": (68,),
+}
+_EYE_BULGE = 3.0  # mm in front of the mean of the lid margins
+_MOUTH_DEPTH = -12.0
+_RINGS = (0.2, 0.4, 0.6, 0.8)  # of a cap, as shares of the way from rim to centre
+_STRIP = 0.09  # height of the strip at the bottom of the texture that shows the caps
+
+
+def load(path: str | os.PathLike[str]) -> FaceModel:
+    """Read a face model; see the module for the layout.
+
+    Raises:
+        FileError: if the file cannot be opened.
+        FormatError: if it is no .npz, a key is missing, or an array has a wrong shape or kind.
+    """
+    name = os.fspath(path)
+    data = _arrays(name)
+    neutral = data["neutral"].astype(np.float64) * _MM
+    lm = data["landmarks68"].astype(np.int64)
+    near = np.flatnonzero(np.linalg.norm(neutral - neutral[lm[30]], axis=1) < 10.0)
+    tip = int(near[neutral[near, 2].argmax()])
+    modes = np.concatenate([data["identity_modes"], data["expression_modes"]]).astype(np.float32) * np.float32(_MM)
+    uv = data["uv"].astype(np.float32)
+    uv[:, 1] = _STRIP + (1 - _STRIP) * uv[:, 1]
+    mesh = _Mesh(neutral - neutral[tip], modes, data["triangles"].astype(np.int32), uv, [SKIN])
+    landmarks = _bu83(mesh.points, lm)
+    landmarks["pronasale"] = tip
+    names = tuple(str(word) for word in data["expression_names"])
+    M = len(data["identity_modes"])
+    first_cap = len(mesh.points)
+    mesh = _capped(mesh, lm)
+    _make_blinks_close(mesh, first_cap, names, M)
+    return FaceModel(
+        name=Path(name).stem,
+        neutral=mesh.points,
+        identity_modes=mesh.modes[:M],
+        expression_modes=mesh.modes[M:],
+        expression_names=names,
+        triangles=mesh.triangles,
+        part=np.asarray(mesh.part, np.uint8),
+        uv=mesh.uv,
+        landmarks=landmarks,
+    )
+
+
+class _Mesh:
+    """What grows while caps are added."""
+
+    def __init__(
+        self,
+        points: NDArray[np.float64],
+        modes: NDArray[np.float32],
+        triangles: NDArray[np.int32],
+        uv: NDArray[np.float32],
+        part: list[int],
+    ) -> None:
+        self.points, self.modes, self.triangles, self.uv = points, modes, triangles, uv
+        self.part = part * len(triangles)
+        self.bulge = np.zeros(len(points))  # (V,) mm that a cap vertex stands before the plane of its rim
+
+
+def _arrays(name: str) -> dict[str, NDArray[Any]]:
+    """The arrays of the file, checked."""
+    content = io.BytesIO(read_bytes(name))
+    try:
+        with np.load(content, allow_pickle=False) as file:
+            data = {key: file[key] for key in _SHAPES if key in file.files}
+    except Exception as error:  # the decoders of damaged zip and npy data raise nearly everything
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise FormatError(f"{name}: an .npz of plain arrays was wanted: {reason}") from error
+    missing = [key for key in _SHAPES if key not in data]
+    if missing:
+        raise FormatError(f"{name}: a face model has the keys {', '.join(_SHAPES)}; missing: {', '.join(missing)}")
+    sizes: dict[str, int] = {}
+    for key, shape in _SHAPES.items():
+        got = data[key].shape
+        fits = len(got) == len(shape)
+        fits = fits and all(
+            sizes.setdefault(w, g) == g if isinstance(w, str) else w == g for w, g in zip(shape, got, strict=True)
+        )
+        if not fits:
+            wanted = ", ".join(str(sizes.get(w, w)) if isinstance(w, str) else str(w) for w in shape)
+            raise FormatError(f"{name}: `{key}` should have shape ({wanted}), has {got}")
+        kinds = "US" if key == "expression_names" else "iu" if key in ("triangles", "landmarks68") else "f"
+        if data[key].dtype.kind not in kinds:
+            raise FormatError(f"{name}: `{key}` should hold {_KINDS[kinds]}, holds {data[key].dtype}")
+    for key in ("triangles", "landmarks68"):
+        low, high = int(data[key].min(initial=0)), int(data[key].max(initial=0))
+        if low < 0 or high >= sizes["V"]:
+            raise FormatError(f"{name}: `{key}` should hold rows below {sizes['V']}, holds {low if low < 0 else high}")
+    if not sizes["F"]:
+        raise FormatError(f"{name}: `triangles` should hold at least one triangle, holds none")
+    for key in ("neutral", "identity_modes", "expression_modes", "uv"):
+        if not np.isfinite(data[key]).all():
+            raise FormatError(f"{name}: `{key}` should be finite, holds NaN or infinity")
+    return data
+
+
+_KINDS = {"US": "words", "iu": "integers", "f": "real numbers"}
+
+
+def _rims(mesh: _Mesh) -> list[NDArray[np.int64]]:
+    """Boundary loops, each in order along its holes' side (the order that makes caps face outwards)."""
+    t = mesh.triangles.astype(np.int64)
+    half = np.concatenate([t[:, [0, 1]], t[:, [1, 2]], t[:, [2, 0]]])  # (3 F, 2) directed edges
+    V = len(mesh.points)
+    code, back = half[:, 0] * V + half[:, 1], half[:, 1] * V + half[:, 0]
+    rim = half[~np.isin(code, back)]
+    graph = sparse.coo_matrix((np.ones(len(rim)), (rim[:, 0], rim[:, 1])), shape=(V, V))
+    _, label = connected_components(graph, directed=False)
+    after = dict(rim[:, ::-1].tolist())
+    loops = []
+    for piece in np.unique(label[rim[:, 0]]):
+        start = int(rim[label[rim[:, 0]] == piece][0, 0])
+        loop = [start]
+        while (step := after.get(loop[-1], start)) != start and len(loop) <= len(rim):
+            loop.append(step)
+        loops.append(np.array(loop))
+    return loops
+
+
+def _capped(mesh: _Mesh, lm: NDArray[np.int64]) -> _Mesh:
+    """Close the rims that lie at an eye or between the lips."""
+    places = ((lm[36:42], EYE, _EYE_BULGE), (lm[42:48], EYE, _EYE_BULGE), (lm[60:68], MOUTH, _MOUTH_DEPTH))
+    loops = _rims(mesh)
+    for place, (rows, part, bulge) in enumerate(places):
+        centre = mesh.points[rows].mean(axis=0)
+        reach = np.linalg.norm(mesh.points[rows] - centre, axis=1).max()
+        for loop in loops:
+            offset = np.linalg.norm(mesh.points[loop] - centre, axis=1)
+            if offset.max() < 1.6 * reach + 5.0:
+                _add_cap(mesh, loop, part, bulge, place / len(places), 1 / len(places))
+    return mesh
+
+
+def _add_cap(mesh: _Mesh, loop: NDArray[np.int64], part: int, bulge: float, left: float, width: float) -> None:
+    """Rings from a copy of the rim to its mean; all of a new vertex is the same mixture of rim and mean, but its uv:
+    they lie in the strip, as seen from the front, because the hole in the model's own may be a few texels high."""
+    first, n = len(mesh.points), len(loop)
+
+    def rings(array: NDArray[Any]) -> NDArray[Any]:  # (..., n, k) at the rim -> (..., (rings + 1) * n + 1, k)
+        mean = array.mean(axis=-2, keepdims=True)
+        inner = [array * (1 - share) + mean * share for share in _RINGS]
+        return np.concatenate([array, *inner, mean], axis=-2)
+
+    height = np.concatenate([np.repeat([bulge * (1 - (1 - s) ** 2) for s in (0.0, *_RINGS)], n), [bulge]])
+    points = rings(mesh.points[loop])
+    flat = (points[:, :2] - points[:, :2].min(axis=0)) / np.maximum(np.ptp(points[:, :2], axis=0), 1e-6)
+    uv = np.stack([left + width * (0.06 + 0.88 * flat[:, 0]), _STRIP * (0.06 + 0.8 * flat[:, 1])], axis=1)
+    points[:, 2] += height
+    mesh.points = np.concatenate([mesh.points, points])
+    mesh.modes = np.concatenate([mesh.modes, rings(mesh.modes[:, loop]).astype(np.float32)], axis=1)
+    mesh.uv = np.concatenate([mesh.uv, uv.astype(np.float32)])
+    mesh.bulge = np.concatenate([mesh.bulge, height])
+    rows = [first + k * n + np.arange(n) for k in range(len(_RINGS) + 1)]
+    triangles = []
+    for outer, inner in pairwise(rows):
+        a, b, c, d = outer, np.roll(outer, -1), np.roll(inner, -1), inner
+        triangles += [np.stack([a, b, c], 1), np.stack([a, c, d], 1)]
+    middle = np.full(n, first + len(rows) * n)
+    triangles.append(np.stack([rows[-1], np.roll(rows[-1], -1), middle], 1))
+    new = np.concatenate(triangles).astype(np.int32)
+    mesh.triangles = np.concatenate([mesh.triangles, new])
+    mesh.part = mesh.part + [part] * len(new)
+
+
+def _make_blinks_close(mesh: _Mesh, first_cap: int, names: tuple[str, ...], M: int) -> None:
+    """Lids that meet must not let the ball bulge through: what is closed takes the bulge back."""
+    ball = mesh.bulge > 0
+    ball[:first_cap] = False
+    for k, name in enumerate(names):
+        if name.startswith(("eyeBlink", "eyeSquint")):
+            left = mesh.points[:, 0] > 0
+            side = ball & (left if name.endswith("_L") else ~left)
+            share = 1.1 if name.startswith("eyeBlink") else 0.25
+            mesh.modes[M + k, side, 2] -= (share * mesh.bulge[side]).astype(np.float32)
+
+
+def _bu83(points: NDArray[np.float64], lm: NDArray[np.int64]) -> dict[str, int]:
+    """BU landmark names -> rows. Left is the subject's (+x): iBUG counts from the subject's right."""
+    tree = cKDTree(points)
+    p = points[lm]
+
+    def nearest(point: NDArray[np.float64]) -> int:
+        return int(tree.query(point)[1])
+
+    def along(rows: tuple[int, ...], share: float) -> int:
+        line = p[list(rows)]
+        arc = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
+        at = [np.interp(share * arc[-1], arc, line[:, axis]) for axis in range(3)]
+        return nearest(np.array(at))
+
+    rows: dict[int, int] = {}
+    lips = {49: 54, 50: 53, 51: 52, 52: 51, 53: 50, 54: 49, 55: 48, 56: 59, 57: 58, 58: 57, 59: 56, 60: 55}
+    inner = {61: 64, 62: 63, 63: 62, 64: 61, 65: 60, 66: 67, 67: 66, 68: 65}
+    chin = {69 + k: 15 - k for k in range(15)}  # 76 is iBUG 8, the chin
+    for number, index in {**lips, **inner, **chin, 1: 42, 5: 45, 9: 39, 13: 36, 43: 33}.items():
+        rows[number] = int(lm[index])
+    for k, share in enumerate((0.25, 0.5, 0.75)):
+        rows[2 + k], rows[6 + k] = along((42, 43, 44, 45), share), along((45, 46, 47, 42), share)
+        rows[10 + k], rows[14 + k] = along((39, 38, 37, 36), share), along((36, 41, 40, 39), share)
+    up = np.array([0.0, 2.5, 0.0])
+    for k in range(5):  # the 68 lie on the middle of the brow
+        rows[17 + k], rows[26 - k] = nearest(p[22 + k] + up), nearest(p[22 + k] - up)
+        rows[27 + k], rows[36 - k] = nearest(p[21 - k] + up), nearest(p[21 - k] - up)
+    for side, numbers, eye, wing, sill in ((1.0, (37, 38, 39, 40), 42, 35, 34), (-1.0, (48, 47, 46, 45), 39, 31, 32)):
+        out = np.array([side, 0.0, 0.0])
+        rows[numbers[0]] = nearest(0.55 * p[27] + 0.45 * p[eye])
+        rows[numbers[1]] = nearest(p[28] + 10.0 * out - np.array([0.0, 5.0, 9.0]))
+        rows[numbers[2]] = nearest(p[wing] + 3.0 * out + np.array([0.0, 11.0, 0.0]))
+        rows[numbers[3]] = nearest(p[wing] + 5.0 * out + np.array([0.0, 4.0, -2.0]))
+        rows[41 if side > 0 else 44] = int(lm[sill])
+    rows[42] = nearest(0.5 * (p[33] + p[34]))
+    return {BU83.get(n, f"bu83_{n:02d}"): rows[n] for n in sorted(rows)}

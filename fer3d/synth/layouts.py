@@ -1,0 +1,324 @@
+"""Simulated scans in the layouts of real data sets, file for file, so that a real one could replace them.
+
+| layout | a subject | files of a scan |
+| --- | --- | --- |
+| bu3dfe | neutral, and six expressions at each level | _F3D.wrl .bmp .bnd, _RAW.wrl .pse |
+| bu4dfe | six sequences, neutral to full and back | .wrl .jpg, and .bnd in BU4DFE_BND_V1.1 |
+| bosphorus | neutral, six expressions, single action units, turned heads | .bnt .png .lm2 .lm3 |
+| frgc | neutral and six expressions, full | .abs.gz .ppm, our own .lm3, labels.csv for all |
+
+Landmarks in these files are vertices of the scan nearest to the true points, as annotators pick them; the exact ones
+are in `truth.json`. A Bosphorus or FRGC scan is a range image: its grid is not turned.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from fer3d.errors import PrepareError
+from fer3d.formats import bnt, frgc, landmark_files, textures, vrml
+from fer3d.landmarks import BOSPHORUS, bu83_names
+from fer3d.scan import EXPRESSIONS, Scan
+from fer3d.synth import camera as cameras
+from fer3d.synth.camera import Camera, Capture
+from fer3d.synth.expression import LEVELS, MODES_OF, RECIPES
+from fer3d.synth.face import FaceModel
+
+BU83_NAMES = bu83_names(np.arange(1, 84))
+_MARGIN = 12.0  # mm about a landmark that a cropped face keeps
+_PHOTO_SCALE = 2  # pixels of a photograph a grid point, each way
+
+_BU3DFE_CODES = dict(zip(EXPRESSIONS, ("NE", "AN", "DI", "FE", "HA", "SA", "SU"), strict=True))
+_ETHNICITY = "WH"  # the names hold one, and it must not change within a subject; simulated people have none
+_BU4DFE_NAMES = dict(zip(EXPRESSIONS[1:], ("Angry", "Disgust", "Fear", "Happy", "Sad", "Surprise"), strict=True))
+_BOSPHORUS_NAMES = dict(
+    zip(EXPRESSIONS, ("N", "ANGER", "DISGUST", "FEAR", "HAPPY", "SADNESS", "SURPRISE"), strict=True)
+)
+_LOWER_UNITS, _UPPER_UNITS = (10, 12, 15, 17, 18, 20, 26), (1, 2, 4, 43)
+# Yaw and pitch in degrees; those of PR and CR are not published, ours are.
+_BOSPHORUS_POSES = {
+    "YR_R10": (-10, 0),
+    "YR_R20": (-20, 0),
+    "YR_R30": (-30, 0),
+    "YR_R45": (-45, 0),
+    "YR_L45": (45, 0),
+    "PR_U": (0, -25),
+    "PR_SU": (0, -12),
+    "PR_D": (0, 25),
+    "CR_RD": (-20, 20),
+}
+# Points of Bosphorus without a house name -> BU numbers. Left in these names is left in the picture, as in all of it.
+_BOSPHORUS_EXTRA = {
+    "Outer left eye brow": 31,
+    "Middle of the left eye brow": 29,
+    "Inner left eye brow": 27,
+    "Inner right eye brow": 17,
+    "Middle of the right eye brow": 19,
+    "Outer right eye brow": 21,
+    "Nose saddle left": 48,
+    "Nose saddle right": 37,
+    "Upper lip inner middle": 63,
+    "Lower lip inner middle": 67,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One scan to make.
+
+    Attributes:
+        subject: Number from 0.
+        name: The subject's name in the layout.
+        file: Path of the scan file relative to the root, with /.
+        expression: House label, or None where the data set has none.
+        level: 1 to 4, or 0.
+        strength: Share of the full recipe.
+        variant: Tells apart scans of one subject that agree in all else; random numbers depend on it.
+        frame: In a sequence, else None.
+        recipe: Mode -> weight, instead of that of `expression`.
+        turn: Yaw and pitch in degrees, asked of the subject.
+        steady: A frame of a sequence: place, pose and vigour are those of the sequence.
+    """
+
+    subject: int
+    name: str
+    file: str
+    expression: str | None
+    level: int = 0
+    strength: float = 0.0
+    variant: int = 0
+    frame: int | None = None
+    recipe: dict[str, float] | None = field(default=None, hash=False)
+    turn: tuple[float, float] = (0.0, 0.0)
+    steady: bool = False
+
+
+class Shot(NamedTuple):
+    """What a writer needs to write a scan."""
+
+    job: Job
+    model: FaceModel
+    shape: NDArray[np.float64]
+    placement: NDArray[np.float64]
+    texture: NDArray[np.uint8]
+    camera: Camera
+    generator: np.random.Generator
+
+
+class Layout(NamedTuple):
+    """A data set's layout.
+
+    Attributes:
+        jobs: (subject, sex, levels, frames) -> its scans.
+        write: (root, shot) -> the capture, in the frame of the scan file. Writes all files of the scan.
+        pitch: Distance of samples in mm that is usual in the data set.
+        origin: Where the camera's frame has the face, mm.
+    """
+
+    jobs: Callable[[int, str, tuple[int, ...], int], Iterator[Job]]
+    write: Callable[[Path, Shot], Capture]
+    pitch: float
+    origin: tuple[float, float, float]
+
+
+def subject_name(subject: int, sex: str, digits: int) -> str:
+    """F0001, M0001, F0002 ...: subjects come in pairs of a woman and a man."""
+    return f"{sex}{subject // 2 + 1:0{digits}d}"
+
+
+def _bu3dfe_jobs(subject: int, sex: str, levels: tuple[int, ...], frames: int) -> Iterator[Job]:
+    name = subject_name(subject, sex, 4)
+    for expression in EXPRESSIONS:
+        for level in (0,) if expression == "neutral" else levels:
+            file = f"{name}/{name}_{_BU3DFE_CODES[expression]}{level:02d}{_ETHNICITY}_F3D.wrl"
+            yield Job(subject, name, file, expression, level, LEVELS.get(level, 0.0))
+
+
+def _bu4dfe_jobs(subject: int, sex: str, levels: tuple[int, ...], frames: int) -> Iterator[Job]:
+    name = subject_name(subject, sex, 3)
+    for expression in EXPRESSIONS[1:]:
+        for frame in range(frames):
+            # Neutral, onset, apex, offset, neutral: zero at both ends, full over the middle third.
+            share = frame / max(frames - 1, 1)
+            strength = min(1.0, 0.5 * (1 - math.cos(2 * math.pi * share)) * 4 / 3)
+            file = f"{name}/{_BU4DFE_NAMES[expression]}/{frame:03d}.wrl"
+            yield Job(subject, name, file, expression, 0, strength, frame=frame, steady=True)
+
+
+def _bosphorus_jobs(subject: int, sex: str, levels: tuple[int, ...], frames: int) -> Iterator[Job]:
+    name = f"bs{subject:03d}"
+
+    def job(stem: str, expression: str | None = None, **more: object) -> Job:
+        return Job(subject, name, f"{name}/{name}_{stem}_0.bnt", expression, **more)  # type: ignore[arg-type]
+
+    yield job("N_N", "neutral")
+    for expression in EXPRESSIONS[1:]:
+        yield job(f"E_{_BOSPHORUS_NAMES[expression]}", expression, strength=1.0)
+    for kind, units in (("LFAU", _LOWER_UNITS), ("UFAU", _UPPER_UNITS)):
+        for unit in units:
+            yield job(f"{kind}_{unit}", strength=1.0, variant=unit, recipe={MODES_OF[f"AU{unit}"]: 0.9})
+    for number, (code, turn) in enumerate(_BOSPHORUS_POSES.items()):
+        yield job(code, variant=100 + number, turn=(float(turn[0]), float(turn[1])), recipe={})
+
+
+def _frgc_jobs(subject: int, sex: str, levels: tuple[int, ...], frames: int) -> Iterator[Job]:
+    name = f"{4200 + subject:05d}"
+    for number, expression in enumerate(EXPRESSIONS):
+        strength = 0.0 if expression == "neutral" else 1.0
+        yield Job(subject, name, f"Fall2003range/{name}d{201 + 2 * number}.abs.gz", expression, strength=strength)
+
+
+def _write_bu3dfe(root: Path, shot: Shot) -> Capture:
+    path = root / shot.job.file
+    whole = cameras.capture(shot.model, shot.shape, shot.placement, shot.camera, shot.generator, shot.texture)
+    face = _cropped(whole, 95.0, shot.camera)
+    vrml.write(face.scan, path, texture_name=f"{path.stem}.bmp")
+    landmark_files.write_bnd(_bnd(face), path.with_suffix(".bnd"))
+    # The raw scan: all that the camera saw, in a frame of its own.
+    yaw, pitch, roll, x, y, z = shot.generator.uniform([-0.15] * 3 + [-30.0] * 3, [0.15] * 3 + [30.0] * 3)
+    moved = cameras.pose(yaw, pitch, roll, (x, y, z))
+    raw = replace(whole.scan.moved(moved, "raw_frame"), texture=None)
+    raw_path = path.with_name(path.name.replace("_F3D.", "_RAW."))
+    vrml.write(raw, raw_path, texture_name=f"{path.stem}.bmp")
+    names = [*bu83_names(np.array(landmark_files.PSE_NUMBERS[:-1])), "subnasale"]
+    near, _ = cameras.nearest_vertices(whole.scan, {name: whole.landmarks[name] for name in names}, np.inf)
+    points = raw.vertices[[near[name] for name in names]].astype(np.float64)
+    normal = moved[:3, :3] @ whole.pose[:3, 2]
+    landmark_files.write_pse(landmark_files.Pse(points, normal), raw_path.with_suffix(".pse"))
+    return face
+
+
+def _write_bu4dfe(root: Path, shot: Shot) -> Capture:
+    path = root / shot.job.file
+    whole = cameras.capture(shot.model, shot.shape, shot.placement, shot.camera, shot.generator, shot.texture)
+    face = _cropped(whole, 110.0, shot.camera)
+    vrml.write(face.scan, path, texture_name=f"{path.stem}.jpg")
+    landmarks = root / "BU4DFE_BND_V1.1" / Path(shot.job.file).with_suffix(".bnd")
+    landmarks.parent.mkdir(parents=True, exist_ok=True)
+    landmark_files.write_bnd(_bnd(face), landmarks)
+    return face
+
+
+def _write_bosphorus(root: Path, shot: Shot) -> Capture:
+    path = root / shot.job.file
+    image = _range_image(shot, 100.0)
+    planes = np.full((5, *image.valid.shape), -1e9)
+    planes[:3, image.valid] = image.points[image.valid].T
+    rows, columns = image.valid.shape
+    planes[3], planes[4] = (np.arange(columns) + 0.5) / columns, ((np.arange(rows) + 0.5) / rows)[:, None]
+    bnt.write_grid(bnt.Grid(np.ascontiguousarray(planes[:, ::-1]), f"{path.stem}.png"), path)  # row 0 at the bottom
+    textures.write(image.photo, path.with_suffix(".png"))
+    points, pixels = _bosphorus_points(image)
+    landmark_files.write_lm3(points, path.with_suffix(".lm3"))
+    landmark_files.write_lm2(pixels, path.with_suffix(".lm2"))
+    return image.capture
+
+
+def _write_frgc(root: Path, shot: Shot) -> Capture:
+    path = root / shot.job.file
+    image = _range_image(shot, 110.0)
+    frgc.write_grid(frgc.Grid(image.valid, np.where(image.valid[..., None], image.points, frgc.BACKGROUND)), path)
+    stem = path.with_suffix("").with_suffix("")
+    textures.write(image.photo, stem.with_suffix(".ppm"))
+    landmark_files.write_lm3(_bosphorus_points(image)[0], stem.with_suffix(".lm3"))
+    return image.capture
+
+
+LAYOUTS = {
+    "bu3dfe": Layout(_bu3dfe_jobs, _write_bu3dfe, 1.5, (0.0, 0.0, 60.0)),
+    "bu4dfe": Layout(_bu4dfe_jobs, _write_bu4dfe, 0.72, (0.0, 0.0, 60.0)),
+    "bosphorus": Layout(_bosphorus_jobs, _write_bosphorus, 0.76, (10.0, 5.0, -20.0)),
+    "frgc": Layout(_frgc_jobs, _write_frgc, 0.8, (30.0, -20.0, -1550.0)),
+}
+
+
+def _cropped(capture: Capture, radius: float, camera: Camera) -> Capture:
+    """The face: a ball about the true nose tip, and what lies about the landmarks, such as the chin of an open jaw."""
+    scan = capture.scan
+    keep = ((scan.vertices - capture.landmarks["pronasale"]) ** 2).sum(axis=1) < radius**2
+    beyond = np.flatnonzero(~keep)
+    keep[beyond] = cKDTree(np.array(list(capture.landmarks.values()))).query(scan.vertices[beyond])[0] < _MARGIN
+    used = np.zeros(len(keep), np.bool_)
+    used[scan.faces[keep[scan.faces].all(axis=1)]] = True  # no loose vertices
+    if not used.any():
+        raise PrepareError(f"nothing was measured within {radius:g} mm of the nose tip: turn the head less")
+    scan = replace(scan.kept(used, "crop"), file_vertex=None, landmarks={})
+    near, measured = cameras.nearest_vertices(scan, capture.landmarks, camera.reach)
+    found = {name: scan.vertices[near[name]].astype(np.float64) for name in measured}
+    return replace(capture, scan=replace(scan, landmarks=found), measured=measured)
+
+
+def _bnd(capture: Capture) -> landmark_files.Bnd:
+    """All 83, each at the nearest vertex, hidden or not: the format has no way to leave one out."""
+    wanted = {name: capture.landmarks[name] for name in BU83_NAMES}
+    near, _ = cameras.nearest_vertices(capture.scan, wanted, np.inf)
+    rows = np.array([near[name] for name in BU83_NAMES], np.int32)
+    return landmark_files.Bnd(rows, capture.scan.vertices[rows].astype(np.float64))
+
+
+class _RangeImage(NamedTuple):
+    """A range image as the grid formats hold it: row 0 on top, a photograph of the same rectangle."""
+
+    points: NDArray[np.float64]  # (H, W, 3)
+    valid: NDArray[np.bool_]  # (H, W)
+    photo: NDArray[np.uint8]  # (2 H, 2 W, 3)
+    capture: Capture
+
+
+def _range_image(shot: Shot, radius: float) -> _RangeImage:
+    camera = replace(shot.camera, turned=False, jitter=0.0)
+    seen = cameras.sample(shot.model, shot.shape, shot.placement, camera, shot.generator, shot.texture)
+    landmarks = {
+        name: shot.placement[:3, :3] @ point + shot.placement[:3, 3]
+        for name, point in shot.model.landmark_points(shot.shape).items()
+    }
+    with np.errstate(invalid="ignore"):
+        valid = seen.valid & (((seen.exact - landmarks["pronasale"]) ** 2).sum(axis=-1) < radius**2)
+    if not valid.any():
+        raise PrepareError(f"nothing was measured within {radius:g} mm of the nose tip: turn the head less")
+    rows, columns = np.flatnonzero(valid.any(axis=1)), np.flatnonzero(valid.any(axis=0))
+    window = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    valid, points = valid[window], seen.points[window]
+    pixel = camera.pitch / _PHOTO_SCALE
+    first = seen.corner + np.array([columns[0], -rows[0]]) * camera.pitch
+    corner = first + np.array([-0.5, 0.5]) * (camera.pitch - pixel)  # the photograph covers whole grid cells
+    size = (_PHOTO_SCALE * valid.shape[0], _PHOTO_SCALE * valid.shape[1])
+    photo = cameras.photograph(
+        shot.model, shot.shape, shot.placement, shot.texture, corner=corner, pixel=pixel, size=size
+    )
+    scan = Scan.of(points[valid], np.empty((0, 3)))  # a bag of points, for looking up landmarks
+    near, measured = cameras.nearest_vertices(scan, landmarks, camera.reach)
+    found = {name: scan.vertices[near[name]].astype(np.float64) for name in measured}
+    scan = replace(scan, landmarks=found)
+    return _RangeImage(points, valid, photo, Capture(scan, landmarks, measured, shot.placement))
+
+
+def _bosphorus_points(image: _RangeImage) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
+    """Names of Bosphorus -> measured points of the grid, and pixels of the photograph; hidden ones are absent."""
+    names = {theirs: BU83_NAMES[number - 1] for theirs, number in _BOSPHORUS_EXTRA.items()} | dict(BOSPHORUS)
+    present = [theirs for theirs, ours in names.items() if ours in image.capture.measured]
+    wanted = {theirs: image.capture.landmarks[names[theirs]] for theirs in present}
+    if not wanted:
+        return {}, {}
+    scan = image.capture.scan
+    near, _ = cameras.nearest_vertices(scan, wanted, np.inf)
+    place = np.flatnonzero(image.valid)
+    points = {name: image.points[image.valid][near[name]] for name in present}
+    pixels = {}
+    for name in present:
+        row, column = divmod(int(place[near[name]]), image.valid.shape[1])
+        pixels[name] = (np.array([column, row], dtype=np.float64) + 0.5) * _PHOTO_SCALE
+    return points, pixels
+
+
+def recipe_of(job: Job) -> dict[str, float]:
+    """Mode (without side) -> weight at full strength of what the job shows."""
+    return RECIPES[job.expression or "neutral"] if job.recipe is None else job.recipe

@@ -1,0 +1,65 @@
+"""Recipes: levels, habits, action units."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fer3d.errors import ArgumentError
+from fer3d.scan import EXPRESSIONS
+from fer3d.synth import expression
+from fer3d.synth.face import FaceModel
+
+NAMES = FaceModel.builtin().expression_names
+
+
+def test_recipes_are_the_house_labels_in_order():
+    assert tuple(expression.RECIPES) == EXPRESSIONS
+    expression.check_modes(NAMES, "builtin")
+
+
+def test_prototypical_action_units():
+    def units(label):
+        return set(expression.action_units(expression.weights(label, 1.0, NAMES)))
+
+    assert {"AU6", "AU12"} <= units("happiness")
+    assert {"AU1", "AU4", "AU15"} <= units("sadness")
+    assert {"AU1", "AU2", "AU5", "AU26"} <= units("surprise")
+    assert {"AU1", "AU2", "AU4", "AU5", "AU20"} <= units("fear")
+    assert {"AU4", "AU7", "AU24"} <= units("anger")
+    assert {"AU9", "AU10"} <= units("disgust")
+    assert units("neutral") == set()
+
+
+@given(st.sampled_from(EXPRESSIONS[1:]), st.integers(0, 2**32 - 1))
+def test_levels_grow(label, seed):
+    """With one person's habits, every weight grows with the level, until it is full."""
+    by_level = [
+        expression.weights(label, expression.LEVELS[level], NAMES, np.random.default_rng(seed))
+        for level in (1, 2, 3, 4)
+    ]
+    for name in by_level[0]:
+        values = [weights[name] for weights in by_level]
+        assert values == sorted(values)
+        assert 0 <= values[0] < values[3] <= 1.3
+
+
+def test_habits_differ_between_people_and_sides():
+    a, b = (expression.weights("happiness", 1.0, NAMES, np.random.default_rng(seed)) for seed in (1, 2))
+    assert a != b
+    assert a["mouthSmile_L"] != a["mouthSmile_R"]
+    assert a == expression.weights("happiness", 1.0, NAMES, np.random.default_rng(1))
+    plain = expression.weights("happiness", 1.0, NAMES)
+    assert plain["mouthSmile_L"] == plain["mouthSmile_R"] == expression.RECIPES["happiness"]["mouthSmile"]
+
+
+def test_action_units_take_the_stronger_side_and_count_upwards():
+    got = expression.action_units({"mouthSmile_L": 0.2, "mouthSmile_R": 0.6, "browInnerUp_L": 0.3, "eyeBlink_L": 0.04})
+    assert list(got.items()) == [("AU1", 0.3), ("AU12", 0.6)]
+
+
+def test_errors():
+    with pytest.raises(ArgumentError, match="`expression` should be one of neutral, .*, is 'joy'"):
+        expression.weights("joy", 1.0, NAMES)
+    with pytest.raises(ArgumentError, match="`face_model` should have the modes of every recipe; x lacks browDown, "):
+        expression.check_modes(("jawOpen",), "x")

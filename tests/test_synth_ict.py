@@ -1,0 +1,157 @@
+"""Face models from files: a tiny made-up one for every error, ICT-FaceKit itself where it is at hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fer3d.errors import FileError, FormatError
+from fer3d.synth import expression
+from fer3d.synth.face import EYE, MOUTH, SKIN, FaceModel
+from fer3d.synth.ict import load
+
+ICT = Path(__file__).parents[1].parent / "shared" / "data" / "ict_facekit.npz"
+needs_ict = pytest.mark.skipif(not ICT.exists(), reason="shared/data/ict_facekit.npz is not here")
+
+
+def tiny(**changes):
+    """A bumpy square of 12 x 12 vertices, in cm, that has every key."""
+    n = 12
+    x, y = np.meshgrid(np.linspace(-7, 7, n), np.linspace(-9, 9, n))
+    points = np.stack([x, y, 8 * np.exp(-(x**2 + y**2) / 20)], axis=-1).reshape(-1, 3).astype(np.float32)
+    i = np.arange(n * n).reshape(n, n)
+    a, b, c, d = (i[:-1, :-1], i[:-1, 1:], i[1:, 1:], i[1:, :-1])
+    triangles = np.concatenate([np.stack([a, b, c], -1).reshape(-1, 3), np.stack([a, c, d], -1).reshape(-1, 3)])
+    arrays = {
+        "neutral": points,
+        "identity_modes": np.ones((2, n * n, 3), np.float16),
+        "expression_modes": np.ones((1, n * n, 3), np.float16),
+        "expression_names": np.array(["jawOpen"]),
+        "triangles": triangles.astype(np.uint16),
+        "uv": (points[:, :2] / 20 + 0.5).astype(np.float32),
+        "landmarks68": np.arange(68, dtype=np.uint16) + 30,
+    }
+    arrays.update(changes)
+    return {key: value for key, value in arrays.items() if value is not None}
+
+
+def saved(path, **changes):
+    np.savez(path / "face.npz", **tiny(**changes))
+    return path / "face.npz"
+
+
+def test_a_made_up_model_loads_in_mm_with_the_nose_tip_at_the_origin(tmp_path):
+    model = load(saved(tmp_path))
+    assert np.ptp(model.neutral[:, 0]) == pytest.approx(140.0)
+    assert np.allclose(model.identity_modes, 10.0)
+    assert np.array_equal(model.neutral[model.landmarks["pronasale"]], np.zeros(3))
+    assert model.expression_names == ("jawOpen",)
+    assert model.name == "face"
+
+
+@pytest.mark.parametrize("key", sorted(tiny()))
+def test_each_missing_key_is_named(tmp_path, key):
+    with pytest.raises(FormatError, match=rf"face.npz: a face model has the keys .*; missing: {key}$"):
+        load(saved(tmp_path, **{key: None}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"neutral": np.zeros((5, 2), np.float32)}, r"`neutral` should have shape \(5, 3\), has \(5, 2\)"),
+        ({"uv": np.zeros((5, 2), np.float32)}, r"`uv` should have shape \(144, 2\), has \(5, 2\)"),
+        ({"expression_names": np.array(["a", "b"])}, r"`expression_names` should have shape \(1\), has \(2,\)"),
+        ({"landmarks68": np.arange(51)}, r"`landmarks68` should have shape \(68\), has \(51,\)"),
+        ({"landmarks68": np.full(68, 144)}, "`landmarks68` should hold rows below 144, holds 144"),
+        ({"triangles": np.full((4, 3), -1)}, "`triangles` should hold rows below 144, holds -1"),
+        ({"triangles": np.zeros((0, 3), np.int32)}, "`triangles` should hold at least one triangle"),
+        ({"triangles": np.zeros((4, 3))}, "`triangles` should hold integers, holds float64"),
+        ({"expression_names": np.zeros(1)}, "`expression_names` should hold words, holds float64"),
+        ({"neutral": np.full((144, 3), np.nan, np.float32)}, "`neutral` should be finite"),
+    ],
+)
+def test_wrong_arrays_are_named(tmp_path, changes, message):
+    with pytest.raises(FormatError, match=message):
+        load(saved(tmp_path, **changes))
+
+
+def test_files_that_are_no_models(tmp_path):
+    with pytest.raises(FileError, match="gone.npz: cannot be read: No such file"):
+        FaceModel.load(tmp_path / "gone.npz")
+    (tmp_path / "text.npz").write_text("a face")
+    with pytest.raises(FormatError, match="text.npz: an .npz of plain arrays was wanted"):
+        load(tmp_path / "text.npz")
+    (tmp_path / "empty.npz").write_bytes(b"")
+    with pytest.raises(FormatError, match="empty.npz: the file is empty"):
+        load(tmp_path / "empty.npz")
+    np.savez(tmp_path / "pickled.npz", **tiny(expression_names=np.array([{"jawOpen": 1}], dtype=object)))
+    with pytest.raises(FormatError, match="pickled.npz: an .npz of plain arrays was wanted"):
+        load(tmp_path / "pickled.npz")
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    with pytest.raises(FormatError, match="one.npy: an .npz of plain arrays was wanted"):
+        load(tmp_path / "one.npy")
+    whole = saved(tmp_path).read_bytes()
+    (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(FormatError, match="cut.npz: an .npz of plain arrays was wanted"):
+        load(tmp_path / "cut.npz")
+
+
+@pytest.fixture(scope="module")
+def ict():
+    return load(ICT)
+
+
+@needs_ict
+def test_ict_is_in_mm_frontal_and_complete(ict):
+    assert np.ptp(ict.neutral[:, 0]) == pytest.approx(184, abs=1)  # ears and all
+    assert len(ict.identity_modes) == 100
+    assert len(ict.expression_names) == 53
+    at = ict.landmark_points(ict.neutral)
+    assert np.array_equal(at["pronasale"], np.zeros(3))
+    assert len(at) == 84
+    assert at["exocanthion_left"][0] == pytest.approx(44.6, abs=0.1)
+    assert at["exocanthion_right"][0] == pytest.approx(-44.6, abs=0.1)
+    assert at["pogonion"][1] < at["labiale_inferius"][1] < at["labiale_superius"][1] < 0 < at["endocanthion_left"][1]
+    for left, right in ((17, 27), (22, 32), (3, 11), (8, 16), (37, 48), (40, 45), (50, 54), (62, 64), (70, 82)):
+        a, b = at[_name(left)], at[_name(right)]
+        assert a[0] > 0 > b[0]
+        assert np.allclose(a, b * [-1, 1, 1], atol=2.5)
+
+
+def _name(number):
+    from fer3d.landmarks import bu83_names
+
+    return bu83_names(np.array([number]))[0]
+
+
+@needs_ict
+def test_ict_eyes_and_mouth_are_closed_by_caps(ict):
+    eyes = ict.neutral[ict.triangles[ict.part == EYE]].mean(axis=1)
+    assert (eyes[:, 0] > 0).sum() == (eyes[:, 0] < 0).sum() > 100
+    assert (ict.part == MOUTH).sum() > 100
+    skin, eye = ict.triangles[ict.part == SKIN], ict.triangles[ict.part == EYE]
+    a, b, c = (ict.neutral[eye[:, k]] for k in range(3))
+    assert (np.cross(b - a, c - a)[:, 2] > -1e-9).mean() > 0.99
+    assert not set(skin.ravel().tolist()) & set(eye.ravel().tolist())  # a copy of the rim: eyes have uv of their own
+    at = ict.landmark_points(ict.neutral)
+    pupil = eyes[eyes[:, 0] > 0][:, 2].max()
+    assert at["endocanthion_left"][2] < pupil < at["bu83_03"][2] + 4
+
+
+@needs_ict
+@pytest.mark.parametrize("label", expression.RECIPES)
+def test_recipes_drive_ict_too(ict, label):
+    expression.check_modes(ict.expression_names, ict.name)
+    at = ict.landmark_points(ict.shape(None, expression.weights(label, 1.0, ict.expression_names)))
+    rest = ict.landmark_points(ict.neutral)
+    change = {name: at[name] - rest[name] for name in rest}
+    if label == "happiness":
+        assert change["cheilion_left"][1] > 5
+        assert change["cheilion_left"][0] > 3 > -3 > change["cheilion_right"][0]
+    if label == "surprise":
+        assert change["pogonion"][1] < -10
+        assert change["bu83_19"][1] > 3
+    if label == "anger":
+        assert change["bu83_17"][1] < -1
+    if label == "neutral":
+        assert all((step == 0).all() for step in change.values())
