@@ -1,0 +1,197 @@
+"""A scan in its file's unit and pose in, a scan in mm, frontal, nose tip at the origin, out.
+
+The frontal frame is that of `fer3d.synth.face.mean_face`: whatever way the pose is found, it is the rotation that lays
+the scan on the mean face, so scans with and without landmarks end up in one frame.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer3d.checks import check_range
+from fer3d.errors import ArgumentError, PrepareError
+from fer3d.kernels import topology, winding
+from fer3d.landmark_pose import LandmarkPose, landmark_pose
+from fer3d.nose import NoseFit, find_nose_tip, protruding_point
+from fer3d.scan import Scan, check_scan
+
+__all__ = ["NoseFit", "crop", "find_nose_tip", "frontal", "outward", "to_millimetres"]
+
+UNITS = {"m": 1000.0, "cm": 10.0, "mm": 1.0}  # mm in each
+
+# Longest side of anything that is scanned as a face: from a cropped face (brow to chin, 110) to a bust (600), with
+# slack. The range must stay below a factor of ten, or a size could be read as cm and as mm.
+SMALLEST, LARGEST = 95.0, 900.0  # mm
+
+_FLAT = 0.02  # below this mean cosine the shape does not tell its outside; a face scan has 0.2 or more
+
+
+def to_millimetres(scan: Scan, unit: str | float = "auto") -> Scan:
+    """The scan in mm.
+
+    The guess takes the longest side of the box that holds all but a hundredth of the vertices at each end of each
+    axis, so that stray points do not count. It must be 95 to 900 mm in exactly one of the units; the history says
+    what was found.
+
+    Args:
+        scan: In the unit of its file.
+        unit: "m", "cm", "mm", "auto" to guess, or the length of one unit in mm.
+
+    Raises:
+        ArgumentError: if `scan` has no face or `unit` is none of these.
+        PrepareError: if "auto" finds a size that no face has in any unit.
+    """
+    check_scan("scan", scan)
+    size = _size(scan)
+    record: dict[str, Any] = {"guessed": unit == "auto", "size_in_file": round(size, 6)}
+    if unit == "auto":
+        fitting = [name for name, mm in UNITS.items() if SMALLEST <= size * mm <= LARGEST]
+        if not fitting:
+            raise PrepareError(
+                f"the longest side of a face scan should be {SMALLEST:g} to {LARGEST:g} mm, is {size:.4g}, "
+                f"which fits as neither m, cm nor mm: give the unit"
+            )
+        unit = fitting[0]
+        record["reason"] = f"longest side {size * UNITS[unit]:.0f} mm, between {SMALLEST:g} and {LARGEST:g}"
+    if isinstance(unit, str):
+        if unit not in UNITS:
+            raise ArgumentError(f"`unit` should be one of auto, {', '.join(UNITS)} or a length in mm, is {unit!r}")
+        name, factor = unit, UNITS[unit]
+    else:
+        check_range("unit", unit, 1e-6, 1e6, "mm")
+        name, factor = f"{unit:g} mm", float(unit)
+    record = {"unit": name, "mm_per_unit": factor} | record
+    if factor == 1.0:
+        return scan.step("unit", record)
+    return scan.moved(np.diag([factor, factor, factor, 1.0]), "unit", record)
+
+
+def outward(scan: Scan) -> Scan:
+    """The scan with every piece wound one way, so that normals point out of the head.
+
+    A piece is turned if its normals point, on average, towards the centroid of the scan: a face, and a whole head
+    even more so, bulges outwards. A piece too flat to tell looks towards +z, where the camera stands.
+
+    Raises:
+        ArgumentError: if `scan` has no face.
+        PrepareError: if a vertex of a face is not finite (see `fer3d.clean.drop_bad_faces`).
+    """
+    check_scan("scan", scan)
+    faces = topology.welded_faces(scan.faces, topology.weld(scan.vertices))
+    label, turn, count = topology.pieces(faces, topology.face_neighbours(faces, len(scan.vertices)))
+    away, towards_camera = winding.outwardness(scan.vertices, scan.faces, label, turn, count).T
+    if not np.isfinite(away).all():
+        raise PrepareError("the scan should have finite vertices only, has others: clean it first")
+    inside_out = np.where(np.abs(away) >= _FLAT, away, towards_camera) < 0.0
+    turn ^= inside_out[label]
+    record = {"pieces": int(count), "inside_out": int(inside_out.sum()), "faces_turned": int(turn.sum())}
+    if not turn.any():
+        return scan.step("outward", record)
+    turned = scan.faces.copy()
+    turned[turn] = turned[turn][:, [0, 2, 1]]
+    return scan.step("outward", record, faces=turned)
+
+
+def frontal(scan: Scan, method: str = "auto") -> Scan:
+    """The scan in the frontal frame: nose tip at the origin, face towards +z, crown towards +y.
+
+    From landmarks: the rotation that lays them on those of the mean face (`fer3d.landmark_pose`); the nose tip is the
+    landmark pronasale, or without it the point of the surface that sticks out most near where it should be. Where a
+    data set calls the right side left, the landmarks would make the face look away: they change sides then, and the
+    history says so. From the shape: see `find_nose_tip`.
+
+    Args:
+        scan: In mm, cleaned, wound outward.
+        method: "landmarks", "shape", or "auto": landmarks if there are enough that fit, else shape.
+
+    Raises:
+        ArgumentError: if `scan` has no face or `method` is none of these.
+        PrepareError: if the landmarks are too few or do not fit (method "landmarks"), or no nose is found.
+    """
+    check_scan("scan", scan)
+    if method not in ("auto", "landmarks", "shape"):
+        raise ArgumentError(f"`method` should be one of auto, landmarks, shape, is {method!r}")
+    if method != "shape":
+        try:
+            return _frontal_by_landmarks(scan, landmark_pose(scan))
+        except PrepareError as error:
+            if method == "landmarks":
+                raise
+            if scan.landmarks:
+                scan = scan.warn(f"pose from the shape: {error}")
+    fit = find_nose_tip(scan)
+    record = {"method": "shape", "score_mm": round(fit.score, 4), "coverage": round(fit.coverage, 4)}
+    return scan.moved(_to_origin(fit.rotation, fit.nose), "frontal", record)
+
+
+def crop(scan: Scan, radius: float = 90.0) -> Scan:
+    """The part of the scan in a ball about the origin, which in the frontal frame is the nose tip.
+
+    Faces go with their first corner outside; vertices without a face go too.
+
+    Args:
+        scan: In mm, in the frontal frame.
+        radius: mm. 90 holds chin, brows and cheeks, and leaves ears, neck and hair outside.
+
+    Raises:
+        ArgumentError: if `scan` has no face or `radius` is not positive.
+        PrepareError: if no face is inside.
+    """
+    check_scan("scan", scan)
+    check_range("radius", radius, 1e-3, 1e6, "mm")
+    inside = np.einsum("ij,ij->i", scan.vertices, scan.vertices, dtype=np.float64) <= radius * radius
+    keep = inside[scan.faces[:, 0]] & inside[scan.faces[:, 1]] & inside[scan.faces[:, 2]]
+    if not keep.any():
+        raise PrepareError(f"the scan should have a face within {radius:g} mm of the nose tip, has none")
+    rows, faces = topology.kept_rows(scan.faces, keep, len(scan.vertices))
+    return scan.step(
+        "crop",
+        {"radius_mm": float(radius), "vertices_dropped": len(scan.vertices) - len(rows)},
+        vertices=scan.vertices[rows],
+        faces=faces,
+        uv=None if scan.uv is None else scan.uv[rows],
+        file_vertex=rows if scan.file_vertex is None else scan.file_vertex[rows],
+    )
+
+
+def _size(scan: Scan) -> float:
+    """Longest side of the box about the scan's faces without the outermost hundredth at each end; file unit."""
+    used = np.zeros(len(scan.vertices), np.bool_)
+    used[scan.faces] = True
+    points = scan.vertices[used]
+    points = points[np.isfinite(points).all(axis=1)]
+    if not len(points):
+        raise PrepareError("the scan should have a finite vertex in its faces, has none")
+    low, high = len(points) // 100, len(points) - 1 - len(points) // 100
+    ends = [np.partition(column, (low, high))[[low, high]] for column in points.T]
+    return float(max(float(most) - float(least) for least, most in ends))
+
+
+def _frontal_by_landmarks(scan: Scan, pose: LandmarkPose) -> Scan:
+    nose = pose.landmarks.get("pronasale")
+    marked = nose is not None and bool(np.isfinite(nose).all())
+    if not marked:
+        nose = protruding_point(scan, pose.rotation, pose.nose)
+    record = {
+        "method": "landmarks",
+        "landmarks": pose.count,
+        "rms_mm": round(pose.rms, 4),
+        "nose_tip": "landmark" if marked else "surface",
+        "sides_swapped": pose.sides_swapped,
+    }
+    if pose.sides_swapped:
+        scan = scan.step("swap_sides", landmarks=pose.landmarks).warn(
+            "the landmarks name the right side left; they have been renamed"
+        )
+    assert nose is not None
+    return scan.moved(_to_origin(pose.rotation, nose), "frontal", record)
+
+
+def _to_origin(rotation: NDArray[np.float64], nose: NDArray[np.float64]) -> NDArray[np.float64]:
+    transform = np.eye(4)
+    transform[:3, :3] = rotation
+    transform[:3, 3] = -rotation @ nose
+    return transform

@@ -1,0 +1,43 @@
+"""From the axes of a data set to the house axes: +y up, +z to the camera, +x to the subject's left."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer3d.errors import ArgumentError
+from fer3d.scan import Scan
+
+_AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
+
+
+def to_house_axes(scan: Scan, up: str = "+y", towards_camera: str = "+z") -> Scan:
+    """Turn a scan so that its up is +y and its direction to the camera is +z.
+
+    Args:
+        scan: In the axes of its file.
+        up: Which axis of the file points up: "+x", "-x", ... "-z"; "auto" as the house has it.
+        towards_camera: Which axis points to the camera; "auto" as the house has it.
+
+    Returns:
+        The turned scan with a step "axes" in its history; the scan as it is if there is nothing to turn.
+
+    Raises:
+        ArgumentError: if an axis has another name, or both lie along one line.
+    """
+    y, z = _axis("up", up, "+y"), _axis("towards_camera", towards_camera, "+z")
+    if abs(y @ z) > 0.5:
+        raise ArgumentError(f"`towards_camera` should be an axis across `up` {up}, is {towards_camera}")
+    turn = np.eye(4)
+    turn[:3, :3] = np.cross(y, z), y, z
+    if np.array_equal(turn, np.eye(4)):
+        return scan
+    return scan.moved(turn, "axes", {"up": up, "towards_camera": towards_camera})
+
+
+def _axis(name: str, axis: str, house: str) -> NDArray[np.float64]:
+    if axis == "auto":
+        axis = house
+    if len(axis) != 2 or axis[0] not in "+-" or axis[1] not in _AXES:
+        raise ArgumentError(f"`{name}` should be one of +x, -x, +y, -y, +z, -z or auto, is {axis!r}")
+    return np.array(_AXES[axis[1]]) * (1.0 if axis[0] == "+" else -1.0)

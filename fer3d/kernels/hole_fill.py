@@ -1,0 +1,426 @@
+"""Closing holes of a triangle mesh: triangulation, refinement, positions. Arrays in, arrays out; no checks.
+
+A loop is given so that a new face over its edge (i, i + 1) is (i, i + 1, other), wound against the face beyond.
+
+    .. [1] Barequet, Sharir: Filling gaps in the boundary of a polyhedron. Computer Aided Geometric Design 12, 1995.
+    .. [2] Liepa: Filling holes in meshes. Symposium on Geometry Processing, 2003.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+_ALPHA2 = 2.0  # [2]: a triangle is split if its corners are more than sqrt(2) local edge lengths from its centre
+_MOST_INNER = 400  # points in one patch; a 10 mm hole in a 0.5 mm mesh needs about 350
+_MOST_EXACT = 128  # loops longer than this start from a fan: the search for the best triangulation is cubic
+_THIN = 1e-5  # a triangle lower than this fraction of its longest edge has no area
+_NEVER = 1e300
+
+
+@njit(cache=True, nogil=True)
+def fill(
+    vertices: NDArray[np.float32],
+    uv: NDArray[np.float32],
+    faces: NDArray[np.int32],
+    welded: NDArray[np.int32],
+    start: NDArray[np.int32],
+    vertex: NDArray[np.int32],
+    edge: NDArray[np.int32],
+    chosen: NDArray[np.bool_],
+    faces_start: NDArray[np.int32],
+    faces_around: NDArray[np.int32],
+) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.int32], int]:
+    """Close the chosen loops.
+
+    Args:
+        vertices: (V, 3) float32, finite.
+        uv: (V, 2) float32, or (0, 2).
+        faces: (F, 3) int32.
+        welded: (F, 3) int32. The same faces, welded.
+        start: (N + 1,) int32,
+        vertex: (M,) int32 and
+        edge: (M,) int32, as `topology.rim_loops` gives them for `welded`.
+        chosen: (N,) bool.
+        faces_start: (V + 1,) int32 and
+        faces_around: (3 F,) int32, as `topology.vertex_faces` gives them for `welded`.
+
+    Returns:
+        vertices (P, 3) float64, uv (P, 2) float32 (or (0, 2)) and faces (K, 3) int32 to append; how many loops were
+        left open because no triangulation has an area everywhere.
+    """
+    new_vertices = np.empty((64, 3))
+    new_uv = np.empty((64 if len(uv) else 0, 2), np.float32)
+    new_faces = np.empty((128, 3), np.int32)
+    P = K = left = 0
+    place = np.full(len(vertices), -1, np.int32)
+    for loop in range(len(start) - 1):
+        if not chosen[loop]:
+            continue
+        n = start[loop + 1] - start[loop]
+        ring = vertex[start[loop] : start[loop + 1]]
+        rows, third = _ring(faces, welded, ring, edge[start[loop] : start[loop + 1]])
+        points, beyond = np.empty((n, 3)), np.empty((n, 3))
+        for i in range(n):
+            points[i] = vertices[rows[i]]
+            beyond[i] = vertices[third[i]]
+            place[ring[(n - i) % n]] = i
+        forbidden = np.zeros((n, n), np.bool_)
+        around = np.empty((256, 3))
+        near = 0
+        outward = np.zeros(3)
+        for i in range(n):
+            v = ring[(n - i) % n]
+            for at in range(faces_start[v], faces_start[v + 1]):
+                f = faces_around[at]
+                for k in range(3):
+                    w = welded[f, k]
+                    j = place[w]
+                    if j >= 0 and abs(i - j) != 1 and abs(i - j) != n - 1:
+                        forbidden[i, j] = True
+                    if near < len(around):
+                        around[near] = vertices[w]
+                        near += 1
+            outward += _normal(points[(i + 1) % n], points[i], beyond[i])
+        for i in range(n):
+            place[ring[i]] = -1
+        first = np.empty((0, 3), np.int32)
+        if n <= _MOST_EXACT:
+            first = triangulate(points, beyond, forbidden)
+        patch = refine(points, first, forbidden)
+        weights = membrane(patch, n)
+        length = np.sqrt((outward**2).sum())
+        inner = lift(points, weights, around[:near], outward / length) if length > 0.0 else weights @ points
+        if not _has_area(points, inner, patch):
+            left += 1
+            continue
+        m = len(inner)
+        while P + m > len(new_vertices):
+            new_vertices = np.concatenate((new_vertices, np.empty_like(new_vertices)))
+            new_uv = np.concatenate((new_uv, np.empty_like(new_uv)))
+        while K + len(patch) > len(new_faces):
+            new_faces = np.concatenate((new_faces, np.empty_like(new_faces)))
+        new_vertices[P : P + m] = inner
+        if len(uv):
+            for i in range(m):
+                for k in range(2):
+                    total = 0.0
+                    for j in range(n):
+                        total += weights[i, j] * uv[rows[j], k]
+                    new_uv[P + i, k] = total
+        for t in range(len(patch)):
+            for k in range(3):
+                i = patch[t, k]
+                new_faces[K + t, k] = rows[i] if i < n else len(vertices) + P + i - n
+        P += m
+        K += len(patch)
+    return new_vertices[:P].copy(), new_uv[: P if len(uv) else 0].copy(), new_faces[:K].copy(), left
+
+
+@njit(cache=True, nogil=True)
+def _ring(
+    faces: NDArray[np.int32], welded: NDArray[np.int32], vertex: NDArray[np.int32], edge: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """One loop the other way round, as `triangulate` wants it: (n,) int32 rows of its vertices; of those beyond."""
+    n = len(edge)
+    rows, third = np.empty(n, np.int32), np.empty(n, np.int32)
+    for i in range(n):
+        f, k = edge[n - 1 - i] // 3, edge[n - 1 - i] % 3  # joins vertex[n - i] and vertex[n - 1 - i]
+        third[i] = faces[f, (k + 2) % 3]
+        rows[i] = faces[f, k] if welded[f, k] == vertex[(n - i) % n] else faces[f, (k + 1) % 3]
+    return rows, third
+
+
+@njit(cache=True, nogil=True)
+def _has_area(loop: NDArray[np.float64], inner: NDArray[np.float64], faces: NDArray[np.int32]) -> bool:
+    """Whether every face has an area, in float32 too, as it will be stored."""
+    points = np.concatenate((loop, inner)).astype(np.float32).astype(np.float64)
+    for t in range(len(faces)):
+        a, b, c = points[faces[t, 0]], points[faces[t, 1]], points[faces[t, 2]]
+        longest = max(((a - b) ** 2).sum(), ((b - c) ** 2).sum(), ((c - a) ** 2).sum())
+        if np.sqrt((_normal(a, b, c) ** 2).sum()) <= _THIN * longest:
+            return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def triangulate(
+    loop: NDArray[np.float64], beyond: NDArray[np.float64], forbidden: NDArray[np.bool_]
+) -> NDArray[np.int32]:
+    """(n - 2, 3) int32 faces over the rows of `loop`, or (0, 3) where there is none.
+
+    Of all triangulations the one with the smallest largest fold (the angle between neighbouring faces, those beyond
+    the loop included), then the smallest area [1, 2]: it lies between the rims, where the least area alone would
+    choose at random among the flat ones.
+
+    Args:
+        loop: (n, 3) float64.
+        beyond: (n, 3) float64. Third corner of the face beyond edge (i, i + 1).
+        forbidden: (n, n) bool. Pairs that already are an edge of the mesh: a second one would have four faces.
+    """
+    n = len(loop)
+    fold = np.full((n, n), _NEVER)  # of the best triangulation of rows i..k
+    area = np.full((n, n), _NEVER)
+    split = np.full((n, n), -1, np.int32)
+    normal = np.zeros((n, n, 3))  # of the face that stands on (i, k)
+    for i in range(n):
+        j = (i + 1) % n
+        normal[i, j] = _normal(loop[j], loop[i], beyond[i])
+        if i + 1 < n:
+            fold[i, i + 1] = area[i, i + 1] = 0.0
+    closing = normal[n - 1, 0]
+    for span in range(2, n):
+        for i in range(n - span):
+            k = i + span
+            whole = span == n - 1
+            if forbidden[i, k] and not whole:
+                continue
+            for m in range(i + 1, k):
+                if fold[i, m] >= _NEVER or fold[m, k] >= _NEVER:
+                    continue
+                face = _normal(loop[i], loop[m], loop[k])
+                size = np.sqrt((face**2).sum())
+                worst = max(fold[i, m], fold[m, k], _fold(face, normal[i, m]), _fold(face, normal[m, k]))
+                if whole:
+                    worst = max(worst, _fold(face, closing))
+                total = area[i, m] + area[m, k] + size
+                if worst < fold[i, k] - 1e-9 or (worst < fold[i, k] + 1e-9 and total < area[i, k]):
+                    fold[i, k], area[i, k], split[i, k] = worst, total, m
+                    normal[i, k] = face
+    faces = np.empty((n - 2, 3), np.int32)
+    if split[0, n - 1] < 0:
+        return faces[:0]
+    stack = np.empty((n, 2), np.int32)
+    stack[0, 0], stack[0, 1] = 0, n - 1
+    depth, count = 1, 0
+    while depth:
+        depth -= 1
+        i, k = stack[depth]
+        m = split[i, k]
+        faces[count, 0], faces[count, 1], faces[count, 2] = i, m, k
+        count += 1
+        if m - i > 1:
+            stack[depth, 0], stack[depth, 1] = i, m
+            depth += 1
+        if k - m > 1:
+            stack[depth, 0], stack[depth, 1] = m, k
+            depth += 1
+    return faces
+
+
+@njit(cache=True, nogil=True)
+def refine(loop: NDArray[np.float64], faces: NDArray[np.int32], forbidden: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """(T, 3) int32: `faces` with points inserted until they are as dense as the loop [2]. New rows count from n on.
+
+    Args:
+        loop: (n, 3) float64.
+        faces: (n - 2, 3) int32, as `triangulate` gives them; or none: then a fan about the centre is refined.
+        forbidden: (n, n) bool, as for `triangulate`.
+    """
+    n = len(loop)
+    points = np.empty((n + _MOST_INNER, 3))
+    spacing = np.empty(n + _MOST_INNER)
+    out = np.empty((n + 2 * _MOST_INNER, 3), np.int32)
+    points[:n] = loop
+    for i in range(n):
+        before, after = loop[i - 1] - loop[i], loop[(i + 1) % n] - loop[i]
+        spacing[i] = 0.5 * (np.sqrt((before**2).sum()) + np.sqrt((after**2).sum()))
+    if len(faces):
+        T, P = len(faces), n
+        out[:T] = faces
+    else:
+        T, P = n, n + 1
+        points[n] = 0.0
+        for i in range(n):
+            points[n] += loop[i] / n
+            out[i, 0], out[i, 1], out[i, 2] = i, (i + 1) % n, n
+        spacing[n] = spacing[:n].mean()
+    _relax(points, out[:T], n, forbidden)
+    while len(points) > P:
+        before_round = P
+        for t in range(T):
+            a, b, c = out[t]
+            centre = (points[a] + points[b] + points[c]) / 3.0
+            wanted = (spacing[a] + spacing[b] + spacing[c]) / 3.0
+            dense = False
+            for v in (a, b, c):
+                d2 = _ALPHA2 * ((points[v] - centre) ** 2).sum()
+                if d2 <= wanted * wanted or d2 <= spacing[v] * spacing[v]:
+                    dense = True
+            if dense or len(points) == P:
+                continue
+            points[P], spacing[P] = centre, wanted
+            out[t, 2] = P
+            out[T, 0], out[T, 1], out[T, 2] = b, c, P
+            out[T + 1, 0], out[T + 1, 1], out[T + 1, 2] = c, a, P
+            T += 2
+            P += 1
+        if before_round == P:
+            break
+        _relax(points, out[:T], n, forbidden)
+    return out[:T].copy()
+
+
+@njit(cache=True, nogil=True)
+def _relax(points: NDArray[np.float64], faces: NDArray[np.int32], n: int, forbidden: NDArray[np.bool_]) -> None:
+    """Flip edges, in place, until no pair of angles opposite an edge exceeds pi (Delaunay)."""
+    T = len(faces)
+    for _ in range(32):
+        flipped = False
+        for t in range(T):
+            for k in range(3):
+                a, b, c = faces[t, k], faces[t, (k + 1) % 3], faces[t, (k + 2) % 3]
+                if a < n and b < n and (b - a == 1 or a - b == 1 or abs(a - b) == n - 1):
+                    continue  # an edge of the loop
+                u, j = _face_on(faces, b, a)
+                if u < 0:
+                    continue
+                d = faces[u, (j + 2) % 3]
+                if d == c or _cosine_sum(points[a], points[b], points[c], points[d]) > -1e-9:
+                    continue
+                if c < n and d < n and (forbidden[c, d] or abs(c - d) == 1 or abs(c - d) == n - 1):
+                    continue
+                if _face_on(faces, c, d)[0] >= 0 or _face_on(faces, d, c)[0] >= 0:
+                    continue
+                if (_normal(points[a], points[d], points[c]) * _normal(points[d], points[b], points[c])).sum() <= 0:
+                    continue  # would fold
+                faces[t, 0], faces[t, 1], faces[t, 2] = a, d, c
+                faces[u, 0], faces[u, 1], faces[u, 2] = d, b, c
+                flipped = True
+                break
+        if not flipped:
+            break
+
+
+@njit(cache=True, nogil=True)
+def _face_on(faces: NDArray[np.int32], a: int, b: int) -> tuple[int, int]:
+    """The face with an edge from a to b and which edge it is, or (-1, -1)."""
+    for t in range(len(faces)):
+        for k in range(3):
+            if faces[t, k] == a and faces[t, (k + 1) % 3] == b:
+                return t, k
+    return -1, -1
+
+
+@njit(cache=True, nogil=True)
+def _cosine_sum(
+    a: NDArray[np.float64], b: NDArray[np.float64], c: NDArray[np.float64], d: NDArray[np.float64]
+) -> float:
+    """Negative where the angles at c and d, opposite edge (a, b), add up to more than pi: then sin(c + d) < 0."""
+    ca, cb, da, db = a - c, b - c, a - d, b - d
+    sin_c = np.sqrt((_cross(ca, cb) ** 2).sum())
+    sin_d = np.sqrt((_cross(da, db) ** 2).sum())
+    cos_c, cos_d = (ca * cb).sum(), (da * db).sum()
+    size = np.sqrt((ca**2).sum() * (cb**2).sum() * (da**2).sum() * (db**2).sum())
+    return float((sin_c * cos_d + cos_c * sin_d) / size) if size > 0.0 else 0.0
+
+
+@njit(cache=True, nogil=True)
+def membrane(faces: NDArray[np.int32], n: int) -> NDArray[np.float64]:
+    """(m, n) float64, rows sum to 1: inner points as means of the loop, each the mean of its neighbours.
+
+    Args:
+        faces: (T, 3) int32, as `refine` gives them; rows from n on are inner points.
+        n: Length of the loop.
+    """
+    top = n - 1
+    for t in range(len(faces)):
+        top = max(top, faces[t, 0], faces[t, 1], faces[t, 2])
+    m = top + 1 - n
+    matrix, right = np.zeros((m, m)), np.zeros((m, n))
+    for t in range(len(faces)):
+        for k in range(3):
+            a, b = faces[t, k], faces[t, (k + 1) % 3]
+            if a >= n:  # each edge at an inner point is met once in this direction
+                matrix[a - n, a - n] += 1.0
+                if b >= n:
+                    matrix[a - n, b - n] -= 1.0
+                else:
+                    right[a - n, b] += 1.0
+    if m == 0:
+        return right
+    return np.ascontiguousarray(np.linalg.solve(matrix, right))
+
+
+@njit(cache=True, nogil=True)
+def lift(
+    loop: NDArray[np.float64], weights: NDArray[np.float64], around: NDArray[np.float64], outward: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(m, 3) float64: the inner points, on the surface that the surroundings suggest.
+
+    They stand at the membrane's place in the plane of the loop; their height is that of the quadric through the
+    surroundings plus the membrane of what the loop deviates from it, so the patch meets the loop exactly and keeps
+    the curvature around. Where the surroundings are no height field over that plane, the membrane alone is used.
+
+    Args:
+        loop: (n, 3) float64.
+        weights: (m, n) float64, as `membrane` gives them.
+        around: (k, 3) float64. Vertices of the faces around the loop, the loop included.
+        outward: (3,) float64. Unit normal of the surface around the loop.
+    """
+    inner = weights @ loop
+    k = len(around)
+    if k < 12:
+        return inner
+    axis = np.zeros(3)
+    axis[np.argmin(np.abs(outward))] = 1.0
+    e1 = _cross(outward, axis)
+    e1 /= np.sqrt((e1**2).sum())
+    e2 = _cross(outward, e1)
+    centre = np.zeros(3)
+    for i in range(len(loop)):
+        centre += loop[i] / len(loop)
+    moved = around - centre
+    size = np.sqrt((moved**2).sum() / k)
+    if size == 0.0:
+        return inner
+    design, height = np.empty((k, 6)), np.empty(k)
+    for i in range(k):
+        _terms((moved[i] * e1).sum() / size, (moved[i] * e2).sum() / size, design[i])
+        height[i] = (moved[i] * outward).sum()
+    normal_matrix = design.T @ design
+    for i in range(6):
+        normal_matrix[i, i] += 1e-6 * k  # three rows of points in a line leave a quadric free across them
+    fit = np.linalg.solve(normal_matrix, design.T @ height)
+    residual = np.sqrt(((design @ fit - height) ** 2).sum() / k)
+    if residual > 0.15 * size:
+        return inner
+    n = len(loop)
+    row, rest = np.empty(6), np.empty(n)
+    for i in range(n):
+        point = loop[i] - centre
+        _terms((point * e1).sum() / size, (point * e2).sum() / size, row)
+        rest[i] = (point * outward).sum() - (row * fit).sum()
+    for i in range(len(inner)):
+        point = inner[i] - centre
+        x, y = (point * e1).sum(), (point * e2).sum()
+        _terms(x / size, y / size, row)
+        z = (row * fit).sum() + (weights[i] * rest).sum()
+        inner[i] = centre + x * e1 + y * e2 + z * outward
+    return inner
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _terms(x: float, y: float, row: NDArray[np.float64]) -> None:
+    row[0], row[1], row[2], row[3], row[4], row[5] = 1.0, x, y, x * x, x * y, y * y
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _cross(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    out = np.empty(3)
+    out[0] = a[1] * b[2] - a[2] * b[1]
+    out[1] = a[2] * b[0] - a[0] * b[2]
+    out[2] = a[0] * b[1] - a[1] * b[0]
+    return out
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _normal(a: NDArray[np.float64], b: NDArray[np.float64], c: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Normal of the triangle, as long as twice its area."""
+    return _cross(b - a, c - a)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _fold(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """1 - cosine of the angle between two normals: 0 flat, 2 folded back (as a triangle without area counts)."""
+    size = np.sqrt((a**2).sum() * (b**2).sum())
+    return float(1.0 - (a * b).sum() / size) if size > 0.0 else 2.0

@@ -1,0 +1,472 @@
+"""The search for the nose: samples, candidates, and laying samples on a face. Arrays in, arrays out; no checks.
+
+A pose is a row (13,): the 9 entries of a rotation, 3 of a shift, a scale; it takes a point x of the scan to
+scale * rotation @ x + shift in the frame of the face. A field (see `fer3d.nose.MeanFaceField`) answers for any point
+which point of the face is about the nearest.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+
+@njit(cache=True, nogil=True)
+def surface_samples(
+    vertices: NDArray[np.float32], faces: NDArray[np.int32], step: float, least_z: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Points spread evenly over the area of the faces, whatever the size of the faces, and their normals.
+
+    Args:
+        vertices: (V, 3) float32, finite.
+        faces: (F, 3) int32.
+        step: One point on every `step` of area.
+        least_z: Faces whose unit normal has a smaller z are left out.
+
+    Returns:
+        points and normals, each (N, 3) float64, in the order of the faces.
+    """
+    total = 0.0
+    for turn in range(2):
+        if turn == 1:
+            points = np.empty((int(total / step) + 2, 3))
+            normals = np.empty((int(total / step) + 2, 3))
+        passed = 0.0
+        due = 0.5 * step
+        count = 0
+        for f in range(len(faces)):
+            a, b, c = vertices[faces[f, 0]], vertices[faces[f, 1]], vertices[faces[f, 2]]
+            ux, uy, uz = np.float64(b[0]) - a[0], np.float64(b[1]) - a[1], np.float64(b[2]) - a[2]
+            wx, wy, wz = np.float64(c[0]) - a[0], np.float64(c[1]) - a[1], np.float64(c[2]) - a[2]
+            nx, ny, nz = uy * wz - uz * wy, uz * wx - ux * wz, ux * wy - uy * wx
+            size = np.sqrt(nx * nx + ny * ny + nz * nz)
+            if size == 0.0 or nz < least_z * size:
+                continue
+            passed += 0.5 * size
+            if turn == 0:
+                total = passed
+                continue
+            while passed >= due:
+                # A sequence that fills the unit square evenly (Roberts' R2), folded onto the triangle.
+                s = (0.5 + 0.7548776662466927 * count) % 1.0
+                t = (0.5 + 0.5698402909980532 * count) % 1.0
+                if s + t > 1.0:
+                    s, t = 1.0 - s, 1.0 - t
+                points[count, 0] = a[0] + s * ux + t * wx
+                points[count, 1] = a[1] + s * uy + t * wy
+                points[count, 2] = a[2] + s * uz + t * wz
+                normals[count, 0], normals[count, 1], normals[count, 2] = nx / size, ny / size, nz / size
+                count += 1
+                due += step
+    return points[:count].copy(), normals[:count].copy()
+
+
+@njit(cache=True, nogil=True)
+def visible_area(vertices: NDArray[np.float32], faces: NDArray[np.int32], least_z: float) -> float:
+    """Area of the faces whose unit normal has a z of at least `least_z`."""
+    total = 0.0
+    for f in range(len(faces)):
+        a, b, c = vertices[faces[f, 0]], vertices[faces[f, 1]], vertices[faces[f, 2]]
+        ux, uy, uz = np.float64(b[0]) - a[0], np.float64(b[1]) - a[1], np.float64(b[2]) - a[2]
+        wx, wy, wz = np.float64(c[0]) - a[0], np.float64(c[1]) - a[1], np.float64(c[2]) - a[2]
+        nx, ny, nz = uy * wz - uz * wy, uz * wx - ux * wz, ux * wy - uy * wx
+        size = np.sqrt(nx * nx + ny * ny + nz * nz)
+        if nz >= least_z * size:
+            total += 0.5 * size
+    return total
+
+
+@njit(cache=True, nogil=True)
+def sort_into_cells(
+    points: NDArray[np.float64], cell: float
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """A grid of cubes over points: its origin (3,), size (3,), start (cells + 1,) and members (N,)."""
+    low = np.empty(3)
+    shape = np.empty(3, np.int64)
+    for k in range(3):
+        low[k] = points[:, k].min()
+        shape[k] = int((points[:, k].max() - low[k]) / cell) + 1
+    start = np.zeros(shape[0] * shape[1] * shape[2] + 1, np.int64)
+    index = np.empty(len(points), np.int64)
+    for i in range(len(points)):
+        x, y, z = (
+            int((points[i, 0] - low[0]) / cell),
+            int((points[i, 1] - low[1]) / cell),
+            int((points[i, 2] - low[2]) / cell),
+        )
+        index[i] = (x * shape[1] + y) * shape[2] + z
+        start[index[i] + 1] += 1
+    for c in range(len(start) - 1):
+        start[c + 1] += start[c]
+    fill = start[:-1].copy()
+    members = np.empty(len(points), np.int64)
+    for i in range(len(points)):
+        members[fill[index[i]]] = i
+        fill[index[i]] += 1
+    return low, shape, start, members
+
+
+@njit(cache=True, nogil=True)
+def protrusion(
+    points: NDArray[np.float64],
+    normals: NDArray[np.float64],
+    radius: float,
+    low: NDArray[np.float64],
+    shape: NDArray[np.int64],
+    start: NDArray[np.int64],
+    members: NDArray[np.int64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How far each point stands out of its neighbourhood.
+
+    Args:
+        points, normals: (N, 3) float64.
+        radius: Of the neighbourhood; also the cell size of the grid.
+        low, shape, start, members: As `sort_into_cells` gives them.
+
+    Returns:
+        (N,) float64: the mean height of the point over its neighbours along their mean normal; (N, 3): that normal.
+    """
+    N = len(points)
+    height = np.zeros(N)
+    mean = np.zeros((N, 3))
+    for i in range(N):
+        c = np.empty(3, np.int64)
+        for k in range(3):
+            c[k] = int((points[i, k] - low[k]) / radius)
+        sx = sy = sz = nx = ny = nz = 0.0
+        count = 0
+        for x in range(max(c[0] - 1, 0), min(c[0] + 2, shape[0])):
+            for y in range(max(c[1] - 1, 0), min(c[1] + 2, shape[1])):
+                first = (x * shape[1] + y) * shape[2]
+                # Cells along z lie one after the other: one run of members.
+                for at in range(start[first + max(c[2] - 1, 0)], start[first + min(c[2] + 2, shape[2])]):
+                    j = members[at]
+                    dx, dy, dz = points[i, 0] - points[j, 0], points[i, 1] - points[j, 1], points[i, 2] - points[j, 2]
+                    if dx * dx + dy * dy + dz * dz <= radius * radius:
+                        sx += dx
+                        sy += dy
+                        sz += dz
+                        nx += normals[j, 0]
+                        ny += normals[j, 1]
+                        nz += normals[j, 2]
+                        count += 1
+        size = np.sqrt(nx * nx + ny * ny + nz * nz)
+        if count >= 6 and size > 0.0:
+            mean[i, 0], mean[i, 1], mean[i, 2] = nx / size, ny / size, nz / size
+            height[i] = (sx * nx + sy * ny + sz * nz) / (count * size)
+    return height, mean
+
+
+@njit(cache=True, nogil=True)
+def highest_apart(
+    points: NDArray[np.float64], height: NDArray[np.float64], apart: float, most: int
+) -> NDArray[np.int64]:
+    """(M,) int64: rows of the highest points, highest first, no two nearer than `apart`, none of height <= 0."""
+    order = np.argsort(-height, kind="mergesort")
+    chosen = np.empty(most, np.int64)
+    count = 0
+    for i in order:
+        if count == most or height[i] <= 0.0:
+            break
+        free = True
+        for j in range(count):
+            if ((points[i] - points[chosen[j]]) ** 2).sum() < apart * apart:
+                free = False
+                break
+        if free:
+            chosen[count] = i
+            count += 1
+    return chosen[:count].copy()
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _look_up(x: float, y: float, z: float, low: NDArray[np.float64], cell: float, nearest: NDArray[np.int32]) -> int:
+    """The face's point that is about the nearest to (x, y, z), or -1 outside of the field."""
+    i, j, k = int(np.floor((x - low[0]) / cell)), int(np.floor((y - low[1]) / cell)), int(np.floor((z - low[2]) / cell))
+    if i < 0 or j < 0 or k < 0 or i >= nearest.shape[0] or j >= nearest.shape[1] or k >= nearest.shape[2]:
+        return -1
+    return nearest[i, j, k]  # type: ignore[no-any-return]
+
+
+@njit(cache=True, nogil=True)
+def misfit(
+    pose: NDArray[np.float64],
+    points: NDArray[np.float64],
+    normals: NDArray[np.float64],
+    low: NDArray[np.float64],
+    cell: float,
+    nearest: NDArray[np.int32],
+    face_points: NDArray[np.float64],
+    face_normals: NDArray[np.float64],
+    cap: float,
+    bend: float,
+) -> float:
+    """Mean over the points of min(distance, cap) + bend * (1 - cosine between the normals); `cap` + bend outside."""
+    total = 0.0
+    s = pose[12]
+    for i in range(len(points)):
+        px, py, pz = points[i, 0], points[i, 1], points[i, 2]
+        x = s * (pose[0] * px + pose[1] * py + pose[2] * pz) + pose[9]
+        y = s * (pose[3] * px + pose[4] * py + pose[5] * pz) + pose[10]
+        z = s * (pose[6] * px + pose[7] * py + pose[8] * pz) + pose[11]
+        q = _look_up(x, y, z, low, cell, nearest)
+        if q < 0:
+            total += cap + bend
+            continue
+        dx, dy, dz = x - face_points[q, 0], y - face_points[q, 1], z - face_points[q, 2]
+        mx, my, mz = face_normals[q, 0], face_normals[q, 1], face_normals[q, 2]
+        plane = abs(dx * mx + dy * my + dz * mz)
+        # Near the surface only the distance from its plane counts: the field's point is a little beside the nearest.
+        distance = max(plane, np.sqrt(dx * dx + dy * dy + dz * dz) - 2.0 * cell)
+        nx, ny, nz = normals[i, 0], normals[i, 1], normals[i, 2]
+        cosine = (
+            (pose[0] * nx + pose[1] * ny + pose[2] * nz) * mx
+            + (pose[3] * nx + pose[4] * ny + pose[5] * nz) * my
+            + (pose[6] * nx + pose[7] * ny + pose[8] * nz) * mz
+        )
+        total += min(distance, cap) + bend * (1.0 - cosine)
+    return total / max(len(points), 1)
+
+
+@njit(cache=True, nogil=True)
+def starts(
+    points: NDArray[np.float64],
+    normals: NDArray[np.float64],
+    tips: NDArray[np.int64],
+    directions: NDArray[np.float64],
+    rolls: int,
+    farthest_turn: float,
+    ball: float,
+    most: int,
+    low: NDArray[np.float64],
+    cell: float,
+    nearest: NDArray[np.int32],
+    face_points: NDArray[np.float64],
+    face_normals: NDArray[np.float64],
+    cap: float,
+    bend: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The best starting pose for each nose tip and roll.
+
+    Args:
+        points, normals: (N, 3) float64. Samples of the scan.
+        tips: (T,) int64. Rows that may be nose tips.
+        directions: (D, 3) float64. Unit vectors of the face's frame that the mean normal about a tip may be.
+        rolls: How many turns about that normal to try.
+        farthest_turn: Radians that the face's axis may be away from the camera's (+z).
+        ball: Samples within this distance of the tip are compared.
+        most: With at most this many of them.
+        low, cell, nearest, face_points, face_normals, cap, bend: As for `misfit`.
+
+    Returns:
+        poses (T * rolls, 13) and their misfits (T * rolls,): of the directions the best; inf where none is allowed.
+    """
+    poses = np.zeros((len(tips) * rolls, 13))
+    best = np.full(len(tips) * rolls, np.inf)
+    pose = np.empty(13)
+    pose[12] = 1.0
+    rows = np.empty(len(points), np.int64)
+    for t in range(len(tips)):
+        tip = points[tips[t]]
+        count = 0
+        normal = np.zeros(3)
+        for i in range(len(points)):
+            if ((points[i] - tip) ** 2).sum() <= ball * ball:
+                rows[count] = i
+                count += 1
+                normal += normals[i]
+        length = np.sqrt((normal**2).sum())
+        if count < 20 or length == 0.0:
+            continue
+        stride = max(1, (count + most - 1) // most)
+        some = rows[:count:stride]
+        near, near_normals = points[some], normals[some]
+        from_frame = _frame(normal / length)
+        for d in range(len(directions)):
+            to_frame = _frame(directions[d])
+            for roll in range(rolls):
+                angle = 2.0 * np.pi * roll / rolls
+                c, s = np.cos(angle), np.sin(angle)
+                turn = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+                rotation = to_frame @ turn @ from_frame.T.copy()
+                if rotation[2, 2] < np.cos(farthest_turn):
+                    continue
+                pose[:9] = rotation.reshape(9)
+                pose[9:12] = -(rotation @ tip)
+                cost = misfit(pose, near, near_normals, low, cell, nearest, face_points, face_normals, cap, bend)
+                # Which turn is "roll 0" differs from direction to direction: sort by where +y of the face comes to
+                # lie in the picture.
+                up = np.arctan2(rotation[1, 0], rotation[1, 1])
+                at = t * rolls + int(np.floor((up / (2.0 * np.pi) + 0.5) * rolls)) % rolls
+                if cost < best[at]:
+                    best[at] = cost
+                    poses[at] = pose
+    return poses, best
+
+
+@njit(cache=True, nogil=True)
+def _frame(axis: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A rotation whose third column is the unit vector `axis`."""
+    other = np.zeros(3)
+    other[np.argmin(np.abs(axis))] = 1.0
+    x = np.cross(other, axis)
+    x /= np.sqrt((x**2).sum())
+    y = np.cross(axis, x)
+    out = np.empty((3, 3))
+    out[:, 0], out[:, 1], out[:, 2] = x, y, axis
+    return out
+
+
+@njit(cache=True, nogil=True)
+def settle(
+    pose: NDArray[np.float64],
+    points: NDArray[np.float64],
+    normals: NDArray[np.float64],
+    low: NDArray[np.float64],
+    cell: float,
+    nearest: NDArray[np.int32],
+    face_points: NDArray[np.float64],
+    face_normals: NDArray[np.float64],
+    rounds: int,
+    scale_apart: float,
+    reach: float,
+    ball: float,
+) -> NDArray[np.float64]:
+    """The pose after `rounds` of point-to-plane ICP (Gauss-Newton) with Cauchy weights.
+
+    Args:
+        scale_apart: How stiffly the scale is held at 1: the weight of (scale - 1)^2 per point in mm^2. inf: rigid.
+        reach: Residual that counts half.
+        ball: Only points that come to lie within this distance of the face's nose tip take part.
+    """
+    p = pose.copy()
+    for _ in range(rounds):
+        A = np.zeros((7, 7))
+        g = np.zeros(7)
+        J = np.empty(7)
+        used = 0
+        s = p[12]
+        for i in range(len(points)):
+            px, py, pz = points[i, 0], points[i, 1], points[i, 2]
+            rx = s * (p[0] * px + p[1] * py + p[2] * pz)
+            ry = s * (p[3] * px + p[4] * py + p[5] * pz)
+            rz = s * (p[6] * px + p[7] * py + p[8] * pz)
+            x, y, z = rx + p[9], ry + p[10], rz + p[11]
+            if x * x + y * y + z * z > ball * ball:
+                continue
+            q = _look_up(x, y, z, low, cell, nearest)
+            if q < 0:
+                continue
+            mx, my, mz = face_normals[q, 0], face_normals[q, 1], face_normals[q, 2]
+            nx, ny, nz = normals[i, 0], normals[i, 1], normals[i, 2]
+            cosine = (
+                (p[0] * nx + p[1] * ny + p[2] * nz) * mx
+                + (p[3] * nx + p[4] * ny + p[5] * nz) * my
+                + (p[6] * nx + p[7] * ny + p[8] * nz) * mz
+            )
+            if cosine < 0.2:
+                continue
+            r = (x - face_points[q, 0]) * mx + (y - face_points[q, 1]) * my + (z - face_points[q, 2]) * mz
+            w = cosine / (1.0 + (r / reach) ** 2)
+            # Turning about the nose tip (the origin of the face's frame), shifting, scaling about the tip.
+            J[0], J[1], J[2] = y * mz - z * my, z * mx - x * mz, x * my - y * mx
+            J[3], J[4], J[5] = mx, my, mz
+            J[6] = x * mx + y * my + z * mz
+            for a in range(7):
+                g[a] += w * J[a] * r
+                for b in range(7):
+                    A[a, b] += w * J[a] * J[b]
+            used += 1
+        if used < 12:
+            break
+        for a in range(3):
+            A[a, a] += 1e-6 * used * 2500.0
+            A[a + 3, a + 3] += 1e-6 * used
+        n = 7
+        if np.isfinite(scale_apart):
+            A[6, 6] += scale_apart * used
+            g[6] += scale_apart * used * (s - 1.0)
+        else:
+            n = 6
+        d = np.zeros(7)
+        d[:n] = -np.linalg.solve(A[:n, :n].copy(), g[:n].copy())
+        angle = np.sqrt(d[0] ** 2 + d[1] ** 2 + d[2] ** 2)
+        shrink = min(1.0, 0.35 / max(angle, 1e-12))  # 20 degrees a step: the plane is only near-by the surface
+        d *= shrink
+        T = _turn(d[0], d[1], d[2])
+        R = T @ p[:9].copy().reshape(3, 3)
+        t = (1.0 + d[6]) * (T @ p[9:12].copy())
+        p[:9] = R.reshape(9)
+        p[9], p[10], p[11] = t[0] + d[3], t[1] + d[4], t[2] + d[5]
+        p[12] *= 1.0 + d[6]
+        if angle < 1e-5 and abs(d[3]) + abs(d[4]) + abs(d[5]) < 1e-4:
+            break
+    return p
+
+
+@njit(cache=True, nogil=True)
+def _turn(x: float, y: float, z: float) -> NDArray[np.float64]:
+    """Rotation by the vector (x, y, z), Rodrigues' formula."""
+    angle = np.sqrt(x * x + y * y + z * z)
+    K = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    a = np.sin(angle) / angle if angle > 1e-9 else 1.0
+    b = (1.0 - np.cos(angle)) / angle**2 if angle > 1e-9 else 0.5
+    return np.eye(3) + a * K + b * (K @ K)  # type: ignore[no-any-return]
+
+
+@njit(cache=True, nogil=True)
+def missed(
+    pose: NDArray[np.float64],
+    points: NDArray[np.float64],
+    normals: NDArray[np.float64],
+    face_points: NDArray[np.float64],
+    face_normals: NDArray[np.float64],
+    cap: float,
+    bend: float,
+    least_cosine: float,
+) -> tuple[float, float]:
+    """The other way round than `misfit`: from the points of the face to the samples of the scan.
+
+    Only points of the face count that look towards the camera (+z of the scan's frame): the others cannot be on it.
+
+    Args:
+        pose, points, normals: As for `misfit`.
+        face_points, face_normals: (M, 3) float64.
+        cap, bend: As for `misfit`.
+        least_cosine: Between a normal of the face and the direction to the camera.
+
+    Returns:
+        Mean of min(distance, cap) + bend * (1 - cosine), with cap + bend beyond the cap; share nearer than the cap.
+    """
+    s = pose[12]
+    R = pose[:9].copy().reshape(3, 3)
+    total = 0.0
+    count = hit = 0
+    for q in range(len(face_points)):
+        mx, my, mz = face_normals[q, 0], face_normals[q, 1], face_normals[q, 2]
+        if mx * R[0, 2] + my * R[1, 2] + mz * R[2, 2] < least_cosine:
+            continue
+        count += 1
+        # The point in the scan's frame.
+        tx, ty, tz = face_points[q, 0] - pose[9], face_points[q, 1] - pose[10], face_points[q, 2] - pose[11]
+        x = (R[0, 0] * tx + R[1, 0] * ty + R[2, 0] * tz) / s
+        y = (R[0, 1] * tx + R[1, 1] * ty + R[2, 1] * tz) / s
+        z = (R[0, 2] * tx + R[1, 2] * ty + R[2, 2] * tz) / s
+        best, at = cap * cap, -1
+        for i in range(len(points)):
+            dx, dy, dz = points[i, 0] - x, points[i, 1] - y, points[i, 2] - z
+            d = dx * dx + dy * dy + dz * dz
+            if d < best:
+                best, at = d, i
+        if at < 0:
+            total += cap + bend
+            continue
+        hit += 1
+        nx = R[0, 0] * mx + R[1, 0] * my + R[2, 0] * mz
+        ny = R[0, 1] * mx + R[1, 1] * my + R[2, 1] * mz
+        nz = R[0, 2] * mx + R[1, 2] * my + R[2, 2] * mz
+        cosine = nx * normals[at, 0] + ny * normals[at, 1] + nz * normals[at, 2]
+        plane = abs((points[at, 0] - x) * nx + (points[at, 1] - y) * ny + (points[at, 2] - z) * nz)
+        total += plane + bend * (1.0 - cosine)
+    if count == 0:
+        return cap + bend, 0.0
+    return total / count, hit / count

@@ -1,0 +1,109 @@
+"""Attributes of a mesh at the pixels that a z-buffer found: interpolation on triangles, and texture lookup."""
+
+import math
+
+import numpy as np
+from numba import njit
+
+MOST_TAPS = 4  # samples along each axis of a pixel's footprint in the texture
+
+
+@njit(cache=True, nogil=True)
+def interpolate(face, bary, faces, values):  # type: ignore[no-untyped-def]
+    """Vertex attributes at every pixel.
+
+    Args:
+        face, bary: (H, W) int32 and (H, W, 3) float32, from `fer3d.kernels.raster.zbuffer`.
+        faces: (F, 3) int32.
+        values: (V, A) float32.
+
+    Returns:
+        (A, H, W) float32, NaN where no face is seen or a corner has NaN. Sums in float64, so that the order of the
+        corners is lost in the rounding to float32.
+    """
+    height, width = face.shape
+    count = values.shape[1]
+    out = np.full((count, height, width), np.float32(np.nan))
+    for r in range(height):
+        for c in range(width):
+            f = face[r, c]
+            if f < 0:
+                continue
+            i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
+            a, b, d = float(bary[r, c, 0]), float(bary[r, c, 1]), float(bary[r, c, 2])
+            for n in range(count):
+                out[n, r, c] = a * values[i, n] + b * values[j, n] + d * values[k, n]
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _bilinear(texture, row, column, out):  # type: ignore[no-untyped-def]
+    """Add to `out` the texture at (row, column), texel centres at whole numbers, held at its last texels outside."""
+    height, width = texture.shape[0], texture.shape[1]
+    row = min(max(row, 0.0), height - 1.0)
+    column = min(max(column, 0.0), width - 1.0)
+    r, c = int(row), int(column)
+    down, right = row - r, column - c
+    r2, c2 = min(r + 1, height - 1), min(c + 1, width - 1)
+    for n in range(3):
+        upper = (1.0 - right) * texture[r, c, n] + right * texture[r, c2, n]
+        lower = (1.0 - right) * texture[r2, c, n] + right * texture[r2, c2, n]
+        out[n] += (1.0 - down) * upper + down * lower
+
+
+@njit(cache=True, nogil=True)
+def look_up(face, bary, faces, points, uv, texture):  # type: ignore[no-untyped-def]
+    """Colour of every pixel: the mean of the texture over the pixel's footprint.
+
+    The footprint is the box in the texture that the pixel's square maps to by the affine map of its own face, so a
+    lookup never interpolates across a uv seam. It is sampled bilinearly, once a texel but at most MOST_TAPS times
+    along each axis: a texture finer than the map does not alias.
+
+    Args:
+        face, bary, faces: As in `interpolate`.
+        points: (V, 3) float64. Column and row of the vertices, as the z-buffer had them.
+        uv: (V, 2) float32; u to the right, v up, (0, 0) the lower left corner of the texture.
+        texture: (Ht, Wt, 3) uint8, row 0 on top.
+
+    Returns:
+        (3, H, W) float32 in [0, 255], NaN where no face is seen or a corner's uv is NaN.
+    """
+    height, width = face.shape
+    tall, wide = texture.shape[0], texture.shape[1]
+    out = np.full((3, height, width), np.float32(np.nan))
+    colour = np.empty(3)
+    for r in range(height):
+        for c in range(width):
+            f = face[r, c]
+            if f < 0:
+                continue
+            i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
+            a, b, d = float(bary[r, c, 0]), float(bary[r, c, 1]), float(bary[r, c, 2])
+            column = (a * uv[i, 0] + b * uv[j, 0] + d * uv[k, 0]) * wide - 0.5
+            row = (1.0 - (a * uv[i, 1] + b * uv[j, 1] + d * uv[k, 1])) * tall - 0.5
+            if not math.isfinite(column + row):
+                continue
+            # Rates of change of the texel over one pixel to the right and one down.
+            x1, y1 = points[j, 0] - points[i, 0], points[j, 1] - points[i, 1]
+            x2, y2 = points[k, 0] - points[i, 0], points[k, 1] - points[i, 1]
+            u1, u2 = (uv[j, 0] - uv[i, 0]) * wide, (uv[k, 0] - uv[i, 0]) * wide
+            v1, v2 = (uv[j, 1] - uv[i, 1]) * tall, (uv[k, 1] - uv[i, 1]) * tall
+            area = x1 * y2 - x2 * y1
+            box_c = (abs(u1 * y2 - u2 * y1) + abs(u2 * x1 - u1 * x2)) / abs(area)
+            box_r = (abs(v1 * y2 - v2 * y1) + abs(v2 * x1 - v1 * x2)) / abs(area)
+            taps_c = max(1, int(min(math.ceil(box_c), MOST_TAPS)))
+            taps_r = max(1, int(min(math.ceil(box_r), MOST_TAPS)))
+            # A face seen almost edge-on has an endless footprint: no wider than one texel a tap there.
+            step_c, step_r = min(box_c / taps_c, 4.0), min(box_r / taps_r, 4.0)
+            colour[:] = 0.0
+            for m in range(taps_r):
+                for n in range(taps_c):
+                    _bilinear(
+                        texture,
+                        row + (m - 0.5 * (taps_r - 1)) * step_r,
+                        column + (n - 0.5 * (taps_c - 1)) * step_c,
+                        colour,
+                    )
+            for n in range(3):
+                out[n, r, c] = colour[n] / (taps_r * taps_c)
+    return out

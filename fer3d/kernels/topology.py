@@ -1,0 +1,437 @@
+"""Which corners, edges, faces and pieces of a triangle mesh belong together. Arrays in, arrays out; no checks.
+
+Corner k of face f is faces[f, k]; edge k of face f runs from corner k to corner (k + 1) % 3. All tables are built with
+counting sorts: linear in the size of the mesh, and the result depends on the order of its rows in nothing but order.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+FINE, NOT_FINITE, DEGENERATE, DUPLICATE = 0, 1, 2, 3  # what `face_faults` says of a face
+RIM, CROWDED = -1, -2  # in place of a neighbour: the edge has no second face; it has more than two
+
+# Above this many edges at one vertex a bucket is sorted instead of searched: a fan of 100,000 faces must not hang.
+_LONG_BUCKET = 64
+
+
+@njit(cache=True, nogil=True)
+def weld(vertices: NDArray[np.float32]) -> NDArray[np.int32]:
+    """(V,) int32: the first row with exactly the same coordinates. A row that is not finite stands for itself.
+
+    Files split a vertex where the texture has a seam; the surface is whole there.
+    """
+    count = len(vertices)
+    size = 16
+    while size < 2 * count:
+        size *= 2
+    slots = np.full(size, -1, np.int32)
+    bits = np.ascontiguousarray(vertices + np.float32(0.0)).view(np.uint32)  # + 0 turns -0.0 into 0.0
+    same = np.empty(count, np.int32)
+    for v in range(count):
+        x, y, z = np.uint64(bits[v, 0]), np.uint64(bits[v, 1]), np.uint64(bits[v, 2])
+        same[v] = v
+        if not (np.isfinite(vertices[v, 0]) and np.isfinite(vertices[v, 1]) and np.isfinite(vertices[v, 2])):
+            continue
+        key = x * np.uint64(0x9E3779B97F4A7C15) ^ y * np.uint64(0xC2B2AE3D27D4EB4F) ^ z * np.uint64(0x165667B19E3779F9)
+        key ^= key >> np.uint64(29)
+        slot = np.int64(key & np.uint64(size - 1))
+        while slots[slot] >= 0:
+            other = slots[slot]
+            if bits[other, 0] == bits[v, 0] and bits[other, 1] == bits[v, 1] and bits[other, 2] == bits[v, 2]:
+                same[v] = other
+                break
+            slot = (slot + 1) & (size - 1)
+        if slots[slot] < 0:
+            slots[slot] = v
+    return same
+
+
+@njit(cache=True, nogil=True)
+def welded_faces(faces: NDArray[np.int32], same: NDArray[np.int32]) -> NDArray[np.int32]:
+    """(F, 3) int32: `faces` with every corner replaced by what `weld` says it is."""
+    out = np.empty_like(faces)
+    for f in range(len(faces)):
+        for k in range(3):
+            out[f, k] = same[faces[f, k]]
+    return out
+
+
+@njit(cache=True, nogil=True)
+def double_area(vertices: NDArray[np.float32], a: int, b: int, c: int) -> float:
+    """Twice the area of the triangle of rows a, b, c."""
+    ux = np.float64(vertices[b, 0]) - vertices[a, 0]
+    uy = np.float64(vertices[b, 1]) - vertices[a, 1]
+    uz = np.float64(vertices[b, 2]) - vertices[a, 2]
+    wx = np.float64(vertices[c, 0]) - vertices[a, 0]
+    wy = np.float64(vertices[c, 1]) - vertices[a, 1]
+    wz = np.float64(vertices[c, 2]) - vertices[a, 2]
+    area: float = np.sqrt((uy * wz - uz * wy) ** 2 + (uz * wx - ux * wz) ** 2 + (ux * wy - uy * wx) ** 2)
+    return area
+
+
+@njit(cache=True, nogil=True)
+def face_faults(vertices: NDArray[np.float32], faces: NDArray[np.int32], thin: float) -> NDArray[np.uint8]:
+    """(F,) uint8: FINE, NOT_FINITE, DEGENERATE or DUPLICATE.
+
+    Args:
+        vertices: (V, 3) float32.
+        faces: (F, 3) int32, welded.
+        thin: A face whose height is below this fraction of its longest edge is degenerate.
+    """
+    V, F = len(vertices), len(faces)
+    fault = np.zeros(F, np.uint8)
+    start = np.zeros(V + 1, np.int32)
+    triple = np.empty((F, 3), np.int32)
+    for f in range(F):
+        a, b, c = faces[f]
+        low, high = min(a, b, c), max(a, b, c)
+        middle = a + b + c - low - high
+        triple[f, 0], triple[f, 1], triple[f, 2] = low, middle, high
+        ab2 = ac2 = bc2 = 0.0
+        for k in range(3):
+            ab2 += (np.float64(vertices[b, k]) - vertices[a, k]) ** 2
+            ac2 += (np.float64(vertices[c, k]) - vertices[a, k]) ** 2
+            bc2 += (np.float64(vertices[c, k]) - vertices[b, k]) ** 2
+        if not np.isfinite(ab2 + ac2 + bc2):
+            fault[f] = NOT_FINITE
+            continue
+        if low == middle or middle == high or double_area(vertices, a, b, c) <= thin * max(ab2, ac2, bc2):
+            fault[f] = DEGENERATE
+            continue
+        start[low + 1] += 1
+    for v in range(V):
+        start[v + 1] += start[v]
+    fill = start[:-1].copy()
+    bucket = np.empty(start[V], np.int32)
+    for f in range(F):
+        if fault[f] == FINE:
+            bucket[fill[triple[f, 0]]] = f
+            fill[triple[f, 0]] += 1
+    for v in range(V):
+        low, high = start[v], start[v + 1]
+        if high - low > _LONG_BUCKET:
+            key = np.empty(high - low, np.int64)
+            for i in range(low, high):
+                key[i - low] = np.int64(triple[bucket[i], 1]) * V + triple[bucket[i], 2]
+            order = np.argsort(key, kind="mergesort")
+            for i in range(1, high - low):
+                if key[order[i]] == key[order[i - 1]]:
+                    fault[bucket[low + order[i]]] = DUPLICATE
+            continue
+        for i in range(low + 1, high):
+            f = bucket[i]
+            for j in range(low, i):
+                g = bucket[j]
+                if triple[f, 1] == triple[g, 1] and triple[f, 2] == triple[g, 2]:
+                    fault[f] = DUPLICATE
+                    break
+    return fault
+
+
+@njit(cache=True, nogil=True)
+def face_neighbours(faces: NDArray[np.int32], count: int) -> NDArray[np.int32]:
+    """(F, 3) int32: 3 g + j where edge k of face f is also edge j of face g, else RIM or CROWDED.
+
+    Args:
+        faces: (F, 3) int32, welded, no face degenerate.
+        count: Number of vertices.
+    """
+    F = len(faces)
+    start = np.zeros(count + 1, np.int32)
+    for f in range(F):
+        for k in range(3):
+            start[min(faces[f, k], faces[f, (k + 1) % 3]) + 1] += 1
+    for v in range(count):
+        start[v + 1] += start[v]
+    fill = start[:-1].copy()
+    other = np.empty(3 * F, np.int32)
+    edge = np.empty(3 * F, np.int32)
+    for f in range(F):
+        for k in range(3):
+            a, b = faces[f, k], faces[f, (k + 1) % 3]
+            i = fill[min(a, b)]
+            fill[min(a, b)] = i + 1
+            other[i] = max(a, b)
+            edge[i] = 3 * f + k
+    neighbour = np.full((F, 3), RIM, np.int32)
+    flat = neighbour.reshape(-1)
+    for v in range(count):
+        low, high = start[v], start[v + 1]
+        if high - low > _LONG_BUCKET:
+            order = np.argsort(other[low:high], kind="mergesort")
+            other[low:high] = other[low:high][order]
+            edge[low:high] = edge[low:high][order]
+            first = low
+            for i in range(low + 1, high + 1):
+                if i == high or other[i] != other[first]:
+                    if i - first == 2:
+                        flat[edge[first]], flat[edge[first + 1]] = edge[first + 1], edge[first]
+                    elif i - first > 2:
+                        for j in range(first, i):
+                            flat[edge[j]] = CROWDED
+                    first = i
+            continue
+        for i in range(low, high):
+            e = edge[i]
+            for j in range(i + 1, high):
+                if other[j] == other[i]:
+                    g = edge[j]
+                    if flat[e] == RIM and flat[g] == RIM:
+                        flat[e], flat[g] = g, e
+                    else:
+                        if flat[e] >= 0:
+                            flat[flat[e]] = CROWDED
+                        if flat[g] >= 0:
+                            flat[flat[g]] = CROWDED
+                        flat[e] = flat[g] = CROWDED
+    return neighbour
+
+
+@njit(cache=True, nogil=True)
+def pieces(faces: NDArray[np.int32], neighbour: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.bool_], int]:
+    """Pieces of faces that hang together by edges, and which faces to turn so that each piece is wound one way.
+
+    An edge of more than two faces joins nothing: nobody can say which two belong together. The first face of a piece
+    is never turned. On a one-sided surface (a Moebius strip) no winding exists and the first one reached stays.
+
+    Args:
+        faces: (F, 3) int32, welded.
+        neighbour: (F, 3) int32, as `face_neighbours` gives it.
+
+    Returns:
+        label (F,) int32 in [0, P), numbered in the order of the first face; turn (F,) bool; P.
+    """
+    F = len(faces)
+    label = np.full(F, -1, np.int32)
+    turn = np.zeros(F, np.bool_)
+    stack = np.empty(F, np.int32)
+    count = 0
+    for seed in range(F):
+        if label[seed] >= 0:
+            continue
+        label[seed] = count
+        stack[0] = seed
+        depth = 1
+        while depth:
+            depth -= 1
+            f = stack[depth]
+            for k in range(3):
+                e = neighbour[f, k]
+                if e < 0:
+                    continue
+                g, j = e // 3, e % 3
+                if label[g] >= 0:
+                    continue
+                label[g] = count
+                turn[g] = turn[f] != (faces[f, k] == faces[g, j])
+                stack[depth] = g
+                depth += 1
+        count += 1
+    return label, turn, count
+
+
+@njit(cache=True, nogil=True)
+def piece_areas(
+    vertices: NDArray[np.float32], faces: NDArray[np.int32], label: NDArray[np.int32], count: int
+) -> NDArray[np.float64]:
+    """(P,) float64: area of each piece, in squared units of the vertices."""
+    area = np.zeros(count)
+    for f in range(len(faces)):
+        area[label[f]] += 0.5 * double_area(vertices, faces[f, 0], faces[f, 1], faces[f, 2])
+    return area
+
+
+@njit(cache=True, nogil=True)
+def rim_loops(
+    faces: NDArray[np.int32], neighbour: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+    """Closed walks along the rims, each passing any vertex once.
+
+    The walk turns at each vertex about the faces it hugs, so it works whatever way the faces are wound. Where a walk
+    comes back to a vertex (two holes that touch) the part since then is cut off as a loop of its own. A walk that
+    runs into an edge of more than two faces is no loop and is left out.
+
+    Args:
+        faces: (F, 3) int32, welded.
+        neighbour: (F, 3) int32, as `face_neighbours` gives it.
+
+    Returns:
+        start (N + 1,) int32: loop i is the rows start[i]:start[i + 1] of the other two.
+        vertex (M,) int32: the vertices of the loops; an edge runs from each to the next, from the last to the first.
+        edge (M,) int32: 3 f + k, the rim edge that leads from this vertex to the next.
+    """
+    F = len(faces)
+    total = 0
+    top = 0
+    for f in range(F):
+        for k in range(3):
+            top = max(top, faces[f, k])
+            total += neighbour[f, k] == RIM
+    start = np.zeros(total + 2, np.int32)
+    vertices = np.empty(total, np.int32)
+    edges = np.empty(total, np.int32)
+    walk_vertex = np.empty(total + 1, np.int32)
+    walk_edge = np.empty(total + 1, np.int32)
+    place = np.full(top + 1, -1, np.int32)  # where in the current walk a vertex stands
+    done = np.zeros((F, 3), np.bool_)
+    loops = filled = 0
+    for seed in range(F):
+        for corner in range(3):
+            if neighbour[seed, corner] != RIM or done[seed, corner]:
+                continue
+            first_filled, first_loops = filled, loops
+            f, k = seed, corner
+            here, ahead = faces[f, k], faces[f, (k + 1) % 3]
+            length = 0
+            closed = False
+            while True:
+                if place[here] >= 0:  # back where the walk has been: cut off a loop
+                    low = place[here]
+                    for i in range(low, length):
+                        place[walk_vertex[i]] = -1
+                        vertices[filled] = walk_vertex[i]
+                        edges[filled] = walk_edge[i]
+                        filled += 1
+                    loops += 1
+                    start[loops] = filled
+                    length = low
+                if done[f, k]:
+                    closed = length == 0
+                    break
+                done[f, k] = True
+                walk_vertex[length], walk_edge[length] = here, 3 * f + k
+                place[here] = length
+                length += 1
+                # Turn about `ahead`, from face to face, until an edge has no other side.
+                here = ahead
+                while True:
+                    k = _other_edge_at(faces, f, k, here)
+                    e = neighbour[f, k]
+                    if e < 0:
+                        break
+                    f, k = e // 3, e % 3
+                if e == CROWDED:
+                    break
+                ahead = faces[f, (k + 1) % 3] if faces[f, k] == here else faces[f, k]
+            for i in range(length):
+                place[walk_vertex[i]] = -1
+            if not closed:
+                filled, loops = first_filled, first_loops
+    return start[: loops + 1].copy(), vertices[:filled].copy(), edges[:filled].copy()
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _other_edge_at(faces: NDArray[np.int32], f: int, k: int, vertex: int) -> int:
+    """The edge of face f that ends at `vertex` and is not edge k."""
+    return (k + 1) % 3 if faces[f, (k + 1) % 3] == vertex else (k + 2) % 3
+
+
+@njit(cache=True, nogil=True)
+def vertex_faces(faces: NDArray[np.int32], count: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Faces around each vertex: those of v are around[start[v]:start[v + 1]], ascending."""
+    start = np.zeros(count + 1, np.int32)
+    for f in range(len(faces)):
+        for k in range(3):
+            start[faces[f, k] + 1] += 1
+    for v in range(count):
+        start[v + 1] += start[v]
+    fill = start[:-1].copy()
+    around = np.empty(start[count], np.int32)
+    for f in range(len(faces)):
+        for k in range(3):
+            v = faces[f, k]
+            around[fill[v]] = f
+            fill[v] += 1
+    return start, around
+
+
+@njit(cache=True, nogil=True)
+def kept_rows(
+    faces: NDArray[np.int32], keep: NDArray[np.bool_], count: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The mesh that is left when only some faces are kept, and no vertex without a face.
+
+    Args:
+        faces: (F, 3) int32.
+        keep: (F,) bool.
+        count: Number of vertices.
+
+    Returns:
+        rows (V',) int32: the old row of each vertex that stays, ascending; (F', 3) int32: the kept faces over them.
+    """
+    new = np.full(count, -1, np.int32)
+    left = 0
+    for f in range(len(faces)):
+        if keep[f]:
+            left += 1
+            for k in range(3):
+                new[faces[f, k]] = 0
+    rows = np.empty(count, np.int32)
+    used = 0
+    for v in range(count):
+        if new[v] == 0:
+            new[v] = used
+            rows[used] = v
+            used += 1
+    out = np.empty((left, 3), np.int32)
+    i = 0
+    for f in range(len(faces)):
+        if keep[f]:
+            for k in range(3):
+                out[i, k] = new[faces[f, k]]
+            i += 1
+    return rows[:used].copy(), out
+
+
+@njit(cache=True, nogil=True)
+def loop_extents(
+    vertices: NDArray[np.float32], start: NDArray[np.int32], vertex: NDArray[np.int32], limit: float
+) -> NDArray[np.float64]:
+    """(N,) float64: the longest distance between two vertices of each loop; where it exceeds `limit`, a lower bound.
+
+    Args:
+        vertices: (V, 3) float32.
+        start: (N + 1,) int32 and
+        vertex: (M,) int32, as `rim_loops` gives them.
+        limit: Past this a loop is not measured further, which keeps a long rim from costing its length squared.
+    """
+    extent = np.zeros(len(start) - 1)
+    for loop in range(len(extent)):
+        low, high = start[loop], start[loop + 1]
+        for k in range(3):
+            least, most = np.inf, -np.inf
+            for i in range(low, high):
+                x = np.float64(vertices[vertex[i], k])
+                least, most = min(least, x), max(most, x)
+            extent[loop] = max(extent[loop], most - least)
+        if extent[loop] > limit:
+            continue
+        best = 0.0
+        for i in range(low, high):
+            for j in range(i + 1, high):
+                d2 = 0.0
+                for k in range(3):
+                    d2 += (np.float64(vertices[vertex[i], k]) - vertices[vertex[j], k]) ** 2
+                best = max(best, d2)
+        extent[loop] = np.sqrt(best)
+    return extent
+
+
+@njit(cache=True, nogil=True)
+def piece_extents(
+    vertices: NDArray[np.float32], faces: NDArray[np.int32], label: NDArray[np.int32], count: int
+) -> NDArray[np.float64]:
+    """(P,) float64: longest side of each piece's bounding box."""
+    least, most = np.full((count, 3), np.inf), np.full((count, 3), -np.inf)
+    for f in range(len(faces)):
+        piece = label[f]
+        for k in range(3):
+            for j in range(3):
+                x = np.float64(vertices[faces[f, k], j])
+                least[piece, j] = min(least[piece, j], x)
+                most[piece, j] = max(most[piece, j], x)
+    extent = np.empty(count)
+    for piece in range(count):
+        extent[piece] = (most[piece] - least[piece]).max()
+    return extent

@@ -1,0 +1,273 @@
+"""The nose and the frontal pose of a face, from its shape alone.
+
+The search lays the scan on the mean face from many starting poses: points that stick out, as nose tips; the mean
+normal about them, as the rough direction of the face; and every roll. What fits best is refined with ever more
+points. A table of the mean face's nearest point to each cell of a grid (the field) makes one pose cost about two
+microseconds, so thousands can be tried.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer3d.errors import PrepareError
+from fer3d.kernels import nose_search as search
+from fer3d.kernels.normals import vertex_normals
+from fer3d.kernels.topology import weld
+from fer3d.scan import Scan, check_scan
+
+_Floats = NDArray[np.float64]
+
+_LEAST_NORMAL_Z = -0.2  # the camera looks along -z: what faces away from it was not measured, or is the back of a head
+_COARSE = 9.0  # mm^2 a sample when looking for candidates
+_MOST_COARSE = 8000  # samples; a bust gets fewer a square millimetre than a face
+_FINE = 4.0  # mm^2 a sample when refining
+_NOSE_BALL = 16.0  # mm: what a nose tip sticks out of
+_SMOOTH_BALL = 7.0  # mm over which normals are averaged: noise of 0.3 mm on 1 mm edges tips a face by 20 degrees
+_LEAST_TIP_Z = 0.1
+_FACE_BALL = 45.0  # mm: whose mean normal is the rough direction of the face
+_JUDGED = 45.0  # mm: the part about the nose on which poses are compared
+_CANDIDATES = 30
+_APART = 8.0  # mm between candidates
+_ROLLS = 24
+_TILTS = 8
+_TILT = np.radians(22.0)  # the side of the face that is turned away is missing from the mean normal: this much
+_FARTHEST_TURN = np.radians(75.0)  # from the camera's axis; yaw and pitch of 45 degrees together make 60
+
+
+@dataclass(frozen=True, slots=True)
+class NoseFit:
+    """Where the nose is and how the face stands.
+
+    Attributes:
+        nose: (3,) float64, mm. The nose tip in the scan's frame.
+        rotation: (3, 3) float64, from the scan's frame to the frontal one.
+        score: Misfit between scan and mean face about the nose, mm; the lower the better.
+        coverage: Share of the mean face about the nose that the scan covers, in [0, 1].
+    """
+
+    nose: _Floats
+    rotation: _Floats
+    score: float
+    coverage: float
+
+
+@dataclass(frozen=True, slots=True)
+class MeanFaceField:
+    """The mean face, ready to be asked for its nearest point.
+
+    Attributes:
+        points, normals: (N, 3) float64. Its vertices within reach of the nose tip and their outward unit normals.
+        low: (3,) float64. Corner of the grid, mm.
+        cell: Size of a cell, mm.
+        nearest: (X, Y, Z) int32. Row of `points` that is about the nearest to the middle of each cell.
+        tilt: (3,) float64. Mean normal in the ball that the search also uses on scans.
+        about, about_normals: (M, 3) float64. Evenly spread points within 45 mm of the nose tip, and their normals.
+    """
+
+    points: _Floats
+    normals: _Floats
+    low: _Floats
+    cell: float
+    nearest: NDArray[np.int32]
+    tilt: _Floats
+    about: _Floats
+    about_normals: _Floats
+
+    @property
+    def table(self) -> tuple[_Floats, float, NDArray[np.int32], _Floats, _Floats]:
+        """What the kernels of `fer3d.kernels.nose_search` take."""
+        return self.low, self.cell, self.nearest, self.points, self.normals
+
+
+@lru_cache(maxsize=1)
+def mean_face_field() -> MeanFaceField:
+    """The field of `fer3d.synth.face.mean_face`, made once a process (about 0.1 s)."""
+    from scipy.ndimage import distance_transform_edt
+
+    from fer3d.synth.face import mean_face
+
+    face = mean_face()
+    normals = vertex_normals(face.vertices, face.faces, weld(face.vertices)).astype(np.float64)
+    points = face.vertices.astype(np.float64)
+    inside = (np.linalg.norm(points, axis=1) < 115.0) & np.isfinite(normals).all(axis=1)
+    points, normals = points[inside], normals[inside]
+    cell = 2.0
+    low = np.array([-90.0, -110.0, -115.0])
+    shape = np.ceil((np.array([90.0, 110.0, 25.0]) - low) / cell).astype(int)
+    index = np.floor((points - low) / cell).astype(int)
+    held = ((index >= 0) & (index < shape)).all(axis=1)
+    points, normals, index = points[held], normals[held], index[held]
+    off = np.linalg.norm((index + 0.5) * cell + low - points, axis=1)
+    owner = np.full(tuple(shape), -1, np.int32)
+    order = np.argsort(-off, kind="stable")  # the last written is the nearest to the middle of the cell
+    owner[tuple(index[order].T)] = order
+    _, at = distance_transform_edt(owner < 0, return_indices=True)
+    ball = np.linalg.norm(points, axis=1) < _FACE_BALL
+    tilt = normals[ball].mean(axis=0)
+    about, about_normals = search.surface_samples(face.vertices, face.faces, 30.0, -1.0)
+    judged = np.linalg.norm(about, axis=1) < _JUDGED
+    return MeanFaceField(
+        points, normals, low, cell, owner[tuple(at)], tilt / np.linalg.norm(tilt), about[judged], about_normals[judged]
+    )
+
+
+def find_nose_tip(scan: Scan) -> NoseFit:
+    """The nose tip and the frontal pose, without landmarks.
+
+    Works for any roll (upside down too) and for yaw and pitch up to 45 degrees, on faces seen from one side and on
+    whole heads with ears and neck. The camera is taken to look roughly along -z. The same scan gives the same result
+    to the last bit.
+
+    Args:
+        scan: In mm, cleaned, wound outward.
+
+    Raises:
+        ArgumentError: if `scan` has no face.
+        PrepareError: if nothing on it fits a face well enough.
+    """
+    check_scan("scan", scan)
+    field = mean_face_field()
+    area = search.visible_area(scan.vertices, scan.faces, _LEAST_NORMAL_Z)
+    step = max(_COARSE, area / _MOST_COARSE)
+    points, raw = search.surface_samples(scan.vertices, scan.faces, step, _LEAST_NORMAL_Z)
+    if len(points) < 50:
+        raise PrepareError(f"no nose found: the scan shows only {area:.0f} mm^2 to the camera")
+    height, mean = search.protrusion(points, raw, _NOSE_BALL, *search.sort_into_cells(points, _NOSE_BALL))
+    _, normals = search.protrusion(points, raw, _SMOOTH_BALL, *search.sort_into_cells(points, _SMOOTH_BALL))
+    tips = search.highest_apart(points, np.where(mean[:, 2] > _LEAST_TIP_Z, height, 0.0), _APART, _CANDIDATES)
+    poses, cost = search.starts(
+        points, normals, tips, _directions(field.tilt), _ROLLS, _FARTHEST_TURN, _FACE_BALL, 150, *field.table, 12.0, 5.0
+    )
+    chosen = _best_per_tip(cost.reshape(-1, _ROLLS), 3)
+    settled = [_settle(poses[row], points, normals, field, rounds=10, scale_apart=np.inf, reach=6.0) for row in chosen]
+    ranked = sorted(settled, key=lambda pose: _cost(pose, points, normals, field)[0])
+    best = _distinct(ranked, 4)
+    fine, fine_raw = search.surface_samples(scan.vertices, scan.faces, _FINE, _LEAST_NORMAL_Z)
+    results = []
+    for pose in best:
+        near = np.linalg.norm(fine - tip_of(pose), axis=1) < 90.0
+        p, r = fine[near], fine_raw[near]
+        if len(p) < 50:
+            continue
+        _, n = search.protrusion(p, r, 5.0, *search.sort_into_cells(p, 5.0))
+        pose = _settle(pose, p, n, field, rounds=25, scale_apart=2000.0, reach=3.0)
+        results.append((*_cost(pose, p, n, field), pose))
+    if not results:
+        raise PrepareError("no nose found")
+    score, coverage, pose = min(results, key=lambda result: result[0])
+    rotation = pose[:9].reshape(3, 3)
+    nose = protruding_point(scan, rotation, tip_of(pose))
+    return NoseFit(nose, rotation, score, coverage)
+
+
+def tip_of(pose: _Floats) -> _Floats:
+    """(3,): where the origin of the face's frame lies in the scan's."""
+    rotation = pose[:9].reshape(3, 3)
+    tip: _Floats = -(rotation.T @ pose[9:12]) / pose[12]
+    return tip
+
+
+def protruding_point(scan: Scan, rotation: _Floats, near: _Floats) -> _Floats:
+    """(3,) float64: the point of the surface near `near` that sticks out most in the direction of the face.
+
+    The apex of a quadric fitted to the surface about the vertex that is farthest forward; where the fit has no apex
+    there, that vertex.
+
+    Args:
+        scan: In mm.
+        rotation: (3, 3) float64, from the scan's frame to the frontal one.
+        near: (3,) float64. About where the nose tip is.
+    """
+    box = (np.abs(scan.vertices - near.astype(np.float32)) <= 30.0).all(axis=1)
+    aligned = (scan.vertices[box].astype(np.float64) - near) @ rotation.T
+    reach = np.linalg.norm(aligned, axis=1)
+    inner = aligned[reach <= 12.0]
+    if not len(inner):
+        return near
+    apex = inner[int(inner[:, 2].argmax())]
+    for _ in range(3):
+        about = aligned[np.linalg.norm(aligned - apex, axis=1) <= 7.0] - apex
+        if len(about) < 12:
+            break
+        x, y, z = about.T
+        design = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
+        c, gx, gy, xx, xy, yy = np.linalg.lstsq(design, z, rcond=None)[0]
+        hessian = np.array([[2 * xx, xy], [xy, 2 * yy]])
+        if np.linalg.eigvalsh(hessian)[1] > -0.01:
+            break
+        dx, dy = np.linalg.solve(hessian, [-gx, -gy])
+        if np.hypot(dx, dy) > 5.0:
+            break
+        apex = apex + np.array([dx, dy, c + 0.5 * (gx * dx + gy * dy)])
+    return near + rotation.T @ apex  # type: ignore[no-any-return]
+
+
+def _directions(tilt: _Floats) -> _Floats:
+    """(1 + _TILTS, 3): the mean face's mean normal, and around it."""
+    x = np.cross([0.0, 1.0, 0.0], tilt)
+    x /= np.linalg.norm(x)
+    y = np.cross(tilt, x)
+    angles = 2.0 * np.pi * np.arange(_TILTS) / _TILTS
+    around = np.cos(_TILT) * tilt + np.sin(_TILT) * (np.outer(np.cos(angles), x) + np.outer(np.sin(angles), y))
+    return np.concatenate([tilt[None], around])
+
+
+def _best_per_tip(cost: _Floats, count: int) -> list[int]:
+    """Rows of the flattened (T, rolls) `cost`: the best rolls of each tip, no two next to each other."""
+    rows: list[int] = []
+    for t, per_roll in enumerate(cost):
+        taken: list[int] = []
+        for roll in np.argsort(per_roll, kind="stable"):
+            if len(taken) == count or not np.isfinite(per_roll[roll]):
+                break
+            if all(min((roll - k) % _ROLLS, (k - roll) % _ROLLS) > 1 for k in taken):
+                taken.append(int(roll))
+        rows += [t * _ROLLS + roll for roll in taken]
+    return rows
+
+
+def _settle(
+    pose: _Floats,
+    points: _Floats,
+    normals: _Floats,
+    field: MeanFaceField,
+    *,
+    rounds: int,
+    scale_apart: float,
+    reach: float,
+) -> _Floats:
+    near = np.linalg.norm(points - tip_of(pose), axis=1) < 75.0
+    out: _Floats = search.settle(pose, points[near], normals[near], *field.table, rounds, scale_apart, reach, 65.0)
+    return out
+
+
+def _cost(pose: _Floats, points: _Floats, normals: _Floats, field: MeanFaceField) -> tuple[float, float]:
+    """Misfit of a pose in mm, both ways, and the share of the face about the nose that is there."""
+    off = np.linalg.norm(points - tip_of(pose), axis=1)
+    if (off < _JUDGED).sum() < 40:
+        return np.inf, 0.0
+    near, around = off < _JUDGED, off < _JUDGED + 8.0
+    there = search.misfit(pose, points[near], normals[near], *field.table, 8.0, 8.0)
+    back, share = search.missed(pose, points[around], normals[around], field.about, field.about_normals, 8.0, 8.0, 0.3)
+    return float(there + back), float(share)
+
+
+def _distinct(ranked: list[_Floats], count: int) -> list[_Floats]:
+    """The first poses that are not nearly the same: tips 5 mm or rotations 10 degrees apart."""
+    chosen: list[_Floats] = []
+    for pose in ranked:
+        if len(chosen) == count:
+            break
+        same = any(
+            np.linalg.norm(tip_of(pose) - tip_of(other)) < 5.0
+            and float(pose[:9] @ other[:9]) > 1.0 + 2.0 * np.cos(0.17)
+            for other in chosen
+        )
+        if not same:
+            chosen.append(pose)
+    return chosen
