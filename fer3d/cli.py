@@ -1,0 +1,176 @@
+"""The commands: parse, then one call. Whatever takes time to import is imported inside the command that needs it.
+
+Exit codes: 0 all went well; 3 the run finished and some scans failed; 1 the run stopped with an error; 2 wrong usage.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch or OpenBLAS: spinning threads starve the others
+
+import typer
+
+if TYPE_CHECKING:
+    from fer3d.preprocess import Summary
+
+SOME_FAILED = 3
+
+app = typer.Typer(
+    help="Facial expressions from 3D and 4D scans: read, clean, align, map, recognise.\n\n"
+    "No data yet? `fer3d synth scans` makes some. Then `fer3d inspect scans`, `fer3d preprocess scans`.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Scans = Annotated[Path, typer.Argument(help="Folder of raw scans, in the layout they came in.", show_default=False)]
+Dataset = Annotated[
+    str, typer.Option(help="Card of the data set: a name, a path to a dataset.toml, or `auto` to look which one fits.")
+]
+
+
+def main() -> None:
+    """Entry point: run a command; an error of ours is one line on stderr and exit code 1."""
+    from fer3d.errors import Fer3dError
+
+    try:
+        app()
+    except Fer3dError as error:
+        print(f"fer3d: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("fer3d: stopped; run the same command again to go on", file=sys.stderr)  # noqa: T201
+        sys.exit(130)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from fer3d import __version__, _native
+
+        kernels = "CPU and CUDA" if _native.has_cuda else "CPU (built without CUDA kernels)"
+        typer.echo(f"fer3d {__version__}, native kernels: {kernels}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Version and native kernels.")
+    ] = False,
+) -> None:
+    """Options that stand before a command."""
+
+
+@app.command()
+def preprocess(
+    scans: Scans,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write. An earlier run there goes on.")] = Path(
+        "prepared"
+    ),
+    dataset: Dataset = "auto",
+    maps: Annotated[
+        str | None, typer.Option(help="Comma-separated: depth, normal, curvature, texture. [default: all]")
+    ] = None,
+    size: Annotated[int | None, typer.Option(help="Rows and columns of a map. [default: 224]")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes. [default: one a core]", min=1)] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first scan that fails.")] = False,
+    config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="One setting, key=value; repeatable. `fer3d settings` lists them.")
+    ] = None,
+) -> None:
+    """Raw scans in, prepared data out: clean, align, crop, curvature, maps, store.
+
+    A scan that cannot be prepared is a line in the manifest with its reason, and exit code 3. A killed run goes on
+    where it was; only what changed is done again.
+
+        fer3d preprocess BU-3DFE -o prepared --workers 8
+
+        fer3d preprocess my_scans --dataset my_card/dataset.toml --set crop_mm=80
+    """
+    from fer3d import console
+    from fer3d.config import preprocess_settings
+
+    chosen = preprocess_settings(config, set_ or (), maps=tuple(maps.split(",")) if maps else None, size=size)
+    summary = console.run_preprocess(scans, out, dataset, chosen, workers, strict)
+    raise typer.Exit(_exit_code(summary))
+
+
+@app.command()
+def settings() -> None:
+    """Every setting of `preprocess` with its default, as a TOML file to start from."""
+    from fer3d import console
+
+    console.print_settings()
+
+
+@app.command()
+def inspect(
+    scans: Scans,
+    dataset: Dataset = "auto",
+    read: Annotated[bool, typer.Option(help="Try to read every file, not only look at names.")] = True,
+    workers: Annotated[int | None, typer.Option(help="Processes. [default: one a core]", min=1)] = None,
+) -> None:
+    """What is in a folder of scans: subjects, classes, what is missing, extra or unreadable."""
+    from fer3d import console
+
+    unreadable = console.run_inspect(scans, dataset, read, workers)
+    raise typer.Exit(SOME_FAILED if unreadable else 0)
+
+
+@app.command()
+def synth(
+    out: Annotated[Path, typer.Argument(help="Folder to write.")] = Path("scans"),
+    layout: Annotated[str, typer.Option(help="Which data set's: bu3dfe, bu4dfe, bosphorus or frgc.")] = "bu3dfe",
+    subjects: Annotated[int, typer.Option(help="Simulated people.", min=1)] = 6,
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes, for any number of workers.")] = 0,
+    workers: Annotated[int | None, typer.Option(help="Processes. [default: one a core]", min=1)] = None,
+    face_model: Annotated[Path | None, typer.Option(help="A measured face model (.npz). [default: our own]")] = None,
+    pitch: Annotated[
+        float | None, typer.Option(help="mm between samples. [default: as the data set's scanner]")
+    ] = None,
+    yaw: Annotated[float, typer.Option(help="Largest turn of the head to a side, degrees.")] = 5.0,
+    nod: Annotated[float, typer.Option(help="Largest turn up or down, degrees.")] = 4.0,
+    roll: Annotated[float, typer.Option(help="Largest tilt to a shoulder, degrees.")] = 3.0,
+) -> None:
+    """Simulated scans of made-up people in a data set's layout, with the truth beside them in truth.json."""
+    from fer3d import console
+
+    console.run_synth(out, layout, subjects, seed, workers, face_model, pitch, (yaw, nod, roll))
+
+
+@app.command()
+def pack(
+    prepared: Annotated[Path, typer.Argument(help="Folder that `fer3d preprocess` wrote.", show_default=False)],
+    out: Annotated[Path, typer.Option("-o", "--out", help="New folder for the shards.")] = Path("packed"),
+    per_shard: Annotated[int, typer.Option(help="Scans a shard; 250 to 1000 suits network file systems.", min=1)] = 500,
+) -> None:
+    """Gather prepared scans into immutable shards: few large files instead of thousands of small ones."""
+    from fer3d import store
+
+    shards = store.pack(prepared, out, per_shard)
+    typer.echo(f"{out}: {shards} shard{'s' if shards != 1 else ''}; reads like {prepared}")
+
+
+@app.command()
+def maps(
+    scan: Annotated[Path, typer.Argument(help="One scan, any readable format.", show_default=False)],
+    out: Annotated[Path, typer.Option("-o", "--out", help="PNG to write.")] = Path("maps.png"),
+    landmarks: Annotated[Path | None, typer.Option(help="Its landmark file (.bnd, .lm3), if there is one.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="One setting, key=value; may be repeated.")] = None,
+) -> None:
+    """Prepare one scan and look at it: its maps as one picture, its history in words."""
+    from fer3d import console
+    from fer3d.config import preprocess_settings
+
+    console.run_maps(scan, out, landmarks, preprocess_settings(config, set_ or ()))
+
+
+def _exit_code(summary: "Summary") -> int:
+    if not summary.failures:
+        return 0
+    return SOME_FAILED if summary.prepared + summary.kept else 1

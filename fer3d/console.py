@@ -1,0 +1,217 @@
+"""What the commands show: progress, tables, summaries. Loaded only by a command that runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from fer3d.config import PreprocessSettings
+from fer3d.preprocess import Outcome, Summary, preprocess, warm_up
+
+_SHOWN_FAILURES = 10
+
+console = Console()
+
+
+class _Rate(ProgressColumn):
+    """Scans a second since the start."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        rate = task.completed / task.elapsed if task.elapsed else 0.0
+        return Text(f"{rate:.1f} {self._unit}/s", style="cyan")
+
+
+@contextmanager
+def progress_bar(title: str, unit: str = "scans") -> Iterator[tuple[Progress, Any]]:
+    """A Rich progress bar with rate and time left; gives the bar and its one task."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(unit),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        yield progress, progress.add_task(title, total=None)
+
+
+def run_preprocess(
+    scans: Path, out: Path, dataset: str, settings: PreprocessSettings, workers: int | None, strict: bool
+) -> Summary:
+    """Run `preprocess` with a progress bar, then say what came out."""
+    if dataset == "auto":
+        dataset = show_detection(scans)
+    with console.status("loading kernels (the first run compiles them, about a minute)"):
+        warm_up()
+    with progress_bar("preparing") as (progress, task):
+
+        def tick(outcome: Outcome, total: int) -> None:
+            progress.update(task, total=total, advance=1)
+            if outcome.status == "failed":
+                progress.console.print(f"[red]failed[/] {escape(outcome.row['reason'])}", highlight=False)
+
+        summary = preprocess(scans, out, dataset, settings, workers=workers, strict=strict, progress=tick)
+    _show_summary(summary)
+    return summary
+
+
+def show_detection(scans: Path) -> str:
+    """Say which card fits `scans` and why; gives the card's name."""
+    from fer3d import catalog
+
+    detection = catalog.detect(scans)
+    console.print(escape(str(detection)), highlight=False)
+    return detection.card.name
+
+
+def run_inspect(scans: Path, dataset: str, read: bool, workers: int | None) -> int:
+    """Inspect a folder, print the tables, give the number of unreadable files."""
+    from fer3d import inspection
+
+    with progress_bar("reading", "files") as (progress, task):
+        result = inspection.inspect(
+            scans,
+            dataset,
+            read=read,
+            workers=workers or len(os.sched_getaffinity(0)),
+            progress=lambda done, total: progress.update(task, total=total, completed=done),
+        )
+    console.print(inspection.render(result))
+    return len(result.unreadable or ())
+
+
+def run_synth(
+    out: Path,
+    layout: str,
+    subjects: int,
+    seed: int,
+    workers: int | None,
+    face_model: Path | None,
+    pitch: float | None,
+    degrees: tuple[float, float, float],
+) -> None:
+    """Simulate scans with a progress bar; angles (yaw, nod, roll) in degrees."""
+    import math
+
+    from fer3d import synth
+
+    yaw, nod, roll = map(math.radians, degrees)
+    with progress_bar("simulating") as (progress, task):
+        made = synth.make(
+            out,
+            layout,
+            subjects,
+            seed,
+            workers=workers or len(os.sched_getaffinity(0)),
+            face_model=face_model,
+            pitch=pitch,
+            yaw=yaw,
+            nod=nod,
+            roll=roll,
+            progress=lambda done, total: progress.update(task, total=total, completed=done),
+        )
+    console.print(f"{made.scans} simulated scans of {made.subjects} people -> {escape(str(out))}", highlight=False)
+
+
+def run_maps(scan: Path, out: Path, landmarks: Path | None, settings: PreprocessSettings) -> None:
+    """Prepare one scan, write its maps as one PNG, print its history."""
+    import io
+
+    import numpy as np
+
+    from fer3d import formats
+    from fer3d.prepare import prepare
+    from fer3d.report.contact_sheet import scan_pictures
+    from fer3d.report.pictures import grid
+    from fer3d.store import PreparedScan, write_bytes
+
+    raw = formats.read(scan)
+    if landmarks is not None:
+        raw = raw.step("landmarks", {"file": landmarks.name}, landmarks=formats.read_landmarks(landmarks))
+    prepared, made = prepare(raw, settings)
+    arrays: dict[str, Any] = {"maps": made.stack.astype(np.float32)}
+    if made.texture is not None:
+        arrays["texture"] = made.texture
+    looks = scan_pictures(PreparedScan(arrays, {"channels": list(made.names)}))
+    buffer = io.BytesIO()
+    grid([list(looks.values())], [scan.name], list(looks)).save(buffer, "PNG")
+    write_bytes(out, buffer.getvalue())
+    for step in prepared.history:
+        details = ", ".join(f"{key} {json.dumps(value)}" for key, value in step.items() if key != "step")
+        console.print(f"[bold]{escape(step['step'])}[/] {escape(details)}", highlight=False)
+    for warning in prepared.warnings:
+        console.print(f"[yellow]warning[/] {escape(warning)}", highlight=False)
+    console.print(f"-> {escape(str(out))}", highlight=False)
+
+
+def print_settings() -> None:
+    """The settings of `preprocess` as a commented TOML file."""
+    for name, field in PreprocessSettings.model_fields.items():
+        line = f"# {name} =" if field.default is None else f"{name} = {_toml(field.default)}"
+        console.print(f"# {field.description}\n{line}\n", highlight=False, markup=False, soft_wrap=True)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value)
+
+
+def _show_summary(summary: Summary) -> None:
+    made = summary.prepared
+    rate = f", {made / summary.seconds:.1f} scans/s" if made and summary.seconds else ""
+    console.print(
+        f"[bold]{made}[/] prepared, {summary.kept} kept from before, "
+        f"[{'red' if summary.failures else 'bold'}]{len(summary.failures)}[/] failed "
+        f"in {_duration(summary.seconds)}{rate} -> {escape(str(summary.out))}",
+        highlight=False,
+    )
+    if summary.stages:
+        console.print(_stage_table(summary.stages, made))
+    if len(summary.failures) > _SHOWN_FAILURES:
+        console.print(f"all {len(summary.failures)} reasons stand in {escape(str(summary.out / 'manifest.parquet'))}")
+    if summary.strays:
+        console.print(
+            f"{summary.strays} scans in {escape(str(summary.out))} are of earlier runs and not in its manifest"
+        )
+    if summary.contact_sheet is not None:
+        console.print(f"look at {escape(str(summary.contact_sheet))}", highlight=False)
+
+
+def _stage_table(stages: dict[str, float], scans: int) -> Table:
+    table = Table("stage", "ms a scan", title="Time a scan, one worker", title_justify="left")
+    table.columns[1].justify = "right"
+    for stage, seconds in stages.items():
+        table.add_row(stage, f"{1e3 * seconds / max(scans, 1):.1f}")
+    table.add_row("all", f"{1e3 * sum(stages.values()) / max(scans, 1):.1f}", style="bold")
+    return table
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else time.strftime("%H:%M:%S", time.gmtime(seconds))

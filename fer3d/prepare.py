@@ -1,0 +1,282 @@
+"""One scan through all stages: read, unit, clean, outward, frontal, crop, normals, curvature, maps.
+
+`prepare` takes a `Scan` and is what `fer3d predict` and a notebook call; `prepare_record` takes a line of a catalogue
+and gives what the store writes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fer3d import __version__, align, axes, clean, formats, maps
+from fer3d.config import PreprocessSettings
+from fer3d.errors import CardError, Fer3dError, FileError
+from fer3d.scan import Scan
+from fer3d.store import PreparedScan
+
+if TYPE_CHECKING:
+    from fer3d.catalog import Record
+
+
+@dataclass
+class Stopwatch:
+    """Seconds spent in each stage, in the order of first use. For benchmarks: nothing in the store depends on it."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time of the block to stage `name`."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+@dataclass(frozen=True)
+class FileFrame:
+    """What a card says of its files: their unit ("auto": guess), and which axes point up and to the camera."""
+
+    unit: str = "auto"
+    up: str = "+y"
+    towards_camera: str = "+z"
+
+
+def prepare(
+    scan: Scan,
+    settings: PreprocessSettings | None = None,
+    stopwatch: Stopwatch | None = None,
+    frame: FileFrame | None = None,
+) -> tuple[Scan, maps.Maps]:
+    """Take a raw scan through every stage after reading.
+
+    Args:
+        scan: As `fer3d.formats.read` gives it, in any unit, with landmarks or without.
+        settings: None for the defaults.
+        frame: Axes and unit of the scan. None: +y up, +z to the camera, the unit guessed.
+        stopwatch: Collects seconds a stage.
+
+    Returns:
+        The scan, cleaned, cropped and in the frontal frame (mm, nose tip at the origin), and its maps.
+
+    Raises:
+        PrepareError: if nothing is left after cleaning, the size fits no unit, or no nose is found.
+    """
+    settings, watch, frame = settings or PreprocessSettings(), stopwatch or Stopwatch(), frame or FileFrame()
+    with watch.stage("clean"):
+        scan = align.to_millimetres(scan, frame.unit if settings.unit == "auto" else settings.unit)
+        scan = axes.to_house_axes(scan, frame.up, frame.towards_camera)
+        scan = clean.clean(scan, spike=settings.spike_mm, hole=settings.hole_mm)
+    with watch.stage("align"):
+        scan = align.outward(scan)
+        scan = align.frontal(scan, method=settings.pose)
+    with watch.stage("crop"):
+        scan = align.crop(scan, radius=settings.crop_mm)
+    with watch.stage("normals"):
+        normals = maps.vertex_normals(scan)
+    curvatures = None
+    if "curvature" in settings.maps:
+        with watch.stage("curvature"):
+            curvatures = maps.principal_curvatures(scan, radius=settings.curvature_radius_mm, normals=normals)
+    with watch.stage("maps"):
+        made = maps.render_maps(
+            scan,
+            maps=settings.maps,
+            size=settings.size,
+            pixel=settings.pixel,
+            fill=settings.hole_mm,
+            normals=normals,
+            curvatures=curvatures,
+        )
+    return scan, made
+
+
+def read_record(record: Record, settings: PreprocessSettings) -> Scan:
+    """Read the scan of a catalogue line and put its landmarks on it.
+
+    A landmark file that cannot be read costs the scan only if the settings insist on landmarks; otherwise it becomes
+    a warning, and the pose comes from the shape.
+
+    Raises:
+        FileError, FormatError: if the scan cannot be read.
+    """
+    scan = formats.read(record.files["scan"], texture="texture" in settings.maps)
+    path = record.files.get("landmarks")
+    if path is None or settings.pose == "shape":
+        return scan
+    try:
+        points = formats.read_landmarks(path)
+    except Fer3dError as error:
+        if settings.pose == "landmarks":
+            raise
+        return scan.warn(f"landmarks not used: {error}")
+    return scan.step("landmarks", {"file": path.name, "count": len(points)}, landmarks=points)
+
+
+def prepare_record(
+    record: Record,
+    settings: PreprocessSettings,
+    folder: Path,
+    frame: FileFrame | None = None,
+    stopwatch: Stopwatch | None = None,
+) -> PreparedScan:
+    """Everything `preprocess` does for one scan, short of writing it.
+
+    Args:
+        record: A line of the catalogue.
+        settings: How to prepare it.
+        folder: The scan folder; paths in the header are relative to it.
+        frame: What the card says of the files' axes and unit.
+        stopwatch: Collects seconds a stage.
+
+    Raises:
+        CardError: if the record's identity is in doubt.
+        FileError, FormatError: if the scan cannot be read.
+        PrepareError: if it cannot be prepared.
+    """
+    watch, frame = stopwatch or Stopwatch(), frame or FileFrame()
+    if record.error is not None:
+        raise CardError(f"{record.relative}: {record.error}")
+    with watch.stage("read"):
+        raw = read_record(record, settings)
+    with watch.stage("hash"):
+        inputs = _inputs(record, raw, folder)
+    scan, made = prepare(raw, settings, watch, frame)
+    with watch.stage("pack"):
+        row = _row(record, scan, made, folder) | {"key": recipe_key(record, settings, frame, inputs)}
+        header = {
+            "row": row,
+            "inputs": inputs,
+            "channels": list(made.names),
+            "pixel_mm": made.pixel,
+            "fer3d": __version__,
+            "settings": settings.model_dump(mode="json"),
+        }
+        return PreparedScan(_arrays(scan, made, settings), header)
+
+
+def recipe_key(record: Record, settings: PreprocessSettings, frame: FileFrame, inputs: Mapping[str, Any]) -> str:
+    """Hash of everything that the bytes of a prepared scan depend on: inputs, what the card says, settings, version."""
+    recipe = {
+        "record": record_facts(record),
+        "frame": asdict(frame),
+        "inputs": inputs,
+        "settings": settings.model_dump(mode="json"),
+        "fer3d": __version__,
+    }
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+
+
+def is_current(
+    header: Mapping[str, Any], record: Record, settings: PreprocessSettings, folder: Path, frame: FileFrame
+) -> bool:
+    """Whether a prepared scan on disk is what preparing `record` again would write.
+
+    A scan whose texture was asked for and not found is never current: the picture may have turned up since.
+    """
+    known: Mapping[str, Any] = header.get("inputs", {})
+    if header.get("fer3d") != __version__ or ("texture" in settings.maps and "texture" not in known):
+        return False
+    try:
+        inputs = {
+            role: {"file": entry["file"], "sha256": _sha256(folder / entry["file"])} for role, entry in known.items()
+        }
+    except FileError:
+        return False
+    same_files = all(
+        known.get(role, {}).get("file") == relative(path, folder) for role, path in _used_files(record).items()
+    )
+    current: bool = same_files and header.get("row", {}).get("key") == recipe_key(record, settings, frame, inputs)
+    return current
+
+
+def record_facts(record: Record) -> dict[str, Any]:
+    """What the catalogue says of a scan, as manifest columns."""
+    return {
+        "id": record.id,
+        "dataset": record.dataset,
+        "subject": record.subject,
+        "expression": record.expression,
+        "intensity": record.intensity,
+        "sequence": record.sequence,
+        "frame": record.frame,
+        "action_units": list(record.action_units),
+        "pose": None if record.pose is None else [float(angle) for angle in record.pose],
+        "occlusion": record.occlusion,
+        "attributes": json.dumps(dict(record.attributes), sort_keys=True),
+    }
+
+
+def relative(path: Path, folder: Path) -> str:
+    """`path` seen from `folder`, with ".." where it lies outside: no path of this machine may reach the store."""
+    return Path(os.path.relpath(path, folder)).as_posix()
+
+
+def portable(text: str, folder: Path) -> str:
+    """A message on one line, with its paths relative to `folder`."""
+    return " ".join(text.split()).replace(f"{folder}{os.sep}", "")
+
+
+def _row(record: Record, scan: Scan, made: maps.Maps, folder: Path) -> dict[str, Any]:
+    names = sorted(scan.landmarks)
+    steps = {entry["step"]: entry for entry in scan.history}
+    nose = np.linalg.solve(scan.placement, [0.0, 0.0, 0.0, 1.0])[:3]
+    return record_facts(record) | {
+        "status": "ok",
+        "reason": None,
+        "source": relative(record.files["scan"], folder),
+        "file": f"scans/{record.id}.safetensors",
+        "prefix": "",
+        "unit": steps["unit"]["unit"],
+        "vertices": len(scan.vertices),
+        "faces": len(scan.faces),
+        "measured": round(float((made.mask == 1).mean()), 6),
+        "pose_source": steps["frontal"]["method"],
+        "landmark_names": names,
+        "landmarks": [float(x) for name in names for x in scan.landmarks[name]],
+        "nose": [float(x) for x in nose],
+        "placement": [float(x) for x in scan.placement.ravel()],
+        "warnings": [portable(text, folder) for text in (*record.problems, *scan.warnings)],
+        "history": json.dumps(list(scan.history), sort_keys=True),
+    }
+
+
+def _arrays(scan: Scan, made: maps.Maps, settings: PreprocessSettings) -> dict[str, Any]:
+    arrays: dict[str, Any] = {"maps": made.stack.astype(np.float16), "mask": made.mask}
+    if made.texture is not None:
+        arrays["texture"] = made.texture
+    if settings.keep_mesh:
+        arrays |= {"vertices": scan.vertices, "faces": scan.faces}
+    return arrays
+
+
+def _used_files(record: Record) -> dict[str, Path]:
+    return {role: path for role, path in record.files.items() if role in ("scan", "landmarks")}
+
+
+def _inputs(record: Record, raw: Scan, folder: Path) -> dict[str, dict[str, str]]:
+    """Role -> path and hash of every file that went into the scan, the texture that the reader found included."""
+    used = _used_files(record)
+    texture = raw.history[0].get("texture")
+    if texture is not None:
+        used["texture"] = record.files["scan"].parent / texture
+    return {role: {"file": relative(path, folder), "sha256": _sha256(path)} for role, path in sorted(used.items())}
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror})") from None

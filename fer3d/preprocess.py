@@ -1,0 +1,290 @@
+"""A data set through `prepare`, in parallel: resumable, atomic, and never stopped by one bad scan.
+
+Each scan is one task. A task that fails is a line of the manifest with its reason; a worker process that dies takes
+nothing with it but the scan that killed it. What is on disk from an earlier run is kept when input and settings are
+the same. The store's bytes depend on neither the number of workers nor on interruptions.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from fer3d import __version__
+from fer3d.config import PreprocessSettings
+from fer3d.errors import ArgumentError, Fer3dError
+from fer3d.prepare import FileFrame, Stopwatch, is_current, portable, prepare, prepare_record, record_facts, relative
+from fer3d.store import clear_temporaries, read_header, write_bytes, write_manifest, write_scan
+
+if TYPE_CHECKING:
+    from fer3d.catalog import Card, Record
+
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+_QUEUED = 3  # tasks a worker has waiting: enough to never idle, few enough to stop soon
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one scan.
+
+    Attributes:
+        record: The catalogue's line.
+        status: "prepared" now, "kept" from an earlier run, or "failed".
+        row: Its manifest row.
+        seconds: Stage -> seconds, for a scan prepared now.
+    """
+
+    record: Record
+    status: Literal["prepared", "kept", "failed"]
+    row: dict[str, Any]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of a run.
+
+    Attributes:
+        out: The prepared folder.
+        prepared, kept: Numbers of scans made now and kept from an earlier run.
+        failures: (source, reason) of each scan that failed.
+        strays: Scan files in the folder that are not of this run; they are left alone.
+        seconds: Wall time of the whole run.
+        stages: Stage -> seconds, summed over scans.
+        contact_sheet: Its path, or None if nothing was prepared.
+    """
+
+    out: Path
+    prepared: int
+    kept: int
+    failures: tuple[tuple[str, str], ...]
+    strays: int
+    seconds: float
+    stages: dict[str, float]
+    contact_sheet: Path | None
+
+
+def preprocess(
+    scans: str | Path,
+    out: str | Path = "prepared",
+    dataset: str | Path = "auto",
+    settings: PreprocessSettings | None = None,
+    *,
+    workers: int | None = None,
+    strict: bool = False,
+    progress: Callable[[Outcome, int], None] | None = None,
+) -> Summary:
+    """Prepare every scan of a folder.
+
+    Args:
+        scans: Folder in the layout of a data set, or any folder of meshes.
+        out: Folder to write; what an earlier run left there is continued.
+        dataset: Name of a card, path of one, or "auto" to look which one fits.
+        settings: None for the defaults.
+        workers: Processes. None: one a core. 1: in this process.
+        strict: Stop at the first scan that fails.
+        progress: Called after each scan with its outcome and the number of scans in all.
+
+    Returns:
+        The counts and the failures.
+
+    Raises:
+        CardError: if no card fits the folder.
+        ArgumentError: if `workers` is below 1, or `out` belongs to another data set.
+        PrepareError, FormatError, FileError: with `strict`, what the first failing scan raised.
+    """
+    from fer3d import catalog
+
+    start = time.perf_counter()
+    settings = settings or PreprocessSettings()
+    scans, out = Path(scans), Path(out)
+    workers = workers if workers is not None else len(os.sched_getaffinity(0))
+    if workers < 1:
+        raise ArgumentError(f"`workers` should be at least 1, is {workers}")
+    card, _ = catalog.choose(scans, dataset)
+    records = catalog.records(scans, card)
+    frame = FileFrame(card.unit, card.up, card.towards_camera)
+    _open_folder(out, card, settings)
+
+    outcomes: list[Outcome] = []
+    for outcome in _run(records, _Task(scans, out, settings, frame), workers):
+        outcomes.append(outcome)
+        if progress is not None:
+            progress(outcome, len(records))
+        if strict and outcome.status == "failed":
+            raise StrictError(outcome.row["reason"])
+    return _finish(out, outcomes, start)
+
+
+class StrictError(Fer3dError, ValueError):
+    """With `strict`, the reason of the first scan that failed."""
+
+
+def warm_up() -> None:
+    """Compile the Numba kernels, or load them from their cache, so that no progress bar stands still for it."""
+    from fer3d.synth.face import mean_face
+
+    prepare(mean_face(), PreprocessSettings(pose="landmarks", size=32))
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What all scans of a run share; pickled to the workers."""
+
+    scans: Path
+    out: Path
+    settings: PreprocessSettings
+    frame: FileFrame
+
+    def __call__(self, record: Record) -> Outcome:
+        path = self.out / "scans" / f"{record.id}.safetensors"
+        watch = Stopwatch()
+        try:
+            header = _header(path)
+            if header is not None and is_current(header, record, self.settings, self.scans, self.frame):
+                return Outcome(record, "kept", header["row"])
+            prepared = prepare_record(record, self.settings, self.scans, self.frame, watch)
+            with watch.stage("write"):
+                write_scan(path, prepared)
+            return Outcome(record, "prepared", dict(prepared.header["row"]), watch.seconds)
+        except Fer3dError as error:
+            reason = str(error)
+        except MemoryError:
+            reason = f"{record.files['scan']}: not enough memory to prepare it"
+        except Exception as error:  # a bug of ours: it may cost this scan, not the run
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{Path(where.filename).name}:{where.lineno}"
+            reason = f"{record.files['scan']}: internal error at {place}, {type(error).__name__}: {error}"
+        return failure(record, reason, self.scans)
+
+
+def failure(record: Record, reason: str, scans: Path) -> Outcome:
+    """The outcome of a scan that could not be prepared."""
+    row = record_facts(record) | {
+        "status": "failed",
+        "reason": portable(reason, scans),
+        "source": relative(record.files["scan"], scans),
+        "warnings": [portable(text, scans) for text in record.problems],
+    }
+    return Outcome(record, "failed", row)
+
+
+def _header(path: Path) -> dict[str, Any] | None:
+    try:
+        return read_header(path) if path.exists() else None
+    except Fer3dError:
+        return None  # damaged from outside: made again
+
+
+def _run(records: Sequence[Record], task: _Task, workers: int) -> Iterator[Outcome]:
+    if workers == 1 or len(records) < 2:
+        yield from map(task, records)
+        return
+    waiting = list(reversed(records))
+    while waiting:
+        suspects: list[Record] = []
+        yield from _run_pool(waiting, task, workers, suspects)
+        for record in suspects:  # a worker died with these in flight: one at a time shows which scan did it
+            yield _run_alone(record, task)
+
+
+def _run_pool(waiting: list[Record], task: _Task, workers: int, suspects: list[Record]) -> Iterator[Outcome]:
+    """Work off `waiting` from its end. If a worker dies, stop, with the scans then in flight in `suspects`."""
+    with _pool(min(workers, len(waiting))) as pool:
+        flying: dict[Future[Outcome], Record] = {}
+        try:
+            while waiting or flying:
+                while waiting and len(flying) < _QUEUED * workers:
+                    record = waiting.pop()
+                    try:
+                        flying[pool.submit(task, record)] = record
+                    except BrokenProcessPool:
+                        waiting.append(record)
+                        raise
+                for future in wait(flying, return_when=FIRST_COMPLETED).done:
+                    outcome = future.result()
+                    del flying[future]
+                    yield outcome
+        except BrokenProcessPool:
+            for future, record in flying.items():
+                if future.done() and future.exception() is None:
+                    yield future.result()
+                else:
+                    suspects.append(record)
+        except GeneratorExit:  # strict, or Ctrl-C: do not start what is queued
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _run_alone(record: Record, task: _Task) -> Outcome:
+    with _pool(1) as pool:
+        try:
+            return pool.submit(task, record).result()
+        except BrokenProcessPool:
+            reason = f"{record.files['scan']}: the worker process died on it (out of memory, or a crash in a library)"
+            return failure(record, reason, task.scans)
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Spawned workers with one thread each: parallelism is over scans, and forked OpenMP pools deadlock."""
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(_ONE_THREAD)
+    try:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            yield pool
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _open_folder(out: Path, card: Card, settings: PreprocessSettings) -> None:
+    """Make the folder, or check that it is one to continue."""
+    recipe = out / "prepare.json"
+    if recipe.is_file():
+        try:
+            owner = json.loads(recipe.read_text(encoding="utf-8"))["dataset"]
+        except (OSError, ValueError, KeyError):
+            owner = None
+        if owner not in (None, card.name):
+            raise ArgumentError(f"`out` should be a new folder or one of {card.name}, {out} holds {owner}")
+        clear_temporaries(out)
+    content = {"dataset": card.name, "fer3d": __version__, "settings": settings.model_dump(mode="json")}
+    write_bytes(recipe, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
+
+
+def _finish(out: Path, outcomes: Sequence[Outcome], start: float) -> Summary:
+    from fer3d.report.contact_sheet import write_contact_sheet
+
+    rows = sorted((outcome.row for outcome in outcomes), key=lambda row: (row["id"], row["source"]))
+    write_manifest(out, rows)
+    sheet = write_contact_sheet(out, rows)
+    stages: dict[str, float] = {}
+    for outcome in outcomes:
+        for stage, seconds in outcome.seconds.items():
+            stages[stage] = stages.get(stage, 0.0) + seconds
+    mine = {row["file"] for row in rows if row["status"] == "ok"}
+    strays = sum(f"scans/{path.name}" not in mine for path in (out / "scans").glob("*.safetensors"))
+    return Summary(
+        out=out,
+        prepared=sum(outcome.status == "prepared" for outcome in outcomes),
+        kept=sum(outcome.status == "kept" for outcome in outcomes),
+        failures=tuple((row["source"], row["reason"]) for row in rows if row["status"] == "failed"),
+        strays=strays,
+        seconds=time.perf_counter() - start,
+        stages=stages,
+        contact_sheet=sheet,
+    )

@@ -1,0 +1,101 @@
+"""Maps as pictures: one agreed look for each channel, so that two sheets can be compared at sight."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+Picture = NDArray[np.uint8]  # (H, W, 3)
+
+BACKGROUND = (24, 26, 30)
+_INK = (225, 228, 232)
+
+# Cup to cap, in the order of Koenderink's scale; our choice of colours, readable by the colour-blind.
+_SHAPE_COLOURS = np.array(
+    [(33, 60, 140), (64, 140, 200), (170, 215, 225), (245, 245, 240), (250, 210, 140), (225, 120, 60), (140, 25, 30)],
+    dtype=np.float64,
+)
+
+# Channel -> (low, high) of its grey scale; None for the ones with a look of their own.
+_RANGES = {
+    "depth": (-70.0, 5.0),  # mm behind the nose tip
+    "curvedness": (0.0, 0.12),  # 1/mm
+    "mean": (-0.08, 0.08),
+    "gaussian": (-0.004, 0.004),
+}
+
+
+def channel_picture(name: str, values: NDArray[np.floating]) -> Picture:
+    """A channel of the store as a picture; NaN becomes background.
+
+    Args:
+        name: Channel name, such as "depth" or "shape_index".
+        values: (H, W) floating point.
+    """
+    if name == "shape_index":
+        return _coloured(values.astype(np.float64), _SHAPE_COLOURS)
+    low, high = _RANGES.get(name, (-1.0, 1.0))
+    grey = (values.astype(np.float64) - low) / (high - low)
+    return _coloured(grey, np.array([(0, 0, 0), (255, 255, 255)], dtype=np.float64))
+
+
+def normals_picture(normals: NDArray[np.floating]) -> Picture:
+    """Normals as the usual red-green-blue picture: (n + 1) / 2.
+
+    Args:
+        normals: (3, H, W): x, y, z.
+    """
+    measured = np.isfinite(normals).all(axis=0)
+    rgb = np.where(measured, (normals.astype(np.float64) + 1.0) * 127.5, 0.0).transpose(1, 2, 0)  # (H, W, 3)
+    return np.where(measured[..., None], rgb, BACKGROUND).astype(np.uint8)
+
+
+def shaded_picture(normals: NDArray[np.floating]) -> Picture:
+    """The surface as clay under one lamp from the upper left: what a person recognises a face by.
+
+    Args:
+        normals: (3, H, W): x, y, z.
+    """
+    lamp = np.array([-0.45, 0.55, 0.70])
+    light = np.tensordot(lamp / np.linalg.norm(lamp), np.nan_to_num(normals.astype(np.float64)), axes=1)
+    measured = np.isfinite(normals).all(axis=0)
+    grey = np.where(measured, 0.12 + 0.88 * np.clip(light, 0.0, 1.0), np.nan)
+    return _coloured(grey, np.array([(20, 18, 16), (236, 228, 216)], dtype=np.float64))
+
+
+def grid(rows: Sequence[Sequence[Picture]], labels: Sequence[str], titles: Sequence[str], gap: int = 4) -> Image.Image:
+    """Rows of equally large pictures with a label left of each row and a title over each column.
+
+    Args:
+        rows: Pictures (H, W, 3); a short row leaves its end empty.
+        labels: One a row; line breaks allowed.
+        titles: One a column.
+        gap: Pixels between pictures.
+    """
+    height, width = rows[0][0].shape[:2]
+    font = ImageFont.load_default(size=max(11, height // 11))
+    margin_left, margin_top = height * 2 // 3 + 30, height // 6 + 10
+    sheet = Image.new(
+        "RGB",
+        (margin_left + len(titles) * (width + gap), margin_top + len(rows) * (height + gap)),
+        BACKGROUND,
+    )
+    draw = ImageDraw.Draw(sheet)
+    for column, title in enumerate(titles):
+        left = margin_left + column * (width + gap)
+        draw.text((left + width // 2, margin_top // 2), title, _INK, font, anchor="mm")
+    for number, (label, pictures) in enumerate(zip(labels, rows, strict=True)):
+        top = margin_top + number * (height + gap)
+        draw.multiline_text((10, top + height // 2), label, _INK, font, anchor="lm")
+        for column, picture in enumerate(pictures):
+            sheet.paste(Image.fromarray(picture), (margin_left + column * (width + gap), top))
+    return sheet
+
+
+def _coloured(values: NDArray[np.float64], colours: NDArray[np.float64]) -> Picture:
+    """Values in [0, 1] on a piecewise linear colour scale; outside is clipped, NaN is background."""
+    stops = np.linspace(0.0, 1.0, len(colours))
+    clipped = np.clip(np.nan_to_num(values), 0.0, 1.0)
+    rgb = np.stack([np.interp(clipped, stops, colours[:, c]) for c in range(3)], axis=-1)
+    return np.where(np.isnan(values)[..., None], BACKGROUND, rgb).astype(np.uint8)

@@ -1,0 +1,262 @@
+"""What `preprocess` writes and training reads: one safetensors file a scan, one Parquet manifest a folder.
+
+    prepared/
+        prepare.json            settings, card, versions: how this folder was made
+        manifest.parquet        one row a scan, failed ones too, with the reason (columns: `MANIFEST`)
+        contact_sheet.png
+        scans/<id>.safetensors  or, after `fer3d pack`, shards/NNNNN.safetensors
+
+A scan file holds `maps` (C, H, W) float16 (NaN = not measured), `mask` (H, W) uint8 (0 none, 1 measured, 2 filled),
+`texture` (H, W, 3) uint8 if there is one, and, unless switched off, `vertices` (V, 3) float32 in mm and `faces` (F, 3)
+int32. Its header holds the manifest row, the names of the channels, and the hashes of inputs and settings that decide
+whether a later run may keep the file. Files appear by `os.replace`: a reader never sees half a file, and a killed run
+leaves only whole ones. The same input and settings give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer3d.errors import ArgumentError, FileError, FormatError
+
+if TYPE_CHECKING:
+    import pyarrow
+
+Array = NDArray[Any]
+
+_HEADER_KEY = "fer3d"  # one key: safetensors writes several in random order, and bytes must not depend on chance
+
+
+@dataclass(frozen=True)
+class PreparedScan:
+    """One prepared scan as it lies on disk.
+
+    Attributes:
+        arrays: `maps`, `mask` and, where present, `texture`, `vertices`, `faces`: see the module.
+        header: `row` (its line of the manifest), `channels` (names of the C maps), `pixel_mm`, `key`, `inputs`.
+    """
+
+    arrays: Mapping[str, Array]
+    header: Mapping[str, Any]
+
+
+@contextmanager
+def open_tensors(path: Path) -> Iterator[Any]:
+    """A safetensors file as a handle with `get_tensor(name)`, memory-mapped; errors in the house form.
+
+    Raises:
+        FileError: if the file is missing or cannot be read.
+        FormatError: if it is not a whole safetensors file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as handle:
+            yield handle
+    except FileNotFoundError:
+        raise FileError(f"{path}: is missing") from None
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except SafetensorError as error:
+        raise FormatError(f"{path}: is not a whole safetensors file ({error})") from None
+
+
+def write_scan(path: Path, prepared: PreparedScan) -> None:
+    """Write one prepared scan, whole or not at all.
+
+    Raises:
+        FileError: if the disk refuses.
+    """
+    from safetensors.numpy import save
+
+    arrays = {name: np.ascontiguousarray(array) for name, array in prepared.arrays.items()}
+    write_bytes(path, save(arrays, metadata={_HEADER_KEY: _compact(prepared.header)}))
+
+
+def read_scan(path: Path) -> PreparedScan:
+    """Read one prepared scan.
+
+    Raises:
+        FileError: if the file is missing or cannot be read.
+        FormatError: if it is not one of ours.
+    """
+    with open_tensors(path) as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (a handle, not a dict)
+        return PreparedScan(arrays, _header_of(path, file))
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The header of one prepared scan, without its arrays. Raises as `read_scan`."""
+    with open_tensors(path) as file:
+        return _header_of(path, file)
+
+
+def header_for(folder: Path, row: Mapping[str, Any]) -> dict[str, Any]:
+    """The header of the scan of a manifest row, from its own file or from its shard. Raises as `read_scan`."""
+    header = read_header(folder / row["file"])
+    return header[row["id"]] if row["prefix"] else header
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file so that nobody ever sees half of it: to a temporary name beside it, then `os.replace`.
+
+    Raises:
+        FileError: if the disk refuses.
+    """
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise FileError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def clear_temporaries(folder: Path) -> None:
+    """Remove what a killed run left half-written."""
+    for leftover in folder.rglob("*.tmp"):
+        leftover.unlink(missing_ok=True)
+
+
+def manifest_schema() -> pyarrow.Schema:
+    """Columns of `manifest.parquet`. Landmarks and nose are in the aligned frame, in mm; angles in radians."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("id", pa.string()),
+            ("status", pa.string()),  # "ok" or "failed"
+            ("reason", pa.string()),  # of a failure, one line
+            ("dataset", pa.string()),
+            ("subject", pa.string()),
+            ("expression", pa.string()),
+            ("intensity", pa.int32()),
+            ("sequence", pa.string()),
+            ("frame", pa.int32()),
+            ("action_units", pa.list_(pa.string())),
+            ("pose", pa.list_(pa.float64())),  # yaw, pitch, roll as the data set names them
+            ("occlusion", pa.string()),
+            ("attributes", pa.string()),  # JSON: sex, ethnicity, ...
+            ("source", pa.string()),  # relative to the scan folder
+            ("file", pa.string()),  # relative to the prepared folder
+            ("prefix", pa.string()),  # of the array names in `file`: "" or, in a shard, "<id>/"
+            ("unit", pa.string()),
+            ("vertices", pa.int32()),
+            ("faces", pa.int32()),
+            ("measured", pa.float32()),  # share of the pixels of the map that were measured
+            ("pose_source", pa.string()),  # "landmarks" or "shape"
+            ("landmark_names", pa.list_(pa.string())),
+            ("landmarks", pa.list_(pa.float64())),  # x y z of each name
+            ("nose", pa.list_(pa.float64())),  # of the nose tip in the file's own frame and unit
+            ("placement", pa.list_(pa.float64())),  # 4 x 4, file frame -> aligned frame, row by row
+            ("warnings", pa.list_(pa.string())),
+            ("history", pa.string()),  # JSON: every step and what it did
+            ("key", pa.string()),  # hash of inputs and settings
+        ]
+    )
+
+
+def write_manifest(folder: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write `manifest.parquet`, rows sorted by id. Raises FileError if the disk refuses."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = manifest_schema()
+    ordered = sorted(rows, key=lambda row: (row["id"], row["source"] or ""))
+    table = pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in ordered], schema)
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    write_bytes(folder / "manifest.parquet", sink.getvalue().to_pybytes())
+
+
+def read_manifest(folder: Path) -> list[dict[str, Any]]:
+    """The rows of `manifest.parquet`, sorted by id.
+
+    Raises:
+        FileError: if `folder` holds no manifest.
+        FormatError: if it cannot be parsed or lacks a column.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = Path(folder) / "manifest.parquet"
+    if not path.is_file():
+        raise FileError(f"{path}: is missing; `fer3d preprocess` writes it at the end of a run")
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise FormatError(f"{path}: is not a Parquet file ({str(error).splitlines()[0]})") from None
+    missing = [name for name in manifest_schema().names if name not in table.column_names]
+    if missing:
+        raise FormatError(f"{path}: lacks the columns {', '.join(missing)}; prepare the scans again")
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+def manifest_landmarks(row: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
+    """Landmarks of a manifest row: name -> (3,) float64 in the aligned frame, mm."""
+    points = np.asarray(row["landmarks"] or [], dtype=np.float64).reshape(-1, 3)
+    return dict(zip(row["landmark_names"] or [], points, strict=True))
+
+
+def pack(folder: Path, out: Path, per_shard: int = 500) -> int:
+    """Gather the prepared scans of `folder` into immutable shards of `per_shard` scans, for network file systems.
+
+    Args:
+        folder: A prepared folder, as `preprocess` left it.
+        out: A new folder. It reads like the old one: `PreparedDataset` sees no difference.
+        per_shard: Scans a shard.
+
+    Returns:
+        The number of shards.
+
+    Raises:
+        ArgumentError: if `per_shard` is not positive or `out` is `folder` or already holds a manifest.
+        FileError, FormatError: if a scan file is missing or damaged.
+    """
+    from safetensors.numpy import save
+
+    if per_shard < 1:
+        raise ArgumentError(f"`per_shard` should be at least 1, is {per_shard}")
+    if (out / "manifest.parquet").exists():
+        raise ArgumentError(f"`out` should be a new folder, {out} already holds a manifest")
+    rows = read_manifest(folder)
+    prepared = [row for row in rows if row["status"] == "ok"]
+    shards = [prepared[start : start + per_shard] for start in range(0, len(prepared), per_shard)]
+    for number, shard in enumerate(shards):
+        name = f"shards/{number:05d}.safetensors"
+        arrays: dict[str, Array] = {}
+        headers: dict[str, Any] = {}
+        for row in shard:
+            scan = read_scan(folder / row["file"])
+            arrays |= {f"{row['id']}/{key}": np.ascontiguousarray(array) for key, array in scan.arrays.items()}
+            headers[row["id"]] = scan.header
+            row |= {"file": name, "prefix": f"{row['id']}/"}
+        write_bytes(out / name, save(arrays, metadata={_HEADER_KEY: _compact(headers)}))
+    for extra in ("prepare.json", "contact_sheet.png"):
+        if (folder / extra).is_file():
+            write_bytes(out / extra, (folder / extra).read_bytes())
+    write_manifest(out, rows)
+    return len(shards)
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _header_of(path: Path, file: Any) -> dict[str, Any]:
+    text = (file.metadata() or {}).get(_HEADER_KEY)
+    if text is None:
+        raise FormatError(f"{path}: was not written by fer3d (no `{_HEADER_KEY}` entry in its header)")
+    header: dict[str, Any] = json.loads(text)
+    return header
