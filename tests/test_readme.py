@@ -1,0 +1,23 @@
+"""The Python example of the README is a program that runs."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def test_the_example_runs(tmp_path):
+    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 20
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert re.fullmatch(r"\d{4,} vertices, 0 warnings", lines[0])
+    assert "(8, 224, 224)" in lines[1]
+    assert lines[2].startswith("['read', ")
+    assert int(lines[3].rpartition(" ")[2]) > 50
+    assert (
+        lines[4] == "4 prepared; torch.Size([4, 224, 224]) anger" or "prepared; torch.Size([4, 224, 224])" in lines[4]
+    )
