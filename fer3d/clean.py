@@ -26,11 +26,14 @@ HOLE = 10.0  # mm. Pupils, brows and nostrils leave holes of up to about this; a
 # the rounding of float32.
 _THIN = 1e-5
 
+# Of spikes, pieces and holes; heavily damaged scans settle after two. A patch that were a spike must not go on forever.
+_MOST_ROUNDS = 8
+
 
 def clean(scan: Scan, *, spike: float = SPIKE, hole: float = HOLE) -> Scan:
     """All steps in order: `drop_bad_faces`, `remove_spikes`, `largest_piece`, `fill_holes`.
 
-    Cleaning a clean scan changes nothing but its history.
+    A spike between holes can come to light when they are filled: then the last three steps follow once more. Cleaning a clean scan changes nothing but its history.
 
     Args:
         scan: In mm (see `fer3d.align.to_millimetres`).
@@ -41,11 +44,14 @@ def clean(scan: Scan, *, spike: float = SPIKE, hole: float = HOLE) -> Scan:
         ArgumentError: if `scan` has no face, or a length is negative or not finite.
         PrepareError: if nothing is left.
     """
-    surface = _checked(scan, spike=spike, hole=hole)
-    surface = _drop_bad_faces(surface)
-    surface = _remove_spikes(surface, spike)
-    surface = _largest_piece(surface)
-    return _fill_holes(surface, hole).scan
+    surface = _remove_spikes(_drop_bad_faces(_checked(scan, spike=spike, hole=hole)), spike)
+    for _ in range(_MOST_ROUNDS):
+        surface = _fill_holes(_largest_piece(surface), hole)
+        scan = surface.scan
+        surface = _remove_spikes(surface, spike)
+        if not surface.scan.history[-1]["vertices"]:
+            break
+    return scan
 
 
 def drop_bad_faces(scan: Scan) -> Scan:
@@ -77,9 +83,9 @@ def remove_spikes(scan: Scan, height: float = SPIKE) -> Scan:
 
     Raises:
         ArgumentError: if `scan` has no face, or `height` is negative or not finite.
-        PrepareError: if no face is left.
+        PrepareError: if a face has no area or a corner that is not finite (see `drop_bad_faces`), or none is left.
     """
-    return _remove_spikes(_checked(scan, height=height), height).scan
+    return _remove_spikes(_sound(scan, height=height), height).scan
 
 
 def largest_piece(scan: Scan) -> Scan:
@@ -87,8 +93,9 @@ def largest_piece(scan: Scan) -> Scan:
 
     Raises:
         ArgumentError: if `scan` has no face.
+        PrepareError: if a face has no area or a corner that is not finite (see `drop_bad_faces`).
     """
-    return _largest_piece(_checked(scan)).scan
+    return _largest_piece(_sound(scan)).scan
 
 
 def fill_holes(scan: Scan, extent: float = HOLE) -> Scan:
@@ -104,8 +111,9 @@ def fill_holes(scan: Scan, extent: float = HOLE) -> Scan:
 
     Raises:
         ArgumentError: if `scan` has no face, or `extent` is negative or not finite.
+        PrepareError: if a face has no area or a corner that is not finite (see `drop_bad_faces`).
     """
-    return _fill_holes(_checked(scan, extent=extent), extent).scan
+    return _fill_holes(_sound(scan, extent=extent), extent).scan
 
 
 class _Surface:
@@ -158,6 +166,19 @@ def _checked(scan: Scan, **lengths: float) -> _Surface:
     for name, length in lengths.items():
         check_range(name, length, 0.0, 1e6, "mm")
     return _Surface(scan)
+
+
+def _sound(scan: Scan, **lengths: float) -> _Surface:
+    """For a step on its own: nobody has dropped the faces that it cannot walk over."""
+    surface = _checked(scan, **lengths)
+    fault = topology.face_faults(scan.vertices, surface.faces, 0.0)
+    bad = int(((fault == topology.NOT_FINITE) | (fault == topology.DEGENERATE)).sum())
+    if bad:
+        raise PrepareError(
+            f"the scan should have finite corners and an area at every face, {bad} of {len(fault)} have not: "
+            "call `drop_bad_faces` first"
+        )
+    return surface
 
 
 def _drop_bad_faces(surface: _Surface) -> _Surface:

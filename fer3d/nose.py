@@ -2,7 +2,9 @@
 
 The search lays the scan on the mean face from many starting poses: points that stick out, as nose tips; the mean
 normal about them, as the rough direction of the face; and every roll. What fits best is refined with ever more
-points. A table of the mean face's nearest point to each cell of a grid (the field) makes one pose cost about two
+points. Distance alone does not tell: a forehead lies as near to the mean face as the face of a stranger does. What
+tells is the relief, the heights that are left when both have lost their best quadric, and poses are ranked by the
+product of both. A table of the mean face's nearest point to each cell of a grid (the field) makes one pose cost about two
 microseconds, so thousands can be tried.
 """
 
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +25,8 @@ from fer3d.scan import Scan, check_scan
 
 _Floats = NDArray[np.float64]
 
+_AT_HOME = np.array([1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0])  # the pose that moves nothing
+
 _LEAST_NORMAL_Z = -0.2  # the camera looks along -z: what faces away from it was not measured, or is the back of a head
 _COARSE = 9.0  # mm^2 a sample when looking for candidates
 _MOST_COARSE = 8000  # samples; a bust gets fewer a square millimetre than a face
@@ -31,6 +36,8 @@ _SMOOTH_BALL = 7.0  # mm over which normals are averaged: noise of 0.3 mm on 1 m
 _LEAST_TIP_Z = 0.1
 _FACE_BALL = 45.0  # mm: whose mean normal is the rough direction of the face
 _JUDGED = 45.0  # mm: the part about the nose on which poses are compared
+_CELL = 5.0  # mm: of the height maps whose relief is compared
+_DEEPEST = -75.0  # mm behind the nose tip: what lies deeper is not the face
 _CANDIDATES = 30
 _APART = 8.0  # mm between candidates
 _ROLLS = 24
@@ -48,12 +55,14 @@ class NoseFit:
         rotation: (3, 3) float64, from the scan's frame to the frontal one.
         score: Misfit between scan and mean face about the nose, mm; the lower the better.
         coverage: Share of the mean face about the nose that the scan covers, in [0, 1].
+        relief: How much of the mean face's relief about the nose the scan has, in [-1, 1].
     """
 
     nose: _Floats
     rotation: _Floats
     score: float
     coverage: float
+    relief: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +76,7 @@ class MeanFaceField:
         nearest: (X, Y, Z) int32. Row of `points` that is about the nearest to the middle of each cell.
         tilt: (3,) float64. Mean normal in the ball that the search also uses on scans.
         about, about_normals: (M, 3) float64. Evenly spread points within 45 mm of the nose tip, and their normals.
+        heights: (n, n) float64. Its height map about the nose tip, see `fer3d.kernels.nose_search.heights`.
     """
 
     points: _Floats
@@ -77,6 +87,7 @@ class MeanFaceField:
     tilt: _Floats
     about: _Floats
     about_normals: _Floats
+    heights: _Floats
 
     @property
     def table(self) -> tuple[_Floats, float, NDArray[np.int32], _Floats, _Floats]:
@@ -111,8 +122,17 @@ def mean_face_field() -> MeanFaceField:
     tilt = normals[ball].mean(axis=0)
     about, about_normals = search.surface_samples(face.vertices, face.faces, 30.0, -1.0)
     judged = np.linalg.norm(about, axis=1) < _JUDGED
+    dense = search.surface_samples(face.vertices, face.faces, 1.0, -1.0)
     return MeanFaceField(
-        points, normals, low, cell, owner[tuple(at)], tilt / np.linalg.norm(tilt), about[judged], about_normals[judged]
+        points,
+        normals,
+        low,
+        cell,
+        owner[tuple(at)],
+        tilt / np.linalg.norm(tilt),
+        about[judged],
+        about_normals[judged],
+        search.heights(_AT_HOME, *dense, _JUDGED, _CELL, _DEEPEST),
     )
 
 
@@ -145,7 +165,7 @@ def find_nose_tip(scan: Scan) -> NoseFit:
     )
     chosen = _best_per_tip(cost.reshape(-1, _ROLLS), 3)
     settled = [_settle(poses[row], points, normals, field, rounds=10, scale_apart=np.inf, reach=6.0) for row in chosen]
-    ranked = sorted(settled, key=lambda pose: _cost(pose, points, normals, field)[0])
+    ranked = sorted(settled, key=lambda pose: _judge(pose, points, normals, field).cost)
     best = _distinct(ranked, 4)
     fine, fine_raw = search.surface_samples(scan.vertices, scan.faces, _FINE, _LEAST_NORMAL_Z)
     results = []
@@ -156,13 +176,13 @@ def find_nose_tip(scan: Scan) -> NoseFit:
             continue
         _, n = search.protrusion(p, r, 5.0, *search.sort_into_cells(p, 5.0))
         pose = _settle(pose, p, n, field, rounds=25, scale_apart=2000.0, reach=3.0)
-        results.append((*_cost(pose, p, n, field), pose))
+        results.append((_judge(pose, p, n, field), pose))
     if not results:
         raise PrepareError("no nose found")
-    score, coverage, pose = min(results, key=lambda result: result[0])
+    verdict, pose = min(results, key=lambda result: result[0].cost)
     rotation = pose[:9].reshape(3, 3)
     nose = protruding_point(scan, rotation, tip_of(pose))
-    return NoseFit(nose, rotation, score, coverage)
+    return NoseFit(nose, rotation, verdict.score, verdict.coverage, verdict.relief)
 
 
 def tip_of(pose: _Floats) -> _Floats:
@@ -246,15 +266,28 @@ def _settle(
     return out
 
 
-def _cost(pose: _Floats, points: _Floats, normals: _Floats, field: MeanFaceField) -> tuple[float, float]:
-    """Misfit of a pose in mm, both ways, and the share of the face about the nose that is there."""
+class _Verdict(NamedTuple):
+    """What `_judge` finds: see `NoseFit`, and the product by which poses are ranked."""
+
+    score: float
+    coverage: float
+    relief: float
+
+    @property
+    def cost(self) -> float:
+        return self.score * (1.0 - self.relief)
+
+
+def _judge(pose: _Floats, points: _Floats, normals: _Floats, field: MeanFaceField) -> _Verdict:
+    """Misfit of a pose in mm, both ways, the share of the face about the nose that is there, and its relief."""
     off = np.linalg.norm(points - tip_of(pose), axis=1)
-    if (off < _JUDGED).sum() < 40:
-        return np.inf, 0.0
     near, around = off < _JUDGED, off < _JUDGED + 8.0
+    if near.sum() < 40:
+        return _Verdict(np.inf, 0.0, -1.0)
     there = search.misfit(pose, points[near], normals[near], *field.table, 8.0, 8.0)
     back, share = search.missed(pose, points[around], normals[around], field.about, field.about_normals, 8.0, 8.0, 0.3)
-    return float(there + back), float(share)
+    relief = search.relief_agreement(search.heights(pose, points, normals, _JUDGED, _CELL, _DEEPEST), field.heights)
+    return _Verdict(float(there + back), float(share), float(relief))
 
 
 def _distinct(ranked: list[_Floats], count: int) -> list[_Floats]:

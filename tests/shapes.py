@@ -2,8 +2,8 @@
 
 Every shape takes the length of an edge and a seed, and follows the conventions of `fer3d.scan`: outward normals,
 curvature in 1/mm and positive where convex, k1 >= k2. `edge` is the spacing of a triangular lattice whose points
-are then moved at random, uniformly in a disc of `JITTER` times its length: valence 4 to 9,
-shortest edge about 0.4 of it.
+are then moved at random, uniformly in a disc of `JITTER` times its length: edges of 0.6 to 1.5 times it, as a range
+camera makes them; valence 4 to 8.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from scipy.spatial import ConvexHull, Delaunay
 from fer3d.scan import Scan
 
 Array = NDArray[np.float64]
-JITTER = 0.3
+JITTER = 0.2
 
 
 @dataclass(frozen=True)

@@ -250,7 +250,7 @@ def rim_loops(
 
     The walk turns at each vertex about the faces it hugs, so it works whatever way the faces are wound. Where a walk
     comes back to a vertex (two holes that touch) the part since then is cut off as a loop of its own. A walk that
-    runs into an edge of more than two faces is no loop and is left out.
+    runs into an edge of more than two faces is no loop and is left out, with all that was cut off it.
 
     Args:
         faces: (F, 3) int32, welded.
@@ -297,7 +297,7 @@ def rim_loops(
                     start[loops] = filled
                     length = low
                 if done[f, k]:
-                    closed = length == 0
+                    closed = f == seed and k == corner  # else it runs into what was left out before
                     break
                 done[f, k] = True
                 walk_vertex[length], walk_edge[length] = here, 3 * f + k
