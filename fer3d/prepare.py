@@ -20,7 +20,7 @@ import numpy as np
 
 from fer3d import __version__, align, axes, clean, formats, maps
 from fer3d.config import PreprocessSettings
-from fer3d.errors import CardError, Fer3dError, FileError
+from fer3d.errors import CardError, Fer3dError, FileError, PrepareError
 from fer3d.scan import Scan
 from fer3d.store import PreparedScan
 
@@ -152,7 +152,10 @@ def prepare_record(
         raw = read_record(record, settings)
     with watch.stage("hash"):
         inputs = _inputs(record, raw, folder)
-    scan, made = prepare(raw, settings, watch, frame)
+    try:
+        scan, made = prepare(raw, settings, watch, frame)
+    except PrepareError as error:
+        raise PrepareError(f"{record.files['scan']}: {error}") from None
     with watch.stage("pack"):
         row = _row(record, scan, made, folder) | {"key": recipe_key(record, settings, frame, inputs)}
         header = {

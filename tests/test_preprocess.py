@@ -131,37 +131,70 @@ def test_the_contact_sheet_is_a_picture(prepared):
     assert pixels.std() > 20
 
 
-def _damage(folder):
-    """One way to break a scan each: stem -> (what to do to the file, what the reason must say)."""
-    nan = r"F0001_AN03WH_F3D.wrl: .*"
-    return {
-        "F0001/F0001_AN03WH_F3D.wrl": (lambda text: b"", nan),
-        "F0001/F0001_DI03WH_F3D.wrl": (lambda text: text[: len(text) // 3], r"F0001_DI03WH_F3D.wrl: .*"),
-        "F0001/F0001_FE03WH_F3D.wrl": (lambda text: bytes(range(256)) * 40, r"F0001_FE03WH_F3D.wrl: .*"),
-        "M0001/M0001_HA03WH_F3D.wrl": (
-            lambda text: re.sub(rb"coordIndex\s*\[\s*\d+", b"coordIndex [ 99999999", text, count=1),
-            r"M0001_HA03WH_F3D.wrl: .*99999999",
-        ),
-    }
+def _points_replaced(text, word):
+    """All coordinates of a .wrl turned into `word`."""
+    found = re.search(rb"(?s)Coordinate\s*\{\s*point\s*\[(.*?)\]", text)
+    return text[: found.start(1)] + re.sub(rb"[-\d.e]+", word, found[1]) + text[found.end(1) :]
+
+
+# One way to break a scan each: file -> (what to do to its bytes, what the reason must say after the file's name)
+DAMAGE = {
+    "F0001/F0001_AN03WH_F3D.wrl": (lambda text: b"", "the file is empty"),
+    "F0001/F0001_DI03WH_F3D.wrl": (lambda text: text[: len(text) // 3], r"line \d+ .* has no closing `\]`"),
+    "F0001/F0001_FE03WH_F3D.wrl": (lambda text: bytes(range(256)) * 40, "should begin with '#VRML V2.0', begins with"),
+    "F0001/F0001_HA03WH_F3D.wrl": (
+        lambda text: re.sub(rb"(?s)\bcoordIndex\s*\[.*?\]", b"coordIndex [ ]", text, count=1),
+        "an IndexedFaceSet with at least one face was wanted, there is none",
+    ),
+    "F0001/F0001_SA03WH_F3D.wrl": (
+        lambda text: re.sub(rb"(point\s*\[\s*\S+)", rb"\1 1.0", text, count=1),
+        r"line \d+: the point list of Coordinate should hold 3 numbers a point, holds \d+ numbers",
+    ),
+    "M0001/M0001_HA03WH_F3D.wrl": (
+        lambda text: re.sub(rb"coordIndex\s*\[\s*\d+", b"coordIndex [ 99999999", text, count=1),
+        r"line \d+: coordIndex should hold rows below \d+, the number of points; holds 99999999",
+    ),
+    "M0001/M0001_NE00WH_F3D.wrl": (
+        lambda text: _points_replaced(text, b"inf"),
+        "the scan should have a finite vertex in its faces, has none",
+    ),
+    "M0001/M0001_SU03WH_F3D.wrl": (
+        lambda text: _points_replaced(text, b"3"),
+        r"the scan should have a sound face, all \d+ are bad: 0 not finite, \d+ degenerate",
+    ),
+}
 
 
 def test_a_bad_scan_costs_only_itself(scans, prepared, tmp_path):
     scans = copied(scans, tmp_path / "scans")
-    damage = _damage(scans)
-    for name, (break_it, _) in damage.items():
+    for name, (break_it, _) in DAMAGE.items():
         (scans / name).write_bytes(break_it((scans / name).read_bytes()))
     summary = preprocess(scans, tmp_path / "prepared", settings=SMALL, workers=2)
-    assert [source for source, _ in summary.failures] == sorted(damage)
+    assert [source for source, _ in summary.failures] == sorted(DAMAGE)
     for source, reason in summary.failures:
-        assert re.match(f"[FM]000./{damage[source][1]}", reason), reason
+        assert re.match(f"{source}: {DAMAGE[source][1]}", reason), reason
         assert "\n" not in reason
         assert "internal error" not in reason
     sound = {name: value for name, value in digest(tmp_path / "prepared").items() if name.startswith("scans/")}
     whole = digest(prepared)
-    assert len(sound) == 14 - len(damage)
+    assert len(sound) == 14 - len(DAMAGE)
     assert all(whole[name] == value for name, value in sound.items())
     failed = [row for row in read_manifest(tmp_path / "prepared") if row["status"] == "failed"]
     assert [row["reason"] for row in failed] == [reason for _, reason in summary.failures]
+
+
+def test_what_a_scan_can_do_without_is_a_warning(scans, tmp_path):
+    scans = copied(scans, tmp_path / "scans with Ünï code")
+    (scans / "M0001/M0001_FE03WH_F3D.bmp").write_bytes(b"")
+    landmarks = scans / "M0001/M0001_SA03WH_F3D.bnd"
+    landmarks.write_bytes(landmarks.read_bytes()[:100])
+    summary = preprocess(scans, tmp_path / "prepared", settings=SMALL, workers=1)
+    assert summary.failures == ()
+    warnings = {row["id"]: list(row["warnings"]) for row in read_manifest(tmp_path / "prepared") if row["warnings"]}
+    assert warnings == {
+        "M0001_FE03WH_F3D": ["M0001/M0001_FE03WH_F3D.bmp: the texture of M0001_FE03WH_F3D.wrl is empty (0 bytes)"],
+        "M0001_SA03WH_F3D": ["landmarks not used: M0001/M0001_SA03WH_F3D.bnd: 83 landmarks were wanted, it has 2"],
+    }
 
 
 def test_strict_stops_at_the_first_failure(scans, tmp_path):
