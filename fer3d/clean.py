@@ -26,14 +26,15 @@ HOLE = 10.0  # mm. Pupils, brows and nostrils leave holes of up to about this; a
 # the rounding of float32.
 _THIN = 1e-5
 
-# Of spikes, pieces and holes; heavily damaged scans settle after two. A patch that were a spike must not go on forever.
+# Of spikes, pieces and holes. Heavily damaged scans settle after two; a patch that is itself a spike never would.
 _MOST_ROUNDS = 8
 
 
 def clean(scan: Scan, *, spike: float = SPIKE, hole: float = HOLE) -> Scan:
     """All steps in order: `drop_bad_faces`, `remove_spikes`, `largest_piece`, `fill_holes`.
 
-    A spike between holes can come to light when they are filled: then the last three steps follow once more. Cleaning a clean scan changes nothing but its history.
+    A spike among holes can come to light once they are filled: then the last three steps follow again, with their
+    records. Cleaning a clean scan changes nothing but its history.
 
     Args:
         scan: In mm (see `fer3d.align.to_millimetres`).

@@ -251,6 +251,8 @@ def rim_loops(
     The walk turns at each vertex about the faces it hugs, so it works whatever way the faces are wound. Where a walk
     comes back to a vertex (two holes that touch) the part since then is cut off as a loop of its own. A walk that
     runs into an edge of more than two faces is no loop and is left out, with all that was cut off it.
+    On a surface with handles a walk can pass two vertices alternately; which loops it is cut into then depends on where
+    it begins.
 
     Args:
         faces: (F, 3) int32, welded.
