@@ -150,12 +150,12 @@ def test_a_spike_counts_from_its_height_above_the_plane():
 
 
 @over_surfaces
-@pytest.mark.parametrize("second", [6.0, 9.0, -6.0])
-def test_spikes_in_pairs_are_removed_and_nothing_else_is(surface, second):
+@pytest.mark.parametrize("heights", [(6.0, 6.0), (6.0, 9.0), (6.0, -6.0), (3.5, 3.5)])
+def test_spikes_in_pairs_are_removed_and_nothing_else_is(surface, heights):
     shape = SURFACES[surface](1.0)
     first = nearest(shape, 4, -6)
     for other in around(shape, first):
-        scan = spiked(spiked(shape, [first], 6.0), [other], second).scan
+        scan = spiked(spiked(shape, [first], heights[0]), [other], heights[1]).scan
         assert dropped(scan, remove_spikes(scan)) == {first, other}
 
 
@@ -171,6 +171,17 @@ def test_a_nose_is_no_spike_however_coarse_the_mesh(edge):
     x, y = shape.vertices[:, :2].T
     nose = 22 * np.exp(-(x**2) / (2 * 9.0**2) - y**2 / (2 * 14.0**2))
     assert record(remove_spikes(Scan.of(np.stack([x, y, nose], axis=1), shape.faces)))["vertices"] == 0
+
+
+def test_a_vertex_far_from_its_neighbours_in_their_plane_is_no_spike():
+    turn = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    ring = np.stack([np.cos(turn), np.sin(turn), np.zeros(40)], axis=1)
+    inner, outer = np.arange(1, 41), np.arange(41, 81)
+    fan = np.stack([np.zeros(40, int), inner, np.roll(inner, -1)], axis=1)
+    band = np.stack([inner, outer, np.roll(inner, -1)], axis=1)
+    for height, expected in ((0.0, 0), (2.0, 0), (6.0, 1)):
+        vertices = np.concatenate([[[0.0, 0.0, height]], 6 * ring, 7 * ring])
+        assert record(remove_spikes(Scan.of(vertices, np.concatenate([fan, band]))))["vertices"] == expected
 
 
 def test_a_raised_patch_is_a_surface_and_stays():
@@ -337,6 +348,16 @@ def test_holes_that_touch_at_a_corner_are_two_holes():
     found = fill_holes(scan)
     assert record(found) == {"extent_mm": 10.0, "holes": 2, "left_open": 1, "vertices": 0, "faces": 2}
     assert places(found) == places(shape.scan)
+
+
+def test_a_slit_that_no_face_with_an_area_can_close_stays_open():
+    shape = shapes.plane(10.0, 1.0)
+    f = int(np.argmin(np.hypot(*shape.vertices[shape.faces].mean(axis=1)[:, :2].T)))
+    a, b, c = shape.faces[f]
+    m = len(shape.vertices)  # halfway from a to b, known to one side only
+    vertices = np.concatenate([shape.vertices, shape.vertices[[a, b]].mean(axis=0, keepdims=True)])
+    scan = Scan.of(vertices, np.concatenate([np.delete(shape.faces, f, axis=0), [[a, m, c], [m, b, c]]]))
+    assert record(fill_holes(scan)) == {"extent_mm": 10.0, "holes": 0, "left_open": 2, "vertices": 0, "faces": 0}
 
 
 def test_a_hole_at_an_edge_of_three_faces_stays_open():
