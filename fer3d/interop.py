@@ -67,7 +67,7 @@ def to_open3d(scan: Scan) -> open3d.geometry.TriangleMesh:
         MissingLibraryError: if Open3D cannot be imported.
     """
     o3d = _open3d()
-    mesh = o3d.geometry.TriangleMesh(
+    mesh: open3d.geometry.TriangleMesh = o3d.geometry.TriangleMesh(
         o3d.utility.Vector3dVector(scan.vertices.astype(np.float64)), o3d.utility.Vector3iVector(scan.faces)
     )
     if scan.uv is not None:
