@@ -3,8 +3,8 @@
 The search lays the scan on the mean face from many starting poses: points that stick out, as nose tips; the mean
 normal about them, as the rough direction of the face; and every roll. What fits best is refined with ever more
 points. Distance alone does not tell: a forehead lies as near to the mean face as the face of a stranger does. What
-tells is the relief, the heights that are left when both have lost their best quadric, and poses are ranked by the
-product of both. A table of the mean face's nearest point to each cell of a grid (the field) makes one pose cost about two
+tells is the relief, the heights that are left when both have lost their best quadric, and poses are ranked by both
+together. A table of the mean face's nearest point to each cell of a grid (the field) makes one pose cost about two
 microseconds, so thousands can be tried.
 """
 
@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from fer3d.errors import PrepareError
 from fer3d.kernels import nose_search as search
@@ -36,14 +37,17 @@ _SMOOTH_BALL = 7.0  # mm over which normals are averaged: noise of 0.3 mm on 1 m
 _LEAST_TIP_Z = 0.1
 _FACE_BALL = 45.0  # mm: whose mean normal is the rough direction of the face
 _JUDGED = 45.0  # mm: the part about the nose on which poses are compared
+_RELIEF_DISC = 60.0  # mm: brows to chin, which tell upright from upside down
 _CELL = 5.0  # mm: of the height maps whose relief is compared
 _DEEPEST = -75.0  # mm behind the nose tip: what lies deeper is not the face
+_HEADROOM = 4.0  # mm below the vertex farthest forward where the nose tip may be
+_WORST_COST = 4.5  # mm, see `_Verdict`: simulated faces stay below 3, smooth surfaces and backs of heads above 5.9
 _CANDIDATES = 30
 _APART = 8.0  # mm between candidates
 _ROLLS = 24
 _TILTS = 8
 _TILT = np.radians(22.0)  # the side of the face that is turned away is missing from the mean normal: this much
-_FARTHEST_TURN = np.radians(75.0)  # from the camera's axis; yaw and pitch of 45 degrees together make 60
+_FARTHEST_TURN = np.radians(70.0)  # from the camera's axis; yaw and pitch of 45 degrees together make 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,7 @@ def mean_face_field() -> MeanFaceField:
         tilt / np.linalg.norm(tilt),
         about[judged],
         about_normals[judged],
-        search.heights(_AT_HOME, *dense, _JUDGED, _CELL, _DEEPEST),
+        search.heights(_AT_HOME, *dense, _RELIEF_DISC, _CELL, _DEEPEST),
     )
 
 
@@ -164,7 +168,7 @@ def find_nose_tip(scan: Scan) -> NoseFit:
         points, normals, tips, _directions(field.tilt), _ROLLS, _FARTHEST_TURN, _FACE_BALL, 150, *field.table, 12.0, 5.0
     )
     chosen = _best_per_tip(cost.reshape(-1, _ROLLS), 3)
-    settled = [_settle(poses[row], points, normals, field, rounds=10, scale_apart=np.inf, reach=6.0) for row in chosen]
+    settled = [_settle(poses[row], points, normals, field, rounds=10, scale_apart=300.0, reach=6.0) for row in chosen]
     ranked = sorted(settled, key=lambda pose: _judge(pose, points, normals, field).cost)
     best = _distinct(ranked, 4)
     fine, fine_raw = search.surface_samples(scan.vertices, scan.faces, _FINE, _LEAST_NORMAL_Z)
@@ -175,14 +179,22 @@ def find_nose_tip(scan: Scan) -> NoseFit:
         if len(p) < 50:
             continue
         _, n = search.protrusion(p, r, 5.0, *search.sort_into_cells(p, 5.0))
-        pose = _settle(pose, p, n, field, rounds=25, scale_apart=2000.0, reach=3.0)
-        results.append((_judge(pose, p, n, field), pose))
-    if not results:
-        raise PrepareError("no nose found")
-    verdict, pose = min(results, key=lambda result: result[0].cost)
-    rotation = pose[:9].reshape(3, 3)
-    nose = protruding_point(scan, rotation, tip_of(pose))
-    return NoseFit(nose, rotation, verdict.score, verdict.coverage, verdict.relief)
+        pose = _settle(pose, p, n, field, rounds=25, scale_apart=100.0, reach=3.0)
+        nose = _climb(scan, pose)
+        # A stranger's nose may lie 15 mm from the mean one when all the rest fits: judged with the noses on each other.
+        anchored = pose.copy()
+        anchored[9:12] = -pose[12] * (pose[:9].reshape(3, 3) @ nose)
+        verdict = min((_judge(q, p, n, field) for q in (pose, anchored)), key=lambda verdict: verdict.cost)
+        results.append((verdict, pose, nose))
+    verdict, pose, nose = min(results, key=lambda result: result[0].cost, default=(_NOWHERE, _AT_HOME, np.zeros(3)))
+    if not np.isfinite(verdict.cost):
+        raise PrepareError("no nose found: nothing sticks out as a nose does")
+    if verdict.cost > _WORST_COST:
+        raise PrepareError(
+            f"no nose found: the likeliest place is {verdict.score:.1f} mm off an average face "
+            f"and has {max(verdict.relief, 0.0):.0%} of its relief"
+        )
+    return NoseFit(nose, pose[:9].reshape(3, 3), verdict.score, verdict.coverage, verdict.relief)
 
 
 def tip_of(pose: _Floats) -> _Floats:
@@ -209,7 +221,10 @@ def protruding_point(scan: Scan, rotation: _Floats, near: _Floats) -> _Floats:
     inner = aligned[reach <= 12.0]
     if not len(inner):
         return near
-    apex = inner[int(inner[:, 2].argmax())]
+    # The highest as the vertices about it have it: what is left of spikes can lift one alone by 3 mm.
+    top = inner[inner[:, 2] >= inner[:, 2].max() - _HEADROOM]
+    _, about_each = cKDTree(aligned).query(top, min(9, len(aligned)))
+    apex = top[int(np.median(aligned[about_each.reshape(len(top), -1), 2], axis=1).argmax())]
     for _ in range(3):
         about = aligned[np.linalg.norm(aligned - apex, axis=1) <= 7.0] - apex
         if len(about) < 12:
@@ -225,6 +240,16 @@ def protruding_point(scan: Scan, rotation: _Floats, near: _Floats) -> _Floats:
             break
         apex = apex + np.array([dx, dy, c + 0.5 * (gx * dx + gy * dy)])
     return near + rotation.T @ apex  # type: ignore[no-any-return]
+
+
+def _climb(scan: Scan, pose: _Floats) -> _Floats:
+    """`protruding_point` near the tip of a pose, and again near what it found: the pose may be 15 mm off."""
+    rotation, nose = pose[:9].reshape(3, 3), tip_of(pose)
+    for _ in range(3):
+        near, nose = nose, protruding_point(scan, rotation, nose)
+        if np.linalg.norm(nose - near) < 3.0:
+            break
+    return nose
 
 
 def _directions(tilt: _Floats) -> _Floats:
@@ -267,7 +292,7 @@ def _settle(
 
 
 class _Verdict(NamedTuple):
-    """What `_judge` finds: see `NoseFit`, and the product by which poses are ranked."""
+    """What `_judge` finds: see `NoseFit`, and the cost by which poses are ranked; there the relief says more."""
 
     score: float
     coverage: float
@@ -275,18 +300,23 @@ class _Verdict(NamedTuple):
 
     @property
     def cost(self) -> float:
-        return self.score * (1.0 - self.relief)
+        return self.score * (1.0 - self.relief) ** 2
+
+
+_NOWHERE = _Verdict(np.inf, 0.0, -1.0)
 
 
 def _judge(pose: _Floats, points: _Floats, normals: _Floats, field: MeanFaceField) -> _Verdict:
     """Misfit of a pose in mm, both ways, the share of the face about the nose that is there, and its relief."""
     off = np.linalg.norm(points - tip_of(pose), axis=1)
     near, around = off < _JUDGED, off < _JUDGED + 8.0
-    if near.sum() < 40:
-        return _Verdict(np.inf, 0.0, -1.0)
+    if near.sum() < 40 or pose[8] < np.cos(_FARTHEST_TURN):
+        return _NOWHERE
     there = search.misfit(pose, points[near], normals[near], *field.table, 8.0, 8.0)
     back, share = search.missed(pose, points[around], normals[around], field.about, field.about_normals, 8.0, 8.0, 0.3)
-    relief = search.relief_agreement(search.heights(pose, points, normals, _JUDGED, _CELL, _DEEPEST), field.heights)
+    relief = search.relief_agreement(
+        search.heights(pose, points, normals, _RELIEF_DISC, _CELL, _DEEPEST), field.heights
+    )
     return _Verdict(float(there + back), float(share), float(relief))
 
 

@@ -197,9 +197,8 @@ def is_current(
         }
     except FileError:
         return False
-    same_files = all(
-        known.get(role, {}).get("file") == relative(path, folder) for role, path in _used_files(record).items()
-    )
+    used = {role: relative(path, folder) for role, path in _used_files(record).items()}
+    same_files = used == {role: entry["file"] for role, entry in known.items() if role != "texture"}
     current: bool = same_files and header.get("row", {}).get("key") == recipe_key(record, settings, frame, inputs)
     return current
 

@@ -1,0 +1,323 @@
+"""What a prepared scan holds, from simulated trees with known truth. The run over a tree is in test_preprocess.py."""
+
+import hashlib
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from fer3d import catalog, formats, synth
+from fer3d.cards import load_card
+from fer3d.config import PreprocessSettings
+from fer3d.errors import ArgumentError, CardError, FileError, FormatError, PrepareError
+from fer3d.landmarks import HOUSE_LANDMARKS
+from fer3d.prepare import FileFrame, Stopwatch, is_current, prepare, prepare_record, read_record, relative
+from fer3d.preprocess import preprocess
+from fer3d.scan import Scan
+from fer3d.store import manifest_landmarks, read_manifest, read_scan
+from fer3d.synth.camera import Camera, capture, pose
+from fer3d.synth.face import FaceModel, mean_face
+from fer3d.synth.truth import read_truth
+
+SMALL = PreprocessSettings(size=56)
+MADE = {"bu3dfe": {"levels": (4,)}, "bu4dfe": {"frames": 1}, "bosphorus": {}, "frgc": {}}
+BOSPHORUS = ("N_N", "HAPPY", "SURPRISE", "LFAU_12", "YR_R45", "YR_L45", "PR_U", "CR_RD")  # kinds of scans to prepare
+PITCH = 0.9  # mm. Files hold vertices, as annotators pick them: those of `measured` are within 1.48 mm of the truth
+STEPS = ["read", "landmarks", "unit", "drop_bad_faces", "remove_spikes", "largest_piece", "fill_holes", "outward"]
+
+
+@pytest.fixture(scope="module", params=MADE)
+def tree(request, tmp_path_factory):
+    """One subject in each layout, prepared: scan folder, prepared folder, truth by file."""
+    folder = tmp_path_factory.mktemp(request.param)
+    synth.make(folder / "scans", request.param, subjects=1, seed=5, pitch=PITCH, texture=64, **MADE[request.param])
+    for path in (folder / "scans").glob("bs000/*.bnt"):
+        if not any(code in path.name for code in BOSPHORUS):
+            path.unlink()
+    summary = preprocess(folder / "scans", folder / "prepared", settings=SMALL, workers=1)
+    assert summary.failures == ()
+    return folder / "scans", folder / "prepared", read_truth(folder / "scans").scans
+
+
+@pytest.fixture(scope="module")
+def bu3dfe(tmp_path_factory):
+    """Folder, records and card of one subject in the layout of BU-3DFE."""
+    folder = tmp_path_factory.mktemp("bu3dfe") / "scans"
+    synth.make(folder, subjects=1, seed=6, pitch=2.0, levels=(4,), texture=64)
+    card = load_card("bu3dfe")
+    return folder, catalog.records(folder, card)
+
+
+def degrees(rotation):
+    return np.degrees(Rotation.from_matrix(rotation).magnitude())
+
+
+def moved(points, placement):
+    return points @ placement[:3, :3].T + placement[:3, 3]
+
+
+def simulated(angles=(0.2, -0.1, 0.15), number=0):
+    """A raw scan in mm with landmarks, as a reader gives it."""
+    model, generator = FaceModel.builtin(), np.random.default_rng(number)
+    identity = np.clip(generator.normal(0.0, 1.0, len(model.identity_modes)), -2.0, 2.0)
+    return capture(model, model.shape(identity), pose(*angles, (5.0, -9.0, 40.0)), Camera(pitch=2.0), generator).scan
+
+
+def test_landmarks_in_the_store_lie_within_a_millimetre_and_a_half_of_the_truth(tree):
+    _, prepared, truth = tree
+    rows = read_manifest(prepared)
+    assert {row["source"] for row in rows} <= truth.keys()
+    assert len(rows) >= 6
+    for row in rows:
+        true = truth[row["source"]]
+        placement = np.array(row["placement"]).reshape(4, 4)
+        stored = manifest_landmarks(row)
+        compared = [name for name in HOUSE_LANDMARKS if name in stored and name in true.measured]
+        assert len(compared) >= 8
+        for name in compared:
+            error = np.linalg.norm(stored[name] - moved(true.landmarks[name], placement))
+            assert error < 1.5, (row["source"], name)
+
+
+def test_landmarks_in_the_store_are_those_of_the_files(tree):
+    scans, prepared, _ = tree
+    dataset = read_manifest(prepared)[0]["dataset"]
+    files = {record.relative: record.files["landmarks"] for record in catalog.records(scans, load_card(dataset))}
+    for row in read_manifest(prepared):
+        placement = np.array(row["placement"]).reshape(4, 4)
+        points = formats.read_landmarks(files[row["source"]])
+        stored = manifest_landmarks(row)
+        assert stored.keys() == points.keys()
+        for name, point in points.items():
+            np.testing.assert_allclose(stored[name], moved(point, placement), atol=1e-6)
+
+
+def test_the_aligned_face_is_frontal_and_its_nose_is_at_the_origin(tree):
+    _, prepared, truth = tree
+    for row in read_manifest(prepared):
+        true = truth[row["source"]]
+        placement = np.array(row["placement"]).reshape(4, 4)
+        assert row["pose_source"] == "landmarks"
+        assert degrees(placement[:3, :3] @ true.pose[:3, :3]) < 8.0  # this person is not the mean face
+        assert np.linalg.norm(moved(true.nose_tip, placement)) < 3.0
+        np.testing.assert_allclose(moved(np.array(row["nose"]), placement), 0.0, atol=1e-9)
+        left, right = (manifest_landmarks(row).get(f"endocanthion_{side}") for side in ("left", "right"))
+        if left is not None and right is not None:
+            assert left[0] > 0 > right[0]
+
+
+def test_the_stored_mesh_and_maps_are_in_the_aligned_frame(tree):
+    scans, prepared, _ = tree
+    row = read_manifest(prepared)[0]
+    scan = read_scan(prepared / row["file"])
+    assert np.linalg.norm(scan.arrays["vertices"], axis=1).max() <= SMALL.crop_mm
+    depth = scan.arrays["maps"][scan.header["channels"].index("depth")].astype(float)
+    middle = depth[27:29, 27:29]  # the corners of four pixels meet at the nose tip
+    assert np.abs(middle).max() < 4.0
+    assert np.nanmin(depth) < -25.0
+    assert {entry["file"] for entry in scan.header["inputs"].values()} <= {
+        path.relative_to(scans).as_posix() for path in scans.rglob("*") if path.is_file()
+    }
+
+
+def test_the_history_lists_every_step_in_order(tree):
+    _, prepared, _ = tree
+    for row in read_manifest(prepared):
+        steps = [entry["step"] for entry in json.loads(row["history"])]
+        assert list(dict.fromkeys(steps)) == [*STEPS, "frontal", "crop"]
+        assert {step for step in steps if steps.count(step) > 1} <= {"remove_spikes", "largest_piece", "fill_holes"}
+
+
+def test_the_pose_from_the_shape_agrees_with_the_one_from_landmarks():
+    for number, angles in enumerate([(0.2, -0.1, 0.15), (-0.4, 0.3, -0.6), (0.1, 0.5, 2.5)]):
+        raw = simulated(angles, number)
+        marked, _ = prepare(raw, SMALL.model_copy(update={"pose": "landmarks"}))
+        bare, _ = prepare(replace(raw, landmarks={}), SMALL)
+        assert bare.history[-2]["method"] == "shape"
+        assert degrees(bare.placement[:3, :3] @ marked.placement[:3, :3].T) < 5.0
+        origin = np.linalg.solve(bare.placement, [0.0, 0.0, 0.0, 1.0])[:3]
+        assert np.linalg.norm(moved(origin, marked.placement)) < 3.0
+
+
+def test_the_unit_and_axes_of_the_card_are_respected():
+    raw = simulated()
+    want, want_maps = prepare(raw, SMALL)
+    # The same face in a file with +z up, -y to the camera, in cm: x stays, y goes back, z goes up.
+    to_file = np.array([[1, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1.0]]) @ np.diag([0.1, 0.1, 0.1, 1.0])
+    lying = replace(raw.moved(to_file, "as in the file"), placement=np.eye(4))
+    got, got_maps = prepare(lying, SMALL, frame=FileFrame("cm", "+z", "-y"))
+    np.testing.assert_allclose(got.vertices, want.vertices, atol=1e-3)
+    np.testing.assert_allclose(got.placement @ to_file, want.placement, atol=1e-4)
+    np.testing.assert_allclose(got_maps.channel("depth"), want_maps.channel("depth"), atol=5e-3)
+    steps = {entry["step"]: entry for entry in got.history}
+    assert steps["unit"]["unit"] == "cm"
+    assert steps["unit"]["guessed"] is False
+    assert (steps["axes"]["up"], steps["axes"]["towards_camera"]) == ("+z", "-y")
+
+
+def test_without_landmarks_wrong_axes_are_found_out():
+    lying = replace(simulated((0.0, 0.0, 0.0)), landmarks={}).moved(pose(np.pi, 0.0, 0.0), "turned away")
+    with pytest.raises(PrepareError, match="no nose found"):
+        prepare(lying, SMALL)
+    assert prepare(lying, SMALL, frame=FileFrame("mm", "+y", "-z"))[0].history[-2]["method"] == "shape"
+
+
+def test_the_setting_of_the_unit_overrules_the_card():
+    metres = simulated().moved(np.diag([1e-3, 1e-3, 1e-3, 1.0]), "as in the file")
+    scan, _ = prepare(metres, SMALL.model_copy(update={"unit": "m"}), frame=FileFrame("mm"))
+    assert scan.history[2]["mm_per_unit"] == 1000.0
+    with pytest.raises(PrepareError, match="nothing is left|no nose|should"):
+        prepare(metres, SMALL, frame=FileFrame("mm"))
+
+
+def test_the_stopwatch_sees_every_stage():
+    watch = Stopwatch()
+    prepare(mean_face(), SMALL, watch)
+    assert list(watch.seconds) == ["clean", "align", "crop", "normals", "curvature", "maps"]
+    assert all(seconds > 0 for seconds in watch.seconds.values())
+    depth = Stopwatch()
+    prepare(mean_face(), SMALL.model_copy(update={"maps": ("depth",)}), depth)
+    assert "curvature" not in depth.seconds
+
+
+def test_the_mean_face_is_prepared_where_it_is():
+    scan, made = prepare(mean_face(), SMALL)
+    np.testing.assert_allclose(scan.placement, np.eye(4), atol=1e-6)
+    assert made.channel("depth").shape == (56, 56)
+
+
+def test_scans_without_faces_are_refused():
+    with pytest.raises(ArgumentError, match="`scan` should have at least one face"):
+        prepare(Scan.of([[0, 0, 0]], np.empty((0, 3))))
+
+
+def copied(folder, target):
+    """A copy of the tree, and its records."""
+    shutil.copytree(folder, target)
+    return target, catalog.records(target, load_card("bu3dfe"))
+
+
+def test_an_unreadable_landmark_file_is_a_warning_and_an_error_only_where_landmarks_are_insisted_on(bu3dfe, tmp_path):
+    _, (record, *_) = copied(bu3dfe[0], tmp_path / "scans")
+    record.files["landmarks"].write_text("not a number\n", encoding="utf-8")
+    scan = read_record(record, SMALL)
+    assert len(scan.warnings) == 1
+    assert scan.warnings[0].startswith("landmarks not used: ")
+    assert record.files["landmarks"].name in scan.warnings[0]
+    assert scan.landmarks == {}
+    with pytest.raises(FormatError, match=record.files["landmarks"].name):
+        read_record(record, SMALL.model_copy(update={"pose": "landmarks"}))
+    assert read_record(record, SMALL.model_copy(update={"pose": "shape"})).warnings == ()
+
+
+def test_an_unreadable_landmark_file_reaches_the_manifest_without_the_path_of_this_machine(bu3dfe, tmp_path):
+    folder, (record, *_) = copied(bu3dfe[0], tmp_path / "scans")
+    record.files["landmarks"].write_text("not a number\n", encoding="utf-8")
+    row = prepare_record(record, SMALL, folder).header["row"]
+    assert row["pose_source"] == "shape"
+    assert any(text.startswith("landmarks not used: F0001/") for text in row["warnings"])
+    assert str(tmp_path) not in json.dumps(row)
+
+
+def test_landmarks_are_put_on_the_scan_and_counted(bu3dfe):
+    scan = read_record(bu3dfe[1][0], SMALL)
+    assert len(scan.landmarks) == 83
+    assert scan.history[-1] == {"step": "landmarks", "file": bu3dfe[1][0].files["landmarks"].name, "count": 83}
+
+
+def test_a_record_in_doubt_is_refused(bu3dfe):
+    folder, (record, *_) = bu3dfe
+    with pytest.raises(CardError, match=f"{record.relative}: two people under one name"):
+        prepare_record(replace(record, error="two people under one name"), SMALL, folder)
+
+
+def test_a_missing_scan_is_named(bu3dfe):
+    folder, (record, *_) = bu3dfe
+    gone = replace(record, files={"scan": folder / "F0001" / "gone.wrl"})
+    with pytest.raises(FileError, match="gone.wrl"):
+        prepare_record(gone, SMALL, folder)
+
+
+@pytest.fixture(scope="module")
+def current(bu3dfe):
+    """A record, its folder and the header of what was made of it."""
+    folder, (record, *_) = bu3dfe
+    return folder, record, prepare_record(record, SMALL, folder, FileFrame("mm")).header
+
+
+def test_the_inputs_are_hashed(current):
+    folder, record, header = current
+    assert set(header["inputs"]) == {"scan", "landmarks", "texture"}
+    for entry in header["inputs"].values():
+        assert entry["sha256"] == hashlib.sha256((folder / entry["file"]).read_bytes()).hexdigest()
+    assert header["inputs"]["scan"]["file"] == record.relative
+
+
+def test_what_was_made_is_current_until_anything_it_depends_on_changes(current):
+    folder, record, header = current
+    assert is_current(header, record, SMALL, folder, FileFrame("mm"))
+    for change in ({"size": 57}, {"crop_mm": 80.0}, {"pose": "shape"}, {"maps": ("depth", "texture")}, {"unit": "mm"}):
+        assert not is_current(header, record, SMALL.model_copy(update=change), folder, FileFrame("mm")), change
+    assert not is_current(header, record, SMALL, folder, FileFrame("cm"))
+    assert not is_current(header, record, SMALL, folder, FileFrame("mm", "-y", "+z"))
+    assert not is_current(header, replace(record, expression="fear"), SMALL, folder, FileFrame("mm"))
+    assert not is_current(header, replace(record, subject="F0009"), SMALL, folder, FileFrame("mm"))
+    assert not is_current(header | {"fer3d": "0.0.0"}, record, SMALL, folder, FileFrame("mm"))
+    without = {role: path for role, path in record.files.items() if role == "scan"}
+    assert not is_current(header, replace(record, files=without), SMALL, folder, FileFrame("mm"))
+
+
+def test_what_was_made_does_not_depend_on_the_path(current, tmp_path):
+    folder, record, header = current
+    other, records = copied(folder, tmp_path / "Ångström" / "elsewhere")
+    same = next(r for r in records if r.id == record.id)
+    assert is_current(header, same, SMALL, other, FileFrame("mm"))
+    made = prepare_record(same, SMALL, other, FileFrame("mm"))
+    assert made.header == header
+
+
+@pytest.mark.parametrize("role", ["scan", "landmarks", "texture"])
+def test_one_changed_byte_of_an_input_makes_it_stale(current, tmp_path, role):
+    folder, record, header = current
+    other, records = copied(folder, tmp_path / "scans")
+    same = next(r for r in records if r.id == record.id)
+    path = other / header["inputs"][role]["file"]
+    path.write_bytes(path.read_bytes() + b"\n")
+    assert not is_current(header, same, SMALL, other, FileFrame("mm"))
+    path.unlink()
+    assert not is_current(header, same, SMALL, other, FileFrame("mm"))
+
+
+def test_a_texture_that_was_not_found_is_looked_for_again(bu3dfe, tmp_path):
+    folder, (record, *_) = copied(bu3dfe[0], tmp_path / "scans")
+    for picture in folder.rglob("*.bmp"):
+        picture.rename(picture.with_suffix(".away"))
+    record = catalog.records(folder, load_card("bu3dfe"))[0]
+    header = prepare_record(record, SMALL, folder).header
+    assert "texture" not in header["inputs"]
+    assert not is_current(header, record, SMALL, folder, FileFrame())
+    depth = SMALL.model_copy(update={"maps": ("depth",)})
+    assert is_current(prepare_record(record, depth, folder).header, record, depth, folder, FileFrame())
+
+
+def test_arrays_follow_the_settings(bu3dfe):
+    folder, (record, *_) = bu3dfe
+    lean = PreprocessSettings(size=40, maps=("depth",), keep_mesh=False)
+    scan = prepare_record(record, lean, folder)
+    assert set(scan.arrays) == {"maps", "mask"}
+    assert scan.arrays["maps"].shape == (1, 40, 40)
+    assert scan.arrays["maps"].dtype == np.float16
+    assert scan.header["channels"] == ["depth"]
+    assert scan.header["pixel_mm"] == pytest.approx(0.8 * 224 / 40)
+    full = prepare_record(record, SMALL, folder)
+    assert {"texture", "vertices", "faces"} <= set(full.arrays)
+    assert full.header["row"]["vertices"] == len(full.arrays["vertices"])
+
+
+def test_paths_are_relative_also_outside_the_folder():
+    assert relative(Path("/a/b/c.wrl"), Path("/a")) == "b/c.wrl"
+    assert relative(Path("/a/b/c.wrl"), Path("/a/d")) == "../b/c.wrl"
