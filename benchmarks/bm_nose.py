@@ -25,6 +25,7 @@ RESULTS = Path(__file__).parent / "results"
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 NEAR = 4.0  # mm: nearer than this, the nose is found
 BAR = 0.98  # share of scans whose nose should be found
+UPRIGHT = 15.0  # degrees: a pose farther off is another solution, such as the face upside down
 TURN = 45.0  # degrees, each way and about each axis
 HEAD_MM = 48.0  # the real head's unit is arbitrary: this makes 205 mm from chin to crown
 HEAD_POSES = ((45, 0, 0), (-45, 0, 0), (0, 40, 0), (0, -40, 0), (30, -20, 70), (-40, 30, -140))
@@ -148,14 +149,19 @@ def simulated(results):
     lines = [
         f"## Simulated scans: yaw, pitch, roll each within {TURN:g} degrees, all expressions",
         "",
-        f"| face model | scans | within {NEAR:g} mm | nose mm: median | 95 % | worst | rotation degrees: median | 95 % "
-        "| worst | CPU ms |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        f"| face model | scans | within {NEAR:g} mm | nose mm: median | 95 % | worst | within "
+        f"{UPRIGHT:g} degrees | rotation degrees: median | 95 % | worst | CPU ms |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, rows in results:
         share = (rows[:, 0] <= NEAR).mean()
-        numbers = [f"{value:.1f}" for k in (0, 1) for value in np.percentile(rows[:, k], (50, 95, 100), method="lower")]
-        lines.append(f"| {name} | {len(rows)} | {share:.1%} | {' | '.join(numbers)} | {np.median(rows[:, 2]):.0f} |")
+        nose, turn = (
+            " | ".join(f"{value:.1f}" for value in np.percentile(rows[:, k], (50, 95, 100), method="lower"))
+            for k in (0, 1)
+        )
+        upright = (rows[:, 1] <= UPRIGHT).mean()
+        ms = np.median(rows[:, 2])
+        lines.append(f"| {name} | {len(rows)} | {share:.1%} | {nose} | {upright:.1%} | {turn} | {ms:.0f} |")
     held = all((rows[:, 0] <= NEAR).mean() >= BAR for _, rows in results)
     return "\n".join([*lines, "", f"The bar, {BAR:.0%} within {NEAR:g} mm, is {'met' if held else 'missed'}."])
 
