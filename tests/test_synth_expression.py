@@ -10,17 +10,17 @@ from fer3d.scan import EXPRESSIONS
 from fer3d.synth import expression
 from fer3d.synth.face import FaceModel
 
-NAMES = FaceModel.builtin().expression_names
+UNITS = FaceModel.builtin().action_units
 
 
 def test_recipes_are_the_house_labels_in_order():
     assert tuple(expression.RECIPES) == EXPRESSIONS
-    expression.check_modes(NAMES, "builtin")
+    expression.check_units(UNITS, "builtin")
 
 
 def test_prototypical_action_units():
     def units(label):
-        return set(expression.action_units(expression.weights(label, 1.0, NAMES)))
+        return set(expression.action_units(expression.weights(label, 1.0, UNITS)))
 
     assert {"AU6", "AU12"} <= units("happiness")
     assert {"AU1", "AU4", "AU15"} <= units("sadness")
@@ -35,7 +35,7 @@ def test_prototypical_action_units():
 def test_levels_grow(label, seed):
     """With one person's habits, every weight grows with the level, until it is full."""
     by_level = [
-        expression.weights(label, expression.LEVELS[level], NAMES, np.random.default_rng(seed))
+        expression.weights(label, expression.LEVELS[level], UNITS, np.random.default_rng(seed))
         for level in (1, 2, 3, 4)
     ]
     for name in by_level[0]:
@@ -45,21 +45,21 @@ def test_levels_grow(label, seed):
 
 
 def test_habits_differ_between_people_and_sides():
-    a, b = (expression.weights("happiness", 1.0, NAMES, np.random.default_rng(seed)) for seed in (1, 2))
+    a, b = (expression.weights("happiness", 1.0, UNITS, np.random.default_rng(seed)) for seed in (1, 2))
     assert a != b
-    assert a["mouthSmile_L"] != a["mouthSmile_R"]
-    assert a == expression.weights("happiness", 1.0, NAMES, np.random.default_rng(1))
-    plain = expression.weights("happiness", 1.0, NAMES)
-    assert plain["mouthSmile_L"] == plain["mouthSmile_R"] == expression.RECIPES["happiness"]["mouthSmile"]
+    assert a["AU12_L"] != a["AU12_R"]
+    assert a == expression.weights("happiness", 1.0, UNITS, np.random.default_rng(1))
+    plain = expression.weights("happiness", 1.0, UNITS)
+    assert plain["AU12_L"] == plain["AU12_R"] == expression.RECIPES["happiness"]["AU12"]
 
 
 def test_action_units_take_the_stronger_side_and_count_upwards():
-    got = expression.action_units({"mouthSmile_L": 0.2, "mouthSmile_R": 0.6, "browInnerUp_L": 0.3, "eyeBlink_L": 0.04})
+    got = expression.action_units({"AU12_L": 0.2, "AU12_R": 0.6, "AU1_L": 0.3, "AU43_L": 0.04})
     assert list(got.items()) == [("AU1", 0.3), ("AU12", 0.6)]
 
 
 def test_errors():
     with pytest.raises(ArgumentError, match="`expression` should be one of neutral, .*, is 'joy'"):
-        expression.weights("joy", 1.0, NAMES)
-    with pytest.raises(ArgumentError, match="`face_model` should have the modes of every recipe; x lacks browDown, "):
-        expression.check_modes(("jawOpen",), "x")
+        expression.weights("joy", 1.0, UNITS)
+    with pytest.raises(ArgumentError, match="`face_model` should have the units of every recipe; x lacks AU1, "):
+        expression.check_units(("AU26",), "x")

@@ -116,7 +116,7 @@ def test_the_surface_is_one_piece_with_one_rim(model):
 
 @pytest.mark.parametrize("label", expression.RECIPES)
 def test_prototypes_turn_no_triangle_over(model, label):
-    shape = model.shape(expression=expression.weights(label, 1.0, model.expression_names))
+    shape = model.shape(expression=model.mode_weights(expression.weights(label, 1.0, model.action_units)))
     skin = model.triangles[model.part == SKIN]
     before, after = normals(model.neutral, skin), normals(shape, skin)
     turned = (before * after).sum(axis=1) <= 0
@@ -132,33 +132,33 @@ def test_neutral_faces_outwards(model):
 
 
 def test_smile_moves_corners_up_and_out(model):
-    left, right = moved(model, "mouthSmile_L", "cheilion_left"), moved(model, "mouthSmile_R", "cheilion_right")
+    left, right = moved(model, "AU12_L", "cheilion_left"), moved(model, "AU12_R", "cheilion_right")
     assert left[0] > 3
     assert left[1] > 3
     assert np.array_equal(right, left * [-1, 1, 1])
-    assert np.abs(moved(model, "mouthSmile_L", "cheilion_right")).max() < 0.5
+    assert np.abs(moved(model, "AU12_L", "cheilion_right")).max() < 0.5
 
 
 @pytest.mark.parametrize(
     ("mode", "landmark", "axis", "sign", "least"),
     [
-        ("jawOpen", "pogonion", 1, -1, 15),
-        ("jawOpen", "labiale_inferius", 1, -1, 15),
-        ("browInnerUp_L", "bu83_17", 1, 1, 4),
-        ("browOuterUp_R", "bu83_30", 1, 1, 4),
-        ("browDown_L", "bu83_17", 1, -1, 2),
-        ("browDown_L", "bu83_17", 0, -1, 1),
-        ("eyeBlink_L", "bu83_03", 1, -1, 7),
-        ("eyeWide_R", "bu83_11", 1, 1, 1),
-        ("eyeSquint_L", "bu83_07", 1, 1, 1),
-        ("mouthFrown_R", "cheilion_right", 1, -1, 3),
-        ("mouthStretch_R", "cheilion_right", 0, -1, 4),
-        ("mouthUpperUp_L", "labiale_superius", 1, 1, 2),
-        ("mouthLowerDown_L", "labiale_inferius", 1, -1, 2),
-        ("noseSneer_L", "alare_left", 1, 1, 2),
-        ("mouthPucker", "cheilion_left", 0, -1, 5),
-        ("mouthPucker", "labiale_superius", 2, 1, 3),
-        ("mouthShrugLower", "pogonion", 1, 1, 3),
+        ("AU27", "pogonion", 1, -1, 15),
+        ("AU27", "labiale_inferius", 1, -1, 15),
+        ("AU1_L", "bu83_17", 1, 1, 4),
+        ("AU2_R", "bu83_30", 1, 1, 4),
+        ("AU4_L", "bu83_17", 1, -1, 2),
+        ("AU4_L", "bu83_17", 0, -1, 1),
+        ("AU43_L", "bu83_03", 1, -1, 7),
+        ("AU5_R", "bu83_11", 1, 1, 1),
+        ("AU7_L", "bu83_07", 1, 1, 1),
+        ("AU15_R", "cheilion_right", 1, -1, 3),
+        ("AU20_R", "cheilion_right", 0, -1, 4),
+        ("AU10_L", "labiale_superius", 1, 1, 2),
+        ("AU16_L", "labiale_inferius", 1, -1, 2),
+        ("AU9_L", "alare_left", 1, 1, 2),
+        ("AU18", "cheilion_left", 0, -1, 5),
+        ("AU18", "labiale_superius", 2, 1, 3),
+        ("AU17", "pogonion", 1, 1, 3),
     ],
 )
 def test_modes_move_what_they_are_named_for(model, mode, landmark, axis, sign, least):
@@ -166,8 +166,8 @@ def test_modes_move_what_they_are_named_for(model, mode, landmark, axis, sign, l
 
 
 def test_open_jaw_parts_the_lips_and_leaves_the_upper(model):
-    assert np.abs(moved(model, "jawOpen", "labiale_superius")).max() < 1.5
-    at = model.landmark_points(model.shape(expression={"jawOpen": 0.5}))
+    assert np.abs(moved(model, "AU27", "labiale_superius")).max() < 1.5
+    at = model.landmark_points(model.shape(expression={"AU27": 0.5}))
     assert at["bu83_63"][1] - at["bu83_67"][1] > 8
     assert np.abs(at["exocanthion_left"] - model.landmark_points(model.neutral)["exocanthion_left"]).max() < 1e-6
 
@@ -187,10 +187,8 @@ def test_right_modes_mirror_left_ones(model):
 
 def test_shape_is_linear_and_checks_its_arguments(model):
     identity = np.linspace(-1, 1, len(model.identity_modes))
-    both = model.shape(identity, {"jawOpen": 0.5, "mouthSmile_L": 1.0}) - model.neutral
-    parts = (model.shape(identity) - model.neutral) + (
-        model.shape(None, {"jawOpen": 0.5, "mouthSmile_L": 1}) - model.neutral
-    )
+    both = model.shape(identity, {"AU27": 0.5, "AU12_L": 1.0}) - model.neutral
+    parts = (model.shape(identity) - model.neutral) + (model.shape(None, {"AU27": 0.5, "AU12_L": 1}) - model.neutral)
     assert np.allclose(both, parts, atol=1e-4)
     assert np.array_equal(model.shape(), model.neutral)
     with pytest.raises(ArgumentError, match=r"`identity` should have shape \(\d+\), has \(3,\)|`identity` should have"):
@@ -239,7 +237,7 @@ def test_a_model_is_checked(model):
         replace(model, neutral=model.neutral.astype(np.float32))
     with pytest.raises(ArgumentError, match="`landmarks` should hold every house landmark, lacks pogonion"):
         replace(model, landmarks={k: v for k, v in model.landmarks.items() if k != "pogonion"})
-    with pytest.raises(ArgumentError, match="`expression_names` should name 38 modes, names 1"):
-        replace(model, expression_names=("jawOpen",))
+    with pytest.raises(ArgumentError, match=r"`expression_names` should name \d+ modes, names 1"):
+        replace(model, expression_names=("AU27",))
     with pytest.raises(ArgumentError, match=r"`triangles` should hold rows in \[0, 19494\)"):
         replace(model, triangles=model.triangles + np.int32(7))

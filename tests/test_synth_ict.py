@@ -141,8 +141,8 @@ def test_ict_eyes_and_mouth_are_closed_by_caps(ict):
 @needs_ict
 @pytest.mark.parametrize("label", expression.RECIPES)
 def test_recipes_drive_ict_too(ict, label):
-    expression.check_modes(ict.expression_names, ict.name)
-    at = ict.landmark_points(ict.shape(None, expression.weights(label, 1.0, ict.expression_names)))
+    expression.check_units(ict.action_units, ict.name)
+    at = ict.landmark_points(ict.shape(None, ict.mode_weights(expression.weights(label, 1.0, ict.action_units))))
     rest = ict.landmark_points(ict.neutral)
     change = {name: at[name] - rest[name] for name in rest}
     if label == "happiness":

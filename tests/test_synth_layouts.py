@@ -121,7 +121,7 @@ def test_bu4dfe_has_landmarks_in_a_release_of_their_own(trees):
 def test_sequences_rise_and_fall(tmp_path):
     synth.make(tmp_path / "s", "bu4dfe", subjects=1, frames=7, pitch=4.0, texture=32)
     frames = [s for s in read_truth(tmp_path / "s").scans.values() if "Happy" in s.file]
-    smile = [frame.modes["mouthSmile_L"] for frame in frames]
+    smile = [frame.modes["AU12_L"] for frame in frames]
     assert smile[0] == smile[-1] == 0
     assert smile[:4] == sorted(smile[:4])
     assert smile[3:] == sorted(smile[3:], reverse=True)

@@ -3,14 +3,18 @@
 shape = neutral + sum of identity weights * identity modes + sum of expression weights * expression modes
 
 Convention: mm, frontal pose, axes of `fer3d.scan`, origin at the nose tip of the neutral face. Identity weights are
-drawn from N(0, 1); expression weights go from 0 to 1. Mode names are those of ARKit (as in ICT-FaceKit), left and right
-being the subject's.
+drawn from N(0, 1); expression weights go from 0 to 1.
+
+Expressions are spoken in the action units of FACS [1]: `AU26` where both sides go together, `AU12_L` and `AU12_R` where
+each can go alone; left is the subject's. `FaceModel.mode_weights` says what they mean in the modes of a model.
+
+.. [1] P. Ekman, W. V. Friesen, J. C. Hager: Facial Action Coding System, 2nd edition. Salt Lake City 2002.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -35,14 +39,15 @@ class FaceModel:
         neutral: (V, 3) float64, mm.
         identity_modes: (M, V, 3) float32, mm per unit of weight.
         expression_modes: (N, V, 3) float32, mm at weight 1.
-        expression_names: N names, such as `mouthSmile_L`.
+        expression_names: N names of modes; those of the built-in model are its action units.
         triangles: (F, 3) int32, counter-clockwise seen from outside.
         part: (F,) uint8. What each triangle shows: SKIN, EYE (the ball between the lids) or MOUTH (inside it).
         uv: (V, 2) float32. One texture for all; see `fer3d.scan` for its axes.
         landmarks: name -> row of `neutral`: the 83 of BU-3DFE (`fer3d.landmarks.bu83_names`) and `pronasale`.
+        action_units: Unit -> (mode -> weight at full strength of the unit).
 
     Raises:
-        ArgumentError: if a shape, dtype or index is wrong, or a house landmark is missing.
+        ArgumentError: if a shape, dtype or index is wrong, a house landmark is missing, or a unit names no mode.
     """
 
     name: str
@@ -54,6 +59,7 @@ class FaceModel:
     part: NDArray[np.uint8]
     uv: NDArray[np.float32]
     landmarks: Mapping[str, int]
+    action_units: Mapping[str, Mapping[str, float]]
 
     def __post_init__(self) -> None:
         V = len(self.neutral)
@@ -77,6 +83,9 @@ class FaceModel:
         if missing:
             raise ArgumentError(f"`landmarks` should hold every house landmark, lacks {', '.join(missing)}")
         check_index("landmarks", np.array(list(self.landmarks.values())), V)
+        unknown = {mode for modes in self.action_units.values() for mode in modes} - set(self.expression_names)
+        if unknown:
+            raise ArgumentError(f"`action_units` should name modes, names {', '.join(sorted(unknown))}")
 
     @staticmethod
     def builtin() -> FaceModel:
@@ -110,6 +119,22 @@ class FaceModel:
             points += np.float32(weight) * self.expression_modes[self._mode(name)]
         return points
 
+    def mode_weights(self, units: Mapping[str, float]) -> dict[str, float]:
+        """Mode -> weight: what `shape` needs to show action units.
+
+        Args:
+            units: Unit -> strength, 0 to 1. A name without side, such as `AU12`, drives both sides.
+
+        Raises:
+            ArgumentError: if the model has no such unit.
+        """
+        weights: dict[str, float] = {}
+        for unit, strength in units.items():
+            for name in sides(unit, self.action_units):
+                for mode, full in self.action_units[name].items():
+                    weights[mode] = weights.get(mode, 0.0) + strength * full
+        return weights
+
     def _mode(self, name: str) -> int:
         if name not in self.expression_names:
             raise ArgumentError(
@@ -126,6 +151,25 @@ class FaceModel:
         """
         check_shape("points", points, self.neutral.shape)
         return {name: points[row].copy() for name, row in self.landmarks.items()}
+
+
+def sides(unit: str, units: Collection[str]) -> tuple[str, ...]:
+    """The names among `units` that a unit without side stands for: itself, or its left and right.
+
+    >>> sides("AU12", ("AU12_L", "AU12_R", "AU26"))
+    ('AU12_L', 'AU12_R')
+
+    Raises:
+        ArgumentError: if there is neither.
+    """
+    if unit in units:
+        return (unit,)
+    both = (f"{unit}_L", f"{unit}_R")
+    if all(name in units for name in both):
+        return both
+    raise ArgumentError(
+        f"`units` should be action units of the face model, hold {unit!r}; it has {', '.join(sorted(units))}"
+    )
 
 
 @lru_cache(maxsize=1)

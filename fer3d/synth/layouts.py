@@ -29,7 +29,7 @@ from fer3d.landmarks import BOSPHORUS, bu83_names
 from fer3d.scan import EXPRESSIONS, Scan
 from fer3d.synth import camera as cameras
 from fer3d.synth.camera import Camera, Capture
-from fer3d.synth.expression import LEVELS, MODES_OF, RECIPES
+from fer3d.synth.expression import LEVELS, RECIPES
 from fer3d.synth.face import FaceModel
 
 BU83_NAMES = bu83_names(np.arange(1, 84))
@@ -83,7 +83,7 @@ class Job:
         strength: Share of the full recipe.
         variant: Tells apart scans of one subject that agree in all else; random numbers depend on it.
         frame: In a sequence, else None.
-        recipe: Mode -> weight, instead of that of `expression`.
+        recipe: Action unit -> weight, instead of that of `expression`.
         turn: Yaw and pitch in degrees, asked of the subject.
         steady: A frame of a sequence: place, pose and vigour are those of the sequence.
     """
@@ -164,7 +164,7 @@ def _bosphorus_jobs(subject: int, sex: str, levels: tuple[int, ...], frames: int
         yield job(f"E_{_BOSPHORUS_NAMES[expression]}", expression, strength=1.0)
     for kind, units in (("LFAU", _LOWER_UNITS), ("UFAU", _UPPER_UNITS)):
         for unit in units:
-            yield job(f"{kind}_{unit}", strength=1.0, variant=unit, recipe={MODES_OF[f"AU{unit}"]: 0.9})
+            yield job(f"{kind}_{unit}", strength=1.0, variant=unit, recipe={f"AU{unit}": 0.9})
     for number, (code, turn) in enumerate(_BOSPHORUS_POSES.items()):
         yield job(code, variant=100 + number, turn=(float(turn[0]), float(turn[1])), recipe={})
 
@@ -320,5 +320,5 @@ def _bosphorus_points(image: _RangeImage) -> tuple[dict[str, NDArray[np.float64]
 
 
 def recipe_of(job: Job) -> dict[str, float]:
-    """Mode (without side) -> weight at full strength of what the job shows."""
+    """Action unit (without side) -> weight at full strength of what the job shows."""
     return RECIPES[job.expression or "neutral"] if job.recipe is None else job.recipe

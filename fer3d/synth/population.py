@@ -110,7 +110,7 @@ def make(
         The numbers of subjects and scans.
 
     Raises:
-        ArgumentError: if an argument is out of range, the folder holds something else, or the face model lacks modes.
+        ArgumentError: if an argument is out of range, the folder holds something else, or the face model lacks units.
         FileError, FormatError: if the face model cannot be read, or a file cannot be written.
     """
     root = Path(folder)
@@ -215,7 +215,7 @@ class Studio:
         self.plan = plan
         self.layout = LAYOUTS[plan.layout]
         self.model = FaceModel.builtin() if plan.face_model is None else FaceModel.load(plan.face_model)
-        expression.check_modes(self.model.expression_names, self.model.name)
+        expression.check_units(self.model.action_units, self.model.name)
         self._atlas: appearance.Atlas | None = None
         self._person = lru_cache(maxsize=4)(self._make_person)
 
@@ -228,9 +228,8 @@ class Studio:
         person = self._person(job.subject)
         moment = self._random(_MOMENT, job)
         drift = self._random(_DRIFT, replace(job, frame=None)) if job.steady else moment
-        modes = expression.mode_weights(
-            recipe_of(job), job.strength, self.model.expression_names, self._habits(job), drift
-        )
+        units = expression.unit_weights(recipe_of(job), job.strength, self.model.action_units, self._habits(job), drift)
+        modes = self.model.mode_weights(units)
         yaw, pitch, roll = self._angles(job, drift)
         shift = np.array(self.layout.origin) + drift.uniform(-6, 6, 3)
         placement = cameras.pose(yaw, pitch, roll, (float(shift[0]), float(shift[1]), float(shift[2])))
@@ -243,7 +242,7 @@ class Studio:
             expression=job.expression,
             level=job.level,
             frame=job.frame,
-            action_units=expression.action_units(modes),
+            action_units=expression.action_units(units),
             modes=modes,
             pose=capture.pose,
             yaw=yaw,

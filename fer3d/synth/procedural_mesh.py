@@ -57,6 +57,7 @@ def builtin() -> FaceModel:
         part=part,
         uv=_uv(half, sheet),
         landmarks=landmarks,
+        action_units={name: {name: 1.0} for name in names},
     )
 
 

@@ -60,31 +60,31 @@ class Term(NamedTuple):
 
 # One-sided expression modes: made for the left, mirrored for the right.
 _SIDED: dict[str, tuple[Term, ...]] = {
-    "browDown": (
+    "AU4": (
         Term((14, 50), (9, 9), (-2.4, -4.4, 0.8), lids=False),
         Term((32, 53), (13, 9), (-1.4, -3.6, 0.6), lids=False),
     ),
-    "browInnerUp": (
+    "AU1": (
         Term((13, 52), (9, 10), (0.2, 7.0, 0.3), lids=False),
         Term((16, 72), (14, 10), (0.0, 3.0, 0.4)),
     ),
-    "browOuterUp": (
+    "AU2": (
         Term((42, 54), (13, 10), (0.6, 7.4, -1.6), lids=False),
         Term((38, 74), (14, 10), (0, 2.8, -0.6)),
     ),
-    "cheekSquint": (
+    "AU6": (
         Term((40, 8), (13, 10), (0.4, 4.8, 2.6)),
         Term((31, 23), (12, 4), (0.0, 2.4, 1.0)),
     ),
-    "cheekPuff": (Term((38, -34), (13, 13), (4.5, 0.0, 6.0)), Term((16, -32), (9, 9), (0.0, 0.0, 2.0))),
-    "noseSneer": (
+    "AU34": (Term((38, -34), (13, 13), (4.5, 0.0, 6.0)), Term((16, -32), (9, 9), (0.0, 0.0, 2.0))),
+    "AU9": (
         Term((16, -2), (6, 7), (1.6, 4.0, 0.6)),
         Term((13, 18), (6, 10), (-1.0, 3.6, 1.6)),
         Term((24, -14), (9, 10), (0.6, 5.4, 1.2), lips="upper"),
         Term((11, -25), (8, 6), (0.4, 3.0, 0.4), lips="upper"),
         Term((12, 49), (8, 6), (-0.8, -2.2, 0.4)),
     ),
-    "mouthSmile": (
+    "AU12": (
         Term((25.5, -34), (12, 9), (7.0, 7.6, -5.0)),
         Term((12, -31), (9, 6), (1.8, 1.4, -1.8), lips="upper"),
         Term((12, -38), (9, 6), (1.8, 1.6, -1.6), lips="lower"),
@@ -92,54 +92,53 @@ _SIDED: dict[str, tuple[Term, ...]] = {
         Term((40, 6), (12, 8), (0.2, 2.0, 1.8)),
         Term((24, -18), (3.5, 9), (0.8, 2.0, -1.2), 25),
     ),
-    "mouthFrown": (
+    "AU15": (
         Term((25.5, -37), (8, 8), (1.8, -6.0, -1.6)),
         Term((14, -33), (8, 6), (0.4, -1.6, -0.2), lips="upper"),
         Term((14, -40), (9, 7), (0.6, -2.0, -0.2), lips="lower"),
         Term((30, -50), (8, 8), (0.6, -1.2, 1.4)),
     ),
-    "mouthStretch": (
+    "AU20": (
         Term((25.5, -36), (10, 10), (7.0, -2.4, -4.6)),
         Term((12, -35), (8, 8), (2.6, -0.4, -1.2)),
         Term((38, -56), (12, 12), (2.0, -2.4, 0.4)),
     ),
-    "mouthUpperUp": (
+    "AU10": (
         Term((9, -29), (9, 7), (0.3, 6.2, 0.6), lips="upper"),
         Term((20, -18), (9, 10), (0.8, 4.2, 1.4), lips="upper"),
         Term((17, -3), (6, 7), (0.6, 1.4, 0.2)),
     ),
-    "mouthLowerDown": (
+    "AU16": (
         Term((9, -40), (9, 8), (0.3, -5.6, -0.6), lips="lower"),
         Term((12, -52), (11, 8), (0.2, -1.8, -0.4), lips="lower"),
     ),
-    "mouthPress": (
-        Term((9, -29), (11, 4.5), (0.0, -1.6, -1.8), lips="upper"),
-        Term((9, -41), (11, 4.5), (0.0, 2.2, -1.8), lips="lower"),
-        Term((10, -56), (9, 6), (0.0, 1.6, 1.2)),
-        Term((26, -36), (5, 5), (0.6, 0.0, -1.6)),
-    ),
-    "mouthDimple": (Term((27, -36), (7, 7), (3.6, 0.8, -4.6)),),
+    "AU14": (Term((27, -36), (7, 7), (3.6, 0.8, -4.6)),),
 }
 # Expression modes that are alike on both sides.
 _WHOLE: dict[str, tuple[Term, ...]] = {
-    "mouthPucker": (
+    "AU18": (
         Term((24, -36), (10, 11), (-8.5, 0.0, 4.0)),
         Term((11, -33), (9, 8), (-3.0, 0.0, 2.6)),
         Term((0, -29), (10, 6), (0.0, 0.4, 5.0), lips="upper"),
         Term((0, -41), (10, 7), (0.0, 0.0, 5.0), lips="lower"),
     ),
-    "mouthFunnel": (
+    "AU24": (
+        Term((9, -29), (11, 4.5), (0.0, -1.6, -1.8), lips="upper"),
+        Term((9, -41), (11, 4.5), (0.0, 2.2, -1.8), lips="lower"),
+        Term((10, -56), (9, 6), (0.0, 1.6, 1.2)),
+        Term((26, -36), (5, 5), (0.6, 0.0, -1.6)),
+    ),
+    "AU22": (
         Term((24, -36), (9, 10), (-5.5, 0.0, 3.0)),
         Term((0, -29), (10, 6), (0.0, 4.5, 5.0), lips="upper"),
         Term((0, -42), (10, 7), (0.0, -5.5, 4.0), lips="lower"),
     ),
-    "mouthShrugLower": (
+    "AU17": (
         Term((0, -66), (15, 9), (0.0, 5.5, 1.8)),
         Term((0, -44), (15, 7), (0.0, 4.4, 2.2), lips="lower"),
         Term((0, -31), (15, 4), (0.0, 2.2, 0.6), lips="upper"),
     ),
-    "mouthShrugUpper": (Term((0, -30), (14, 6), (0.0, 4.6, 1.6), lips="upper"),),
-    "jawForward": (Term((0, -62), (32, 24), (0.0, -1.0, 9.0), lips="lower"),),
+    "AU29": (Term((0, -62), (32, 24), (0.0, -1.0, 9.0), lips="lower"),),
 }
 
 
@@ -156,9 +155,10 @@ def expression_modes(field: Field) -> tuple[tuple[str, ...], NDArray[np.float32]
         is_left = field.points[:, :1] > 0
         modes[f"{name}_L"], modes[f"{name}_R"] = both * is_left, both * ~is_left
     squint = _SQUINT_SKIN
-    modes["eyeSquint_L"] += _moved(field, squint, sided=True)
-    modes["eyeSquint_R"] += _mirrored(field, squint)
-    modes["jawOpen"] = _jaw_opened(field)
+    modes["AU7_L"] += _moved(field, squint, sided=True)
+    modes["AU7_R"] += _mirrored(field, squint)
+    modes["AU27"] = _jaw_opened(field)
+    modes["AU26"] = 0.55 * modes["AU27"]
     names = tuple(sorted(modes))
     return names, np.stack([modes[name] for name in names]).astype(np.float32)
 
@@ -198,7 +198,7 @@ def _mirrored(field: Field, terms: Sequence[Term]) -> Array:
 
 # Margins of the lids at weight 1: share of the opening by which the upper and the lower margin move up (mm at centre
 # where negative numbers go down), see _lids_moved.
-_LIDS = {"eyeBlink": (-9.2, 0.9), "eyeWide": (2.2, -0.6), "eyeSquint": (-1.6, 2.4)}
+_LIDS = {"AU43": (-9.2, 0.9), "AU5": (2.2, -0.6), "AU7": (-1.6, 2.4)}
 _SQUINT_SKIN = (Term((31, 20), (12, 5), (-0.8, 1.8, 0.8)), Term((47, 33), (6, 8), (-1.6, 0.0, 0.4)))
 
 

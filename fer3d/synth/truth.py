@@ -7,7 +7,7 @@ are being made) and `scans`, one object a scan file:
 | --- | --- |
 | file | path of the scan relative to the root, with / |
 | subject, expression, level, frame | level 0 and null where there is none |
-| action_units | unit -> intensity, 0 to 1.3 |
+| action_units | unit without side -> intensity of the stronger side, 0 to 1.3 |
 | modes | mode of the face model -> weight |
 | pose | (4, 4): from the face model's frame to the file's |
 | yaw, pitch, roll | radians, see `fer3d.synth.camera` |
