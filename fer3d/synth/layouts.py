@@ -27,10 +27,13 @@ from fer3d.errors import PrepareError
 from fer3d.formats import bnt, frgc, landmark_files, textures, vrml
 from fer3d.landmarks import BOSPHORUS, bu83_names
 from fer3d.scan import EXPRESSIONS, Scan
-from fer3d.synth import camera as cameras
-from fer3d.synth.camera import Camera, Capture
+from fer3d.synth import photograph, sensor
+from fer3d.synth.camera import STEREO, Camera
+from fer3d.synth.capture import Capture, capture, nearest_vertices, with_truth
 from fer3d.synth.expression import LEVELS, RECIPES
 from fer3d.synth.face import FaceModel
+from fer3d.synth.light import Light
+from fer3d.synth.scene import Look, Window, pose, set_up
 
 BU83_NAMES = bu83_names(np.arange(1, 84))
 _MARGIN = 12.0  # mm about a landmark that a cropped face keeps
@@ -108,8 +111,10 @@ class Shot(NamedTuple):
     model: FaceModel
     shape: NDArray[np.float64]
     placement: NDArray[np.float64]
-    texture: NDArray[np.uint8]
+    look: Look
+    light: Light
     camera: Camera
+    texture: int
     generator: np.random.Generator
 
 
@@ -119,13 +124,13 @@ class Layout(NamedTuple):
     Attributes:
         jobs: (subject, sex, levels, frames) -> its scans.
         write: (root, shot) -> the capture, in the frame of the scan file. Writes all files of the scan.
-        pitch: Distance of samples in mm that is usual in the data set.
+        camera: As is usual in the data set, and where its frame is.
         origin: Where the camera's frame has the face, mm.
     """
 
     jobs: Callable[[int, str, tuple[int, ...], int], Iterator[Job]]
     write: Callable[[Path, Shot], Capture]
-    pitch: float
+    camera: Camera
     origin: tuple[float, float, float]
 
 
@@ -178,18 +183,18 @@ def _frgc_jobs(subject: int, sex: str, levels: tuple[int, ...], frames: int) -> 
 
 def _write_bu3dfe(root: Path, shot: Shot) -> Capture:
     path = root / shot.job.file
-    whole = cameras.capture(shot.model, shot.shape, shot.placement, shot.camera, shot.generator, shot.texture)
-    face = _cropped(whole, 95.0, shot.camera)
+    whole = _captured(shot)
+    face = _cropped(whole, 95.0, shot)
     vrml.write(face.scan, path, texture_name=f"{path.stem}.bmp")
     landmark_files.write_bnd(_bnd(face), path.with_suffix(".bnd"))
     # The raw scan: all that the camera saw, in a frame of its own.
     yaw, pitch, roll, x, y, z = shot.generator.uniform([-0.15] * 3 + [-30.0] * 3, [0.15] * 3 + [30.0] * 3)
-    moved = cameras.pose(yaw, pitch, roll, (x, y, z))
+    moved = pose(yaw, pitch, roll, (x, y, z))
     raw = replace(whole.scan.moved(moved, "raw_frame"), texture=None)
     raw_path = path.with_name(path.name.replace("_F3D.", "_RAW."))
     vrml.write(raw, raw_path, texture_name=f"{path.stem}.bmp")
     names = [*bu83_names(np.array(landmark_files.PSE_NUMBERS[:-1])), "subnasale"]
-    near, _ = cameras.nearest_vertices(whole.scan, {name: whole.landmarks[name] for name in names}, np.inf)
+    near, _ = nearest_vertices(whole.scan, {name: whole.landmarks[name] for name in names}, np.inf)
     points = raw.vertices[[near[name] for name in names]].astype(np.float64)
     normal = moved[:3, :3] @ whole.pose[:3, 2]
     landmark_files.write_pse(landmark_files.Pse(points, normal), raw_path.with_suffix(".pse"))
@@ -198,8 +203,7 @@ def _write_bu3dfe(root: Path, shot: Shot) -> Capture:
 
 def _write_bu4dfe(root: Path, shot: Shot) -> Capture:
     path = root / shot.job.file
-    whole = cameras.capture(shot.model, shot.shape, shot.placement, shot.camera, shot.generator, shot.texture)
-    face = _cropped(whole, 110.0, shot.camera)
+    face = _cropped(_captured(shot), 110.0, shot)
     vrml.write(face.scan, path, texture_name=f"{path.stem}.jpg")
     landmarks = root / "BU4DFE_BND_V1.1" / Path(shot.job.file).with_suffix(".bnd")
     landmarks.parent.mkdir(parents=True, exist_ok=True)
@@ -233,15 +237,33 @@ def _write_frgc(root: Path, shot: Shot) -> Capture:
 
 
 LAYOUTS = {
-    "bu3dfe": Layout(_bu3dfe_jobs, _write_bu3dfe, 1.5, (0.0, 0.0, 60.0)),
-    "bu4dfe": Layout(_bu4dfe_jobs, _write_bu4dfe, 0.72, (0.0, 0.0, 60.0)),
-    "bosphorus": Layout(_bosphorus_jobs, _write_bosphorus, 0.76, (10.0, 5.0, -20.0)),
-    "frgc": Layout(_frgc_jobs, _write_frgc, 0.8, (30.0, -20.0, -1550.0)),
+    "bu3dfe": Layout(_bu3dfe_jobs, _write_bu3dfe, Camera(pitch=1.5, views=STEREO, field=220.0), (0.0, 0.0, 60.0)),
+    "bu4dfe": Layout(_bu4dfe_jobs, _write_bu4dfe, Camera(pitch=0.72, views=STEREO, field=220.0), (0.0, 0.0, 60.0)),
+    "bosphorus": Layout(_bosphorus_jobs, _write_bosphorus, Camera(pitch=0.76), (10.0, 5.0, -20.0)),
+    # FRGC's frame is the camera's: at 1.55 m the noise is 2.4 times what `noise` says.
+    "frgc": Layout(_frgc_jobs, _write_frgc, Camera(pitch=0.8, eye=0.0, noise=0.05), (30.0, -20.0, -1550.0)),
 }
 
 
-def _cropped(capture: Capture, radius: float, camera: Camera) -> Capture:
-    """The face: a ball about the true nose tip, and what lies about the landmarks, such as the chin of an open jaw."""
+def _captured(shot: Shot) -> Capture:
+    return capture(
+        shot.model,
+        shot.shape,
+        shot.placement,
+        shot.camera,
+        shot.generator,
+        shot.look,
+        light=shot.light,
+        texture=shot.texture,
+    )
+
+
+def _cropped(capture: Capture, radius: float, shot: Shot) -> Capture:
+    """The face: a ball about the true nose tip, and what lies about the landmarks, such as the chin of an open jaw.
+
+    By hand, so that the ball is never twice the same: else the number of vertices would tell how far the jaw is open.
+    """
+    radius *= shot.generator.uniform(0.92, 1.04)
     scan = capture.scan
     keep = ((scan.vertices - capture.landmarks["pronasale"]) ** 2).sum(axis=1) < radius**2
     beyond = np.flatnonzero(~keep)
@@ -251,7 +273,7 @@ def _cropped(capture: Capture, radius: float, camera: Camera) -> Capture:
     if not used.any():
         raise PrepareError(f"nothing was measured within {radius:g} mm of the nose tip: turn the head less")
     scan = replace(scan.kept(used, "crop"), file_vertex=None, landmarks={})
-    near, measured = cameras.nearest_vertices(scan, capture.landmarks, camera.reach)
+    near, measured = nearest_vertices(scan, capture.landmarks, shot.camera.reach)
     found = {name: scan.vertices[near[name]].astype(np.float64) for name in measured}
     return replace(capture, scan=replace(scan, landmarks=found), measured=measured)
 
@@ -259,7 +281,7 @@ def _cropped(capture: Capture, radius: float, camera: Camera) -> Capture:
 def _bnd(capture: Capture) -> landmark_files.Bnd:
     """All 83, each at the nearest vertex, hidden or not: the format has no way to leave one out."""
     wanted = {name: capture.landmarks[name] for name in BU83_NAMES}
-    near, _ = cameras.nearest_vertices(capture.scan, wanted, np.inf)
+    near, _ = nearest_vertices(capture.scan, wanted, np.inf)
     rows = np.array([near[name] for name in BU83_NAMES], np.int32)
     return landmark_files.Bnd(rows, capture.scan.vertices[rows].astype(np.float64))
 
@@ -274,14 +296,12 @@ class _RangeImage(NamedTuple):
 
 
 def _range_image(shot: Shot, radius: float) -> _RangeImage:
-    camera = replace(shot.camera, turned=False, jitter=0.0)
-    seen = cameras.sample(shot.model, shot.shape, shot.placement, camera, shot.generator, shot.texture)
-    landmarks = {
-        name: shot.placement[:3, :3] @ point + shot.placement[:3, 3]
-        for name, point in shot.model.landmark_points(shot.shape).items()
-    }
+    camera = replace(shot.camera, turned=False, jitter=0.0, views=(0.0,))
+    scene = set_up(shot.model, shot.shape, shot.placement, shot.look)
+    seen = sensor.sample(scene, camera, shot.generator)
+    tip = scene.landmarks()["pronasale"]
     with np.errstate(invalid="ignore"):
-        valid = seen.valid & (((seen.exact - landmarks["pronasale"]) ** 2).sum(axis=-1) < radius**2)
+        valid = seen.valid & (((seen.exact - tip) ** 2).sum(axis=-1) < radius**2)
     if not valid.any():
         raise PrepareError(f"nothing was measured within {radius:g} mm of the nose tip: turn the head less")
     rows, columns = np.flatnonzero(valid.any(axis=1)), np.flatnonzero(valid.any(axis=0))
@@ -289,16 +309,11 @@ def _range_image(shot: Shot, radius: float) -> _RangeImage:
     valid, points = valid[window], seen.points[window]
     pixel = camera.pitch / _PHOTO_SCALE
     first = seen.corner + np.array([columns[0], -rows[0]]) * camera.pitch
-    corner = first + np.array([-0.5, 0.5]) * (camera.pitch - pixel)  # the photograph covers whole grid cells
-    size = (_PHOTO_SCALE * valid.shape[0], _PHOTO_SCALE * valid.shape[1])
-    photo = cameras.photograph(
-        shot.model, shot.shape, shot.placement, shot.texture, corner=corner, pixel=pixel, size=size
-    )
-    scan = Scan.of(points[valid], np.empty((0, 3)))  # a bag of points, for looking up landmarks
-    near, measured = cameras.nearest_vertices(scan, landmarks, camera.reach)
-    found = {name: scan.vertices[near[name]].astype(np.float64) for name in measured}
-    scan = replace(scan, landmarks=found)
-    return _RangeImage(points, valid, photo, Capture(scan, landmarks, measured, shot.placement))
+    left, top = first + np.array([-0.5, 0.5]) * (camera.pitch - pixel)  # the photograph covers whole grid cells
+    frame = Window(float(left), float(top), pixel, _PHOTO_SCALE * valid.shape[0], _PHOTO_SCALE * valid.shape[1])
+    photo = photograph.developed(photograph.radiance(scene, shot.light, frame), photograph.Lens(), shot.generator)
+    bag = Scan.of(points[valid], np.empty((0, 3)))  # of points, for looking up landmarks
+    return _RangeImage(points, valid, photo, with_truth(bag, scene, camera))
 
 
 def _bosphorus_points(image: _RangeImage) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
@@ -309,7 +324,7 @@ def _bosphorus_points(image: _RangeImage) -> tuple[dict[str, NDArray[np.float64]
     if not wanted:
         return {}, {}
     scan = image.capture.scan
-    near, _ = cameras.nearest_vertices(scan, wanted, np.inf)
+    near, _ = nearest_vertices(scan, wanted, np.inf)
     place = np.flatnonzero(image.valid)
     points = {name: image.points[image.valid][near[name]] for name in present}
     pixels = {}

@@ -24,11 +24,11 @@ from fer3d import __version__
 from fer3d.checks import check_range
 from fer3d.errors import ArgumentError, FileError, FormatError
 from fer3d.scan import EXPRESSIONS
-from fer3d.synth import appearance, expression
-from fer3d.synth import camera as cameras
+from fer3d.synth import appearance, expression, light
 from fer3d.synth.camera import Camera
 from fer3d.synth.face import FaceModel
 from fer3d.synth.layouts import LAYOUTS, Job, Shot, recipe_of
+from fer3d.synth.scene import Look, pose
 from fer3d.synth.truth import FILE, ScanTruth, read_truth, write_truth
 
 # What a seed is for: keeps the streams of one subject apart.
@@ -64,7 +64,7 @@ class Person(NamedTuple):
     """Who is scanned."""
 
     identity: NDArray[np.float64]
-    texture: NDArray[np.uint8]
+    look: Look
 
 
 def make(
@@ -157,7 +157,7 @@ def _plan(
     for name, angle in zip(("yaw", "nod", "roll"), angles, strict=True):
         check_range(name, angle, 0.0, math.pi, "radians")
     if camera is None:
-        camera = Camera(pitch=LAYOUTS[layout].pitch)
+        camera = LAYOUTS[layout].camera
     camera = camera if pitch is None else replace(camera, pitch=pitch)
     model = None if face_model is None else os.fspath(face_model)
     return Plan(layout, seed, tuple(sorted(levels)), frames, *angles, camera, model, texture)
@@ -166,7 +166,7 @@ def _plan(
 def _recipe(plan: Plan, subjects: int) -> dict[str, Any]:
     """The plan as it stands in `truth.json`: the face model by name and hash, not by path."""
     record = asdict(plan) | {"subjects": subjects, "version": __version__}
-    record["camera"]["hole_radius"] = list(plan.camera.hole_radius)
+    record["camera"] = {key: list(v) if isinstance(v, tuple) else v for key, v in record["camera"].items()}
     record["levels"] = list(plan.levels)
     if plan.face_model is not None:
         digest = hashlib.sha256(Path(plan.face_model).read_bytes()).hexdigest()
@@ -232,9 +232,11 @@ class Studio:
         modes = self.model.mode_weights(units)
         yaw, pitch, roll = self._angles(job, drift)
         shift = np.array(self.layout.origin) + drift.uniform(-6, 6, 3)
-        placement = cameras.pose(yaw, pitch, roll, (float(shift[0]), float(shift[1]), float(shift[2])))
+        placement = pose(yaw, pitch, roll, (float(shift[0]), float(shift[1]), float(shift[2])))
         shape = self.model.shape(person.identity, modes)
-        shot = Shot(job, self.model, shape, placement, person.texture, self.plan.camera, moment)
+        lamps = light.drawn(drift)
+        texture = self.plan.texture
+        shot = Shot(job, self.model, shape, placement, person.look, lamps, self.plan.camera, texture, moment)
         capture = self.layout.write(root, shot)
         return ScanTruth(
             file=job.file,
