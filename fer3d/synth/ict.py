@@ -22,16 +22,17 @@ follow the descriptions of both schemes; what FACS has and ARKit has not is put 
 | AU9, AU10, AU16 | noseSneer, mouthUpperUp, mouthLowerDown | |
 | AU12, AU14, AU15, AU20 | mouthSmile, mouthDimple, mouthFrown, mouthStretch | |
 | AU13 | mouthSmile and cheekPuff, weak | approximation |
-| AU17, AU18, AU22, AU24 | mouthShrugLower, mouthPucker, mouthFunnel, mouthPress | |
+| AU17 | mouthShrugLower, with mouthShrugUpper, which it pushes up | |
+| AU18, AU22, AU24 | mouthPucker, mouthFunnel, mouthPress | |
 | AU23 | mouthRollUpper, mouthRollLower, mouthPucker, weak | approximation |
 | AU25 | mouthUpperUp and mouthLowerDown, weak | approximation |
-| AU26, AU27 | jawOpen, half and full | FACS: dropped, stretched open |
+| AU26, AU27 | jawOpen, 0.4 and full | FACS: dropped, stretched open |
 | AU28 | mouthRollUpper and mouthRollLower | |
 | AU29, AU30 | jawForward, jawLeft and jawRight | |
 | AU34 | cheekPuff | |
 
 Left out: AU11, AU35, AU38 and AU39, which ARKit cannot show. Modes without a unit: eyeLook (gaze, which has codes but
-no action unit), mouthLeft, mouthRight, mouthClose, mouthShrugUpper; `FaceModel.shape` takes them by name.
+no action unit), mouthLeft, mouthRight, mouthClose; `FaceModel.shape` takes them by name.
 """
 
 from __future__ import annotations
@@ -88,13 +89,13 @@ _SIDED: dict[str, dict[str, float]] = {
     "AU43": {"eyeBlink": 1.0},
 }
 _WHOLE: dict[str, dict[str, float]] = {
-    "AU17": {"mouthShrugLower": 1.0},
+    "AU17": {"mouthShrugLower": 1.0, "mouthShrugUpper": 0.6},
     "AU18": {"mouthPucker": 1.0},
     "AU22": {"mouthFunnel": 1.0},
     "AU23": {"mouthRollUpper": 0.35, "mouthRollLower": 0.35, "mouthPucker": 0.25},
     "AU24": {"mouthPress_L": 1.0, "mouthPress_R": 1.0},
     "AU25": {"mouthUpperUp_L": 0.25, "mouthUpperUp_R": 0.25, "mouthLowerDown_L": 0.4, "mouthLowerDown_R": 0.4},
-    "AU26": {"jawOpen": 0.5},
+    "AU26": {"jawOpen": 0.4},
     "AU27": {"jawOpen": 1.0},
     "AU28": {"mouthRollUpper": 1.0, "mouthRollLower": 1.0},
     "AU29": {"jawForward": 1.0},
