@@ -80,7 +80,7 @@ def test_bu3dfe_landmarks_are_vertices_near_the_truth(trees):
         assert np.array_equal(bnd.vertex, [np.linalg.norm(mesh.vertices - p, axis=1).argmin() for p in true])
         measured = np.isin(NAMES, scan.measured)
         assert measured.sum() > 55
-        assert np.linalg.norm(bnd.points - true, axis=1)[measured].max() < 4.6  # 1.2 pitches, noise and seam
+        assert np.linalg.norm(bnd.points - true, axis=1)[measured].max() < 4.8  # 1.2 pitches, noise and seam
         at = read_landmarks(path.with_suffix(".bnd"))
         assert at["exocanthion_left"][0] > at["endocanthion_left"][0] > at["endocanthion_right"][0]
 
