@@ -118,10 +118,27 @@ class FaceModel:
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> FaceModel:
-        """A measured model from an .npz file in the layout of ICT-FaceKit; see `fer3d.synth.ict.load`."""
-        from fer3d.synth import ict
+        """A model from what `save` wrote, from an .npz of ICT-FaceKit, or from ICT-FaceKit's own folder of OBJ files.
 
-        return ict.load(path)
+        See `fer3d.synth.face_file` and `fer3d.synth.ict` for the layouts.
+
+        Raises:
+            FileError: if a file is missing or cannot be read.
+            FormatError: if it holds no face model.
+        """
+        from fer3d.synth import face_file, ict
+
+        return face_file.load(path) if face_file.is_one(path) else ict.load(path)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model as one .npz; see `fer3d.synth.face_file`.
+
+        Raises:
+            FileError: if it cannot be written.
+        """
+        from fer3d.synth import face_file
+
+        face_file.save(self, path)
 
     def shape(
         self, identity: NDArray[np.float64] | None = None, expression: Mapping[str, float] | None = None

@@ -1,4 +1,4 @@
-"""A measured face model from a file: ICT-FaceKit (light), or another in the same layout.
+"""A measured face model: ICT-FaceKit (light), from one .npz file or from its own folder (`fer3d.synth.ict_folder`).
 
 Keys of the .npz: `neutral` (V, 3) in cm; `identity_modes` (M, V, 3), to be weighted by N(0, 1); `expression_modes`
 (N, V, 3) and `expression_names` (N,), ARKit names; `triangles` (F, 3); `uv` (V, 2); `landmarks68` (68,), rows of
@@ -52,6 +52,7 @@ from scipy.spatial import cKDTree
 from fer3d.errors import FormatError
 from fer3d.formats.files import read_bytes
 from fer3d.landmarks import BU83
+from fer3d.synth import ict_folder
 from fer3d.synth.face import EYE, MOUTH, SKIN, FaceModel
 
 _MM = 10.0
@@ -110,14 +111,14 @@ _MODES_OF = _WHOLE | {
 
 
 def load(path: str | os.PathLike[str]) -> FaceModel:
-    """Read a face model; see the module for the layout.
+    """Read a face model from a file or folder; see the module for the layouts.
 
     Raises:
-        FileError: if the file cannot be opened.
-        FormatError: if it is no .npz, a key is missing, or an array has a wrong shape or kind.
+        FileError: if a file is missing or cannot be opened.
+        FormatError: if it is no .npz or OBJ, a key is missing, or an array has a wrong shape or kind.
     """
     name = os.fspath(path)
-    data = _arrays(name)
+    data = _checked(ict_folder.arrays(Path(name)) if Path(name).is_dir() else _arrays(name), name)
     neutral = data["neutral"].astype(np.float64) * _MM
     lm = data["landmarks68"].astype(np.int64)
     near = np.flatnonzero(np.linalg.norm(neutral - neutral[lm[30]], axis=1) < 10.0)
@@ -164,7 +165,7 @@ class _Mesh:
 
 
 def _arrays(name: str) -> dict[str, NDArray[Any]]:
-    """The arrays of the file, checked."""
+    """The arrays of the file."""
     content = io.BytesIO(read_bytes(name))
     try:
         with np.load(content, allow_pickle=False) as file:
@@ -172,6 +173,11 @@ def _arrays(name: str) -> dict[str, NDArray[Any]]:
     except Exception as error:  # the decoders of damaged zip and npy data raise nearly everything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FormatError(f"{name}: an .npz of plain arrays was wanted: {reason}") from error
+    return data
+
+
+def _checked(data: dict[str, NDArray[Any]], name: str) -> dict[str, NDArray[Any]]:
+    """The same, if every key, shape and kind is as it should be."""
     missing = [key for key in _SHAPES if key not in data]
     if missing:
         raise FormatError(f"{name}: a face model has the keys {', '.join(_SHAPES)}; missing: {', '.join(missing)}")
