@@ -20,12 +20,12 @@ LEVELS = {1: 0.40, 2: 0.60, 3: 0.80, 4: 1.00}
 # Unit (without side) -> weight at full strength.
 RECIPES: dict[str, dict[str, float]] = {
     "neutral": {},
-    "anger": {"AU4": 1.0, "AU7": 0.5, "AU5": 0.25, "AU24": 0.9, "AU9": 0.3, "AU17": 0.25},
-    "disgust": {"AU9": 0.9, "AU10": 0.6, "AU4": 0.5, "AU6": 0.4, "AU7": 0.4, "AU15": 0.3, "AU17": 0.2},
-    "fear": {"AU1": 0.9, "AU2": 0.5, "AU4": 0.4, "AU5": 0.9, "AU20": 0.85, "AU26": 0.33, "AU16": 0.4},
-    "happiness": {"AU12": 1.0, "AU6": 0.8, "AU7": 0.25, "AU10": 0.25, "AU26": 0.18},
-    "sadness": {"AU1": 1.0, "AU4": 0.35, "AU15": 1.0, "AU17": 0.5, "AU7": 0.2, "AU43": 0.2},
-    "surprise": {"AU1": 1.0, "AU2": 1.0, "AU5": 1.0, "AU26": 1.0},
+    "anger": {"AU4": 1.0, "AU5": 0.4, "AU7": 0.6, "AU9": 0.2, "AU17": 0.3, "AU24": 0.9},
+    "disgust": {"AU4": 0.4, "AU6": 0.4, "AU7": 0.4, "AU9": 1.0, "AU10": 0.7, "AU15": 0.3, "AU17": 0.4},
+    "fear": {"AU1": 1.0, "AU2": 0.6, "AU4": 0.5, "AU5": 1.0, "AU20": 0.9, "AU25": 0.6, "AU26": 0.5},
+    "happiness": {"AU6": 0.9, "AU12": 1.0, "AU25": 0.8, "AU26": 0.15},
+    "sadness": {"AU1": 1.0, "AU4": 0.5, "AU15": 1.0, "AU17": 0.6, "AU43": 0.2},
+    "surprise": {"AU1": 1.0, "AU2": 1.0, "AU5": 1.0, "AU25": 0.5, "AU26": 1.0, "AU27": 0.5},
 }
 
 _PRESENT = 0.05  # weight from which an action unit counts as shown
