@@ -118,7 +118,10 @@ def test_a_wall_casts_a_shadow_where_geometry_says():
     wall = Occluder("WALL", points, triangles, np.full(2, 100, np.uint8), np.full((4, 3), 90.0))
     grid = np.stack(np.meshgrid(np.arange(-60.0, 61, 4), np.arange(-60.0, 61, 4), [0.0]), axis=-1).reshape(-1, 3)
     scene = set_up(plane, plane.neutral, pose(), grey_look(), [wall])
-    asked = replace(scene, points=np.concatenate([scene.points, grid]))
+    normals = np.zeros((len(grid), 3), np.float32)
+    asked = replace(
+        scene, points=np.concatenate([scene.points, grid]), normals=np.concatenate([scene.normals, normals])
+    )
     share = reached(asked, Light((Lamp(np.pi / 4, 0.0),)))[len(scene.points) :, 0]
     x, y = grid[:, 0], grid[:, 1]
     shadow = (np.abs(x + 30) < 7) & (np.abs(y) < 7)

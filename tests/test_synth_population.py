@@ -60,7 +60,7 @@ def test_truth_is_in_the_frame_of_the_file(two):
     for scan in truth.scans.values():
         mesh = formats.read(two / scan.file)
         for name in scan.measured:
-            assert np.linalg.norm(mesh.vertices - scan.landmarks[name], axis=1).min() < 5.5
+            assert np.linalg.norm(mesh.vertices - scan.landmarks[name], axis=1).min() < 6.0  # 1.2 pitches, noise and seam
         assert np.allclose(scan.pose[:3, :3], rotation(scan.yaw, scan.pitch, scan.roll), atol=1e-5)
         assert np.array_equal(scan.nose_tip, scan.landmarks["pronasale"])
         assert max(abs(scan.yaw) / 0.09, abs(scan.pitch) / 0.07, abs(scan.roll) / 0.05) <= 1

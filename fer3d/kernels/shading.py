@@ -47,28 +47,23 @@ def _squared(x, times):  # type: ignore[no-untyped-def]
     return x
 
 
-@njit(cache=True, nogil=True)
-def _texel(texture, row, column, linear, out):  # type: ignore[no-untyped-def]
-    """Bilinear look-up of the four channels of `texture`; the first three through the table `linear`."""
+@njit(cache=True, nogil=True, fastmath=True)
+def _texel(texture, row, column, out):  # type: ignore[no-untyped-def]
+    """Bilinear look-up of the four channels of `texture`."""
     height, width = texture.shape[0], texture.shape[1]
     row = min(max(row, 0.0), height - 1.0)
     column = min(max(column, 0.0), width - 1.0)
     r, c = int(row), int(column)
     down, right = np.float32(row - r), np.float32(column - c)
     r2, c2 = min(r + 1, height - 1), min(c + 1, width - 1)
+    one = np.float32(1.0)
+    a, b, d, e = (one - down) * (one - right), (one - down) * right, down * (one - right), down * right
     for n in range(4):
-        a, b, d, e = texture[r, c, n], texture[r, c2, n], texture[r2, c, n], texture[r2, c2, n]
-        if n < 3:
-            upper = (1 - right) * linear[a] + right * linear[b]
-            lower = (1 - right) * linear[d] + right * linear[e]
-        else:
-            upper = ((1 - right) * a + right * b) / np.float32(255.0)
-            lower = ((1 - right) * d + right * e) / np.float32(255.0)
-        out[n] = (1 - down) * upper + down * lower
+        out[n] = a * texture[r, c, n] + b * texture[r, c2, n] + d * texture[r2, c, n] + e * texture[r2, c2, n]
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def shade(face, bary, faces, normals, lit, uv, colour, texture, linear, lamps, halfway, lamp_colour, ambient, sky):  # type: ignore[no-untyped-def]
+def shade(face, bary, faces, normals, lit, uv, colour, texture, lamps, halfway, lamp_colour, ambient, sky):  # type: ignore[no-untyped-def]
     """Radiance of every pixel: Lambert's cosine law [1] plus a highlight after Blinn [2], per lamp, plus ambient light.
 
     Args:
@@ -77,8 +72,7 @@ def shade(face, bary, faces, normals, lit, uv, colour, texture, linear, lamps, h
         lit: (V, K) float32. Share of each lamp that reaches the vertex, 0 in its cast shadow.
         uv: (V, 2) float32.
         colour: (V, 4) float32: red, green, blue (linear) and gloss in [0, 1]. Gloss < 0: the texture says all four.
-        texture: (Ht, Wt, 4) uint8: red, green, blue (as displayed) and gloss.
-        linear: (256,) float32. Displayed value -> linear reflectance.
+        texture: (Ht, Wt, 4) float32: the same of the face, by uv.
         lamps, halfway: (K, 3) float32. Unit vectors to each lamp, and halfway between it and the eye.
         lamp_colour: (K, 3) float32. Intensity a channel.
         ambient: (3,) float32.
@@ -114,7 +108,7 @@ def shade(face, bary, faces, normals, lit, uv, colour, texture, linear, lamps, h
             else:
                 column = (a * uv[i, 0] + b * uv[j, 0] + d * uv[k, 0]) * wide - 0.5
                 row = (1.0 - (a * uv[i, 1] + b * uv[j, 1] + d * uv[k, 1])) * tall - 0.5
-                _texel(texture, row, column, linear, albedo)
+                _texel(texture, row, column, albedo)
             up = 1.0 - sky * 0.5 * (1.0 - ny)
             for n in range(3):
                 out[r, c, n] = albedo[n] * ambient[n] * up

@@ -59,7 +59,7 @@ class _Person(NamedTuple):
     age: float
     stubble: float
     beard: float
-    hairline: tuple[float, float]
+    hairline: tuple[float, float, float, float]
 
 
 def atlas(model: FaceModel, size: int = 512) -> Atlas:
@@ -113,7 +113,7 @@ def _person(generator: np.random.Generator, beard: bool) -> _Person:
     # Dark skin goes with dark hair and eyes more often than not; grey hair (the last) is rare.
     fair = np.clip(1.2 - tone / 3.5, 0.0, 1.0)
     hair = _HAIR[int(generator.choice(6, p=_odds((2.0, 2.0, 2 * fair, 1.5 * fair, 1.2 * fair, 0.5))))]
-    iris = _IRIS[int(generator.choice(6, p=_odds((2.0, 1.5, fair, fair, 1.5 * fair, fair))))]
+    iris = _IRIS[int(generator.choice(6, p=_odds((2.0, 1.5, fair, fair**2, 1.5 * fair**3, fair**3))))]
     lips = _LIPS[int(generator.integers(len(_LIPS)))] * generator.normal(1.0, 0.03, 3)
     grown = generator.random()
     return _Person(
@@ -131,8 +131,15 @@ def _person(generator: np.random.Generator, beard: bool) -> _Person:
         age=float(generator.beta(1.2, 2.2)),
         stubble=float(generator.uniform(0.1, 0.8) * beard),
         beard=float(generator.uniform(0.5, 0.9) * (beard and grown < 0.25)),
-        hairline=(float(generator.uniform(86.0, 106.0)), float(generator.uniform(0.3, 1.3))),
+        hairline=_hairline(generator),
     )
+
+
+def _hairline(generator: np.random.Generator) -> tuple[float, float, float, float]:
+    """Height in the middle, mm; how far it falls to the temples; depth of the bays; where the middle is, mm."""
+    low, high = np.array([(86.0, 108.0), (10.0, 40.0), (-0.6, 1.3), (-14.0, 14.0)]).T
+    top, fall, bays, parting = generator.uniform(low, high)
+    return float(top), float(fall), float(bays), float(parting)
 
 
 def _odds(weights: tuple[float, ...]) -> Array:
@@ -187,14 +194,15 @@ def _hair(
     x, y, z = np.abs(atlas.place[..., 0]), atlas.place[..., 1], atlas.place[..., 2]
     fine, strands = _cloud(S, min(300, S), generator), _cloud(S, min(120, S), generator)
     skin = atlas.part == SKIN
-    growth = _beard(x, y) * (1 - layer["lips"]) * skin
+    growth = _beard(x, y, float(atlas.landmarks["pogonion"][1])) * (1 - layer["lips"]) * skin
     dots = np.clip(0.55 + 0.45 * fine, 0.1, 1.0)
     image = blend(image, who.hair * 0.6 + image * 0.25, 0.5 * who.stubble * growth * dots)
     full = who.beard * np.clip(growth * 1.3 + 0.15 * strands, 0, 1) * (growth > 0.05)
     image = blend(image, who.hair * (1 + 0.2 * strands + 0.1 * fine)[..., None], full)
-    top, recession = who.hairline
-    line = top - 26.0 * np.clip((x - 30.0) / 34.0, 0, None) ** 2
-    line = line + 9.0 * recession * _spot(x, 0.0 * y, 36, 0, 14, 1)
+    top, fall, bays, parting = who.hairline
+    off = np.abs(atlas.place[..., 0] - parting * _spot(x, 0.0 * y, 0, 0, 45, 1))
+    line = top - fall * np.clip((off - 26.0) / 36.0, 0, None) ** 2
+    line = line + 9.0 * bays * _spot(off, 0.0 * y, 36, 0, 14, 1)
     line = np.where((z < -84.0) & (x < 72.0), np.minimum(line, 12.0), line)  # sideburns
     line = np.where(x >= 72.0, 58.0, line)  # above the ears
     line = np.where((z < -122.0) & (x < 78.0), -30.0, line)  # behind them
@@ -204,12 +212,13 @@ def _hair(
     return image, np.max([head, layer["brows"], full, 0.35 * who.stubble * growth], axis=0)
 
 
-def _beard(x: Array, y: Array) -> Array:
-    """(S, S) where a beard grows, 0 to 1: jaw, chin, upper lip; not the cheeks, nor below the lower lip's middle."""
+def _beard(x: Array, y: Array, chin: float) -> Array:
+    """(S, S) where a beard grows, 0 to 1: jaw, chin, upper lip; not the cheeks, the neck, nor beside the lower lip."""
     edge = -22.0 + 0.55 * np.clip(x - 26, 0, None)
     jaw = 1 / (1 + np.exp((y - edge) / 3.0))
     bare = 0.75 * _spot(x, y, 17, -46, 7, 6) + 0.8 * _spot(x, y, 36, -30, 12, 12)
-    return np.asarray(jaw * (1 - np.clip(bare, 0, 1)))
+    shaved = 1 / (1 + np.exp(-(y - chin + 20.0 - 0.3 * x) / 3.5))
+    return np.asarray(jaw * shaved * (1 - np.clip(bare, 0, 1)))
 
 
 def _gloss(atlas: Atlas, layer: dict[str, Array], hair: Array) -> Array:

@@ -8,9 +8,10 @@ views are merged, each vertex from the view that faces it best. They agree only 
 there is a seam.
 
 Steep surface, random blobs and what is dark, hairy or wet (brows, lashes, beard, pupils, lips, nostrils, strands of
-hair, what lies behind spectacles) is not measured, in patches drawn anew each time. The inside of the mouth is measured
-in part, by chance: an open mouth does not show as a hole. What is left gets noise along the view that grows with slant
-and with the square of the distance, as triangulation has it, steps of the depth and a few spikes.
+hair, what lies behind spectacles) is not measured, in patches drawn anew each time. Some scans have a hole over the
+mouth, no more often if it is open than if it is closed: the number of holes shall not tell the expression. What is left
+gets noise along the view that grows with slant and with the square of the distance, as triangulation has it, steps of
+the depth and a few spikes.
 
 These are the settings; `fer3d.synth.sensor` measures, `fer3d.synth.capture` makes a scan of it. Convention: see
 `fer3d.synth.scene`, which also has `pose`.
@@ -61,7 +62,7 @@ class Camera:
     eye: float = 1000.0
     noise: float = 0.10
     depth_step: float = 0.02
-    seam: float = 0.20
+    seam: float = 0.30
     spikes: float = 0.0005
     spike_height: float = 8.0
     holes: float = 3.0

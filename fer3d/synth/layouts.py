@@ -36,7 +36,8 @@ from fer3d.synth.light import Light
 from fer3d.synth.scene import Look, Window, pose, set_up
 
 BU83_NAMES = bu83_names(np.arange(1, 84))
-_MARGIN = 12.0  # mm about a landmark that a cropped face keeps
+_MARGIN = 12.0  # mm about a landmark that a cropped face keeps, give or take a half
+_RAW_RADIUS = 125.0  # mm about the nose tip that a raw scan keeps
 _PHOTO_SCALE = 2  # pixels of a photograph a grid point, each way
 
 _BU3DFE_CODES = dict(zip(EXPRESSIONS, ("NE", "AN", "DI", "FE", "HA", "SA", "SU"), strict=True))
@@ -190,6 +191,7 @@ def _write_bu3dfe(root: Path, shot: Shot) -> Capture:
     # The raw scan: all that the camera saw, in a frame of its own.
     yaw, pitch, roll, x, y, z = shot.generator.uniform([-0.15] * 3 + [-30.0] * 3, [0.15] * 3 + [30.0] * 3)
     moved = pose(yaw, pitch, roll, (x, y, z))
+    whole = _cropped(whole, _RAW_RADIUS, shot)
     raw = replace(whole.scan.moved(moved, "raw_frame"), texture=None)
     raw_path = path.with_name(path.name.replace("_F3D.", "_RAW."))
     vrml.write(raw, raw_path, texture_name=f"{path.stem}.bmp")
@@ -236,9 +238,14 @@ def _write_frgc(root: Path, shot: Shot) -> Capture:
     return image.capture
 
 
+def _stereo(pitch: float) -> Camera:
+    """A camera whose surfaces bridge 25 mm, as stereo matching does: an open mouth is a pit, not a hole."""
+    return Camera(pitch=pitch, views=STEREO, field=220.0, longest_edge=25.0 / pitch)
+
+
 LAYOUTS = {
-    "bu3dfe": Layout(_bu3dfe_jobs, _write_bu3dfe, Camera(pitch=1.5, views=STEREO, field=220.0), (0.0, 0.0, 60.0)),
-    "bu4dfe": Layout(_bu4dfe_jobs, _write_bu4dfe, Camera(pitch=0.72, views=STEREO, field=220.0), (0.0, 0.0, 60.0)),
+    "bu3dfe": Layout(_bu3dfe_jobs, _write_bu3dfe, _stereo(1.9), (0.0, 0.0, 60.0)),
+    "bu4dfe": Layout(_bu4dfe_jobs, _write_bu4dfe, _stereo(0.9), (0.0, 0.0, 60.0)),
     "bosphorus": Layout(_bosphorus_jobs, _write_bosphorus, Camera(pitch=0.76), (10.0, 5.0, -20.0)),
     # FRGC's frame is the camera's: at 1.55 m the noise is 2.4 times what `noise` says.
     "frgc": Layout(_frgc_jobs, _write_frgc, Camera(pitch=0.8, eye=0.0, noise=0.05), (30.0, -20.0, -1550.0)),
@@ -263,11 +270,12 @@ def _cropped(capture: Capture, radius: float, shot: Shot) -> Capture:
 
     By hand, so that the ball is never twice the same: else the number of vertices would tell how far the jaw is open.
     """
-    radius *= shot.generator.uniform(0.92, 1.04)
+    radius *= shot.generator.uniform(0.88, 1.05)
+    margin = shot.generator.uniform(0.5, 1.5) * _MARGIN
     scan = capture.scan
     keep = ((scan.vertices - capture.landmarks["pronasale"]) ** 2).sum(axis=1) < radius**2
     beyond = np.flatnonzero(~keep)
-    keep[beyond] = cKDTree(np.array(list(capture.landmarks.values()))).query(scan.vertices[beyond])[0] < _MARGIN
+    keep[beyond] = cKDTree(np.array(list(capture.landmarks.values()))).query(scan.vertices[beyond])[0] < margin
     used = np.zeros(len(keep), np.bool_)
     used[scan.faces[keep[scan.faces].all(axis=1)]] = True  # no loose vertices
     if not used.any():

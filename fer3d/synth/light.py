@@ -24,8 +24,9 @@ from fer3d.synth.visibility import exposed
 Colour = tuple[float, float, float]  # red, green, blue; 1 is neutral
 
 _WARM, _COOL = (1.0, 0.83, 0.62), (0.86, 0.94, 1.0)  # about 3,000 and 7,500 kelvin, our choice
-_SHADOW_PIXEL, _SHADOW_BIAS = 2.0, 3.0  # mm
-_RING = 3  # directions that stand for a large lamp
+_SHADOW_PIXEL = 2.0  # mm of the depth map from a small lamp
+_SHADOW_BLUR = 12.0  # mm that it is coarser a radian of the lamp: as wide as the edge of a shadow 12 mm behind
+_RING, _LARGE = 3, 0.22  # directions that stand for a lamp from so many radians on
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,18 +136,20 @@ def reached(scene: Scene, light: Light) -> NDArray[np.float32]:
     if not light.shadows:
         return share
     for k, lamp in enumerate(light.lamps):
-        beams = _beams(lamp)
+        beams, pixel = _beams(lamp), _SHADOW_PIXEL + _SHADOW_BLUR * lamp.size
         total = np.zeros(len(scene.points), np.float32)
+        # Off the surface: one that the light grazes would else shade itself, a pixel of the depth map here and there.
+        lifted = scene.points + 0.7 * pixel * scene.normals
         for beam in beams:
             seen = seen_from(scene.points, beam)
-            total += exposed(seen, scene.triangles, seen, _SHADOW_PIXEL, _SHADOW_BIAS)
+            total += exposed(seen, scene.triangles, seen_from(lifted, beam), pixel, pixel)
         share[:, k] = total / len(beams)
     return share
 
 
 def _beams(lamp: Lamp) -> Sequence[NDArray[np.float64]]:
     """Directions that stand for the lamp: its centre, or points on a ring of two thirds of its radius."""
-    if lamp.size < 0.03:  # sharper than the depth map shows anyhow
+    if lamp.size < _LARGE:  # the coarseness of the depth map is soft enough
         return [lamp.direction]
     turn = rotation(lamp.yaw, -lamp.height, 0.0)
     angles = 2 * np.pi * (np.arange(_RING) + 0.5) / _RING

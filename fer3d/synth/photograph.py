@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -141,7 +142,6 @@ def radiance(
         raise ArgumentError("`scene` should have a look, has none")
     plane = scene.points if plane is None else plane
     face, bary = window.render(plane, scene.triangles)
-    texture = np.concatenate([scene.look.colour, scene.look.gloss[..., None]], axis=-1)
     lamps = np.array([lamp.direction for lamp in light.lamps]).reshape(-1, 3)
     halfway = lamps + _EYE
     halfway /= np.maximum(np.linalg.norm(halfway, axis=1, keepdims=True), 1e-9)
@@ -154,8 +154,7 @@ def radiance(
         reached(scene, light),
         scene.uv,
         scene.colour,
-        texture,
-        _LINEAR,
+        _linear(scene.look),
         lamps.astype(np.float32),
         halfway.astype(np.float32),
         strength.astype(np.float32),
@@ -163,6 +162,13 @@ def radiance(
         np.float32(light.sky),
     )
     return _through_lenses(scene, lit, window, plane)
+
+
+@lru_cache(maxsize=4)
+def _linear(look: Look) -> NDArray[np.float32]:
+    """(S, S, 4) float32: linear red, green, blue and gloss. Kept, as a person is scanned many times."""
+    gloss = look.gloss[..., None] / np.float32(255.0)
+    return np.ascontiguousarray(np.concatenate([_LINEAR[look.colour], gloss], axis=-1))
 
 
 def _through_lenses(

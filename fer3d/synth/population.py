@@ -6,7 +6,6 @@ before: a scan does not depend on the number of subjects, on workers or on their
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +26,7 @@ from fer3d.scan import EXPRESSIONS
 from fer3d.synth import appearance, expression, light
 from fer3d.synth.camera import Camera
 from fer3d.synth.face import FaceModel
+from fer3d.synth.face_file import fingerprint
 from fer3d.synth.layouts import LAYOUTS, Job, Shot, recipe_of
 from fer3d.synth.scene import Look, pose
 from fer3d.synth.truth import FILE, ScanTruth, read_truth, write_truth
@@ -96,10 +96,10 @@ def make(
         subjects: How many, women and men in turn.
         seed: Of everything random. Another seed gives other people.
         workers: Processes.
-        face_model: An .npz for `FaceModel.load`. None: the built-in face.
+        face_model: A file or folder for `FaceModel.load`. None: the built-in face.
         levels: Intensities of bu3dfe, of 1 to 4.
         frames: Length of a sequence of bu4dfe.
-        pitch: Distance of samples, mm. None: what is usual in the layout (bu3dfe 1.5: some 8,000 vertices).
+        pitch: Distance of samples, mm. None: what is usual in the layout (bu3dfe 1.9: some 8,000 vertices).
         yaw, nod, roll: Greatest turn of a head each way, radians; drawn evenly. `nod` is up and down.
         camera: Other settings of the camera; its pitch counts unless `pitch` is given.
         texture: Rows and columns of the texture.
@@ -169,8 +169,7 @@ def _recipe(plan: Plan, subjects: int) -> dict[str, Any]:
     record["camera"] = {key: list(v) if isinstance(v, tuple) else v for key, v in record["camera"].items()}
     record["levels"] = list(plan.levels)
     if plan.face_model is not None:
-        digest = hashlib.sha256(Path(plan.face_model).read_bytes()).hexdigest()
-        record["face_model"] = f"{Path(plan.face_model).name} sha256:{digest}"
+        record["face_model"] = f"{Path(plan.face_model).name} sha256:{fingerprint(plan.face_model)}"
     return record
 
 

@@ -18,10 +18,17 @@ from fer3d.synth.face import EYE, SKIN
 from fer3d.synth.light import Light
 from fer3d.synth.photograph import Lens, developed, radiance
 from fer3d.synth.scene import SOLID, STRAND, Look, Scene, Window, seen_from, unrolled
-from fer3d.synth.visibility import exposed
+from fer3d.synth.visibility import LIFT, exposed
 
-_SHARPNESS = 24  # exponent of the cosines by which views are merged: over 10 degrees of slant one fades into the next
+_SHARPNESS = 80  # exponent of the cosines by which views are merged: one fades into the next over 3 degrees of slant
 _TURN_OF_A_MILLIMETRE = 0.008  # radians of error of registration that go with 1 mm: as at the edge of a face
+# Landmarks about a wet place, chance of a hole there in units of `Camera.wet_loss`, its least and greatest radius, mm.
+_WET_PLACES = (
+    (("labiale_superius", "labiale_inferius", "cheilion_left", "cheilion_right"), 1.5, 3.0, 10.0),
+    (("exocanthion_left", "endocanthion_left"), 2.5, 1.5, 4.5),
+    (("exocanthion_right", "endocanthion_right"), 2.5, 1.5, 4.5),
+)
+_INSIDE = 0.3  # least cosine of the slant that counts inside the mouth
 _LENS_NOISE = 5.0  # times the noise where spectacles are looked through
 _LENS_LOSS = 0.6  # share lost there, in patches
 _LUMA = np.array([0.299, 0.587, 0.114])
@@ -84,7 +91,10 @@ def sample(scene: Scene, camera: Camera, generator: np.random.Generator) -> Rang
     u = (across[:, 0] - window.left) / window.pixel + 0.5
     v = 0.5 + (across[:, 1] - window.top) / window.pixel
     cosine = _cosines(scene, hits, camera)  # (P, views), 0 where a view does not see it
-    kept = (cosine.max(axis=1) > np.cos(camera.steepest)) & (u > 0) & (u < 1) & (v > 0) & (v < 1)
+    # Matching is smooth over a mouth: a hole there is a matter of luck (see `_gaps`), whether it is open or not.
+    cosine[_inside(scene, hits)] = np.maximum(cosine[_inside(scene, hits)], _INSIDE)
+    steep = np.cos(camera.steepest)
+    kept = np.any([one > steep for one in cosine.T], axis=0) & (u > 0) & (u < 1) & (v > 0) & (v < 1)
     kept &= ~_blobs(hits, camera, generator)
     kept &= ~_lost(scene, hits, glass, camera, generator)
     measured = _measured(scene, hits, cosine, glass, camera, generator)
@@ -173,8 +183,9 @@ def _cosines(scene: Scene, hits: _Hits, camera: Camera) -> NDArray[np.float64]:
     cosine = np.stack([np.clip(hits.normal @ toward, 0.0, 1.0) for toward in camera.towards], axis=1)
     if camera.views == (0.0,):
         return cosine  # the z-buffer of the grid was this view's
+    lifted = hits.point + LIFT * hits.normal
     for k, toward in enumerate(camera.towards):
-        points, asked = seen_from(scene.points, toward), seen_from(hits.point, toward)
+        points, asked = seen_from(scene.points, toward), seen_from(lifted, toward)
         cosine[:, k] *= exposed(points, scene.triangles, asked) > 0.5
     return cosine
 
@@ -198,21 +209,45 @@ def _lost(
     scene: Scene, hits: _Hits, glass: NDArray[np.bool_], camera: Camera, generator: np.random.Generator
 ) -> NDArray[np.bool_]:
     """(P,) bool: too dark, hairy or wet for the camera, in patches that are others each time."""
-    mood = generator.uniform(0.3, 1.0, 3)  # how well this scan succeeds with each
-    inside_kept = generator.uniform(0.25, 0.95)
+    mood = generator.uniform(0.3, 1.0, 2)  # how badly this scan fares with hair and wet skin
+    lost = _gaps(scene, hits, camera, generator)
     patchy = 0.6 * _patchy(hits, 5.0, generator) + 0.4 * _patchy(hits, 2.0, generator)  # (P,) about 0.5
-    lost = glass & (patchy < _LENS_LOSS)
-    part = scene.part[hits.face]
+    lost |= glass & (patchy < _LENS_LOSS)
     if scene.look is None:
         return lost
-    inside = (part != SKIN) & (part != EYE) & (part < SOLID)  # mouth, teeth
-    lost |= inside & (patchy > 0.2 + 0.6 * inside_kept) & (camera.wet_loss > 0)
+    part = scene.part[hits.face]
     dark, hair, wet = _stubborn(scene, scene.look, hits)
-    # A spot is lost where it is worse than a threshold that wanders over the face: patches, not speckles.
-    lost |= dark < 1.3 * camera.dark_loss * patchy
-    lost |= hair * camera.hair_loss * mood[1] * 2.0 > patchy
-    lost |= wet * camera.wet_loss * mood[2] * 1.6 > patchy
-    return np.asarray(lost | ((part == STRAND) & (camera.hair_loss * mood[1] * 2.2 > patchy)))
+    # A spot is lost where it is worse than a threshold that wanders over the face: patches, not speckles. Not so eyes
+    # and mouths: as much of them would be lost as they are open.
+    fares = (part == SKIN) | (part >= SOLID)
+    worse = dark < 1.3 * camera.dark_loss * patchy
+    worse |= hair * camera.hair_loss * mood[0] * 2.0 > patchy
+    worse |= wet * camera.wet_loss * mood[1] * 1.6 > patchy
+    worse |= (part == STRAND) & (camera.hair_loss * mood[0] * 2.2 > patchy)
+    return np.asarray(lost | (fares & worse))
+
+
+def _inside(scene: Scene, hits: _Hits) -> NDArray[np.bool_]:
+    """(P,) bool: what is inside the mouth, such as teeth."""
+    part = scene.part[hits.face]
+    return np.asarray((part != SKIN) & (part != EYE) & (part < SOLID))
+
+
+def _gaps(scene: Scene, hits: _Hits, camera: Camera, generator: np.random.Generator) -> NDArray[np.bool_]:
+    """(P,) bool: ragged holes over wet places, mouth and eyes, as often and as large whether these are open or not."""
+    lost = np.zeros(len(hits.point), np.bool_)
+    forward = scene.placement[:3, 2]
+    ragged = 0.7 + 0.6 * _patchy(hits, 3.0, generator)
+    for names, odds, least, most in _WET_PLACES:
+        drawn, share = generator.random(2)
+        shift = scene.placement[:3, :3] @ np.array([*generator.normal(0.0, 0.3 * least, 2), 0.0])
+        if drawn >= odds * camera.wet_loss:
+            continue
+        rows = [scene.model.landmarks[name] for name in names]
+        away = hits.point - scene.points[rows].mean(axis=0) - shift
+        away -= (away @ forward)[:, None] * forward  # however deep the mouth is
+        lost |= np.einsum("pc,pc->p", away, away) < ((least + (most - least) * share) * ragged) ** 2
+    return lost
 
 
 def _stubborn(
@@ -255,7 +290,7 @@ def _measured(
 ) -> NDArray[np.float64]:
     """(P, 3) float64: where the views, merged, put each hit."""
     share = cosine**_SHARPNESS
-    share /= np.maximum(share.sum(axis=1, keepdims=True), 1e-300)  # (P, views)
+    share /= np.maximum(sum(share.T), 1e-300)[:, None]  # (P, views)
     spike = generator.random(len(hits.point)) < camera.spikes
     height = generator.normal(0.0, 1.0, len(hits.point)) * camera.spike_height * spike
     total = np.zeros_like(hits.point)

@@ -27,7 +27,7 @@ from scipy.spatial import cKDTree
 from fer3d.kernels.shadow import depth_map, seen_share
 from fer3d.landmarks import BU83
 from fer3d.synth.face import SKIN, FaceModel
-from fer3d.synth.scene import Scene, Window, around, seen_from
+from fer3d.synth.scene import Scene, around, seen_from
 
 VISIBLE, BY_SELF, BY_OCCLUDER = "visible", "hidden_by_self", "hidden_by_occluder"
 
@@ -56,7 +56,8 @@ PATCH_RADIUS = 14.0  # mm
 
 _NEXT_TO = 2.5  # mm
 _PIXEL = 1.0  # mm of the depth maps
-_BIAS = 1.5  # mm that a point may lie behind the surface that a depth map shows: it is coarser than the mesh
+_BIAS = 1.0  # mm that a point may lie behind the surface that a depth map shows: it is coarser than the mesh
+LIFT = 0.7  # mm along its normal that a point is moved before it is looked up, lest steep surface hides itself
 _GRAZING = 0.08  # cosine of the slant beyond which a point is turned away
 
 
@@ -123,13 +124,14 @@ def visibility(scene: Scene, towards: Sequence[NDArray[np.float64]] = (np.array(
     count = len(scene.model.triangles)
     occluded = len(scene.triangles) > count
     alone, behind = np.zeros(V, np.bool_), np.zeros(V, np.bool_)
+    lifted = scene.points[:V] + LIFT * scene.normals[:V]
     for toward in towards:
         turned = scene.normals[:V] @ (toward / np.linalg.norm(toward)) > _GRAZING
-        points = seen_from(scene.points, toward)
-        seen = turned & (exposed(points, scene.triangles[:count], points[:V]) > 0.5)
+        points, asked = seen_from(scene.points, toward), seen_from(lifted, toward)
+        seen = turned & (exposed(points, scene.triangles[:count], asked) > 0.5)
         alone |= seen
         if occluded:
-            seen = seen & (exposed(points, scene.triangles[count:], points[:V]) > 0.5)
+            seen = seen & (exposed(points, scene.triangles[count:], asked) > 0.5)
         behind |= seen
     states = {
         name: VISIBLE if behind[near].any() else BY_OCCLUDER if alone[near].any() else BY_SELF
@@ -159,7 +161,7 @@ def exposed(
         pixel: Of the depth map, mm.
         bias: mm.
     """
-    window: Window = around(points, pixel)
+    window = around(points, pixel)
     depth = depth_map(window.pixels(points), triangles, window.rows, window.columns)
     share: NDArray[np.float32] = seen_share(window.pixels(asked), depth, bias / pixel)
     return share
