@@ -9,9 +9,9 @@ there is a seam.
 
 Steep surface, random blobs and what is dark, hairy or wet (brows, lashes, beard, pupils, lips, nostrils, strands of
 hair, what lies behind spectacles) is not measured, in patches drawn anew each time. Some scans have a hole over the
-mouth, no more often if it is open than if it is closed: the number of holes shall not tell the expression. What is left
-gets noise along the view that grows with slant and with the square of the distance, as triangulation has it, steps of
-the depth and a few spikes.
+mouth, no more often if it is open than if it is closed, and an open one is a pit of 16 mm at most, as matching is
+smooth: the number of holes shall not tell the expression. What is left gets noise along the view that grows with slant
+and with the square of the distance, as triangulation has it, steps of the depth and a few spikes.
 
 These are the settings; `fer3d.synth.sensor` measures, `fer3d.synth.capture` makes a scan of it. Convention: see
 `fer3d.synth.scene`, which also has `pose`.

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import zoom
 
 from fer3d.kernels.raster import NO_JITTER, zbuffer
+from fer3d.landmarks import bu83_names
 from fer3d.synth.camera import Camera
-from fer3d.synth.face import EYE, SKIN
+from fer3d.synth.face import SKIN
 from fer3d.synth.light import Light
 from fer3d.synth.photograph import Lens, developed, radiance
 from fer3d.synth.scene import SOLID, STRAND, Look, Scene, Window, seen_from, unrolled
@@ -28,6 +29,8 @@ _WET_PLACES = (
     (("exocanthion_left", "endocanthion_left"), 2.5, 1.5, 4.5),
     (("exocanthion_right", "endocanthion_right"), 2.5, 1.5, 4.5),
 )
+_LIPS = bu83_names(np.arange(49, 61))  # their outline
+_TRUE_DEPTH, _MORE_DEPTH = 10.0, 6.0  # mm behind the lips to which a mouth is as deep as it is, and then at most
 _INSIDE = 0.3  # least cosine of the slant that counts inside the mouth
 _LENS_NOISE = 5.0  # times the noise where spectacles are looked through
 _LENS_LOSS = 0.6  # share lost there, in patches
@@ -92,11 +95,13 @@ def sample(scene: Scene, camera: Camera, generator: np.random.Generator) -> Rang
     v = 0.5 + (across[:, 1] - window.top) / window.pixel
     cosine = _cosines(scene, hits, camera)  # (P, views), 0 where a view does not see it
     # Matching is smooth over a mouth: a hole there is a matter of luck (see `_gaps`), whether it is open or not.
-    cosine[_inside(scene, hits)] = np.maximum(cosine[_inside(scene, hits)], _INSIDE)
+    inside = _inside(scene, hits)
+    hits = hits._replace(point=_shallow(scene, hits))
+    cosine[inside] = np.maximum(cosine[inside], _INSIDE)
     steep = np.cos(camera.steepest)
     kept = np.any([one > steep for one in cosine.T], axis=0) & (u > 0) & (u < 1) & (v > 0) & (v < 1)
     kept &= ~_blobs(hits, camera, generator)
-    kept &= ~_lost(scene, hits, glass, camera, generator)
+    kept &= ~_lost(scene, hits, glass, inside, camera, generator)
     measured = _measured(scene, hits, cosine, glass, camera, generator)
     points, exact = np.full((2, *hits.shape, 3), np.nan)
     uv = np.zeros((*hits.shape, 2), np.float32)
@@ -206,7 +211,12 @@ def _blobs(hits: _Hits, camera: Camera, generator: np.random.Generator) -> NDArr
 
 
 def _lost(
-    scene: Scene, hits: _Hits, glass: NDArray[np.bool_], camera: Camera, generator: np.random.Generator
+    scene: Scene,
+    hits: _Hits,
+    glass: NDArray[np.bool_],
+    inside: NDArray[np.bool_],
+    camera: Camera,
+    generator: np.random.Generator,
 ) -> NDArray[np.bool_]:
     """(P,) bool: too dark, hairy or wet for the camera, in patches that are others each time."""
     mood = generator.uniform(0.3, 1.0, 2)  # how badly this scan fares with hair and wet skin
@@ -219,7 +229,7 @@ def _lost(
     dark, hair, wet = _stubborn(scene, scene.look, hits)
     # A spot is lost where it is worse than a threshold that wanders over the face: patches, not speckles. Not so eyes
     # and mouths: as much of them would be lost as they are open.
-    fares = (part == SKIN) | (part >= SOLID)
+    fares = ((part == SKIN) & ~inside) | (part >= SOLID)
     worse = dark < 1.3 * camera.dark_loss * patchy
     worse |= hair * camera.hair_loss * mood[0] * 2.0 > patchy
     worse |= wet * camera.wet_loss * mood[1] * 1.6 > patchy
@@ -228,9 +238,25 @@ def _lost(
 
 
 def _inside(scene: Scene, hits: _Hits) -> NDArray[np.bool_]:
-    """(P,) bool: what is inside the mouth, such as teeth."""
+    """(P,) bool: what is within the outline of the lips as the face looks ahead: lips, teeth, the mouth."""
+    turn = scene.placement[:3, :2]  # to x and y of the face
+    lips = np.array([scene.points[scene.model.landmarks[name]] for name in _LIPS]) @ turn  # (L, 2)
+    at = hits.point @ turn  # (P, 2)
+    odd = np.zeros(len(at), np.bool_)
+    for (ax, ay), (bx, by) in zip(lips, np.roll(lips, -1, axis=0), strict=True):
+        if ay != by:  # even-odd rule: does the edge cross the ray from the point to +x?
+            odd ^= ((at[:, 1] < ay) != (at[:, 1] < by)) & (at[:, 0] < ax + (at[:, 1] - ay) * (bx - ax) / (by - ay))
+    return np.asarray(odd & (scene.part[hits.face] < SOLID))
+
+
+def _shallow(scene: Scene, hits: _Hits) -> NDArray[np.float64]:
+    """(P, 3) float64: the points, those deep in the mouth drawn towards the lips, as smooth matching has them."""
     part = scene.part[hits.face]
-    return np.asarray((part != SKIN) & (part != EYE) & (part < SOLID))
+    deep = (part != SKIN) & _inside(scene, hits)
+    forward = scene.placement[:3, 2]
+    lips = np.mean([scene.points[scene.model.landmarks[name]] for name in _LIPS], axis=0) @ forward
+    excess = np.maximum(lips - hits.point @ forward - _TRUE_DEPTH, 0.0) * deep
+    return np.asarray(hits.point + (excess - _MORE_DEPTH * (1 - np.exp(-excess / _MORE_DEPTH)))[:, None] * forward)
 
 
 def _gaps(scene: Scene, hits: _Hits, camera: Camera, generator: np.random.Generator) -> NDArray[np.bool_]:
@@ -247,7 +273,7 @@ def _gaps(scene: Scene, hits: _Hits, camera: Camera, generator: np.random.Genera
         away = hits.point - scene.points[rows].mean(axis=0) - shift
         away -= (away @ forward)[:, None] * forward  # however deep the mouth is
         lost |= np.einsum("pc,pc->p", away, away) < ((least + (most - least) * share) * ragged) ** 2
-    return lost
+    return lost & (scene.part[hits.face] < SOLID)
 
 
 def _stubborn(
