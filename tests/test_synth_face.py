@@ -124,7 +124,9 @@ def test_the_surface_is_face_eyes_and_teeth(model):
 
 @pytest.mark.parametrize("label", expression.RECIPES)
 def test_prototypes_turn_no_triangle_over(model, label):
-    shape = model.shape(expression=model.mode_weights(expression.weights(label, 1.0, model.action_units)))
+    shape = model.shape(
+        expression=model.mode_weights(expression.weights(expression.recipe(label), 1.0, model.action_units))
+    )
     assert turned(model.neutral, shape, model.triangles).mean() < 0.001
 
 

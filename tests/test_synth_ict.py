@@ -143,7 +143,9 @@ def test_ict_eyes_and_mouth_are_closed_by_caps(ict):
 @pytest.mark.parametrize("label", expression.RECIPES)
 def test_recipes_drive_ict_too(ict, label):
     expression.check_units(ict.action_units, ict.name)
-    at = ict.landmark_points(ict.shape(None, ict.mode_weights(expression.weights(label, 1.0, ict.action_units))))
+    at = ict.landmark_points(
+        ict.shape(None, ict.mode_weights(expression.weights(expression.recipe(label), 1.0, ict.action_units)))
+    )
     rest = ict.landmark_points(ict.neutral)
     change = {name: at[name] - rest[name] for name in rest}
     if label == "happiness":

@@ -4,17 +4,16 @@
 | --- | --- | --- |
 | bu3dfe | neutral, and six expressions at each level | _F3D.wrl .bmp .bnd, _RAW.wrl .pse |
 | bu4dfe | six sequences, neutral to full and back | .wrl .jpg, and .bnd in BU4DFE_BND_V1.1 |
-| bosphorus | neutral, six expressions, single action units, turned heads | .bnt .png .lm2 .lm3 |
+| bosphorus | neutral, six expressions, action units, turned heads, occlusions: 52 | .bnt .png .lm2 .lm3 |
 | frgc | neutral and six expressions, full | .abs.gz .ppm, our own .lm3, labels.csv for all |
 
 Landmarks in these files are vertices of the scan nearest to the true points, as annotators pick them; the exact ones
-are in `truth.json`. A Bosphorus or FRGC scan is a range image: its grid is not turned.
+are in `truth.parquet`. A Bosphorus or FRGC scan is a range image: its grid is not turned.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -30,10 +29,11 @@ from fer3d.scan import EXPRESSIONS, Scan
 from fer3d.synth import photograph, sensor
 from fer3d.synth.camera import STEREO, Camera
 from fer3d.synth.capture import Capture, capture, nearest_vertices, with_truth
-from fer3d.synth.expression import LEVELS, RECIPES
+from fer3d.synth.expression import LEVELS, recipe
 from fer3d.synth.face import FaceModel
+from fer3d.synth.habits import Habits
 from fer3d.synth.light import Light
-from fer3d.synth.scene import Look, Window, pose, set_up
+from fer3d.synth.scene import Look, Occluder, Window, pose, set_up
 
 BU83_NAMES = bu83_names(np.arange(1, 84))
 _MARGIN = 12.0  # mm about a landmark that a cropped face keeps, give or take a half
@@ -46,19 +46,41 @@ _BU4DFE_NAMES = dict(zip(EXPRESSIONS[1:], ("Angry", "Disgust", "Fear", "Happy", 
 _BOSPHORUS_NAMES = dict(
     zip(EXPRESSIONS, ("N", "ANGER", "DISGUST", "FEAR", "HAPPY", "SADNESS", "SURPRISE"), strict=True)
 )
-_LOWER_UNITS, _UPPER_UNITS = (10, 12, 15, 17, 18, 20, 26), (1, 2, 4, 43)
+# Codes of single and combined action units of Bosphorus -> recipe. L and R: one side only; LW: low intensity. AU44, the
+# squint of older editions of FACS, is what AU6 and AU7 do today. The list of codes is recalled, the weights are ours.
+_LOWER_UNITS: dict[str, dict[str, float]] = {
+    **{str(unit): {f"AU{unit}": 0.95} for unit in (9, 10, 14, 15, 16, 17, 18, 20, 22, 23, 24, 25, 26, 27, 28, 34)},
+    "12": {"AU12": 0.95},
+    "12L": {"AU12_L": 0.95},
+    "12R": {"AU12_R": 0.95},
+    "12LW": {"AU12": 0.45},
+}
+_UPPER_UNITS: dict[str, dict[str, float]] = {
+    **{str(unit): {f"AU{unit}": 0.95} for unit in (1, 2, 4, 43)},
+    "44": {"AU7": 0.95, "AU6": 0.4, "AU4": 0.3},
+}
+_COMBINED_UNITS: dict[str, dict[str, float]] = {
+    "A22A25": {"AU22": 0.95, "AU25": 0.6},
+    "A26A12lw": {"AU26": 0.95, "AU12": 0.45},
+    "A12A15": {"AU12": 0.7, "AU15": 0.6},
+}
 # Yaw and pitch in degrees; those of PR and CR are not published, ours are.
 _BOSPHORUS_POSES = {
     "YR_R10": (-10, 0),
     "YR_R20": (-20, 0),
     "YR_R30": (-30, 0),
     "YR_R45": (-45, 0),
+    "YR_R90": (-90, 0),
     "YR_L45": (45, 0),
+    "YR_L90": (90, 0),
     "PR_U": (0, -25),
     "PR_SU": (0, -12),
+    "PR_SD": (0, 12),
     "PR_D": (0, 25),
+    "CR_RU": (-20, -20),
     "CR_RD": (-20, 20),
 }
+_BOSPHORUS_OCCLUSIONS = ("EYE", "MOUTH", "GLASSES", "HAIR")
 # Points of Bosphorus without a house name -> BU numbers. Left in these names is left in the picture, as in all of it.
 _BOSPHORUS_EXTRA = {
     "Outer left eye brow": 31,
@@ -86,10 +108,10 @@ class Job:
         level: 1 to 4, or 0.
         strength: Share of the full recipe.
         variant: Tells apart scans of one subject that agree in all else; random numbers depend on it.
-        frame: In a sequence, else None.
+        frame: In a sequence, else None; place, pose, vigour and time course are those of the sequence.
         recipe: Action unit -> weight, instead of that of `expression`.
         turn: Yaw and pitch in degrees, asked of the subject.
-        steady: A frame of a sequence: place, pose and vigour are those of the sequence.
+        occluder: Code of `fer3d.synth.occluders`, or None.
     """
 
     subject: int
@@ -100,9 +122,9 @@ class Job:
     strength: float = 0.0
     variant: int = 0
     frame: int | None = None
-    recipe: dict[str, float] | None = field(default=None, hash=False)
+    recipe: Mapping[str, float] | None = field(default=None, hash=False)
     turn: tuple[float, float] = (0.0, 0.0)
-    steady: bool = False
+    occluder: str | None = None
 
 
 class Shot(NamedTuple):
@@ -117,6 +139,7 @@ class Shot(NamedTuple):
     camera: Camera
     texture: int
     generator: np.random.Generator
+    occluders: tuple[Occluder, ...] = ()
 
 
 class Layout(NamedTuple):
@@ -152,11 +175,8 @@ def _bu4dfe_jobs(subject: int, sex: str, levels: tuple[int, ...], frames: int) -
     name = subject_name(subject, sex, 3)
     for expression in EXPRESSIONS[1:]:
         for frame in range(frames):
-            # Neutral, onset, apex, offset, neutral: zero at both ends, full over the middle third.
-            share = frame / max(frames - 1, 1)
-            strength = min(1.0, 0.5 * (1 - math.cos(2 * math.pi * share)) * 4 / 3)
             file = f"{name}/{_BU4DFE_NAMES[expression]}/{frame:03d}.wrl"
-            yield Job(subject, name, file, expression, 0, strength, frame=frame, steady=True)
+            yield Job(subject, name, file, expression, strength=1.0, frame=frame)
 
 
 def _bosphorus_jobs(subject: int, sex: str, levels: tuple[int, ...], frames: int) -> Iterator[Job]:
@@ -168,11 +188,13 @@ def _bosphorus_jobs(subject: int, sex: str, levels: tuple[int, ...], frames: int
     yield job("N_N", "neutral")
     for expression in EXPRESSIONS[1:]:
         yield job(f"E_{_BOSPHORUS_NAMES[expression]}", expression, strength=1.0)
-    for kind, units in (("LFAU", _LOWER_UNITS), ("UFAU", _UPPER_UNITS)):
-        for unit in units:
-            yield job(f"{kind}_{unit}", strength=1.0, variant=unit, recipe={f"AU{unit}": 0.9})
-    for number, (code, turn) in enumerate(_BOSPHORUS_POSES.items()):
-        yield job(code, variant=100 + number, turn=(float(turn[0]), float(turn[1])), recipe={})
+    for first, kind, codes in ((1, "LFAU", _LOWER_UNITS), (50, "UFAU", _UPPER_UNITS), (70, "CAU", _COMBINED_UNITS)):
+        for number, (code, units) in enumerate(codes.items(), first):
+            yield job(f"{kind}_{code}", strength=1.0, variant=number, recipe=units)
+    for number, (code, turn) in enumerate(_BOSPHORUS_POSES.items(), 100):
+        yield job(code, variant=number, turn=(float(turn[0]), float(turn[1])), recipe={})
+    for number, code in enumerate(_BOSPHORUS_OCCLUSIONS, 150):
+        yield job(f"O_{code}", variant=number, occluder=code, recipe={})
 
 
 def _frgc_jobs(subject: int, sex: str, levels: tuple[int, ...], frames: int) -> Iterator[Job]:
@@ -261,6 +283,7 @@ def _captured(shot: Shot) -> Capture:
         shot.generator,
         shot.look,
         light=shot.light,
+        occluders=shot.occluders,
         texture=shot.texture,
     )
 
@@ -305,7 +328,7 @@ class _RangeImage(NamedTuple):
 
 def _range_image(shot: Shot, radius: float) -> _RangeImage:
     camera = replace(shot.camera, turned=False, jitter=0.0, views=(0.0,))
-    scene = set_up(shot.model, shot.shape, shot.placement, shot.look)
+    scene = set_up(shot.model, shot.shape, shot.placement, shot.look, shot.occluders)
     seen = sensor.sample(scene, camera, shot.generator)
     tip = scene.landmarks()["pronasale"]
     with np.errstate(invalid="ignore"):
@@ -342,6 +365,6 @@ def _bosphorus_points(image: _RangeImage) -> tuple[dict[str, NDArray[np.float64]
     return points, pixels
 
 
-def recipe_of(job: Job) -> dict[str, float]:
-    """Action unit (without side) -> weight at full strength of what the job shows."""
-    return RECIPES[job.expression or "neutral"] if job.recipe is None else job.recipe
+def recipe_of(job: Job, habits: Habits | None = None) -> Mapping[str, float]:
+    """Action unit -> weight at full strength of what the job asks a person for."""
+    return recipe(job.expression or "neutral", habits) if job.recipe is None else job.recipe
