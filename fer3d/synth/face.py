@@ -159,7 +159,8 @@ class FaceModel:
         points = self.neutral.copy()
         if identity is not None:
             check_shape("identity", identity, (len(self.identity_modes),))
-            points += np.tensordot(identity.astype(np.float32), self.identity_modes, 1)
+            # One thread: BLAS would start several, which wait for each other where scans are made in parallel.
+            points += np.einsum("m,mvc->vc", identity.astype(np.float32), self.identity_modes)
         for name, weight in (expression or {}).items():
             points += np.float32(weight) * self.expression_modes[self._mode(name)]
         for lid in self.lids:

@@ -17,7 +17,7 @@ from fer3d.synth.procedural_face import Array
 
 # The hollow behind the lips, level by level: mm behind the line between them, mm away from it, share by which it goes
 # along with the lips (what is further in stays off the teeth).
-HOLLOW = ((1.2, 0.5, 1.0), (2.6, 2.5, 1.0), (3.4, 8.5, 0.5), (9.0, 11.0, 0.0), (22.0, 10.5, 0.0))
+HOLLOW = ((1.2, 0.5, 1.0), (2.6, 2.5, 1.0), (3.4, 8.5, 0.5), (9.0, 11.0, 0.0), (30.0, 10.5, 0.0))
 EDGE = (0.5, 1.0)  # shares of the way from the margin of a lid to the ball
 _TILT = 0.3  # mm that the edge goes away from the other lid: edges that meet must not cross
 _DEPTH = 1.0  # mm of the edge
@@ -30,8 +30,8 @@ _RINGS, _SECTORS, _OPENING = 13, 40, 78.0  # of the cap; degrees from its front 
 _TEETH_COLUMNS, _TEETH_ROWS = 53, 7
 _ARCH = 0.030  # the row of teeth recedes by this times x squared, 1/mm
 # Upper and lower row: y of root and edge from the line between the lips, z of its front, half its width, borders.
-_UPPER = (7.0, -1.6, -28.6, 15.0, (0.0, 8.3, 14.9))
-_LOWER = (-7.0, -2.2, -30.8, 13.5, (0.0, 5.3, 11.2))
+_UPPER = (7.0, -1.6, -28.6, 17.0, (0.0, 8.3, 14.9))
+_LOWER = (-7.0, -2.2, -30.8, 15.0, (0.0, 5.3, 11.2))
 
 
 def ball_depth(x: Array, y: Array) -> Array:
