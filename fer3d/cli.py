@@ -136,7 +136,7 @@ def synth(
     nod: Annotated[float, typer.Option(help="Largest turn up or down, degrees.")] = 4.0,
     roll: Annotated[float, typer.Option(help="Largest tilt to a shoulder, degrees.")] = 3.0,
 ) -> None:
-    """Simulated scans of made-up people in a data set's layout, with the truth beside them in truth.json."""
+    """Simulated scans of made-up people in a data set's layout, with the truth beside them in truth.parquet."""
     from fer3d import console
 
     console.run_synth(out, layout, subjects, seed, workers, face_model, pitch, (yaw, nod, roll))

@@ -1,12 +1,13 @@
 """Face models from files: a tiny made-up one for every error, ICT-FaceKit itself where it is at hand."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fer3d.errors import FileError, FormatError
-from fer3d.synth import expression
+from fer3d.synth import expression, face_file, ict_folder
 from fer3d.synth.face import EYE, MOUTH, SKIN, FaceModel
 from fer3d.synth.ict import load
 
@@ -141,8 +142,10 @@ def test_ict_eyes_and_mouth_are_closed_by_caps(ict):
 @needs_ict
 @pytest.mark.parametrize("label", expression.RECIPES)
 def test_recipes_drive_ict_too(ict, label):
-    expression.check_modes(ict.expression_names, ict.name)
-    at = ict.landmark_points(ict.shape(None, expression.weights(label, 1.0, ict.expression_names)))
+    expression.check_units(ict.action_units, ict.name)
+    at = ict.landmark_points(
+        ict.shape(None, ict.mode_weights(expression.weights(expression.recipe(label), 1.0, ict.action_units)))
+    )
     rest = ict.landmark_points(ict.neutral)
     change = {name: at[name] - rest[name] for name in rest}
     if label == "happiness":
@@ -155,3 +158,157 @@ def test_recipes_drive_ict_too(ict, label):
         assert change["bu83_17"][1] < -1
     if label == "neutral":
         assert all((step == 0).all() for step in change.values())
+
+
+def obj_text(points, quads=None, uv=None):
+    lines = ["mtllib ICTFaceModelMaterial.mtl", *(f"v {x:.9g} {y:.9g} {z:.9g}" for x, y, z in points.tolist())]
+    lines += [f"vt {u:.9g} {v:.9g}" for u, v in ([] if uv is None else uv.tolist())]
+    lines += ["f " + " ".join(f"{k + 1}/{k + 1}" for k in quad) for quad in ([] if quads is None else quads.tolist())]
+    return "\n".join(lines) + "\n"
+
+
+def folder(path, arrays, extra=5):
+    """ICT-FaceKit's folder, from arrays of its npz; `extra` vertices beyond the face, with a polygon of their own."""
+    path.mkdir()
+    beyond = np.full((extra, 3), 99.0)
+    neutral = arrays["neutral"].astype(float)
+    quads, uv = arrays["quads"], arrays["uv"]
+    names = [str(name) for name in arrays["expression_names"]]
+    whole = np.concatenate([neutral, beyond])
+    teeth = np.arange(len(neutral), len(neutral) + 4)[None]
+    (path / "generic_neutral_mesh.obj").write_text(obj_text(whole, np.concatenate([quads, teeth]), np.tile(uv, (2, 1))))
+    for k, mode in enumerate(arrays["identity_modes"].astype(float)):
+        (path / f"identity{k:03d}.obj").write_text(obj_text(np.concatenate([neutral + mode, beyond])))
+    for name, mode in zip(names, arrays["expression_modes"].astype(float), strict=True):
+        (path / f"{name}.obj").write_text(obj_text(np.concatenate([neutral + mode, beyond])))
+    indices = {"expressions": names, "idx_to_landmark_verts": arrays["landmarks68"].tolist(), "incompatibilities": []}
+    (path / "vertex_indices.json").write_text(json.dumps(indices))
+    return path
+
+
+@pytest.fixture
+def made_up(monkeypatch):
+    """Arrays of a made-up model with quads, whose 144 vertices are all of its face."""
+    monkeypatch.setattr(ict_folder, "FACE_VERTICES", 144)
+    generator = np.random.default_rng(0)
+    n = 12
+    i = np.arange(n * n).reshape(n, n)
+    quads = np.stack([i[:-1, :-1], i[:-1, 1:], i[1:, 1:], i[1:, :-1]], -1).reshape(-1, 4)
+    triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]], axis=1).reshape(-1, 3)
+    return tiny(
+        identity_modes=generator.normal(size=(3, 144, 3)).astype(np.float32),
+        expression_modes=generator.normal(size=(2, 144, 3)).astype(np.float32),
+        expression_names=np.array(["jawOpen", "mouthSmile_L"]),
+        quads=quads,
+        triangles=triangles,
+    )
+
+
+def same(a, b):
+    assert a.expression_names == b.expression_names
+    assert a.landmarks == b.landmarks
+    assert a.action_units == b.action_units
+    assert np.array_equal(a.triangles, b.triangles)
+    assert np.array_equal(a.part, b.part)
+    for key in ("neutral", "identity_modes", "expression_modes", "uv"):
+        assert np.allclose(getattr(a, key), getattr(b, key), atol=2e-4), key
+
+
+def test_the_folder_of_obj_files_is_the_same_model(tmp_path, made_up):
+    np.savez(tmp_path / "face.npz", **made_up)
+    same(FaceModel.load(folder(tmp_path / "FaceXModel", made_up)), FaceModel.load(tmp_path / "face.npz"))
+
+
+@needs_ict
+def test_ict_as_a_folder_is_the_same_model(tmp_path):
+    with np.load(ICT) as file:
+        data = {key: file[key] for key in file.files if key != "license"}
+    data["identity_modes"] = data["identity_modes"][:3]
+    data["expression_modes"], data["expression_names"] = data["expression_modes"][::9], data["expression_names"][::9]
+    np.savez(tmp_path / "light.npz", **data)
+    same(load(folder(tmp_path / "FaceXModel", data)), load(tmp_path / "light.npz"))
+
+
+def test_what_a_folder_lacks_is_named(tmp_path, made_up):
+    path = folder(tmp_path / "FaceXModel", made_up)
+    (path / "identity001.obj").rename(path / "kept.obj")
+    with pytest.raises(FileError, match=r"FaceXModel: identity000.obj and what follows without a gap .*, 2 are there"):
+        load(path)
+    (path / "kept.obj").rename(path / "identity001.obj")
+    (path / "jawOpen.obj").write_text(obj_text(np.zeros((7, 3))))
+    with pytest.raises(FormatError, match=r"jawOpen.obj: 144 vertices were wanted, as in generic.*, it has 7"):
+        load(path)
+    (path / "jawOpen.obj").write_text("v 1 2\nv 1 x 3\n")
+    with pytest.raises(FormatError, match="jawOpen.obj: a vertex is not three numbers"):
+        load(path)
+    (path / "jawOpen.obj").unlink()
+    with pytest.raises(FileError, match="jawOpen.obj: cannot be read: No such file"):
+        load(path)
+    (path / "vertex_indices.json").write_text("{}")
+    with pytest.raises(FormatError, match="vertex_indices.json: `expressions` and .* were wanted: KeyError"):
+        load(path)
+    (path / "generic_neutral_mesh.obj").write_text("f 1 2 3\n")
+    with pytest.raises(FormatError, match="generic_neutral_mesh.obj: an OBJ with vertices of three numbers was wanted"):
+        load(path)
+    (path / "generic_neutral_mesh.obj").unlink()
+    with pytest.raises(FileError, match="generic_neutral_mesh.obj: cannot be read: No such file"):
+        load(path)
+
+
+@pytest.mark.parametrize("which", ["builtin", "made_up"])
+def test_saved_models_come_back_bit_for_bit(tmp_path, made_up, which):
+    if which == "builtin":
+        model = FaceModel.builtin()
+    else:
+        np.savez(tmp_path / "face.npz", **made_up)
+        model = FaceModel.load(tmp_path / "face.npz")
+    model.save(tmp_path / "saved.npz")
+    back = FaceModel.load(tmp_path / "saved.npz")
+    for key in ("name", "expression_names", "landmarks", "action_units"):
+        assert getattr(back, key) == getattr(model, key), key
+    for key in ("neutral", "identity_modes", "expression_modes", "triangles", "part", "uv"):
+        assert np.array_equal(getattr(back, key), getattr(model, key)), key
+        assert getattr(back, key).dtype == getattr(model, key).dtype
+    assert len(back.lids) == len(model.lids)
+    for a, b in zip(back.lids, model.lids, strict=True):
+        assert a.closed_by == b.closed_by
+        assert all(np.array_equal(x, y) for x, y in zip(a[:4], b[:4], strict=True))
+
+
+def test_damaged_saved_models_are_refused(tmp_path, made_up):
+    np.savez(tmp_path / "face.npz", **made_up)
+    FaceModel.load(tmp_path / "face.npz").save(tmp_path / "saved.npz")
+    with np.load(tmp_path / "saved.npz") as file:
+        good = {key: file[key] for key in file.files}
+
+    def refused(message, **changes):
+        np.savez(tmp_path / "bad.npz", **{k: v for k, v in (good | changes).items() if v is not None})
+        with pytest.raises(FormatError, match=message):
+            FaceModel.load(tmp_path / "bad.npz")
+
+    refused("a face model of fer3d lacks uv, lid_closed_by", uv=None, lid_closed_by=None)
+    refused("version 1 of a face model was wanted, this is 2", fer3d_face_model=np.int64(2))
+    refused(r"not a face model: `neutral` should have dtype float64", neutral=good["neutral"].astype(np.float32))
+    refused(
+        "not a face model: `action_units` should name modes, names wink",
+        unit_modes=np.array(["wink"] * len(good["unit_modes"])),
+    )
+    refused("not a face model: zip", landmark_rows=good["landmark_rows"][:-1])
+    whole = (tmp_path / "saved.npz").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(whole[:-200])
+    with pytest.raises(FormatError):
+        FaceModel.load(tmp_path / "cut.npz")
+    with pytest.raises(FileError, match="cannot be written"):
+        FaceModel.load(tmp_path / "face.npz").save(tmp_path / "nowhere" / "saved.npz")
+
+
+def test_fingerprints_tell_models_apart(tmp_path, made_up):
+    path = folder(tmp_path / "FaceXModel", made_up)
+    before = face_file.fingerprint(path)
+    assert before == face_file.fingerprint(folder(tmp_path / "elsewhere", made_up))
+    (path / "jawOpen.obj").write_text(obj_text(np.zeros((149, 3))))
+    assert face_file.fingerprint(path) != before
+    np.savez(tmp_path / "face.npz", **made_up)
+    assert face_file.fingerprint(tmp_path / "face.npz") != before
+    with pytest.raises(FileError, match="gone.npz: cannot be read"):
+        face_file.fingerprint(tmp_path / "gone.npz")

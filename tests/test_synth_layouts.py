@@ -8,6 +8,7 @@ from fer3d.catalog import detect, records
 from fer3d.formats import bnt, landmark_files, read_landmarks, read_lm2
 from fer3d.landmarks import bu83_names
 from fer3d.scan import EXPRESSIONS
+from fer3d.synth.habits import Variety
 from fer3d.synth.truth import read_truth
 
 NAMES = bu83_names(np.arange(1, 84))
@@ -41,7 +42,8 @@ def test_every_tree_is_taken_for_the_real_one(trees, layout):
         assert read.warnings == ()
         assert read.texture is not None
         assert len(read.faces) > 800
-        assert np.linalg.norm(read.vertices - scan.nose_tip, axis=1).min() < 6.0
+        if "pronasale" in scan.measured:
+            assert np.linalg.norm(read.vertices - scan.nose_tip, axis=1).min() < 6.0
 
 
 @pytest.mark.parametrize("layout", ["bu3dfe", "bu4dfe", "bosphorus", "frgc"])
@@ -80,7 +82,7 @@ def test_bu3dfe_landmarks_are_vertices_near_the_truth(trees):
         assert np.array_equal(bnd.vertex, [np.linalg.norm(mesh.vertices - p, axis=1).argmin() for p in true])
         measured = np.isin(NAMES, scan.measured)
         assert measured.sum() > 55
-        assert np.linalg.norm(bnd.points - true, axis=1)[measured].max() < 4.1
+        assert np.linalg.norm(bnd.points - true, axis=1)[measured].max() < 4.8  # 1.2 pitches, noise and seam
         at = read_landmarks(path.with_suffix(".bnd"))
         assert at["exocanthion_left"][0] > at["endocanthion_left"][0] > at["endocanthion_right"][0]
 
@@ -109,7 +111,7 @@ def test_bu3dfe_raw_is_the_same_face_elsewhere(trees):
 
 def test_bu4dfe_has_landmarks_in_a_release_of_their_own(trees):
     folder = trees / "bu4dfe"
-    assert sorted(p.name for p in folder.iterdir()) == ["BU4DFE_BND_V1.1", "F001", "M001", "truth.json"]
+    assert sorted(p.name for p in folder.iterdir()) == ["BU4DFE_BND_V1.1", "F001", "M001", "truth.parquet"]
     for label in ("Angry", "Disgust", "Fear", "Happy", "Sad", "Surprise"):
         for frame in ("000", "001"):
             assert (folder / "M001" / label / f"{frame}.jpg").exists()
@@ -119,13 +121,19 @@ def test_bu4dfe_has_landmarks_in_a_release_of_their_own(trees):
 
 
 def test_sequences_rise_and_fall(tmp_path):
-    synth.make(tmp_path / "s", "bu4dfe", subjects=1, frames=7, pitch=4.0, texture=32)
+    variety = Variety(never=0.0, rest=0.0, stray=0.0)
+    synth.make(tmp_path / "s", "bu4dfe", subjects=1, frames=9, pitch=4.0, texture=32, variety=variety)
     frames = [s for s in read_truth(tmp_path / "s").scans.values() if "Happy" in s.file]
-    smile = [frame.modes["mouthSmile_L"] for frame in frames]
+    smile = [frame.units["AU12_L"] for frame in frames]
     assert smile[0] == smile[-1] == 0
-    assert smile[:4] == sorted(smile[:4])
-    assert smile[3:] == sorted(smile[3:], reverse=True)
-    assert smile[2] == smile[3] == smile[4] > 0.5
+    top = smile.index(max(smile))
+    assert max(smile) > 0.5
+    assert (np.diff(smile[: top + 1]) > -0.05).all()
+    assert (np.diff(smile[top:]) < 0.05).all()
+    phases = [frame.phase for frame in frames]
+    assert list(dict.fromkeys(phases)) == ["neutral", "onset", "apex", "offset"]
+    assert phases[top] == "apex"
+    assert phases[-1] == "neutral"
     turns = np.array([(frame.yaw, frame.pitch, frame.roll) for frame in frames])
     assert 0 < np.abs(np.diff(turns, axis=0)).max() < 0.03
 

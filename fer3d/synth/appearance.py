@@ -1,9 +1,9 @@
-"""What a face looks like: one texture a person, painted in the uv of the face model.
+"""What a face looks like: one look a person, painted in the uv of the face model.
 
-Colour is a function of the place on the neutral face. Lips, brows, lashes and nostrils are drawn once on a frontal
-canvas, as outlines through landmarks, and carried to the texels by their frontal position; irises are discs on the
-triangles of the eyes; skin has a tone, blotches, warmer cheeks and nose, soft shading, and on some a beard's shadow. So
-any model with uv and the 83 landmarks gets a face; nothing depends on how its uv are laid out.
+Colour is a function of the place on the neutral face. What has outlines is drawn by `fer3d.synth.features`; skin has a
+tone, blotches, pores, warmer cheeks and nose, on some freckles, moles, lines of age, stubble or a beard; hair begins at
+a hairline. So any model with uv and the 83 landmarks gets a face; nothing depends on how its uv are laid out. No light
+is painted: see `fer3d.synth.light`.
 """
 
 from __future__ import annotations
@@ -12,230 +12,241 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter
-from scipy.ndimage import distance_transform_edt, map_coordinates, zoom
+from scipy.ndimage import distance_transform_edt, zoom
 
-from fer3d.kernels.raster import zbuffer
-from fer3d.landmarks import BU83
-from fer3d.synth.face import EYE, MOUTH, FaceModel
+from fer3d.kernels.raster import NO_JITTER, zbuffer
+from fer3d.synth import features
+from fer3d.synth.face import EYE, MOUTH, SKIN, FaceModel
+from fer3d.synth.features import Array, blend, rgb
+from fer3d.synth.scene import Look
 
-Colour = NDArray[np.float64]  # (3,) red, green, blue in 0..255
-
-_CANVAS_MM = (-90.0, 90.0, -110.0, 130.0)  # left, right, bottom, top of the frontal canvas
-_CANVAS_SCALE = 4.0  # its pixels a mm
-
-# Red, green, blue of light and dark skin; a tone lies between. Hair and irises: one of these. Our choices.
-_SKIN = (np.array([236.0, 198.0, 176.0]), np.array([112.0, 74.0, 54.0]))
-_HAIR = tuple(np.array(c, float) for c in ((38, 26, 20), (66, 44, 30), (104, 74, 48), (24, 20, 20), (140, 106, 66)))
-_IRIS = tuple(np.array(c, float) for c in ((74, 48, 30), (52, 34, 24), (86, 102, 70), (84, 116, 142), (110, 120, 120)))
+# Skin from light to dark, hair, irises, lips as factors on the skin. Red, green, blue; our choices.
+_SKIN = np.array(
+    [(242, 200, 174), (230, 182, 150), (212, 160, 126), (178, 122, 90), (132, 86, 62), (92, 60, 46)], float
+)
+_HAIR = np.array([(24, 20, 20), (36, 26, 22), (58, 40, 30), (84, 58, 40), (124, 92, 60), (150, 144, 140)], float)
+_IRIS = np.array([(70, 44, 28), (48, 32, 24), (98, 84, 50), (88, 104, 84), (82, 112, 138), (112, 122, 124)], float)
+_LIPS = np.array([(0.92, 0.66, 0.66), (0.88, 0.56, 0.56), (0.84, 0.60, 0.62), (0.94, 0.50, 0.52)])
+_TEETH = rgb(222.0, 212.0, 196.0)
 
 
 class Atlas(NamedTuple):
     """Where each texel of a model lies. Made once for a model.
 
     Attributes:
-        place: (S, S, 3) float64. Point of the neutral face, mm; texels beside the face have that of the nearest one.
-        normal: (S, S, 3) float64. Unit normal there.
-        part: (S, S) uint8. SKIN, EYE or MOUTH.
+        place: (S, S, 3) float32. Point of the neutral face, mm; texels beside the face have that of the nearest one.
+        part: (S, S) uint8. SKIN, EYE, MOUTH, or what else the model has.
         landmarks: name -> (3,) float64 on the neutral face.
     """
 
-    place: NDArray[np.float64]
-    normal: NDArray[np.float64]
+    place: Array
     part: NDArray[np.uint8]
-    landmarks: dict[str, NDArray[np.float64]]
+    landmarks: features.Landmarks
+
+
+class _Person(NamedTuple):
+    """What `paint` draws by lot before it paints."""
+
+    skin: Array
+    hair: Array
+    iris: Array
+    lips: Array
+    lip_strength: float
+    brow: features.Brow
+    lashes: float
+    freckles: float
+    moles: int
+    age: float
+    stubble: float
+    beard: float
+    hairline: tuple[float, float, float, float]
 
 
 def atlas(model: FaceModel, size: int = 512) -> Atlas:
     """Look up every texel of a square texture of `size` pixels on the neutral face of the model."""
     pixels = np.zeros((len(model.uv), 3))
     pixels[:, 0], pixels[:, 1] = model.uv[:, 0] * size - 0.5, (1.0 - model.uv[:, 1]) * size - 0.5
-    face, bary = zbuffer(pixels, model.triangles, size, size, np.empty((0, 0, 2), np.float32))
+    face, bary = zbuffer(pixels, model.triangles, size, size, NO_JITTER)
     rows, columns = distance_transform_edt(face < 0, return_distances=False, return_indices=True)
     face, bary = face[rows, columns], bary[rows, columns].astype(np.float64)
     corner = model.triangles[face]
-    place = np.einsum("hwk,hwkc->hwc", bary, model.neutral[corner])
-    a, b, c = (model.neutral[model.triangles[:, k]] for k in range(3))
-    normals = np.zeros_like(model.neutral)
-    for k in range(3):
-        np.add.at(normals, model.triangles[:, k], np.cross(b - a, c - a))
-    normal = np.einsum("hwk,hwkc->hwc", bary, normals[corner])
-    normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-12)
-    return Atlas(place, normal, model.part[face], model.landmark_points(model.neutral))
+    place = np.einsum("hwk,hwkc->hwc", bary, model.neutral[corner]).astype(np.float32)
+    return Atlas(place, model.part[face], model.landmark_points(model.neutral))
 
 
-def paint(atlas: Atlas, generator: np.random.Generator, *, beard: bool = False) -> NDArray[np.uint8]:
-    """(S, S, 3) uint8: the texture of one person.
+def paint(atlas: Atlas, generator: np.random.Generator, *, beard: bool = False) -> Look:
+    """The look of one person, without light.
 
     Args:
         atlas: Of the face model.
-        generator: The person: skin, hair, eyes.
-        beard: Whether the lower face has the shadow of a shaved beard.
+        generator: The person: skin, hair, eyes, and every spot of them.
+        beard: Whether this is somebody who grows a beard: shaved, stubbly or full.
     """
-    tone = generator.beta(1.4, 2.2)
-    skin = _SKIN[0] * (1 - tone) + _SKIN[1] * tone
-    hair = _HAIR[int(generator.integers(len(_HAIR)))] * (1 - 0.4 * tone)
-    iris = _IRIS[int(generator.integers(len(_IRIS)))] * (1 - 0.3 * tone)
-    x, y = atlas.place[..., 0], atlas.place[..., 1]
-    image = np.broadcast_to(skin, atlas.place.shape).copy()
-    image = _skin_detail(image, atlas, skin, generator)
-    if beard:
-        image = _blend(image, hair, 0.35 * _beard(atlas) * generator.uniform(0.4, 1.0))
-    lips = skin * np.array([0.86, 0.56, 0.56]) + np.array([8.0, 4.0, 6.0])
-    drawn = _drawn(atlas, generator)
-    for layer, colour, strength in (
-        ("lips", lips, 0.80),
-        ("lip_line", lips * 0.35, 0.75),
-        ("brows", hair, 0.85),
-        ("nostrils", skin * 0.22, 0.85),
-        ("crease", skin * 0.62, 0.5),
-    ):
-        image = _blend(image, colour, strength * _carried(drawn[layer], x, y))
-    light = 0.80 + 0.20 * np.clip(atlas.normal @ np.array([0.0, 0.36, 0.93]), 0, 1)
-    image *= light[..., None]
-    image = _eyes(image, atlas, iris)
-    image = _blend(image, hair * 0.5, 0.9 * _carried(drawn["lashes"], x, y))
+    who = _person(generator, beard)
+    canvas = features.drawn(atlas.landmarks, who.brow, who.lashes, generator)
+    layer = {name: features.carried(drawing, atlas.place) for name, drawing in canvas.items()}
+    image: Array = np.broadcast_to(who.skin.astype(np.float32), atlas.place.shape)
+    image = _skin_detail(image, atlas, who, generator)
+    image = blend(image, image * rgb(0.72, 0.62, 0.60), 0.7 * who.age * layer["lines"])
+    image = blend(image, who.skin * who.lips, who.lip_strength * layer["lips"])
+    image = blend(image, image * rgb(0.45, 0.30, 0.30), 0.8 * layer["lip_line"])
+    image = blend(image, who.skin * 0.20, 0.85 * layer["nostrils"])
+    image = blend(image, image * rgb(0.66, 0.56, 0.54), 0.6 * layer["crease"])
+    image, hair = _hair(image, atlas, who, layer, generator)
+    image = _eyes(image, atlas, who.iris, generator)
+    image = blend(image, who.hair * 0.4, 0.9 * layer["lashes"])
     image = _mouth(image, atlas)
-    image += generator.normal(0.0, 2.0, image.shape[:2])[..., None]
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    image = image + np.float32(1.5) * generator.standard_normal((*image.shape[:2], 1), np.float32)
+    colour = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    hair = np.maximum(hair, 0.7 * layer["lashes"])
+    return Look(colour, _bytes(_gloss(atlas, layer, hair)), _bytes(hair))
 
 
-def _blend(image: NDArray[np.float64], colour: Colour, weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    return image + weight[..., None] * (colour - image)
+def _bytes(share: Array) -> NDArray[np.uint8]:
+    return np.rint(255 * np.clip(share, 0, 1)).astype(np.uint8)
 
 
-def _skin_detail(
-    image: NDArray[np.float64], atlas: Atlas, skin: Colour, generator: np.random.Generator
-) -> NDArray[np.float64]:
-    """Blotches of several sizes, warmer cheeks, nose and ears, greyer orbits."""
+def _person(generator: np.random.Generator, beard: bool) -> _Person:
+    tone = 5.0 * generator.beta(1.1, 1.6)
+    skin = np.array([np.interp(tone, range(6), _SKIN[:, k]) for k in range(3)])
+    skin = skin * generator.normal(1.0, 0.02, 3)
+    # Dark skin goes with dark hair and eyes more often than not; grey hair (the last) is rare.
+    fair = np.clip(1.2 - tone / 3.5, 0.0, 1.0)
+    hair = _HAIR[int(generator.choice(6, p=_odds((2.0, 2.0, 2 * fair, 1.5 * fair, 1.2 * fair, 0.5))))]
+    iris = _IRIS[int(generator.choice(6, p=_odds((2.0, 1.5, fair, fair**2, 1.5 * fair**3, fair**3))))]
+    lips = _LIPS[int(generator.integers(len(_LIPS)))] * generator.normal(1.0, 0.03, 3)
+    grown = generator.random()
+    return _Person(
+        skin=skin,
+        hair=hair * generator.uniform(0.85, 1.15),
+        iris=iris * generator.uniform(0.85, 1.15),
+        lips=lips,
+        lip_strength=float(generator.uniform(0.45, 0.9)),
+        brow=features.Brow(
+            float(generator.uniform(0.75, 1.15) + 0.25 * beard), float(generator.beta(2, 2) * 0.7 + 0.25 * beard)
+        ),
+        lashes=float(generator.uniform(0.1, 0.5) if beard else generator.uniform(0.3, 1.0)),
+        freckles=float(max(generator.normal(-0.2, 0.6), 0.0) * fair),
+        moles=int(generator.poisson(1.2)),
+        age=float(generator.beta(1.2, 2.2)),
+        stubble=float(generator.uniform(0.1, 0.8) * beard),
+        beard=float(generator.uniform(0.5, 0.9) * (beard and grown < 0.25)),
+        hairline=_hairline(generator),
+    )
+
+
+def _hairline(generator: np.random.Generator) -> tuple[float, float, float, float]:
+    """Height in the middle, mm; how far it falls to the temples; depth of the bays; where the middle is, mm."""
+    low, high = np.array([(86.0, 108.0), (10.0, 40.0), (-0.6, 1.3), (-14.0, 14.0)]).T
+    top, fall, bays, parting = generator.uniform(low, high)
+    return float(top), float(fall), float(bays), float(parting)
+
+
+def _odds(weights: tuple[float, ...]) -> Array:
+    return np.array(weights) / sum(weights)
+
+
+def _cloud(size: int, cells: int, generator: np.random.Generator) -> Array:
+    """(size, size) float64: smooth noise of so many cells across, about standard normal."""
+    return np.asarray(zoom(generator.standard_normal((cells, cells), np.float32), size / cells, order=1)[:size, :size])
+
+
+def _skin_detail(image: Array, atlas: Atlas, who: _Person, generator: np.random.Generator) -> Array:
+    """Blotches of several sizes, pores, warmer cheeks, nose and chin, greyer orbits, freckles and moles."""
     S = image.shape[0]
-    for cells, amount in ((6, 0.035), (24, 0.025), (110, 0.02)):
-        noise = zoom(generator.normal(0.0, 1.0, (cells, cells)), S / cells, order=1)[:S, :S]
-        image = image * (1 + amount * noise)[..., None]
+    for cells, amount in ((6, 0.025), (24, 0.02), (90, 0.02), (250, 0.018)):
+        image = image * (1 + np.float32(amount) * _cloud(S, min(cells, S), generator))[..., None]
+    red = np.float32(0.015) * _cloud(S, min(40, S), generator)
+    image = image * (1 + red[..., None] * np.array([0.3, -1.0, -0.8]))
     x, y = np.abs(atlas.place[..., 0]), atlas.place[..., 1]
-    warm = 0.35 * np.exp(-(((x - 38) / 16) ** 2) - ((y + 2) / 16) ** 2) + 0.3 * np.exp(-((x / 13) ** 2) - (y / 11) ** 2)
-    image = _blend(image, skin * np.array([1.0, 0.78, 0.76]), warm)
-    orbit = 0.35 * np.exp(-(((x - 30) / 17) ** 2) - ((y - 33) / 11) ** 2)
-    return _blend(image, skin * np.array([0.80, 0.74, 0.76]), orbit)
+    strength = generator.uniform(0.5, 1.3)
+    warm = 0.30 * _spot(x, y, 40, -4, 15, 15) + 0.34 * _spot(x, y, 0, 0, 12, 10) + 0.18 * _spot(x, y, 0, -68, 16, 10)
+    image = blend(image, image * rgb(1.0, 0.76, 0.74), strength * warm)
+    eye = atlas.landmarks["exocanthion_left"][1]
+    tired = generator.uniform(0.15, 0.5)
+    orbit = _spot(x, y, 27, eye - 9, 13, 6) + 0.6 * _spot(x, y, 22, eye + 6, 12, 6)
+    image = blend(image, image * rgb(0.78, 0.70, 0.74), tired * np.clip(orbit, 0, 1))
+    return _spots(image, atlas, who, generator)
 
 
-def _beard(atlas: Atlas) -> NDArray[np.float64]:
+def _spot(x: Array, y: Array, cx: float, cy: float, rx: float, ry: float) -> Array:
+    return np.exp(-(((x - cx) / rx) ** 2) - ((y - cy) / ry) ** 2)
+
+
+def _spots(image: Array, atlas: Atlas, who: _Person, generator: np.random.Generator) -> Array:
+    """Freckles about the nose and on the cheeks, a few moles anywhere."""
+    freckles = int(350 * who.freckles)
+    at = np.stack([generator.normal(0.0, 30.0, freckles), generator.normal(8.0, 15.0, freckles)], axis=1)
+    radius = generator.uniform(0.35, 0.9, freckles)
+    moles = np.stack([generator.uniform(-60, 60, who.moles), generator.uniform(-75, 85, who.moles)], axis=1)
+    centres = np.concatenate([at, moles])
+    radii = np.concatenate([radius, generator.uniform(0.6, 1.5, who.moles)])
+    dark = np.concatenate([generator.uniform(0.12, 0.4, freckles), generator.uniform(0.5, 0.8, who.moles)])
+    weight = features.carried(features.dotted(centres, radii, dark), atlas.place)
+    return blend(image, image * rgb(0.55, 0.38, 0.30), weight)
+
+
+def _hair(
+    image: Array, atlas: Atlas, who: _Person, layer: dict[str, Array], generator: np.random.Generator
+) -> tuple[Array, Array]:
+    """The image with brows, beard and the hair of the head, and (S, S) how much of a texel is hair."""
+    S = image.shape[0]
+    x, y, z = np.abs(atlas.place[..., 0]), atlas.place[..., 1], atlas.place[..., 2]
+    fine, strands = _cloud(S, min(300, S), generator), _cloud(S, min(120, S), generator)
+    skin = atlas.part == SKIN
+    growth = _beard(x, y, float(atlas.landmarks["pogonion"][1])) * (1 - layer["lips"]) * skin
+    dots = np.clip(0.55 + 0.45 * fine, 0.1, 1.0)
+    image = blend(image, who.hair * 0.6 + image * 0.25, 0.5 * who.stubble * growth * dots)
+    full = who.beard * np.clip(growth * 1.3 + 0.15 * strands, 0, 1) * (growth > 0.05)
+    image = blend(image, who.hair * (1 + 0.2 * strands + 0.1 * fine)[..., None], full)
+    top, fall, bays, parting = who.hairline
+    off = np.abs(atlas.place[..., 0] - parting * _spot(x, 0.0 * y, 0, 0, 45, 1))
+    line = top - fall * np.clip((off - 26.0) / 36.0, 0, None) ** 2
+    line = line + 9.0 * bays * _spot(off, 0.0 * y, 36, 0, 14, 1)
+    line = np.where((z < -84.0) & (x < 72.0), np.minimum(line, 12.0), line)  # sideburns
+    line = np.where(x >= 72.0, 58.0, line)  # above the ears
+    line = np.where((z < -122.0) & (x < 78.0), -30.0, line)  # behind them
+    head = np.clip((y - line + 1.5 * strands + 1.0 * fine) / 5.0 + 0.4, 0, 1) * skin
+    image = blend(image, who.hair * (1 + 0.22 * strands + 0.12 * fine)[..., None], 0.96 * head)
+    image = blend(image, who.hair, 0.92 * layer["brows"])
+    return image, np.max([head, layer["brows"], full, 0.35 * who.stubble * growth], axis=0)
+
+
+def _beard(x: Array, y: Array, chin: float) -> Array:
+    """(S, S) where a beard grows, 0 to 1: jaw, chin, upper lip; not the cheeks, the neck, nor beside the lower lip."""
+    edge = -22.0 + 0.55 * np.clip(x - 26, 0, None)
+    jaw = 1 / (1 + np.exp((y - edge) / 3.0))
+    bare = 0.75 * _spot(x, y, 17, -46, 7, 6) + 0.8 * _spot(x, y, 36, -30, 12, 12)
+    shaved = 1 / (1 + np.exp(-(y - chin + 20.0 - 0.3 * x) / 3.5))
+    return np.asarray(jaw * shaved * (1 - np.clip(bare, 0, 1)))
+
+
+def _gloss(atlas: Atlas, layer: dict[str, Array], hair: Array) -> Array:
+    """(S, S): a little on skin, more on forehead and nose, wet lips, wet eyes; hair takes it away."""
     x, y = np.abs(atlas.place[..., 0]), atlas.place[..., 1]
-    edge = -16.0 + 0.35 * np.clip(x - 20, 0, None)
-    return np.asarray(1 / (1 + np.exp((y - edge) / 4.0)))
+    skin = 0.22 + 0.16 * _spot(x, y, 0, 8, 9, 25) + 0.12 * _spot(x, y, 0, 70, 35, 16)
+    gloss = skin * (1 - 0.7 * hair)
+    gloss = np.maximum(gloss, 0.50 * layer["lips"])
+    gloss = np.where(atlas.part == MOUTH, 0.45, gloss)
+    return np.where(atlas.part == EYE, 1.0, gloss)
 
 
-def _points(atlas: Atlas, numbers: range | tuple[int, ...]) -> NDArray[np.float64]:
-    """(N, 2) float64: x and y of BU landmarks."""
-    return np.array([atlas.landmarks[BU83.get(n, f"bu83_{n:02d}")][:2] for n in numbers])
-
-
-def _pixels(points: NDArray[np.float64]) -> list[tuple[float, float]]:
-    left, _, _, top = _CANVAS_MM
-    return [((float(x) - left) * _CANVAS_SCALE, (top - float(y)) * _CANVAS_SCALE) for x, y in points]
-
-
-def _smooth(points: NDArray[np.float64], closed: bool) -> NDArray[np.float64]:
-    """A denser line through the points (Catmull-Rom)."""
-    ring = np.concatenate([points[-1:], points, points[:2]]) if closed else points[[0, *range(len(points)), -1]]
-    t = np.linspace(0, 1, 8, endpoint=False)[:, None]
-    pieces = []
-    for p0, p1, p2, p3 in zip(ring, ring[1:], ring[2:], ring[3:], strict=False):
-        pieces.append(
-            0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3)
-        )
-    return np.concatenate([*pieces, points[-1:]]) if not closed else np.concatenate(pieces)
-
-
-def _drawn(atlas: Atlas, generator: np.random.Generator) -> dict[str, NDArray[np.float64]]:
-    """Frontal canvases, 0 to 1, of what has outlines."""
-    left, right, bottom, top = _CANVAS_MM
-    size = (int((right - left) * _CANVAS_SCALE), int((top - bottom) * _CANVAS_SCALE))
-    layers = {name: Image.new("L", size) for name in ("lips", "lip_line", "brows", "nostrils", "crease", "lashes")}
-    draw = {name: ImageDraw.Draw(layer) for name, layer in layers.items()}
-    draw["lips"].polygon(_pixels(_smooth(_points(atlas, range(49, 61)), True)), fill=255)
-    upper = _points(atlas, (49, 61, 62, 63, 64, 65, 55))
-    draw["lip_line"].line(_pixels(_smooth(upper, False)), fill=255, width=5)
-    for brow in (range(17, 27), range(27, 37)):
-        outline = _points(atlas, brow)
-        draw["brows"].polygon(_pixels(_smooth(outline, True)), fill=170)
-        _hairs(draw["brows"], outline, generator)
-    for eye in ((1, 2, 3, 4, 5), (9, 10, 11, 12, 13)):
-        lid = _smooth(_points(atlas, eye), False)
-        draw["lashes"].line(_pixels(lid), fill=255, width=5)
-        draw["crease"].line(_pixels(lid[4:] + np.array([0.0, 4.0])), fill=255, width=4)
-    for eye in ((5, 6, 7, 8, 1), (13, 14, 15, 16, 9)):
-        draw["lashes"].line(_pixels(_smooth(_points(atlas, eye), False)), fill=110, width=3)
-    for side in (41, 44):
-        x, y = _points(atlas, (side,))[0]
-        cx, cy = _pixels(np.array([[0.75 * x, y + 1.6]]))[0]
-        rx, ry = 3.0 * _CANVAS_SCALE, 1.5 * _CANVAS_SCALE
-        draw["nostrils"].ellipse((cx - rx, cy - ry, cx + rx, cy + ry), fill=255)
-    blur = {"lips": 2.5, "lip_line": 2.0, "brows": 2.5, "nostrils": 3.0, "crease": 4.0, "lashes": 1.5}
-    return {
-        name: np.asarray(layer.filter(ImageFilter.GaussianBlur(blur[name])), np.float64) / 255.0
-        for name, layer in layers.items()
-    }
-
-
-def _hairs(draw: ImageDraw.ImageDraw, outline: NDArray[np.float64], generator: np.random.Generator) -> None:
-    """Strokes of a brow, from its lower edge up and outwards."""
-    lower, upper = outline[5:][::-1], outline[:5]  # both from the inner end outwards
-    t = generator.uniform(0, 4, 90)
-    start = np.stack([np.interp(t, range(5), lower[:, k]) for k in (0, 1)], axis=1)
-    ahead = np.clip(t + 0.35, 0, 4)
-    end = np.stack([np.interp(ahead, range(5), upper[:, k]) for k in (0, 1)], axis=1)
-    reach = generator.uniform(0.0, 0.5, (90, 1))
-    for a, b in zip(start + (end - start) * reach, start + (end - start) * (reach + 0.6), strict=True):
-        draw.line(_pixels(np.stack([a, b])), fill=255, width=2)
-
-
-def _carried(canvas: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The canvas at texels, by their frontal position."""
-    left, _, _, top = _CANVAS_MM
-    at = np.stack([(top - y) * _CANVAS_SCALE, (x - left) * _CANVAS_SCALE])
-    return np.asarray(map_coordinates(canvas, at, order=1, mode="constant"))
-
-
-def _eyes(image: NDArray[np.float64], atlas: Atlas, iris: Colour) -> NDArray[np.float64]:
-    """White, iris with a dark rim, pupil, a highlight, the shadow of the upper lid."""
-    x, y = atlas.place[..., 0], atlas.place[..., 1]
+def _eyes(image: Array, atlas: Atlas, iris: Array, generator: np.random.Generator) -> Array:
     ball = atlas.part == EYE
-    for lids in (range(1, 9), range(9, 17)):
-        outline = _points(atlas, lids)
-        centre = outline[[0, 4]].mean(axis=0) * 0.5 + outline.mean(axis=0) * 0.5 + np.array([0.0, 0.6])
-        here = ball & (np.hypot(x - centre[0], y - centre[1]) < 24)
-        radius = np.hypot(x - centre[0], y - centre[1])
-        colour = np.broadcast_to(np.array([228.0, 222.0, 216.0]), image.shape).copy()
-        pink = np.clip((radius - 8) / 10, 0, 1)
-        colour = _blend(colour, np.array([206.0, 160.0, 150.0]), 0.5 * pink)
-        colour = _blend(colour, iris, _inside(radius, 5.9))
-        colour = _blend(colour, iris * 0.45, np.exp(-(((radius - 5.5) / 0.8) ** 2)))
-        colour = _blend(colour, np.array([14.0, 12.0, 12.0]), _inside(radius, 2.3))
-        colour = _blend(
-            colour, np.array([250.0, 250.0, 250.0]), _inside(np.hypot(x - centre[0] + 1.6, y - centre[1] - 1.8), 0.9)
-        )
-        lid = np.interp(np.sign(centre[0]) * x, *_sorted(np.sign(centre[0]) * outline[:5, 0], outline[:5, 1]))
-        colour *= (1 - 0.45 * np.exp(-np.clip(lid - y, 0, None) / 1.6))[..., None]
-        image = np.where(here[..., None], colour, image)
+    for numbers in (range(1, 9), range(9, 17)):
+        outline = features.points(atlas.landmarks, numbers)
+        own = ball & (atlas.place[..., 0] * outline[0, 0] > 0)
+        image[own] = features.eyeball(atlas.place[own], outline, iris, generator)
     return image
 
 
-def _sorted(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    order = np.argsort(x)
-    return x[order], y[order]
-
-
-def _inside(radius: NDArray[np.float64], edge: float) -> NDArray[np.float64]:
-    """1 within the edge, 0 outside, soft over half a millimetre."""
-    return np.clip((edge - radius) / 0.5 + 0.5, 0, 1)
-
-
-def _mouth(image: NDArray[np.float64], atlas: Atlas) -> NDArray[np.float64]:
-    """Dark red, darker the deeper behind the lips."""
+def _mouth(image: Array, atlas: Atlas) -> Array:
+    """Dark red, darker the deeper behind the lips; parts that a model may have beyond these are teeth."""
     inside = atlas.part == MOUTH
+    teeth = ~np.isin(atlas.part, (SKIN, EYE, MOUTH))
+    image = np.where(teeth[..., None], _TEETH, image)
     if not inside.any():
         return image
-    depth = np.clip((atlas.place[..., 2][inside].max() - atlas.place[..., 2]) / 14.0, 0, 1)
-    colour = np.array([120.0, 56.0, 52.0]) * (1 - depth[..., None]) + np.array([34.0, 14.0, 14.0]) * depth[..., None]
+    depth = np.clip((atlas.place[..., 2][inside].max() - atlas.place[..., 2]) / 14.0, 0, 1)[..., None]
+    colour = rgb(120.0, 56.0, 52.0) * (1 - depth) + rgb(34.0, 14.0, 14.0) * depth
     return np.where(inside[..., None], colour, image)

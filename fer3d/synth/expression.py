@@ -1,129 +1,171 @@
-"""The six prototypical expressions as recipes on expression modes, with levels and with what differs between people.
+"""The six prototypical expressions as recipes of action units, and the weights of one face that shows one.
 
-The choice of action units follows the emotion tables of FACS handbooks (EMFACS); the weights are ours. One recipe
-drives every model whose modes have ARKit names.
+Which units belong to an emotion follows the tables of FACS handbooks (EMFACS), which give several ways of showing each;
+weights and shares are our choices. Units and their names are those of `fer3d.synth.face`; a recipe drives every face
+model that has its units. What differs between people is in `fer3d.synth.habits`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from fer3d.errors import ArgumentError
 from fer3d.scan import EXPRESSIONS
+from fer3d.synth.face import sides
+from fer3d.synth.habits import Habits
 
 # Share of the full recipe at the four intensity levels of BU-3DFE.
 LEVELS = {1: 0.40, 2: 0.60, 3: 0.80, 4: 1.00}
 
-# Mode (without side) -> weight at full strength.
-RECIPES: dict[str, dict[str, float]] = {
-    "neutral": {},
-    "anger": {"browDown": 1.0, "eyeSquint": 0.5, "eyeWide": 0.25, "mouthPress": 0.9, "noseSneer": 0.3}
-    | {"mouthShrugLower": 0.25},
-    "disgust": {"noseSneer": 0.9, "mouthUpperUp": 0.6, "browDown": 0.5, "cheekSquint": 0.4, "eyeSquint": 0.4}
-    | {"mouthFrown": 0.3, "mouthShrugLower": 0.2},
-    "fear": {"browInnerUp": 0.9, "browOuterUp": 0.5, "browDown": 0.4, "eyeWide": 0.9, "mouthStretch": 0.85}
-    | {"jawOpen": 0.18, "mouthLowerDown": 0.4},
-    "happiness": {"mouthSmile": 1.0, "cheekSquint": 0.8, "eyeSquint": 0.25, "mouthUpperUp": 0.25, "jawOpen": 0.10},
-    "sadness": {"browInnerUp": 1.0, "browDown": 0.35, "mouthFrown": 1.0, "mouthShrugLower": 0.5, "eyeSquint": 0.2}
-    | {"eyeBlink": 0.2},
-    "surprise": {"browInnerUp": 1.0, "browOuterUp": 1.0, "eyeWide": 1.0, "jawOpen": 0.55},
-}
-
-# Mode (without side) -> action unit of FACS.
-ACTION_UNITS = {
-    "browInnerUp": "AU1",
-    "browOuterUp": "AU2",
-    "browDown": "AU4",
-    "eyeWide": "AU5",
-    "cheekSquint": "AU6",
-    "eyeSquint": "AU7",
-    "noseSneer": "AU9",
-    "mouthUpperUp": "AU10",
-    "mouthSmile": "AU12",
-    "mouthDimple": "AU14",
-    "mouthFrown": "AU15",
-    "mouthLowerDown": "AU16",
-    "mouthShrugLower": "AU17",
-    "mouthPucker": "AU18",
-    "mouthStretch": "AU20",
-    "mouthFunnel": "AU22",
-    "mouthPress": "AU24",
-    "jawOpen": "AU26",
-    "eyeBlink": "AU43",
-}
-MODES_OF = {unit: mode for mode, unit in ACTION_UNITS.items()}
-
+_MOST = 1.3  # weight: what the strongest faces reach
 _PRESENT = 0.05  # weight from which an action unit counts as shown
 
 
-def check_modes(names: tuple[str, ...], model: str) -> None:
-    """Raise ArgumentError unless every mode of every recipe, one- or two-sided, is among `names`."""
-    bare = {name.removesuffix("_L").removesuffix("_R") for name in names}
-    missing = sorted({mode for recipe in RECIPES.values() for mode in recipe} - bare)
+class Way(NamedTuple):
+    """One way of showing an emotion: how many people take it (a share), and unit (without side) -> weight at full."""
+
+    share: float
+    units: Mapping[str, float]
+
+
+# The first way of each is the one of textbooks.
+WAYS: dict[str, tuple[Way, ...]] = {
+    "neutral": (Way(1.0, {}),),
+    "anger": (
+        Way(0.40, {"AU4": 1.0, "AU5": 0.4, "AU7": 0.6, "AU9": 0.2, "AU17": 0.3, "AU24": 0.9}),
+        Way(0.20, {"AU4": 1.0, "AU5": 0.4, "AU7": 0.5, "AU23": 0.9}),
+        Way(0.20, {"AU4": 1.0, "AU5": 0.4, "AU7": 0.5, "AU10": 0.5, "AU23": 0.4, "AU25": 0.6}),
+        Way(0.20, {"AU4": 0.9, "AU7": 0.5, "AU17": 0.5, "AU24": 0.6}),
+    ),
+    "disgust": (
+        Way(0.40, {"AU4": 0.4, "AU6": 0.4, "AU7": 0.4, "AU9": 1.0, "AU10": 0.7, "AU15": 0.3, "AU17": 0.4}),
+        Way(0.25, {"AU10": 0.9, "AU9": 0.4, "AU16": 0.5, "AU25": 0.5, "AU7": 0.3}),
+        Way(0.20, {"AU9": 0.8, "AU15": 0.5, "AU17": 0.5, "AU4": 0.4}),
+        Way(0.15, {"AU10": 0.8, "AU17": 0.6, "AU4": 0.3, "AU7": 0.3}),
+    ),
+    "fear": (
+        Way(0.35, {"AU1": 1.0, "AU2": 0.6, "AU4": 0.5, "AU5": 1.0, "AU20": 0.9, "AU25": 0.6, "AU26": 0.5}),
+        Way(0.25, {"AU1": 0.9, "AU2": 0.5, "AU4": 0.4, "AU5": 0.8, "AU26": 0.6, "AU25": 0.3}),
+        Way(0.20, {"AU1": 0.8, "AU2": 0.5, "AU4": 0.5, "AU5": 0.9, "AU20": 0.5}),
+        Way(0.20, {"AU5": 0.7, "AU1": 0.5, "AU20": 0.9, "AU16": 0.4, "AU25": 0.4}),
+    ),
+    "happiness": (
+        Way(0.50, {"AU6": 0.9, "AU12": 1.0, "AU25": 0.8, "AU26": 0.15}),
+        Way(0.30, {"AU12": 1.0, "AU6": 0.5}),
+        Way(0.20, {"AU12": 0.9, "AU6": 0.4, "AU10": 0.3, "AU26": 0.3, "AU25": 0.5}),
+    ),
+    "sadness": (
+        Way(0.35, {"AU1": 1.0, "AU4": 0.5, "AU15": 1.0, "AU17": 0.6, "AU43": 0.2}),
+        Way(0.25, {"AU1": 0.6, "AU4": 0.5, "AU15": 0.8, "AU7": 0.2}),
+        Way(0.20, {"AU4": 0.6, "AU15": 0.6, "AU17": 0.8, "AU43": 0.2}),
+        Way(0.20, {"AU6": 0.4, "AU15": 0.9, "AU17": 0.3, "AU1": 0.3}),
+    ),
+    "surprise": (
+        Way(0.45, {"AU1": 1.0, "AU2": 1.0, "AU5": 1.0, "AU25": 0.5, "AU26": 1.0, "AU27": 0.5}),
+        Way(0.25, {"AU1": 1.0, "AU2": 1.0, "AU5": 0.9, "AU27": 0.8}),
+        Way(0.15, {"AU1": 0.9, "AU2": 0.9, "AU26": 0.7}),
+        Way(0.15, {"AU5": 0.9, "AU26": 0.8, "AU1": 0.4, "AU2": 0.4}),
+    ),
+}
+RECIPES: dict[str, Mapping[str, float]] = {label: ways[0].units for label, ways in WAYS.items()}
+RECIPE_UNITS = tuple(
+    f"AU{n}" for n in sorted({int(u[2:]) for ways in WAYS.values() for way in ways for u in way.units})
+)
+
+
+def check_units(units: Collection[str], model: str) -> None:
+    """Raise ArgumentError unless every unit of every recipe, one- or two-sided, is among `units`."""
+    bare = {_bare(name) for name in units}
+    missing = [unit for unit in RECIPE_UNITS if unit not in bare]
     if missing:
-        raise ArgumentError(f"`face_model` should have the modes of every recipe; {model} lacks {', '.join(missing)}")
+        raise ArgumentError(f"`face_model` should have the units of every recipe; {model} lacks {', '.join(missing)}")
 
 
-def weights(
-    expression: str,
-    strength: float,
-    names: tuple[str, ...],
-    habits: np.random.Generator | None = None,
-    moment: np.random.Generator | None = None,
-) -> dict[str, float]:
-    """Weights of the modes of a model for one face with an expression.
+def recipe(expression: str, habits: Habits | None = None) -> dict[str, float]:
+    """Unit (without side) -> weight at full strength: the textbook's, or a person's own.
+
+    A person takes one of the ways of `WAYS`, and lets a share of another emotion leak into it.
 
     Args:
         expression: A house label, see `fer3d.scan.EXPRESSIONS`.
-        strength: 0 neutral, 1 full; the four levels are `LEVELS`.
-        names: Modes of the face model.
-        habits: What one person always does: some units stronger or weaker, one side more than the other, a general
-            liveliness. Give each person and expression a fresh generator of one seed. None: the recipe itself.
-        moment: What differs from one time to the next, smaller. None: nothing.
-
-    Returns:
-        Mode name (with side, where the model has sides) -> weight in [0, 1.3].
+        habits: The person. None: the first way.
 
     Raises:
         ArgumentError: if the expression is not a house label.
     """
-    if expression not in RECIPES:
+    if expression not in WAYS:
         raise ArgumentError(f"`expression` should be one of {', '.join(EXPRESSIONS)}, is {expression!r}")
-    return mode_weights(RECIPES[expression], strength, names, habits, moment)
+    ways = WAYS[expression]
+    if habits is None or expression == "neutral":
+        return dict(ways[0].units)
+    own = ways[int(np.searchsorted(np.cumsum([way.share for way in ways]), habits.way[expression] * 0.999))].units
+    other, share = habits.leak[expression]
+    if share == 0.0:
+        return dict(own)
+    leaked = WAYS[other][0].units
+    return {
+        unit: (1 - share) * own.get(unit, 0.0) + share * leaked.get(unit, 0.0)
+        for unit in RECIPE_UNITS
+        if unit in own or unit in leaked
+    }
 
 
-def mode_weights(
+def weights(
     recipe: Mapping[str, float],
     strength: float,
-    names: tuple[str, ...],
-    habits: np.random.Generator | None = None,
+    units: Collection[str],
+    habits: Habits | None = None,
     moment: np.random.Generator | None = None,
 ) -> dict[str, float]:
-    """`weights` for any recipe: mode without side -> weight at full strength."""
+    """Weights of the action units of a model for one face.
+
+    Args:
+        recipe: Unit -> weight at full strength, see `recipe`; a unit with a side (`AU12_L`) is shown on that side only.
+        strength: 0 neutral, 1 full; the four levels are `LEVELS`.
+        units: Units of the face model (`FaceModel.action_units`).
+        habits: The person: how strongly and how evenly each unit is shown, what is never shown, what never rests.
+        moment: What differs from one time to the next. None: nothing; no stray units either.
+
+    Returns:
+        Unit (with side, where the model has sides) -> weight in [0, 1.3], as `FaceModel.mode_weights` takes it.
+    """
+    drawn = None if habits is None or moment is None else habits.moment(moment)
+    stray = {} if drawn is None else drawn.stray
+    rest = {} if habits is None else habits.rest
     result: dict[str, float] = {}
-    lively = 1.0 if habits is None else float(habits.uniform(0.85, 1.12))
-    for mode, full in recipe.items():
-        own = 1.0 if habits is None else float(np.exp(habits.normal(0.0, 0.20)))
-        tilt = 0.0 if habits is None else float(np.clip(habits.normal(0.0, 0.08), -0.2, 0.2))
-        now = 1.0 if moment is None else float(np.exp(moment.normal(0.0, 0.06)))
-        weight = full * strength * lively * own * now
-        sides = ((f"{mode}_L", 1.0 + tilt), (f"{mode}_R", 1.0 - tilt)) if f"{mode}_L" in names else ((mode, 1.0),)
-        for name, side in sides:
-            result[name] = float(np.clip(weight * side, 0.0, 1.3))
+    for unit in sorted({*recipe, *stray, *rest}, key=_number):
+        full = recipe.get(unit, 0.0) * strength
+        if habits is not None:
+            full *= habits.lively * habits.gain.get(_bare(unit), 1.0)
+        if drawn is not None:
+            full = full * drawn.strength * drawn.gain.get(_bare(unit), 1.0) + stray.get(unit, 0.0)
+        weight = max(full, rest.get(unit, 0.0) + 0.5 * full)  # what is tense at rest moves less
+        tilt = 0.0 if habits is None else habits.tilt.get(unit, 0.0)
+        names = sides(unit, units)
+        for name, side in zip(names, (1.0,) if len(names) == 1 else (1.0 + tilt, 1.0 - tilt), strict=True):
+            result[name] = max(float(np.clip(weight * side, 0.0, _MOST)), result.get(name, 0.0))
     return result
 
 
-def action_units(mode_weights: Mapping[str, float]) -> dict[str, float]:
-    """Action unit -> intensity in [0, 1.3], the stronger side, of those that are shown at all.
+def action_units(units: Mapping[str, float]) -> dict[str, float]:
+    """Unit without side -> intensity in [0, 1.3], the stronger side, of those that are shown at all.
 
-    >>> action_units({"mouthSmile_L": 0.5, "mouthSmile_R": 0.75, "jawOpen": 0.01})
+    >>> action_units({"AU12_L": 0.5, "AU12_R": 0.75, "AU26": 0.01})
     {'AU12': 0.75}
     """
-    units: dict[str, float] = {}
-    for name, weight in mode_weights.items():
-        unit = ACTION_UNITS.get(name.removesuffix("_L").removesuffix("_R"))
-        if unit is not None and weight >= _PRESENT:
-            units[unit] = max(units.get(unit, 0.0), weight)
-    return dict(sorted(units.items(), key=lambda item: int(item[0][2:])))
+    shown: dict[str, float] = {}
+    for name, weight in units.items():
+        if weight >= _PRESENT:
+            shown[_bare(name)] = max(shown.get(_bare(name), 0.0), weight)
+    return {unit: shown[unit] for unit in sorted(shown, key=_number)}
+
+
+def _number(unit: str) -> tuple[int, str]:
+    return int(_bare(unit)[2:]), unit
+
+
+def _bare(unit: str) -> str:
+    return unit.removesuffix("_L").removesuffix("_R")

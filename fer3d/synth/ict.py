@@ -1,4 +1,4 @@
-"""A measured face model from a file: ICT-FaceKit (light), or another in the same layout.
+"""A measured face model: ICT-FaceKit (light), from one .npz file or from its own folder (`fer3d.synth.ict_folder`).
 
 Keys of the .npz: `neutral` (V, 3) in cm; `identity_modes` (M, V, 3), to be weighted by N(0, 1); `expression_modes`
 (N, V, 3) and `expression_names` (N,), ARKit names; `triangles` (F, 3); `uv` (V, 2); `landmarks68` (68,), rows of
@@ -10,6 +10,29 @@ recedes. A cap follows its rim, so all modes stay linear.
 
 The 83 landmarks of BU-3DFE are read off the 68: those that both schemes have are the same vertices, the others the
 vertices nearest to points between them. That assignment is our choice.
+
+Expressions are told in action units of FACS; `_MODES_OF` says which modes of ARKit a unit is made of. The counterparts
+follow the descriptions of both schemes; what FACS has and ARKit has not is put together where its look can be reached:
+
+| unit | from | |
+| --- | --- | --- |
+| AU1, AU2, AU4 | browInnerUp, browOuterUp, browDown | |
+| AU5, AU7, AU43 | eyeWide, eyeSquint, eyeBlink | |
+| AU6 | cheekSquint | |
+| AU9, AU10, AU16 | noseSneer, mouthUpperUp, mouthLowerDown | |
+| AU12, AU14, AU15, AU20 | mouthSmile, mouthDimple, mouthFrown, mouthStretch | |
+| AU13 | mouthSmile and cheekPuff, weak | approximation |
+| AU17 | mouthShrugLower, with mouthShrugUpper, which it pushes up | |
+| AU18, AU22, AU24 | mouthPucker, mouthFunnel, mouthPress | |
+| AU23 | mouthRollUpper, mouthRollLower, mouthPucker, weak | approximation |
+| AU25 | mouthUpperUp and mouthLowerDown, weak | approximation |
+| AU26, AU27 | jawOpen, 0.4 and full | FACS: dropped, stretched open |
+| AU28 | mouthRollUpper and mouthRollLower | |
+| AU29, AU30 | jawForward, jawLeft and jawRight | |
+| AU34 | cheekPuff | |
+
+Left out: AU11, AU35, AU38 and AU39, which ARKit cannot show. Modes without a unit: eyeLook (gaze, which has codes but
+no action unit), mouthLeft, mouthRight, mouthClose; `FaceModel.shape` takes them by name.
 """
 
 from __future__ import annotations
@@ -29,6 +52,7 @@ from scipy.spatial import cKDTree
 from fer3d.errors import FormatError
 from fer3d.formats.files import read_bytes
 from fer3d.landmarks import BU83
+from fer3d.synth import ict_folder
 from fer3d.synth.face import EYE, MOUTH, SKIN, FaceModel
 
 _MM = 10.0
@@ -46,16 +70,55 @@ _MOUTH_DEPTH = -12.0
 _RINGS = (0.2, 0.4, 0.6, 0.8)  # of a cap, as shares of the way from rim to centre
 _STRIP = 0.09  # height of the strip at the bottom of the texture that shows the caps
 
+# Action unit without side -> modes without side; each holds for both sides or for both together.
+_SIDED: dict[str, dict[str, float]] = {
+    "AU1": {"browInnerUp": 1.0},
+    "AU2": {"browOuterUp": 1.0},
+    "AU4": {"browDown": 1.0},
+    "AU5": {"eyeWide": 1.0},
+    "AU6": {"cheekSquint": 1.0},
+    "AU7": {"eyeSquint": 1.0},
+    "AU9": {"noseSneer": 1.0},
+    "AU10": {"mouthUpperUp": 1.0},
+    "AU12": {"mouthSmile": 1.0},
+    "AU13": {"mouthSmile": 0.45, "cheekPuff": 0.3},
+    "AU14": {"mouthDimple": 1.0},
+    "AU15": {"mouthFrown": 1.0},
+    "AU16": {"mouthLowerDown": 1.0},
+    "AU20": {"mouthStretch": 1.0},
+    "AU34": {"cheekPuff": 1.0},
+    "AU43": {"eyeBlink": 1.0},
+}
+_WHOLE: dict[str, dict[str, float]] = {
+    "AU17": {"mouthShrugLower": 1.0, "mouthShrugUpper": 0.6},
+    "AU18": {"mouthPucker": 1.0},
+    "AU22": {"mouthFunnel": 1.0},
+    "AU23": {"mouthRollUpper": 0.35, "mouthRollLower": 0.35, "mouthPucker": 0.25},
+    "AU24": {"mouthPress_L": 1.0, "mouthPress_R": 1.0},
+    "AU25": {"mouthUpperUp_L": 0.25, "mouthUpperUp_R": 0.25, "mouthLowerDown_L": 0.4, "mouthLowerDown_R": 0.4},
+    "AU26": {"jawOpen": 0.4},
+    "AU27": {"jawOpen": 1.0},
+    "AU28": {"mouthRollUpper": 1.0, "mouthRollLower": 1.0},
+    "AU29": {"jawForward": 1.0},
+    "AU30_L": {"jawLeft": 1.0},
+    "AU30_R": {"jawRight": 1.0},
+}
+_MODES_OF = _WHOLE | {
+    f"{unit}_{side}": {f"{mode}_{side}": weight for mode, weight in modes.items()}
+    for unit, modes in _SIDED.items()
+    for side in "LR"
+}
+
 
 def load(path: str | os.PathLike[str]) -> FaceModel:
-    """Read a face model; see the module for the layout.
+    """Read a face model from a file or folder; see the module for the layouts.
 
     Raises:
-        FileError: if the file cannot be opened.
-        FormatError: if it is no .npz, a key is missing, or an array has a wrong shape or kind.
+        FileError: if a file is missing or cannot be opened.
+        FormatError: if it is no .npz or OBJ, a key is missing, or an array has a wrong shape or kind.
     """
     name = os.fspath(path)
-    data = _arrays(name)
+    data = _checked(ict_folder.arrays(Path(name)) if Path(name).is_dir() else _arrays(name), name)
     neutral = data["neutral"].astype(np.float64) * _MM
     lm = data["landmarks68"].astype(np.int64)
     near = np.flatnonzero(np.linalg.norm(neutral - neutral[lm[30]], axis=1) < 10.0)
@@ -81,6 +144,7 @@ def load(path: str | os.PathLike[str]) -> FaceModel:
         part=np.asarray(mesh.part, np.uint8),
         uv=mesh.uv,
         landmarks=landmarks,
+        action_units={unit: modes for unit, modes in _MODES_OF.items() if modes.keys() <= set(names)},
     )
 
 
@@ -101,7 +165,7 @@ class _Mesh:
 
 
 def _arrays(name: str) -> dict[str, NDArray[Any]]:
-    """The arrays of the file, checked."""
+    """The arrays of the file."""
     content = io.BytesIO(read_bytes(name))
     try:
         with np.load(content, allow_pickle=False) as file:
@@ -109,6 +173,11 @@ def _arrays(name: str) -> dict[str, NDArray[Any]]:
     except Exception as error:  # the decoders of damaged zip and npy data raise nearly everything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FormatError(f"{name}: an .npz of plain arrays was wanted: {reason}") from error
+    return data
+
+
+def _checked(data: dict[str, NDArray[Any]], name: str) -> dict[str, NDArray[Any]]:
+    """The same, if every key, shape and kind is as it should be."""
     missing = [key for key in _SHAPES if key not in data]
     if missing:
         raise FormatError(f"{name}: a face model has the keys {', '.join(_SHAPES)}; missing: {', '.join(missing)}")

@@ -4,17 +4,16 @@
 | --- | --- | --- |
 | bu3dfe | neutral, and six expressions at each level | _F3D.wrl .bmp .bnd, _RAW.wrl .pse |
 | bu4dfe | six sequences, neutral to full and back | .wrl .jpg, and .bnd in BU4DFE_BND_V1.1 |
-| bosphorus | neutral, six expressions, single action units, turned heads | .bnt .png .lm2 .lm3 |
+| bosphorus | neutral, six expressions, action units, turned heads, occlusions: 52 | .bnt .png .lm2 .lm3 |
 | frgc | neutral and six expressions, full | .abs.gz .ppm, our own .lm3, labels.csv for all |
 
 Landmarks in these files are vertices of the scan nearest to the true points, as annotators pick them; the exact ones
-are in `truth.json`. A Bosphorus or FRGC scan is a range image: its grid is not turned.
+are in `truth.parquet`. A Bosphorus or FRGC scan is a range image: its grid is not turned.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -27,13 +26,18 @@ from fer3d.errors import PrepareError
 from fer3d.formats import bnt, frgc, landmark_files, textures, vrml
 from fer3d.landmarks import BOSPHORUS, bu83_names
 from fer3d.scan import EXPRESSIONS, Scan
-from fer3d.synth import camera as cameras
-from fer3d.synth.camera import Camera, Capture
-from fer3d.synth.expression import LEVELS, MODES_OF, RECIPES
+from fer3d.synth import photograph, sensor
+from fer3d.synth.camera import STEREO, Camera
+from fer3d.synth.capture import Capture, capture, nearest_vertices, with_truth
+from fer3d.synth.expression import LEVELS, recipe
 from fer3d.synth.face import FaceModel
+from fer3d.synth.habits import Habits
+from fer3d.synth.light import Light
+from fer3d.synth.scene import Look, Occluder, Window, pose, set_up
 
 BU83_NAMES = bu83_names(np.arange(1, 84))
-_MARGIN = 12.0  # mm about a landmark that a cropped face keeps
+_MARGIN = 12.0  # mm about a landmark that a cropped face keeps, give or take a half
+_RAW_RADIUS = 125.0  # mm about the nose tip that a raw scan keeps
 _PHOTO_SCALE = 2  # pixels of a photograph a grid point, each way
 
 _BU3DFE_CODES = dict(zip(EXPRESSIONS, ("NE", "AN", "DI", "FE", "HA", "SA", "SU"), strict=True))
@@ -42,19 +46,41 @@ _BU4DFE_NAMES = dict(zip(EXPRESSIONS[1:], ("Angry", "Disgust", "Fear", "Happy", 
 _BOSPHORUS_NAMES = dict(
     zip(EXPRESSIONS, ("N", "ANGER", "DISGUST", "FEAR", "HAPPY", "SADNESS", "SURPRISE"), strict=True)
 )
-_LOWER_UNITS, _UPPER_UNITS = (10, 12, 15, 17, 18, 20, 26), (1, 2, 4, 43)
+# Codes of single and combined action units of Bosphorus -> recipe. L and R: one side only; LW: low intensity. AU44, the
+# squint of older editions of FACS, is what AU6 and AU7 do today. The list of codes is recalled, the weights are ours.
+_LOWER_UNITS: dict[str, dict[str, float]] = {
+    **{str(unit): {f"AU{unit}": 0.95} for unit in (9, 10, 14, 15, 16, 17, 18, 20, 22, 23, 24, 25, 26, 27, 28, 34)},
+    "12": {"AU12": 0.95},
+    "12L": {"AU12_L": 0.95},
+    "12R": {"AU12_R": 0.95},
+    "12LW": {"AU12": 0.45},
+}
+_UPPER_UNITS: dict[str, dict[str, float]] = {
+    **{str(unit): {f"AU{unit}": 0.95} for unit in (1, 2, 4, 43)},
+    "44": {"AU7": 0.95, "AU6": 0.4, "AU4": 0.3},
+}
+_COMBINED_UNITS: dict[str, dict[str, float]] = {
+    "A22A25": {"AU22": 0.95, "AU25": 0.6},
+    "A26A12lw": {"AU26": 0.95, "AU12": 0.45},
+    "A12A15": {"AU12": 0.7, "AU15": 0.6},
+}
 # Yaw and pitch in degrees; those of PR and CR are not published, ours are.
 _BOSPHORUS_POSES = {
     "YR_R10": (-10, 0),
     "YR_R20": (-20, 0),
     "YR_R30": (-30, 0),
     "YR_R45": (-45, 0),
+    "YR_R90": (-90, 0),
     "YR_L45": (45, 0),
+    "YR_L90": (90, 0),
     "PR_U": (0, -25),
     "PR_SU": (0, -12),
+    "PR_SD": (0, 12),
     "PR_D": (0, 25),
+    "CR_RU": (-20, -20),
     "CR_RD": (-20, 20),
 }
+_BOSPHORUS_OCCLUSIONS = ("EYE", "MOUTH", "GLASSES", "HAIR")
 # Points of Bosphorus without a house name -> BU numbers. Left in these names is left in the picture, as in all of it.
 _BOSPHORUS_EXTRA = {
     "Outer left eye brow": 31,
@@ -82,10 +108,10 @@ class Job:
         level: 1 to 4, or 0.
         strength: Share of the full recipe.
         variant: Tells apart scans of one subject that agree in all else; random numbers depend on it.
-        frame: In a sequence, else None.
-        recipe: Mode -> weight, instead of that of `expression`.
+        frame: In a sequence, else None; place, pose, vigour and time course are those of the sequence.
+        recipe: Action unit -> weight, instead of that of `expression`.
         turn: Yaw and pitch in degrees, asked of the subject.
-        steady: A frame of a sequence: place, pose and vigour are those of the sequence.
+        occluder: Code of `fer3d.synth.occluders`, or None.
     """
 
     subject: int
@@ -96,9 +122,9 @@ class Job:
     strength: float = 0.0
     variant: int = 0
     frame: int | None = None
-    recipe: dict[str, float] | None = field(default=None, hash=False)
+    recipe: Mapping[str, float] | None = field(default=None, hash=False)
     turn: tuple[float, float] = (0.0, 0.0)
-    steady: bool = False
+    occluder: str | None = None
 
 
 class Shot(NamedTuple):
@@ -108,9 +134,12 @@ class Shot(NamedTuple):
     model: FaceModel
     shape: NDArray[np.float64]
     placement: NDArray[np.float64]
-    texture: NDArray[np.uint8]
+    look: Look
+    light: Light
     camera: Camera
+    texture: int
     generator: np.random.Generator
+    occluders: tuple[Occluder, ...] = ()
 
 
 class Layout(NamedTuple):
@@ -119,13 +148,13 @@ class Layout(NamedTuple):
     Attributes:
         jobs: (subject, sex, levels, frames) -> its scans.
         write: (root, shot) -> the capture, in the frame of the scan file. Writes all files of the scan.
-        pitch: Distance of samples in mm that is usual in the data set.
+        camera: As is usual in the data set, and where its frame is.
         origin: Where the camera's frame has the face, mm.
     """
 
     jobs: Callable[[int, str, tuple[int, ...], int], Iterator[Job]]
     write: Callable[[Path, Shot], Capture]
-    pitch: float
+    camera: Camera
     origin: tuple[float, float, float]
 
 
@@ -146,11 +175,8 @@ def _bu4dfe_jobs(subject: int, sex: str, levels: tuple[int, ...], frames: int) -
     name = subject_name(subject, sex, 3)
     for expression in EXPRESSIONS[1:]:
         for frame in range(frames):
-            # Neutral, onset, apex, offset, neutral: zero at both ends, full over the middle third.
-            share = frame / max(frames - 1, 1)
-            strength = min(1.0, 0.5 * (1 - math.cos(2 * math.pi * share)) * 4 / 3)
             file = f"{name}/{_BU4DFE_NAMES[expression]}/{frame:03d}.wrl"
-            yield Job(subject, name, file, expression, 0, strength, frame=frame, steady=True)
+            yield Job(subject, name, file, expression, strength=1.0, frame=frame)
 
 
 def _bosphorus_jobs(subject: int, sex: str, levels: tuple[int, ...], frames: int) -> Iterator[Job]:
@@ -162,11 +188,13 @@ def _bosphorus_jobs(subject: int, sex: str, levels: tuple[int, ...], frames: int
     yield job("N_N", "neutral")
     for expression in EXPRESSIONS[1:]:
         yield job(f"E_{_BOSPHORUS_NAMES[expression]}", expression, strength=1.0)
-    for kind, units in (("LFAU", _LOWER_UNITS), ("UFAU", _UPPER_UNITS)):
-        for unit in units:
-            yield job(f"{kind}_{unit}", strength=1.0, variant=unit, recipe={MODES_OF[f"AU{unit}"]: 0.9})
-    for number, (code, turn) in enumerate(_BOSPHORUS_POSES.items()):
-        yield job(code, variant=100 + number, turn=(float(turn[0]), float(turn[1])), recipe={})
+    for first, kind, codes in ((1, "LFAU", _LOWER_UNITS), (50, "UFAU", _UPPER_UNITS), (70, "CAU", _COMBINED_UNITS)):
+        for number, (code, units) in enumerate(codes.items(), first):
+            yield job(f"{kind}_{code}", strength=1.0, variant=number, recipe=units)
+    for number, (code, turn) in enumerate(_BOSPHORUS_POSES.items(), 100):
+        yield job(code, variant=number, turn=(float(turn[0]), float(turn[1])), recipe={})
+    for number, code in enumerate(_BOSPHORUS_OCCLUSIONS, 150):
+        yield job(f"O_{code}", variant=number, occluder=code, recipe={})
 
 
 def _frgc_jobs(subject: int, sex: str, levels: tuple[int, ...], frames: int) -> Iterator[Job]:
@@ -178,18 +206,19 @@ def _frgc_jobs(subject: int, sex: str, levels: tuple[int, ...], frames: int) -> 
 
 def _write_bu3dfe(root: Path, shot: Shot) -> Capture:
     path = root / shot.job.file
-    whole = cameras.capture(shot.model, shot.shape, shot.placement, shot.camera, shot.generator, shot.texture)
-    face = _cropped(whole, 95.0, shot.camera)
+    whole = _captured(shot)
+    face = _cropped(whole, 95.0, shot)
     vrml.write(face.scan, path, texture_name=f"{path.stem}.bmp")
     landmark_files.write_bnd(_bnd(face), path.with_suffix(".bnd"))
     # The raw scan: all that the camera saw, in a frame of its own.
     yaw, pitch, roll, x, y, z = shot.generator.uniform([-0.15] * 3 + [-30.0] * 3, [0.15] * 3 + [30.0] * 3)
-    moved = cameras.pose(yaw, pitch, roll, (x, y, z))
+    moved = pose(yaw, pitch, roll, (x, y, z))
+    whole = _cropped(whole, _RAW_RADIUS, shot)
     raw = replace(whole.scan.moved(moved, "raw_frame"), texture=None)
     raw_path = path.with_name(path.name.replace("_F3D.", "_RAW."))
     vrml.write(raw, raw_path, texture_name=f"{path.stem}.bmp")
     names = [*bu83_names(np.array(landmark_files.PSE_NUMBERS[:-1])), "subnasale"]
-    near, _ = cameras.nearest_vertices(whole.scan, {name: whole.landmarks[name] for name in names}, np.inf)
+    near, _ = nearest_vertices(whole.scan, {name: whole.landmarks[name] for name in names}, np.inf)
     points = raw.vertices[[near[name] for name in names]].astype(np.float64)
     normal = moved[:3, :3] @ whole.pose[:3, 2]
     landmark_files.write_pse(landmark_files.Pse(points, normal), raw_path.with_suffix(".pse"))
@@ -198,8 +227,7 @@ def _write_bu3dfe(root: Path, shot: Shot) -> Capture:
 
 def _write_bu4dfe(root: Path, shot: Shot) -> Capture:
     path = root / shot.job.file
-    whole = cameras.capture(shot.model, shot.shape, shot.placement, shot.camera, shot.generator, shot.texture)
-    face = _cropped(whole, 110.0, shot.camera)
+    face = _cropped(_captured(shot), 110.0, shot)
     vrml.write(face.scan, path, texture_name=f"{path.stem}.jpg")
     landmarks = root / "BU4DFE_BND_V1.1" / Path(shot.job.file).with_suffix(".bnd")
     landmarks.parent.mkdir(parents=True, exist_ok=True)
@@ -232,26 +260,51 @@ def _write_frgc(root: Path, shot: Shot) -> Capture:
     return image.capture
 
 
+def _stereo(pitch: float) -> Camera:
+    """A camera whose surfaces bridge 25 mm, as stereo matching does: an open mouth is a pit, not a hole."""
+    return Camera(pitch=pitch, views=STEREO, field=220.0, longest_edge=25.0 / pitch)
+
+
 LAYOUTS = {
-    "bu3dfe": Layout(_bu3dfe_jobs, _write_bu3dfe, 1.5, (0.0, 0.0, 60.0)),
-    "bu4dfe": Layout(_bu4dfe_jobs, _write_bu4dfe, 0.72, (0.0, 0.0, 60.0)),
-    "bosphorus": Layout(_bosphorus_jobs, _write_bosphorus, 0.76, (10.0, 5.0, -20.0)),
-    "frgc": Layout(_frgc_jobs, _write_frgc, 0.8, (30.0, -20.0, -1550.0)),
+    "bu3dfe": Layout(_bu3dfe_jobs, _write_bu3dfe, _stereo(1.9), (0.0, 0.0, 60.0)),
+    "bu4dfe": Layout(_bu4dfe_jobs, _write_bu4dfe, _stereo(0.9), (0.0, 0.0, 60.0)),
+    "bosphorus": Layout(_bosphorus_jobs, _write_bosphorus, Camera(pitch=0.76), (10.0, 5.0, -20.0)),
+    # FRGC's frame is the camera's: at 1.55 m the noise is 2.4 times what `noise` says.
+    "frgc": Layout(_frgc_jobs, _write_frgc, Camera(pitch=0.8, eye=0.0, noise=0.05), (30.0, -20.0, -1550.0)),
 }
 
 
-def _cropped(capture: Capture, radius: float, camera: Camera) -> Capture:
-    """The face: a ball about the true nose tip, and what lies about the landmarks, such as the chin of an open jaw."""
+def _captured(shot: Shot) -> Capture:
+    return capture(
+        shot.model,
+        shot.shape,
+        shot.placement,
+        shot.camera,
+        shot.generator,
+        shot.look,
+        light=shot.light,
+        occluders=shot.occluders,
+        texture=shot.texture,
+    )
+
+
+def _cropped(capture: Capture, radius: float, shot: Shot) -> Capture:
+    """The face: a ball about the true nose tip, and what lies about the landmarks, such as the chin of an open jaw.
+
+    By hand, so that the ball is never twice the same: else the number of vertices would tell how far the jaw is open.
+    """
+    radius *= shot.generator.uniform(0.88, 1.05)
+    margin = shot.generator.uniform(0.5, 1.5) * _MARGIN
     scan = capture.scan
     keep = ((scan.vertices - capture.landmarks["pronasale"]) ** 2).sum(axis=1) < radius**2
     beyond = np.flatnonzero(~keep)
-    keep[beyond] = cKDTree(np.array(list(capture.landmarks.values()))).query(scan.vertices[beyond])[0] < _MARGIN
+    keep[beyond] = cKDTree(np.array(list(capture.landmarks.values()))).query(scan.vertices[beyond])[0] < margin
     used = np.zeros(len(keep), np.bool_)
     used[scan.faces[keep[scan.faces].all(axis=1)]] = True  # no loose vertices
     if not used.any():
         raise PrepareError(f"nothing was measured within {radius:g} mm of the nose tip: turn the head less")
     scan = replace(scan.kept(used, "crop"), file_vertex=None, landmarks={})
-    near, measured = cameras.nearest_vertices(scan, capture.landmarks, camera.reach)
+    near, measured = nearest_vertices(scan, capture.landmarks, shot.camera.reach)
     found = {name: scan.vertices[near[name]].astype(np.float64) for name in measured}
     return replace(capture, scan=replace(scan, landmarks=found), measured=measured)
 
@@ -259,7 +312,7 @@ def _cropped(capture: Capture, radius: float, camera: Camera) -> Capture:
 def _bnd(capture: Capture) -> landmark_files.Bnd:
     """All 83, each at the nearest vertex, hidden or not: the format has no way to leave one out."""
     wanted = {name: capture.landmarks[name] for name in BU83_NAMES}
-    near, _ = cameras.nearest_vertices(capture.scan, wanted, np.inf)
+    near, _ = nearest_vertices(capture.scan, wanted, np.inf)
     rows = np.array([near[name] for name in BU83_NAMES], np.int32)
     return landmark_files.Bnd(rows, capture.scan.vertices[rows].astype(np.float64))
 
@@ -274,14 +327,12 @@ class _RangeImage(NamedTuple):
 
 
 def _range_image(shot: Shot, radius: float) -> _RangeImage:
-    camera = replace(shot.camera, turned=False, jitter=0.0)
-    seen = cameras.sample(shot.model, shot.shape, shot.placement, camera, shot.generator, shot.texture)
-    landmarks = {
-        name: shot.placement[:3, :3] @ point + shot.placement[:3, 3]
-        for name, point in shot.model.landmark_points(shot.shape).items()
-    }
+    camera = replace(shot.camera, turned=False, jitter=0.0, views=(0.0,))
+    scene = set_up(shot.model, shot.shape, shot.placement, shot.look, shot.occluders)
+    seen = sensor.sample(scene, camera, shot.generator)
+    tip = scene.landmarks()["pronasale"]
     with np.errstate(invalid="ignore"):
-        valid = seen.valid & (((seen.exact - landmarks["pronasale"]) ** 2).sum(axis=-1) < radius**2)
+        valid = seen.valid & (((seen.exact - tip) ** 2).sum(axis=-1) < radius**2)
     if not valid.any():
         raise PrepareError(f"nothing was measured within {radius:g} mm of the nose tip: turn the head less")
     rows, columns = np.flatnonzero(valid.any(axis=1)), np.flatnonzero(valid.any(axis=0))
@@ -289,16 +340,11 @@ def _range_image(shot: Shot, radius: float) -> _RangeImage:
     valid, points = valid[window], seen.points[window]
     pixel = camera.pitch / _PHOTO_SCALE
     first = seen.corner + np.array([columns[0], -rows[0]]) * camera.pitch
-    corner = first + np.array([-0.5, 0.5]) * (camera.pitch - pixel)  # the photograph covers whole grid cells
-    size = (_PHOTO_SCALE * valid.shape[0], _PHOTO_SCALE * valid.shape[1])
-    photo = cameras.photograph(
-        shot.model, shot.shape, shot.placement, shot.texture, corner=corner, pixel=pixel, size=size
-    )
-    scan = Scan.of(points[valid], np.empty((0, 3)))  # a bag of points, for looking up landmarks
-    near, measured = cameras.nearest_vertices(scan, landmarks, camera.reach)
-    found = {name: scan.vertices[near[name]].astype(np.float64) for name in measured}
-    scan = replace(scan, landmarks=found)
-    return _RangeImage(points, valid, photo, Capture(scan, landmarks, measured, shot.placement))
+    left, top = first + np.array([-0.5, 0.5]) * (camera.pitch - pixel)  # the photograph covers whole grid cells
+    frame = Window(float(left), float(top), pixel, _PHOTO_SCALE * valid.shape[0], _PHOTO_SCALE * valid.shape[1])
+    photo = photograph.developed(photograph.radiance(scene, shot.light, frame), photograph.Lens(), shot.generator)
+    bag = Scan.of(points[valid], np.empty((0, 3)))  # of points, for looking up landmarks
+    return _RangeImage(points, valid, photo, with_truth(bag, scene, camera))
 
 
 def _bosphorus_points(image: _RangeImage) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
@@ -309,7 +355,7 @@ def _bosphorus_points(image: _RangeImage) -> tuple[dict[str, NDArray[np.float64]
     if not wanted:
         return {}, {}
     scan = image.capture.scan
-    near, _ = cameras.nearest_vertices(scan, wanted, np.inf)
+    near, _ = nearest_vertices(scan, wanted, np.inf)
     place = np.flatnonzero(image.valid)
     points = {name: image.points[image.valid][near[name]] for name in present}
     pixels = {}
@@ -319,6 +365,6 @@ def _bosphorus_points(image: _RangeImage) -> tuple[dict[str, NDArray[np.float64]
     return points, pixels
 
 
-def recipe_of(job: Job) -> dict[str, float]:
-    """Mode (without side) -> weight at full strength of what the job shows."""
-    return RECIPES[job.expression or "neutral"] if job.recipe is None else job.recipe
+def recipe_of(job: Job, habits: Habits | None = None) -> Mapping[str, float]:
+    """Action unit -> weight at full strength of what the job asks a person for."""
+    return recipe(job.expression or "neutral", habits) if job.recipe is None else job.recipe

@@ -6,33 +6,29 @@ before: a scan does not depend on the number of subjects, on workers or on their
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import asdict, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fer3d import __version__
 from fer3d.checks import check_range
 from fer3d.errors import ArgumentError, FileError, FormatError
-from fer3d.scan import EXPRESSIONS
-from fer3d.synth import appearance, expression
-from fer3d.synth import camera as cameras
+from fer3d.synth import expression
 from fer3d.synth.camera import Camera
-from fer3d.synth.face import FaceModel
-from fer3d.synth.layouts import LAYOUTS, Job, Shot, recipe_of
-from fer3d.synth.truth import FILE, ScanTruth, read_truth, write_truth
+from fer3d.synth.face_file import fingerprint
+from fer3d.synth.habits import Variety
+from fer3d.synth.layouts import LAYOUTS, Job
+from fer3d.synth.studio import CORRESPONDENCE, Plan, Studio
+from fer3d.synth.truth import FILE, ScanTruth, TruthWriter, read_recipe
 
-# What a seed is for: keeps the streams of one subject apart.
-_PERSON, _HABITS, _MOMENT, _DRIFT = range(4)
+_BUNDLE = 5  # scans a task
+_AHEAD = 8  # tasks a worker that may wait: results are handed on in order, and memory stays the same for any number
 
 
 class Made(NamedTuple):
@@ -42,29 +38,6 @@ class Made(NamedTuple):
     layout: str
     subjects: int
     scans: int
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """All that the scans depend on; picklable. Angles in radians, see `make`."""
-
-    layout: str
-    seed: int
-    levels: tuple[int, ...]
-    frames: int
-    yaw: float
-    nod: float
-    roll: float
-    camera: Camera
-    face_model: str | None
-    texture: int
-
-
-class Person(NamedTuple):
-    """Who is scanned."""
-
-    identity: NDArray[np.float64]
-    texture: NDArray[np.uint8]
 
 
 def make(
@@ -82,7 +55,9 @@ def make(
     nod: float = 0.07,
     roll: float = 0.05,
     camera: Camera | None = None,
+    variety: Variety | None = None,
     texture: int = 512,
+    meshes: bool = False,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Made:
@@ -96,13 +71,16 @@ def make(
         subjects: How many, women and men in turn.
         seed: Of everything random. Another seed gives other people.
         workers: Processes.
-        face_model: An .npz for `FaceModel.load`. None: the built-in face.
+        face_model: A file or folder for `FaceModel.load`. None: the built-in face.
         levels: Intensities of bu3dfe, of 1 to 4.
         frames: Length of a sequence of bu4dfe.
-        pitch: Distance of samples, mm. None: what is usual in the layout (bu3dfe 1.5: some 8,000 vertices).
+        pitch: Distance of samples, mm. None: what is usual in the layout (bu3dfe 1.9: some 8,000 vertices).
         yaw, nod, roll: Greatest turn of a head each way, radians; drawn evenly. `nod` is up and down.
         camera: Other settings of the camera; its pitch counts unless `pitch` is given.
+        variety: How much people differ in what they show. None: as calibrated, see `fer3d.synth.habits`.
         texture: Rows and columns of the texture.
+        meshes: Whether to write, below `correspondence/`, the face behind each scan: (V, 3) float32 in the frame of the
+            scan file, the same vertices for all, and the face model they belong to, `model.npz`.
         overwrite: Write into a folder that holds something else. Nothing there is deleted, but equal names are.
         progress: Called with the numbers of scans made and to make, after each.
 
@@ -110,11 +88,11 @@ def make(
         The numbers of subjects and scans.
 
     Raises:
-        ArgumentError: if an argument is out of range, the folder holds something else, or the face model lacks modes.
+        ArgumentError: if an argument is out of range, the folder holds something else, or the face model lacks units.
         FileError, FormatError: if the face model cannot be read, or a file cannot be written.
     """
     root = Path(folder)
-    plan = _plan(layout, seed, levels, frames, pitch, (yaw, nod, roll), camera, face_model, texture)
+    plan = _plan(layout, seed, levels, frames, pitch, (yaw, nod, roll), camera, face_model, variety, texture, meshes)
     if subjects < 1 or workers < 1:
         raise ArgumentError(f"`subjects` and `workers` should be at least 1, are {subjects} and {workers}")
     studio = Studio(plan)  # reads the face model: a wrong one ends the run here
@@ -123,15 +101,19 @@ def make(
     jobs = [job for subject in range(subjects) for job in studio.jobs(subject)]
     for parent in sorted({(root / job.file).parent for job in jobs}):
         _make_folder(parent)
-    write_truth(root, recipe, None)
-    made: dict[str, ScanTruth] = {}
-    for truth in _run(root, plan, studio, jobs, workers):
-        made[truth.file] = truth
-        if progress is not None:
-            progress(len(made), len(jobs))
+    if meshes:
+        _make_folder(root / CORRESPONDENCE)
+        studio.model.save(root / CORRESPONDENCE / "model.npz")
+    with TruthWriter(root, recipe, tuple(studio.model.landmarks)) as truth:
+        done = 0
+        for scans in _run(root, plan, studio, jobs, workers):
+            truth.write(scans)
+            for _ in scans:
+                done += 1
+                if progress is not None:
+                    progress(done, len(jobs))
     if layout == "frgc":
         _write_labels(root, jobs)
-    write_truth(root, recipe, [made[job.file] for job in jobs])
     return Made(root, layout, subjects, len(jobs))
 
 
@@ -144,7 +126,9 @@ def _plan(
     angles: tuple[float, float, float],
     camera: Camera | None,
     face_model: str | os.PathLike[str] | None,
+    variety: Variety | None,
     texture: int,
+    meshes: bool,
 ) -> Plan:
     if layout not in LAYOUTS:
         raise ArgumentError(f"`layout` should be one of {', '.join(LAYOUTS)}, is {layout!r}")
@@ -157,20 +141,20 @@ def _plan(
     for name, angle in zip(("yaw", "nod", "roll"), angles, strict=True):
         check_range(name, angle, 0.0, math.pi, "radians")
     if camera is None:
-        camera = Camera(pitch=LAYOUTS[layout].pitch)
+        camera = LAYOUTS[layout].camera
     camera = camera if pitch is None else replace(camera, pitch=pitch)
     model = None if face_model is None else os.fspath(face_model)
-    return Plan(layout, seed, tuple(sorted(levels)), frames, *angles, camera, model, texture)
+    variety = Variety() if variety is None else variety
+    return Plan(layout, seed, tuple(sorted(levels)), frames, *angles, camera, model, variety, texture, meshes)
 
 
 def _recipe(plan: Plan, subjects: int) -> dict[str, Any]:
-    """The plan as it stands in `truth.json`: the face model by name and hash, not by path."""
+    """The plan as it stands in `truth.parquet`: the face model by name and hash, not by path."""
     record = asdict(plan) | {"subjects": subjects, "version": __version__}
-    record["camera"]["hole_radius"] = list(plan.camera.hole_radius)
+    record["camera"] = {key: list(v) if isinstance(v, tuple) else v for key, v in record["camera"].items()}
     record["levels"] = list(plan.levels)
     if plan.face_model is not None:
-        digest = hashlib.sha256(Path(plan.face_model).read_bytes()).hexdigest()
-        record["face_model"] = f"{Path(plan.face_model).name} sha256:{digest}"
+        record["face_model"] = f"{Path(plan.face_model).name} sha256:{fingerprint(plan.face_model)}"
     return record
 
 
@@ -182,7 +166,7 @@ def _check_free(root: Path, recipe: dict[str, Any], overwrite: bool) -> None:
     if not (root / FILE).exists():
         raise ArgumentError(f"`folder` should be empty or simulated before, {root} holds other files")
     try:
-        earlier = read_truth(root).recipe
+        earlier, _ = read_recipe(root)
     except (FileError, FormatError) as error:
         raise ArgumentError(f"`folder` should be empty or simulated before: {error}") from error
     differs = sorted(key for key in {*earlier, *recipe} if earlier.get(key) != recipe.get(key))
@@ -208,86 +192,6 @@ def _write_labels(root: Path, jobs: Sequence[Job]) -> None:
     write_bytes(root / "labels.csv", ("\n".join(lines) + "\n").encode())
 
 
-class Studio:
-    """A plan at work: holds the face model and the people scanned last."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.layout = LAYOUTS[plan.layout]
-        self.model = FaceModel.builtin() if plan.face_model is None else FaceModel.load(plan.face_model)
-        expression.check_modes(self.model.expression_names, self.model.name)
-        self._atlas: appearance.Atlas | None = None
-        self._person = lru_cache(maxsize=4)(self._make_person)
-
-    def jobs(self, subject: int) -> Iterator[Job]:
-        """The scans of a subject."""
-        return self.layout.jobs(subject, _sex(subject), self.plan.levels, self.plan.frames)
-
-    def scan(self, root: Path, job: Job) -> ScanTruth:
-        """Make and write one scan."""
-        person = self._person(job.subject)
-        moment = self._random(_MOMENT, job)
-        drift = self._random(_DRIFT, replace(job, frame=None)) if job.steady else moment
-        modes = expression.mode_weights(
-            recipe_of(job), job.strength, self.model.expression_names, self._habits(job), drift
-        )
-        yaw, pitch, roll = self._angles(job, drift)
-        shift = np.array(self.layout.origin) + drift.uniform(-6, 6, 3)
-        placement = cameras.pose(yaw, pitch, roll, (float(shift[0]), float(shift[1]), float(shift[2])))
-        shape = self.model.shape(person.identity, modes)
-        shot = Shot(job, self.model, shape, placement, person.texture, self.plan.camera, moment)
-        capture = self.layout.write(root, shot)
-        return ScanTruth(
-            file=job.file,
-            subject=job.name,
-            expression=job.expression,
-            level=job.level,
-            frame=job.frame,
-            action_units=expression.action_units(modes),
-            modes=modes,
-            pose=capture.pose,
-            yaw=yaw,
-            pitch=pitch,
-            roll=roll,
-            nose_tip=capture.landmarks["pronasale"],
-            landmarks=capture.landmarks,
-            measured=capture.measured,
-        )
-
-    def _generator(self, *words: int) -> np.random.Generator:
-        return np.random.default_rng(np.random.SeedSequence([self.plan.seed, *words]))
-
-    def _random(self, use: int, job: Job) -> np.random.Generator:
-        number = EXPRESSIONS.index(job.expression) if job.expression else len(EXPRESSIONS)
-        frame = 0 if job.frame is None else job.frame + 1
-        return self._generator(use, job.subject, number, job.level, frame, job.variant)
-
-    def _habits(self, job: Job) -> np.random.Generator:
-        """One way of showing an expression a person: alike over levels, frames and sessions."""
-        number = EXPRESSIONS.index(job.expression) if job.expression else len(EXPRESSIONS)
-        return self._generator(_HABITS, job.subject, number, job.variant)
-
-    def _angles(self, job: Job, generator: np.random.Generator) -> tuple[float, float, float]:
-        drawn = generator.uniform(-1.0, 1.0, 3) * (self.plan.yaw, self.plan.nod, self.plan.roll)
-        sway = generator.uniform(0.0, 2 * np.pi, 3)
-        if job.frame is not None:  # the head sways a little through a sequence
-            drawn = drawn + 0.02 * np.sin(sway + 2 * np.pi * job.frame / max(self.plan.frames - 1, 1))
-        yaw, pitch = (math.radians(angle) for angle in job.turn)
-        return float(drawn[0]) + yaw, float(drawn[1]) + pitch, float(drawn[2])
-
-    def _make_person(self, subject: int) -> Person:
-        if self._atlas is None:
-            self._atlas = appearance.atlas(self.model, self.plan.texture)
-        generator = self._generator(_PERSON, subject)
-        identity = generator.normal(0.0, 1.0, len(self.model.identity_modes))
-        painted = appearance.paint(self._atlas, generator, beard=_sex(subject) == "M")
-        return Person(np.clip(identity, -2.5, 2.5), painted)
-
-
-def _sex(subject: int) -> str:
-    return "FM"[subject % 2]
-
-
 _studio: Studio | None = None  # of a worker process
 
 
@@ -302,19 +206,23 @@ def _scan_all(root: Path, jobs: Sequence[Job]) -> list[ScanTruth]:
     return [_studio.scan(root, job) for job in jobs]
 
 
-def _run(root: Path, plan: Plan, studio: Studio, jobs: Sequence[Job], workers: int) -> Iterator[ScanTruth]:
+def _run(root: Path, plan: Plan, studio: Studio, jobs: Sequence[Job], workers: int) -> Iterator[list[ScanTruth]]:
+    """The truth in the order of the jobs, in bundles: neighbours share a person, who is painted once a worker."""
+    bundles = [jobs[k : k + _BUNDLE] for k in range(0, len(jobs), _BUNDLE)]
     if workers == 1:
-        for job in jobs:
-            yield studio.scan(root, job)
+        for bundle in bundles:
+            yield [studio.scan(root, job) for job in bundle]
         return
-    # Neighbouring jobs share a person, whose texture is painted once a worker that meets them.
-    bundles = [jobs[k : k + 5] for k in range(0, len(jobs), 5)]
     with ProcessPoolExecutor(
         min(workers, len(bundles)), mp_context=get_context("spawn"), initializer=_open_studio, initargs=(plan,)
     ) as pool:
-        futures = [pool.submit(_scan_all, root, bundle) for bundle in bundles]
+        flying: deque[Future[list[ScanTruth]]] = deque()
         try:
-            for future in as_completed(futures):
-                yield from future.result()
+            for bundle in bundles:
+                flying.append(pool.submit(_scan_all, root, bundle))
+                if len(flying) > _AHEAD * workers:
+                    yield flying.popleft().result()
+            while flying:
+                yield flying.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)

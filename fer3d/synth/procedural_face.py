@@ -4,7 +4,7 @@ The surface is a grid of rows (forehead to throat) and columns (ear to ear). A s
 half-width, its front profile and the roundness of its horizontal sections, each a curve over y. Upon it stand, as
 heights along z, the nose (ridge, tip, wings, joined by smooth maxima), orbits with lids over a ball, brows, zygomas,
 lips and folds. Rows follow the lip line and the lid margins, so that these stay sharp on a coarse grid; along the lip
-line between the corners the mesh is slit, and a pocket behind it is the mouth.
+line between the corners, and along each eye, the mesh is slit: what is behind the slits is in `procedural_inside`.
 
 Sizes are those of textbooks of facial anthropometry, rounded: outer eye corners 89 mm apart, inner 32, mouth 50, wings
 of the nose 35, face 141. All numbers below are our choices, tuned by eye on renderings.
@@ -24,11 +24,11 @@ from scipy.interpolate import PchipInterpolator
 
 Array = NDArray[np.float64]
 
-HALF_COLUMNS = 70  # columns right of the middle one
+HALF_COLUMNS = 84  # columns right of the middle one
 MOUTH_HALF_WIDTH = 25.0
 EYE_INNER, EYE_OUTER = 16.0, 44.5  # x of the eye corners
 EYE_Y = 32.5
-EYE_CENTRE, EYE_RADIUS = (30.5, 33.2, -49.3), 12.4
+EYE_CENTRE, EYE_RADIUS, LID_THICKNESS = (30.5, 33.2, -49.3), 12.4, 1.9
 _BACK = -98.0  # z of the plane in which the head is widest
 
 Knots = tuple[tuple[float, float], ...]  # (y, value) of a curve over y
@@ -50,8 +50,8 @@ _RIDGE: Knots = (
     *((-40, -140.0), (-18, -31.0), (-14, -20.0), (-11.5, -15.0), (-8.5, -10.5), (-4.5, -5.0), (0, -1.6), (5, -2.8)),
     *((14, -7.6), (25, -13.6), (34, -18.6), (41, -21.6), (48, -22.2), (56, -27.0), (75, -140.0)),
 )
-_RIDGE_RADIUS: Knots = ((-20, 5.0), (-6, 5.0), (0, 5.5), (10, 4.8), (25, 4.4), (40, 6.0), (60, 8.0))
-_RIDGE_SLOPE: Knots = ((-20, 2.0), (-6, 2.0), (0, 1.8), (10, 1.6), (25, 1.5), (40, 1.35), (60, 1.0))
+_RIDGE_RADIUS: Knots = ((-20, 5.0), (-6, 5.5), (0, 6.0), (10, 5.4), (25, 5.0), (40, 6.5), (60, 9.0))
+_RIDGE_SLOPE: Knots = ((-20, 2.0), (-6, 1.9), (0, 1.6), (10, 1.4), (25, 1.25), (40, 1.15), (60, 0.9))
 
 
 def _along(y: Array, knots: Knots) -> Array:
@@ -60,41 +60,60 @@ def _along(y: Array, knots: Knots) -> Array:
     return np.asarray(PchipInterpolator(at, value)(np.clip(y, at[0], at[-1])))
 
 
+def half_width(y: Array) -> Array:
+    """x at which the head is widest, at y."""
+    return _along(y, _WIDTH)
+
+
 class Grid(NamedTuple):
     """The left half of the face, and how its rows and columns lie.
 
     Attributes:
-        points: (rows, columns, 3). Column 0 is the middle (x = 0), row 0 the throat.
+        points: (rows, columns, 3). Column 0 is the middle (x = 0), row 0 the throat. The row of the eye is the margin
+            of the upper lid.
+        lower_lid: (columns, 3). The same row along the margin of the lower lid; equal outside the corners of the eye.
         row: Name of a key curve -> its row.
         corner: Column of the mouth corner; the slit runs over columns 0 to corner - 1.
+        canthi: Columns of the inner and the outer corner of the eye; the slit runs between them.
     """
 
     points: Array
+    lower_lid: Array
     row: dict[str, int]
     corner: int
+    canthi: tuple[int, int]
 
 
 def half_face() -> Grid:
     """The left half of the neutral face."""
     side = np.linspace(0.0, 1.0, HALF_COLUMNS + 1)
     side = np.sin(np.radians(87.5) * (0.72 * side + 0.28 * side**3))  # share of the half-width, dense in the middle
-    corner = int(np.abs(side * _along(np.array(-35.0), _WIDTH) - MOUTH_HALF_WIDTH).argmin())
+    row = {key.name: int(first) for key, first in zip(_KEYS, np.cumsum([0, *(k.rows for k in _KEYS)]), strict=False)}
+    above, below = _rows(side, upper_lid), _rows(side, lower_lid)
+    points = np.concatenate([below[: row["eye"]], above[row["eye"] :]])
+    line, eye = points[row["lips"], :, 0], points[row["eye"], :, 0]
+    return Grid(
+        points,
+        below[row["eye"]],
+        row,
+        corner=int(np.abs(line - MOUTH_HALF_WIDTH).argmin()),
+        canthi=(int(np.flatnonzero(eye <= EYE_INNER)[-1]), int(np.flatnonzero(eye >= EYE_OUTER)[0])),
+    )
+
+
+def _rows(side: Array, lid: Callable[[Array], Array]) -> Array:
+    """(R, K + 1, 3): rows spaced evenly between the key curves, that of the eye along a lid."""
     first = np.cumsum([0, *(key.rows for key in _KEYS[:-1])])
-    x = np.broadcast_to(side * _along(np.array(0.0), _WIDTH), (int(first[-1]) + 1, len(side)))
-    for _ in range(6):  # rows bend with x, and the width that scales x depends on the row: settles at once
-        y = _rows(x, first)
-        x = side * _along(y, _WIDTH)
-    points = np.stack([x, y, height(x, y)], axis=-1)
-    return Grid(points, {key.name: int(row) for key, row in zip(_KEYS, first, strict=True)}, corner)
-
-
-def _rows(x: Array, first: NDArray[np.int64]) -> Array:
-    """(R, K + 1) y: rows spaced evenly between the key curves, which stand in the rows `first`."""
-    keys = np.stack([key.curve(x[row]) for key, row in zip(_KEYS, first, strict=True)])
     row = np.arange(first[-1] + 1)
     below = np.minimum(np.searchsorted(first, row, side="right") - 1, len(first) - 2)
-    share = (row - first[below]) / np.diff(first)[below]
-    return np.asarray(keys[below] * (1 - share[:, None]) + keys[below + 1] * share[:, None])
+    share = ((row - first[below]) / np.diff(first)[below])[:, None]
+    x = np.broadcast_to(side * _along(np.array(0.0), _WIDTH), (len(row), len(side)))
+    for _ in range(6):  # rows bend with x, and the width that scales x depends on the row: settles at once
+        curves = [lid if key.name == "eye" else key.curve for key in _KEYS]
+        keys = np.stack([curve(x[at]) for curve, at in zip(curves, first, strict=True)])
+        y = keys[below] * (1 - share) + keys[below + 1] * share
+        x = side * _along(y, _WIDTH)
+    return np.stack([x, y, height(x, y)], axis=-1)
 
 
 def lip_line(x: Array) -> Array:
@@ -127,14 +146,14 @@ def upper_lid(x: Array) -> Array:
     """y of the margin of the upper lid."""
     t = _eye_share(x)
     arch = np.clip(4 * t * (1 - t), 0, None) ** 0.62 * (1 + 0.18 * (0.5 - t))
-    return EYE_Y + 2.2 * np.clip(t, 0, 1) + np.maximum(6.6 * arch, 0.7)
+    return np.asarray(EYE_Y + 2.2 * np.clip(t, 0, 1) + 5.6 * arch)
 
 
 def lower_lid(x: Array) -> Array:
     """y of the margin of the lower lid."""
     t = _eye_share(x)
     arch = np.clip(4 * t * (1 - t), 0, None) ** 0.8 * (1 - 0.25 * (0.5 - t))
-    return EYE_Y + 2.2 * np.clip(t, 0, 1) - np.maximum(4.4 * arch, 0.7)
+    return np.asarray(EYE_Y + 2.2 * np.clip(t, 0, 1) - 4.0 * arch)
 
 
 def brow_line(x: Array) -> Array:
@@ -151,28 +170,38 @@ class _Key(NamedTuple):
 
 
 _KEYS = (
-    _Key("throat", lambda x: np.full_like(x, -104.0), 15),
-    _Key("menton", lambda x: -79.0 + 7.0 * (x / 45) ** 2, 15),
-    _Key("fold", lambda x: -52.5 + 1.5 * (x / 40) ** 2, 6),
-    _Key("lower_lip", lower_lip, 7),
-    _Key("lips", lip_line, 7),
-    _Key("upper_lip", upper_lip, 9),
-    _Key("subnasale", lambda x: np.full_like(x, -13.0), 14),
-    _Key("wing", lambda x: np.full_like(x, 3.0), 15),
-    _Key("lower_lid", lower_lid, 9),
-    _Key("upper_lid", upper_lid, 4),
-    _Key("crease", lambda x: _crease(x), 8),
-    _Key("brow", brow_line, 25),
+    _Key("throat", lambda x: np.full_like(x, -104.0), 14),
+    _Key("menton", lambda x: -79.0 + 7.0 * (x / 45) ** 2, 18),
+    _Key("fold", lambda x: -52.5 + 1.5 * (x / 40) ** 2, 8),
+    _Key("lower_lip", lower_lip, 9),
+    _Key("lips", lip_line, 8),
+    _Key("upper_lip", upper_lip, 11),
+    _Key("subnasale", lambda x: np.full_like(x, -13.0), 16),
+    _Key("wing", lambda x: np.full_like(x, 3.0), 21),
+    _Key("eye", upper_lid, 5),
+    _Key("crease", lambda x: crease(x), 9),
+    _Key("brow", brow_line, 42),
     _Key("top", lambda x: np.full_like(x, 118.0), 0),
 )
 
 
 def height(x: Array, y: Array) -> Array:
     """z of the neutral surface at (|x|, y)."""
-    z = head(x, y) + _relief(x, y)
-    z = _orbit(z, x, y)
-    z = _nose(z, x, y)
-    return z + _lips(x, y)
+    return _nose(eyelids(x, y), x, y) + _lips(x, y)
+
+
+def eyelids(x: Array, y: Array) -> Array:
+    """z without nose and lips; between the margins of the lids, as if they were closed."""
+    return _lids(head(x, y) + _relief(x, y), x, y)
+
+
+def support(x: Array, y: Array) -> Array:
+    """z of what skin slides on at (|x|, y): bone and the balls of the eyes, smooth; without nose, lips and folds."""
+    z = head(x, y)
+    z = z + 2.4 * _pair(x, y, (30, 49.5), (14, 6.0), 6) + 3.0 * _pair(x, y, (50, 12), (13, 10), 20)
+    z = z + 2.5 * _pair(x, y, (34, -4), (11, 11), 40) - 2.6 * _pair(x, y, (50, -32), (11, 15))
+    z = z + 1.5 * bump(x, y, (0, -66), (15, 9)) - 5.8 * _pair(x, y, (29, 35), (12.5, 8.5), 4)
+    return _smooth_max(z, eyelid_shell(x, y), 3.5)
 
 
 def head(x: Array, y: Array) -> Array:
@@ -210,7 +239,7 @@ def _relief(x: Array, y: Array) -> Array:
     return np.asarray(z)
 
 
-def _smooth_max(a: Array, b: Array, width: float) -> Array:
+def _smooth_max(a: Array, b: Array, width: float | Array) -> Array:
     """max(a, b), rounded where they differ by less than `width`."""
     h = np.clip(1 - np.abs(a - b) / width, 0, None)
     return np.maximum(a, b) + 0.25 * width * h**2
@@ -223,51 +252,38 @@ def _ball(x: Array, y: Array, centre: tuple[float, float, float], radii: tuple[f
     return centre[2] + radii[2] * (1 - q) / np.sqrt(rim + np.clip(1 - q, 0, None))
 
 
-def _orbit(z: Array, x: Array, y: Array) -> Array:
-    """Sunken orbit, lids as a shell over the ball of the eye, the ball between their margins."""
-    lids = _lids(z, x, y)
-    upper, lower = upper_lid(x), lower_lid(x)
-    t = _eye_share(x)
-    eyeball = _ball(x, y, EYE_CENTRE, (EYE_RADIUS + 3.0, EYE_RADIUS + 2.0, EYE_RADIUS))
-    eyeball = np.maximum(eyeball, lids - 1.6)
-    eyeball = eyeball + 0.5 * bump(x, y, (EYE_CENTRE[0], EYE_CENTRE[1]), (3.5, 3.5))  # cornea
-    margin = np.minimum(upper - y, y - lower)  # > 0 between the lids
-    opened = np.clip(margin / 0.8, 0, 1) * ((t > 0) & (t < 1))
-    return np.asarray(lids * (1 - opened) + np.minimum(eyeball, lids) * opened)
-
-
 def _lids(z: Array, x: Array, y: Array) -> Array:
     """The orbit with its lids as if closed, but folded as in an open eye."""
     z = z - 5.8 * bump(x, y, (29, 35), (12.5, 7.5), 4) - 6.5 * bump(x, y, (15.5, 35), (5.0, 7), -15)
     z = z - 1.2 * bump(x, y, (21, 22), (7, 2.2), -32)  # tear trough
-    shell = _ball(x, y, EYE_CENTRE, (EYE_RADIUS + 3.0, EYE_RADIUS + 2.0, EYE_RADIUS + 1.6))
-    lids = _smooth_max(z, shell, 3.5)
+    lids = _smooth_max(z, eyelid_shell(x, y), 3.5)
     t = _eye_share(x)
     across = np.clip(4 * t * (1 - t), 0, 1)
-    crease = _crease(x)
-    lids = lids - 1.5 * np.sqrt(across) * np.exp(-(((y - crease) / 1.3) ** 2))
-    lids = lids + 1.6 * across * np.exp(-(((y - crease - 4.5) / 3.2) ** 2))  # fullness above the crease
+    fold = crease(x)
+    lids = lids - 1.5 * np.sqrt(across) * np.exp(-(((y - fold) / 1.3) ** 2))
+    lids = lids + 1.6 * across * np.exp(-(((y - fold - 4.5) / 3.2) ** 2))  # fullness above it
     return np.asarray(lids - 0.5 * across * np.exp(-(((y - lower_lid(x) + 5.0) / 1.5) ** 2)))
 
 
-def _crease(x: Array) -> Array:
+def crease(x: Array) -> Array:
+    """y of the fold of the upper lid."""
     return upper_lid(x) + 3.0 + 1.2 * np.exp(-(((x - 31) / 12) ** 2))
 
 
-def lid_skin(x: Array, y: Array) -> Array:
-    """z that the skin of a lid has when it is moved to (|x|, y): the shell over the ball, smooth."""
-    return _ball(x, y, EYE_CENTRE, (EYE_RADIUS + 3.0, EYE_RADIUS + 2.0, EYE_RADIUS + 1.6))
+def eyelid_shell(x: Array, y: Array) -> Array:
+    """z of the skin of a closed lid at (|x|, y): a shell over the ball of the eye."""
+    return _ball(x, y, EYE_CENTRE, (EYE_RADIUS + 3.0, EYE_RADIUS + 2.0, EYE_RADIUS + LID_THICKNESS))
 
 
 def _nose(z: Array, x: Array, y: Array) -> Array:
     ridge, radius, slope = _along(y, _RIDGE), _along(y, _RIDGE_RADIUS), _along(y, _RIDGE_SLOPE)
     bridge = ridge - slope * (np.sqrt(x**2 + radius**2) - radius) - 0.05 * np.clip(x - 15, 0, None) ** 2
-    z = _smooth_max(z, bridge, 5.0)
-    z = _smooth_max(z, _ball(x, y, (0, -0.6, -10.0), (9.6, 8.2, 9.8)), 6.0)  # tip
-    z = _smooth_max(z, _ball(x, y, (6.4, -4.4, -15.6), (5.6, 5.6, 8.2)), 3.5)  # beside the tip
-    z = _smooth_max(z, _ball(x, y, (11.9, -4.0, -21.6), (5.9, 7.2, 10.0)), 4.5)  # wing
+    z = _smooth_max(z, bridge, 5.0 + 4.0 * np.clip((34 - y) / 18, 0, 1))
+    z = _smooth_max(z, _ball(x, y, (0, -0.6, -10.0), (9.6, 8.2, 9.8)), 7.0)  # tip
+    z = _smooth_max(z, _ball(x, y, (6.4, -4.4, -15.6), (5.6, 5.6, 8.2)), 5.5)  # beside the tip
+    z = _smooth_max(z, _ball(x, y, (11.7, -4.0, -22.4), (5.9, 7.4, 9.6)), 6.5)  # wing
     z = z - 3.4 * bump(x, y, (6.8, -9.6), (2.6, 1.9), -12)  # nostril
-    return np.asarray(z - 0.9 * bump(x, y, (16.8, 2.5), (3.2, 2.6), -50))  # groove above the wing
+    return np.asarray(z - 0.6 * bump(x, y, (16.8, 2.5), (3.4, 2.8), -50))  # groove above the wing
 
 
 def _lips(x: Array, y: Array) -> Array:

@@ -1,4 +1,4 @@
-"""The built-in face as a mesh: both halves, the slit between the lips with the mouth behind it, uv, landmarks."""
+"""The built-in face as a mesh: both halves, the slits of mouth and eyes with what is behind them, uv, landmarks."""
 
 from __future__ import annotations
 
@@ -9,126 +9,238 @@ from numpy.typing import NDArray
 
 from fer3d.landmarks import BU83
 from fer3d.synth import procedural_face as surface
-from fer3d.synth import procedural_modes as modes
-from fer3d.synth.face import EYE, MOUTH, SKIN, FaceModel
+from fer3d.synth import procedural_inside as inside
+from fer3d.synth import procedural_people as people
+from fer3d.synth import procedural_units as units
+from fer3d.synth.face import EYE, MOUTH, SKIN, TEETH, FaceModel
 from fer3d.synth.procedural_face import Array, Grid
+from fer3d.synth.procedural_muscles import Field, Layer
 
-# The mouth pocket, lip by lip: mm behind the line between the lips, mm away from it.
-_POCKET = ((3.0, 0.4), (7.0, 2.0), (12.0, 5.0), (17.0, 4.0))
-_FACE_V = (0.004, 0.996)
-_SLIT_V = 0.03  # height of the gap between the lips in the texture, which shows the pocket
+# In the texture: the face above, below it a strip that shows balls of the eyes and teeth.
+_FACE_V = (0.13, 0.996)
+_STRIP = (0.004, 0.12)
+_SLIT_V = 0.03  # height of the gap between the lips, which shows the hollow of the mouth
+_EDGE_V = 0.004  # height of the edge of a lid, in the gap between the lids
+
+_MIRROR = np.array([-1.0, 1.0, 1.0])
+Rows = NDArray[np.int32]
 
 
 class Sheet(NamedTuple):
     """Where the vertices of the built-in model lie.
 
     Attributes:
-        points: (V, 3) float64, mm.
-        below: (V,) bool. Belongs to the lower lip side of the slit (the lower copy of the line between the lips too).
-        grid: (R, 2 K + 1) int32. Vertex of each row and column; column K is the middle. On the line between the lips
-            the vertex of the upper lip.
-        lower_line: (2 c - 1,) int32. The lower copies of the line between the lips, columns K - c + 1 to K + c - 1.
-        strip: (S, 2 c + 1) int32. Rows from the lower lip into the mouth and back out to the upper; ends at corners.
+        field: What modes are made for.
+        grid: (R, 2 K + 1). Vertex of each row and column; column K is the middle. At slits that of the upper side.
+        lower_line: (2 c - 1,). The lower copies of the line between the lips, columns K - c + 1 to K + c - 1.
+        hollow: (S, 2 c + 1). Rows from the lower lip into the mouth and back out to the upper; ends at the corners.
+        lids: Right and left eye: (upper margin with its edge, lower margin with its edge), each (3, n) from the back to
+            the margin, columns from corner to corner.
+        balls: Right and left: rows of the vertices.
+        teeth: Upper and lower: (rows, columns).
     """
 
-    points: Array
-    below: NDArray[np.bool_]
-    grid: NDArray[np.int32]
-    lower_line: NDArray[np.int32]
-    strip: NDArray[np.int32]
+    field: Field
+    grid: Rows
+    lower_line: Rows
+    hollow: Rows
+    lids: tuple[tuple[Rows, Rows], tuple[Rows, Rows]]
+    balls: tuple[Rows, Rows]
+    teeth: tuple[Rows, Rows]
 
 
 def builtin() -> FaceModel:
-    """The built-in face model. About 19,000 vertices; takes some 0.1 s."""
+    """The built-in face model. About 30,000 vertices; takes some 0.7 s."""
     half = surface.half_face()
     sheet = _sheet(half)
     triangles, part = _triangles(half, sheet)
     landmarks = _landmarks(half, sheet)
-    shift = sheet.points[landmarks["pronasale"]]
-    field = modes.Field(sheet.points, sheet.below)
-    names, expression = modes.expression_modes(field)
+    points = sheet.field.points
+    names, expression = units.expression_modes(sheet.field)
     return FaceModel(
         name="builtin",
-        neutral=sheet.points - shift,
-        identity_modes=modes.identity_modes(field),
+        neutral=points - points[landmarks["pronasale"]],
+        identity_modes=people.identity_modes(sheet.field),
         expression_modes=expression,
         expression_names=names,
         triangles=triangles,
         part=part,
         uv=_uv(half, sheet),
         landmarks=landmarks,
+        action_units={name: {name: 1.0} for name in names},
+        lids=units.lids(sheet.field, sheet.grid, half.row, [(upper, lower) for upper, lower in sheet.lids]),
     )
+
+
+class _Vertices:
+    """Points that grow block by block; remembers what each block is."""
+
+    def __init__(self) -> None:
+        self.points: list[Array] = []
+        self.flags: list[NDArray[np.int8]] = []
+        self.follow: list[Array] = []
+        self.count = 0
+
+    def add(
+        self, points: Array, *, below: NDArray[np.bool_] | bool, layer: int, lid: int = 0, follow: Array | float = 1.0
+    ) -> Rows:
+        """Rows of the new vertices, in the shape of `points` without its last axis."""
+        shape = points.shape[:-1]
+        n = int(np.prod(shape))
+        rows = np.arange(self.count, self.count + n, dtype=np.int32).reshape(shape)
+        flags = np.empty((n, 3), np.int8)
+        flags[:, 0], flags[:, 1], flags[:, 2] = np.broadcast_to(below, shape).reshape(-1), layer, lid
+        self.points.append(points.reshape(-1, 3))
+        self.flags.append(flags)
+        self.follow.append(np.full(n, follow if layer < Layer.BALL else 0.0, np.float64))
+        self.count += n
+        return rows
+
+    def field(self) -> Field:
+        flags = np.concatenate(self.flags)
+        follow = np.concatenate(self.follow)
+        return Field(np.concatenate(self.points), flags[:, 0] > 0, flags[:, 1], flags[:, 2], follow)
 
 
 def _sheet(half: Grid) -> Sheet:
     rows, columns = half.points.shape[:2]
-    K, c, line = columns - 1, half.corner, half.row["lips"]
-    mirror = np.array([-1.0, 1.0, 1.0])
-    full = np.concatenate([half.points[:, :0:-1] * mirror, half.points], axis=1)  # (R, 2 K + 1, 3)
-    grid = np.arange(full.shape[0] * full.shape[1], dtype=np.int32).reshape(full.shape[:2])
-    lips = full[line, K - c + 1 : K + c]  # (2 c - 1, 3)
-    taper = np.sqrt(1 - (lips[:, :1] / full[line, K + c, 0]) ** 2)
-    levels = [lips]
-    for sign, pocket in ((-1, _POCKET), (1, _POCKET[::-1])):  # down the lower lip, back up the upper
-        levels += [lips + taper * np.array([0.0, sign * away, -behind]) for behind, away in pocket]
-    extra = grid.size + np.arange(len(levels) * len(lips), dtype=np.int32).reshape(len(levels), len(lips))
-    strip = np.concatenate([extra, grid[line : line + 1, K - c + 1 : K + c]])  # (S, 2 c - 1)
-    ends = np.broadcast_to(grid[line, [K - c, K + c]][None], (len(strip), 2))
-    strip = np.concatenate([ends[:, :1], strip, ends[:, 1:]], axis=1)
-    below_levels = np.arange(len(levels)) <= len(_POCKET)
-    below = np.concatenate([np.repeat(np.arange(rows) < line, 2 * K + 1), np.repeat(below_levels, len(lips))])
-    points = np.concatenate([full.reshape(-1, 3), np.concatenate(levels)])
-    return Sheet(points, below, grid, extra[0], strip)
+    K, line, eye = columns - 1, half.row["lips"], half.row["eye"]
+    full = np.concatenate([half.points[:, :0:-1] * _MIRROR, half.points], axis=1)  # (R, 2 K + 1, 3)
+    vertices = _Vertices()
+    below = np.broadcast_to((np.arange(rows) < line)[:, None], full.shape[:2])
+    grid = vertices.add(full, below=below, layer=Layer.SKIN)
+    vertices.flags[0][:, 2] = np.repeat(np.where(np.arange(rows) < eye, -1, 1), 2 * K + 1)
+    lower_line, hollow = _add_mouth(vertices, full[line], grid[line], K, half.corner)
+    lids = tuple(_add_lids(vertices, half, grid[eye], sign) for sign in (-1, 1))
+    ball = inside.eyeball()[0]
+    balls = tuple(vertices.add(ball * m, below=False, layer=Layer.BALL) for m in (_MIRROR, np.ones(3)))
+    teeth = (
+        vertices.add(inside.teeth(upper=True)[0], below=False, layer=Layer.TEETH),
+        vertices.add(inside.teeth(upper=False)[0], below=True, layer=Layer.TEETH),
+    )
+    return Sheet(vertices.field(), grid, lower_line, hollow, (lids[0], lids[1]), (balls[0], balls[1]), teeth)
+
+
+def _add_mouth(vertices: _Vertices, line: Array, row: Rows, K: int, c: int) -> tuple[Rows, Rows]:
+    """The lower copies of the line between the lips, and the hollow behind it."""
+    lips = line[K - c + 1 : K + c]  # (2 c - 1, 3)
+    taper = np.sqrt(1 - (lips[:, :1] / line[K + c, 0]) ** 2)
+    line_below = vertices.add(lips, below=True, layer=Layer.SKIN)
+    down, up = [line_below], [row[K - c + 1 : K + c]]
+    for behind, away, follow in inside.HOLLOW:
+        for rows, sign in ((down, -1), (up, 1)):
+            level = lips + taper * np.array([0.0, sign * away, -behind])
+            share = 1 - (1 - follow) * np.minimum(1, 1.4 * taper[:, 0] ** 2)  # all at the corners, where levels meet
+            rows.append(vertices.add(level, below=sign < 0, layer=Layer.HOLLOW, follow=share))
+    strip = np.stack(down + up[::-1])  # (S, 2 c - 1)
+    ends = np.broadcast_to(row[[K - c, K + c]], (len(strip), 2))
+    return line_below, np.concatenate([ends[:, :1], strip, ends[:, 1:]], axis=1)
+
+
+def _add_lids(vertices: _Vertices, half: Grid, row: Rows, sign: int) -> tuple[Rows, Rows]:
+    """Margin and edge of upper and lower lid of one eye; see `Sheet.lids`."""
+    K = len(half.points[0]) - 1
+    first, last = half.canthi
+    mirror = _MIRROR if sign < 0 else np.ones(3)
+    between = slice(first + 1, last)
+    place = K + sign * np.arange(first, last + 1)
+    margins = (half.points[half.row["eye"], between], half.lower_lid[between])
+    built = []
+    for margin, lid in zip(margins, (1, -1), strict=True):
+        edge = np.stack([inside.lid_edge(margin, share, lid) for share in inside.EDGE[::-1]]) * mirror
+        back = vertices.add(edge, below=False, layer=Layer.LID_EDGE, lid=lid)
+        own = lid < 0  # the grid has the upper margin
+        front = vertices.add(margin * mirror, below=False, layer=Layer.SKIN, lid=lid) if own else row[place[1:-1]]
+        strip = np.concatenate([back, front[None]])
+        ends = np.broadcast_to(row[place[[0, -1]]], (len(strip), 2))
+        built.append(np.concatenate([ends[:, :1], strip, ends[:, 1:]], axis=1)[:, ::sign])
+    return built[0], built[1]
 
 
 def _triangles(half: Grid, sheet: Sheet) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-    grid, K, c, line = sheet.grid, len(half.points[0]) - 1, half.corner, half.row["lips"]
-    lower = grid[: line + 1].copy()
-    lower[line, K - c + 1 : K + c] = sheet.lower_line
-    skin = np.concatenate([_cells(lower), _cells(grid[line:])])
-    inside = _cells(sheet.strip)
-    corners = np.sort(inside, axis=1)
-    inside = inside[(corners[:, 0] != corners[:, 1]) & (corners[:, 1] != corners[:, 2])]  # ends meet in one vertex
-    x, y = np.abs(sheet.points[:, 0]), sheet.points[:, 1]
-    ball = (x > surface.EYE_INNER) & (x < surface.EYE_OUTER)
-    ball &= (y > surface.lower_lid(x) - 0.05) & (y < surface.upper_lid(x) + 0.05)
-    part = np.where(ball[skin].all(axis=1), EYE, SKIN)
-    part = np.concatenate([part, np.full(len(inside), MOUTH)]).astype(np.uint8)
-    return np.ascontiguousarray(np.concatenate([skin, inside]), np.int32), part
+    grid, K, c = sheet.grid, len(half.points[0]) - 1, half.corner
+    line, eye = half.row["lips"], half.row["eye"]
+    chin, middle = grid[: line + 1].copy(), grid[line : eye + 1].copy()
+    chin[line, K - c + 1 : K + c] = sheet.lower_line
+    pieces = [(_cells(grid[eye:]), SKIN), (_cells(chin), SKIN), (_cells(sheet.hollow), MOUTH)]
+    for (upper, lower), sign in zip(sheet.lids, (-1, 1), strict=True):
+        first, last = half.canthi
+        columns = np.sort(K + sign * np.arange(first, last + 1))
+        middle[eye - line, columns[1:-1]] = lower[-1, 1:-1]
+        pieces += [(_cells(upper, left=sign < 0), SKIN), (_cells(lower[::-1], left=sign < 0), SKIN)]
+    pieces.append((_cells(middle), SKIN))
+    ball = inside.eyeball()[1]
+    pieces += [(sheet.balls[0][ball[:, ::-1]], EYE), (sheet.balls[1][ball], EYE)]
+    pieces += [(_cells(rows), TEETH) for rows in sheet.teeth]
+    triangles = np.concatenate([rows for rows, _ in pieces])
+    part = np.concatenate([np.full(len(rows), part, np.uint8) for rows, part in pieces])
+    corners = np.sort(triangles, axis=1)
+    whole = (corners[:, 0] != corners[:, 1]) & (corners[:, 1] != corners[:, 2])  # strips end in one vertex
+    return np.ascontiguousarray(triangles[whole], np.int32), part[whole]
 
 
-def _cells(grid: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Two triangles a cell, row 0 at the bottom; diagonals mirrored about the middle column, so that faces are too."""
+def _cells(grid: Rows, *, left: bool | None = None) -> Rows:
+    """Two triangles a cell, row 0 at the bottom. Diagonals are mirrored about the middle column, so that faces are too;
+    `left`: all cells lie on one side."""
     a, b, c, d = grid[:-1, :-1], grid[:-1, 1:], grid[1:, 1:], grid[1:, :-1]
-    left = np.arange(a.shape[1]) < a.shape[1] // 2
-    first = np.where(left[:, None], np.stack([a, b, c], -1), np.stack([a, b, d], -1))
-    second = np.where(left[:, None], np.stack([a, c, d], -1), np.stack([b, c, d], -1))
+    side = np.arange(a.shape[1]) < a.shape[1] // 2 if left is None else np.full(a.shape[1], left)
+    first = np.where(side[:, None], np.stack([a, b, c], -1), np.stack([a, b, d], -1))
+    second = np.where(side[:, None], np.stack([a, c, d], -1), np.stack([b, c, d], -1))
     return np.concatenate([first, second], axis=1).reshape(-1, 3)
 
 
 def _uv(half: Grid, sheet: Sheet) -> NDArray[np.float32]:
     """Unrolled by arc length on the head without a nose: along rows for u, along the front profile for v."""
     K, line = len(half.points[0]) - 1, half.row["lips"]
+    points, grid = sheet.field.points, sheet.grid
     middle_row = half.points[half.row["wing"]]
     across = _arc(middle_row[:, 0], surface.head(middle_row[:, 0], np.zeros(K + 1)))
     across /= across[-1]
     heights = np.linspace(half.points[..., 1].min(), half.points[..., 1].max(), 400)
     along = _arc(heights, surface.head(np.zeros(400), heights))
     low, high = _FACE_V
-    v = low + (high - low) * np.interp(sheet.points[:, 1], heights, along / along[-1])
+    v = low + (high - low) * np.interp(points[:, 1], heights, along / along[-1])
     u = 0.5 + 0.494 * np.concatenate([-across[:0:-1], across])
-    uv = np.empty((len(sheet.points), 2))
-    uv[sheet.grid] = np.stack([np.broadcast_to(u, sheet.grid.shape), v[sheet.grid]], axis=-1)
-    # Lower lip and chin make room for the pocket, which lies between the lips as in an open mouth.
-    x, y = np.abs(sheet.points[:, 0]), sheet.points[:, 1]
-    gap = _SLIT_V * np.sqrt(np.clip(1 - (x / sheet.points[sheet.strip[0, -1], 0]) ** 2, 0, None))
-    upper = uv[sheet.grid[line, K - half.corner + 1 : K + half.corner]]
+    uv = np.zeros((len(points), 2))
+    uv[grid] = np.stack([np.broadcast_to(u, grid.shape), v[grid]], axis=-1)
+    # Lower lip and chin make room for the hollow, which lies between the lips as in an open mouth.
+    x, y = np.abs(points[:, 0]), points[:, 1]
+    gap = _SLIT_V * np.sqrt(np.clip(1 - (x / points[sheet.hollow[0, -1], 0]) ** 2, 0, None))
+    upper = uv[grid[line, K - half.corner + 1 : K + half.corner]]
     uv[sheet.lower_line] = upper
     fade = np.clip(1 - (surface.lip_line(x) - y) / 40.0, 0, 1)
-    uv[:, 1] -= np.where(sheet.below, gap * fade, 0.0)
-    share = np.linspace(0, 1, len(sheet.strip))[1:-1, None, None]  # lower line to upper line
-    uv[sheet.strip[1:-1, 1:-1]] = (1 - share) * uv[sheet.lower_line] + share * upper
+    uv[:, 1] -= np.where(sheet.field.below, gap * fade, 0.0)
+    share = np.linspace(0, 1, len(sheet.hollow))[1:-1, None, None]  # lower line to upper line
+    uv[sheet.hollow[1:-1, 1:-1]] = (1 - share) * uv[sheet.lower_line] + share * upper
+    _lid_uv(uv, v, sheet)
+    _strip_uv(uv, sheet)
     return uv.astype(np.float32)
+
+
+def _lid_uv(uv: Array, v: Array, sheet: Sheet) -> None:
+    """Margins of lower lids as their points are; edges just inside the gap between the lids."""
+    for upper, lower in sheet.lids:
+        uv[lower[-1, 1:-1]] = np.stack([uv[upper[-1, 1:-1], 0], v[lower[-1, 1:-1]]], axis=1)
+        room = np.minimum(uv[upper[-1], 1] - uv[lower[-1], 1], 3 * _EDGE_V) / 3
+        for strip, sign in ((upper, -1), (lower, 1)):
+            for level in (0, 1):
+                inset = np.stack([0 * room, sign * room * inside.EDGE[1 - level]], axis=1)
+                uv[strip[level, 1:-1]] = (uv[strip[-1]] + inset)[1:-1]
+
+
+def _strip_uv(uv: Array, sheet: Sheet) -> None:
+    """Balls of the eyes and teeth in the strip below the face."""
+    low, high = _STRIP
+
+    def place(rows: Rows, unit: Array, left: float, right: float, bottom: float, top: float) -> None:
+        uv[rows] = np.array([left, low + bottom * (high - low)]) + unit * [right - left, (top - bottom) * (high - low)]
+
+    ball = inside.eyeball()[2]
+    place(sheet.balls[0], ball * [-1, 1] + [1, 0], 0.02, 0.22, 0.0, 1.0)
+    place(sheet.balls[1], ball, 0.78, 0.98, 0.0, 1.0)
+    upper, lower = inside.teeth(upper=True)[1], inside.teeth(upper=False)[1]
+    place(sheet.teeth[0], upper * [1, -1] + [0, 1], 0.26, 0.74, 0.55, 1.0)
+    place(sheet.teeth[1], lower, 0.26, 0.74, 0.0, 0.45)
 
 
 def _arc(a: Array, b: Array) -> Array:
@@ -140,32 +252,31 @@ def _landmarks(half: Grid, sheet: Sheet) -> dict[str, int]:
     K = len(half.points[0]) - 1
     left = half.points.reshape(-1, 3)
     rows: dict[int, int] = {}
-
-    def put(number: int, mirrored: int, x: float, y: float) -> None:
-        at = int(((left[:, 0] - x) ** 2 + (left[:, 1] - y) ** 2).argmin())
-        row, column = divmod(at, K + 1)
-        rows[number] = int(sheet.grid[row, K + column])
-        rows[mirrored] = int(sheet.grid[row, K - column])
-
-    for number, mirrored, x, y in _left_landmarks(half):
-        put(number, mirrored, x, y)
+    for number, mirrored, x, y in _left_landmarks():
+        row, column = divmod(int(((left[:, 0] - x) ** 2 + (left[:, 1] - y) ** 2).argmin()), K + 1)
+        rows[number], rows[mirrored] = int(sheet.grid[row, K + column]), int(sheet.grid[row, K - column])
     inner = sheet.lower_line
-    middle = len(inner) // 2
-    quarter = len(inner) // 4
+    middle, quarter = len(inner) // 2, len(inner) // 4
     rows[66], rows[67], rows[68] = (int(inner[k]) for k in (middle - quarter, middle, middle + quarter))
+    share = (half.points[half.row["eye"], :, 0] - surface.EYE_INNER) / (surface.EYE_OUTER - surface.EYE_INNER)
+    for k, wanted in enumerate((0.25, 0.5, 0.75)):  # 2-4 upper lid outwards, 6-8 lower lid inwards
+        column = int(np.abs(share - wanted).argmin()) - half.canthi[0]
+        for number, (upper, lower), at in (
+            (2, sheet.lids[1], column),
+            (10, sheet.lids[0], len(sheet.lids[0][0][0]) - 1 - column),
+        ):
+            rows[number + k], rows[number + 6 - k] = int(upper[-1, at]), int(lower[-1, at])
     landmarks = {BU83.get(n, f"bu83_{n:02d}"): rows[n] for n in sorted(rows)}
-    landmarks["pronasale"] = int(sheet.grid.ravel()[sheet.points[sheet.grid.ravel(), 2].argmax()])
+    skin = sheet.grid.ravel()
+    landmarks["pronasale"] = int(skin[sheet.field.points[skin, 2].argmax()])
     return landmarks
 
 
-def _left_landmarks(half: Grid) -> list[tuple[int, int, float, float]]:
+def _left_landmarks() -> list[tuple[int, int, float, float]]:
     """(number, number of the mirror image, x, y). The meaning of the numbers without a house name is our choice."""
     points: list[tuple[int, int, float, float]] = []
-    eye_x = surface.EYE_INNER + (surface.EYE_OUTER - surface.EYE_INNER) * np.array([0.25, 0.5, 0.75])
     corner_y = surface.EYE_Y
     points += [(1, 9, surface.EYE_INNER, corner_y), (5, 13, surface.EYE_OUTER, corner_y + 2.2)]
-    for k, x in enumerate(eye_x):  # 2-4 upper lid outwards, 6-8 lower lid inwards
-        points += [(2 + k, 10 + k, x, float(surface.upper_lid(x))), (8 - k, 16 - k, x, float(surface.lower_lid(x)))]
     for k, x in enumerate((10.0, 20.0, 31.0, 42.0, 52.0)):  # 17-21 upper edge of the brow outwards, 22-26 lower back
         y, half_width = float(surface.brow_line(np.array(x))), 3.4 - 0.45 * k
         points += [(17 + k, 27 + k, x, y + half_width), (26 - k, 36 - k, x, y - half_width)]

@@ -1,19 +1,22 @@
-"""`truth.json`, beside the scans in the root of a simulated data set: what no real data set can say.
+"""`truth.parquet`, beside the scans in the root of a simulated data set: what no real data set can say.
 
-One object: `recipe` (all settings of `fer3d.synth.make` that the scans depend on), `complete` (false while the scans
-are being made) and `scans`, one object a scan file:
+One row a scan file; the schema's metadata hold `fer3d.synth` (JSON: `recipe`, all settings of `fer3d.synth.make` that
+the scans depend on; `complete`, false while the scans are being made; `landmarks` and `patches`, the names of the
+entries of the list columns).
 
-| key | |
+| column | |
 | --- | --- |
 | file | path of the scan relative to the root, with / |
-| subject, expression, level, frame | level 0 and null where there is none |
-| action_units | unit -> intensity, 0 to 1.3 |
-| modes | mode of the face model -> weight |
-| pose | (4, 4): from the face model's frame to the file's |
-| yaw, pitch, roll | radians, see `fer3d.synth.camera` |
-| nose_tip | (3,): mm, in the file's frame |
-| landmarks | name -> (3,): where it truly is in the file's frame, exact point of the model's surface, also if hidden |
-| measured | names of the landmarks that the scan holds surface at |
+| subject, expression, level, frame, phase | null where there is none; level 0; phase of a sequence |
+| occluder | code of `fer3d.synth.occluders`, or null |
+| action_units | unit -> intensity, 0 to 1.3, of those that are shown |
+| units | unit with side -> weight, of all |
+| pose | 16: from the face model's frame to the file's, (4, 4) row by row |
+| yaw, pitch, roll | radians, see `fer3d.synth.scene` |
+| landmarks | L x 3: where each truly is in the file's frame, exact point of the model's surface, also if hidden |
+| visibility | L: 0 visible, 1 hidden by the face itself, 2 hidden by an occluder |
+| measured | L: whether the scan holds surface there |
+| patches | P: visible share of each patch, see `fer3d.synth.visibility` |
 
 The landmark files of the data set's own format hold vertices of the scan, as in the real one: off by up to a pitch.
 """
@@ -22,103 +25,210 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fer3d.errors import FileError, FormatError
-from fer3d.formats.files import read_bytes, write_bytes
+from fer3d.synth.visibility import BY_OCCLUDER, BY_SELF, PATCHES, VISIBLE
 
-FILE = "truth.json"
-_DIGITS = 6  # of a millimetre or radian: a nanometre
+FILE = "truth.parquet"
+_KEY = b"fer3d.synth"
+_STATES = (VISIBLE, BY_SELF, BY_OCCLUDER)
+_WEIGHTS = pa.map_(pa.string(), pa.float32())
+_COLUMNS = [
+    ("file", pa.string()),
+    ("subject", pa.string()),
+    ("expression", pa.string()),
+    ("level", pa.int32()),
+    ("frame", pa.int32()),
+    ("phase", pa.string()),
+    ("occluder", pa.string()),
+    ("action_units", _WEIGHTS),
+    ("units", _WEIGHTS),
+    ("pose", pa.list_(pa.float64())),
+    ("yaw", pa.float64()),
+    ("pitch", pa.float64()),
+    ("roll", pa.float64()),
+    ("landmarks", pa.list_(pa.float64())),
+    ("visibility", pa.list_(pa.int8())),
+    ("measured", pa.list_(pa.bool_())),
+    ("patches", pa.list_(pa.float32())),
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScanTruth:
-    """The truth about one scan. Attributes are the keys of the module's table; arrays are float64."""
+    """The truth about one scan: the columns of the module's table.
+
+    Attributes:
+        pose: (4, 4) float64.
+        landmarks: name -> (3,) float64.
+        visibility: name -> "visible", "hidden_by_self" or "hidden_by_occluder".
+        measured: Names of the landmarks that the scan holds surface at.
+        patches: name -> share in [0, 1].
+    """
 
     file: str
     subject: str
     expression: str | None
     level: int
     frame: int | None
+    phase: str | None
+    occluder: str | None
     action_units: Mapping[str, float]
-    modes: Mapping[str, float]
+    units: Mapping[str, float]
     pose: NDArray[np.float64]
     yaw: float
     pitch: float
     roll: float
-    nose_tip: NDArray[np.float64]
     landmarks: Mapping[str, NDArray[np.float64]]
+    visibility: Mapping[str, str]
     measured: tuple[str, ...]
+    patches: Mapping[str, float]
+
+    @property
+    def nose_tip(self) -> NDArray[np.float64]:
+        """(3,) float64, mm: the true nose tip in the file's frame."""
+        return self.landmarks["pronasale"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Truth:
-    """A whole `truth.json`: the recipe, whether the run ended, and the scans by file."""
+    """A whole `truth.parquet`: the recipe, whether the run ended, and the scans by file."""
 
     recipe: Mapping[str, Any]
     complete: bool
     scans: Mapping[str, ScanTruth]
 
 
-def write_truth(folder: Path, recipe: Mapping[str, Any], scans: Sequence[ScanTruth] | None) -> None:
-    """Write `truth.json` into a folder, whole or not at all. `scans` None: the run has only begun.
+class TruthWriter:
+    """Writes `truth.parquet` while scans are made: rows go out in groups, and the file is whole or not there.
+
+    From the start a file without rows stands in its place, which says what is being made. Use as a context manager; an
+    exception leaves that file.
+
+    Args:
+        folder: Root of the data set.
+        recipe: See the module.
+        landmarks: Names of the landmarks that every scan's truth has, in the order of the columns.
+    """
+
+    def __init__(self, folder: Path, recipe: Mapping[str, Any], landmarks: tuple[str, ...]) -> None:
+        self._path, self._landmarks = folder / FILE, landmarks
+        self._part = folder / f"{FILE}.tmp"
+        head = {"recipe": recipe, "landmarks": list(landmarks), "patches": list(PATCHES)}
+        self._schema = _schema(head | {"complete": True})
+        try:
+            pq.write_table(_schema(head | {"complete": False}).empty_table(), self._part)
+            self._part.replace(self._path)
+            self._writer = pq.ParquetWriter(self._part, self._schema, compression="zstd")
+        except OSError as error:
+            raise FileError(f"{self._path}: cannot be written: {error.strerror or error}") from error
+
+    def write(self, scans: list[ScanTruth]) -> None:
+        """Add scans, in the order that the file is to have."""
+        columns = {name: [self._plain(scan, name) for scan in scans] for name in self._schema.names}
+        self._writer.write_table(pa.table(columns, schema=self._schema))
+
+    def _plain(self, scan: ScanTruth, column: str) -> Any:
+        value = getattr(scan, column)
+        if column in ("action_units", "units"):
+            return list(value.items())
+        if column == "pose":
+            return value.ravel()
+        if column == "landmarks":
+            return np.concatenate([value[name] for name in self._landmarks])
+        if column == "visibility":
+            return [_STATES.index(value[name]) for name in self._landmarks]
+        if column == "measured":
+            return [name in value for name in self._landmarks]
+        if column == "patches":
+            return [value[name] for name in PATCHES]
+        return value
+
+    def __enter__(self) -> TruthWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()
+        if kind is None:
+            self._part.replace(self._path)
+        else:
+            self._part.unlink(missing_ok=True)
+
+
+def _schema(head: Mapping[str, Any]) -> pa.Schema:
+    return pa.schema(_COLUMNS, metadata={_KEY: json.dumps(head, sort_keys=True).encode()})
+
+
+def read_recipe(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], bool]:
+    """The recipe of a simulated data set, and whether all its scans were made.
 
     Raises:
-        FileError: if it cannot be written.
+        FileError, FormatError: as `read_truth`.
     """
-    head = {"made_by": "fer3d.synth", "recipe": recipe, "complete": scans is not None}
-    lines = [json.dumps(_plain(scan), separators=(",", ":")) for scan in scans or ()]
-    text = json.dumps(head, indent=1)[:-2] + ',\n "scans": [\n' + ",\n".join(lines) + "\n ]\n}\n"
-    write_bytes(folder / FILE, text.encode())
+    head = _head(_path(folder))
+    return head["recipe"], bool(head["complete"])
 
 
 def read_truth(folder: str | os.PathLike[str]) -> Truth:
     """Read the truth about a simulated data set.
 
     Args:
-        folder: Its root, or the `truth.json` in it.
+        folder: Its root, or the `truth.parquet` in it.
 
     Raises:
         FileError: if there is none.
         FormatError: if it is not one that `fer3d.synth` wrote.
     """
+    path = _path(folder)
+    head = _head(path)
+    try:
+        scans = [_record(row, head) for row in pq.read_table(path).to_pylist()]
+    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"{path}: not the truth file of a simulation: {error!r}") from error
+    return Truth(head["recipe"], bool(head["complete"]), {scan.file: scan for scan in scans})
+
+
+def _path(folder: str | os.PathLike[str]) -> Path:
     path = Path(folder)
     path = path / FILE if path.is_dir() else path
     if not path.exists():
         raise FileError(f"{path}: is not there: a folder that fer3d.synth.make wrote was wanted")
+    return path
+
+
+def _head(path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(read_bytes(path))
-        if data["made_by"] != "fer3d.synth":
-            raise FormatError(f"{path}: `made_by` should be fer3d.synth, is {data['made_by']!r}")
-        scans = [_record(scan) for scan in data["scans"]]
-        return Truth(data["recipe"], bool(data["complete"]), {scan.file: scan for scan in scans})
-    except (KeyError, TypeError, ValueError) as error:
+        head: dict[str, Any] = json.loads((pq.read_schema(path).metadata or {})[_KEY])
+        missing = [key for key in ("recipe", "complete", "landmarks", "patches") if key not in head]
+        if missing:
+            raise FormatError(f"{path}: not the truth file of a simulation: no {', '.join(missing)} in its metadata")
+    except (pa.ArrowException, KeyError, ValueError, OSError) as error:
         if isinstance(error, FormatError):
             raise
         raise FormatError(f"{path}: not the truth file of a simulation: {error!r}") from error
+    return head
 
 
-def _plain(scan: ScanTruth) -> dict[str, Any]:
-    def rounded(value: Any) -> Any:
-        if isinstance(value, np.ndarray):
-            return np.round(value, _DIGITS).tolist()
-        if isinstance(value, float):
-            return round(value, _DIGITS)
-        return {key: rounded(item) for key, item in value.items()} if isinstance(value, Mapping) else value
-
-    return {key: rounded(getattr(scan, key)) for key in ScanTruth.__slots__}
-
-
-def _record(data: Mapping[str, Any]) -> ScanTruth:
-    values = {key: data[key] for key in ScanTruth.__slots__}
-    for key in ("pose", "nose_tip"):
-        values[key] = np.array(values[key], dtype=np.float64)
-    values["landmarks"] = {name: np.array(point, dtype=np.float64) for name, point in values["landmarks"].items()}
-    values["measured"] = tuple(values["measured"])
+def _record(row: Mapping[str, Any], head: Mapping[str, Any]) -> ScanTruth:
+    names = head["landmarks"]
+    values = dict(row)
+    values["action_units"], values["units"] = dict(row["action_units"]), dict(row["units"])
+    values["pose"] = np.array(row["pose"], np.float64).reshape(4, 4)
+    points = np.array(row["landmarks"], np.float64).reshape(len(names), 3)
+    values["landmarks"] = dict(zip(names, points, strict=True))
+    values["visibility"] = {name: _STATES[code] for name, code in zip(names, row["visibility"], strict=True)}
+    values["measured"] = tuple(name for name, there in zip(names, row["measured"], strict=True) if there)
+    values["patches"] = dict(zip(head["patches"], row["patches"], strict=True))
     return ScanTruth(**values)

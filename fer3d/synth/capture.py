@@ -1,0 +1,104 @@
+"""A scan as the range camera gives it, and the truth about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from fer3d.errors import PrepareError
+from fer3d.formats.range_grid import triangulate
+from fer3d.scan import Scan
+from fer3d.synth import sensor
+from fer3d.synth.camera import Camera
+from fer3d.synth.face import FaceModel
+from fer3d.synth.light import LIGHTS, Light
+from fer3d.synth.scene import Look, Occluder, Scene, set_up
+from fer3d.synth.visibility import Visibility, visibility
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Capture:
+    """A scan and the truth about it, in one frame.
+
+    Attributes:
+        scan: Vertices, faces, uv, texture. Its landmarks are the vertices nearest to the measured true ones.
+        landmarks: name -> (3,) float64. Where they truly are, also if hidden.
+        measured: Names of the landmarks that the scan holds surface at.
+        pose: (4, 4) float64. From the model's frame (mm, frontal, nose tip of the mean face at the origin) to the
+            scan's.
+        visibility: What the views could see of landmarks and patches; see `fer3d.synth.visibility`. What is visible
+            may still not be measured.
+    """
+
+    scan: Scan
+    landmarks: Mapping[str, NDArray[np.float64]]
+    measured: tuple[str, ...]
+    pose: NDArray[np.float64]
+    visibility: Visibility
+
+
+def capture(
+    model: FaceModel,
+    shape: NDArray[np.float64],
+    placement: NDArray[np.float64],
+    camera: Camera,
+    generator: np.random.Generator,
+    look: Look | None = None,
+    *,
+    light: Light = LIGHTS["soft"],
+    occluders: Sequence[Occluder] = (),
+    texture: int = 512,
+) -> Capture:
+    """Scan a face.
+
+    Args:
+        model: The face model.
+        shape: (V, 3) float64. Its shape in its own frame, see `FaceModel.shape`.
+        placement: (4, 4) float64. A rigid motion from there to the camera's frame; see `fer3d.synth.scene.pose`.
+        camera: Settings.
+        generator: All that is random. The same state gives the same scan.
+        look: Says which spots are dark, hairy or wet. None: none is, and the scan gets no texture.
+        light: On the face while the texture is taken.
+        occluders: What is on the face; see `fer3d.synth.occluders`.
+        texture: Rows and columns of the texture, a lit picture in the projection of the scan.
+
+    Raises:
+        ArgumentError: if a shape is wrong.
+        PrepareError: if the camera sees nothing of the face.
+    """
+    scene = set_up(model, shape, placement, look, occluders)
+    seen = sensor.sample(scene, camera, generator)
+    faces, _ = triangulate(seen.exact, seen.valid, longest_edge=camera.longest_edge)
+    if not len(faces):
+        raise PrepareError("the camera sees no three neighbouring points of the face: lower `pitch` or turn it back")
+    vertices = seen.points[seen.valid]
+    used = np.zeros(len(vertices), np.bool_)
+    used[faces] = True
+    row = np.cumsum(used, dtype=np.int32) - np.int32(1)
+    picture = None if look is None else sensor.texture(scene, camera, light, texture, generator)
+    scan = Scan.of(vertices[used], row[faces], uv=seen.uv[seen.valid][used], texture=picture)
+    scan = scan.step("capture", {"pitch_mm": camera.pitch, "noise_mm": camera.noise, "views": len(camera.views)})
+    return with_truth(scan, scene, camera)
+
+
+def with_truth(scan: Scan, scene: Scene, camera: Camera) -> Capture:
+    """The capture that a scan of a scene is: finds the landmarks on it."""
+    landmarks = scene.landmarks()
+    near, measured = nearest_vertices(scan, landmarks, reach=camera.reach)
+    found = {name: scan.vertices[near[name]].astype(np.float64) for name in measured}
+    return Capture(
+        replace(scan, landmarks=found), landmarks, measured, scene.placement, visibility(scene, camera.towards)
+    )
+
+
+def nearest_vertices(
+    scan: Scan, points: Mapping[str, NDArray[np.float64]], reach: float
+) -> tuple[dict[str, int], tuple[str, ...]]:
+    """name -> row of the vertex nearest to each point, and the names of those nearer than `reach` mm."""
+    distance, row = cKDTree(scan.vertices).query(np.array(list(points.values())))
+    near = {name: int(r) for name, r in zip(points, row, strict=True)}
+    return near, tuple(name for name, d in zip(points, distance, strict=True) if d <= reach)

@@ -1,0 +1,136 @@
+"""A `FaceModel` as one .npz file, and back. Plain arrays, nothing is pickled.
+
+| key | |
+| --- | --- |
+| `fer3d_face_model` | the version of this layout, 1 |
+| `name` | of the model |
+| `neutral` (V, 3), `identity_modes` (M, V, 3), `expression_modes` (N, V, 3) | mm, as in `FaceModel` |
+| `expression_names` (N,) | |
+| `triangles` (F, 3), `part` (F,), `uv` (V, 2) | |
+| `landmark_names` (L,), `landmark_rows` (L,) | |
+| `unit_names` (U,), `unit_modes` (U,), `unit_weights` (U,) | a line for each mode of each action unit |
+| `lid_closed_by` (K,), and for each k `lid<k>_upper`, `_lower`, `_share`, `_slope` | as in `Lid` |
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer3d.errors import ArgumentError, FormatError
+from fer3d.formats.files import read_bytes, write_bytes
+from fer3d.synth.face import FaceModel, Lid
+
+_MARK, _VERSION = "fer3d_face_model", 1
+_PLAIN = ("neutral", "identity_modes", "expression_modes", "triangles", "part", "uv")
+_TABLES = ("name", "expression_names", "landmark_names", "landmark_rows", "unit_names", "unit_modes", "unit_weights")
+_LID = ("upper", "lower", "share", "slope")
+
+
+def is_one(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is in this layout; False too for what cannot be read."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return f"{_MARK}.npy" in file.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def save(model: FaceModel, path: str | os.PathLike[str]) -> None:
+    """Write a model, whole or not at all.
+
+    Raises:
+        FileError: if it cannot be written.
+    """
+    table = [(unit, mode, weight) for unit, modes in model.action_units.items() for mode, weight in modes.items()]
+    arrays: dict[str, Any] = {_MARK: np.int64(_VERSION), "name": np.array(model.name)}
+    arrays |= {key: getattr(model, key) for key in _PLAIN}
+    arrays["expression_names"] = np.array(model.expression_names)
+    arrays["landmark_names"] = np.array(list(model.landmarks))
+    arrays["landmark_rows"] = np.array(list(model.landmarks.values()), np.int64)
+    arrays["unit_names"] = np.array([unit for unit, _, _ in table])
+    arrays["unit_modes"] = np.array([mode for _, mode, _ in table])
+    arrays["unit_weights"] = np.array([weight for _, _, weight in table], np.float64)
+    arrays["lid_closed_by"] = np.array([lid.closed_by for lid in model.lids], "U")
+    for k, lid in enumerate(model.lids):
+        arrays |= {f"lid{k}_{key}": getattr(lid, key) for key in _LID}
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    write_bytes(path, content.getvalue())
+
+
+def load(path: str | os.PathLike[str]) -> FaceModel:
+    """Read what `save` wrote.
+
+    Raises:
+        FileError: if the file cannot be opened.
+        FormatError: if it is no such file, a key is missing, or what it holds is no face model.
+    """
+    path = Path(path)
+    content = io.BytesIO(read_bytes(path))
+    try:
+        with np.load(content, allow_pickle=False) as file:
+            data = {key: file[key] for key in file.files}
+    except Exception as error:  # the decoders of damaged zip and npy data raise nearly everything
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise FormatError(f"{path}: a face model of fer3d was wanted: {reason}") from error
+    lids = len(data.get("lid_closed_by", ()))
+    wanted = [_MARK, *_TABLES, *_PLAIN, "lid_closed_by", *(f"lid{k}_{key}" for k in range(lids) for key in _LID)]
+    missing = [key for key in wanted if key not in data]
+    if missing:
+        raise FormatError(f"{path}: a face model of fer3d lacks {', '.join(missing)}")
+    if int(data[_MARK]) != _VERSION:
+        raise FormatError(f"{path}: version {_VERSION} of a face model was wanted, this is {int(data[_MARK])}")
+    try:
+        return _model(data)
+    except (ArgumentError, ValueError) as error:
+        raise FormatError(f"{path}: not a face model: {error}") from error
+
+
+def _model(data: dict[str, NDArray[Any]]) -> FaceModel:
+    units: dict[str, dict[str, float]] = {}
+    table = (data["unit_names"].tolist(), data["unit_modes"].tolist(), data["unit_weights"].tolist())
+    for unit, mode, weight in zip(*table, strict=True):
+        units.setdefault(unit, {})[mode] = float(weight)
+    names, rows = data["landmark_names"].tolist(), data["landmark_rows"].tolist()
+    closed_by = data["lid_closed_by"].tolist()
+    return FaceModel(
+        name=str(data["name"]),
+        neutral=data["neutral"],
+        identity_modes=data["identity_modes"],
+        expression_modes=data["expression_modes"],
+        expression_names=tuple(data["expression_names"].tolist()),
+        triangles=data["triangles"],
+        part=data["part"],
+        uv=data["uv"],
+        landmarks={str(name): int(row) for name, row in zip(names, rows, strict=True)},
+        action_units=units,
+        lids=tuple(_lid(data, f"lid{k}_", mode) for k, mode in enumerate(closed_by)),
+    )
+
+
+def _lid(data: dict[str, NDArray[Any]], prefix: str, closed_by: str) -> Lid:
+    upper, lower, share, slope = (data[prefix + key] for key in _LID)
+    return Lid(upper, lower, share, slope, closed_by)
+
+
+def fingerprint(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a model's file, or of the names and contents of the files in its folder.
+
+    Raises:
+        FileError: if one cannot be read.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return hashlib.sha256(read_bytes(path)).hexdigest()
+    digest = hashlib.sha256()
+    for file in sorted(file for file in path.iterdir() if file.suffix in (".obj", ".json")):
+        digest.update(file.name.encode() + read_bytes(file))
+    return digest.hexdigest()

@@ -1,0 +1,107 @@
+"""ICT-FaceKit's own folder of OBJ files, as users download it, as arrays for `fer3d.synth.ict`.
+
+The folder (`FaceXModel`) holds `generic_neutral_mesh.obj`; `identity000.obj`, `identity001.obj` ...: the neutral mesh
+plus one identity mode; an OBJ for each expression, named for it (`browDown_L.obj`); and `vertex_indices.json`, whose
+lists `expressions` and `idx_to_landmark_verts` (the 68 points of iBUG) are read here. All meshes have the same vertices
+in the same order, in cm; the first 9,409 are the face, the others head, mouth, teeth and eyes, which are left out.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer3d.errors import FileError, FormatError
+from fer3d.formats.files import read_bytes
+
+FACE_VERTICES = 9409
+NEUTRAL, INDICES = "generic_neutral_mesh.obj", "vertex_indices.json"
+
+
+def arrays(folder: Path) -> dict[str, NDArray[Any]]:
+    """The folder's model under the keys of the .npz layout, see `fer3d.synth.ict`.
+
+    Raises:
+        FileError: if a file is missing or cannot be read.
+        FormatError: if one holds something else than the module says.
+    """
+    content = read_bytes(folder / NEUTRAL)
+    neutral = _vertices(content, folder / NEUTRAL)
+    expressions, landmarks = _indices(folder / INDICES)
+    identities = sorted(folder.glob("identity[0-9][0-9][0-9].obj"))
+    if not identities or identities[-1].stem != f"identity{len(identities) - 1:03d}":
+        raise FileError(
+            f"{folder}: identity000.obj and what follows without a gap were wanted, {len(identities)} are there"
+        )
+    triangles, uv = _faces(content, len(neutral), folder / NEUTRAL)
+
+    def modes(paths: list[Path]) -> NDArray[np.float32]:
+        return np.stack([_mode(path, neutral) for path in paths])
+
+    return {
+        "neutral": neutral.astype(np.float32),
+        "identity_modes": modes(identities),
+        "expression_modes": modes([folder / f"{name}.obj" for name in expressions]),
+        "expression_names": np.array(expressions),
+        "triangles": triangles,
+        "uv": uv,
+        "landmarks68": landmarks,
+    }
+
+
+def _indices(path: Path) -> tuple[list[str], NDArray[np.int64]]:
+    try:
+        data = json.loads(read_bytes(path))
+        names = [str(name) for name in data["expressions"]]
+        return names, np.array(data["idx_to_landmark_verts"], np.int64)
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError(
+            f"{path}: `expressions` and `idx_to_landmark_verts` of ICT-FaceKit were wanted: {error!r}"
+        ) from error
+
+
+def _mode(path: Path, neutral: NDArray[np.float64]) -> NDArray[np.float32]:
+    points = _vertices(read_bytes(path), path)
+    if len(points) != len(neutral):
+        raise FormatError(f"{path}: {len(neutral)} vertices were wanted, as in {NEUTRAL}, it has {len(points)}")
+    return (points - neutral).astype(np.float32)
+
+
+def _vertices(content: bytes, path: Path) -> NDArray[np.float64]:
+    """(V, 3) float64: the first vertices of an OBJ, those of the face."""
+    lines = [line[2:].split()[:3] for line in content.splitlines() if line.startswith(b"v ")][:FACE_VERTICES]
+    try:
+        points = np.array(lines, dtype=np.float64)
+    except ValueError as error:
+        raise FormatError(f"{path}: a vertex is not three numbers: {error}") from error
+    if points.ndim != 2 or points.shape[1] != 3:
+        raise FormatError(f"{path}: an OBJ with vertices of three numbers was wanted")
+    return points
+
+
+def _faces(content: bytes, V: int, path: Path) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Triangles of the polygons of the face, as fans, and a uv for each vertex: the first that a polygon gives it."""
+    lines = content.splitlines()
+    try:
+        places = np.array([line.split()[1:3] for line in lines if line.startswith(b"vt ")], np.float64).reshape(-1, 2)
+        uv = np.zeros((V, 2), np.float32)
+        seen = np.zeros(V, np.bool_)
+        triangles = []
+        for line in lines:
+            if not line.startswith(b"f "):
+                continue
+            corners = [[int(number or 0) for number in corner.split(b"/")[:2]] for corner in line.split()[1:]]
+            rows = [corner[0] - 1 for corner in corners]
+            if max(rows) >= V:
+                continue
+            triangles += [(rows[0], rows[k], rows[k + 1]) for k in range(1, len(rows) - 1)]
+            for row, corner in zip(rows, corners, strict=True):
+                if len(corner) > 1 and corner[1] and not seen[row]:
+                    uv[row], seen[row] = places[corner[1] - 1], True
+    except (ValueError, IndexError) as error:
+        raise FormatError(f"{path}: polygons and uv of an OBJ were wanted: {error}") from error
+    return np.array(triangles, np.int32).reshape(-1, 3), uv
