@@ -72,7 +72,10 @@ def trials(model, arguments):
     from fer3d.clean import clean
     from fer3d.scan import EXPRESSIONS
     from fer3d.synth import appearance, expression
-    from fer3d.synth import camera as cameras
+    from fer3d.synth.camera import Camera
+    from fer3d.synth.capture import capture
+    from fer3d.synth.habits import Habits
+    from fer3d.synth.scene import pose
 
     atlas = appearance.atlas(model, 256)
     rows = []
@@ -80,12 +83,13 @@ def trials(model, arguments):
         generator = np.random.default_rng([arguments.seed, number])
         identity = np.clip(generator.normal(0.0, 1.0, len(model.identity_modes)), -2.5, 2.5)
         label = EXPRESSIONS[number % len(EXPRESSIONS)]
-        modes = expression.weights(label, 1.0, model.expression_names, generator, generator)
+        habits = Habits.draw(generator)
+        units = expression.weights(expression.recipe(label, habits), 1.0, model.action_units, habits, generator)
         turn = np.radians(generator.uniform(-TURN, TURN, 3))
-        placement = cameras.pose(*turn, tuple(generator.uniform(-20, 20, 3)))
-        texture = appearance.paint(atlas, generator, beard=bool(number % 2))
-        shape = model.shape(identity, modes)
-        taken = cameras.capture(model, shape, placement, cameras.Camera(), generator, texture)
+        placement = pose(*turn, tuple(generator.uniform(-20, 20, 3)))
+        look = appearance.paint(atlas, generator, beard=bool(number % 2))
+        shape = model.shape(identity, model.mode_weights(units))
+        taken = capture(model, shape, placement, Camera(), generator, look)
         scan = outward(clean(replace(taken.scan, landmarks={})))
         rows.append(trial(scan, taken.landmarks["pronasale"], placement))
     return np.array(rows)
@@ -96,7 +100,7 @@ def head_trials(path):
     from fer3d import formats
     from fer3d.align import outward, to_millimetres
     from fer3d.clean import clean
-    from fer3d.synth.camera import pose
+    from fer3d.synth.scene import pose
 
     raw = formats.read(path)
     scan = raw.moved(np.diag([HEAD_MM, HEAD_MM, HEAD_MM, 1.0]), "scaled")

@@ -8,8 +8,8 @@ from fer3d.align import crop, frontal, outward, to_millimetres
 from fer3d.errors import ArgumentError, PrepareError
 from fer3d.landmark_pose import swap_sides
 from fer3d.scan import Scan
-from fer3d.synth.camera import pose
 from fer3d.synth.face import mean_face
+from fer3d.synth.scene import pose
 
 from . import shapes
 

@@ -19,8 +19,10 @@ from fer3d.prepare import FileFrame, Stopwatch, is_current, prepare, prepare_rec
 from fer3d.preprocess import preprocess
 from fer3d.scan import Scan
 from fer3d.store import manifest_landmarks, read_manifest, read_scan
-from fer3d.synth.camera import Camera, capture, pose
+from fer3d.synth.camera import Camera
+from fer3d.synth.capture import capture
 from fer3d.synth.face import FaceModel, mean_face
+from fer3d.synth.scene import pose
 from fer3d.synth.truth import read_truth
 
 SMALL = PreprocessSettings(size=56)
