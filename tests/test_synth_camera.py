@@ -7,6 +7,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 from fer3d.errors import ArgumentError, PrepareError
+from fer3d.landmarks import bu83_names
 from fer3d.synth import sensor
 from fer3d.synth.camera import STEREO, Camera
 from fer3d.synth.capture import capture
@@ -280,6 +281,20 @@ def test_a_hole_over_the_mouth_is_as_likely_if_it_is_closed(model):
     assert abs(often[0] - often[1]) < 0.2
 
 
+def test_an_open_mouth_is_a_pit_and_not_a_hole(model):
+    gape = model.shape(None, model.mode_weights({"AU25": 1.0, "AU26": 1.0}))
+    scene = set_up(model, gape, pose())
+    seen = sensor.sample(scene, replace(CLEAN, turned=False, jitter=0.0), np.random.default_rng(0))
+    marks = scene.landmarks()
+    upper, lower = marks["labiale_superius"], marks["labiale_inferius"]
+    between = (np.abs(seen.exact[..., 0]) < 15) & (seen.exact[..., 1] < upper[1]) & (seen.exact[..., 1] > lower[1])
+    # Whole rows of samples are there, and none is deeper than the pit may be.
+    assert between.sum() == pytest.approx(30 * (upper[1] - lower[1]) / 1.5**2, rel=0.15)
+    lips = np.mean([marks[name][2] for name in bu83_names(np.arange(49, 61))])
+    depth = lips - seen.exact[between][:, 2].min()
+    assert 8 < depth < 17
+
+
 def test_steep_surface_is_not_measured(model):
     seen = look_at(model, replace(CLEAN, steepest=0.6), 5)
     everything = look_at(model, seed=5)
@@ -287,8 +302,11 @@ def test_steep_surface_is_not_measured(model):
 
 
 def test_an_upright_grid_is_a_range_image(model):
+    """Also of a head that is turned, with its mouth open."""
     camera = replace(CLEAN, turned=False, jitter=0.0, pitch=2.0)
-    seen = look_at(model, camera, 6)
+    gape = model.shape(None, model.mode_weights({"AU25": 1.0, "AU26": 1.0}))
+    scene = set_up(model, gape, pose(0.5, 0.3, 0.2))
+    seen = sensor.sample(scene, camera, np.random.default_rng(6))
     row, column = np.nonzero(seen.valid)
     x, y = seen.exact[row, column, 0], seen.exact[row, column, 1]
     assert np.allclose(x, seen.corner[0] + 2.0 * column, atol=1e-4)

@@ -250,13 +250,18 @@ def _inside(scene: Scene, hits: _Hits) -> NDArray[np.bool_]:
 
 
 def _shallow(scene: Scene, hits: _Hits) -> NDArray[np.float64]:
-    """(P, 3) float64: the points, those deep in the mouth drawn towards the lips, as smooth matching has them."""
+    """(P, 3) float64: the points, those deep in the mouth drawn towards the lips, as smooth matching has them.
+
+    They move along z: a sample of an upright grid stays where its row and column are.
+    """
     part = scene.part[hits.face]
     deep = (part != SKIN) & _inside(scene, hits)
     forward = scene.placement[:3, 2]
     lips = np.mean([scene.points[scene.model.landmarks[name]] for name in _LIPS], axis=0) @ forward
     excess = np.maximum(lips - hits.point @ forward - _TRUE_DEPTH, 0.0) * deep
-    return np.asarray(hits.point + (excess - _MORE_DEPTH * (1 - np.exp(-excess / _MORE_DEPTH)))[:, None] * forward)
+    point = hits.point.copy()
+    point[:, 2] += excess - _MORE_DEPTH * (1 - np.exp(-excess / _MORE_DEPTH))
+    return point
 
 
 def _gaps(scene: Scene, hits: _Hits, camera: Camera, generator: np.random.Generator) -> NDArray[np.bool_]:
