@@ -119,7 +119,8 @@ def test_the_stored_mesh_and_maps_are_in_the_aligned_frame(tree):
     assert np.linalg.norm(scan.arrays["vertices"], axis=1).max() <= SMALL.crop_mm
     depth = scan.arrays["maps"][scan.header["channels"].index("depth")].astype(float)
     middle = depth[27:29, 27:29]  # the corners of four pixels meet at the nose tip
-    assert np.abs(middle).max() < 4.0
+    assert np.isfinite(middle).sum() >= 2  # a scanner may lose a sample here too
+    assert np.nanmax(np.abs(middle)) < 4.0
     assert np.nanmin(depth) < -25.0
     assert {entry["file"] for entry in scan.header["inputs"].values()} <= {
         path.relative_to(scans).as_posix() for path in scans.rglob("*") if path.is_file()
