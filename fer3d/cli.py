@@ -170,6 +170,93 @@ def maps(
     console.run_maps(scan, out, landmarks, preprocess_settings(config, set_ or ()))
 
 
+Runs = Annotated[list[Path], typer.Argument(help="Run folders of `fer3d train`.", show_default=False)]
+Resamples = Annotated[int, typer.Option(help="Resamples of the subjects behind an interval.", min=1)]
+BootstrapSeed = Annotated[int, typer.Option(help="Same seed, same intervals.")]
+
+
+@app.command()
+def evaluate(runs: Runs, resamples: Resamples = 10_000, seed: BootstrapSeed = 0) -> None:
+    """Measure the predictions of a run: accuracy with its interval, classes, folds, calibration -> metrics.json.
+
+    Intervals resample subjects, not scans: the scans of a person are alike. A number that is undefined is n/a, with
+    the reason. Predictions of a subject that the fold was trained on are refused.
+    """
+    from fer3d import console_evaluation
+
+    console_evaluation.run_evaluate(runs, resamples, seed)
+
+
+@app.command()
+def compare(
+    runs: Runs,
+    resamples: Resamples = 10_000,
+    seed: BootstrapSeed = 0,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON and no tables.")] = False,
+) -> None:
+    """Is one run better than another? Differences on the scans that both predicted, with interval and p-value.
+
+    The interval is a paired bootstrap by subject, the p-value McNemar's exact test, corrected for the number of pairs.
+    """
+    from fer3d import console_evaluation
+
+    console_evaluation.run_compare(runs, resamples, seed, json_)
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="Run folder, or one model.safetensors.", show_default=False)],
+    scans: Annotated[
+        list[str], typer.Argument(help="Raw scans: files, folders, patterns in quotes.", show_default=False)
+    ],
+    fold: Annotated[str | None, typer.Option(help="One fold, as r00f00. [default: the mean of all finished]")] = None,
+    landmarks: Annotated[
+        bool, typer.Option("--landmarks", help="Use the .bnd, .lm3 or .pse beside a scan, where there is one.")
+    ] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON and no table.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV and no table.")] = False,
+    unit: Annotated[str | None, typer.Option(help="Of the files: m, cm, mm or mm a unit. [default: guessed]")] = None,
+    up: Annotated[str, typer.Option(help="The axis of the files that points up.")] = "+y",
+    towards_camera: Annotated[str, typer.Option(help="The axis that points from the face to the camera.")] = "+z",
+) -> None:
+    """Recognise the expression on raw scans, of any readable format and without landmarks.
+
+    Each scan goes through the run's own preprocessing and all its networks. A scan that fails is a row with its
+    reason, and exit code 3.
+
+        fer3d predict runs/dff scan.ply
+
+        fer3d predict runs/dff scans/ --csv > expressions.csv
+    """
+    from fer3d import console_evaluation
+
+    failed = console_evaluation.run_predict(
+        run,
+        scans,
+        fold,
+        landmarks=landmarks,
+        as_json=json_,
+        as_csv=csv,
+        unit=unit,
+        axes=(up, towards_camera),
+    )
+    raise typer.Exit(SOME_FAILED if failed else 0)
+
+
+@app.command()
+def report(
+    runs: Runs,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="[default: report.html in the first run]")] = None,
+    prepared: Annotated[
+        Path | None, typer.Option(help="Prepared folder, for pictures of the mistakes. [default: looked for]")
+    ] = None,
+) -> None:
+    """One self-contained report.html of one run, or of several with their comparison."""
+    from fer3d import console_evaluation
+
+    console_evaluation.run_report(runs, out, prepared)
+
+
 def _exit_code(summary: "Summary") -> int:
     if not summary.failures:
         return 0

@@ -133,7 +133,7 @@ class Metrics:
 
     def to_json(self) -> dict[str, Any]:
         """As plain dicts and lists; NaN, which JSON does not have, becomes None."""
-        plain: dict[str, Any] = _without_nan(asdict(self))
+        plain: dict[str, Any] = without_nan(asdict(self))
         return plain | {"fer3d": __version__}
 
 
@@ -343,11 +343,12 @@ _CLASS_REASONS: Mapping[str, Callable[[str], str]] = {
 }
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """`value` with None for each NaN in it, which JSON does not have; tuples become lists."""
     if isinstance(value, float):
         return None if math.isnan(value) else value
     if isinstance(value, Mapping):
-        return {key: _without_nan(entry) for key, entry in value.items()}
+        return {key: without_nan(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_without_nan(entry) for entry in value]
+        return [without_nan(entry) for entry in value]
     return value
