@@ -229,7 +229,7 @@ def _ticks(low: float, high: float) -> list[float]:
     if span <= 0:
         return [low]
     size = 10 ** math.floor(math.log10(span / 5))
-    step = next(size * factor for factor in (1, 2, 5, 10) if span / (size * factor) <= 6)
+    step = next(size * factor for factor in (1, 2, 5, 10) if span / (size * factor) <= 5.5)
     first = math.ceil(low / step - 1e-9)
     return [round(step * number, 10) for number in range(first, math.floor(high / step + 1e-9) + 1)]
 
