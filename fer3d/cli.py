@@ -100,11 +100,13 @@ def preprocess(
 
 
 @app.command()
-def settings() -> None:
-    """Every setting of `preprocess` with its default, as a TOML file to start from."""
+def settings(
+    command: Annotated[str, typer.Argument(help="preprocess or train.")] = "preprocess",
+) -> None:
+    """Every setting of `preprocess` or `train` with its default, as a TOML file to start from."""
     from fer3d import console
 
-    console.print_settings()
+    console.print_settings(command)
 
 
 @app.command()
@@ -168,6 +170,103 @@ def maps(
     from fer3d.config import preprocess_settings
 
     console.run_maps(scan, out, landmarks, preprocess_settings(config, set_ or ()))
+
+
+Model = Annotated[str, typer.Argument(help="dff-cnn, df-cnn or plain-cnn.")]
+Data = Annotated[Path, typer.Option(help="Prepared folder: what `fer3d preprocess` wrote.")]
+ProtocolName = Annotated[
+    str,
+    typer.Option(
+        help="bu3dfe-p1, -p2, -subset2, bosphorus-six, bu4dfe-60, -101, k-fold, leave-one-out, cross, or a folds.json."
+    ),
+]
+TestData = Annotated[Path | None, typer.Option(help="Prepared folder to test on, with protocol cross.")]
+FoldNumbers = Annotated[str, typer.Option("--fold", help="Folds to train: all, or numbers such as 0,1,2.")]
+FoldCount = Annotated[int | None, typer.Option("--folds", help="How many folds k-fold makes. [default: 10]", min=2)]
+Rounds = Annotated[int, typer.Option(help="How often subjects are shuffled anew.", min=1)]
+Labels = Annotated[str | None, typer.Option(help="Labels for k-fold, leave-one-out, cross. [default: the six]")]
+Validation = Annotated[bool, typer.Option("--validation", help="48 / 6 / 6 subjects instead of 54 / 6.")]
+AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Make do with the subjects that are there.")]
+Preset = Annotated[str, typer.Option(help="small (CPU), full (GPU, 224 pixels) or tiny (demonstrations).")]
+TrainConfig = Annotated[Path | None, typer.Option(help="TOML file with settings.")]
+TrainSet = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="One setting, key=value; repeatable. `fer3d settings train` lists them."),
+]
+Accelerator = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Devices = Annotated[int, typer.Option(help="Devices, or processes on the CPU; with torchrun, its processes.", min=1)]
+
+
+@app.command()
+def train(
+    model: Model,
+    data: Data = Path("prepared"),
+    out: Annotated[Path, typer.Option("-o", "--out", help="Run folder to write.")] = Path("runs/run"),
+    protocol: ProtocolName = "k-fold",
+    test_data: TestData = None,
+    fold: FoldNumbers = "all",
+    folds: FoldCount = None,
+    rounds: Rounds = 1,
+    labels: Labels = None,
+    maps: Annotated[str | None, typer.Option(help="Comma-separated map groups to feed. [default: all four]")] = None,
+    init: Annotated[str | None, typer.Option(help="Image weights for the branches: a file, torchvision, timm.")] = None,
+    validation: Validation = False,
+    allow_missing: AllowMissing = False,
+    preset: Preset = "small",
+    config: TrainConfig = None,
+    set_: TrainSet = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in that folder.")] = False,
+    accelerator: Accelerator = "auto",
+    devices: Devices = 1,
+) -> None:
+    """Train and test a model on every fold of a protocol, by subject; then measure it.
+
+    A killed run goes on with --resume and ends with the same weights. Test subjects never choose anything.
+
+        fer3d train dff-cnn --data prepared --protocol bu3dfe-p1 -o runs/p1
+
+        torchrun --nproc-per-node 2 -m fer3d train dff-cnn --devices 2 ...
+    """
+    from fer3d import console_training
+    from fer3d.config import train_settings
+    from fer3d.question import question_of
+    from fer3d.training import Device
+
+    settings = train_settings(preset, config, set_ or (), maps=maps, init=init)
+    question = question_of(data, protocol, test_data, fold, folds, rounds, labels, validation, allow_missing)
+    console_training.run_train(model, question, out, settings, resume, Device(accelerator, devices))
+
+
+@app.command()
+def ablate(
+    model: Model = "dff-cnn",
+    maps: Annotated[bool, typer.Option("--maps", help="Over all subsets of the maps: the only choice so far.")] = True,
+    data: Data = Path("prepared"),
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the runs and the table.")] = Path("runs/ablation"),
+    protocol: ProtocolName = "k-fold",
+    fold: FoldNumbers = "all",
+    folds: FoldCount = None,
+    rounds: Rounds = 1,
+    labels: Labels = None,
+    allow_missing: AllowMissing = False,
+    preset: Preset = "small",
+    config: TrainConfig = None,
+    set_: TrainSet = None,
+    accelerator: Accelerator = "auto",
+    devices: Devices = 1,
+) -> None:
+    """Which maps help? Train on all 15 subsets of depth, normal, curvature and texture; one table.
+
+    Run it again after a stop: what is finished is kept.
+    """
+    from fer3d import console_training
+    from fer3d.config import train_settings
+    from fer3d.question import question_of
+    from fer3d.training import Device
+
+    settings = train_settings(preset, config, set_ or ())
+    question = question_of(data, protocol, None, fold, folds, rounds, labels, False, allow_missing)
+    console_training.run_ablate(model, question, out, settings, Device(accelerator, devices))
 
 
 Runs = Annotated[list[Path], typer.Argument(help="Run folders of `fer3d train`.", show_default=False)]

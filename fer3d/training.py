@@ -16,46 +16,21 @@ import numpy as np
 import torch
 from torch import nn
 
-from fer3d import __version__, protocols
+from fer3d import __version__
 from fer3d import train as loop
 from fer3d.channels import Normalisation
 from fer3d.checkpoint import ModelFacts, save_model
 from fer3d.config import TrainSettings
 from fer3d.errors import ArgumentError, FileError
 from fer3d.models import build_model, model_arguments
-from fer3d.protocols import Fold, Protocol
+from fer3d.protocols import Fold
+from fer3d.question import Plan, Question, plan_run
 from fer3d.run_folder import read_json, sha256
 from fer3d.run_writer import gather_predictions, is_finished, open_run, write_json, write_log, write_predictions
-from fer3d.training_data import TrainingData, check_no_twins, labelled_rows, load
+from fer3d.training_data import TrainingData, check_no_twins, load
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-
-
-@dataclass(frozen=True)
-class Question:
-    """Which scans, which protocol, which folds.
-
-    Attributes:
-        data: Prepared folder.
-        protocol: A name of `fer3d.protocols.protocol_names()`, or a folds.json.
-        test_data: Prepared folder to test on, with protocol "cross" and only then.
-        classes, folds: For the general protocols, see `load_protocol`.
-        rounds: How often to shuffle anew.
-        validation: Whether a block of subjects watches the training.
-        allow_missing: Make do with the subjects at hand.
-        only: Numbers of the folds to train, of every round; None: all.
-    """
-
-    data: Path
-    protocol: str = "k-fold"
-    test_data: Path | None = None
-    classes: tuple[str, ...] | None = None
-    folds: int | None = None
-    rounds: int = 1
-    validation: bool = False
-    allow_missing: bool = False
-    only: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -73,16 +48,6 @@ class Watch:
 
     notice: Callable[[str], None] = field(default=lambda text: None)
     tick: Callable[[Fold, int, Mapping[str, Any]], None] = field(default=lambda fold, epochs, row: None)
-
-
-@dataclass(frozen=True, eq=False)
-class _Plan:
-    """A run, ready to begin."""
-
-    protocol: Protocol
-    folds: list[Fold]
-    chosen: list[Fold]
-    sources: list[tuple[Path, list[Mapping[str, Any]]]]
 
 
 def train(
@@ -116,7 +81,7 @@ def train(
     """
     out, settings = Path(out), settings or TrainSettings()
     watch, device = watch or Watch(), device or Device()
-    plan = _plan(question, settings)
+    plan = plan_run(question, settings.seed)
     data = load(plan.sources, settings.maps, plan.protocol.facts.classes)
     for fold in plan.chosen:
         check_no_twins(data, fold.parts(), fold.name)
@@ -134,51 +99,6 @@ def train(
                 _train_fold(fabric, model, arguments, data, fold, settings, out, watch)
                 _finish_fold(fabric, out, plan.folds, facts)
     return out
-
-
-def _plan(question: Question, settings: TrainSettings) -> _Plan:
-    """Rows and folds of a question; nothing but manifests is read."""
-    if (question.protocol == "cross") != (question.test_data is not None):
-        raise ArgumentError("`test_data` should be given with protocol cross, and only then")
-    own = Path(question.protocol) if question.protocol.endswith(".json") else None
-    protocol = protocols.load_protocol("k-fold" if own else question.protocol, question.classes, question.folds)
-    rows = protocols.choose_rows(protocol, labelled_rows(question.data))
-    if not rows:
-        raise ArgumentError(f"{question.data}: has no scan that protocol {protocol.name} uses")
-    sources = [(question.data, rows)]
-    if question.test_data is not None:
-        others = protocols.choose_rows(protocol, labelled_rows(question.test_data))
-        sources = [(folder, _qualified(part)) for folder, part in ((question.data, rows), (question.test_data, others))]
-        folds = protocols.cross_fold(sources[0][1], sources[1][1])
-    elif own:
-        protocol = Protocol(own.name, protocol.facts)
-        folds = protocols.folds_from_json(read_json(own), str(own))
-    else:
-        protocol, folds = protocols.make_folds(
-            protocol,
-            rows,
-            rounds=question.rounds,
-            seed=settings.seed,
-            validation=question.validation,
-            allow_missing=question.allow_missing,
-        )
-    wanted = {subject for fold in folds for subjects in fold.parts().values() for subject in subjects}
-    sources = [(folder, [row for row in part if row["subject"] in wanted]) for folder, part in sources]
-    protocols.check_scans(folds, [row for _, part in sources for row in part])
-    return _Plan(protocol, folds, _chosen(folds, question.only), sources)
-
-
-def _qualified(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Rows whose subjects carry the name of their data set: two sets may use one name for two people."""
-    return [{**row, "subject": f"{row['dataset']}/{row['subject']}"} for row in rows]
-
-
-def _chosen(folds: Sequence[Fold], only: tuple[int, ...] | None) -> list[Fold]:
-    numbers = sorted({fold.fold for fold in folds})
-    for number in only or ():
-        if number not in numbers:
-            raise ArgumentError(f"`fold` should lie in [0, {numbers[-1]}] or be `all`, is {number}")
-    return [fold for fold in folds if only is None or fold.fold in only]
 
 
 def _fabric(device: Device, settings: TrainSettings) -> Fabric:
@@ -200,7 +120,7 @@ def _facts(
     arguments: Mapping[str, Any],
     settings: TrainSettings,
     question: Question,
-    plan: _Plan,
+    plan: Plan,
     data: TrainingData,
     device: str,
 ) -> dict[str, Any]:

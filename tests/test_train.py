@@ -17,8 +17,9 @@ import torch
 from fer3d import store
 from fer3d.checkpoint import load_model, load_state
 from fer3d.config import train_settings
+from fer3d.question import Question
 from fer3d.run_folder import read_log, read_predictions, read_run
-from fer3d.training import Device, Question, Watch, train
+from fer3d.training import Device, Watch, train
 from tests.prepared import SIX, write_prepared
 
 ROOT = Path(__file__).parents[1]
@@ -43,7 +44,7 @@ def train_slice(data, out, *more, resume=False, devices=1):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     settings = train_settings("small", None, ("width=4", "epochs=4", "batch=8", "maps=depth,normal", *more))
-    watch = Watch(tick=lambda fold, epochs, row: print("epoch", row["epoch"], flush=True))
+    watch = Watch(tick=lambda fold, epochs, row: os.write(1, b"epoch %d\n" % row["epoch"]))
     question = Question(Path(data), folds=3, only=(0,), validation=True)
     train("dff-cnn", question, out, settings, resume=resume, device=Device("cpu", devices), watch=watch)
     torch.set_num_threads(threads)
