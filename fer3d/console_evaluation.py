@@ -186,18 +186,20 @@ def _pair_table(made: Comparison) -> Table:
 
 
 def _show_rows(rows: Sequence[Row], networks: int) -> None:
-    table = _table("scan", "expression", "sure", "second", "entropy", "note")
+    table = _table("scan", "expression", "sure", "second", "note")
     for column in (table.columns[0], table.columns[-1]):
         column.no_wrap, column.overflow = False, "fold"
+    names = [row.path.name for row in rows]
     for row in rows:
-        name = escape(str(row.path))
+        name = escape(row.path.name if names.count(row.path.name) == 1 else str(row.path))
         if row.prediction is None:
-            table.add_row(name, "[red]failed[/]", "", "", "", escape(row.reason))
+            table.add_row(name, "[red]failed[/]", "", "", escape(row.reason))
             continue
         made = row.prediction
-        second = f"{made.second} {_percent(made.probabilities[made.second])}"
-        note = "; ".join([f"[yellow]{made.note}[/]"] * bool(made.note) + [escape(text) for text in made.warnings])
-        table.add_row(name, f"[bold]{made.label}[/]", _percent(made.confidence), second, f"{made.entropy:.2f}", note)
+        second = f"{made.second} {100 * made.probabilities[made.second]:.0f} %"
+        doubt = [f"[yellow]{made.note}, entropy {made.entropy:.2f}[/]"] if made.note else []
+        note = "; ".join([*doubt, *map(escape, made.warnings)])
+        table.add_row(name, f"[bold]{made.label}[/]", f"{100 * made.confidence:.0f} %", second, note)
     console.print(table)
     done = [row.prediction for row in rows if row.prediction is not None]
     low = sum(bool(made.note) for made in done)

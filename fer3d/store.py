@@ -1,7 +1,7 @@
 """What `preprocess` writes and training reads: one safetensors file a scan, one Parquet manifest a folder.
 
     prepared/
-        prepare.json            settings, card, versions: how this folder was made
+        prepare.json            settings, card, versions, whether the faces are simulated: how this folder was made
         manifest.parquet        one row a scan, failed ones too, with the reason (columns: `MANIFEST`)
         contact_sheet.png
         scans/<id>.safetensors  or, after `fer3d pack`, shards/NNNNN.safetensors

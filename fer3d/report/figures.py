@@ -125,7 +125,7 @@ def fold_dots(metrics: Mapping[str, Any]) -> Markup:
 def subject_bars(metrics: Mapping[str, Any]) -> Markup:
     """One bar a subject, the hardest first, with the accuracy of all as a line."""
     subjects = sorted(metrics["per_subject"], key=lambda entry: (entry["accuracy"], entry["subject"]))
-    width = 984 / len(subjects)
+    width = min(984 / len(subjects), 48.0)
     y = _scale(0, 1, 164, 10)
     named = width >= 13
     body = _grid(y, (0, 0.25, 0.5, 0.75, 1), (44, 1032), "share")

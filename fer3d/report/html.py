@@ -35,6 +35,7 @@ class RunPage:
         done: The content of each fold's done.json.
         thumbnails: Scan id -> its maps as pictures, for the worst mistakes; empty where the store is not at hand.
         missing: Why there are no thumbnails, or "".
+        simulated: Whether the run or its prepared folder says that the faces are.
     """
 
     name: str
@@ -44,6 +45,7 @@ class RunPage:
     done: Sequence[Mapping[str, Any]]
     thumbnails: Mapping[str, Pictures]
     missing: str
+    simulated: bool
 
     @property
     def mistakes(self) -> Sequence[Mapping[str, Any]]:
@@ -81,7 +83,8 @@ def run_page(folder: str | Path, metrics: Mapping[str, Any], prepared: Path | No
     run = read_run(folder)
     places = [run.folder / fold_name(fold["round"], fold["fold"]) for fold in run.folds]
     shown = [entry["id"] for entry in metrics["mistakes"][:_SHOWN_MISTAKES]]
-    thumbnails, missing = _thumbnails(run, shown, prepared)
+    store = _store(run, prepared)
+    thumbnails, missing = _thumbnails(run, shown, store)
     return RunPage(
         name=run.name,
         facts=run.facts,
@@ -90,6 +93,7 @@ def run_page(folder: str | Path, metrics: Mapping[str, Any], prepared: Path | No
         done=[read_json(place / "done.json") for place in places if (place / "done.json").is_file()],
         thumbnails=thumbnails,
         missing=missing,
+        simulated=bool(run.facts["data"].get("simulated", _is_simulated(store))),
     )
 
 
@@ -114,6 +118,7 @@ def render(pages: Sequence[RunPage], comparison: Mapping[str, Any] | None = None
         "points": figures.points,
         "duration": _duration,
         "plain": _plain,
+        "flat": _flat,
         "p_value": _p_value,
         "combine": lambda one, other: {**one, **other},
         "without": lambda table, key: {name: value for name, value in table.items() if name != key},
@@ -127,20 +132,28 @@ def write_report(path: Path, pages: Sequence[RunPage], comparison: Mapping[str, 
     write_bytes(path, render(pages, comparison).encode())
 
 
-def _thumbnails(run: Run, ids: Sequence[str], prepared: Path | None) -> tuple[dict[str, Pictures], str]:
-    """Pictures of the scans `ids`, or none and the reason."""
+def _store(run: Run, prepared: Path | None) -> Path | None:
+    """The prepared folder: the one named, else that of the run's name beside the run, above it, or right here."""
     name = str(run.facts["data"].get("folder", ""))
-    places = (
-        [prepared] if prepared is not None else [run.folder.parent.parent / name, run.folder.parent / name, Path(name)]
-    )
-    found = next((place for place in places if (place / "manifest.parquet").is_file()), None)
-    if found is None or not ids:
-        return {}, f"The prepared folder {name or prepared} is not at hand, so the maps cannot be shown." if ids else ""
-    if sha256(found / "manifest.parquet") != run.facts["data"].get("manifest_sha256"):
-        return {}, f"The prepared folder {found.name} has changed since the run, so the maps are not shown."
-    rows = {row["id"]: row for row in read_manifest(found) if row["status"] == "ok"}
+    places = [run.folder.parent.parent / name, run.folder.parent / name, Path(name)] if prepared is None else [prepared]
+    return next((place for place in places if (place / "manifest.parquet").is_file()), None)
+
+
+def _is_simulated(store: Path | None) -> bool:
+    if store is None or not (store / "prepare.json").is_file():
+        return False
+    return bool(read_json(store / "prepare.json").get("simulated", False))
+
+
+def _thumbnails(run: Run, ids: Sequence[str], store: Path | None) -> tuple[dict[str, Pictures], str]:
+    """Pictures of the scans `ids`, or none and the reason."""
+    if store is None or not ids:
+        return {}, "The prepared folder is not at hand, so the maps cannot be shown." if ids else ""
+    if sha256(store / "manifest.parquet") != run.facts["data"].get("manifest_sha256"):
+        return {}, f"The prepared folder {store.name} has changed since the run, so the maps are not shown."
     try:
-        return {scan: _pictures(found, rows[scan]) for scan in ids if scan in rows}, ""
+        rows = {row["id"]: row for row in read_manifest(store) if row["status"] == "ok"}
+        return {scan: _pictures(store, rows[scan]) for scan in ids if scan in rows}, ""
     except Fer3dError as error:
         return {}, f"The maps cannot be shown: {error}"
 
@@ -173,6 +186,15 @@ def _duration(seconds: float | None) -> str:
     if hours:
         return f"{hours} h {minutes:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def _flat(table: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The settings of a table in the order of their names, those of tables in it too; what is unset or empty not."""
+    rows: dict[str, Any] = {}
+    for key, value in table.items():
+        rows |= dict(_flat(value)) if isinstance(value, Mapping) else {key: value}
+    rows |= {key: value for key, value in table.items() if not isinstance(value, Mapping)}  # the outer one wins
+    return sorted((key, value) for key, value in rows.items() if value not in (None, "", [], ()))
 
 
 def _plain(value: Any) -> str:
