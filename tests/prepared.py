@@ -32,7 +32,7 @@ def write_prepared(
     for number, subject in enumerate(subjects):
         for k, label in enumerate(classes):
             for level in intensities:
-                random = np.random.default_rng([number, k, level])
+                random = np.random.default_rng([number, k, level or 0])
                 name = f"{subject}_{label}_{level}"
                 row = {
                     "id": name,

@@ -1,4 +1,4 @@
-"""`fit` and `train`: what a run folder holds, that a killed run ends with the same bits, and what is refused."""
+"""`fit` and `train`: what a run folder holds, that a killed run ends with the same bits."""
 
 import csv
 import json
@@ -15,8 +15,10 @@ import pytest
 import torch
 
 from fer3d import store
+from fer3d import train as loop
 from fer3d.checkpoint import load_model, load_state
 from fer3d.config import train_settings
+from fer3d.maps import Maps
 from fer3d.question import Question
 from fer3d.run_folder import read_log, read_predictions, read_run
 from fer3d.training import Device, Watch, train
@@ -111,8 +113,6 @@ def test_a_model_file_alone_predicts_as_the_run_did(run, prepared):
     table = pq.read_table(run / "r00f00" / "predictions.parquet").to_pylist()
     for row in table[:3]:
         scan = store.read_scan(prepared / "scans" / f"{row['id']}.safetensors")
-        from fer3d.maps import Maps
-
         maps = Maps(
             tuple(scan.header["channels"]),
             scan.arrays["maps"].astype("float32"),
@@ -179,3 +179,69 @@ def test_two_processes_reach_the_loss_of_one(prepared, tmp_path):
     for a, b in zip(one, two, strict=True):
         assert abs(a["validation_loss"] - b["validation_loss"]) < 1e-3
         assert abs(a["train_loss"] - b["train_loss"]) < 1e-3
+
+
+def test_frozen_branches_do_not_change(prepared, tmp_path):
+    seen = []
+    real = loop._set_up
+
+    def spy(fabric, network, settings, stage):
+        seen.append((stage.frozen, {k: v.clone() for k, v in network.state_dict().items() if "branches" in k}))
+        return real(fabric, network, settings, stage)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "_set_up", spy)
+        settings = quick("freeze_epochs=1", "epochs=2")
+        out = train("dff-cnn", Question(prepared, folds=3, only=(0,)), tmp_path / "run", settings, device=CPU)
+    assert [frozen for frozen, _ in seen] == [True, False]
+    first, second = (weights for _, weights in seen)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    last = load_model(out / "r00f00" / "model.safetensors").network.state_dict()
+    assert not torch.equal(last["branches.depth.layers.0.weight"], second["branches.depth.layers.0.weight"])
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "mixup=0.4",
+        "class_weights=balanced",
+        "optimizer=sgd",
+        "schedule=cosine",
+        "mask=true",
+        "label_smoothing=0",
+        "precision=bf16-mixed",
+        "seed=1",
+    ],
+)
+def test_settings_change_what_comes_out(prepared, tmp_path, run, more):
+    def lopsided(row):
+        row["status"] = "failed" if row["expression"] == "fear" and row["intensity"] == 4 else "ok"
+
+    data = write_prepared(tmp_path / "data", change=lopsided) if "class_weights" in more else prepared
+    question = Question(data, folds=3, only=(0,), validation=True)
+    out = train("dff-cnn", question, tmp_path / "run", quick(more), device=CPU)
+    assert len(read_predictions(read_run(out))) > 0
+    one, two = ((folder / "r00f00" / "model.safetensors").read_bytes() for folder in (out, run))
+    assert one != two
+
+
+def test_the_best_epoch_is_chosen_on_validation_subjects(prepared, tmp_path):
+    made = {}
+    for select in ("last", "best"):
+        settings = quick("epochs=6", f"select={select}", "lr=0.02", "schedule=constant")
+        question = Question(prepared, folds=3, only=(0,), validation=True)
+        made[select] = train("dff-cnn", question, tmp_path / select, settings, device=CPU) / "r00f00"
+    losses = [row["validation_loss"] for row in read_log(made["best"])]
+    assert losses == [row["validation_loss"] for row in read_log(made["last"])]
+    same = (made["best"] / "model.safetensors").read_bytes() == (made["last"] / "model.safetensors").read_bytes()
+    assert same is (min(losses) == losses[-1])
+
+
+def test_training_on_one_set_and_testing_on_another(prepared, tmp_path):
+    other = write_prepared(tmp_path / "other", ["F0001", "X9"], intensities=(None,), dataset="bosphorus")
+    question = Question(prepared, "cross", test_data=other)
+    out = train("dff-cnn", question, tmp_path / "run", quick("epochs=1"), device=CPU)
+    predictions = read_predictions(read_run(out))
+    assert set(predictions.subjects) == {"bosphorus/F0001", "bosphorus/X9"}
+    facts = json.loads((out / "run.json").read_text())
+    assert (facts["data"]["dataset"], facts["data"]["test"]["dataset"]) == ("bu3dfe", "bosphorus")
