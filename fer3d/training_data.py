@@ -34,7 +34,7 @@ class TrainingData:
         labels: (N,) int64, index into `classes`.
         classes: House labels.
         rows: N manifest rows; `row["subject"]` is unique over all folders.
-        digests: N hashes of the maps: equal ones are the same scan under two names.
+        digests: N hashes of all stored maps: equal ones are the same scan under two names.
         pixel: Width of a pixel, mm.
         preprocess: Settings that the scans were prepared with.
     """
@@ -130,14 +130,14 @@ def load(
     arrays: list[np.ndarray[Any, Any]] = []
     digests, bare = [], []
     for folder, row in pairs:
-        array = _read(folder, row, maps, first["channels"])
+        array, digest = _read(folder, row, maps, first["channels"])
         if array is None:
             bare.append(row["id"])
             continue
         if arrays and arrays[0].shape != array.shape:
             raise ArgumentError(f"{row['file']}: the maps should be {arrays[0].shape[1:]}, are {array.shape[1:]}")
         arrays.append(array)
-        digests.append(hashlib.blake2b(array.tobytes(), digest_size=16).hexdigest())
+        digests.append(digest)
     if bare:
         raise ArgumentError(
             f"{sources[0][0]}: `maps` asks for texture, {len(bare)} of {len(pairs)} scans have none: {shown(bare)}"
@@ -189,16 +189,18 @@ def check_no_twins(data: TrainingData, parts: Mapping[str, Sequence[str]], where
 
 def _read(
     folder: Path, row: Mapping[str, Any], maps: Sequence[str], names: Sequence[str]
-) -> np.ndarray[Any, Any] | None:
-    """(C + 1, H, W) float16, or None if the scan has no texture and should."""
+) -> tuple[np.ndarray[Any, Any] | None, str]:
+    """(C + 1, H, W) float16, or None if the scan has no texture and should; and a hash of all its stored maps."""
     prefix = row["prefix"]
     with open_tensors(folder / row["file"]) as file:
+        stored, mask = file.get_tensor(prefix + "maps"), file.get_tensor(prefix + "mask")
+        digest = hashlib.blake2b(stored.tobytes(), digest_size=16).hexdigest()
         texture = None
         if "texture" in maps:
             if prefix + "texture" not in file.keys():  # noqa: SIM118  (a handle, not a dict)
-                return None
+                return None, digest
             texture = file.get_tensor(prefix + "texture")
-        return stack_channels(maps, names, file.get_tensor(prefix + "maps"), file.get_tensor(prefix + "mask"), texture)
+        return stack_channels(maps, names, stored, mask, texture), digest
 
 
 def _check_maps(folder: Path, maps: Sequence[str], stored: Sequence[str]) -> None:
