@@ -204,6 +204,15 @@ def read_manifest(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def is_simulated(folder: Path) -> bool:
+    """Whether prepare.json says that the scans of a prepared folder are simulated. Without one, they are not."""
+    try:
+        facts = json.loads((folder / "prepare.json").read_text(encoding="utf-8"))
+        return bool(facts.get("simulated", False))
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
 def manifest_landmarks(row: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
     """Landmarks of a manifest row: name -> (3,) float64 in the aligned frame, mm."""
     points = np.asarray(row["landmarks"] or [], dtype=np.float64).reshape(-1, 3)

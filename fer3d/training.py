@@ -27,6 +27,7 @@ from fer3d.protocols import Fold
 from fer3d.question import Plan, Question, plan_run
 from fer3d.run_folder import read_json, sha256
 from fer3d.run_writer import gather_predictions, is_finished, open_run, write_json, write_log, write_predictions
+from fer3d.store import is_simulated
 from fer3d.training_data import TrainingData, check_no_twins, load
 
 if TYPE_CHECKING:
@@ -126,7 +127,12 @@ def _facts(
 ) -> dict[str, Any]:
     """Content of run.json."""
     folders = [
-        {"folder": folder.name, "dataset": rows[0]["dataset"], "manifest_sha256": sha256(folder / "manifest.parquet")}
+        {
+            "folder": folder.name,
+            "dataset": rows[0]["dataset"],
+            "manifest_sha256": sha256(folder / "manifest.parquet"),
+            "simulated": is_simulated(folder),
+        }
         for folder, rows in plan.sources
     ]
     shape = {"size": data.values.shape[-1], "pixel_mm": data.pixel, "preprocess": dict(data.preprocess)}
@@ -261,7 +267,8 @@ def _network(
         from fer3d.models.synced_norm import synchronise
 
         synchronise(network)
-    return network.to(fabric.device)
+    # weights with their channels last: convolutions on a CPU take a tenth to a third less time
+    return network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def _identity(model: str, arguments: Mapping[str, Any], settings: TrainSettings, fold: Fold) -> dict[str, Any]:

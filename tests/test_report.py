@@ -159,6 +159,18 @@ def test_mistakes_are_shown_with_their_maps(tmp_path):
     assert "has changed since the run" in render([page_of(run, prepared=moved)])
 
 
+def test_simulated_faces_are_called_that(tmp_path):
+    run = write_run(tmp_path / "runs" / "dff")
+    write_store(tmp_path / "prepared", run, [])
+    assert "simulated" not in render([page_of(run)])
+    write_json(tmp_path / "prepared" / "prepare.json", {"simulated": True})
+    assert "protocol bu3dfe-p1, simulated faces" in render([page_of(run)])
+    facts = json.loads((run / "run.json").read_text())
+    facts["data"]["simulated"] = False
+    write_json(run / "run.json", facts)
+    assert "simulated faces" not in render([page_of(run)])
+
+
 def test_several_runs_come_with_their_comparison(run, tmp_path):
     other = write_run(tmp_path / "depth", skill=1.0, noise=1, rounds=2, maps=("depth",))
     made = compare([run, other]).to_json()

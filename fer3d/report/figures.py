@@ -19,6 +19,7 @@ UNDEFINED = "\u2013"
 
 _EMPTY = Markup("")
 _MINUS = "\u2212"
+_MANY = 20  # curves, from which on they are drawn fainter
 _THIRD = 330  # width of a figure of which three stand side by side
 
 
@@ -58,7 +59,7 @@ def accuracy_scale(metrics: Mapping[str, Any]) -> Markup:
 def heat_map(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> Markup:
     """Confusion matrix: truth down, prediction across; a cell is as dark as its share of the row."""
     left, top, cell = 92, 34, min(66.0, 420 / len(classes))
-    body = [_text(left + cell * len(classes) / 2, 10, "predicted", "note middle")]
+    body = [_text(left + cell * len(classes) / 2, 6, "predicted", "note middle")]
     for row, (name, counts) in enumerate(zip(classes, confusion, strict=True)):
         y, total = top + cell * row, sum(counts)
         body.append(_text(left - 8, y + cell / 2 + 4, name, "label end"))
@@ -97,7 +98,8 @@ def curves(
     body += [_text(x(tick), 232, f"{tick:g}", "tick middle") for tick in _ticks(1, last) if tick == int(tick)]
     body.append(_text(36, 232, "epoch", "note end"))
     for part in ("train", "validation"):
-        body += [_curve(log, f"{part}_{quantity}", x, y, part) for log in folds]
+        kind = f"{part} many" if len(folds) > _MANY else part
+        body += [_curve(log, f"{part}_{quantity}", x, y, kind) for log in folds]
     return _svg(_THIRD, 240, body, f"{quantity} by epoch")
 
 
@@ -190,10 +192,10 @@ def _whisker(interval: Mapping[str, float], x: Scale, zero: bool) -> Markup:
     return _svg(260, 24, body, "Value and interval")
 
 
-def _curve(log: Sequence[Mapping[str, float]], key: str, x: Scale, y: Scale, part: str) -> Markup:
+def _curve(log: Sequence[Mapping[str, float]], key: str, x: Scale, y: Scale, kind: str) -> Markup:
     spots = [(x(row["epoch"]), y(row[key])) for row in log if math.isfinite(row.get(key, math.nan))]
     path = " ".join(f"{left:.1f},{top:.1f}" for left, top in spots)
-    return Markup('<polyline class="curve {}" points="{}"/>').format(part, path) if len(spots) > 1 else _EMPTY
+    return Markup('<polyline class="curve {}" points="{}"/>').format(kind, path) if len(spots) > 1 else _EMPTY
 
 
 def _cell(x: float, y: float, size: float, share: float, count: int, hint: str, diagonal: bool) -> Markup:

@@ -15,7 +15,7 @@ from fer3d import __version__
 from fer3d.errors import Fer3dError
 from fer3d.report import figures
 from fer3d.run_folder import Run, fold_name, read_json, read_log, read_run, sha256
-from fer3d.store import header_for, open_tensors, read_manifest, write_bytes
+from fer3d.store import header_for, is_simulated, open_tensors, read_manifest, write_bytes
 
 _SHOWN_MISTAKES = 12
 _THUMBNAIL = 112  # pixels
@@ -93,7 +93,7 @@ def run_page(folder: str | Path, metrics: Mapping[str, Any], prepared: Path | No
         done=[read_json(place / "done.json") for place in places if (place / "done.json").is_file()],
         thumbnails=thumbnails,
         missing=missing,
-        simulated=bool(run.facts["data"].get("simulated", _is_simulated(store))),
+        simulated=bool(run.facts["data"].get("simulated", store is not None and is_simulated(store))),
     )
 
 
@@ -137,12 +137,6 @@ def _store(run: Run, prepared: Path | None) -> Path | None:
     name = str(run.facts["data"].get("folder", ""))
     places = [run.folder.parent.parent / name, run.folder.parent / name, Path(name)] if prepared is None else [prepared]
     return next((place for place in places if (place / "manifest.parquet").is_file()), None)
-
-
-def _is_simulated(store: Path | None) -> bool:
-    if store is None or not (store / "prepare.json").is_file():
-        return False
-    return bool(read_json(store / "prepare.json").get("simulated", False))
 
 
 def _thumbnails(run: Run, ids: Sequence[str], store: Path | None) -> tuple[dict[str, Pictures], str]:
@@ -203,6 +197,8 @@ def _plain(value: Any) -> str:
         return ", ".join(map(_plain, value))
     if isinstance(value, str):
         return f"{value[:12]}\u2026" if len(value) == 64 else value  # a hash
+    if isinstance(value, float):
+        return f"{value:.6g}"
     return figures.UNDEFINED if value is None else json.dumps(value)
 
 
