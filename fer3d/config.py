@@ -115,7 +115,7 @@ class TrainSettings(BaseModel):
 
     # running
     seed: int = Field(0, ge=0, description="Of folds, weights, order and augmentation.")
-    deterministic: bool = Field(True, description="Refuse kernels whose result depends on timing.")
+    deterministic: bool = Field(True, description="No kernels whose result depends on timing.")
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field("32-true", description="Of the arithmetic.")
     tensorboard: bool = Field(False, description="Also write a TensorBoard log.")
     data_on: Literal["auto", "device", "host"] = Field(

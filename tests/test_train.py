@@ -245,3 +245,27 @@ def test_training_on_one_set_and_testing_on_another(prepared, tmp_path):
     assert set(predictions.subjects) == {"bosphorus/F0001", "bosphorus/X9"}
     facts = json.loads((out / "run.json").read_text())
     assert (facts["data"]["dataset"], facts["data"]["test"]["dataset"]) == ("bu3dfe", "bosphorus")
+
+
+def test_a_tensorboard_log_is_written_if_asked_for(prepared, tmp_path):
+    pytest.importorskip("tensorboard")
+    question = Question(prepared, folds=3, only=(0,))
+    out = train("dff-cnn", question, tmp_path / "run", quick("epochs=1", "tensorboard=true"), device=CPU)
+    assert list((out / "r00f00" / "tensorboard").glob("events.out.tfevents.*"))
+
+
+def test_where_the_scans_lie_changes_nothing(prepared, tmp_path):
+    for where in ("host", "device"):
+        question = Question(prepared, folds=3, only=(0,))
+        train("dff-cnn", question, tmp_path / where, quick("epochs=1", f"data_on={where}"), device=CPU)
+    one, two = ((tmp_path / where / "r00f00" / "model.safetensors").read_bytes() for where in ("host", "device"))
+    assert one == two
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("more", [(), ("precision=bf16-mixed",), ("data_on=host",)])
+def test_it_trains_on_a_gpu(prepared, tmp_path, more):
+    question = Question(prepared, folds=3, only=(0,), validation=True)
+    out = train("dff-cnn", question, tmp_path / "run", quick(*more), device=Device("cuda"))
+    assert len(read_predictions(read_run(out))) == 24
+    assert read_log(out / "r00f00")[1]["train_loss"] < 10
