@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,20 +58,9 @@ class TrainingData:
         wanted = set(subjects)
         return torch.tensor([i for i, row in enumerate(self.rows) if row["subject"] in wanted], dtype=torch.int64)
 
-    def select(self, maps: Sequence[str]) -> TrainingData:
-        """The same scans with fewer map groups; no copy of the values of a single group."""
-        names = [self.channels.index(name) for name in channel_names(maps)]
-        values = self.values[:, [*names, -1]]
-        return TrainingData(
-            tuple(maps), values, self.labels, self.classes, self.rows, self.digests, self.pixel, self.preprocess
-        )
-
     def to(self, device: torch.device | str) -> TrainingData:
         """The same scans on a device."""
-        values, labels = self.values.to(device), self.labels.to(device)
-        return TrainingData(
-            self.maps, values, labels, self.classes, self.rows, self.digests, self.pixel, self.preprocess
-        )
+        return replace(self, values=self.values.to(device), labels=self.labels.to(device))
 
 
 def labelled_rows(folder: Path, where: Callable[[Mapping[str, Any]], bool] | None = None) -> list[dict[str, Any]]:
@@ -127,16 +116,18 @@ def load(
         _check_same_recipe(recipes[0][0], first, folder, header)
         _check_maps(folder, maps, header["channels"])
     pairs = [(folder, row) for folder, rows in sources for row in rows]
-    arrays: list[np.ndarray[Any, Any]] = []
+    values = np.empty(0, np.float16)
     digests, bare = [], []
-    for folder, row in pairs:
+    for number, (folder, row) in enumerate(pairs):
         array, digest = _read(folder, row, maps, first["channels"])
         if array is None:
             bare.append(row["id"])
             continue
-        if arrays and arrays[0].shape != array.shape:
-            raise ArgumentError(f"{row['file']}: the maps should be {arrays[0].shape[1:]}, are {array.shape[1:]}")
-        arrays.append(array)
+        if not values.size:
+            values = np.zeros((len(pairs), *array.shape), np.float16)  # whole at once: a stack of parts needs it twice
+        if values[0].shape != array.shape:
+            raise ArgumentError(f"{row['file']}: the maps should be {values.shape[2:]}, are {array.shape[1:]}")
+        values[number] = array
         digests.append(digest)
     if bare:
         raise ArgumentError(
@@ -144,7 +135,7 @@ def load(
         )
     return TrainingData(
         maps=tuple(maps),
-        values=torch.from_numpy(np.stack(arrays)),
+        values=torch.from_numpy(values),
         labels=torch.tensor([list(classes).index(row["expression"]) for _, row in pairs]),
         classes=tuple(classes),
         rows=tuple(row for _, row in pairs),
