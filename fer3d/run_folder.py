@@ -15,6 +15,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +71,13 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.ids)
 
-    @property
+    @cached_property
     def predicted(self) -> NDArray[np.int64]:
         """(N,) int64: the class of the highest probability."""
         guesses: NDArray[np.int64] = self.probabilities.argmax(axis=1).astype(np.int64)
         return guesses
 
-    @property
+    @cached_property
     def right(self) -> NDArray[np.bool_]:
         """(N,) bool: whether the guess is the truth."""
         hits: NDArray[np.bool_] = self.predicted == self.truth
