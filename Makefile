@@ -31,7 +31,8 @@ demo: install
 	$(BIN)/fer3d inspect demo/scans
 	$(BIN)/fer3d preprocess demo/scans -o demo/prepared --size 96
 	$(BIN)/fer3d train dff-cnn --data demo/prepared --folds 4 --preset tiny -o demo/runs/dff-cnn
-	$(BIN)/fer3d predict demo/runs/dff-cnn "demo/scans/M0002/*04*_F3D.wrl"
+	$(BIN)/fer3d synth demo/stranger --subjects 1 --seed 1  # nobody that the networks have seen
+	$(BIN)/fer3d predict demo/runs/dff-cnn "demo/stranger/*/*04*_F3D.wrl"
 	$(BIN)/fer3d report demo/runs/dff-cnn
 	@echo
 	@echo "Simulated faces, so these are no results. Pictures of what was learned from: demo/prepared/contact_sheet.png"
