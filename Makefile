@@ -1,4 +1,4 @@
-# make demo   own virtual environment, install, simulated scans -> prepared data -> a picture
+# make demo   own virtual environment, install, simulated scans -> prepared data -> a trained network -> a report
 # make test   the same set-up, then lint, build, every test
 # make bench  the benchmarks with their peers; prints markdown tables
 
@@ -27,12 +27,16 @@ $(VENV)/.installed: $(VENV)/.packages CMakeLists.txt $(wildcard csrc/*.* csrc/*/
 
 demo: install
 	rm -rf demo
-	$(BIN)/fer3d synth demo/scans --subjects 6
+	$(BIN)/fer3d synth demo/scans --subjects 12
 	$(BIN)/fer3d inspect demo/scans
-	$(BIN)/fer3d preprocess demo/scans -o demo/prepared
+	$(BIN)/fer3d preprocess demo/scans -o demo/prepared --size 96
+	$(BIN)/fer3d train dff-cnn --data demo/prepared --folds 4 --preset tiny -o demo/runs/dff-cnn
+	$(BIN)/fer3d synth demo/stranger --subjects 1 --seed 1  # nobody that the networks have seen
+	$(BIN)/fer3d predict demo/runs/dff-cnn "demo/stranger/*/*04*_F3D.wrl"
+	$(BIN)/fer3d report demo/runs/dff-cnn
 	@echo
-	@echo "Open demo/prepared/contact_sheet.png: one row a class."
-	@echo "Next: $(BIN)/fer3d preprocess YOUR_SCANS, or the example in README.md on demo/prepared."
+	@echo "Simulated faces, so these are no results. Pictures of what was learned from: demo/prepared/contact_sheet.png"
+	@echo "Next: $(BIN)/fer3d preprocess YOUR_SCANS"
 
 test: install lint
 	$(BIN)/python -m pytest

@@ -81,7 +81,7 @@ class Expected(_Facts):
     @field_validator("subjects")
     @classmethod
     def _expand(cls, subjects: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(name for item in subjects for name in _expand_range(item))
+        return tuple(name for item in subjects for name in expand_range(item))
 
     @field_validator("per_subject")
     @classmethod
@@ -307,7 +307,7 @@ def _any_suffix(suffixes: Iterable[str]) -> str:
     return "(?i:" + "|".join(re.escape(suffix) for suffix in sorted(suffixes, key=lambda s: (-len(s), s))) + ")"
 
 
-def _expand_range(item: str) -> tuple[str, ...]:
+def expand_range(item: str) -> tuple[str, ...]:
     """'F0001..F0003' -> F0001, F0002, F0003; any other text stands for itself."""
     low, dots, high = item.partition("..")
     if not dots:

@@ -100,11 +100,13 @@ def preprocess(
 
 
 @app.command()
-def settings() -> None:
-    """Every setting of `preprocess` with its default, as a TOML file to start from."""
+def settings(
+    command: Annotated[str, typer.Argument(help="preprocess or train.")] = "preprocess",
+) -> None:
+    """Every setting of `preprocess` or `train` with its default, as a TOML file to start from."""
     from fer3d import console
 
-    console.print_settings()
+    console.print_settings(command)
 
 
 @app.command()
@@ -168,6 +170,190 @@ def maps(
     from fer3d.config import preprocess_settings
 
     console.run_maps(scan, out, landmarks, preprocess_settings(config, set_ or ()))
+
+
+Model = Annotated[str, typer.Argument(help="dff-cnn, df-cnn or plain-cnn.")]
+Data = Annotated[Path, typer.Option(help="Prepared folder: what `fer3d preprocess` wrote.")]
+ProtocolName = Annotated[
+    str,
+    typer.Option(
+        help="bu3dfe-p1, -p2, -subset2, bosphorus-six, bu4dfe-60, -101, k-fold, leave-one-out, cross, or a folds.json."
+    ),
+]
+TestData = Annotated[Path | None, typer.Option(help="Prepared folder to test on, with protocol cross.")]
+FoldNumbers = Annotated[str, typer.Option("--fold", help="Folds to train: all, or numbers such as 0,1,2.")]
+FoldCount = Annotated[int | None, typer.Option("--folds", help="How many folds k-fold makes. [default: 10]", min=2)]
+Rounds = Annotated[int, typer.Option(help="How often subjects are shuffled anew.", min=1)]
+Labels = Annotated[str | None, typer.Option(help="Labels for k-fold, leave-one-out, cross. [default: the six]")]
+Validation = Annotated[bool, typer.Option("--validation", help="48 / 6 / 6 subjects instead of 54 / 6.")]
+AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Make do with the subjects that are there.")]
+Preset = Annotated[str, typer.Option(help="small (CPU), full (GPU, 224 pixels) or tiny (demonstrations).")]
+TrainConfig = Annotated[Path | None, typer.Option(help="TOML file with settings.")]
+TrainSet = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="One setting, key=value; repeatable. `fer3d settings train` lists them."),
+]
+Accelerator = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Devices = Annotated[int, typer.Option(help="Devices, or processes on the CPU; with torchrun, its processes.", min=1)]
+
+
+@app.command()
+def train(
+    model: Model,
+    data: Data = Path("prepared"),
+    out: Annotated[Path, typer.Option("-o", "--out", help="Run folder to write.")] = Path("runs/run"),
+    protocol: ProtocolName = "k-fold",
+    test_data: TestData = None,
+    fold: FoldNumbers = "all",
+    folds: FoldCount = None,
+    rounds: Rounds = 1,
+    labels: Labels = None,
+    maps: Annotated[str | None, typer.Option(help="Comma-separated map groups to feed. [default: all four]")] = None,
+    init: Annotated[str | None, typer.Option(help="Image weights for the branches: a file, torchvision, timm.")] = None,
+    validation: Validation = False,
+    allow_missing: AllowMissing = False,
+    preset: Preset = "small",
+    config: TrainConfig = None,
+    set_: TrainSet = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in that folder.")] = False,
+    accelerator: Accelerator = "auto",
+    devices: Devices = 1,
+) -> None:
+    """Train and test a model on every fold of a protocol, by subject; then measure it.
+
+    A killed run goes on with --resume and ends with the same weights. Test subjects never choose anything.
+
+        fer3d train dff-cnn --data prepared --protocol bu3dfe-p1 -o runs/p1
+
+        torchrun --nproc-per-node 2 -m fer3d train dff-cnn --devices 2 ...
+    """
+    from fer3d import console_training
+    from fer3d.config import train_settings
+    from fer3d.question import question_of
+    from fer3d.training import Device
+
+    settings = train_settings(preset, config, set_ or (), maps=maps, init=init)
+    question = question_of(data, protocol, test_data, fold, folds, rounds, labels, validation, allow_missing)
+    console_training.run_train(model, question, out, settings, resume, Device(accelerator, devices))
+
+
+@app.command()
+def ablate(
+    model: Model = "dff-cnn",
+    maps: Annotated[bool, typer.Option("--maps", help="Over all subsets of the maps: the only choice so far.")] = True,
+    data: Data = Path("prepared"),
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the runs and the table.")] = Path("runs/ablation"),
+    protocol: ProtocolName = "k-fold",
+    fold: FoldNumbers = "all",
+    folds: FoldCount = None,
+    rounds: Rounds = 1,
+    labels: Labels = None,
+    allow_missing: AllowMissing = False,
+    preset: Preset = "small",
+    config: TrainConfig = None,
+    set_: TrainSet = None,
+    accelerator: Accelerator = "auto",
+    devices: Devices = 1,
+) -> None:
+    """Which maps help? Train on all 15 subsets of depth, normal, curvature and texture; one table.
+
+    Run it again after a stop: what is finished is kept.
+    """
+    from fer3d import console_training
+    from fer3d.config import train_settings
+    from fer3d.question import question_of
+    from fer3d.training import Device
+
+    settings = train_settings(preset, config, set_ or ())
+    question = question_of(data, protocol, None, fold, folds, rounds, labels, False, allow_missing)
+    console_training.run_ablate(model, question, out, settings, Device(accelerator, devices))
+
+
+Runs = Annotated[list[Path], typer.Argument(help="Run folders of `fer3d train`.", show_default=False)]
+Resamples = Annotated[int, typer.Option(help="Resamples of the subjects behind an interval.", min=1)]
+BootstrapSeed = Annotated[int, typer.Option(help="Same seed, same intervals.")]
+
+
+@app.command()
+def evaluate(runs: Runs, resamples: Resamples = 10_000, seed: BootstrapSeed = 0) -> None:
+    """Measure the predictions of a run: accuracy with its interval, classes, folds, calibration -> metrics.json.
+
+    Intervals resample subjects, not scans: the scans of a person are alike. A number that is undefined is n/a, with
+    the reason. Predictions of a subject that the fold was trained on are refused.
+    """
+    from fer3d import console_evaluation
+
+    console_evaluation.run_evaluate(runs, resamples, seed)
+
+
+@app.command()
+def compare(
+    runs: Runs,
+    resamples: Resamples = 10_000,
+    seed: BootstrapSeed = 0,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON and no tables.")] = False,
+) -> None:
+    """Is one run better than another? Differences on the scans that both predicted, with interval and p-value.
+
+    The interval is a paired bootstrap by subject, the p-value McNemar's exact test, corrected for the number of pairs.
+    """
+    from fer3d import console_evaluation
+
+    console_evaluation.run_compare(runs, resamples, seed, json_)
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="Run folder, or one model.safetensors.", show_default=False)],
+    scans: Annotated[
+        list[str], typer.Argument(help="Raw scans: files, folders, patterns in quotes.", show_default=False)
+    ],
+    fold: Annotated[str | None, typer.Option(help="One fold, as r00f00. [default: the mean of all finished]")] = None,
+    landmarks: Annotated[
+        bool, typer.Option("--landmarks", help="Use the .bnd, .lm3 or .pse beside a scan, where there is one.")
+    ] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON and no table.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV and no table.")] = False,
+    unit: Annotated[str | None, typer.Option(help="Of the files: m, cm, mm or mm a unit. [default: guessed]")] = None,
+    up: Annotated[str, typer.Option(help="The axis of the files that points up.")] = "+y",
+    towards_camera: Annotated[str, typer.Option(help="The axis that points from the face to the camera.")] = "+z",
+) -> None:
+    """Recognise the expression on raw scans, of any readable format and without landmarks.
+
+    Each scan goes through the run's own preprocessing and all its networks. A scan that fails is a row with its
+    reason, and exit code 3.
+
+        fer3d predict runs/dff scan.ply
+
+        fer3d predict runs/dff scans/ --csv > expressions.csv
+    """
+    from fer3d import console_evaluation
+
+    failed = console_evaluation.run_predict(
+        run,
+        scans,
+        fold,
+        landmarks=landmarks,
+        as_json=json_,
+        as_csv=csv,
+        unit=unit,
+        axes=(up, towards_camera),
+    )
+    raise typer.Exit(SOME_FAILED if failed else 0)
+
+
+@app.command()
+def report(
+    runs: Runs,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="[default: report.html in the first run]")] = None,
+    prepared: Annotated[
+        Path | None, typer.Option(help="Prepared folder, for pictures of the mistakes. [default: looked for]")
+    ] = None,
+) -> None:
+    """One self-contained report.html of one run, or of several with their comparison."""
+    from fer3d import console_evaluation
+
+    console_evaluation.run_report(runs, out, prepared)
 
 
 def _exit_code(summary: "Summary") -> int:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, field_validator, model_validator
 
 from fer3d.errors import ConfigError, FileError
 
@@ -50,22 +50,126 @@ class PreprocessSettings(BaseModel):
     @field_validator("maps", mode="before")
     @classmethod
     def _split_maps(cls, maps: Any) -> Any:
-        return tuple(maps.split(",")) if isinstance(maps, str) else maps
+        return _split(maps)
 
     @field_validator("maps")
     @classmethod
     def _known_maps(cls, maps: tuple[str, ...]) -> tuple[str, ...]:
-        if not maps:
-            raise ValueError("should name at least one map")
-        for name in maps:
-            if name not in MAP_GROUPS:
-                raise ValueError(f"should hold names out of {', '.join(MAP_GROUPS)}, holds {name!r}")
-        return tuple(group for group in MAP_GROUPS if group in maps)  # one order, whatever the user typed
+        return _ordered_groups(maps)
 
     @property
     def pixel(self) -> float:
         """Width of a pixel in mm."""
         return self.pixel_mm if self.pixel_mm is not None else 0.8 * 224 / self.size
+
+
+class TrainSettings(BaseModel):
+    """How a network is built and trained. Defaults are those of the `small` preset."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # the network
+    maps: tuple[str, ...] = Field(MAP_GROUPS, description="Map groups that are fed.")
+    backbone: str = Field("small", description="Branches: small, vgg-m, vgg-16 or resnet-18.")
+    width: int | None = Field(None, ge=1, le=1024, description="Features of the first convolution. Unset: the usual.")
+    dropout: float | None = Field(None, ge=0.0, lt=1.0, description="Before the last layer. Unset: the model's own.")
+    mask: bool = Field(False, description="Whether branches also see which pixels were measured.")
+    auxiliary: float = Field(
+        0.3, ge=0.0, le=10.0, description="Weight of the loss of each branch's own classifier. 0: none."
+    )
+    init: str | None = Field(None, description="File of image weights for the branches, or torchvision, or timm.")
+    freeze_epochs: int = Field(0, ge=0, description="Epochs at the start in which the branches do not change.")
+    read_out: Literal["softmax", "svm"] = Field("softmax", description="Of df-cnn: its own, or a linear SVM.")
+    svm_c: float = Field(1.0, gt=0.0, description="C of that SVM; the paper's range is 2^-5 to 2^5.")
+
+    # the optimiser
+    epochs: int = Field(40, ge=1, le=100_000, description="Passes over the training scans.")
+    batch: int = Field(32, ge=1, le=65_536, description="Scans a step, over all processes together.")
+    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="adamw, or sgd with Nesterov momentum.")
+    lr: float = Field(2e-3, gt=0.0, le=10.0, description="Highest learning rate.")
+    frozen_lr: float = Field(1e-3, gt=0.0, le=10.0, description="The same while the branches are frozen.")
+    weight_decay: float = Field(0.05, ge=0.0, le=10.0, description="Of all weights but biases and norms.")
+    momentum: float = Field(0.9, ge=0.0, lt=1.0, description="Of sgd.")
+    schedule: Literal["one-cycle", "cosine", "constant"] = Field(
+        "one-cycle", description="Learning rate: up over the first quarter, then a cosine to 0; cosine from the start."
+    )
+    clip: float = Field(5.0, ge=0.0, description="Largest norm of the gradient. 0: off.")
+    label_smoothing: float = Field(0.1, ge=0.0, lt=1.0, description="Share of the truth spread over all classes.")
+    mixup: float = Field(0.0, ge=0.0, le=10.0, description="Alpha of mixup's Beta distribution. 0: off.")
+    class_weights: Literal["none", "balanced"] = Field("none", description="balanced: rare classes count more.")
+
+    # augmentation
+    mirror: float = Field(0.5, ge=0.0, le=1.0, description="Share of the scans that are mirrored.")
+    rotate_deg: float = Field(10.0, ge=0.0, le=180.0, description="Largest turn in the plane of the map.")
+    tilt_deg: float = Field(3.0, ge=0.0, le=45.0, description="Largest slope added to the depth: heads turned a bit.")
+    shift_mm: float = Field(4.0, ge=0.0, le=50.0, description="Largest shift along x and along y.")
+    scale: float = Field(0.05, ge=0.0, lt=1.0, description="Largest change of size, as a share.")
+    depth_jitter_mm: float = Field(1.0, ge=0.0, le=50.0, description="Largest shift along z.")
+    texture_jitter: float = Field(0.3, ge=0.0, lt=1.0, description="Strength of changes of light and its colour.")
+
+    # evaluation
+    select: Literal["last", "best"] = Field(
+        "last", description="Weights of the last epoch, or of the best on the *validation* subjects."
+    )
+    test_mirror: bool = Field(True, description="Average the probabilities of a scan and its mirror image.")
+
+    # running
+    seed: int = Field(0, ge=0, description="Of folds, weights, order and augmentation.")
+    deterministic: bool = Field(True, description="No kernels whose result depends on timing.")
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field("32-true", description="Of the arithmetic.")
+    tensorboard: bool = Field(False, description="Also write a TensorBoard log.")
+    data_on: Literal["auto", "device", "host"] = Field(
+        "auto", description="Where the scans lie: on the device if they fill less than half of it, else in main memory."
+    )
+
+    @field_validator("maps", mode="before")
+    @classmethod
+    def _split_groups(cls, maps: Any) -> Any:
+        return _split(maps)
+
+    @field_validator("maps")
+    @classmethod
+    def _known_groups(cls, maps: tuple[str, ...]) -> tuple[str, ...]:
+        return _ordered_groups(maps)
+
+    @model_validator(mode="after")
+    def _frozen_is_a_part(self) -> "TrainSettings":
+        if self.freeze_epochs >= self.epochs:
+            raise ValueError(f"`freeze_epochs` should be less than `epochs` {self.epochs}")
+        return self
+
+
+# What `--preset` stands for; TOML and `--set` come on top.
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "small": {},
+    # spec 2.3: two stages, SGD 0.9, weight decay 5e-4, batch 32, 40 epochs; made for 224 x 224 maps and a GPU
+    "full": {
+        "backbone": "resnet-18",
+        "epochs": 40,
+        "freeze_epochs": 5,
+        "optimizer": "sgd",
+        "lr": 1e-2,
+        "weight_decay": 5e-4,
+        "schedule": "cosine",
+        "precision": "bf16-mixed",
+        "deterministic": False,
+    },
+    # for demonstrations: a minute a fold
+    "tiny": {"width": 8, "epochs": 15},
+}
+
+
+def _split(maps: Any) -> Any:
+    return tuple(maps.split(",")) if isinstance(maps, str) else maps
+
+
+def _ordered_groups(maps: tuple[str, ...]) -> tuple[str, ...]:
+    if not maps:
+        raise ValueError("should name at least one map")
+    for name in maps:
+        if name not in MAP_GROUPS:
+            raise ValueError(f"should hold names out of {', '.join(MAP_GROUPS)}, holds {name!r}")
+    return tuple(group for group in MAP_GROUPS if group in maps)  # one order, whatever the user typed
 
 
 def settings(kind: type[Settings], values: Mapping[str, Any], where: str = "settings") -> Settings:
@@ -88,9 +192,10 @@ def settings(kind: type[Settings], values: Mapping[str, Any], where: str = "sett
         return kind(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        field = first["loc"][0]
         wanted = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{where}: `{field}` {wanted}, got {first['input']!r}") from None
+        if not first["loc"]:  # of several fields together: the message names them
+            raise ConfigError(f"{where}: {wanted}") from None
+        raise ConfigError(f"{where}: `{first['loc'][0]}` {wanted}, got {first['input']!r}") from None
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -146,8 +251,37 @@ def preprocess_settings(
     Raises:
         ConfigError, FileError: as `settings` and `read_toml`.
     """
+    return _layered(PreprocessSettings, {}, config, assignments, options)
+
+
+def train_settings(
+    preset: str = "small", config: Path | None = None, assignments: Iterable[str] = (), **options: Any
+) -> TrainSettings:
+    """Settings from a preset, then a TOML file, then `--set` items, then options given by name; the later wins.
+
+    Args:
+        preset: One of `PRESETS`.
+        config: TOML file with the keys of `TrainSettings`, or None.
+        assignments: Items such as "epochs=60".
+        options: Fields by name; None means "not given".
+
+    Raises:
+        ConfigError, FileError: for an unknown preset or key (names the nearest valid one), or a value out of range.
+    """
+    if preset not in PRESETS:
+        raise ConfigError(f"settings: `preset` should be one of {', '.join(PRESETS)}, got {preset!r}")
+    return _layered(TrainSettings, PRESETS[preset], config, assignments, options)
+
+
+def _layered(
+    kind: type[Settings],
+    first: Mapping[str, Any],
+    config: Path | None,
+    assignments: Iterable[str],
+    options: Mapping[str, Any],
+) -> Settings:
     table = read_toml(config) if config is not None else {}
-    settings(PreprocessSettings, table, str(config))
-    table |= parse_assignments(assignments)
+    settings(kind, {**first, **table}, str(config))
+    table = {**first, **table, **parse_assignments(assignments)}
     table |= {key: value for key, value in options.items() if value is not None}
-    return settings(PreprocessSettings, table)
+    return settings(kind, table)

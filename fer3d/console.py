@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -25,7 +26,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from fer3d.config import PreprocessSettings
+from fer3d.config import PreprocessSettings, TrainSettings
+from fer3d.errors import ConfigError
 from fer3d.preprocess import Outcome, Summary, preprocess, warm_up
 
 _SHOWN_FAILURES = 10
@@ -170,9 +172,12 @@ def run_maps(scan: Path, out: Path, landmarks: Path | None, settings: Preprocess
     console.print(f"-> {escape(str(out))}", highlight=False)
 
 
-def print_settings() -> None:
-    """The settings of `preprocess` as a commented TOML file."""
-    for name, field in PreprocessSettings.model_fields.items():
+def print_settings(command: str = "preprocess") -> None:
+    """The settings of a command as a commented TOML file."""
+    kinds: dict[str, type[BaseModel]] = {"preprocess": PreprocessSettings, "train": TrainSettings}
+    if command not in kinds:
+        raise ConfigError(f"settings: `command` should be one of {', '.join(kinds)}, is {command!r}")
+    for name, field in kinds[command].model_fields.items():
         line = f"# {name} =" if field.default is None else f"{name} = {_toml(field.default)}"
         console.print(f"# {field.description}\n{line}\n", highlight=False, markup=False, soft_wrap=True)
 

@@ -29,5 +29,17 @@ class PrepareError(Fer3dError, ValueError):
     """A scan was read but cannot be prepared: nothing left after cleaning, no nose found, no face in sight."""
 
 
+class ProtocolError(Fer3dError, ValueError):
+    """Folds cannot be made or used: unknown protocol, missing subjects, an empty part, a subject on both sides."""
+
+
+class CheckpointError(Fer3dError, ValueError):
+    """A file of weights does not fit the network, or holds more than weights. The message begins with the path."""
+
+
+class TrainError(Fer3dError, ValueError):
+    """Training cannot start or go on: a loss that is no number, a run folder that belongs to another run."""
+
+
 class MissingLibraryError(Fer3dError, ImportError):
     """An optional library is not installed. The message says which extra brings it."""

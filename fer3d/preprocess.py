@@ -114,7 +114,7 @@ def preprocess(
     card, _ = catalog.choose(scans, dataset)
     records = catalog.records(scans, card)
     frame = FileFrame(card.unit, card.up, card.towards_camera)
-    _open_folder(out, card, settings)
+    _open_folder(out, card, settings, scans)
 
     outcomes: list[Outcome] = []
     for outcome in _run(records, _Task(scans, out, settings, frame), workers):
@@ -251,7 +251,7 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
                 os.environ[name] = value
 
 
-def _open_folder(out: Path, card: Card, settings: PreprocessSettings) -> None:
+def _open_folder(out: Path, card: Card, settings: PreprocessSettings, scans: Path) -> None:
     """Make the folder, or check that it is one to continue."""
     recipe = out / "prepare.json"
     if recipe.is_file():
@@ -262,7 +262,14 @@ def _open_folder(out: Path, card: Card, settings: PreprocessSettings) -> None:
         if owner not in (None, card.name):
             raise ArgumentError(f"`out` should be a new folder or one of {card.name}, {out} holds {owner}")
         clear_temporaries(out)
-    content = {"dataset": card.name, "fer3d": __version__, "settings": settings.model_dump(mode="json")}
+    from fer3d.synth import truth
+
+    content = {
+        "dataset": card.name,
+        "fer3d": __version__,
+        "settings": settings.model_dump(mode="json"),
+        "simulated": (scans / truth.FILE).is_file(),  # results on simulated faces are to be called that
+    }
     write_bytes(recipe, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
 
 

@@ -1,7 +1,7 @@
 """What `preprocess` writes and training reads: one safetensors file a scan, one Parquet manifest a folder.
 
     prepared/
-        prepare.json            settings, card, versions: how this folder was made
+        prepare.json            settings, card, versions, whether the faces are simulated: how this folder was made
         manifest.parquet        one row a scan, failed ones too, with the reason (columns: `MANIFEST`)
         contact_sheet.png
         scans/<id>.safetensors  or, after `fer3d pack`, shards/NNNNN.safetensors
@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,7 +118,8 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # there is nothing where the folder could not even be made
+            temporary.unlink()
         raise FileError(f"{path}: cannot be written ({error.strerror})") from None
 
 
@@ -201,6 +202,15 @@ def read_manifest(folder: Path) -> list[dict[str, Any]]:
         raise FormatError(f"{path}: lacks the columns {', '.join(missing)}; prepare the scans again")
     rows: list[dict[str, Any]] = table.to_pylist()
     return rows
+
+
+def is_simulated(folder: Path) -> bool:
+    """Whether prepare.json says that the scans of a prepared folder are simulated. Without one, they are not."""
+    try:
+        facts = json.loads((folder / "prepare.json").read_text(encoding="utf-8"))
+        return bool(facts.get("simulated", False))
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def manifest_landmarks(row: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:

@@ -226,6 +226,7 @@ def test_wrong_calls_are_named(scans, prepared, tmp_path):
         preprocess(tmp_path / "empty", tmp_path / "out")
     other = copied(prepared, tmp_path / "other")
     recipe = json.loads((other / "prepare.json").read_text(encoding="utf-8"))
+    assert recipe["simulated"]
     (other / "prepare.json").write_text(json.dumps(recipe | {"dataset": "bosphorus"}), encoding="utf-8")
     with pytest.raises(ArgumentError, match="`out` should be a new folder or one of bu3dfe, .* holds bosphorus"):
         preprocess(scans, other)

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from fer3d.scan import EXPRESSIONS
+
 README = Path(__file__).parents[1] / "README.md"
 
 
@@ -14,10 +16,8 @@ def test_the_example_runs(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert re.fullmatch(r"\d{4,} vertices, 0 warnings", lines[0])
-    assert "(8, 224, 224)" in lines[1]
-    assert lines[2].startswith("['read', ")
-    assert int(lines[3].rpartition(" ")[2]) > 50
-    assert (
-        lines[4] == "4 prepared; torch.Size([4, 224, 224]) anger" or "prepared; torch.Size([4, 224, 224])" in lines[4]
-    )
+    assert "(8, 224, 224)" in lines[0]
+    assert lines[1].startswith("['read', ")
+    assert int(lines[2].rpartition(" ")[2]) > 50
+    assert re.match(r"right: Interval\(value=0\.\d+, low=", lines[3])
+    assert lines[4] in EXPRESSIONS

@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""DFF-CNN against a plain CNN and against its own single maps, same simulated scans, same folds, one run.
+
+    python benchmarks/bm_accuracy.py --model dff-cnn [--folds 3|all] [--ablate] [--work FOLDER] [--write]
+
+Simulated data like that of BU-3DFE's Protocol I: 60 people, six expressions, the two highest intensities, 720 scans,
+ten folds by subject. No licensed scan is used: every number is of simulated faces. The face model is ICT-FaceKit's
+where its file is given or found, else the built-in one. A run that was stopped goes on in the same --work folder.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from fer3d import ablate, synth
+from fer3d.compare import compare
+from fer3d.config import MAP_GROUPS, PreprocessSettings, train_settings
+from fer3d.preprocess import preprocess
+from fer3d.question import Question
+from fer3d.store import read_manifest
+from fer3d.training import Watch, train
+
+RESULTS = Path(__file__).parent / "results"
+ICT = Path(__file__).parents[2] / "shared" / "data" / "ict_facekit.npz"
+LEVELS = (3, 4)
+
+
+def main():
+    """Parse the command line, train, print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="dff-cnn")
+    parser.add_argument("--folds", default="3", help="how many of the ten folds, or all")
+    parser.add_argument("--ablate", action="store_true", help="all 15 subsets of the maps, not only single ones")
+    parser.add_argument("--work", type=Path, default=Path("bm_accuracy"), help="folder for data and runs, kept")
+    parser.add_argument("--subjects", type=int, default=60)
+    parser.add_argument("--size", type=int, default=96, help="rows and columns of the maps")
+    parser.add_argument("--preset", default="small")
+    parser.add_argument("--set", action="append", default=[], help="one training setting, key=value")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--face-model", type=Path, default=ICT if ICT.is_file() else None)
+    parser.add_argument("--write", action="store_true", help=f"also write the tables to {RESULTS.name}/")
+    arguments = parser.parse_args()
+    report = "\n\n".join(tables(arguments)) + "\n"
+    print(report)
+    if arguments.write:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"accuracy-{arguments.model}.md").write_text(report, encoding="utf-8")
+
+
+def tables(arguments):
+    """Markdown blocks, one after the other."""
+    start = time.perf_counter()
+    data = make_data(arguments)
+    settings = train_settings(arguments.preset, None, [*arguments.set, f"seed={arguments.seed}"])
+    only = None if arguments.folds == "all" else tuple(range(int(arguments.folds)))
+    question = Question(data, only=only)
+    subsets = ablate.map_subsets() if arguments.ablate else [*((g,) for g in MAP_GROUPS), MAP_GROUPS]
+    plain = run("plain-cnn", ("depth", "normal"), question, settings, arguments)
+    mine = {maps: run(arguments.model, maps, question, settings, arguments) for maps in reversed(subsets)}
+    yield heading(arguments, data, settings, time.perf_counter() - start)
+    yield goals(arguments.model, plain, mine)
+    entries = [ablate.measure(folder) for folder in mine.values()]
+    yield f"## {arguments.model}, by maps\n\n" + ablate.table(entries).rstrip()
+
+
+def make_data(arguments):
+    """The prepared folder, made unless an earlier run has."""
+    prepared = arguments.work / f"prepared{arguments.size}"
+    wanted = 13 * arguments.subjects  # neutral too, which the protocol leaves out
+    if (prepared / "manifest.parquet").is_file() and len(read_manifest(prepared)) == wanted:
+        return prepared
+    synth.make(
+        arguments.work / "scans",
+        "bu3dfe",
+        subjects=arguments.subjects,
+        seed=arguments.seed,
+        workers=arguments.workers,
+        face_model=arguments.face_model,
+        levels=LEVELS,
+    )
+    settings = PreprocessSettings(size=arguments.size, keep_mesh=False)
+    summary = preprocess(arguments.work / "scans", prepared, "bu3dfe", settings, workers=arguments.workers)
+    if summary.failures:
+        raise SystemExit(f"{len(summary.failures)} scans failed: {summary.failures[0]}")
+    return prepared
+
+
+def run(model, maps, question, settings, arguments):
+    """One run folder, trained on the folds asked for; says on stderr how it goes."""
+    folder = arguments.work / "runs" / f"{model}-{'+'.join(maps)}"
+
+    def tick(fold, epochs, row):
+        if row["epoch"] == epochs:
+            print(f"{folder.name} {fold.name}: loss {row['train_loss']:.3f}", file=sys.stderr, flush=True)
+
+    return train(
+        model, question, folder, settings.model_copy(update={"maps": maps}), resume=True, watch=Watch(tick=tick)
+    )
+
+
+def heading(arguments, data, settings, seconds):
+    """Where, when, of what."""
+    cpu = next((line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name")), "unknown CPU")
+    rows = [row for row in read_manifest(data) if row["expression"] != "neutral"]
+    face = "ICT-FaceKit" if arguments.face_model else "built-in"
+    changed = settings.model_dump(mode="json", exclude_defaults=True)
+    return "\n".join(
+        [
+            f"# Accuracy on simulated scans: {arguments.model}",
+            "",
+            f"{cpu}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}, "
+            f"{date.today().isoformat()}, commit {_commit()}, seed {arguments.seed}, {seconds / 60:.0f} minutes",
+            "",
+            f"{len(rows)} simulated scans of {arguments.subjects} people ({face} face model), six expressions, "
+            f"intensities 3 and 4, maps of {arguments.size} x {arguments.size}, {arguments.folds} of 10 folds by "
+            f"subject; preset {arguments.preset}, changed: {json.dumps(changed)}",
+        ]
+    )
+
+
+def goals(model, plain, mine):
+    """All maps against the plain CNN and against each single map, on the same scans: paired, by subject."""
+    whole = mine[MAP_GROUPS]
+    others = [plain, *(folder for maps, folder in mine.items() if len(maps) == 1)]
+    lines = [f"## {model} with all maps, and what it has to beat", ""]
+    lines += ["| run | accuracy | 95 % interval | all maps better by | 95 % interval | McNemar p | s a fold |"]
+    lines += ["|---|---|---|---|---|---|---|"]
+    for folder in (whole, *others):
+        entry = ablate.measure(folder)
+        cells = ["", "", ""]
+        if folder != whole:
+            pair = compare([whole, folder]).pairs[0]
+            d = pair.difference
+            cells = [f"{100 * d.value:+.1f}", f"{100 * d.low:+.1f} to {100 * d.high:+.1f}", f"{pair.p:.2g}"]
+        lines.append(
+            f"| {folder.name} | {100 * entry.accuracy:.1f} | {100 * entry.low:.1f} to {100 * entry.high:.1f} "
+            f"| {' | '.join(cells)} | {entry.seconds / entry.folds:.0f} |"
+        )
+    done = [json.loads(path.read_text()) for path in whole.glob("r*f*/done.json")]
+    lines += ["", f"Peak memory {max(item['peak_mib'] for item in done):.0f} MiB."]
+    return "\n".join(lines)
+
+
+def _commit():
+    done = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True
+    )
+    return done.stdout.strip() or "unknown"
+
+
+def _cpuinfo():
+    path = Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.exists() else []
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""`ablate`: the same model, folds and seeds on every subset of the maps, and one table of what came out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+
+from fer3d.config import MAP_GROUPS, TrainSettings
+from fer3d.evaluate import evaluate_run
+from fer3d.question import Question
+from fer3d.run_folder import read_json
+from fer3d.store import write_bytes
+from fer3d.training import Device, Watch, train
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the table.
+
+    Attributes:
+        maps: The groups that were fed.
+        accuracy, low, high: With its 95 % interval by subject.
+        fold_sd: Standard deviation over folds.
+        scans, folds: Tested.
+        parameters: Of the network.
+        seconds: Of training, all folds.
+    """
+
+    maps: tuple[str, ...]
+    accuracy: float
+    low: float
+    high: float
+    fold_sd: float
+    scans: int
+    folds: int
+    parameters: int
+    seconds: float
+
+
+def map_subsets(groups: Sequence[str] = MAP_GROUPS) -> list[tuple[str, ...]]:
+    """Every subset but the empty one, small ones first.
+
+    >>> len(map_subsets())
+    15
+    >>> map_subsets(["depth", "normal"])
+    [('depth',), ('normal',), ('depth', 'normal')]
+    """
+    return [subset for size in range(1, len(groups) + 1) for subset in combinations(groups, size)]
+
+
+def ablate(
+    model: str,
+    question: Question,
+    out: str | Path,
+    settings: TrainSettings,
+    *,
+    device: Device | None = None,
+    watch: Watch | None = None,
+    begin: Callable[[tuple[str, ...], int, int], None] = lambda maps, number, total: None,
+) -> list[Entry]:
+    """Train on every subset of `settings.maps`; a second call goes on where the first was stopped.
+
+    Args:
+        model, question, device, watch: As `fer3d.training.train` takes them.
+        out: Folder: one run folder a subset, `ablation.json` and `ablation.md`, which grow with every subset.
+        settings: As for `train`; all subsets of its maps are run.
+        begin: Called with the subset, its number and how many there are, before each.
+
+    Returns:
+        One entry a subset.
+
+    Raises:
+        As `train`.
+    """
+    out, entries = Path(out), []
+    subsets = map_subsets(settings.maps)
+    for number, maps in enumerate(subsets):
+        begin(maps, number, len(subsets))
+        folder = out / "+".join(maps)
+        chosen = settings.model_copy(update={"maps": maps})
+        run = train(model, question, folder, chosen, resume=True, device=device, watch=watch)
+        entries.append(measure(run))
+        write_bytes(out / "ablation.json", (json.dumps([asdict(e) for e in entries], indent=2) + "\n").encode())
+        write_bytes(out / "ablation.md", table(entries, settings.maps).encode())
+    return entries
+
+
+def measure(run: Path) -> Entry:
+    """The entry of a run with at least one finished fold. Raises as `evaluate_run`."""
+    made = evaluate_run(run)
+    done = [read_json(path) for path in sorted(run.glob("r*f*/done.json"))]
+    return Entry(
+        maps=tuple(read_json(run / "run.json")["maps"]),
+        accuracy=made.accuracy.value,
+        low=made.accuracy.low,
+        high=made.accuracy.high,
+        fold_sd=made.over_folds.sd,
+        scans=made.scans,
+        folds=made.folds,
+        parameters=done[0]["parameters"],
+        seconds=sum(item["seconds"] for item in done),
+    )
+
+
+def table(entries: Sequence[Entry], groups: Sequence[str] = MAP_GROUPS) -> str:
+    """The entries as a markdown table, best first."""
+    lines = [
+        "| " + " | ".join(groups) + " | accuracy | 95 % interval | sd of folds | scans | parameters | s a fold |",
+        "|" + "---|" * (len(groups) + 6),
+    ]
+    for e in sorted(entries, key=lambda entry: -entry.accuracy):
+        marks = " | ".join("x" if group in e.maps else " " for group in groups)
+        lines.append(
+            f"| {marks} | {100 * e.accuracy:.1f} | {100 * e.low:.1f} to {100 * e.high:.1f} | {100 * e.fold_sd:.1f} "
+            f"| {e.scans} | {e.parameters:,} | {e.seconds / e.folds:.0f} |"
+        )
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,166 @@
+"""From the maps of a scan to what a network is fed: which channels, in which order, on which scale.
+
+`Maps` and the store hold physical units with NaN where nothing was measured. `stack_channels` picks the channels of
+the map groups that a network wants, still in those units, so that augmentation can turn normals and move depths;
+`Normalisation` then brings every channel to zero mean and unit deviation, and unmeasured pixels to 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fer3d.config import MAP_GROUPS
+from fer3d.errors import ArgumentError
+
+# Group -> the channels that a network sees. Of the curvature maps it is shape index and curvedness [D]: together they
+# are k1 and k2 in polar form, the first free of scale, the second nothing but scale. DFF-CNN names the shape index
+# only [F]; DF-CNN one curvature map [F].
+INPUT_CHANNELS: Mapping[str, tuple[str, ...]] = {
+    "depth": ("depth",),
+    "normal": ("normal_x", "normal_y", "normal_z"),
+    "curvature": ("shape_index", "curvedness"),
+    "texture": ("red", "green", "blue"),
+}
+
+# 1/mm. Curvedness c is fed as c / (c + HALF_CURVEDNESS), in [0, 1): a bend of 20 mm radius is the middle, and the
+# few pixels of a rim, ten times as curved as any face, no longer set the scale [D].
+HALF_CURVEDNESS = 0.05
+FLAT_SHAPE_INDEX = 0.5  # a flat pixel has no shape index; the middle of the scale is between rut and ridge
+
+
+def channel_names(maps: Sequence[str]) -> tuple[str, ...]:
+    """The channels of the map groups, in order.
+
+    Raises:
+        ArgumentError: if `maps` is empty or holds an unknown group.
+
+    >>> channel_names(["depth", "normal"])
+    ('depth', 'normal_x', 'normal_y', 'normal_z')
+    """
+    check_groups(maps)
+    return tuple(name for group in maps for name in INPUT_CHANNELS[group])
+
+
+def check_groups(maps: Sequence[str]) -> None:
+    """Raise ArgumentError unless `maps` names one or more of the map groups, each once."""
+    if not maps or len(set(maps)) != len(maps):
+        raise ArgumentError(f"`maps` should name each of {', '.join(MAP_GROUPS)} at most once, is {list(maps)}")
+    for group in maps:
+        if group not in INPUT_CHANNELS:
+            raise ArgumentError(f"`maps` should hold names out of {', '.join(MAP_GROUPS)}, holds {group!r}")
+
+
+def stack_channels(
+    maps: Sequence[str],
+    names: Sequence[str],
+    stack: NDArray[Any],
+    mask: NDArray[np.uint8],
+    texture: NDArray[np.uint8] | None,
+) -> NDArray[np.float16]:
+    """The channels of the groups `maps` and the mask under them.
+
+    Args:
+        maps: Groups wanted.
+        names: Names of the channels in `stack`.
+        stack: (S, H, W), physical units, NaN where not measured.
+        mask: (H, W) uint8, 0 where not measured.
+        texture: (H, W, 3) uint8, or None.
+
+    Returns:
+        (C + 1, H, W) float16: mm, unit vectors, shape index, 1/mm, colours in [0, 1]; 0 where not measured. The last
+        channel is 1 where measured or filled.
+
+    Raises:
+        ArgumentError: if a group is not there.
+    """
+    channels = []
+    for name in channel_names(maps):
+        if name in INPUT_CHANNELS["texture"]:
+            if texture is None:
+                raise ArgumentError("`maps` asks for texture, there is none")
+            channel: NDArray[Any] = texture[..., INPUT_CHANNELS["texture"].index(name)] / np.float32(255.0)
+        elif name not in names:
+            raise ArgumentError(f"`maps` asks for the channel {name}, there are only {', '.join(names) or 'none'}")
+        else:
+            channel = stack[list(names).index(name)]
+            missing = FLAT_SHAPE_INDEX if name == "shape_index" else 0.0
+            channel = np.nan_to_num(channel.astype(np.float32), nan=missing)
+        channels.append(np.where(mask > 0, channel, 0.0))
+    channels.append(mask > 0)
+    return np.stack(channels).astype(np.float16)
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Mean and deviation of every channel over the measured pixels of the training scans.
+
+    Convention:
+        - curvedness is squashed first, see `HALF_CURVEDNESS`;
+        - normal_x and normal_y keep mean 0 and share one deviation, so that 0 stays "faces the camera" and a mirror
+          is a change of sign.
+
+    Attributes:
+        channels: C names.
+        mean, deviation: C numbers each.
+    """
+
+    channels: tuple[str, ...]
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, channels: Sequence[str], values: torch.Tensor, rows: torch.Tensor) -> Normalisation:
+        """Measure it.
+
+        Args:
+            channels: C names.
+            values: (N, C + 1, H, W), as `stack_channels` makes them.
+            rows: (M,) int64. Those of the training scans, and no others.
+        """
+        total = torch.zeros(3, len(channels), dtype=torch.float64)
+        for part in torch.split(rows, 64):
+            batch = values[part].float()
+            mask = batch[:, -1:]
+            batch = squash(channels, batch[:, :-1]) * mask
+            sums = (mask.sum().expand(len(channels)), batch.sum((0, 2, 3)), (batch * batch).sum((0, 2, 3)))
+            total += torch.stack(sums).double().cpu()
+        count, first, second = total
+        mean = first / count.clamp(min=1)
+        deviation = (second / count.clamp(min=1) - mean**2).clamp(min=0).sqrt().clamp(min=1e-3)
+        across = [index for index, name in enumerate(channels) if name in ("normal_x", "normal_y")]
+        if across:
+            deviation[across] = (second[across] / count[across].clamp(min=1)).mean().sqrt().clamp(min=1e-3)
+            mean[across] = 0.0
+        return cls(tuple(channels), tuple(mean.tolist()), tuple(deviation.tolist()))
+
+    def apply(self, values: torch.Tensor) -> torch.Tensor:
+        """(B, C + 1, H, W) in physical units -> the same, normalised; 0 where the mask, kept as last channel, is 0."""
+        mask = values[:, -1:]
+        mean = torch.tensor(self.mean, device=values.device)[:, None, None]
+        deviation = torch.tensor(self.deviation, device=values.device)[:, None, None]
+        scaled = (squash(self.channels, values[:, :-1]) - mean) / deviation
+        return torch.cat([scaled * mask, mask], dim=1)
+
+
+def squash(channels: Sequence[str], values: torch.Tensor) -> torch.Tensor:
+    """(B, C, H, W) with curvedness c as c / (c + HALF_CURVEDNESS); the rest as it is."""
+    if "curvedness" not in channels:
+        return values
+    values = values.clone()
+    c = values[:, channels.index("curvedness")]
+    values[:, channels.index("curvedness")] = c / (c + HALF_CURVEDNESS)
+    return values
+
+
+def mirrored(channels: Sequence[str], values: torch.Tensor) -> torch.Tensor:
+    """(B, C + 1, H, W) as the mirror shows it: columns reversed, normal_x with the other sign."""
+    values = values.flip(-1)
+    if "normal_x" in channels:
+        values[:, channels.index("normal_x")].neg_()
+    return values

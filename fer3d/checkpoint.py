@@ -1,0 +1,232 @@
+"""Files of weights: `model.safetensors`, which rebuilds a trained model by itself, and the state of a training.
+
+Neither runs code when it is read: safetensors holds numbers and text, and torch files are read with
+`weights_only=True`, which refuses anything but tensors and plain containers.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import warnings
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from fer3d.channels import Normalisation, mirrored, stack_channels
+from fer3d.errors import ArgumentError, CheckpointError, FileError
+from fer3d.maps import Maps
+from fer3d.models import build_model
+from fer3d.store import write_bytes
+
+_HEADER_KEY = "fer3d"  # one key: safetensors writes several in random order
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a file of weights says about itself.
+
+    Attributes:
+        model: Its name in `fer3d.models.MODELS`.
+        model_settings: Arguments of the network.
+        classes: House labels, in the order of the probabilities.
+        normalisation: Of the input.
+        preprocess: Settings that its training scans were prepared with.
+        size: Rows and columns of the maps.
+        pixel_mm: Width of a pixel, mm.
+        mirror: Whether probabilities are averaged over a scan and its mirror image.
+    """
+
+    model: str
+    model_settings: Mapping[str, Any]
+    classes: tuple[str, ...]
+    normalisation: Normalisation
+    preprocess: Mapping[str, Any]
+    size: int
+    pixel_mm: float
+    mirror: bool
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A trained model, ready to use: `probabilities(stack of prepare_input(maps))`."""
+
+    network: nn.Module
+    facts: ModelFacts
+
+    @property
+    def model_name(self) -> str:
+        """Its name in `fer3d.models.MODELS`."""
+        return self.facts.model
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """House labels, in the order of the probabilities."""
+        return self.facts.classes
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """Map groups that it is fed."""
+        return tuple(self.facts.model_settings["maps"])
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the C channels that it is fed."""
+        return self.facts.normalisation.channels
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """Of its input."""
+        return self.facts.normalisation
+
+    @property
+    def preprocess(self) -> Mapping[str, Any]:
+        """Settings to prepare scans with."""
+        return self.facts.preprocess
+
+    def prepare_input(self, maps: Maps) -> torch.Tensor:
+        """(C + 1, H, W) float32, normalised, the mask last.
+
+        Raises:
+            ArgumentError: if a map group is missing, or size or pixel are not those of training.
+        """
+        size, wanted = maps.mask.shape, (self.facts.size, self.facts.size)
+        if size != wanted or abs(maps.pixel - self.facts.pixel_mm) > 1e-6:
+            raise ArgumentError(
+                f"`maps` should be {wanted} pixels of {self.facts.pixel_mm:g} mm, are {size} of {maps.pixel:g} mm"
+            )
+        values = stack_channels(self.maps, maps.names, maps.stack, maps.mask, maps.texture)
+        normalised: torch.Tensor = self.normalisation.apply(torch.from_numpy(values)[None].float())[0]
+        return normalised
+
+    def probabilities(self, batch: torch.Tensor) -> torch.Tensor:
+        """(B, C + 1, H, W) of `prepare_input` -> (B, K) float32, rows sum to 1."""
+        device = next(self.network.parameters()).device
+        return probabilities(self.network, self.channels, batch.to(device), mirror=self.facts.mirror)
+
+
+def probabilities(network: nn.Module, channels: tuple[str, ...], batch: torch.Tensor, *, mirror: bool) -> torch.Tensor:
+    """(B, C + 1, H, W), normalised -> (B, K) float32; with `mirror`, the mean over each scan and its mirror image."""
+    was_training = network.training
+    network.eval()
+    with torch.no_grad():
+        made: torch.Tensor = network(batch).float().softmax(dim=-1)
+        if mirror:
+            made = (made + network(mirrored(channels, batch)).float().softmax(dim=-1)) / 2
+    network.train(was_training)
+    return made
+
+
+def save_model(path: Path, network: nn.Module, facts: ModelFacts) -> None:
+    """Write the weights and all that is needed to use them. Same weights, same bytes. FileError if the disk refuses."""
+    from safetensors.torch import save
+
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    header = json.dumps(asdict(facts), sort_keys=True, separators=(",", ":"))
+    write_bytes(path, save(tensors, metadata={_HEADER_KEY: header}))
+
+
+def load_model(path: str | Path, device: torch.device | str = "cpu") -> LoadedModel:
+    """Rebuild a trained model from one `model.safetensors`.
+
+    Raises:
+        FileError: if the file is missing or cannot be read.
+        CheckpointError: if it is not one of ours, or its weights do not fit its network (names the first).
+    """
+    path = Path(path)
+    tensors, metadata = _read_safetensors(path)
+    try:
+        content = json.loads(metadata[_HEADER_KEY])
+        normalisation = Normalisation(**{key: tuple(value) for key, value in content.pop("normalisation").items()})
+        facts = ModelFacts(**{**content, "classes": tuple(content["classes"])}, normalisation=normalisation)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise CheckpointError(f"{path}: wanted a model of `fer3d train`, its header says nothing of one") from None
+    try:
+        network = build_model(facts.model, **facts.model_settings)
+    except ArgumentError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    load_weights(network, tensors, path)
+    return LoadedModel(network.to(device).eval(), facts)
+
+
+def load_weights(network: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Put weights into a network.
+
+    Raises:
+        CheckpointError: for the first tensor that is missing, not wanted, or of another shape.
+    """
+    wanted = network.state_dict()
+    for name in sorted(wanted.keys() | tensors.keys()):
+        if name not in tensors:
+            raise CheckpointError(f"{path}: wanted the weights {name} {tuple(wanted[name].shape)}, they are missing")
+        if name not in wanted:
+            raise CheckpointError(f"{path}: holds the weights {name}, for which the network has no place")
+        if tensors[name].shape != wanted[name].shape:
+            raise CheckpointError(
+                f"{path}: {name} should have shape {tuple(wanted[name].shape)}, has {tuple(tensors[name].shape)}"
+            )
+    network.load_state_dict(dict(tensors))
+
+
+def save_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write plain containers of tensors, numbers and text, whole or not at all. FileError if the disk refuses."""
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    write_bytes(path, buffer.getvalue())
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """What `save_state` wrote, on the CPU.
+
+    Raises:
+        FileError: if the file is missing or cannot be read.
+        CheckpointError: if it is damaged, or holds anything but tensors and plain containers.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of unusual pickle protocols: what matters becomes an error below
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise FileError(f"{path}: is missing") from None
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError):
+        raise CheckpointError(f"{path}: wanted a torch file of tensors only, is damaged or holds objects") from None
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path}: wanted a table of tensors, got {type(state).__name__}")
+    return state
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a `.safetensors` file, or of a torch state dict, alone or under "state_dict" or "model".
+
+    Raises:
+        FileError, CheckpointError: as `load_state`.
+    """
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)[0]
+    content = load_state(path)
+    for key in ("state_dict", "model"):
+        if isinstance(content.get(key), dict):
+            content = content[key]
+    return {str(name): tensor for name, tensor in content.items() if isinstance(tensor, torch.Tensor)}
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except FileNotFoundError:
+        raise FileError(f"{path}: is missing") from None
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: is not a whole safetensors file ({error})") from None

@@ -1,0 +1,252 @@
+"""Is one run better than another? Differences on the scans that both predicted, with the doubt that belongs to them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer3d import metrics
+from fer3d.errors import ArgumentError
+from fer3d.metrics import Interval
+from fer3d.run_folder import Predictions, Run, read_predictions, read_run
+
+
+@dataclass(frozen=True)
+class RunAccuracy:
+    """A run, how many scans, subjects and rounds it predicted, and its accuracy on all of them."""
+
+    run: str
+    model: str
+    maps: tuple[str, ...]
+    scans: int
+    subjects: int
+    rounds: int
+    accuracy: Interval
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two runs on the scans that both predicted.
+
+    Attributes:
+        first, second: Names of the runs.
+        scans, subjects: That both predicted.
+        difference: Accuracy of `first` minus that of `second`, with its 95 % interval; subjects are resampled, the
+            same ones for both. A scan counts once, with the share of the rounds in which it was right.
+        only_first, only_second: Scans that only one of them had right, in the first round that both have.
+        p: McNemar's exact test [1] on those two numbers: the probability of a difference as large if neither run
+            were better. It takes scans for independent, which the scans of a person are not: where it and the
+            interval disagree, the interval is right.
+        p_holm: `p` corrected after Holm for the number of pairs in the table.
+
+    References:
+        .. [1] McNemar. Note on the sampling error of the difference between correlated proportions or percentages.
+           Psychometrika 12, 1947. The binomial form holds for any counts, small ones too.
+    """
+
+    first: str
+    second: str
+    scans: int
+    subjects: int
+    difference: Interval
+    only_first: int
+    only_second: int
+    p: float
+    p_holm: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The runs, every pair of them, and what to bear in mind."""
+
+    runs: tuple[RunAccuracy, ...]
+    pairs: tuple[Difference, ...]
+    warnings: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain dicts and lists, NaN as it is."""
+        return asdict(self)
+
+
+def compare(runs: Sequence[str | Path], *, resamples: int = metrics.RESAMPLES, seed: int = 0) -> Comparison:
+    """Compare the accuracy of two or more runs.
+
+    Args:
+        runs: Run folders.
+        resamples, seed: Of the bootstrap.
+
+    Raises:
+        FileError, FormatError: as `read_run` and `read_predictions`.
+        ArgumentError: if there are fewer than two runs, two of one name, runs of different classes, two that share
+            no scan, or a scan that is of one class or subject here and of another there.
+    """
+    if len(runs) < 2:
+        raise ArgumentError(f"`runs` should be at least two run folders, are {len(runs)}")
+    read = [read_run(run) for run in runs]
+    names = _names(read)
+    _check_classes(read, names)
+    predictions = [read_predictions(run) for run in read]
+    accuracies = [
+        _run_accuracy(run, name, made, resamples, seed)
+        for run, name, made in zip(read, names, predictions, strict=True)
+    ]
+    pairs = [
+        _difference((names[i], predictions[i]), (names[j], predictions[j]), resamples, seed)
+        for i, j in itertools.combinations(range(len(read)), 2)
+    ]
+    return Comparison(tuple(accuracies), _with_holm(pairs), tuple(_warnings(read, names, predictions)))
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """P-value of McNemar's exact test, two-sided; 1 where the two are right on the same scans.
+
+    >>> round(mcnemar(1, 9), 4)
+    0.0215
+    """
+    from scipy.stats import binomtest
+
+    trials = only_first + only_second
+    return float(binomtest(only_first, trials).pvalue) if trials else 1.0
+
+
+def _names(runs: Sequence[Run]) -> list[str]:
+    """Names of the folders, or their paths where two have one name."""
+    names = [run.name for run in runs]
+    if len(set(names)) < len(names):
+        names = [str(run.folder) for run in runs]
+    if len(set(names)) < len(names):
+        raise ArgumentError(f"`runs` should be different folders, {max(names, key=names.count)} comes twice")
+    return names
+
+
+def _check_classes(runs: Sequence[Run], names: Sequence[str]) -> None:
+    for run, name in zip(runs[1:], names[1:], strict=True):
+        if set(run.classes) != set(runs[0].classes):
+            raise ArgumentError(
+                f"`runs` should tell the same classes apart, {names[0]} has {', '.join(runs[0].classes)} "
+                f"and {name} has {', '.join(run.classes)}"
+            )
+
+
+def _run_accuracy(run: Run, name: str, predictions: Predictions, resamples: int, seed: int) -> RunAccuracy:
+    counts = _subject_counts(predictions.subjects, predictions.right.astype(np.float64))
+    return RunAccuracy(
+        run=name,
+        model=str(run.facts["model"]),
+        maps=tuple(run.facts["maps"]),
+        scans=len(set(predictions.ids)),
+        subjects=len(counts),
+        rounds=len(set(predictions.rounds.tolist())),
+        accuracy=metrics.subject_interval(counts, _mean, resamples=resamples, seed=seed),
+    )
+
+
+def _difference(
+    first: tuple[str, Predictions], second: tuple[str, Predictions], resamples: int, seed: int
+) -> Difference:
+    (name, one), (other_name, other) = first, second
+    facts, other_facts = _facts(one), _facts(other)
+    common = sorted(facts.keys() & other_facts.keys())
+    if not common:
+        raise ArgumentError(f"`runs` should share scans, {name} and {other_name} share none")
+    for scan in common:
+        if facts[scan] != other_facts[scan]:
+            raise ArgumentError(
+                f"`runs` should agree on a scan, {scan} is {' of '.join(facts[scan])} in {name} "
+                f"and {' of '.join(other_facts[scan])} in {other_name}"
+            )
+    share, other_share = _right_share(one), _right_share(other)
+    gains = np.array([share[scan] - other_share[scan] for scan in common])
+    subjects = [facts[scan][1] for scan in common]
+    counts = _subject_counts(subjects, gains)
+    only_first, only_second = _discordant(one, other)
+    return Difference(
+        first=name,
+        second=other_name,
+        scans=len(common),
+        subjects=len(counts),
+        difference=metrics.subject_interval(counts, _mean, resamples=resamples, seed=seed),
+        only_first=only_first,
+        only_second=only_second,
+        p=mcnemar(only_first, only_second),
+        p_holm=float("nan"),
+    )
+
+
+def _facts(predictions: Predictions) -> dict[str, tuple[str, str]]:
+    """Scan id -> (expression, subject)."""
+    labels = [predictions.classes[row] for row in predictions.truth.tolist()]
+    return dict(zip(predictions.ids, zip(labels, predictions.subjects, strict=True), strict=True))
+
+
+def _right_share(predictions: Predictions) -> dict[str, float]:
+    """Scan id -> share of the rounds in which the guess was right."""
+    hits: dict[str, list[bool]] = {}
+    for name, right in zip(predictions.ids, predictions.right.tolist(), strict=True):
+        hits.setdefault(name, []).append(right)
+    return {name: sum(rounds) / len(rounds) for name, rounds in hits.items()}
+
+
+def _discordant(one: Predictions, other: Predictions) -> tuple[int, int]:
+    """Scans that only `one`, and only `other`, had right in the first round that both have; (0, 0) without one."""
+    shared = set(one.rounds.tolist()) & set(other.rounds.tolist())
+    if not shared:
+        return 0, 0
+    mine, theirs = _right_in(one, min(shared)), _right_in(other, min(shared))
+    common = mine.keys() & theirs.keys()
+    return (
+        sum(mine[scan] and not theirs[scan] for scan in common),
+        sum(theirs[scan] and not mine[scan] for scan in common),
+    )
+
+
+def _right_in(predictions: Predictions, number: int) -> dict[str, bool]:
+    rows = np.flatnonzero(predictions.rounds == number).tolist()
+    return {predictions.ids[row]: bool(predictions.right[row]) for row in rows}
+
+
+def _subject_counts(subjects: Sequence[str], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(S, 2): sum of the values and their number, a subject."""
+    order = {subject: row for row, subject in enumerate(sorted(set(subjects)))}
+    counts = np.zeros((len(order), 2))
+    np.add.at(counts, [order[subject] for subject in subjects], np.stack([values, np.ones(len(values))], axis=1))
+    return counts
+
+
+def _mean(sums: NDArray[Any]) -> NDArray[np.float64]:
+    made: NDArray[np.float64] = sums[..., 0] / sums[..., 1]
+    return made
+
+
+def _with_holm(pairs: Sequence[Difference]) -> tuple[Difference, ...]:
+    """The pairs with `p_holm`: the i-th smallest of n p-values times n - i, never below a smaller one's, at most 1."""
+    corrected: dict[int, float] = {}
+    running = 0.0
+    for rank, index in enumerate(sorted(range(len(pairs)), key=lambda index: pairs[index].p)):
+        running = max(running, min(1.0, (len(pairs) - rank) * pairs[index].p))
+        corrected[index] = running
+    return tuple(replace(pair, p_holm=corrected[index]) for index, pair in enumerate(pairs))
+
+
+def _warnings(runs: Sequence[Run], names: Sequence[str], predictions: Sequence[Predictions]) -> list[str]:
+    made = []
+    for run, name in zip(runs[1:], names[1:], strict=True):
+        if run.facts["protocol"] != runs[0].facts["protocol"]:
+            made.append(f"{names[0]} and {name} follow different protocols")
+        if _tested(run) != _tested(runs[0]):
+            made.append(f"{names[0]} and {name} have different folds, which are part of the difference")
+    for run, name, mine in zip(runs, names, predictions, strict=True):
+        done = len(set(zip(mine.rounds.tolist(), mine.folds.tolist(), strict=True)))
+        if done < len(run.folds):
+            made.append(f"{name} has finished {done} of its {len(run.folds)} folds")
+    return made
+
+
+def _tested(run: Run) -> dict[tuple[int, int], frozenset[str]]:
+    return {(fold["round"], fold["fold"]): frozenset(fold["test"]) for fold in run.folds}

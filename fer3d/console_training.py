@@ -1,0 +1,88 @@
+"""What `train` and `ablate` show. Loaded only by one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from fer3d.config import TrainSettings
+from fer3d.console import console
+from fer3d.protocols import Fold
+from fer3d.question import Question
+from fer3d.training import Device, Watch, train
+
+
+def run_train(model: str, question: Question, out: Path, settings: TrainSettings, resume: bool, device: Device) -> None:
+    """Train with a progress bar, then measure what came out and print it."""
+    with _progress() as watch:
+        train(model, question, out, settings, resume=resume, device=device, watch=watch)
+    if not _is_first_process():
+        return
+    from fer3d.console_evaluation import show_metrics
+    from fer3d.evaluate import evaluate_run
+
+    show_metrics(evaluate_run(out))
+    console.print(f"-> {escape(str(out))}; look closer: fer3d report {escape(str(out))}", highlight=False)
+
+
+def run_ablate(model: str, question: Question, out: Path, settings: TrainSettings, device: Device) -> None:
+    """Train on every subset of the maps with a progress bar, then print the table."""
+    from fer3d.ablate import ablate, table
+
+    with _progress() as watch:
+
+        def begin(maps: tuple[str, ...], number: int, total: int) -> None:
+            watch.notice(f"{number + 1} of {total}: {', '.join(maps)}")
+
+        entries = ablate(model, question, out, settings, device=device, watch=watch, begin=begin)
+    if _is_first_process():
+        console.print(table(entries, settings.maps), highlight=False, markup=False, soft_wrap=True)
+        console.print(f"-> {escape(str(out / 'ablation.md'))}", highlight=False)
+
+
+@contextmanager
+def _progress() -> Iterator[Watch]:
+    """A bar a fold, with the numbers of the last epoch beside it; one line a fold stays when it is done."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[numbers]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("reading", total=None, numbers="")
+
+        def tick(fold: Fold, epochs: int, row: Mapping[str, Any]) -> None:
+            if row["epoch"] == 1:
+                progress.reset(task, description=fold.name, total=epochs)
+            progress.update(task, description=fold.name, total=epochs, completed=row["epoch"], numbers=numbers(row))
+            if row["epoch"] == epochs:
+                progress.console.print(f"{fold.name} {numbers(row)}", highlight=False)
+
+        yield Watch(lambda text: progress.console.print(escape(text), highlight=False), tick)
+
+
+def numbers(row: Mapping[str, Any]) -> str:
+    """The numbers of an epoch, short.
+
+    >>> numbers({"train_loss": 0.5, "train_accuracy": 0.9, "validation_accuracy": None, "validation_loss": None})
+    'loss 0.500, right 90 %'
+    """
+    text = f"loss {row['train_loss']:.3f}, right {100 * row['train_accuracy']:.0f} %"
+    if row["validation_accuracy"] is not None:
+        text += f"; validation {row['validation_loss']:.3f}, {100 * row['validation_accuracy']:.0f} %"
+    return text
+
+
+def _is_first_process() -> bool:
+    import torch.distributed as dist
+
+    return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0

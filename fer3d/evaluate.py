@@ -1,0 +1,354 @@
+"""What a run's predictions are worth: predictions.parquet and folds.json in, `Metrics` and metrics.json out."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer3d import __version__, metrics
+from fer3d.errors import Fer3dError
+from fer3d.metrics import Interval
+from fer3d.run_folder import Predictions, read_json, read_predictions, read_run, sha256
+from fer3d.store import write_bytes
+
+_WORST = 24  # mistakes that are listed
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and sample standard deviation of a number over folds or rounds. NaN `sd` below two of them."""
+
+    mean: float
+    sd: float
+    count: int
+
+
+@dataclass(frozen=True)
+class ClassMetrics:
+    """One class: its name, how many predictions are of it, and its measures (see `fer3d.metrics`)."""
+
+    name: str
+    scans: int
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True)
+class FoldMetrics:
+    """One (round, fold): how many scans it tested and what share was right."""
+
+    round: int
+    fold: int
+    scans: int
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class SubjectMetrics:
+    """One subject: predictions and the share that is right, over all rounds."""
+
+    subject: str
+    scans: int
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Predictions whose confidence lies in (low, high]: how many, their mean confidence, the share that is right."""
+
+    low: float
+    high: float
+    count: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A scan that was taken for another class, and how sure the model was of it."""
+
+    id: str
+    subject: str
+    truth: str
+    predicted: str
+    confidence: float
+    round: int
+    fold: int
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Everything measured on a run. Numbers that are undefined are NaN, and `undefined` says why.
+
+    Attributes:
+        run: Name of the run folder.
+        classes: K house labels.
+        scans, subjects: Different ones.
+        predictions: Rows; a scan is predicted once a round.
+        folds, folds_planned: (round, fold) pairs that are finished, and that the run is to have.
+        accuracy, macro_f1: Over all predictions together, with 95 % intervals by subject.
+        over_folds, over_rounds: Of the accuracy. Every fold counts alike, whatever the number of its scans.
+        per_class, per_fold, per_subject: In the order of classes, of (round, fold), of names.
+        confusion: K rows of K counts: truth down, prediction across, summed over folds and rounds.
+        calibration_error: Expected calibration error over `calibration`.
+        chance: 1 / K, the accuracy of guessing blindly.
+        commonest: Share of the commonest class, the accuracy of always naming it.
+        mistakes: The most confident wrong predictions, worst first.
+        undefined: Name of a number -> why it is NaN.
+        bootstrap: resamples, seed, level of the intervals.
+        predictions_sha256: Of predictions.parquet and folds.json, to know whether these numbers are of it.
+    """
+
+    run: str
+    classes: tuple[str, ...]
+    scans: int
+    subjects: int
+    predictions: int
+    folds: int
+    folds_planned: int
+    accuracy: Interval
+    macro_f1: Interval
+    over_folds: Spread
+    over_rounds: Spread
+    per_class: tuple[ClassMetrics, ...]
+    per_fold: tuple[FoldMetrics, ...]
+    per_subject: tuple[SubjectMetrics, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    calibration_error: float
+    calibration: tuple[Bin, ...]
+    chance: float
+    commonest: float
+    mistakes: tuple[Mistake, ...]
+    undefined: Mapping[str, str]
+    bootstrap: Mapping[str, float]
+    predictions_sha256: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain dicts and lists; NaN, which JSON does not have, becomes None."""
+        plain: dict[str, Any] = without_nan(asdict(self))
+        return plain | {"fer3d": __version__}
+
+
+def evaluate_run(run: str | Path, *, resamples: int = metrics.RESAMPLES, seed: int = 0) -> Metrics:
+    """Measure the finished folds of a run and write its metrics.json.
+
+    Args:
+        run: A run folder of `fer3d train`.
+        resamples, seed: Of the bootstrap.
+
+    Raises:
+        FileError: if a file of the run is missing, or metrics.json cannot be written.
+        FormatError: if the predictions are not to be trusted: see `fer3d.run_folder.read_predictions`.
+        ArgumentError: if `resamples` is below 1.
+    """
+    read = read_run(run)
+    predictions = read_predictions(read)
+    made = measure(
+        predictions,
+        name=read.name,
+        folds_planned=len(read.folds),
+        resamples=resamples,
+        seed=seed,
+        predictions_sha256=_fingerprint(read.folder),
+    )
+    content = json.dumps(made.to_json(), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    write_bytes(read.folder / "metrics.json", (content + "\n").encode())
+    return made
+
+
+def current_metrics(run: str | Path) -> dict[str, Any]:
+    """The content of metrics.json, made anew where it is missing, damaged, or not of these predictions.
+
+    Raises:
+        FileError, FormatError: as `evaluate_run`.
+    """
+    folder = Path(run)
+    try:
+        known = read_json(folder / "metrics.json")
+        if known["predictions_sha256"] == _fingerprint(folder) and known["fer3d"] == __version__:
+            return dict(known)
+    except (Fer3dError, KeyError, TypeError):
+        pass  # never written, or by another version: the predictions are what counts
+    return evaluate_run(folder).to_json()
+
+
+def measure(
+    predictions: Predictions,
+    *,
+    name: str = "",
+    folds_planned: int | None = None,
+    resamples: int = metrics.RESAMPLES,
+    seed: int = 0,
+    predictions_sha256: str = "",
+) -> Metrics:
+    """Measure predictions that need not come from a run folder.
+
+    Args:
+        predictions: Of any number of rounds and folds.
+        name: What `Metrics.run` is to say.
+        folds_planned: (round, fold) pairs in all; None: those that are there.
+        resamples, seed: Of the bootstrap.
+        predictions_sha256: What `Metrics.predictions_sha256` is to say.
+
+    Raises:
+        ArgumentError: if `resamples` is below 1.
+    """
+    subjects, by_subject = subject_confusions(predictions)
+    confusion = by_subject.sum(axis=0)  # (K, K)
+    bootstrap = {"resamples": resamples, "seed": seed}
+    accuracy = metrics.subject_interval(by_subject, metrics.accuracy, **bootstrap)
+    macro_f1 = metrics.subject_interval(by_subject, metrics.macro_f1, **bootstrap)
+    per_fold = _per_fold(predictions)
+    over_rounds = _spread(_per_round(predictions))
+    over_folds = _spread([fold.accuracy for fold in per_fold])
+    per_class = _per_class(predictions.classes, confusion)
+    reliability = metrics.reliability(predictions.truth, predictions.probabilities)
+    return Metrics(
+        run=name,
+        classes=predictions.classes,
+        scans=len(set(predictions.ids)),
+        subjects=len(subjects),
+        predictions=len(predictions),
+        folds=len(per_fold),
+        folds_planned=len(per_fold) if folds_planned is None else folds_planned,
+        accuracy=accuracy,
+        macro_f1=macro_f1,
+        over_folds=over_folds,
+        over_rounds=over_rounds,
+        per_class=per_class,
+        per_fold=per_fold,
+        per_subject=_per_subject(subjects, by_subject),
+        confusion=tuple(tuple(row) for row in confusion.tolist()),
+        calibration_error=reliability.expected_calibration_error,
+        calibration=_bins(reliability),
+        chance=1 / len(predictions.classes),
+        commonest=float(confusion.sum(axis=1).max() / confusion.sum()),
+        mistakes=_mistakes(predictions),
+        undefined=_reasons(per_class, accuracy, macro_f1, over_folds, over_rounds, len(subjects)),
+        bootstrap=bootstrap | {"level": metrics.LEVEL},
+        predictions_sha256=predictions_sha256,
+    )
+
+
+def subject_confusions(predictions: Predictions) -> tuple[list[str], NDArray[np.int64]]:
+    """The subjects, sorted, and a confusion matrix of each: (S, K, K) int64."""
+    names = np.array(predictions.subjects, dtype=object)
+    subjects = sorted(set(predictions.subjects))
+    classes = len(predictions.classes)
+    made = [
+        metrics.confusion_matrix(predictions.truth[mine], predictions.predicted[mine], classes)
+        for mine in (names == subject for subject in subjects)
+    ]
+    return subjects, np.stack(made)
+
+
+def _fingerprint(folder: Path) -> str:
+    return sha256(folder / "predictions.parquet") + sha256(folder / "folds.json")
+
+
+def _per_round(predictions: Predictions) -> list[float]:
+    rounds = sorted(set(predictions.rounds.tolist()))
+    return [float(predictions.right[predictions.rounds == number].mean()) for number in rounds]
+
+
+def _spread(values: Sequence[float]) -> Spread:
+    sd = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+    return Spread(float(np.mean(values)), sd, len(values))
+
+
+def _per_class(classes: Sequence[str], confusion: NDArray[np.int64]) -> tuple[ClassMetrics, ...]:
+    precision, recall, f1 = (measure(confusion).tolist() for measure in (metrics.precision, metrics.recall, metrics.f1))
+    scans = confusion.sum(axis=1).tolist()
+    return tuple(map(ClassMetrics, classes, scans, precision, recall, f1))
+
+
+def _per_fold(predictions: Predictions) -> tuple[FoldMetrics, ...]:
+    pairs = sorted(set(zip(predictions.rounds.tolist(), predictions.folds.tolist(), strict=True)))
+    made = []
+    for number, fold in pairs:
+        mine = (predictions.rounds == number) & (predictions.folds == fold)
+        made.append(FoldMetrics(number, fold, int(mine.sum()), float(predictions.right[mine].mean())))
+    return tuple(made)
+
+
+def _per_subject(subjects: Sequence[str], by_subject: NDArray[np.int64]) -> tuple[SubjectMetrics, ...]:
+    scans = by_subject.sum(axis=(1, 2)).tolist()
+    return tuple(map(SubjectMetrics, subjects, scans, metrics.accuracy(by_subject).tolist()))
+
+
+def _bins(reliability: metrics.Reliability) -> tuple[Bin, ...]:
+    count = len(reliability.count)
+    edges = [number / count for number in range(count + 1)]
+    columns = (reliability.count.tolist(), reliability.confidence.tolist(), reliability.accuracy.tolist())
+    return tuple(map(Bin, edges[:-1], edges[1:], *columns))
+
+
+def _mistakes(predictions: Predictions) -> tuple[Mistake, ...]:
+    confidence = predictions.probabilities.max(axis=1)
+    wrong = np.flatnonzero(~predictions.right)
+    worst = sorted(wrong.tolist(), key=lambda row: (-confidence[row], predictions.rounds[row], predictions.ids[row]))
+    return tuple(
+        Mistake(
+            id=predictions.ids[row],
+            subject=predictions.subjects[row],
+            truth=predictions.classes[predictions.truth[row]],
+            predicted=predictions.classes[predictions.predicted[row]],
+            confidence=float(confidence[row]),
+            round=int(predictions.rounds[row]),
+            fold=int(predictions.folds[row]),
+        )
+        for row in worst[:_WORST]
+    )
+
+
+def _reasons(
+    per_class: Sequence[ClassMetrics],
+    accuracy: Interval,
+    macro_f1: Interval,
+    over_folds: Spread,
+    over_rounds: Spread,
+    subjects: int,
+) -> dict[str, str]:
+    """Why each NaN of the metrics is one."""
+    reasons = {}
+    for row in per_class:
+        for name, reason in _CLASS_REASONS.items():
+            if math.isnan(getattr(row, name)):
+                reasons[f"per_class.{row.name}.{name}"] = reason(row.name)
+    missing = [row.name for row in per_class if math.isnan(row.f1)]
+    if missing:
+        reasons["macro_f1"] = f"F1 is undefined for {', '.join(missing)}"
+    for name, interval in (("accuracy", accuracy), ("macro_f1", macro_f1)):
+        if math.isnan(interval.low):
+            why = "one subject only" if subjects < 2 else "some resamples of the subjects leave it undefined"
+            reasons[f"{name}.interval"] = why
+    for name, spread in (("over_folds", over_folds), ("over_rounds", over_rounds)):
+        if math.isnan(spread.sd):
+            reasons[f"{name}.sd"] = f"one {name.removeprefix('over_').removesuffix('s')} only"
+    return reasons
+
+
+_CLASS_REASONS: Mapping[str, Callable[[str], str]] = {
+    "precision": lambda name: f"{name} is never predicted",
+    "recall": lambda name: f"no scan is of {name}",
+    "f1": lambda name: f"{name} is neither true nor predicted anywhere",
+}
+
+
+def without_nan(value: Any) -> Any:
+    """`value` with None for each NaN in it, which JSON does not have; tuples become lists."""
+    if isinstance(value, float):
+        return None if math.isnan(value) else value
+    if isinstance(value, Mapping):
+        return {key: without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_nan(entry) for entry in value]
+    return value

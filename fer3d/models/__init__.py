@@ -1,0 +1,67 @@
+"""Networks, one paper a file. Every one takes (B, C + 1, H, W), normalised maps with the mask last, and gives logits.
+
+In training a network gives (A, B, K): its own logits first, then those of auxiliary classifiers, if it has any.
+`features` gives what its `head` reads.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from fer3d.config import TrainSettings
+from fer3d.errors import ArgumentError
+from fer3d.models.df_cnn import DFCNN
+from fer3d.models.dff_cnn import DFFCNN
+from fer3d.models.plain_cnn import PlainCNN
+
+MODELS: Mapping[str, Callable[..., nn.Module]] = {"dff-cnn": DFFCNN, "df-cnn": DFCNN, "plain-cnn": PlainCNN}
+
+
+def build_model(name: str, **settings: Any) -> nn.Module:
+    """A network with random weights.
+
+    Args:
+        name: One of `MODELS`.
+        settings: Arguments of the network.
+
+    Raises:
+        ArgumentError: if there is no such model (names the nearest), or it does not take an argument.
+    """
+    wanted = _arguments(name)
+    for key in settings:
+        if key not in wanted:
+            raise ArgumentError(f"`{key}` is no argument of {name}, which takes {', '.join(wanted)}")
+    return MODELS[name](**settings)
+
+
+def model_arguments(name: str, settings: TrainSettings, classes: int, size: int) -> dict[str, Any]:
+    """What `build_model` needs to build the network that `settings` describe, as JSON can hold it.
+
+    Raises:
+        ArgumentError: if there is no such model.
+    """
+    offered = {
+        "maps": list(settings.maps),
+        "classes": classes,
+        "size": size,
+        "backbone": settings.backbone,
+        "width": settings.width,
+        "dropout": settings.dropout,
+        "mask": settings.mask,
+        "auxiliary": settings.auxiliary > 0,
+    }
+    wanted = _arguments(name)
+    return {key: value for key, value in offered.items() if key in wanted and value is not None}
+
+
+def _arguments(name: str) -> tuple[str, ...]:
+    if name not in MODELS:
+        near = difflib.get_close_matches(name, MODELS, n=1, cutoff=0.4)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ArgumentError(f"`model` should be one of {', '.join(MODELS)}, is {name!r}{hint}")
+    return tuple(inspect.signature(MODELS[name]).parameters)

@@ -1,0 +1,140 @@
+"""Branches: convolution stacks that turn one map group (B, C, H, W) into features (B, D, h, w).
+
+`small` is ours, for CPUs; the others follow published networks up to their last convolution, in plain torch, with
+parameter names of their own (`fer3d.models.initial_weights` brings ImageNet weights into them). Every branch has the
+attribute `out_channels` (D) and `first`, its first convolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from fer3d.errors import ArgumentError
+
+
+def conv_block(
+    channels: int, out: int, kernel: int = 3, stride: int = 1, padding: int | None = None
+) -> tuple[nn.Conv2d, nn.BatchNorm2d, nn.ReLU]:
+    """Convolution without bias, batch normalisation, ReLU."""
+    padding = kernel // 2 if padding is None else padding
+    convolution = nn.Conv2d(channels, out, kernel, stride, padding, bias=False)
+    return convolution, nn.BatchNorm2d(out), nn.ReLU(inplace=True)
+
+
+class Residual(nn.Module):
+    """Two 3 x 3 convolutions around which the input passes, by a 1 x 1 convolution where the shape changes.
+
+    He, Zhang, Ren, Sun. Deep residual learning for image recognition. CVPR 2016.
+    """
+
+    def __init__(self, channels: int, out: int, stride: int = 1) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*conv_block(channels, out, stride=stride), *conv_block(out, out)[:2])
+        self.around: nn.Module = nn.Identity()
+        if stride != 1 or channels != out:
+            self.around = nn.Sequential(*conv_block(channels, out, 1, stride)[:2])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W) -> (B, D, H / stride, W / stride)."""
+        return torch.relu(self.body(x) + self.around(x))
+
+
+class Branch(nn.Module):
+    """A stack of layers with the number of its output channels beside it."""
+
+    def __init__(self, layers: Sequence[nn.Module], out_channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+        self.out_channels = out_channels
+
+    @property
+    def first(self) -> nn.Conv2d:
+        """The first convolution: the one whose input channels depend on the map group."""
+        convolution = self.layers[0]
+        assert isinstance(convolution, nn.Conv2d)
+        return convolution
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W) -> (B, D, h, w)."""
+        y: torch.Tensor = self.layers(x)
+        return y
+
+
+def small(channels: int, width: int = 16) -> Branch:
+    """Ours [D]: three halvings, one residual block behind each of the last two; 4 width features at H / 8."""
+    layers = [
+        *conv_block(channels, width, stride=2),
+        *conv_block(width, 2 * width, stride=2),
+        Residual(2 * width, 2 * width),
+        Residual(2 * width, 4 * width, stride=2),
+    ]
+    return Branch(layers, 4 * width)
+
+
+def vgg_m(channels: int, width: int = 96) -> Branch:
+    """VGG-M's five convolutions [1], batch-normalised (ours) instead of local response normalisation.
+
+    References:
+        .. [1] Chatfield, Simonyan, Vedaldi, Zisserman. Return of the devil in the details. BMVC 2014.
+    """
+    deep = width * 16 // 3  # 512
+    layers = [
+        *conv_block(channels, width, 7, 2, 0),
+        nn.MaxPool2d(3, 2, ceil_mode=True),
+        *conv_block(width, width * 8 // 3, 5, 2, 1),
+        nn.MaxPool2d(3, 2, ceil_mode=True),
+        *conv_block(width * 8 // 3, deep),
+        *conv_block(deep, deep),
+        *conv_block(deep, deep),
+    ]
+    return Branch(layers, deep)
+
+
+def vgg_16(channels: int, width: int = 64) -> Branch:
+    """The thirteen convolutions of VGG-16 with batch normalisation (torchvision's vgg16_bn), the last pooling left out.
+
+    Simonyan, Zisserman. Very deep convolutional networks for large-scale image recognition. ICLR 2015.
+    """
+    layers: list[nn.Module] = []
+    for times, factor in ((2, 1), (2, 2), (3, 4), (3, 8), (3, 8)):
+        layers += [nn.MaxPool2d(2)] if layers else []
+        for _ in range(times):
+            layers += conv_block(channels, factor * width)
+            channels = factor * width
+    return Branch(layers, channels)
+
+
+def resnet_18(channels: int, width: int = 64) -> Branch:
+    """ResNet-18 up to its last block. He, Zhang, Ren, Sun. CVPR 2016."""
+    layers: list[nn.Module] = [*conv_block(channels, width, 7, 2), nn.MaxPool2d(3, 2, 1)]
+    for number in range(4):
+        before, out = width * 2 ** max(number - 1, 0), width * 2**number
+        layers += [Residual(before, out, 1 if number == 0 else 2), Residual(out, out)]
+    return Branch(layers, 8 * width)
+
+
+BACKBONES: dict[str, Callable[..., Branch]] = {
+    "small": small,
+    "vgg-m": vgg_m,
+    "vgg-16": vgg_16,
+    "resnet-18": resnet_18,
+}
+
+
+def build_branch(backbone: str, channels: int, width: int | None = None) -> Branch:
+    """A branch by name.
+
+    Args:
+        backbone: One of `BACKBONES`.
+        channels: Of the map group.
+        width: Features of the first convolution. None: as published.
+
+    Raises:
+        ArgumentError: if there is no such backbone.
+    """
+    if backbone not in BACKBONES:
+        raise ArgumentError(f"`backbone` should be one of {', '.join(BACKBONES)}, is {backbone!r}")
+    return BACKBONES[backbone](channels) if width is None else BACKBONES[backbone](channels, width)

@@ -1,0 +1,76 @@
+"""DF-CNN: branches, fusion by convolution, a 32-D fused feature, softmax or a linear SVM on it (spec 2.1 and 2.3).
+
+From abstracts [F]: six attribute maps of a textured 3D face, a feature extraction subnet and a feature fusion subnet,
+a 32-dimensional fused feature, prediction by its softmax or by a linear SVM. Recalled [M]: VGG-M convolutions from
+ImageNet at 224 pixels, fusion by convolution over concatenated maps, dropout. Layer sizes are ours [D]; so is one
+three-channel branch for the normals, where the paper has three maps.
+
+References:
+    .. [1] Li, Sun, Xu, Chen. Multimodal 2D+3D facial expression recognition with deep fusion convolutional neural
+       network. IEEE Transactions on Multimedia 19(12), 2017.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from fer3d.channels import channel_names
+from fer3d.models.backbones import conv_block
+from fer3d.models.dff_cnn import FusionNetwork
+
+FUSED = 32  # [F]
+
+
+class DFCNN(FusionNetwork):
+    """DF-CNN: 1 x 1 and 3 x 3 fusion convolutions, flattened into a 32-D feature, one linear layer.
+
+    Args:
+        maps: Map groups, in the order of the input's channels.
+        classes: K.
+        size: H = W of the input: the layer behind the flattening depends on it.
+        backbone, width: Of the branches, see `fer3d.models.backbones`.
+        fusion: Features of the first fusion convolution; the second has half as many, at half the resolution.
+        dropout: Before the 32-D layer.
+        mask, auxiliary: See `fer3d.models.dff_cnn.DFFCNN`.
+
+    Raises:
+        ArgumentError: if a map group or the backbone is unknown.
+    """
+
+    def __init__(
+        self,
+        maps: Sequence[str] = ("depth", "normal", "curvature", "texture"),
+        classes: int = 6,
+        *,
+        size: int = 96,
+        backbone: str = "small",
+        width: int | None = None,
+        fusion: int = 128,
+        dropout: float = 0.5,
+        mask: bool = False,
+        auxiliary: bool = True,
+    ) -> None:
+        super().__init__(maps, backbone, width, mask, auxiliary, classes)
+        convolutions = nn.Sequential(
+            *conv_block(self.concatenated, fusion, 1), *conv_block(fusion, fusion // 2, stride=2), nn.Flatten()
+        )
+        self.fuse = nn.Sequential(
+            convolutions,
+            nn.Dropout(dropout),
+            nn.Linear(self._flattened(convolutions, size), FUSED),
+            nn.ReLU(inplace=True),
+        )
+        self.head = nn.Linear(FUSED, classes)
+
+    def _flattened(self, convolutions: nn.Sequential, size: int) -> int:
+        probe = torch.zeros(1, len(channel_names(self.maps)) + 1, size, size)
+        self.eval()
+        convolutions.eval()
+        with torch.no_grad():
+            length = int(convolutions(torch.cat(self.branch_features(probe), dim=1)).shape[1])
+        self.train()
+        convolutions.train()
+        return length

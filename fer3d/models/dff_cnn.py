@@ -1,0 +1,127 @@
+"""DFF-CNN: one branch a map group, feature fusion by convolution, global average pooling (spec 2.2 and 2.3).
+
+Of the paper [1] only the abstract and a thesis summary could be read: several 2D attribute maps of one 3D face (depth,
+normal, shape index), a fusion network fine-tuned from image weights, global average pooling to save parameters [F].
+How deep, how wide and at what resolution is not known: every number here is our choice [D].
+
+References:
+    .. [1] Tian, Zeng, McGrath, Yin, Wang. 3D facial expression recognition using deep feature fusion CNN. ISSC 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from fer3d.channels import INPUT_CHANNELS, check_groups
+from fer3d.models.backbones import Branch, build_branch, conv_block
+
+
+class FusionNetwork(nn.Module):
+    """What DFF-CNN and DF-CNN share: branches, whose features are concatenated for `fuse`, then `head`.
+
+    Attributes:
+        maps: Map groups, in the order of the input's channels.
+        branches: One a group.
+        fuse: (B, sum of D, h, w) -> (B, fused).
+        head: (B, fused) -> (B, K) logits.
+    """
+
+    def __init__(
+        self,
+        maps: Sequence[str],
+        backbone: str,
+        width: int | None,
+        mask: bool,
+        auxiliary: bool,
+        classes: int,
+    ) -> None:
+        super().__init__()
+        check_groups(maps)
+        self.maps = tuple(maps)
+        self.mask = mask
+        self.branches = nn.ModuleDict(
+            {group: build_branch(backbone, len(INPUT_CHANNELS[group]) + mask, width) for group in maps}
+        )
+        self.auxiliary = nn.ModuleDict()
+        if auxiliary and len(maps) > 1:
+            self.auxiliary.update({group: nn.Linear(self.branch(group).out_channels, classes) for group in maps})
+        self.fuse: nn.Module = nn.Identity()
+        self.head: nn.Module = nn.Identity()
+
+    def branch(self, group: str) -> Branch:
+        """The branch of a map group."""
+        module = self.branches[group]
+        assert isinstance(module, Branch)
+        return module
+
+    @property
+    def concatenated(self) -> int:
+        """Channels of all branches together."""
+        return sum(self.branch(group).out_channels for group in self.maps)
+
+    def branch_features(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """(B, C + 1, H, W), the mask last -> one (B, D, h, w) a group."""
+        sizes = [len(INPUT_CHANNELS[group]) for group in self.maps]
+        parts, mask = torch.split(x[:, :-1], sizes, dim=1), x[:, -1:]
+        pairs = zip(self.maps, parts, strict=True)
+        return [self.branches[group](torch.cat([part, mask], 1) if self.mask else part) for group, part in pairs]
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, C + 1, H, W) -> the fused feature (B, fused)."""
+        fused: torch.Tensor = self.fuse(torch.cat(self.branch_features(x), dim=1))
+        return fused
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, C + 1, H, W) -> (B, K) logits; while training, (1 + number of auxiliary heads, B, K)."""
+        parts = self.branch_features(x)
+        logits: torch.Tensor = self.head(self.fuse(torch.cat(parts, dim=1)))
+        if not self.training:
+            return logits
+        extra = [
+            self.auxiliary[group](part.mean((2, 3)))
+            for group, part in zip(self.maps, parts, strict=True)
+            if group in self.auxiliary
+        ]
+        return torch.stack([logits, *extra])
+
+
+class DFFCNN(FusionNetwork):
+    """DFF-CNN: 1 x 1 and 3 x 3 fusion convolutions, global average pooling, two linear layers.
+
+    Args:
+        maps: Map groups, in the order of the input's channels.
+        classes: K.
+        backbone, width: Of the branches, see `fer3d.models.backbones`.
+        fusion: Features of the fusion convolutions.
+        dropout: Before the last layer.
+        mask: Whether each branch also sees which pixels were measured.
+        auxiliary: Whether each branch has a linear classifier of its own while training, so that none lives off the
+            others' gradient [D].
+
+    Raises:
+        ArgumentError: if a map group or the backbone is unknown.
+    """
+
+    def __init__(
+        self,
+        maps: Sequence[str] = ("depth", "normal", "curvature", "texture"),
+        classes: int = 6,
+        *,
+        backbone: str = "small",
+        width: int | None = None,
+        fusion: int = 128,
+        dropout: float = 0.3,
+        mask: bool = False,
+        auxiliary: bool = True,
+    ) -> None:
+        super().__init__(maps, backbone, width, mask, auxiliary, classes)
+        self.fuse = nn.Sequential(
+            *conv_block(self.concatenated, fusion, 1),
+            *conv_block(fusion, fusion),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        )
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(fusion, classes))

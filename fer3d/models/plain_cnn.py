@@ -1,0 +1,57 @@
+"""A plain CNN of four convolutions on stacked maps: what DFF-CNN has to beat. Ours [D], in the manner of LeNet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from fer3d.channels import channel_names
+
+
+class PlainCNN(nn.Module):
+    """Four times convolution 3 x 3, ReLU, max pooling; then two linear layers.
+
+    Args:
+        maps: Map groups, stacked as channels of one input.
+        classes: K.
+        size: H = W of the input: the first linear layer depends on it.
+        width: Features of the first convolution; the others have 2, 4 and 4 times as many.
+        dropout: Before each linear layer.
+
+    Raises:
+        ArgumentError: if a map group is unknown.
+    """
+
+    def __init__(
+        self,
+        maps: Sequence[str] = ("depth", "normal"),
+        classes: int = 6,
+        *,
+        size: int = 96,
+        width: int = 16,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.maps = tuple(maps)
+        layers: list[nn.Module] = []
+        channels = len(channel_names(maps))
+        for out in (width, 2 * width, 4 * width, 4 * width):
+            layers += [nn.Conv2d(channels, out, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2)]
+            channels = out
+        self.convolutions = nn.Sequential(*layers, nn.Flatten())
+        self.hidden = nn.Sequential(
+            nn.Dropout(dropout), nn.Linear(channels * (size // 16) ** 2, 128), nn.ReLU(inplace=True)
+        )
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(128, classes))
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, C + 1, H, W), the mask last and not used -> (B, 128)."""
+        hidden: torch.Tensor = self.hidden(self.convolutions(x[:, :-1]))
+        return hidden
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, C + 1, H, W) -> (B, K) logits; while training, (1, B, K)."""
+        logits: torch.Tensor = self.head(self.features(x))
+        return logits[None] if self.training else logits

@@ -1,0 +1,369 @@
+"""Protocols: which scans count, and who is trained on and who is tested on. Folds are made of subjects, never of scans.
+
+A data set's own protocols are facts beside its card (`datasets/<name>/folds.toml`, named `<name>-<table>`, such as
+`bu3dfe-p1`); `k-fold` and `leave-one-out` are for any data. The same protocol, subjects and seed give the same folds.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError, field_validator
+
+from fer3d.cards import SHIPPED, expand_range
+from fer3d.errors import CardError, ProtocolError
+from fer3d.scan import EXPRESSIONS
+
+Rows = Sequence[Mapping[str, Any]]
+
+GENERAL = ("k-fold", "leave-one-out", "cross")
+PARTS = ("train", "validation", "test")
+_SHOWN = 3
+
+
+class ProtocolFacts(BaseModel):
+    """One table of a `folds.toml`. What every key means: `datasets/README.md`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str
+    source: str
+    classes: Annotated[tuple[str, ...], Field(min_length=2)]
+    intensities: tuple[StrictInt, ...] = ()
+    subjects: tuple[str, ...] = ()
+    complete: StrictBool = False
+    draw: Annotated[StrictInt, Field(ge=2)] | None = None
+    redraw: StrictBool = False
+    folds: Annotated[StrictInt, Field(ge=2)] = 10
+    frames: Annotated[StrictInt, Field(ge=1)] | None = None
+    where: dict[str, str] = {}
+
+    @field_validator("classes")
+    @classmethod
+    def _house(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        for name in classes:
+            if name not in EXPRESSIONS:
+                raise ValueError(f"wanted house labels, got {name!r}")
+        return tuple(name for name in EXPRESSIONS if name in classes)
+
+    @field_validator("subjects")
+    @classmethod
+    def _expand(cls, subjects: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name for item in subjects for name in expand_range(item))
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Who is trained on, who stops the training, who is tested on: subject ids, sorted.
+
+    Attributes:
+        round, fold: Numbers, from 0.
+        train, validation, test: Subjects; `validation` may be empty.
+    """
+
+    round: int
+    fold: int
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Such as r00f03: the fold's folder in a run."""
+        return f"r{self.round:02d}f{self.fold:02d}"
+
+    def parts(self) -> dict[str, tuple[str, ...]]:
+        """Part -> subjects."""
+        return {part: getattr(self, part) for part in PARTS}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A protocol, ready to make folds.
+
+    Attributes:
+        name: Such as "bu3dfe-p1" or "k-fold".
+        facts: What it uses.
+        each_out: Whether every subject is a fold of its own (leave-one-out).
+        notes: What a reader of the result must know, such as subjects that were missing.
+    """
+
+    name: str
+    facts: ProtocolFacts
+    each_out: bool = False
+    notes: tuple[str, ...] = field(default=())
+
+
+def protocol_names() -> tuple[str, ...]:
+    """Every protocol that can be asked for by name."""
+    own = [f"{file.parent.name}-{table}" for file in sorted(SHIPPED.glob("*/folds.toml")) for table in _tables(file)]
+    return (*own, *GENERAL)
+
+
+def load_protocol(name: str, classes: Sequence[str] | None = None, folds: int | None = None) -> Protocol:
+    """A protocol by name.
+
+    Args:
+        name: One of `protocol_names()`.
+        classes: House labels to use, for `k-fold`, `leave-one-out` and `cross`; None: the six without neutral.
+        folds: Number of folds of `k-fold`; None: 10.
+
+    Raises:
+        ProtocolError: if there is no such protocol (names the nearest), or a data set's own is asked for other
+            classes or folds than it has.
+    """
+    if name in GENERAL:
+        chosen = tuple(classes) if classes else EXPRESSIONS[1:]
+        _check_classes(chosen)
+        facts = ProtocolFacts(title=name, source="general", classes=chosen, folds=folds or 10)
+        return Protocol(name, facts, each_out=name == "leave-one-out")
+    dataset, _, table = name.partition("-")
+    file = SHIPPED / dataset / "folds.toml"
+    tables = _tables(file) if file.is_file() else {}
+    if table not in tables:
+        raise ProtocolError(f"`protocol` should be one of {', '.join(protocol_names())}, is {name!r}{_near(name)}")
+    if classes is not None or folds is not None:
+        raise ProtocolError(f"`protocol` {name} has its own classes and folds; use k-fold to choose them")
+    return Protocol(name, _facts(file, table, tables[table]))
+
+
+def choose_rows(protocol: Protocol, rows: Rows) -> list[Mapping[str, Any]]:
+    """The scans that a protocol uses: its classes, intensities, attributes and, of sequences, the middle frames."""
+    import json
+
+    facts = protocol.facts
+
+    def fits(row: Mapping[str, Any]) -> bool:
+        attributes = json.loads(row["attributes"] or "{}") if facts.where else {}
+        return (
+            row["expression"] in facts.classes
+            and (not facts.intensities or row["intensity"] in facts.intensities)
+            and all(str(attributes.get(key)) == value for key, value in facts.where.items())
+        )
+
+    kept = [row for row in rows if fits(row)]
+    return kept if facts.frames is None else _middle_frames(kept, facts.frames)
+
+
+def make_folds(
+    protocol: Protocol,
+    rows: Rows,
+    *,
+    rounds: int = 1,
+    seed: int = 0,
+    validation: bool = False,
+    allow_missing: bool = False,
+) -> tuple[Protocol, list[Fold]]:
+    """Divide the subjects of `rows` into folds.
+
+    A round shuffles its subjects and cuts them into blocks; fold k tests on block k, validates on block k + 1 if asked
+    to, and trains on the rest. Where all subjects have as many scans, blocks are equal or differ by one subject;
+    else `k-fold` balances the number of scans.
+
+    Args:
+        protocol: From `load_protocol`.
+        rows: The scans, as `choose_rows` left them.
+        rounds: How often to shuffle (and, where the protocol says so, draw) anew.
+        seed: Of shuffling and drawing. Round r does not depend on the number of rounds.
+        validation: Whether one block validates: 48 / 6 / 6 instead of 54 / 6.
+        allow_missing: Make folds of the subjects at hand where the protocol wants more.
+
+    Returns:
+        The protocol, with notes on what was missing, and rounds x folds folds.
+
+    Raises:
+        ProtocolError: if subjects are missing (counts them and names a few), or there are fewer subjects than folds.
+    """
+    if rounds < 1:
+        raise ProtocolError(f"`rounds` should be at least 1, is {rounds}")
+    protocol, subjects = _eligible(protocol, rows, allow_missing)
+    counts = Counter(row["subject"] for row in rows)
+    made: list[Fold] = []
+    drawn = _draw(protocol, subjects, np.random.default_rng([seed, 0xD4A3]))
+    for number in range(rounds):
+        random = np.random.default_rng([seed, number])
+        if protocol.facts.redraw:
+            drawn = _draw(protocol, subjects, random)
+        blocks = _blocks(protocol, drawn, counts, random)
+        made += [_fold(number, k, blocks, validation) for k in range(len(blocks))]
+    check_folds(made)
+    return protocol, made
+
+
+def cross_fold(train_rows: Rows, test_rows: Rows) -> list[Fold]:
+    """One fold: train on all subjects of one set, test on all of another.
+
+    Raises:
+        ProtocolError: if a subject is in both.
+    """
+    train, test = (tuple(sorted({row["subject"] for row in rows})) for rows in (train_rows, test_rows))
+    made = [Fold(0, 0, train, (), test)]
+    check_folds(made)
+    return made
+
+
+def check_folds(folds: Sequence[Fold]) -> None:
+    """Raise ProtocolError if a subject is in two parts of a fold, or a part that may not be empty is."""
+    if not folds:
+        raise ProtocolError("`folds` should hold at least one fold, holds none")
+    for fold in folds:
+        part_of: dict[str, str] = {}
+        for part, subjects in fold.parts().items():
+            if not subjects and part != "validation":
+                raise ProtocolError(f"round {fold.round}, fold {fold.fold}: the {part} part has no subject")
+            for subject in subjects:
+                if subject in part_of:
+                    where = f"round {fold.round}, fold {fold.fold}"
+                    raise ProtocolError(f"{where}: subject {subject} is in {part_of[subject]} and in {part}")
+                part_of[subject] = part
+
+
+def check_scans(folds: Sequence[Fold], rows: Rows) -> None:
+    """Raise ProtocolError if a subject of a fold has no scan among `rows`, so that a part is smaller than said."""
+    at_hand = {row["subject"] for row in rows}
+    for fold in folds:
+        for part, subjects in fold.parts().items():
+            missing = [subject for subject in subjects if subject not in at_hand]
+            if missing:
+                raise ProtocolError(
+                    f"round {fold.round}, fold {fold.fold}: {len(missing)} of {len(subjects)} {part} subjects have no "
+                    f"scan in the data: {_shown(missing)}"
+                )
+
+
+def folds_to_json(folds: Sequence[Fold]) -> list[dict[str, Any]]:
+    """What `folds.json` holds."""
+    return [asdict(fold) for fold in folds]
+
+
+def folds_from_json(content: Any, where: str) -> list[Fold]:
+    """The folds in a `folds.json`, checked.
+
+    Raises:
+        ProtocolError: if it is not a list of folds, or `check_folds` refuses them; the message begins with `where`.
+    """
+    try:
+        folds = [
+            Fold(int(item["round"]), int(item["fold"]), *(tuple(map(str, item[part])) for part in PARTS))
+            for item in content
+        ]
+    except (TypeError, KeyError, ValueError):
+        raise ProtocolError(
+            f'{where}: wanted a list of {{"round", "fold", "train", "validation", "test"}}, got something else'
+        ) from None
+    try:
+        check_folds(folds)
+    except ProtocolError as error:
+        raise ProtocolError(f"{where}: {error}") from None
+    return folds
+
+
+def _tables(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise CardError(f"{file}: wanted TOML, got {error}") from None
+
+
+def _facts(file: Path, name: str, table: Any) -> ProtocolFacts:
+    try:
+        return ProtocolFacts.model_validate(table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in (name, *first["loc"]))
+        wanted = first["msg"].removeprefix("Value error, ")
+        raise CardError(f"{file}: `{key}` {wanted}, got {first['input']!r}") from None
+
+
+def _near(name: str) -> str:
+    near = difflib.get_close_matches(name, protocol_names(), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _check_classes(classes: Sequence[str]) -> None:
+    for name in classes:
+        if name not in EXPRESSIONS:
+            near = difflib.get_close_matches(name, EXPRESSIONS, n=1, cutoff=0.5)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ProtocolError(f"`classes` should hold names out of {', '.join(EXPRESSIONS)}, holds {name!r}{hint}")
+    if len(set(classes)) < 2:
+        raise ProtocolError(f"`classes` should hold at least two names, holds {', '.join(classes)}")
+
+
+def _eligible(protocol: Protocol, rows: Rows, allow_missing: bool) -> tuple[Protocol, list[str]]:
+    """The subjects that may be drawn, sorted; the protocol with a note if some are missing and that is allowed."""
+    facts = protocol.facts
+    classes_of: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        classes_of[row["subject"]].add(row["expression"])
+    at_hand = sorted(s for s, classes in classes_of.items() if not facts.complete or len(classes) == len(facts.classes))
+    if facts.subjects:
+        missing = [subject for subject in facts.subjects if subject not in at_hand]
+        at_hand = [subject for subject in at_hand if subject in facts.subjects]
+        wanted, text = len(facts.subjects), f": {_shown(missing)}"
+    else:
+        wanted = facts.draw or 0
+        missing, text = ["?"] * (wanted - len(at_hand)), ""
+    if missing:
+        note = f"protocol {protocol.name}: {len(missing)} of {wanted} subjects have no scan in the data{text}"
+        if not allow_missing:
+            raise ProtocolError(f"{note}; --allow-missing makes folds of the {len(at_hand)} at hand")
+        protocol = replace(protocol, notes=(*protocol.notes, f"{note}; folds are of the {len(at_hand)} at hand"))
+    return protocol, at_hand
+
+
+def _draw(protocol: Protocol, subjects: Sequence[str], random: np.random.Generator) -> list[str]:
+    number = protocol.facts.draw
+    if number is None or number >= len(subjects):
+        return list(subjects)
+    return sorted(np.asarray(subjects)[random.choice(len(subjects), number, replace=False)].tolist())
+
+
+def _blocks(
+    protocol: Protocol, subjects: Sequence[str], counts: Mapping[str, int], random: np.random.Generator
+) -> list[list[str]]:
+    """The subjects, shuffled, in as many blocks as there are folds."""
+    number = len(subjects) if protocol.each_out else protocol.facts.folds
+    if len(subjects) < number or len(subjects) < 2:
+        raise ProtocolError(
+            f"protocol {protocol.name}: {number} folds want at least {max(number, 2)} subjects, the data has "
+            f"{len(subjects)}: a fold would be empty"
+        )
+    shuffled: list[str] = random.permutation(np.asarray(subjects, dtype=object)).tolist()
+    if len({counts[subject] for subject in subjects}) == 1:
+        return [part.tolist() for part in np.array_split(np.asarray(shuffled, dtype=object), number)]
+    blocks: list[list[str]] = [[] for _ in range(number)]
+    for subject in sorted(shuffled, key=lambda s: -counts[s]):  # stable: the shuffle decides between equals
+        min(blocks, key=lambda block: (sum(counts[s] for s in block), len(block))).append(subject)
+    return blocks
+
+
+def _fold(number: int, k: int, blocks: Sequence[Sequence[str]], validation: bool) -> Fold:
+    after = (k + 1) % len(blocks) if validation else k
+    train = [s for index, block in enumerate(blocks) if index not in (k, after) for s in block]
+    validating = blocks[after] if validation else ()
+    return Fold(number, k, tuple(sorted(train)), tuple(sorted(validating)), tuple(sorted(blocks[k])))
+
+
+def _middle_frames(rows: Rows, number: int) -> list[Mapping[str, Any]]:
+    sequences: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        sequences[row["sequence"] or row["id"]].append(row)
+    kept = []
+    for frames in sequences.values():
+        frames.sort(key=lambda row: row["frame"] or 0)
+        start = max((len(frames) - number) // 2, 0)
+        kept += frames[start : start + number]
+    return sorted(kept, key=lambda row: row["id"])
+
+
+def _shown(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,206 @@
+"""`report.html`: one page for one run or several, with nothing to fetch. Drawn from JSON, CSV and Parquet alone."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fer3d import __version__
+from fer3d.errors import Fer3dError
+from fer3d.report import figures
+from fer3d.run_folder import Run, fold_name, read_json, read_log, read_run, sha256
+from fer3d.store import header_for, is_simulated, open_tensors, read_manifest, write_bytes
+
+_SHOWN_MISTAKES = 12
+_THUMBNAIL = 112  # pixels
+
+Pictures = list[tuple[str, str]]  # (title, data URI)
+
+
+@dataclass(frozen=True)
+class RunPage:
+    """What the page says of one run.
+
+    Attributes:
+        name: Of the folder.
+        facts: The content of run.json.
+        metrics: The content of metrics.json.
+        logs: The training log of each finished fold.
+        done: The content of each fold's done.json.
+        thumbnails: Scan id -> its maps as pictures, for the worst mistakes; empty where the store is not at hand.
+        missing: Why there are no thumbnails, or "".
+        simulated: Whether the run or its prepared folder says that the faces are.
+    """
+
+    name: str
+    facts: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    logs: Sequence[Sequence[Mapping[str, float]]]
+    done: Sequence[Mapping[str, Any]]
+    thumbnails: Mapping[str, Pictures]
+    missing: str
+    simulated: bool
+
+    @property
+    def mistakes(self) -> Sequence[Mapping[str, Any]]:
+        """The worst ones, as many as are shown."""
+        shown: Sequence[Mapping[str, Any]] = self.metrics["mistakes"][:_SHOWN_MISTAKES]
+        return shown
+
+    @property
+    def parameters(self) -> int | None:
+        """Parameters of one network."""
+        return next((entry["parameters"] for entry in self.done if "parameters" in entry), None)
+
+    @property
+    def peak_mib(self) -> float | None:
+        """Highest memory of a fold, MiB."""
+        return max((entry["peak_mib"] for entry in self.done if entry.get("peak_mib") is not None), default=None)
+
+    @property
+    def validated(self) -> bool:
+        """Whether any fold had validation subjects."""
+        return any(math.isfinite(row.get("validation_loss", math.nan)) for log in self.logs for row in log)
+
+
+def run_page(folder: str | Path, metrics: Mapping[str, Any], prepared: Path | None = None) -> RunPage:
+    """Gather what the page says of a run.
+
+    Args:
+        folder: The run folder.
+        metrics: Its metrics, as `fer3d.evaluate.current_metrics` gives them.
+        prepared: The prepared folder that it was trained on; None: looked for beside the run.
+
+    Raises:
+        FileError, FormatError: if run.json or folds.json is missing or damaged.
+    """
+    run = read_run(folder)
+    places = [run.folder / fold_name(fold["round"], fold["fold"]) for fold in run.folds]
+    shown = [entry["id"] for entry in metrics["mistakes"][:_SHOWN_MISTAKES]]
+    store = _store(run, prepared)
+    thumbnails, missing = _thumbnails(run, shown, store)
+    return RunPage(
+        name=run.name,
+        facts=run.facts,
+        metrics=metrics,
+        logs=[log for log in map(read_log, places) if log],
+        done=[read_json(place / "done.json") for place in places if (place / "done.json").is_file()],
+        thumbnails=thumbnails,
+        missing=missing,
+        simulated=bool(run.facts["data"].get("simulated", store is not None and is_simulated(store))),
+    )
+
+
+def render(pages: Sequence[RunPage], comparison: Mapping[str, Any] | None = None) -> str:
+    """The page as text.
+
+    Args:
+        pages: One a run.
+        comparison: `Comparison.to_json()` of the runs, where there are several.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("fer3d.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": figures.percent,
+        "points": figures.points,
+        "duration": _duration,
+        "plain": _plain,
+        "flat": _flat,
+        "p_value": _p_value,
+        "combine": lambda one, other: {**one, **other},
+        "without": lambda table, key: {name: value for name, value in table.items() if name != key},
+    }
+    template = environment.get_template("report.html.j2")
+    return template.render(pages=pages, comparison=comparison, draw=figures, version=__version__)
+
+
+def write_report(path: Path, pages: Sequence[RunPage], comparison: Mapping[str, Any] | None = None) -> None:
+    """Write the page. Raises FileError if the disk refuses."""
+    write_bytes(path, render(pages, comparison).encode())
+
+
+def _store(run: Run, prepared: Path | None) -> Path | None:
+    """The prepared folder: the one named, else that of the run's name beside the run, above it, or right here."""
+    name = str(run.facts["data"].get("folder", ""))
+    places = [run.folder.parent.parent / name, run.folder.parent / name, Path(name)] if prepared is None else [prepared]
+    return next((place for place in places if (place / "manifest.parquet").is_file()), None)
+
+
+def _thumbnails(run: Run, ids: Sequence[str], store: Path | None) -> tuple[dict[str, Pictures], str]:
+    """Pictures of the scans `ids`, or none and the reason."""
+    if store is None or not ids:
+        return {}, "The prepared folder is not at hand, so the maps cannot be shown." if ids else ""
+    if sha256(store / "manifest.parquet") != run.facts["data"].get("manifest_sha256"):
+        return {}, f"The prepared folder {store.name} has changed since the run, so the maps are not shown."
+    try:
+        rows = {row["id"]: row for row in read_manifest(store) if row["status"] == "ok"}
+        return {scan: _pictures(store, rows[scan]) for scan in ids if scan in rows}, ""
+    except Fer3dError as error:
+        return {}, f"The maps cannot be shown: {error}"
+
+
+def _pictures(folder: Path, row: Mapping[str, Any]) -> Pictures:
+    from fer3d.report.contact_sheet import scan_pictures
+    from fer3d.store import PreparedScan
+
+    with open_tensors(folder / row["file"]) as file:
+        names = [key for key in ("maps", "texture") if row["prefix"] + key in file.keys()]  # noqa: SIM118
+        arrays = {key: file.get_tensor(row["prefix"] + key) for key in names}
+    looks = scan_pictures(PreparedScan(arrays, header_for(folder, row)))
+    return [(title, _data_uri(picture)) for title, picture in list(looks.items())[:4]]
+
+
+def _data_uri(picture: Any) -> str:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    image = Image.fromarray(picture).resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BOX)
+    image.save(buffer, "WEBP", quality=80)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return figures.UNDEFINED
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def _flat(table: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The settings of a table in the order of their names, those of tables in it too; what is unset or empty not."""
+    rows: dict[str, Any] = {}
+    for key, value in table.items():
+        rows |= dict(_flat(value)) if isinstance(value, Mapping) else {key: value}
+    rows |= {key: value for key, value in table.items() if not isinstance(value, Mapping)}  # the outer one wins
+    return sorted((key, value) for key, value in rows.items() if value not in (None, "", [], ()))
+
+
+def _plain(value: Any) -> str:
+    """A setting as a reader writes it: lists with commas, the rest as JSON without quotes."""
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_plain, value))
+    if isinstance(value, str):
+        return f"{value[:12]}\u2026" if len(value) == 64 else value  # a hash
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return figures.UNDEFINED if value is None else json.dumps(value)
+
+
+def _p_value(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"

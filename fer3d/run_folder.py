@@ -1,0 +1,283 @@
+"""A run folder as `fer3d train` leaves it, read and checked: what was run, who was in which fold, what came out.
+
+runs/NAME/
+    run.json, folds.json            what was run; subjects of each (round, fold)
+    r00f00/ model.safetensors ...   one folder a finished fold
+    predictions.parquet             of all finished folds
+    metrics.json, report.html       written by `fer3d evaluate` and `fer3d report`
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer3d.errors import ArgumentError, FileError, FormatError
+
+_FACTS = ("id", "subject", "expression", "intensity", "round", "fold")
+_RUN_KEYS = ("model", "classes", "maps", "data", "protocol", "settings")
+
+# A float32 softmax sums to 1 within 1e-6. One in half precision does not, and its confidences are not to be used.
+_SUM_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a run said of each test scan of each round, N in all.
+
+    Attributes:
+        classes: K house labels, in the order of the probabilities.
+        ids, subjects: N strings.
+        truth: (N,) int64, rows of `classes`.
+        rounds, folds: (N,) int64.
+        probabilities: (N, K) float64.
+
+    Raises:
+        ArgumentError: if shapes do not fit, an id comes twice in a round, or a row of probabilities holds a number
+            outside [0, 1] or does not sum to 1.
+    """
+
+    classes: tuple[str, ...]
+    ids: tuple[str, ...]
+    subjects: tuple[str, ...]
+    truth: NDArray[np.int64]
+    rounds: NDArray[np.int64]
+    folds: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        rows = len(self.ids)
+        shapes = (len(self.subjects), *self.truth.shape, *self.rounds.shape, *self.folds.shape)
+        if shapes != (rows,) * 4 or self.probabilities.shape != (rows, len(self.classes)):
+            raise ArgumentError(
+                f"predictions should have {rows} rows and {len(self.classes)} probabilities each, have {shapes} rows "
+                f"and probabilities of shape {self.probabilities.shape}"
+            )
+        if not rows:
+            raise ArgumentError("predictions should hold at least one scan, hold none")
+        self._check_probabilities()
+        self._check_ids()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def predicted(self) -> NDArray[np.int64]:
+        """(N,) int64: the class of the highest probability."""
+        guesses: NDArray[np.int64] = self.probabilities.argmax(axis=1).astype(np.int64)
+        return guesses
+
+    @cached_property
+    def right(self) -> NDArray[np.bool_]:
+        """(N,) bool: whether the guess is the truth."""
+        hits: NDArray[np.bool_] = self.predicted == self.truth
+        return hits
+
+    def _check_probabilities(self) -> None:
+        inside = ((self.probabilities >= 0) & (self.probabilities <= 1 + _SUM_TOLERANCE)).all(axis=1)  # NaN: outside
+        if not inside.all():
+            row = int(np.argmin(inside))
+            values = ", ".join(f"{value:.4g}" for value in self.probabilities[row])
+            raise ArgumentError(f"probabilities should lie in [0, 1], those of {self.ids[row]} are {values}")
+        sums = self.probabilities.sum(axis=1)
+        off = np.abs(sums - 1) > _SUM_TOLERANCE
+        if off.any():
+            row = int(np.argmax(off))
+            raise ArgumentError(f"probabilities should sum to 1, those of {self.ids[row]} sum to {sums[row]:.4g}")
+
+    def _check_ids(self) -> None:
+        seen: set[tuple[int, str]] = set()
+        for number, name in zip(self.rounds.tolist(), self.ids, strict=True):
+            if (number, name) in seen:
+                raise ArgumentError(f"a scan should be predicted once a round, {name} comes twice in round {number}")
+            seen.add((number, name))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder.
+
+    Attributes:
+        folder: Its path.
+        facts: The content of run.json.
+        folds: The content of folds.json: {"round", "fold", "train", "validation", "test"} each, subjects in lists.
+    """
+
+    folder: Path
+    facts: Mapping[str, Any]
+    folds: Sequence[Mapping[str, Any]]
+
+    @property
+    def name(self) -> str:
+        """Name of the folder."""
+        return self.folder.resolve().name
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """House labels in the order of the probabilities."""
+        return tuple(self.facts["classes"])
+
+
+def fold_name(number: int, fold: int) -> str:
+    """Name of the folder of a (round, fold).
+
+    >>> fold_name(0, 7)
+    'r00f07'
+    """
+    return f"r{number:02d}f{fold:02d}"
+
+
+def read_run(folder: str | Path) -> Run:
+    """Read what was run and who was in which fold.
+
+    Raises:
+        FileError: if run.json or folds.json is missing or cannot be read.
+        FormatError: if one is not what `fer3d train` writes, or a subject is in two parts of a fold.
+    """
+    folder = Path(folder)
+    facts = read_json(folder / "run.json")
+    missing = [key for key in _RUN_KEYS if not isinstance(facts, dict) or key not in facts]
+    if missing:
+        raise FormatError(f"{folder / 'run.json'}: should hold {', '.join(_RUN_KEYS)}, lacks {', '.join(missing)}")
+    path = folder / "folds.json"
+    folds = read_json(path)
+    if not isinstance(folds, list) or not all(isinstance(fold, dict) and "test" in fold for fold in folds):
+        raise FormatError(f"{path}: should hold a list of folds with their test subjects")
+    for fold in folds:
+        _check_parts(path, fold)
+    return Run(folder, facts, folds)
+
+
+def read_predictions(run: Run) -> Predictions:
+    """Read the predictions of all finished folds, and check that no fold tested whom it was trained on.
+
+    Raises:
+        FileError: if predictions.parquet is missing.
+        FormatError: if it is not Parquet, lacks a column, holds a class that the run does not know, probabilities that
+            are none, a scan twice in a round, or a subject that its fold was not to be tested on.
+    """
+    path = run.folder / "predictions.parquet"
+    table = _read_table(path, run.classes)
+    expressions = table["expression"].to_pylist()
+    for name, label in zip(table["id"].to_pylist(), expressions, strict=True):
+        if label not in run.classes:
+            raise FormatError(f"{path}: `expression` should be one of {', '.join(run.classes)}, {name} has {label!r}")
+    try:
+        predictions = Predictions(
+            classes=run.classes,
+            ids=tuple(table["id"].to_pylist()),
+            subjects=tuple(table["subject"].to_pylist()),
+            truth=np.array([run.classes.index(label) for label in expressions], np.int64),
+            rounds=table["round"].to_numpy().astype(np.int64),
+            folds=table["fold"].to_numpy().astype(np.int64),
+            probabilities=_probabilities(table, run.classes),
+        )
+    except ArgumentError as error:
+        raise FormatError(f"{path}: {error}") from None
+    _check_tested(path, predictions, run.folds)
+    return predictions
+
+
+def read_log(folder: Path) -> list[dict[str, float]]:
+    """The training log of a fold: one {column: number} an epoch, an empty cell as NaN. Empty without log.csv.
+
+    Raises:
+        FormatError: if a cell is no number.
+    """
+    path = folder / "log.csv"
+    if not path.is_file():
+        return []
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return [{key: float(cell) if cell else math.nan for key, cell in row.items()} for row in rows]
+    except (ValueError, TypeError) as error:
+        raise FormatError(f"{path}: should hold numbers ({error})") from None
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        FileError: if it is missing or cannot be read.
+        FormatError: if it is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileError(f"{path}: is missing; is {path.parent} a run folder of `fer3d train`?") from None
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise FormatError(f"{path}: is not JSON ({error})") from None
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file. Raises FileError if it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _read_table(path: Path, classes: Sequence[str]) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        raise FileError(f"{path}: is missing; `fer3d train` writes it when its first fold is finished")
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise FormatError(f"{path}: is not a Parquet file ({str(error).splitlines()[0]})") from None
+    wanted = [*_FACTS, *(f"p_{name}" for name in classes)]
+    missing = [name for name in wanted if name not in table.column_names]
+    unknown = [name for name in table.column_names if name.startswith("p_") and name not in wanted]
+    if missing or unknown:
+        fault = f"lacks {', '.join(missing)}" if missing else f"holds {', '.join(unknown)}"
+        raise FormatError(f"{path}: should hold a column p_... for {', '.join(classes)}, {fault}")
+    return table
+
+
+def _probabilities(table: Any, classes: Sequence[str]) -> NDArray[np.float64]:
+    columns = [table[f"p_{name}"].to_numpy().astype(np.float64) for name in classes]
+    made: NDArray[np.float64] = np.stack(columns, axis=1)
+    return made
+
+
+def _check_parts(path: Path, fold: Mapping[str, Any]) -> None:
+    """Raise FormatError if a subject is in two parts of a fold."""
+    parts = {name: set(fold.get(name) or ()) for name in ("train", "validation", "test")}
+    for one, other in (("train", "test"), ("validation", "test"), ("train", "validation")):
+        shared = sorted(parts[one] & parts[other])
+        if shared:
+            raise FormatError(
+                f"{path}: a subject should be in one part of a fold, {shared[0]} is in {one} and {other} of "
+                f"round {fold.get('round')}, fold {fold.get('fold')}"
+            )
+
+
+def _check_tested(path: Path, predictions: Predictions, folds: Sequence[Mapping[str, Any]]) -> None:
+    """Raise FormatError if a prediction is of a fold that is not planned, or of a subject not in its test part."""
+    planned = {(fold["round"], fold["fold"]): set(fold["test"]) for fold in folds}
+    rows = zip(
+        predictions.rounds.tolist(), predictions.folds.tolist(), predictions.subjects, predictions.ids, strict=True
+    )
+    for number, fold, subject, name in rows:
+        if (number, fold) not in planned:
+            raise FormatError(f"{path}: {name} is of round {number}, fold {fold}, which is not in folds.json")
+        if subject not in planned[number, fold]:
+            raise FormatError(
+                f"{path}: {name} is of subject {subject}, who is not a test subject of round {number}, fold {fold} "
+                "in folds.json"
+            )

@@ -1,0 +1,149 @@
+"""What training writes into a run folder; `fer3d.run_folder` reads it and says what lies where."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from fer3d.errors import FormatError, TrainError
+from fer3d.protocols import Fold, folds_to_json
+from fer3d.run_folder import read_json
+from fer3d.store import clear_temporaries, write_bytes
+from fer3d.training_data import TrainingData
+
+if TYPE_CHECKING:
+    import pyarrow
+
+LOG_COLUMNS = (
+    "epoch",
+    "train_loss",
+    "train_accuracy",
+    "validation_loss",
+    "validation_accuracy",
+    "lr",
+    "seconds",
+)
+# What must be the same for a run to go on.
+_IDENTITY = ("fer3d", "model", "model_settings", "settings", "classes", "maps", "data", "protocol")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON with sorted keys, whole or not at all. Raises FileError if the disk refuses."""
+    write_bytes(path, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
+
+
+def open_run(out: Path, facts: Mapping[str, Any], folds: Sequence[Fold], *, resume: bool) -> dict[str, Any]:
+    """Begin a run folder, or check that the one there is the same run and go on with it.
+
+    Args:
+        out: The run folder.
+        facts: Content of run.json.
+        folds: All folds of the protocol, also those that are not to be trained now.
+        resume: Whether a run may be there already.
+
+    Returns:
+        The content of run.json: that of the first start, if the run goes on.
+
+    Raises:
+        TrainError: if a run is there and `resume` is false, or it is another run (names what differs).
+        FileError, FormatError: if its files cannot be read or written.
+    """
+    file = out / "run.json"
+    if not file.is_file():
+        write_json(out / "folds.json", folds_to_json(folds))
+        write_json(file, facts)
+        return dict(facts)
+    if not resume:
+        raise TrainError(f"{out}: already holds a run; --resume goes on with it, or choose another folder")
+    before = read_json(file)
+    if not isinstance(before, dict):
+        raise FormatError(f"{file}: wanted a table, got {type(before).__name__}")
+    difference = _difference({key: before.get(key) for key in _IDENTITY}, _plain({k: facts[k] for k in _IDENTITY}))
+    if difference:
+        raise TrainError(f"{out}: cannot go on with this run: {difference}")
+    if read_json(out / "folds.json") != _plain(folds_to_json(folds)):
+        raise TrainError(f"{out}: cannot go on with this run: folds.json has other folds")
+    clear_temporaries(out)
+    return before
+
+
+def write_log(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write log.csv: one row an epoch, an empty cell for None. Raises FileError if the disk refuses."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, LOG_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_bytes(path, text.getvalue().encode())
+
+
+def write_predictions(path: Path, data: TrainingData, rows: torch.Tensor, made: torch.Tensor, fold: Fold) -> None:
+    """Write the predictions of a fold.
+
+    Args:
+        path: Of the Parquet file.
+        data: The scans.
+        rows: (M,) int64, the test scans.
+        made: (M, K) float32, their probabilities.
+        fold: Which.
+
+    Raises:
+        FileError: if the disk refuses.
+    """
+    import pyarrow as pa
+
+    facts = [data.rows[index] for index in rows.tolist()]
+    columns: dict[str, Any] = {
+        name: pa.array([row[name] for row in facts], pa.string()) for name in ("id", "subject", "expression")
+    }
+    columns["intensity"] = pa.array([row["intensity"] for row in facts], pa.int32())
+    columns["round"] = pa.array([fold.round] * len(facts), pa.int32())
+    columns["fold"] = pa.array([fold.fold] * len(facts), pa.int32())
+    columns |= {f"p_{name}": pa.array(made[:, k].numpy()) for k, name in enumerate(data.classes)}
+    _write_table(path, pa.table(columns))
+
+
+def gather_predictions(out: Path, folds: Sequence[Fold]) -> None:
+    """Put the predictions of all finished folds into one table, in order. Raises FileError if the disk refuses."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    finished = [fold for fold in sorted(folds, key=lambda f: (f.round, f.fold)) if is_finished(out, fold)]
+    tables = [pq.read_table(out / fold.name / "predictions.parquet") for fold in finished]
+    if tables:
+        _write_table(out / "predictions.parquet", pa.concat_tables(tables))
+
+
+def is_finished(out: Path, fold: Fold) -> bool:
+    """Whether a fold of a run is trained and tested."""
+    return (out / fold.name / "done.json").is_file()
+
+
+def _write_table(path: Path, table: pyarrow.Table) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    write_bytes(path, sink.getvalue().to_pybytes())
+
+
+def _plain(content: Any) -> Any:
+    """As it comes back from JSON."""
+    return json.loads(json.dumps(content))
+
+
+def _difference(before: Any, now: Any, where: str = "") -> str:
+    """The first key whose value differs, with both values; "" if none does."""
+    if before == now:
+        return ""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            if text := _difference(before.get(key), now.get(key), f"{where}.{key}" if where else key):
+                return text
+    return f"`{where}` was {before!r}, is {now!r}"

@@ -1,0 +1,95 @@
+"""`train`, `ablate` and `settings train` as a user types them, and the table of an ablation."""
+
+import json
+
+import pytest
+
+from fer3d.ablate import Entry, map_subsets, table
+from fer3d.config import MAP_GROUPS, TrainSettings, train_settings
+from tests.commands import fer3d
+from tests.prepared import write_prepared
+
+QUICK = ("--set", "width=2", "--set", "epochs=1", "--set", "batch=8", "--accelerator", "cpu", "--folds", "2")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    return write_prepared(tmp_path_factory.mktemp("ablate") / "prepared", ["F0001", "M0001"])
+
+
+def test_there_are_fifteen_subsets_small_ones_first():
+    subsets = map_subsets()
+    assert len(set(subsets)) == 15
+    assert [len(s) for s in subsets] == sorted(len(s) for s in subsets)
+    assert subsets[-1] == MAP_GROUPS
+
+
+def test_the_table_says_which_maps_and_puts_the_best_first():
+    made = table(
+        [
+            Entry(("depth",), 0.5, 0.4, 0.6, 0.1, 72, 1, 1234, 10.0),
+            Entry(("normal", "texture"), 0.75, 0.7, 0.8, 0.1, 72, 2, 5678, 30.0),
+        ]
+    ).splitlines()
+    assert made[2] == "|   | x |   | x | 75.0 | 70.0 to 80.0 | 10.0 | 72 | 5,678 | 15 |"
+    assert made[3].startswith("| x |   |   |   | 50.0 | 40.0 to 60.0 |")
+    assert len({line.count("|") for line in made}) == 1
+
+
+def test_train_then_numbers(capsys, prepared, tmp_path):
+    arguments = ("train", "dff-cnn", "--data", prepared, "-o", tmp_path / "run", "--maps", "depth", *QUICK)
+    code, out, err = fer3d(capsys, *arguments)
+    assert code == 0, err
+    assert "accuracy" in out
+    assert (tmp_path / "run" / "metrics.json").is_file()
+    code, _, err = fer3d(capsys, *arguments)
+    assert code == 1
+    assert "already holds a run; --resume goes on with it" in err
+    assert err.count("\n") == 1
+    code, _, err = fer3d(capsys, *arguments, "--resume")
+    assert code == 0, err
+
+
+def test_ablate_runs_every_subset_and_goes_on(capsys, prepared, tmp_path):
+    arguments = ("ablate", "dff-cnn", "--maps", "--data", prepared, "-o", tmp_path / "a", "--fold", "0", *QUICK)
+    code, out, err = fer3d(capsys, *arguments)
+    assert code == 0, err
+    assert "15 of 15: depth, normal, curvature, texture" in out
+    made = json.loads((tmp_path / "a" / "ablation.json").read_text())
+    assert [tuple(entry["maps"]) for entry in made] == map_subsets()
+    assert (tmp_path / "a" / "ablation.md").read_text().count("\n") == 17
+    weights = tmp_path / "a" / "depth+texture" / "r00f00" / "model.safetensors"
+    before = weights.stat().st_mtime_ns
+    (tmp_path / "a" / "depth" / "r00f00" / "done.json").unlink()
+    code, _, err = fer3d(capsys, *arguments)
+    assert code == 0, err
+    assert weights.stat().st_mtime_ns == before
+    assert (tmp_path / "a" / "depth" / "r00f00" / "done.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "dffcnn"), "fer3d: nowhere/manifest.parquet: is missing"),
+        (("train", "dff-cnn", "--set", "epoch=3"), "fer3d: settings: unknown key `epoch`; did you mean `epochs`?"),
+        (("train", "dff-cnn", "--fold", "x"), "fer3d: `fold` should be all, or numbers such as 0,1,2, is 'x'"),
+        (("train", "dff-cnn", "--protocol", "bu3dfe-p9"), "is 'bu3dfe-p9'; did you mean 'bu3dfe-p"),
+        (("ablate", "dff-cnn", "--preset", "huge"), "fer3d: settings: `preset` should be one of small, full, tiny"),
+    ],
+)
+def test_a_wrong_call_is_one_line(capsys, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = fer3d(capsys, *arguments, "--data", "nowhere")
+    assert code == 1
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_the_settings_of_train_are_a_toml_file_that_train_takes(capsys, tmp_path):
+    code, out, _ = fer3d(capsys, "settings", "train")
+    assert code == 0
+    (tmp_path / "all.toml").write_text(out, encoding="utf-8")
+    assert train_settings("small", tmp_path / "all.toml") == TrainSettings()
+    code, _, err = fer3d(capsys, "settings", "tarin")
+    assert code == 1
+    assert "`command` should be one of preprocess, train, is 'tarin'" in err

@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+import torch
+
+from fer3d.channels import Normalisation, channel_names, stack_channels
+from fer3d.errors import ArgumentError
+
+NAMES = ("shape_index", "depth", "normal_x", "normal_y", "normal_z", "curvedness")
+
+
+def test_channels_come_in_the_order_of_the_groups_with_the_mask_last():
+    stack = np.arange(6, dtype=np.float32)[:, None, None] + np.zeros((6, 2, 3), np.float32)
+    texture = np.full((2, 3, 3), (255, 51, 0), np.uint8)
+    mask = np.array([[1, 2, 0], [1, 1, 1]], np.uint8)
+    stack[:, 0, 2] = np.nan
+    stack[0, 1, 1] = np.nan  # flat: no shape index
+    made = stack_channels(["depth", "curvature", "texture"], NAMES, stack, mask, texture)
+    assert made.dtype == np.float16
+    assert made.shape == (7, 2, 3)
+    assert made[:, 0, 0].tolist() == pytest.approx([1, 0, 5, 1, 0.2, 0, 1], abs=1e-3)
+    assert made[:, 0, 2].tolist() == [0] * 7
+    assert made[1, 1, 1] == 0.5
+    assert made[:, 0, 1].tolist() == made[:, 0, 0].tolist()  # filled pixels count
+
+
+def test_normalised_channels_have_mean_0_and_deviation_1_where_measured():
+    random = torch.Generator().manual_seed(0)
+    channels = channel_names(["depth", "texture"])
+    values = 5 + 3 * torch.randn(7, 5, 20, 30, generator=random)
+    values[:, -1] = (torch.rand(7, 20, 30, generator=random) < 0.7).float()
+    values[:, :-1] *= values[:, -1:]
+    rows = torch.tensor([0, 2, 3, 5])
+    made = Normalisation.fit(channels, values, rows).apply(values[rows])
+    measured = made[:, -1:].bool().expand(-1, 4, -1, -1)
+    assert (made[:, :-1][~measured] == 0).all()
+    for k in range(4):
+        inside = made[:, k][measured[:, k]]
+        assert abs(float(inside.mean())) < 1e-3
+        assert abs(float(inside.std()) - 1) < 1e-3
+
+
+def test_the_test_scans_do_not_enter_the_normalisation():
+    channels = channel_names(["depth"])
+    values = torch.ones(3, 2, 4, 4)
+    values[2, 0] = 1e4
+    assert Normalisation.fit(channels, values, torch.tensor([0, 1])).mean == pytest.approx((1.0,))
+
+
+def test_normals_across_keep_zero_and_share_a_scale():
+    channels = channel_names(["normal"])
+    random = torch.Generator().manual_seed(0)
+    values = torch.randn(4, 4, 9, 9, generator=random) * torch.tensor([0.2, 0.4, 0.1, 0.0])[:, None, None] + 0.3
+    values[:, -1] = 1
+    made = Normalisation.fit(channels, values, torch.arange(4))
+    assert made.mean[:2] == (0.0, 0.0)
+    assert made.deviation[0] == made.deviation[1]
+    assert made.mean[2] == pytest.approx(0.3, abs=0.05)
+
+
+def test_curvedness_is_squashed():
+    channels = channel_names(["curvature"])
+    values = torch.ones(1, 3, 1, 3)
+    values[0, 1, 0] = torch.tensor([0.0, 0.05, 1e4])
+    made = Normalisation(channels, (0.0, 0.0), (1.0, 1.0)).apply(values)
+    assert made[0, 1, 0].tolist() == pytest.approx([0.0, 0.5, 1.0], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("maps", "message"),
+    [
+        ([], "`maps` should name each of depth, normal, curvature, texture at most once, is \\[\\]"),
+        (["depth", "depth"], "`maps` should name each of .* at most once"),
+        (["dept"], "`maps` should hold names out of depth, normal, curvature, texture, holds 'dept'"),
+    ],
+)
+def test_groups_are_checked(maps, message):
+    with pytest.raises(ArgumentError, match=message):
+        channel_names(maps)
+
+
+def test_missing_maps_are_named():
+    stack, mask = np.zeros((1, 2, 2), np.float32), np.ones((2, 2), np.uint8)
+    with pytest.raises(ArgumentError, match="`maps` asks for texture, there is none"):
+        stack_channels(["texture"], ["depth"], stack, mask, None)
+    with pytest.raises(ArgumentError, match="`maps` asks for the channel normal_x, there are only depth"):
+        stack_channels(["normal"], ["depth"], stack, mask, None)

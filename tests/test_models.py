@@ -1,0 +1,271 @@
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from fer3d.ablate import map_subsets
+from fer3d.channels import channel_names
+from fer3d.config import MAP_GROUPS, train_settings
+from fer3d.errors import ArgumentError, CheckpointError, FileError, MissingLibraryError
+from fer3d.models import MODELS, build_model, model_arguments
+from fer3d.models.backbones import BACKBONES, build_branch
+from fer3d.models.initial_weights import load_initial
+from fer3d.models.linear_svm import fit_linear_svm
+from fer3d.models.synced_norm import SyncedBatchNorm2d, synchronise
+
+
+def batch_of(maps, size=32, count=2):
+    return torch.randn(count, len(channel_names(maps)) + 1, size, size, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("maps", map_subsets(), ids="+".join)
+def test_every_model_takes_every_subset_of_the_maps(name, maps):
+    settings = train_settings("small", None, ["width=4"], maps=maps)
+    network = build_model(name, **model_arguments(name, settings, 6, 32))
+    x = batch_of(maps)
+    network.train()
+    heads = 1 + (len(maps) if len(maps) > 1 and name != "plain-cnn" else 0)
+    assert network(x).shape == (heads, 2, 6)
+    network.eval()
+    logits = network(x)
+    assert logits.shape == (2, 6)
+    torch.testing.assert_close(network.head(network.features(x)), logits)
+
+
+def test_each_branch_sees_its_own_maps_only():
+    network = build_model("dff-cnn", maps=MAP_GROUPS, width=4).eval()
+    x = batch_of(MAP_GROUPS)
+    before = network.branch_features(x)
+    names = channel_names(MAP_GROUPS)
+    changed = x.clone()
+    changed[:, names.index("shape_index")] += 1
+    same = [torch.equal(a, b) for a, b in zip(before, network.branch_features(changed), strict=True)]
+    assert same == [True, True, False, True]
+
+
+def test_the_mask_is_seen_only_if_asked_for():
+    x = batch_of(["depth"])
+    other = x.clone()
+    other[:, -1] = 0
+    for mask in (False, True):
+        network = build_model("dff-cnn", maps=["depth"], width=4, mask=mask).eval()
+        assert torch.equal(network(x), network(other)) is not mask
+
+
+def test_global_average_pooling_saves_parameters_and_takes_any_size():
+    count = {
+        name: sum(p.numel() for p in build_model(name, **more).parameters())
+        for name, more in (("dff-cnn", {}), ("df-cnn", {"size": 224}))
+    }
+    assert count["dff-cnn"] < count["df-cnn"]
+    network = build_model("dff-cnn", width=4).eval()
+    assert network(batch_of(MAP_GROUPS, 40)).shape == network(batch_of(MAP_GROUPS, 24)).shape == (2, 6)
+
+
+def test_the_fused_feature_of_df_cnn_has_32_numbers():
+    network = build_model("df-cnn", size=32, width=4).eval()
+    assert network.features(batch_of(MAP_GROUPS)).shape == (2, 32)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "parameters"),
+    # torchvision's resnet18 without fc, and vgg16_bn's features without the 4,224 biases of its convolutions
+    [("resnet-18", 11_176_512), ("vgg-16", 14_723_136 - 4_224)],
+)
+def test_published_backbones_have_the_published_number_of_parameters(backbone, parameters):
+    assert sum(p.numel() for p in build_branch(backbone, 3).parameters()) == parameters
+
+
+@pytest.mark.parametrize("backbone", sorted(BACKBONES))
+def test_backbones_say_how_many_features_they_give(backbone):
+    branch = build_branch(backbone, 2, 8 if backbone != "vgg-m" else 6).eval()
+    assert branch(torch.zeros(1, 2, 64, 64)).shape[1] == branch.out_channels
+    assert branch.first.in_channels == 2
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: build_model("dffcnn"),
+            "`model` should be one of dff-cnn, df-cnn, plain-cnn, is 'dffcnn'; did you mean",
+        ),
+        (
+            lambda: build_model("dff-cnn", widht=3),
+            "`widht` is no argument of dff-cnn, which takes maps, classes, backbone",
+        ),
+        (lambda: build_model("dff-cnn", backbone="vgg"), "`backbone` should be one of small, vgg-m, .*, is 'vgg'"),
+        (lambda: build_model("dff-cnn", maps=["nose"]), "`maps` should hold names out of .*, holds 'nose'"),
+    ],
+)
+def test_wrong_names_are_named(call, message):
+    with pytest.raises(ArgumentError, match=message):
+        call()
+
+
+# ---- image weights
+
+
+def image_weights(bias=False):
+    """A network in torchvision's naming of VGG-16 with batch normalisation, width 4."""
+    random = torch.Generator().manual_seed(3)
+    tensors, channels, layer = {}, 3, 0
+    for times, width in ((2, 4), (2, 8), (3, 16), (3, 32), (3, 32)):
+        for _ in range(times):
+            tensors[f"features.{layer}.weight"] = torch.randn(width, channels, 3, 3, generator=random)
+            if bias:
+                tensors[f"features.{layer}.bias"] = torch.randn(width, generator=random)
+            norm = f"features.{layer + 1}"
+            tensors |= {f"{norm}.{key}": torch.rand(width, generator=random) + 0.5 for key in NORM}
+            channels, layer = width, layer + 3
+        layer += 1
+    return tensors | {"classifier.0.weight": torch.zeros(5, 32), "classifier.0.bias": torch.zeros(5)}
+
+
+NORM = ("weight", "bias", "running_mean", "running_var")
+
+
+def reference(tensors, image):
+    """The same network, layer by layer, on a colour image."""
+    layer, x = 0, image
+    for times in (2, 2, 3, 3, 3):
+        x = nn.functional.max_pool2d(x, 2) if layer else x
+        for _ in range(times):
+            x = nn.functional.conv2d(
+                x, tensors[f"features.{layer}.weight"], tensors.get(f"features.{layer}.bias"), padding=1
+            )
+            weight, shift, mean, variance = (tensors[f"features.{layer + 1}.{key}"] for key in NORM)
+            x = nn.functional.batch_norm(x, mean, variance, weight, shift).relu()
+            layer += 3
+        layer += 1
+    return x
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_branches_with_image_weights_see_maps_as_grey_images(tmp_path, bias):
+    tensors = image_weights(bias)
+    save_file(tensors, tmp_path / "vgg.safetensors")
+    network = build_model("dff-cnn", maps=["depth", "texture"], backbone="vgg-16", width=4).eval()
+    load_initial(network, str(tmp_path / "vgg.safetensors"), "vgg-16")
+    x = batch_of(["depth", "texture"])
+    depth, texture = network.branch_features(x)
+    torch.testing.assert_close(depth, reference(tensors, x[:, :1].expand(-1, 3, -1, -1)), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(texture, reference(tensors, x[:, 1:4]), rtol=1e-3, atol=1e-3)
+
+
+def test_resnet_weights_are_found_in_any_order(tmp_path):
+    """A file in torchvision's names, shuffled: ours to theirs by hand for three layers."""
+    ours = build_branch("resnet-18", 3, 4)
+    convolutions = [m for m in ours.modules() if isinstance(m, nn.Conv2d)]
+    names = ["conv1"]
+    for layer in range(1, 5):
+        for block in range(2):
+            names += [f"layer{layer}.{block}.conv1", f"layer{layer}.{block}.conv2"]
+            names += [f"layer{layer}.0.downsample.0"] if block == 0 and layer > 1 else []
+    tensors = {}
+    for number, (name, convolution) in enumerate(zip(names, convolutions, strict=True)):
+        norm = name[:-1] + "1" if "downsample" in name else name.replace("conv", "bn")
+        tensors[f"{name}.weight"] = torch.full_like(convolution.weight, float(number))
+        tensors |= {f"{norm}.{key}": torch.full((convolution.out_channels,), number + 0.5) for key in NORM}
+    shuffled = dict(sorted(tensors.items(), key=lambda item: item[0][::-1]))
+    torch.save({"state_dict": shuffled}, tmp_path / "resnet.pt")
+    network = build_model("dff-cnn", maps=["normal"], backbone="resnet-18", width=4)
+    load_initial(network, str(tmp_path / "resnet.pt"), "resnet-18")
+    made = [m for m in network.branch("normal").modules() if isinstance(m, nn.Conv2d)]
+    assert [m.weight.flatten()[0].item() for m in made] == list(range(20))
+    norms = [m for m in network.branch("normal").modules() if isinstance(m, nn.BatchNorm2d)]
+    assert [float(m.running_var[0]) for m in norms] == [number + 0.5 for number in range(20)]
+
+
+def test_image_weights_that_do_not_fit_are_refused(tmp_path):
+    network = build_model("dff-cnn", maps=["depth"], backbone="vgg-16", width=8)
+    file = tmp_path / "vgg.safetensors"
+    save_file(image_weights(), file)
+    with pytest.raises(
+        CheckpointError, match=r"vgg.safetensors: layers.0 should have shape \(8, 1, 3, 3\), has \(4, 1"
+    ):
+        load_initial(network, str(file), "vgg-16")
+    small = build_model("dff-cnn", maps=["depth"])
+    with pytest.raises(
+        CheckpointError, match="should hold 7 convolutions for this backbone, holds 13; wrong `backbone`"
+    ):
+        load_initial(small, str(file), "small")
+    with pytest.raises(FileError, match="none.pt: is missing; for ImageNet weights, save them where torchvision"):
+        load_initial(network, "none.pt", "vgg-16")
+    with pytest.raises(ArgumentError, match="`init` needs a network with branches"):
+        load_initial(build_model("plain-cnn"), str(file), "vgg-16")
+    with pytest.raises(ArgumentError, match="`init` timm has weights for resnet-18, vgg-16, `backbone` is 'small'"):
+        load_initial(small, "timm", "small")
+
+
+@pytest.mark.parametrize("library", ["torchvision", "timm"])
+@pytest.mark.parametrize("error", [ImportError("no such thing"), RuntimeError("operator does not exist")])
+def test_a_library_that_cannot_be_imported_is_said_with_the_way_round(monkeypatch, library, error):
+    import builtins
+
+    real = builtins.__import__
+
+    def broken(name, *arguments, **options):
+        if name == library:
+            raise error
+        return real(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", broken)
+    network = build_model("dff-cnn", maps=["depth"], backbone="resnet-18", width=4)
+    with pytest.raises(
+        MissingLibraryError, match=f"`init` {library}: {library} cannot be imported .*--init resnet18.pt"
+    ):
+        load_initial(network, library, "resnet-18")
+
+
+# ---- parts
+
+
+def test_the_linear_svm_is_at_its_minimum():
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 3, 200)
+    features = random.standard_normal((200, 5)) * [1, 10, 0.1, 3, 1] + 2 * np.eye(3, 5)[labels] * [1, 10, 0.1, 3, 1]
+    weight, offset = fit_linear_svm(features, labels, 3, c=0.5)
+    x = (features - features.mean(0)) / features.std(0)
+
+    def loss(w, b, k):
+        y = np.where(labels == k, 1, -1)
+        return 0.5 * w @ w + 0.5 * (np.maximum(0, 1 - y * (x @ w + b)) ** 2).sum()
+
+    for k in range(3):
+        w = weight[k] * features.std(0)
+        b = offset[k] + weight[k] @ features.mean(0)
+        best = loss(w, b, k)
+        for _ in range(50):
+            assert loss(w + 0.01 * random.standard_normal(5), b + 0.01 * random.standard_normal(), k) >= best - 1e-6
+    assert ((features @ weight.T + offset).argmax(1) == labels).mean() > 0.7
+
+
+def test_the_svm_checks_its_labels():
+    with pytest.raises(ArgumentError, match=r"`labels` should have shape \(4,\), has \(3,\)"):
+        fit_linear_svm(np.zeros((4, 2)), np.zeros(3, int), 2)
+
+
+def test_synced_norm_of_one_process_is_batch_norm(tmp_path):
+    import torch.distributed as dist
+
+    dist.init_process_group("gloo", f"file://{tmp_path / 'meet'}", rank=0, world_size=1)
+    try:
+        one = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3))
+        two = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3))
+        two.load_state_dict(one.state_dict())
+        assert type(synchronise(two)[1]) is SyncedBatchNorm2d
+        x = torch.randn(4, 2, 5, 5, generator=torch.Generator().manual_seed(0))
+        for network in (one, two):
+            network(x).pow(3).mean().backward()
+        for a, b in zip(one.parameters(), two.parameters(), strict=True):
+            torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-4)
+        for name, tensor in one.state_dict().items():
+            torch.testing.assert_close(two.state_dict()[name], tensor)
+        one.eval()
+        two.eval()
+        torch.testing.assert_close(one(x), two(x))
+    finally:
+        dist.destroy_process_group()

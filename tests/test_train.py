@@ -1,0 +1,271 @@
+"""`fit` and `train`: what a run folder holds, that a killed run ends with the same bits."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from fer3d import store
+from fer3d import train as loop
+from fer3d.checkpoint import load_model, load_state
+from fer3d.config import train_settings
+from fer3d.maps import Maps
+from fer3d.question import Question
+from fer3d.run_folder import read_log, read_predictions, read_run
+from fer3d.training import Device, Watch, train
+from tests.prepared import SIX, write_prepared
+
+ROOT = Path(__file__).parents[1]
+CPU = Device("cpu")
+QUICK = ("width=4", "epochs=2", "batch=8", "maps=depth,normal", "shift_mm=1")
+
+SCRIPT = """
+import sys, time
+from fer3d import train as loop
+from tests.test_train import train_slice
+made = loop.augment
+def slow(*arguments, **options):
+    time.sleep(0.15)
+    return made(*arguments, **options)
+loop.augment = slow
+train_slice(sys.argv[1], sys.argv[2])
+"""
+
+
+def train_slice(data, out, *more, resume=False, devices=1):
+    """One fold of four epochs on one thread: the number of threads may change the last bit of a sum."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    settings = train_settings("small", None, ("width=4", "epochs=4", "batch=8", "maps=depth,normal", *more))
+    watch = Watch(tick=lambda fold, epochs, row: os.write(1, b"epoch %d\n" % row["epoch"]))
+    question = Question(Path(data), folds=3, only=(0,), validation=True)
+    train("dff-cnn", question, out, settings, resume=resume, device=Device("cpu", devices), watch=watch)
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    return write_prepared(tmp_path_factory.mktemp("train") / "prepared")
+
+
+def quick(*assignments):
+    return train_settings("small", None, (*QUICK, *assignments))
+
+
+@pytest.fixture(scope="module")
+def run(prepared, tmp_path_factory):
+    """Two of three folds, with validation subjects."""
+    out = tmp_path_factory.mktemp("runs") / "x"
+    question = Question(prepared, folds=3, validation=True, only=(0, 2))
+    return train("dff-cnn", question, out, quick(), device=CPU)
+
+
+def test_a_run_folder_holds_what_it_should(run):
+    facts = json.loads((run / "run.json").read_text())
+    assert facts["model"] == "dff-cnn"
+    assert facts["classes"] == list(SIX)
+    assert facts["maps"] == ["depth", "normal"]
+    assert facts["channels"] == ["depth", "normal_x", "normal_y", "normal_z"]
+    assert facts["data"]["dataset"] == "bu3dfe"
+    assert re.fullmatch("[0-9a-f]{64}", facts["data"]["manifest_sha256"])
+    assert facts["protocol"]["name"] == "k-fold"
+    assert facts["settings"]["epochs"] == 2
+    assert len(json.loads((run / "folds.json").read_text())) == 3
+    assert sorted(path.name for path in (run / "r00f00").iterdir()) == [
+        "done.json",
+        "log.csv",
+        "model.safetensors",
+        "predictions.parquet",
+    ]
+    assert not (run / "r00f01").exists()
+    done = json.loads((run / "r00f00" / "done.json").read_text())
+    assert done["epochs"] == 2
+    assert done["parameters"] > 1000
+
+
+def test_the_reader_of_run_folders_takes_it(run):
+    predictions = read_predictions(read_run(run))
+    fold = json.loads((run / "folds.json").read_text())[2]
+    assert {s for s, f in zip(predictions.subjects, predictions.folds, strict=True) if f == 2} == set(fold["test"])
+    assert read_log(run / "r00f00")[1]["epoch"] == 2
+
+
+def test_the_log_has_a_row_an_epoch(run):
+    with (run / "r00f02" / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert all(float(row["validation_loss"]) > 0 for row in rows)
+
+
+def test_a_model_file_alone_predicts_as_the_run_did(run, prepared):
+    model = load_model(run / "r00f00" / "model.safetensors")
+    assert model.classes == SIX
+    assert model.maps == ("depth", "normal")
+    table = pq.read_table(run / "r00f00" / "predictions.parquet").to_pylist()
+    for row in table[:3]:
+        scan = store.read_scan(prepared / "scans" / f"{row['id']}.safetensors")
+        maps = Maps(
+            tuple(scan.header["channels"]),
+            scan.arrays["maps"].astype("float32"),
+            scan.arrays["mask"],
+            scan.arrays["texture"],
+            scan.header["pixel_mm"],
+        )
+        made = model.probabilities(model.prepare_input(maps)[None])[0]
+        wanted = torch.tensor([row[f"p_{name}"] for name in SIX])
+        torch.testing.assert_close(made, wanted, rtol=0, atol=1e-5)
+
+
+def test_it_learns(prepared, tmp_path):
+    still = ("rotate_deg=0", "mirror=0", "test_mirror=false", "tilt_deg=0", "depth_jitter_mm=0", "scale=0")
+    settings = quick("epochs=12", "maps=depth", "auxiliary=0", *still)
+    out = train("dff-cnn", Question(prepared, folds=4, only=(1,)), tmp_path / "run", settings, device=CPU)
+    predictions = read_predictions(read_run(out))
+    assert predictions.right.mean() > 0.8
+
+
+@pytest.mark.parametrize("model", ["df-cnn", "plain-cnn"])
+def test_other_models_run(prepared, tmp_path, model):
+    extra = ("read_out=svm",) if model == "df-cnn" else ()
+    out = train(model, Question(prepared, folds=2, only=(0,)), tmp_path / "run", quick(*extra), device=CPU)
+    assert len(read_predictions(read_run(out))) == 24
+
+
+def test_a_killed_run_ends_with_the_same_bits(prepared, tmp_path):
+    command = [sys.executable, "-c", SCRIPT, str(prepared), str(tmp_path / "killed")]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdout is not None
+        while killed.stdout.readline().strip() != "epoch 2":
+            assert killed.poll() is None
+        time.sleep(0.2)  # in the middle of the third epoch
+        killed.send_signal(signal.SIGKILL)
+    state = load_state(tmp_path / "killed" / "r00f00" / "last.ckpt")
+    assert 2 <= state["epoch"] < 4
+    train_slice(prepared, tmp_path / "killed", resume=True)
+    train_slice(prepared, tmp_path / "whole")
+    one, two = ((tmp_path / name / "r00f00") for name in ("whole", "killed"))
+    assert (one / "model.safetensors").read_bytes() == (two / "model.safetensors").read_bytes()
+    assert (one / "predictions.parquet").read_bytes() == (two / "predictions.parquet").read_bytes()
+    assert not (two / "last.ckpt").exists()
+
+
+def test_two_processes_reach_the_loss_of_one(prepared, tmp_path):
+    train_slice(prepared, tmp_path / "one", "dropout=0")
+    code = "import sys; from tests.test_train import train_slice; train_slice(*sys.argv[1:], devices=2)"
+    script = tmp_path / "two.py"
+    script.write_text(code)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*launch, str(prepared), str(tmp_path / "two"), "dropout=0"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    one, two = (read_log(tmp_path / name / "r00f00") for name in ("one", "two"))
+    assert len(one) == len(two) == 4
+    for a, b in zip(one, two, strict=True):
+        assert abs(a["validation_loss"] - b["validation_loss"]) < 1e-3
+        assert abs(a["train_loss"] - b["train_loss"]) < 1e-3
+
+
+def test_frozen_branches_do_not_change(prepared, tmp_path):
+    seen = []
+    real = loop._set_up
+
+    def spy(fabric, network, settings, stage):
+        seen.append((stage.frozen, {k: v.clone() for k, v in network.state_dict().items() if "branches" in k}))
+        return real(fabric, network, settings, stage)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "_set_up", spy)
+        settings = quick("freeze_epochs=1", "epochs=2")
+        out = train("dff-cnn", Question(prepared, folds=3, only=(0,)), tmp_path / "run", settings, device=CPU)
+    assert [frozen for frozen, _ in seen] == [True, False]
+    first, second = (weights for _, weights in seen)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    last = load_model(out / "r00f00" / "model.safetensors").network.state_dict()
+    assert not torch.equal(last["branches.depth.layers.0.weight"], second["branches.depth.layers.0.weight"])
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "mixup=0.4",
+        "class_weights=balanced",
+        "optimizer=sgd",
+        "schedule=cosine",
+        "mask=true",
+        "label_smoothing=0",
+        "precision=bf16-mixed",
+        "seed=1",
+    ],
+)
+def test_settings_change_what_comes_out(prepared, tmp_path, run, more):
+    def lopsided(row):
+        row["status"] = "failed" if row["expression"] == "fear" and row["intensity"] == 4 else "ok"
+
+    data = write_prepared(tmp_path / "data", change=lopsided) if "class_weights" in more else prepared
+    question = Question(data, folds=3, only=(0,), validation=True)
+    out = train("dff-cnn", question, tmp_path / "run", quick(more), device=CPU)
+    assert len(read_predictions(read_run(out))) > 0
+    one, two = ((folder / "r00f00" / "model.safetensors").read_bytes() for folder in (out, run))
+    assert one != two
+
+
+def test_the_best_epoch_is_chosen_on_validation_subjects(prepared, tmp_path):
+    made = {}
+    for select in ("last", "best"):
+        settings = quick("epochs=6", f"select={select}", "lr=0.02", "schedule=constant")
+        question = Question(prepared, folds=3, only=(0,), validation=True)
+        made[select] = train("dff-cnn", question, tmp_path / select, settings, device=CPU) / "r00f00"
+    losses = [row["validation_loss"] for row in read_log(made["best"])]
+    assert losses == [row["validation_loss"] for row in read_log(made["last"])]
+    same = (made["best"] / "model.safetensors").read_bytes() == (made["last"] / "model.safetensors").read_bytes()
+    assert same is (min(losses) == losses[-1])
+
+
+def test_training_on_one_set_and_testing_on_another(prepared, tmp_path):
+    other = write_prepared(tmp_path / "other", ["F0001", "X9"], intensities=(None,), dataset="bosphorus")
+    question = Question(prepared, "cross", test_data=other)
+    out = train("dff-cnn", question, tmp_path / "run", quick("epochs=1"), device=CPU)
+    predictions = read_predictions(read_run(out))
+    assert set(predictions.subjects) == {"bosphorus/F0001", "bosphorus/X9"}
+    facts = json.loads((out / "run.json").read_text())
+    assert (facts["data"]["dataset"], facts["data"]["test"]["dataset"]) == ("bu3dfe", "bosphorus")
+
+
+def test_a_tensorboard_log_is_written_if_asked_for(prepared, tmp_path):
+    pytest.importorskip("tensorboard")
+    question = Question(prepared, folds=3, only=(0,))
+    out = train("dff-cnn", question, tmp_path / "run", quick("epochs=1", "tensorboard=true"), device=CPU)
+    assert list((out / "r00f00" / "tensorboard").glob("events.out.tfevents.*"))
+
+
+def test_where_the_scans_lie_changes_nothing(prepared, tmp_path):
+    for where in ("host", "device"):
+        question = Question(prepared, folds=3, only=(0,))
+        train("dff-cnn", question, tmp_path / where, quick("epochs=1", f"data_on={where}"), device=CPU)
+    one, two = ((tmp_path / where / "r00f00" / "model.safetensors").read_bytes() for where in ("host", "device"))
+    assert one == two
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("more", [(), ("precision=bf16-mixed",), ("data_on=host",)])
+def test_it_trains_on_a_gpu(prepared, tmp_path, more):
+    question = Question(prepared, folds=3, only=(0,), validation=True)
+    out = train("dff-cnn", question, tmp_path / "run", quick(*more), device=Device("cuda"))
+    assert len(read_predictions(read_run(out))) == 24
+    assert read_log(out / "r00f00")[1]["train_loss"] < 10
