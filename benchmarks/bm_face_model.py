@@ -4,7 +4,7 @@
 
 Run from the root of the repository. One run prints a markdown table: time to make the model and a shape; triangles that
 turned over (normal more than 90 degrees from the same person's neutral face) and that cross others, as shares of all;
-the widest gap between closed lids. `tests/mesh_checks.py` has the definitions.
+the widest gap between closed lids; how far lips overlap. `tests/mesh_checks.py` has the definitions.
 """
 
 import argparse
@@ -13,11 +13,11 @@ import time
 import numpy as np
 
 from fer3d.synth.face import FaceModel
-from tests.mesh_checks import crossing, random_face, turned
+from tests.mesh_checks import crossing, lip_lines, random_face, turned
 
 
-def one_face(model, seed):
-    """Of a random face: seconds for its shape, shares of turned and of crossing triangles, gap of closed lids in mm."""
+def one_face(model, lips, seed):
+    """Of a random face: seconds, shares of turned and of crossing triangles, mm between lids, mm of lips' overlap."""
     identity, units = random_face(model, np.random.default_rng(seed))
     weights = model.mode_weights(units)
     before = time.perf_counter()
@@ -25,9 +25,10 @@ def one_face(model, seed):
     seconds = time.perf_counter() - before
     neutral = model.shape(identity)
     closed = model.shape(identity, model.mode_weights(units | {"AU43_L": 1.0, "AU43_R": 1.0}))
+    overlap = max((shape[lips[1], 1] - shape[lips[0], 1]).max(initial=-np.inf), 0.0)
     gaps = [np.linalg.norm(closed[lid.upper[0]] - closed[lid.lower], axis=1).max() for lid in model.lids]
     folded = turned(neutral, shape, model.triangles).mean()
-    return seconds, folded, crossing(shape, model.triangles).mean(), max(gaps, default=np.nan)
+    return seconds, folded, crossing(shape, model.triangles).mean(), max(gaps, default=np.nan), overlap
 
 
 def main():
@@ -38,7 +39,10 @@ def main():
     before = time.perf_counter()
     model = FaceModel.load(arguments.model) if arguments.model else FaceModel.builtin()
     made = time.perf_counter() - before
-    seconds, folded, crossed, gap = np.array([one_face(model, seed) for seed in range(arguments.faces)]).T
+    lips = lip_lines(model)
+    seconds, folded, crossed, gap, overlap = np.array(
+        [one_face(model, lips, seed) for seed in range(arguments.faces)]
+    ).T
     rows = {
         "vertices, triangles": f"{len(model.neutral):,}, {len(model.triangles):,}",
         "identity modes, action units": f"{len(model.identity_modes)}, {len(model.action_units)}",
@@ -49,6 +53,7 @@ def main():
         "faces with more than 0.1 % turned, crossing": f"{(folded > 1e-3).sum()}, {(crossed > 1e-3).sum()}",
         "worst face, turned and crossing": f"{100 * folded.max():.2f} %, {100 * crossed.max():.2f} %",
         "widest gap of closed lids": f"{gap.max():.2f} mm",
+        "deepest overlap of the lips, faces with any above 0.1 mm": f"{overlap.max():.2f} mm, {(overlap > 0.1).sum()}",
     }
     print(f"| {model.name}, {arguments.faces} faces | |\n| --- | --- |")
     for name, value in rows.items():

@@ -3,6 +3,8 @@
 import numpy as np
 from numba import njit
 
+from fer3d.synth.face import SKIN
+
 
 def turned(before, after, triangles):
     """(F,) bool: triangles whose normal turned by more than 90 degrees; those without area before never do."""
@@ -142,3 +144,14 @@ def random_face(model, generator):
         else:
             units[name] = generator.uniform(0.2, 1.0)
     return identity, units
+
+
+def lip_lines(model):
+    """(2, n) rows of the line between the lips, the upper copies and the lower: the skin's only twin vertices."""
+    seen, pairs = {}, []
+    for row in np.unique(model.triangles[model.part == SKIN]).tolist():
+        place = tuple(model.neutral[row])
+        if place in seen:
+            pairs.append((seen[place], row))
+        seen[place] = row
+    return np.array(pairs).reshape(-1, 2).T

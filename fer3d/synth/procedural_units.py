@@ -189,7 +189,8 @@ _SIDED: dict[str, Unit] = {
             Tissue((8, -43), (7, 6), (0.4, -2.0, 1.0), lips="lower"),
             Tissue((12, -56), (10, 6), (0.2, -0.6, 1.0), lips="lower"),
         ),
-        (Fold(((2.0, -55.0), (10.0, -55.5), (18.0, -52.0)), 0.7, 2.0),),
+        (Fold(((2.0, -55.0), (10.0, -55.5), (18.0, -52.0)), 0.5, 2.2),),
+        bulge=2.0,
     ),
     "AU20": Unit(  # lip stretcher: risorius, with platysma
         (
