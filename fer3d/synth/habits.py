@@ -51,15 +51,15 @@ class Variety:
     """
 
     ways: float = 1.0
-    gain: float = 0.35
-    never: float = 0.10
-    leak: float = 0.60
+    gain: float = 0.28
+    never: float = 0.06
+    leak: float = 0.45
     tilt: float = 0.10
-    rest: float = 0.25
-    strength: float = 0.15
-    moment: float = 0.20
-    stray: float = 1.0
-    stray_weight: float = 0.40
+    rest: float = 0.2
+    strength: float = 0.12
+    moment: float = 0.15
+    stray: float = 0.8
+    stray_weight: float = 0.35
 
     def __post_init__(self) -> None:
         for name in ("ways", "never", "leak"):

@@ -24,6 +24,7 @@ from scipy.spatial import cKDTree
 
 from fer3d.errors import PrepareError
 from fer3d.formats import bnt, frgc, landmark_files, textures, vrml
+from fer3d.kernels import topology
 from fer3d.landmarks import BOSPHORUS, bu83_names
 from fer3d.scan import EXPRESSIONS, Scan
 from fer3d.synth import photograph, sensor
@@ -36,8 +37,8 @@ from fer3d.synth.light import Light
 from fer3d.synth.scene import Look, Occluder, Window, pose, set_up
 
 BU83_NAMES = bu83_names(np.arange(1, 84))
-_MARGIN = 12.0  # mm about a landmark that a cropped face keeps, give or take a half
-_RAW_RADIUS = 125.0  # mm about the nose tip that a raw scan keeps
+_FACE_AREA, _RAW_AREA = 30_000.0, 48_000.0  # mm^2 of the picture that a cropped face has, and a raw scan
+_RADIUS, _MARGIN = 95.0, 12.0  # mm: so far from a landmark counts as so far from the nose tip when a face is cropped
 _PHOTO_SCALE = 2  # pixels of a photograph a grid point, each way
 
 _BU3DFE_CODES = dict(zip(EXPRESSIONS, ("NE", "AN", "DI", "FE", "HA", "SA", "SU"), strict=True))
@@ -207,13 +208,13 @@ def _frgc_jobs(subject: int, sex: str, levels: tuple[int, ...], frames: int) -> 
 def _write_bu3dfe(root: Path, shot: Shot) -> Capture:
     path = root / shot.job.file
     whole = _captured(shot)
-    face = _cropped(whole, 95.0, shot)
+    face = _cropped(whole, _FACE_AREA, shot)
     vrml.write(face.scan, path, texture_name=f"{path.stem}.bmp")
     landmark_files.write_bnd(_bnd(face), path.with_suffix(".bnd"))
     # The raw scan: all that the camera saw, in a frame of its own.
     yaw, pitch, roll, x, y, z = shot.generator.uniform([-0.15] * 3 + [-30.0] * 3, [0.15] * 3 + [30.0] * 3)
     moved = pose(yaw, pitch, roll, (x, y, z))
-    whole = _cropped(whole, _RAW_RADIUS, shot)
+    whole = _cropped(whole, _RAW_AREA, shot)
     raw = replace(whole.scan.moved(moved, "raw_frame"), texture=None)
     raw_path = path.with_name(path.name.replace("_F3D.", "_RAW."))
     vrml.write(raw, raw_path, texture_name=f"{path.stem}.bmp")
@@ -227,7 +228,7 @@ def _write_bu3dfe(root: Path, shot: Shot) -> Capture:
 
 def _write_bu4dfe(root: Path, shot: Shot) -> Capture:
     path = root / shot.job.file
-    face = _cropped(_captured(shot), 110.0, shot)
+    face = _cropped(_captured(shot), _FACE_AREA, shot)
     vrml.write(face.scan, path, texture_name=f"{path.stem}.jpg")
     landmarks = root / "BU4DFE_BND_V1.1" / Path(shot.job.file).with_suffix(".bnd")
     landmarks.parent.mkdir(parents=True, exist_ok=True)
@@ -261,8 +262,8 @@ def _write_frgc(root: Path, shot: Shot) -> Capture:
 
 
 def _stereo(pitch: float) -> Camera:
-    """A camera whose surfaces bridge 25 mm, as stereo matching does: an open mouth is a pit, not a hole."""
-    return Camera(pitch=pitch, views=STEREO, field=220.0, longest_edge=25.0 / pitch)
+    """A camera whose surfaces bridge 40 mm, as stereo matching does: an open mouth is a pit, not a hole."""
+    return Camera(pitch=pitch, views=STEREO, field=220.0, longest_edge=40.0 / pitch)
 
 
 LAYOUTS = {
@@ -288,25 +289,40 @@ def _captured(shot: Shot) -> Capture:
     )
 
 
-def _cropped(capture: Capture, radius: float, shot: Shot) -> Capture:
-    """The face: a ball about the true nose tip, and what lies about the landmarks, such as the chin of an open jaw.
-
-    By hand, so that the ball is never twice the same: else the number of vertices would tell how far the jaw is open.
+def _cropped(capture: Capture, area: float, shot: Shot) -> Capture:
+    """The face as it is cut out by hand, in one piece: a ball about the true nose tip, and what lies about the
+    landmarks, such as the chin of an open jaw; as much of it as makes a number of vertices that is drawn before anybody
+    looks at the face, or the number would tell how far the jaw is open. `area` is its mean, mm^2 of the picture.
     """
-    radius *= shot.generator.uniform(0.88, 1.05)
-    margin = shot.generator.uniform(0.5, 1.5) * _MARGIN
-    scan = capture.scan
-    keep = ((scan.vertices - capture.landmarks["pronasale"]) ** 2).sum(axis=1) < radius**2
-    beyond = np.flatnonzero(~keep)
-    keep[beyond] = cKDTree(np.array(list(capture.landmarks.values()))).query(scan.vertices[beyond])[0] < margin
-    used = np.zeros(len(keep), np.bool_)
-    used[scan.faces[keep[scan.faces].all(axis=1)]] = True  # no loose vertices
+    scan, marks = capture.scan, np.array(list(capture.landmarks.values()))
+    away = np.linalg.norm(scan.vertices - capture.landmarks["pronasale"], axis=1)
+    away = np.minimum(away, _RADIUS - _MARGIN + cKDTree(marks).query(scan.vertices)[0])
+    order = np.sort(away)
+    wanted = int(area / shot.camera.pitch**2 * np.exp(0.1 * shot.generator.normal()))
+    count = wanted
+    for _ in range(4):  # islands go, so a few more vertices are asked for
+        count = min(count, len(order))
+        used = _largest_piece(scan.faces, away <= order[count - 1])
+        missing = wanted - int(used.sum())
+        if missing == 0 or (missing > 0 and count == len(order)):
+            break
+        count += missing
     if not used.any():
-        raise PrepareError(f"nothing was measured within {radius:g} mm of the nose tip: turn the head less")
+        raise PrepareError("nothing was measured about the nose tip: turn the head less")
     scan = replace(scan.kept(used, "crop"), file_vertex=None, landmarks={})
     near, measured = nearest_vertices(scan, capture.landmarks, shot.camera.reach)
     found = {name: scan.vertices[near[name]].astype(np.float64) for name in measured}
     return replace(capture, scan=replace(scan, landmarks=found), measured=measured)
+
+
+def _largest_piece(faces: NDArray[np.int32], keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(V,) bool: the vertices of the largest piece of the faces all of whose corners are kept."""
+    faces = faces[keep[faces].all(axis=1)]
+    label, _, _ = topology.pieces(faces, topology.face_neighbours(faces, len(keep)))
+    used = np.zeros(len(keep), np.bool_)
+    if len(label):
+        used[faces[label == np.bincount(label).argmax()]] = True
+    return used
 
 
 def _bnd(capture: Capture) -> landmark_files.Bnd:

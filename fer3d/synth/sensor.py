@@ -15,7 +15,7 @@ from scipy.ndimage import zoom
 from fer3d.kernels.raster import NO_JITTER, zbuffer
 from fer3d.landmarks import bu83_names
 from fer3d.synth.camera import Camera
-from fer3d.synth.face import SKIN
+from fer3d.synth.face import MOUTH, SKIN, TEETH
 from fer3d.synth.light import Light
 from fer3d.synth.photograph import Lens, developed, radiance
 from fer3d.synth.scene import SOLID, STRAND, Look, Scene, Window, seen_from, unrolled
@@ -94,7 +94,7 @@ def sample(scene: Scene, camera: Camera, generator: np.random.Generator) -> Rang
     u = (across[:, 0] - window.left) / window.pixel + 0.5
     v = 0.5 + (across[:, 1] - window.top) / window.pixel
     cosine = _cosines(scene, hits, camera)  # (P, views), 0 where a view does not see it
-    # Matching is smooth over a mouth: a hole there is a matter of luck (see `_gaps`), whether it is open or not.
+    # Matching is smooth over mouths and eyes: a hole there is a matter of luck (see `_gaps`), open or not.
     inside = _inside(scene, hits)
     hits = hits._replace(point=_shallow(scene, hits))
     cosine[inside] = np.maximum(cosine[inside], _INSIDE)
@@ -238,7 +238,7 @@ def _lost(
 
 
 def _inside(scene: Scene, hits: _Hits) -> NDArray[np.bool_]:
-    """(P,) bool: what is within the outline of the lips as the face looks ahead: lips, teeth, the mouth."""
+    """(P,) bool: what is within the outline of the lips as the face looks ahead (lips, teeth, the mouth), and eyes."""
     turn = scene.placement[:3, :2]  # to x and y of the face
     lips = np.array([scene.points[scene.model.landmarks[name]] for name in _LIPS]) @ turn  # (L, 2)
     at = hits.point @ turn  # (P, 2)
@@ -246,7 +246,8 @@ def _inside(scene: Scene, hits: _Hits) -> NDArray[np.bool_]:
     for (ax, ay), (bx, by) in zip(lips, np.roll(lips, -1, axis=0), strict=True):
         if ay != by:  # even-odd rule: does the edge cross the ray from the point to +x?
             odd ^= ((at[:, 1] < ay) != (at[:, 1] < by)) & (at[:, 0] < ax + (at[:, 1] - ay) * (bx - ax) / (by - ay))
-    return np.asarray(odd & (scene.part[hits.face] < SOLID))
+    part = scene.part[hits.face]
+    return np.asarray((odd | (part != SKIN)) & (part < SOLID))
 
 
 def _shallow(scene: Scene, hits: _Hits) -> NDArray[np.float64]:
@@ -255,7 +256,7 @@ def _shallow(scene: Scene, hits: _Hits) -> NDArray[np.float64]:
     They move along z: a sample of an upright grid stays where its row and column are.
     """
     part = scene.part[hits.face]
-    deep = (part != SKIN) & _inside(scene, hits)
+    deep = ((part == MOUTH) | (part == TEETH)) & _inside(scene, hits)
     forward = scene.placement[:3, 2]
     lips = np.mean([scene.points[scene.model.landmarks[name]] for name in _LIPS], axis=0) @ forward
     excess = np.maximum(lips - hits.point @ forward - _TRUE_DEPTH, 0.0) * deep
