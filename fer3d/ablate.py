@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -105,6 +106,15 @@ def measure(run: Path) -> Entry:
     )
 
 
+def percent(share: float, sign: str = "") -> str:
+    """A share in percent, or n/a where it is undefined.
+
+    >>> percent(0.123), percent(0.1, "+"), percent(float("nan"))
+    ('12.3', '+10.0', 'n/a')
+    """
+    return "n/a" if math.isnan(share) else f"{100 * share:{sign}.1f}"
+
+
 def table(entries: Sequence[Entry], groups: Sequence[str] = MAP_GROUPS) -> str:
     """The entries as a markdown table, best first."""
     lines = [
@@ -114,7 +124,7 @@ def table(entries: Sequence[Entry], groups: Sequence[str] = MAP_GROUPS) -> str:
     for e in sorted(entries, key=lambda entry: -entry.accuracy):
         marks = " | ".join("x" if group in e.maps else " " for group in groups)
         lines.append(
-            f"| {marks} | {100 * e.accuracy:.1f} | {100 * e.low:.1f} to {100 * e.high:.1f} | {100 * e.fold_sd:.1f} "
+            f"| {marks} | {percent(e.accuracy)} | {percent(e.low)} to {percent(e.high)} | {percent(e.fold_sd)} "
             f"| {e.scans} | {e.parameters:,} | {e.seconds / e.folds:.0f} |"
         )
     return "\n".join(lines) + "\n"

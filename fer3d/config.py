@@ -83,7 +83,7 @@ class TrainSettings(BaseModel):
     svm_c: float = Field(1.0, gt=0.0, description="C of that SVM; the paper's range is 2^-5 to 2^5.")
 
     # the optimiser
-    epochs: int = Field(40, ge=1, le=100_000, description="Passes over the training scans.")
+    epochs: int = Field(30, ge=1, le=100_000, description="Passes over the training scans.")
     batch: int = Field(32, ge=1, le=65_536, description="Scans a step, over all processes together.")
     optimizer: Literal["adamw", "sgd"] = Field("adamw", description="adamw, or sgd with Nesterov momentum.")
     lr: float = Field(2e-3, gt=0.0, le=10.0, description="Highest learning rate.")

@@ -108,8 +108,8 @@ def fit(
         tick: Called with the log row of every epoch, of those of an earlier run too.
 
     Returns:
-        The log: epoch, train_loss, train_accuracy, validation_loss, validation_accuracy (None without validation
-        scans), lr, seconds.
+        The log: epoch, train_loss (without auxiliary classifiers), train_accuracy, validation_loss and
+            validation_accuracy (None without validation scans), lr, seconds.
 
     Raises:
         TrainError: if a loss is not a number, or there are no training scans.
@@ -139,13 +139,13 @@ def fit(
                 for group in optimizer.param_groups:
                     group["lr"] = rate
                 logits = model(x)
-                loss = loss_of(logits, y, other)
+                parts_of_loss = loss_of(logits, y, other)
                 optimizer.zero_grad()
-                fabric.backward(loss)
+                fabric.backward(parts_of_loss.sum())
                 if settings.clip:
                     fabric.clip_gradients(model, optimizer, max_norm=settings.clip, error_if_nonfinite=False)
                 optimizer.step()
-                losses.append(loss.detach())
+                losses.append(parts_of_loss.detach())
                 right += int((logits[0].detach().argmax(1) == y).sum())
             row = _row(fabric, name, epoch, losses, right, batch * steps, rate)
             row |= validate(fabric, network, data, parts.validation, normalisation, settings)
@@ -260,7 +260,7 @@ def take(data: TrainingData, rows: torch.Tensor, device: torch.device) -> torch.
 def _loss(
     settings: TrainSettings, data: TrainingData, rows: torch.Tensor, device: torch.device
 ) -> Callable[[torch.Tensor, torch.Tensor, tuple[torch.Tensor, float] | None], torch.Tensor]:
-    """The loss of (A, B, K) logits: the network's own and, weighted, its auxiliary classifiers'."""
+    """(A, B, K) logits -> (A,), to be summed: the network's own loss, then its auxiliary classifiers', weighted."""
     weights = torch.ones(len(data.classes), device=device)
     if settings.class_weights == "balanced":
         counts = torch.bincount(data.labels[rows.to(data.labels.device)].cpu(), minlength=len(data.classes))
@@ -271,13 +271,10 @@ def _loss(
         return (each * weights[y]).mean()  # not over the sum of weights: processes must be able to average
 
     def loss(logits: torch.Tensor, y: torch.Tensor, other: tuple[torch.Tensor, float] | None) -> torch.Tensor:
-        total = torch.zeros((), device=device)
-        for number, layer in enumerate(logits):
-            value = one(layer, y)
-            if other is not None:
-                value = (1.0 - other[1]) * value + other[1] * one(layer, other[0])
-            total = total + (value if number == 0 else settings.auxiliary * value)
-        return total
+        made = torch.stack([one(layer, y) for layer in logits])
+        if other is not None:
+            made = (1.0 - other[1]) * made + other[1] * torch.stack([one(layer, other[0]) for layer in logits])
+        return torch.cat([made[:1], settings.auxiliary * made[1:]])
 
     return loss
 
@@ -334,14 +331,15 @@ def _local_batch(fabric: Fabric, settings: TrainSettings, scans: int, name: str)
 
 def _row(fabric: Fabric, name: str, epoch: int, losses: list[torch.Tensor], right: int, scans: int, rate: float) -> Row:
     """The log row of an epoch, averaged over processes; a loss that is no number ends the run."""
-    all_losses = torch.stack(losses)
+    each = torch.stack(losses)  # (steps, A)
+    all_losses = each.sum(dim=1)
     bad = torch.nonzero(~torch.isfinite(all_losses))
     if len(bad):
         raise TrainError(
             f"{name}: epoch {epoch + 1}, step {int(bad[0]) + 1}: the loss should be a number, is "
             f"{float(all_losses[bad[0]]):g}; try a lower `lr` than {rate:g}, or precision 32-true"
         )
-    sums = torch.stack([all_losses.mean(), torch.tensor(right / scans, device=all_losses.device)])
+    sums = torch.stack([each[:, 0].mean(), torch.tensor(right / scans, device=all_losses.device)])
     if fabric.world_size > 1:
         sums = fabric.all_reduce(sums, reduce_op="mean")  # type: ignore[assignment]
     return {

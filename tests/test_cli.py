@@ -10,7 +10,20 @@ from PIL import Image
 from fer3d import synth
 from fer3d.store import read_manifest
 
-COMMANDS = ("preprocess", "settings", "inspect", "synth", "pack", "maps", "evaluate", "compare", "predict", "report")
+COMMANDS = (
+    "preprocess",
+    "settings",
+    "inspect",
+    "synth",
+    "pack",
+    "maps",
+    "train",
+    "ablate",
+    "evaluate",
+    "compare",
+    "predict",
+    "report",
+)
 
 
 def fer3d(*arguments, cwd=None):

@@ -188,7 +188,7 @@ def test_the_state_of_another_training_is_not_taken(prepared, tmp_path):
         ("epoch=3", "settings: unknown key `epoch`; did you mean `epochs`?"),
         ("lr=-1", "settings: `lr` .*, got -1"),
         ("maps=depth,nose", "settings: `maps` should hold names out of .*, holds 'nose'"),
-        ("freeze_epochs=40", "settings: `freeze_epochs` should be less than `epochs` 40"),
+        ("freeze_epochs=30", "settings: `freeze_epochs` should be less than `epochs` 30"),
         ("schedule=linear", "settings: `schedule` Input should be 'one-cycle', 'cosine' or 'constant', got 'linear'"),
     ],
 )
