@@ -91,7 +91,7 @@ def of_model(name, path, options):
     )
     rows = [
         "| input | folds | levels 3 and 4 | level 1 | level 3 | level 4 | s a fold |",
-        "|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|",
     ]
     confused = None
     for kind, channels in INPUTS.items():

@@ -130,7 +130,14 @@ def synth(
     subjects: Annotated[int, typer.Option(help="Simulated people.", min=1)] = 6,
     seed: Annotated[int, typer.Option(help="Same seed, same bytes, for any number of workers.")] = 0,
     workers: Annotated[int | None, typer.Option(help="Processes. [default: one a core]", min=1)] = None,
-    face_model: Annotated[Path | None, typer.Option(help="A measured face model (.npz). [default: our own]")] = None,
+    face_model: Annotated[
+        Path | None, typer.Option(help="A measured face model: an .npz, or ICT-FaceKit's folder. [default: our own]")
+    ] = None,
+    levels: Annotated[str, typer.Option(help="Intensities of bu3dfe, comma-separated, of 1 to 4.")] = "1,2,3,4",
+    frames: Annotated[int, typer.Option(help="Frames a sequence of bu4dfe; the real ones have about 100.")] = 12,
+    meshes: Annotated[
+        bool, typer.Option("--meshes", help="Also write the face behind each scan, all in correspondence.")
+    ] = False,
     pitch: Annotated[
         float | None, typer.Option(help="mm between samples. [default: as the data set's scanner]")
     ] = None,
@@ -138,10 +145,34 @@ def synth(
     nod: Annotated[float, typer.Option(help="Largest turn up or down, degrees.")] = 4.0,
     roll: Annotated[float, typer.Option(help="Largest tilt to a shoulder, degrees.")] = 3.0,
 ) -> None:
-    """Simulated scans of made-up people in a data set's layout, with the truth beside them in truth.parquet."""
+    """Simulated scans of made-up people in a data set's layout, with the truth beside them in truth.parquet.
+
+    fer3d synth scans --layout bu3dfe --subjects 100 --workers 2
+
+    fer3d synth scans4d --layout bu4dfe --subjects 10 --frames 100
+    """
     from fer3d import console
 
-    console.run_synth(out, layout, subjects, seed, workers, face_model, pitch, (yaw, nod, roll))
+    console.run_synth(
+        out,
+        workers,
+        (yaw, nod, roll),
+        layout=layout,
+        subjects=subjects,
+        seed=seed,
+        face_model=face_model,
+        levels=_numbers(levels),
+        frames=frames,
+        meshes=meshes,
+        pitch=pitch,
+    )
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(word) for word in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"should be whole numbers with commas between, is {text!r}") from None
 
 
 @app.command()

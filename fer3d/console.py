@@ -108,17 +108,8 @@ def run_inspect(scans: Path, dataset: str, read: bool, workers: int | None) -> i
     return len(result.unreadable or ())
 
 
-def run_synth(
-    out: Path,
-    layout: str,
-    subjects: int,
-    seed: int,
-    workers: int | None,
-    face_model: Path | None,
-    pitch: float | None,
-    degrees: tuple[float, float, float],
-) -> None:
-    """Simulate scans with a progress bar; angles (yaw, nod, roll) in degrees."""
+def run_synth(out: Path, workers: int | None, degrees: tuple[float, float, float], **options: Any) -> None:
+    """Simulate scans with a progress bar; angles (yaw, nod, roll) in degrees, the options of `fer3d.synth.make`."""
     import math
 
     from fer3d import synth
@@ -127,16 +118,12 @@ def run_synth(
     with progress_bar("simulating") as (progress, task):
         made = synth.make(
             out,
-            layout,
-            subjects,
-            seed,
             workers=workers or len(os.sched_getaffinity(0)),
-            face_model=face_model,
-            pitch=pitch,
             yaw=yaw,
             nod=nod,
             roll=roll,
             progress=lambda done, total: progress.update(task, total=total, completed=done),
+            **options,
         )
     console.print(f"{made.scans} simulated scans of {made.subjects} people -> {escape(str(out))}", highlight=False)
 

@@ -157,3 +157,14 @@ def test_a_wrong_call_is_one_line(tmp_path, arguments, code, message):
     if code == 1:
         assert err.count("\n") == 1
         assert "Traceback" not in err
+
+
+def test_synth_writes_what_it_is_asked_for(tmp_path):
+    options = ("--subjects", 1, "--levels", "2,4", "--pitch", 5.0, "--workers", 1, "--meshes")
+    code, out, err = fer3d("synth", tmp_path / "scans", *options)
+    assert code == 0, err
+    assert "13 simulated scans of 1 people" in out
+    assert len(list((tmp_path / "scans" / "correspondence").rglob("*.npy"))) == 13
+    code, _, err = fer3d("synth", tmp_path / "other", "--levels", "one")
+    assert code == 2
+    assert "should be whole numbers with commas between" in err
