@@ -20,6 +20,7 @@ from scipy.spatial import cKDTree
 
 from fer3d.errors import PrepareError
 from fer3d.kernels import nose_search as search
+from fer3d.kernels import relief
 from fer3d.kernels.normals import vertex_normals
 from fer3d.kernels.topology import weld
 from fer3d.scan import Scan, check_scan
@@ -80,7 +81,7 @@ class MeanFaceField:
         nearest: (X, Y, Z) int32. Row of `points` that is about the nearest to the middle of each cell.
         tilt: (3,) float64. Mean normal in the ball that the search also uses on scans.
         about, about_normals: (M, 3) float64. Evenly spread points within 45 mm of the nose tip, and their normals.
-        heights: (n, n) float64. Its height map about the nose tip, see `fer3d.kernels.nose_search.heights`.
+        heights: (n, n) float64. Its height map about the nose tip, see `fer3d.kernels.relief.heights`.
     """
 
     points: _Floats
@@ -136,7 +137,7 @@ def mean_face_field() -> MeanFaceField:
         tilt / np.linalg.norm(tilt),
         about[judged],
         about_normals[judged],
-        search.heights(_AT_HOME, *dense, _RELIEF_DISC, _CELL, _DEEPEST),
+        relief.heights(_AT_HOME, *dense, _RELIEF_DISC, _CELL, _DEEPEST),
     )
 
 
@@ -314,10 +315,8 @@ def _judge(pose: _Floats, points: _Floats, normals: _Floats, field: MeanFaceFiel
         return _NOWHERE
     there = search.misfit(pose, points[near], normals[near], *field.table, 8.0, 8.0)
     back, share = search.missed(pose, points[around], normals[around], field.about, field.about_normals, 8.0, 8.0, 0.3)
-    relief = search.relief_agreement(
-        search.heights(pose, points, normals, _RELIEF_DISC, _CELL, _DEEPEST), field.heights
-    )
-    return _Verdict(float(there + back), float(share), float(relief))
+    heights = relief.heights(pose, points, normals, _RELIEF_DISC, _CELL, _DEEPEST)
+    return _Verdict(float(there + back), float(share), float(relief.relief_agreement(heights, field.heights)))
 
 
 def _distinct(ranked: list[_Floats], count: int) -> list[_Floats]:

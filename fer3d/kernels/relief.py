@@ -1,0 +1,95 @@
+"""The relief of a face about its nose: a height map without its best quadric, and how well two of them agree.
+
+A pose is a row (13,) as in `fer3d.kernels.nose_search`.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+
+@njit(cache=True, nogil=True)
+def heights(
+    pose: NDArray[np.float64],
+    points: NDArray[np.float64],
+    normals: NDArray[np.float64],
+    radius: float,
+    cell: float,
+    deepest: float,
+) -> NDArray[np.float64]:
+    """(n, n) float64: mean z of the points over each cell of the disc of `radius` about z, in the frame of the face.
+
+    Args:
+        pose, points, normals: As for `misfit`.
+        radius: Of the disc; n is 2 * radius / cell.
+        cell: Width of a cell.
+        deepest: Points with a smaller z, or a normal that points away from +z, do not count. NaN where none does.
+    """
+    n = int(np.round(2.0 * radius / cell))
+    total = np.zeros((n, n))
+    count = np.zeros((n, n), np.int64)
+    s = pose[12]
+    for i in range(len(points)):
+        px, py, pz = points[i, 0], points[i, 1], points[i, 2]
+        z = s * (pose[6] * px + pose[7] * py + pose[8] * pz) + pose[11]
+        up = pose[6] * normals[i, 0] + pose[7] * normals[i, 1] + pose[8] * normals[i, 2]
+        if z < deepest or up <= 0.0:
+            continue
+        x = s * (pose[0] * px + pose[1] * py + pose[2] * pz) + pose[9]
+        y = s * (pose[3] * px + pose[4] * py + pose[5] * pz) + pose[10]
+        if x * x + y * y >= radius * radius:
+            continue
+        a, b = int((x + radius) / cell), int((y + radius) / cell)
+        total[a, b] += z
+        count[a, b] += 1
+    for a in range(n):
+        for b in range(n):
+            total[a, b] = total[a, b] / count[a, b] if count[a, b] > 0 else np.nan
+    return total
+
+
+@njit(cache=True, nogil=True)
+def relief_agreement(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """How alike two height maps are once each has lost its best quadric, in [-1, 1]; -1 if they share too little.
+
+    2 <a, b> / (|a|^2 + |b|^2) over the cells that both have: 1 if equal, 0 if unrelated or if one has no relief.
+
+    Args:
+        one, other: (n, n) float64, NaN where there is nothing.
+    """
+    n = len(one)
+    A = np.zeros((6, 6))
+    g = np.zeros((6, 2))
+    row = np.empty(6)
+    shared = 0
+    for turn in range(2):
+        if turn == 1:
+            if shared < 60:
+                return -1.0
+            for k in range(6):
+                A[k, k] += 1e-9 * shared
+            fit = np.linalg.solve(A, g)
+            both = aa = bb = 0.0
+        for i in range(n):
+            x = 2.0 * (i + 0.5) / n - 1.0
+            for j in range(n):
+                a, b = one[i, j], other[i, j]
+                if np.isnan(a) or np.isnan(b):
+                    continue
+                y = 2.0 * (j + 0.5) / n - 1.0
+                row[0], row[1], row[2], row[3], row[4], row[5] = 1.0, x, y, x * x, x * y, y * y
+                if turn == 0:
+                    shared += 1
+                    for k in range(6):
+                        g[k, 0] += row[k] * a
+                        g[k, 1] += row[k] * b
+                        for m in range(6):
+                            A[k, m] += row[k] * row[m]
+                    continue
+                for k in range(6):
+                    a -= row[k] * fit[k, 0]
+                    b -= row[k] * fit[k, 1]
+                both += a * b
+                aa += a * a
+                bb += b * b
+    return 2.0 * both / (aa + bb) if aa + bb > 0.0 else -1.0
