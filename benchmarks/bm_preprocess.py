@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 RESULTS = Path(__file__).parent / "results"
-PITCH = 0.74  # mm between range samples: about 35,000 vertices a scan
+PITCH = 0.92  # mm between range samples: about 35,000 vertices a scan
 LANDMARKS = (  # the partners of `plain_script.FIT_POINTS` on the mean face
     "endocanthion_left",
     "exocanthion_left",
