@@ -22,7 +22,7 @@ import numpy as np
 RESULTS = Path(__file__).parent / "results"
 sys.path.insert(0, str(Path(__file__).parents[1]))  # tests.shapes: the closed forms
 
-PITCH = 0.92  # mm between range samples: about 35,000 vertices a scan
+PITCH = 0.88  # mm between range samples: about 35,000 vertices a scan
 SIZE, PIXEL = 224, 0.8
 STREAM_GB_S = 10.0  # of one of the cores this was planned for: what merely touching the data would cost
 TORUS = (35.0, 14.0, 0.8)  # mm: ring, tube and edge of the noisy torus; about 35,000 vertices, as dense as the scan

@@ -261,15 +261,17 @@ def mean_face() -> Scan:
         lips and balls of the eyes (no inside of the mouth), with the house landmarks. Always the same object: do not
         write into it.
     """
-    model = _builtin()
-    faces = model.triangles[(model.part != MOUTH) & (model.part != TEETH)]
+    from fer3d.synth import procedural_mesh
+
+    face = procedural_mesh.neutral()
+    faces = face.triangles[(face.part != MOUTH) & (face.part != TEETH)]
     scan = Scan.of(
-        model.neutral,
+        face.points,
         faces,
-        uv=model.uv,
-        landmarks={name: model.neutral[model.landmarks[name]].copy() for name in HOUSE_LANDMARKS},
-        history=({"step": "mean_face", "face_model": model.name},),
+        uv=face.uv,
+        landmarks={name: face.points[face.landmarks[name]].copy() for name in HOUSE_LANDMARKS},
+        history=({"step": "mean_face", "face_model": procedural_mesh.NAME},),
     )
-    used = np.zeros(len(model.neutral), np.bool_)
+    used = np.zeros(len(face.points), np.bool_)
     used[faces] = True
     return scan.kept(used, "drop_mouth")

@@ -16,6 +16,8 @@ from fer3d.synth.face import EYE, MOUTH, SKIN, TEETH, FaceModel
 from fer3d.synth.procedural_face import Array, Grid
 from fer3d.synth.procedural_muscles import Field, Layer
 
+NAME = "builtin"
+
 # In the texture: the face above, below it a strip that shows balls of the eyes and teeth.
 _FACE_V = (0.13, 0.996)
 _STRIP = (0.004, 0.12)
@@ -49,26 +51,45 @@ class Sheet(NamedTuple):
     teeth: tuple[Rows, Rows]
 
 
-def builtin() -> FaceModel:
-    """The built-in face model. About 30,000 vertices; takes some 0.7 s."""
+class Neutral(NamedTuple):
+    """The neutral face alone; attributes as those of `FaceModel`, and the parts that modes are made of."""
+
+    points: Array
+    triangles: NDArray[np.int32]
+    part: NDArray[np.uint8]
+    uv: NDArray[np.float32]
+    landmarks: dict[str, int]
+    half: Grid
+    sheet: Sheet
+
+
+def neutral() -> Neutral:
+    """The neutral built-in face: all that alignment needs of it, in a tenth of the time that the modes take."""
     half = surface.half_face()
     sheet = _sheet(half)
     triangles, part = _triangles(half, sheet)
     landmarks = _landmarks(half, sheet)
     points = sheet.field.points
-    names, expression = units.expression_modes(sheet.field)
+    return Neutral(points - points[landmarks["pronasale"]], triangles, part, _uv(half, sheet), landmarks, half, sheet)
+
+
+def builtin() -> FaceModel:
+    """The built-in face model. About 30,000 vertices; takes some 0.7 s."""
+    face = neutral()
+    field = face.sheet.field
+    names, expression = units.expression_modes(field)
     return FaceModel(
-        name="builtin",
-        neutral=points - points[landmarks["pronasale"]],
-        identity_modes=people.identity_modes(sheet.field),
+        name=NAME,
+        neutral=face.points,
+        identity_modes=people.identity_modes(field),
         expression_modes=expression,
         expression_names=names,
-        triangles=triangles,
-        part=part,
-        uv=_uv(half, sheet),
-        landmarks=landmarks,
+        triangles=face.triangles,
+        part=face.part,
+        uv=face.uv,
+        landmarks=face.landmarks,
         action_units={name: {name: 1.0} for name in names},
-        lids=units.lids(sheet.field, sheet.grid, half.row, [(upper, lower) for upper, lower in sheet.lids]),
+        lids=units.lids(field, face.sheet.grid, face.half.row, [(upper, lower) for upper, lower in face.sheet.lids]),
     )
 
 
