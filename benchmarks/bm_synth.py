@@ -40,11 +40,17 @@ def main():
     parser.add_argument("--full", action="store_true", help="also make and read data sets of full size (10 minutes)")
     parser.add_argument("--write", action="store_true", help=f"also write the tables to {RESULTS.name}/synth.md")
     options = parser.parse_args()
-    report = "\n\n".join(blocks(options))
-    print(report)
+    report = "\n\n".join(said(block) for block in blocks(options))
     if options.write:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / "synth.md").write_text(report + "\n", encoding="utf-8")
+
+
+def said(block):
+    """Print and hand on."""
+    print(block, flush=True)
+    print(flush=True)
+    return block
 
 
 def blocks(options):

@@ -6,11 +6,10 @@ import math
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import pairwise
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from fer3d.checks import check_range
 from fer3d.errors import Fer3dError, FileError
 from fer3d.folder_listing import list_folder
 from fer3d.scan import EXPRESSIONS
+from fer3d.workers import worker_pool
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -208,7 +208,7 @@ def _read_chunks(chunks: Sequence[Sequence[Job]], workers: int) -> Iterator[list
         yield from map(_read_chunk, chunks)
         return
     try:
-        with ProcessPoolExecutor(min(workers, max(1, len(chunks))), mp_context=get_context("spawn")) as pool:
+        with worker_pool(min(workers, max(1, len(chunks)))) as pool:
             for future in as_completed([pool.submit(_read_chunk, chunk) for chunk in chunks]):
                 yield future.result()
     except BrokenProcessPool as error:

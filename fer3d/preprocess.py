@@ -12,11 +12,9 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,11 +23,11 @@ from fer3d.config import PreprocessSettings
 from fer3d.errors import ArgumentError, Fer3dError
 from fer3d.prepare import FileFrame, Stopwatch, is_current, portable, prepare, prepare_record, record_facts, relative
 from fer3d.store import clear_temporaries, read_header, write_bytes, write_manifest, write_scan
+from fer3d.workers import worker_pool
 
 if TYPE_CHECKING:
     from fer3d.catalog import Card, Record
 
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 _QUEUED = 3  # tasks a worker has waiting: enough to never idle, few enough to stop soon
 
 
@@ -200,7 +198,7 @@ def _run(records: Sequence[Record], task: _Task, workers: int) -> Iterator[Outco
 
 def _run_pool(waiting: list[Record], task: _Task, workers: int, suspects: list[Record]) -> Iterator[Outcome]:
     """Work off `waiting` from its end. If a worker dies, stop, with the scans then in flight in `suspects`."""
-    with _pool(min(workers, len(waiting))) as pool:
+    with worker_pool(min(workers, len(waiting))) as pool:
         flying: dict[Future[Outcome], Record] = {}
         try:
             while waiting or flying:
@@ -227,28 +225,12 @@ def _run_pool(waiting: list[Record], task: _Task, workers: int, suspects: list[R
 
 
 def _run_alone(record: Record, task: _Task) -> Outcome:
-    with _pool(1) as pool:
+    with worker_pool(1) as pool:
         try:
             return pool.submit(task, record).result()
         except BrokenProcessPool:
             reason = f"{record.files['scan']}: the worker process died on it (out of memory, or a crash in a library)"
             return failure(record, reason, task.scans)
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Spawned workers with one thread each: parallelism is over scans, and forked OpenMP pools deadlock."""
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    os.environ.update(_ONE_THREAD)
-    try:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            yield pool
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _open_folder(out: Path, card: Card, settings: PreprocessSettings, scans: Path) -> None:

@@ -99,6 +99,8 @@ def nearest_vertices(
     scan: Scan, points: Mapping[str, NDArray[np.float64]], reach: float
 ) -> tuple[dict[str, int], tuple[str, ...]]:
     """name -> row of the vertex nearest to each point, and the names of those nearer than `reach` mm."""
-    distance, row = cKDTree(scan.vertices).query(np.array(list(points.values())))
+    # A tree that is built quickly: it is asked for a hundred points only.
+    tree = cKDTree(scan.vertices, balanced_tree=False, compact_nodes=False)
+    distance, row = tree.query(np.array(list(points.values())))
     near = {name: int(r) for name, r in zip(points, row, strict=True)}
     return near, tuple(name for name, d in zip(points, distance, strict=True) if d <= reach)

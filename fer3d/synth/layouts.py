@@ -268,7 +268,7 @@ def _stereo(pitch: float) -> Camera:
 
 LAYOUTS = {
     "bu3dfe": Layout(_bu3dfe_jobs, _write_bu3dfe, _stereo(1.9), (0.0, 0.0, 60.0)),
-    "bu4dfe": Layout(_bu4dfe_jobs, _write_bu4dfe, _stereo(0.9), (0.0, 0.0, 60.0)),
+    "bu4dfe": Layout(_bu4dfe_jobs, _write_bu4dfe, _stereo(0.93), (0.0, 0.0, 60.0)),
     "bosphorus": Layout(_bosphorus_jobs, _write_bosphorus, Camera(pitch=0.76), (10.0, 5.0, -20.0)),
     # FRGC's frame is the camera's: at 1.55 m the noise is 2.4 times what `noise` says.
     "frgc": Layout(_frgc_jobs, _write_frgc, Camera(pitch=0.8, eye=0.0, noise=0.05), (30.0, -20.0, -1550.0)),
@@ -296,7 +296,8 @@ def _cropped(capture: Capture, area: float, shot: Shot) -> Capture:
     """
     scan, marks = capture.scan, np.array(list(capture.landmarks.values()))
     away = np.linalg.norm(scan.vertices - capture.landmarks["pronasale"], axis=1)
-    away = np.minimum(away, _RADIUS - _MARGIN + cKDTree(marks).query(scan.vertices)[0])
+    far = np.flatnonzero(away > _RADIUS - _MARGIN)
+    away[far] = np.minimum(away[far], _RADIUS - _MARGIN + cKDTree(marks).query(scan.vertices[far])[0])
     order = np.sort(away)
     wanted = int(area / shot.camera.pitch**2 * np.exp(0.1 * shot.generator.normal()))
     count = wanted

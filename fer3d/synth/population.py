@@ -10,9 +10,8 @@ import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from dataclasses import asdict, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +25,7 @@ from fer3d.synth.habits import Variety
 from fer3d.synth.layouts import LAYOUTS, Job
 from fer3d.synth.studio import CORRESPONDENCE, Plan, Studio
 from fer3d.synth.truth import FILE, ScanTruth, TruthWriter, read_recipe
+from fer3d.workers import worker_pool
 
 _BUNDLE = 5  # scans a task
 _AHEAD = 8  # tasks a worker that may wait: results are handed on in order, and memory stays the same for any number
@@ -213,9 +213,7 @@ def _run(root: Path, plan: Plan, studio: Studio, jobs: Sequence[Job], workers: i
         for bundle in bundles:
             yield [studio.scan(root, job) for job in bundle]
         return
-    with ProcessPoolExecutor(
-        min(workers, len(bundles)), mp_context=get_context("spawn"), initializer=_open_studio, initargs=(plan,)
-    ) as pool:
+    with worker_pool(min(workers, len(bundles)), _open_studio, (plan,)) as pool:
         flying: deque[Future[list[ScanTruth]]] = deque()
         try:
             for bundle in bundles:
