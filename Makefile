@@ -27,7 +27,7 @@ $(VENV)/.installed: $(VENV)/.packages CMakeLists.txt $(wildcard csrc/*.* csrc/*/
 
 demo: install
 	rm -rf demo
-	$(BIN)/fer3d synth demo/scans --subjects 12
+	$(BIN)/fer3d synth demo/scans --subjects 24 --levels 3,4
 	$(BIN)/fer3d inspect demo/scans
 	$(BIN)/fer3d preprocess demo/scans -o demo/prepared --size 96
 	$(BIN)/fer3d train dff-cnn --data demo/prepared --folds 4 --preset tiny -o demo/runs/dff-cnn
