@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fer3d.checks import check_dtype, check_range, check_shape
 from fer3d.errors import ArgumentError, PrepareError
-from fer3d.kernels import cells, curvature, inpaint, raster, sampling
+from fer3d.kernels import cells, curvature, inpaint, raster, sampling, topology
 from fer3d.kernels import normals as normal_kernels
 from fer3d.scan import Scan, check_scan
 
@@ -64,9 +64,7 @@ def vertex_normals(scan: Scan) -> NDArray[np.float32]:
         .. [1] Max. Weights for computing vertex normals from facet normals. Journal of Graphics Tools 4(2), 1999.
     """
     check_scan("scan", scan)
-    made: NDArray[np.float32] = normal_kernels.vertex_normals(
-        scan.vertices, scan.faces, normal_kernels.weld(scan.vertices)
-    )
+    made: NDArray[np.float32] = normal_kernels.vertex_normals(scan.vertices, scan.faces, topology.weld(scan.vertices))
     return made
 
 
@@ -109,7 +107,7 @@ def principal_curvatures(
     check_scan("scan", scan)
     normals = _checked_normals(scan, normals)
     check_range("radius", radius, 1e-6, 1e6, "mm")
-    first = normal_kernels.weld(scan.vertices)
+    first = topology.weld(scan.vertices)
     use = (first == np.arange(len(first))) & np.isfinite(normals).all(axis=1) & np.isfinite(scan.vertices).all(axis=1)
     k1, k2 = np.full(len(first), np.nan), np.full(len(first), np.nan)
     if use.any():

@@ -19,7 +19,7 @@ def links(faces, first, position, count):  # type: ignore[no-untyped-def]
 
     Args:
         faces: (F, 3) int32.
-        first: (V,) int32, as `fer3d.kernels.normals.weld` gives it.
+        first: (V,) int32, as `fer3d.kernels.topology.weld` gives it.
         position: (V,) int32. New number of a vertex, -1 for one that is not in use.
         count: How many new numbers there are (M).
 

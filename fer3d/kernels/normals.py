@@ -1,47 +1,9 @@
-"""Vertex normals, and the welding of vertices that share one position."""
+"""Vertex normals."""
 
 import math
 
 import numpy as np
 from numba import njit
-
-
-@njit(cache=True, nogil=True)
-def weld(vertices):  # type: ignore[no-untyped-def]
-    """For each vertex the first vertex at exactly its position: itself, unless a uv seam split it.
-
-    Args:
-        vertices: (V, 3) float32.
-
-    Returns:
-        (V,) int32. A vertex with a NaN coordinate is its own. O(V) expected time: one open hash table.
-    """
-    count = vertices.shape[0]
-    size = 16
-    while size < 2 * count:
-        size *= 2
-    table = np.full(size, -1, dtype=np.int32)
-    first = np.empty(count, dtype=np.int32)
-    bits = (vertices + np.float32(0.0)).view(np.uint32)  # adding zero makes -0.0 the same bits as 0.0
-    mask = np.uint64(size - 1)
-    for v in range(count):
-        first[v] = v
-        if not math.isfinite(vertices[v, 0] + vertices[v, 1] + vertices[v, 2]):
-            continue
-        key = np.uint64(bits[v, 0]) * np.uint64(0x9E3779B97F4A7C15)
-        key = (key ^ np.uint64(bits[v, 1])) * np.uint64(0xC2B2AE3D27D4EB4F)
-        key = (key ^ np.uint64(bits[v, 2])) * np.uint64(0x9E3779B97F4A7C15)
-        slot = (key >> np.uint64(40)) & mask
-        while True:
-            w = table[slot]
-            if w < 0:
-                table[slot] = v
-                break
-            if bits[w, 0] == bits[v, 0] and bits[w, 1] == bits[v, 1] and bits[w, 2] == bits[v, 2]:
-                first[v] = w
-                break
-            slot = (slot + np.uint64(1)) & mask
-    return first
 
 
 @njit(cache=True, nogil=True)
@@ -51,7 +13,7 @@ def vertex_normals(vertices, faces, first):  # type: ignore[no-untyped-def]
     Args:
         vertices: (V, 3) float32.
         faces: (F, 3) int32.
-        first: (V,) int32, as `weld` gives it: coincident vertices share one normal.
+        first: (V,) int32, as `fer3d.kernels.topology.weld` gives it: coincident vertices share one normal.
 
     Returns:
         (V, 3) float32, NaN at a vertex with no face of positive area. Sums in float64.
