@@ -14,7 +14,7 @@ from fer3d.evaluate import evaluate_run
 from fer3d.question import Question
 from fer3d.run_folder import read_json
 from fer3d.store import write_bytes
-from fer3d.training import Device, Watch, train
+from fer3d.training import Device, Job, Watch, train, train_side_by_side
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ def ablate(
     out: str | Path,
     settings: TrainSettings,
     *,
+    workers: int = 1,
     device: Device | None = None,
     watch: Watch | None = None,
     begin: Callable[[tuple[str, ...], int, int], None] = lambda maps, number, total: None,
@@ -68,24 +69,35 @@ def ablate(
         model, question, device, watch: As `fer3d.training.train` takes them.
         out: Folder: one run folder a subset, `ablation.json` and `ablation.md`, which grow with every subset.
         settings: As for `train`; all subsets of its maps are run.
-        begin: Called with the subset, its number and how many there are, before each.
+        workers: Subsets trained at once, each on one thread of the CPU; then `device` and `watch` are not used.
+        begin: Called with the subset, its number and how many there are, before each, or with several workers after.
 
     Returns:
-        One entry a subset.
+        One entry a subset, small subsets first.
 
     Raises:
         As `train`.
     """
-    out, entries = Path(out), []
+    out = Path(out)
     subsets = map_subsets(settings.maps)
-    for number, maps in enumerate(subsets):
-        begin(maps, number, len(subsets))
-        folder = out / "+".join(maps)
-        chosen = settings.model_copy(update={"maps": maps})
-        run = train(model, question, folder, chosen, resume=True, device=device, watch=watch)
+    jobs = [Job(model, question, out / "+".join(m), settings.model_copy(update={"maps": m})) for m in subsets]
+    entries: list[Entry] = []
+
+    def finished(run: Path) -> None:
         entries.append(measure(run))
+        entries.sort(key=lambda entry: subsets.index(entry.maps))
         write_bytes(out / "ablation.json", (json.dumps([asdict(e) for e in entries], indent=2) + "\n").encode())
         write_bytes(out / "ablation.md", table(entries, settings.maps).encode())
+
+    if workers > 1:
+        large_first = sorted(jobs, key=lambda job: -len(job.settings.maps))  # so that no worker waits for a long one
+        for number, (job, run) in enumerate(train_side_by_side(large_first, workers)):
+            finished(run)
+            begin(job.settings.maps, number, len(jobs))
+        return entries
+    for number, job in enumerate(jobs):
+        begin(job.settings.maps, number, len(jobs))
+        finished(train(model, question, job.out, job.settings, resume=True, device=device, watch=watch))
     return entries
 
 

@@ -18,13 +18,16 @@ from fer3d.config import TrainSettings
 
 Draws = Mapping[str, torch.Tensor]
 
+_KNOTS = 5  # of the bend, along each side: 45 mm apart on maps of 180 mm, wider than what an expression moves
+
 
 def draw(settings: TrainSettings, count: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
     """The random numbers for `count` scans.
 
     Returns:
         mirror (B,) bool; angle (B,) radians, counter-clockwise; scale (B,); shift (B, 2) mm, x and y; tilt (B, 2)
-        slopes that are added along x and y; offset (B,) mm along z; gain, bias (B, 3) and gamma (B,) of the texture.
+        slopes that are added along x and y; offset (B,) mm along z; gain, bias (B, 3) and gamma (B,) of the texture;
+        stretch (B, 3) along x, y and z; bend (B, 3, K, K) mm, a smooth displacement given at K x K places.
     """
 
     def even(*shape: int) -> torch.Tensor:
@@ -40,17 +43,22 @@ def draw(settings: TrainSettings, count: int, generator: torch.Generator) -> dic
         "gain": 1.0 + settings.texture_jitter * (0.7 * even(1) + 0.3 * even(3)),  # light, then its colour
         "bias": 0.5 * settings.texture_jitter * even(1).expand(-1, 3),
         "gamma": torch.exp(even() * settings.texture_jitter),
+        "stretch": torch.exp(even(3) * math.log1p(settings.stretch)),
+        "bend": even(3, _KNOTS, _KNOTS) * settings.bend_mm,
     }
 
 
 def augment(
     channels: Sequence[str], values: torch.Tensor, draws: Draws, pixel: float, *, linear: bool = True
 ) -> torch.Tensor:
-    """Mirror, turn, scale, shift and tilt each face, move it along z, and change its light.
+    """Mirror, stretch, turn, scale, shift, tilt and bend each face, move it along z, and change its light.
 
-    Convention: first the mirror (x -> -x), then p -> scale * R(angle) p + shift in the plane of the map, x to the
-    right and y up; depth is scaled with it and curvedness by 1 / scale. Then the tilt adds slope . (x, y) to the depth:
-    a shear, to first order what a turn of the head does, with normals exactly those of the sheared surface.
+    Convention: first the mirror (x -> -x) and the stretch, then p -> scale * R(angle) p + shift in the plane of the
+    map, x to the right and y up; depth is scaled with it. The bend moves what is then at p + b(p) to p and adds b_z(p)
+    to the depth, b smooth. Last the tilt adds slope . (x, y) to the depth: a shear, to first order what a turn of the
+    head does. Stretch and bend make another face of a face, for sets of few people (our choice). Normals are exactly
+    those of the changed surface. Curvedness is divided by scale and mean stretch, shape index is kept: right for a
+    change of size, to first order for the rest.
 
     Args:
         channels: C names.
@@ -63,17 +71,20 @@ def augment(
         (B, C + 1, H, W) float32. Pixels that come from outside the map or from unmeasured ones are not measured: 0.
     """
     draws = {name: tensor.to(values.device) for name, tensor in draws.items()}
-    warped = _warp(values.float(), draws, pixel, linear)
+    bend = _bend(draws, values.shape[-2:], pixel)
+    warped = _warp(values.float(), draws, bend, pixel, linear)
     mask = warped[:, -1:] > 0.5
     warped = torch.where(mask, warped / warped[:, -1:].clamp(min=0.5), 0.0)
     if "normal_x" in channels:
         start = channels.index("normal_x")
-        warped[:, start : start + 3] = _turn_normals(warped[:, start : start + 3], draws)
+        warped[:, start : start + 3] = _turn_normals(warped[:, start : start + 3], draws, bend, pixel)
     if "depth" in channels:
         depth = warped[:, channels.index("depth")]
-        warped[:, channels.index("depth")] = depth * _each(draws["scale"], 3) + _plane(draws, depth.shape, pixel)
+        depth = depth * _each(draws["scale"] * draws["stretch"][:, 2], 3) + _plane(draws, depth.shape, pixel)
+        warped[:, channels.index("depth")] = depth if bend is None else depth + bend[:, 2]
     if "curvedness" in channels:
-        warped[:, channels.index("curvedness")] /= _each(draws["scale"], 3)
+        size = draws["scale"] * draws["stretch"].prod(dim=1) ** (1 / 3)
+        warped[:, channels.index("curvedness")] /= _each(size, 3)
     if "red" in channels:
         start = channels.index("red")
         end = start + len(INPUT_CHANNELS["texture"])
@@ -81,29 +92,50 @@ def augment(
     return torch.cat([warped[:, :-1] * mask, mask.to(warped.dtype)], dim=1)
 
 
-def _warp(values: torch.Tensor, draws: Draws, pixel: float, linear: bool) -> torch.Tensor:
+def _bend(draws: Draws, shape: Sequence[int], pixel: float) -> torch.Tensor | None:
+    """(B, 3, H, W) mm: the displacement b at each pixel, smooth between its knots; None if there is none."""
+    if not draws["bend"].any():
+        return None
+    return functional.interpolate(draws["bend"], tuple(shape), mode="bicubic", align_corners=True)
+
+
+def _warp(values: torch.Tensor, draws: Draws, bend: torch.Tensor | None, pixel: float, linear: bool) -> torch.Tensor:
     """Values at the places where the pixels of the result come from."""
     height, width = values.shape[-2:]
+    # grid_sample runs x to the right and y *down*, both from -1 to 1 over the map
+    unit = torch.tensor([2 / (width * pixel), -2 / (height * pixel)], device=values.device)
+    x = (torch.arange(width, device=values.device) - (width - 1) / 2) * pixel
+    y = ((height - 1) / 2 - torch.arange(height, device=values.device)) * pixel
+    place = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)  # (H, W, 2) mm
+    here = place - draws["shift"][:, None, None]
+    if bend is not None:
+        here = here + bend[:, :2].permute(0, 2, 3, 1)
     cos, sin = draws["angle"].cos() / draws["scale"], draws["angle"].sin() / draws["scale"]
     sign = torch.where(draws["mirror"], -1.0, 1.0)
-    ratio = height / width
-    # grid_sample runs x to the right and y *down*, both from -1 to 1 over the map
-    x, y = draws["shift"][:, 0] * 2 / (width * pixel), -draws["shift"][:, 1] * 2 / (height * pixel)
-    top = torch.stack([cos, -sin * ratio, -cos * x + sin * ratio * y], dim=1) * sign[:, None]
-    low = torch.stack([sin / ratio, cos, -sin / ratio * x - cos * y], dim=1)
-    grid = functional.affine_grid(torch.stack([top, low], dim=1), list(values.shape), align_corners=False)
-    return functional.grid_sample(values, grid, "bilinear" if linear else "nearest", "zeros", align_corners=False)
+    across = torch.stack([cos, sin], dim=1) * (sign / draws["stretch"][:, 0])[:, None]
+    along = torch.stack([-sin, cos], dim=1) / draws["stretch"][:, 1:2]
+    source = torch.einsum("bhwi,bji->bhwj", here, torch.stack([across, along], dim=1))
+    return functional.grid_sample(
+        values, source * unit, "bilinear" if linear else "nearest", "zeros", align_corners=False
+    )
 
 
-def _turn_normals(normals: torch.Tensor, draws: Draws) -> torch.Tensor:
-    """(B, 3, H, W) mirrored, turned and sheared like the surface, unit length again."""
-    sign = _each(torch.where(draws["mirror"], -1.0, 1.0), 3)
+def _turn_normals(normals: torch.Tensor, draws: Draws, bend: torch.Tensor | None, pixel: float) -> torch.Tensor:
+    """(B, 3, H, W) mirrored, stretched, turned, sheared and bent like the surface, unit length again."""
+    sign = torch.where(draws["mirror"], -1.0, 1.0)
     cos, sin = _each(draws["angle"].cos(), 3), _each(draws["angle"].sin(), 3)
-    x, y, z = normals.unbind(1)
-    x = sign * x
+    x, y, z = (part / _each(draws["stretch"][:, k], 3) for k, part in enumerate(normals.unbind(1)))
+    x = _each(sign, 3) * x
     x, y = cos * x - sin * y, sin * x + cos * y
+    if bend is not None:
+        down, across = torch.gradient(bend, spacing=pixel, dim=(2, 3))
+        # z'(p) = z(p + b(p)) + b_z(p), so its slopes are (1 + db/dp)^T those of z, and those of b_z
+        x, y = (
+            x + across[:, 0] * x + across[:, 1] * y - across[:, 2] * z,
+            y - down[:, 0] * x - down[:, 1] * y + down[:, 2] * z,
+        )
     x, y = x - _each(draws["tilt"][:, 0], 3) * z, y - _each(draws["tilt"][:, 1], 3) * z
-    return functional.normalize(torch.stack([x, y, z], dim=1), dim=1)
+    return torch.stack([x, y, z], dim=1) / (x * x + y * y + z * z).sqrt().clamp(min=1e-12)[:, None]
 
 
 def _plane(draws: Draws, shape: Sequence[int], pixel: float) -> torch.Tensor:

@@ -31,6 +31,7 @@ INPUT_CHANNELS: Mapping[str, tuple[str, ...]] = {
 # 1/mm. Curvedness c is fed as c / (c + HALF_CURVEDNESS), in [0, 1): a bend of 20 mm radius is the middle, and the
 # few pixels of a rim, ten times as curved as any face, no longer set the scale [D].
 HALF_CURVEDNESS = 0.05
+_LEAST_CONTRAST = 0.01  # of colours in [0, 1]: what is flatter is noise, and is not blown up
 FLAT_SHAPE_INDEX = 0.5  # a flat pixel has no shape index; the middle of the scale is between rut and ridge
 
 
@@ -102,6 +103,8 @@ class Normalisation:
 
     Convention:
         - curvedness is squashed first, see `HALF_CURVEDNESS`;
+        - each colour first loses its mean over the scan and its deviation: what the light and the camera did to the
+          whole face (our choice; on simulated faces it is worth three points from texture alone);
         - normal_x and normal_y keep mean 0 and share one deviation, so that 0 stays "faces the camera" and a mirror
           is a change of sign.
 
@@ -127,7 +130,7 @@ class Normalisation:
         for part in torch.split(rows, 64):
             batch = values[part].float()
             mask = batch[:, -1:]
-            batch = squash(channels, batch[:, :-1]) * mask
+            batch = flatten_scales(channels, batch)[:, :-1] * mask
             sums = (mask.sum().expand(len(channels)), batch.sum((0, 2, 3)), (batch * batch).sum((0, 2, 3)))
             total += torch.stack(sums).double().cpu()
         count, first, second = total
@@ -144,18 +147,29 @@ class Normalisation:
         mask = values[:, -1:]
         mean = torch.tensor(self.mean, device=values.device)[:, None, None]
         deviation = torch.tensor(self.deviation, device=values.device)[:, None, None]
-        scaled = (squash(self.channels, values[:, :-1]) - mean) / deviation
+        scaled = (flatten_scales(self.channels, values)[:, :-1] - mean) / deviation
         return torch.cat([scaled * mask, mask], dim=1)
 
 
-def squash(channels: Sequence[str], values: torch.Tensor) -> torch.Tensor:
-    """(B, C, H, W) with curvedness c as c / (c + HALF_CURVEDNESS); the rest as it is."""
-    if "curvedness" not in channels:
-        return values
+def flatten_scales(channels: Sequence[str], values: torch.Tensor) -> torch.Tensor:
+    """(B, C + 1, H, W) with curvedness squashed and colours standardised scan by scan, see `Normalisation`."""
     values = values.clone()
-    c = values[:, channels.index("curvedness")]
-    values[:, channels.index("curvedness")] = c / (c + HALF_CURVEDNESS)
+    if "curvedness" in channels:
+        c = values[:, channels.index("curvedness")]
+        values[:, channels.index("curvedness")] = c / (c + HALF_CURVEDNESS)
+    if "red" in channels:
+        start = channels.index("red")
+        end = start + len(INPUT_CHANNELS["texture"])
+        values[:, start:end] = _standardised(values[:, start:end], values[:, -1:])
     return values
+
+
+def _standardised(colours: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """(B, 3, H, W) with mean 0 and deviation about 1 over the measured pixels of each scan and colour."""
+    count = mask.sum((2, 3), keepdim=True).clamp(min=1)
+    colours = (colours - (colours * mask).sum((2, 3), keepdim=True) / count) * mask
+    deviation = ((colours * colours).sum((2, 3), keepdim=True) / count).sqrt()
+    return colours / (deviation + _LEAST_CONTRAST)
 
 
 def mirrored(channels: Sequence[str], values: torch.Tensor) -> torch.Tensor:

@@ -285,6 +285,7 @@ def ablate(
     set_: TrainSet = None,
     accelerator: Accelerator = "auto",
     devices: Devices = 1,
+    workers: Annotated[int, typer.Option(help="Subsets trained at once on a CPU, a thread each.", min=1)] = 1,
 ) -> None:
     """Which maps help? Train on all 15 subsets of depth, normal, curvature and texture; one table.
 
@@ -297,7 +298,7 @@ def ablate(
 
     settings = train_settings(preset, config, set_ or ())
     question = question_of(data, protocol, None, fold, folds, rounds, labels, False, allow_missing)
-    console_training.run_ablate(model, question, out, settings, Device(accelerator, devices))
+    console_training.run_ablate(model, question, out, settings, Device(accelerator, devices), workers)
 
 
 Runs = Annotated[list[Path], typer.Argument(help="Run folders of `fer3d train`.", show_default=False)]

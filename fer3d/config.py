@@ -74,6 +74,10 @@ class TrainSettings(BaseModel):
     width: int | None = Field(None, ge=1, le=1024, description="Features of the first convolution. Unset: the usual.")
     dropout: float | None = Field(None, ge=0.0, lt=1.0, description="Before the last layer. Unset: the model's own.")
     mask: bool = Field(False, description="Whether branches also see which pixels were measured.")
+    position: bool = Field(True, description="Whether branches also see where on the map a pixel lies.")
+    map_dropout: float = Field(
+        0.2, ge=0.0, lt=1.0, description="Chance that the fusion does not see a map of a scan, while training."
+    )
     auxiliary: float = Field(
         0.3, ge=0.0, le=10.0, description="Weight of the loss of each branch's own classifier. 0: none."
     )
@@ -100,10 +104,14 @@ class TrainSettings(BaseModel):
 
     # augmentation
     mirror: float = Field(0.5, ge=0.0, le=1.0, description="Share of the scans that are mirrored.")
-    rotate_deg: float = Field(10.0, ge=0.0, le=180.0, description="Largest turn in the plane of the map.")
-    tilt_deg: float = Field(3.0, ge=0.0, le=45.0, description="Largest slope added to the depth: heads turned a bit.")
-    shift_mm: float = Field(4.0, ge=0.0, le=50.0, description="Largest shift along x and along y.")
-    scale: float = Field(0.05, ge=0.0, lt=1.0, description="Largest change of size, as a share.")
+    rotate_deg: float = Field(3.0, ge=0.0, le=180.0, description="Largest turn in the plane of the map.")
+    tilt_deg: float = Field(2.0, ge=0.0, le=45.0, description="Largest slope added to the depth: heads turned a bit.")
+    shift_mm: float = Field(1.0, ge=0.0, le=50.0, description="Largest shift along x and along y.")
+    scale: float = Field(0.03, ge=0.0, lt=1.0, description="Largest change of size, as a share.")
+    stretch: float = Field(
+        0.06, ge=0.0, lt=1.0, description="Largest change of width, height and depth, each by its own share."
+    )
+    bend_mm: float = Field(1.5, ge=0.0, le=20.0, description="Largest smooth displacement: a face of another form.")
     depth_jitter_mm: float = Field(1.0, ge=0.0, le=50.0, description="Largest shift along z.")
     texture_jitter: float = Field(0.3, ge=0.0, lt=1.0, description="Strength of changes of light and its colour.")
 

@@ -30,7 +30,9 @@ def run_train(model: str, question: Question, out: Path, settings: TrainSettings
     console.print(f"-> {escape(str(out))}; look closer: fer3d report {escape(str(out))}", highlight=False)
 
 
-def run_ablate(model: str, question: Question, out: Path, settings: TrainSettings, device: Device) -> None:
+def run_ablate(
+    model: str, question: Question, out: Path, settings: TrainSettings, device: Device, workers: int
+) -> None:
     """Train on every subset of the maps with a progress bar, then print the table."""
     from fer3d.ablate import ablate, table
 
@@ -39,7 +41,7 @@ def run_ablate(model: str, question: Question, out: Path, settings: TrainSetting
         def begin(maps: tuple[str, ...], number: int, total: int) -> None:
             watch.notice(f"{number + 1} of {total}: {', '.join(maps)}")
 
-        entries = ablate(model, question, out, settings, device=device, watch=watch, begin=begin)
+        entries = ablate(model, question, out, settings, workers=workers, device=device, watch=watch, begin=begin)
     if _is_first_process():
         console.print(table(entries, settings.maps), highlight=False, markup=False, soft_wrap=True)
         console.print(f"-> {escape(str(out / 'ablation.md'))}", highlight=False)

@@ -67,6 +67,30 @@ def test_ablate_runs_every_subset_and_goes_on(capsys, prepared, tmp_path):
     assert (tmp_path / "a" / "depth" / "r00f00" / "done.json").is_file()
 
 
+FEW = ("--fold", "0", *QUICK, "--set", "maps=depth,normal")
+
+
+def test_subsets_side_by_side_give_what_they_give_one_by_one(capsys, prepared, tmp_path):
+    for name, workers in (("one", 1), ("two", 2)):
+        arguments = ("ablate", "--data", prepared, "-o", tmp_path / name, *FEW, "--workers", workers)
+        code, out, err = fer3d(capsys, *arguments)
+        assert code == 0, err
+        assert "3 of 3: " in out
+    one, two = (json.loads((tmp_path / name / "ablation.json").read_text()) for name in ("one", "two"))
+    assert [entry["maps"] for entry in two] == [["depth"], ["normal"], ["depth", "normal"]]
+    for a, b in zip(one, two, strict=True):
+        assert (a["accuracy"], a["parameters"], a["scans"]) == (b["accuracy"], b["parameters"], b["scans"])
+
+
+def test_a_run_that_fails_beside_others_is_named(capsys, prepared, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "normal").write_text("in the way")
+    code, _, err = fer3d(capsys, "ablate", "--data", prepared, "-o", tmp_path / "a", *FEW, "--workers", 2)
+    assert code == 1
+    assert err.count("\n") == 1
+    assert "normal" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -48,7 +48,14 @@ def no_change(count=1):
         "gain": torch.ones(count, 3),
         "bias": torch.zeros(count, 3),
         "gamma": torch.ones(count),
+        "stretch": torch.ones(count, 3),
+        "bend": torch.zeros(count, 3, 5, 5),
     }
+
+
+def lopsided_bend():
+    """(1, 3, 5, 5) mm, another displacement at each of its knots."""
+    return torch.randn(1, 3, 5, 5, generator=torch.Generator().manual_seed(3)) * 2.0
 
 
 @pytest.mark.parametrize(
@@ -61,6 +68,8 @@ def no_change(count=1):
         {"shift": torch.tensor([[10.0, -4.0]])},
         {"tilt": torch.tensor([[0.2, -0.1]])},
         {"offset": torch.tensor([3.0])},
+        {"stretch": torch.tensor([[1.2, 0.9, 1.1]])},
+        {"bend": lopsided_bend()},
         {
             "mirror": torch.tensor([True]),
             "angle": torch.tensor([-0.4]),
@@ -68,6 +77,8 @@ def no_change(count=1):
             "shift": torch.tensor([[-6.0, 8.0]]),
             "tilt": torch.tensor([[-0.1, 0.3]]),
             "offset": torch.tensor([-2.0]),
+            "stretch": torch.tensor([[0.9, 1.1, 1.2]]),
+            "bend": lopsided_bend(),
         },
     ],
     ids=lambda change: "+".join(change) or "none",
@@ -76,19 +87,17 @@ def test_maps_of_the_changed_surface_are_the_changed_maps(change):
     draws = no_change() | change
     made = augment(CHANNELS, maps_of(*surface(*grid())), draws, PIXEL)[0].numpy()
 
-    # the definition: pixel p' of the new surface is what lies at p = M R(-angle) (p' - shift) / scale of the old
+    # the definition: pixel p' of the new surface is what lies at p = M R(-angle) (p' + b - shift) / scale of the old
     x, y = (np.broadcast_to(a, (H, W)) for a in grid())
     angle, scale = float(draws["angle"]), float(draws["scale"])
     sign = -1.0 if bool(draws["mirror"]) else 1.0
-    sx, sy = (float(s) for s in draws["shift"][0])
-    tx, ty = (float(t) for t in draws["tilt"][0])
-    u, v = (x - sx) / scale, (y - sy) / scale
-    px, py = sign * (math.cos(angle) * u + math.sin(angle) * v), -math.sin(angle) * u + math.cos(angle) * v
-    depth, dx, dy = surface(px, py)
-    depth = scale * depth + tx * x + ty * y + float(draws["offset"])
-    dx = sign * dx
-    dx, dy = math.cos(angle) * dx - math.sin(angle) * dy + tx, math.sin(angle) * dx + math.cos(angle) * dy + ty
-    wanted = maps_of(depth, dx, dy)[0].numpy()
+    (sx, sy), (tx, ty), (wide, high, deep) = (draws[name][0].tolist() for name in ("shift", "tilt", "stretch"))
+    bx, by, bz = torch.nn.functional.interpolate(draws["bend"], (H, W), mode="bicubic", align_corners=True)[0].numpy()
+    u, v = (x + bx - sx) / scale, (y + by - sy) / scale
+    px, py = math.cos(angle) * u + math.sin(angle) * v, -math.sin(angle) * u + math.cos(angle) * v
+    depth = scale * deep * surface(sign * px / wide, py / high)[0] + tx * x + ty * y + float(draws["offset"]) + bz
+    down, across = np.gradient(depth, PIXEL)
+    wanted = maps_of(depth, across, -down)[0].numpy()
 
     # a pixel on the rim is a mean of the measured ones around it: up to half a pixel off
     inside = binary_erosion(made[-1] > 0)
@@ -96,7 +105,8 @@ def test_maps_of_the_changed_surface_are_the_changed_maps(change):
     assert np.abs(made[0] - wanted[0])[inside].max() < 0.06  # of 40 mm: interpolation
     assert np.abs(made[1:4] - wanted[1:4])[:, inside].max() < 0.01
     np.testing.assert_allclose(np.linalg.norm(made[1:4], axis=0)[inside], 1.0, atol=1e-5)
-    np.testing.assert_allclose(made[5][inside], 0.05 / scale, rtol=1e-4)  # curvature is one over a length
+    size = scale * (wide * high * deep) ** (1 / 3)
+    np.testing.assert_allclose(made[5][inside], 0.05 / size, rtol=1e-4)  # curvature is one over a length
     assert (made[:, made[-1] == 0] == 0).all()
 
 
@@ -143,5 +153,7 @@ def test_draws_stay_in_their_ranges_and_repeat_with_the_seed():
     assert 1.049 < one["scale"].max() <= 1.0501
     assert 1 / 1.0501 <= one["scale"].min() < 1 / 1.049
     assert 3.9 < one["shift"].abs().max() <= 4
+    assert (one["stretch"] == 1).all()
+    assert (one["bend"] == 0).all()
     assert (one["gain"] == 1).all()
     assert (one["gamma"] == 1).all()

@@ -65,6 +65,31 @@ def test_curvedness_is_squashed():
     assert made[0, 1, 0].tolist() == pytest.approx([0.0, 0.5, 1.0], abs=1e-4)
 
 
+def test_the_light_on_a_whole_face_is_taken_out_of_its_colours():
+    channels = channel_names(["depth", "texture"])
+    values = torch.rand(2, 5, 8, 8, generator=torch.Generator().manual_seed(0))
+    values[:, -1, :, 5:] = 0
+    values[:, :, :, 5:] = 0
+    values[:, -1, :, :5] = 1
+    darker = values.clone()
+    darker[:, 1:4, :, :5] = darker[:, 1:4, :, :5] * torch.tensor([0.5, 0.7, 0.9])[:, None, None] + 0.05
+    made, again = (Normalisation(channels, (0.0,) * 4, (1.0,) * 4).apply(x) for x in (values, darker))
+    torch.testing.assert_close(made, again, atol=0.05, rtol=0)
+    inside = made[:, 1:4, :, :5]
+    torch.testing.assert_close(inside.mean((2, 3)), torch.zeros(2, 3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(inside.std((2, 3), correction=0), torch.ones(2, 3), atol=0.05, rtol=0)
+    assert (made[..., 5:] == 0).all()
+    assert torch.equal(made[:, 0], values[:, 0])
+
+
+def test_a_picture_of_one_colour_is_finite_and_quiet():
+    values = torch.full((1, 4, 6, 6), 0.4)
+    values[:, -1] = 1
+    values[0, 0, 2, 2] += 1e-4
+    made = Normalisation(channel_names(["texture"]), (0.0,) * 3, (1.0,) * 3).apply(values)
+    assert made[:, :3].abs().max() < 0.02
+
+
 @pytest.mark.parametrize(
     ("maps", "message"),
     [

@@ -54,6 +54,41 @@ def test_the_mask_is_seen_only_if_asked_for():
         assert torch.equal(network(x), network(other)) is not mask
 
 
+def test_position_is_seen_only_if_asked_for():
+    values = torch.zeros(1, 2, 192, 192)
+    values[:, 0, 88:96, 88:96] = 1.0
+    moved = values.roll((16, 8), (2, 3))  # by whole strides, far from the rim
+    for position in (False, True):
+        network = build_model("dff-cnn", maps=["depth"], width=4, position=position).eval()
+        one, two = (network.branch_features(x)[0] for x in (values, moved))
+        one, two = one.roll((2, 1), (2, 3))[..., 9:17, 9:17], two[..., 9:17, 9:17]
+        assert torch.allclose(one, two, atol=1e-5) is not position
+
+
+def test_positions_run_to_the_right_and_up():
+    network = build_model("dff-cnn", maps=["depth"], width=4)
+    seen = []
+    network.branch("depth").register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    network.eval()(batch_of(["depth"], 32))
+    right, up = seen[0][0, -2:]
+    assert (right[0, 0], right[-1, -1], up[0, 0], up[-1, -1]) == (-1, 1, 1, -1)
+    assert (right[5] == right[9]).all()
+
+
+def test_map_dropout_takes_whole_maps_of_a_scan_and_only_while_training():
+    network = build_model("dff-cnn", maps=MAP_GROUPS, width=4, map_dropout=0.5)
+    parts = [torch.full((2000, 3, 1, 1), float(2**k)) for k in range(4)]
+    torch.manual_seed(0)
+    made = network.concatenate(parts)[:, ::3, 0, 0] / torch.tensor([1.0, 2.0, 4.0, 8.0])
+    kept = made > 0
+    assert kept.any(dim=1).all()
+    torch.testing.assert_close(made.sum(dim=1), torch.full((2000,), 4.0))  # what is left keeps the whole weight
+    share = (0.5 + 0.5**4) * torch.ones(4)  # a scan that would lose all four keeps them
+    torch.testing.assert_close(kept.float().mean(dim=0), share, atol=0.05, rtol=0)
+    network.eval()
+    assert torch.equal(network.concatenate(parts), torch.cat(parts, dim=1))
+
+
 def test_global_average_pooling_saves_parameters_and_takes_any_size():
     count = {
         name: sum(p.numel() for p in build_model(name, **more).parameters())
@@ -184,12 +219,12 @@ def test_image_weights_that_do_not_fit_are_refused(tmp_path):
     file = tmp_path / "vgg.safetensors"
     save_file(image_weights(), file)
     with pytest.raises(
-        CheckpointError, match=r"vgg.safetensors: layers.0 should have shape \(8, 1, 3, 3\), has \(4, 1"
+        CheckpointError, match=r"vgg.safetensors: layers.0 should have shape \(8, 3, 3, 3\), has \(4, 3"
     ):
         load_initial(network, str(file), "vgg-16")
     small = build_model("dff-cnn", maps=["depth"])
     with pytest.raises(
-        CheckpointError, match="should hold 7 convolutions for this backbone, holds 13; wrong `backbone`"
+        CheckpointError, match="should hold 9 convolutions for this backbone, holds 13; wrong `backbone`"
     ):
         load_initial(small, str(file), "small")
     with pytest.raises(FileError, match="none.pt: is missing; for ImageNet weights, save them where torchvision"):

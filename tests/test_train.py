@@ -126,7 +126,16 @@ def test_a_model_file_alone_predicts_as_the_run_did(run, prepared):
 
 
 def test_it_learns(prepared, tmp_path):
-    still = ("rotate_deg=0", "mirror=0", "test_mirror=false", "tilt_deg=0", "depth_jitter_mm=0", "scale=0")
+    still = (
+        "rotate_deg=0",
+        "mirror=0",
+        "test_mirror=false",
+        "tilt_deg=0",
+        "depth_jitter_mm=0",
+        "scale=0",
+        "stretch=0",
+        "bend_mm=0",
+    )
     settings = quick("epochs=12", "maps=depth", "auxiliary=0", *still)
     out = train("dff-cnn", Question(prepared, folds=4, only=(1,)), tmp_path / "run", settings, device=CPU)
     predictions = read_predictions(read_run(out))
@@ -159,14 +168,14 @@ def test_a_killed_run_ends_with_the_same_bits(prepared, tmp_path):
 
 
 def test_two_processes_reach_the_loss_of_one(prepared, tmp_path):
-    train_slice(prepared, tmp_path / "one", "dropout=0")
+    train_slice(prepared, tmp_path / "one", "dropout=0", "map_dropout=0")
     code = "import sys; from tests.test_train import train_slice; train_slice(*sys.argv[1:], devices=2)"
     script = tmp_path / "two.py"
     script.write_text(code)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [*launch, str(prepared), str(tmp_path / "two"), "dropout=0"],
+        [*launch, str(prepared), str(tmp_path / "two"), "dropout=0", "map_dropout=0"],
         cwd=ROOT,
         env=environment,
         capture_output=True,

@@ -53,6 +53,8 @@ def model_arguments(name: str, settings: TrainSettings, classes: int, size: int)
         "width": settings.width,
         "dropout": settings.dropout,
         "mask": settings.mask,
+        "position": settings.position,
+        "map_dropout": settings.map_dropout,
         "auxiliary": settings.auxiliary > 0,
     }
     wanted = _arguments(name)

@@ -64,12 +64,13 @@ class Branch(nn.Module):
 
 
 def small(channels: int, width: int = 16) -> Branch:
-    """Ours [D]: three halvings, one residual block behind each of the last two; 4 width features at H / 8."""
+    """Ours [D]: three halvings, residual blocks behind the last two; 4 width features at H / 8."""
     layers = [
         *conv_block(channels, width, stride=2),
         *conv_block(width, 2 * width, stride=2),
         Residual(2 * width, 2 * width),
         Residual(2 * width, 4 * width, stride=2),
+        Residual(4 * width, 4 * width),
     ]
     return Branch(layers, 4 * width)
 

@@ -34,7 +34,7 @@ class DFCNN(FusionNetwork):
         backbone, width: Of the branches, see `fer3d.models.backbones`.
         fusion: Features of the first fusion convolution; the second has half as many, at half the resolution.
         dropout: Before the 32-D layer.
-        mask, auxiliary: See `fer3d.models.dff_cnn.DFFCNN`.
+        mask, position, map_dropout, auxiliary: See `fer3d.models.dff_cnn.DFFCNN`.
 
     Raises:
         ArgumentError: if a map group or the backbone is unknown.
@@ -51,9 +51,11 @@ class DFCNN(FusionNetwork):
         fusion: int = 128,
         dropout: float = 0.5,
         mask: bool = False,
+        position: bool = True,
+        map_dropout: float = 0.0,
         auxiliary: bool = True,
     ) -> None:
-        super().__init__(maps, backbone, width, mask, auxiliary, classes)
+        super().__init__(maps, backbone, width, mask, position, map_dropout, auxiliary, classes)
         convolutions = nn.Sequential(
             *conv_block(self.concatenated, fusion, 1), *conv_block(fusion, fusion // 2, stride=2), nn.Flatten()
         )

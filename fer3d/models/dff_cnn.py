@@ -35,15 +35,18 @@ class FusionNetwork(nn.Module):
         backbone: str,
         width: int | None,
         mask: bool,
+        position: bool,
+        map_dropout: float,
         auxiliary: bool,
         classes: int,
     ) -> None:
         super().__init__()
         check_groups(maps)
         self.maps = tuple(maps)
-        self.mask = mask
+        self.mask, self.position, self.map_dropout = mask, position, map_dropout
+        extra = mask + 2 * position
         self.branches = nn.ModuleDict(
-            {group: build_branch(backbone, len(INPUT_CHANNELS[group]) + mask, width) for group in maps}
+            {group: build_branch(backbone, len(INPUT_CHANNELS[group]) + extra, width) for group in maps}
         )
         self.auxiliary = nn.ModuleDict()
         if auxiliary and len(maps) > 1:
@@ -65,19 +68,31 @@ class FusionNetwork(nn.Module):
     def branch_features(self, x: torch.Tensor) -> list[torch.Tensor]:
         """(B, C + 1, H, W), the mask last -> one (B, D, h, w) a group."""
         sizes = [len(INPUT_CHANNELS[group]) for group in self.maps]
-        parts, mask = torch.split(x[:, :-1], sizes, dim=1), x[:, -1:]
-        pairs = zip(self.maps, parts, strict=True)
-        return [self.branches[group](torch.cat([part, mask], 1) if self.mask else part) for group, part in pairs]
+        extra = [x[:, -1:]] if self.mask else []
+        if self.position:
+            extra.append(_positions(x))
+        pairs = zip(self.maps, torch.split(x[:, :-1], sizes, dim=1), strict=True)
+        return [self.branches[group](torch.cat([part, *extra], dim=1)) for group, part in pairs]
+
+    def concatenate(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Features of the branches, (B, D, h, w) each -> (B, sum of D, h, w); while training, without some of them."""
+        if not self.training or not self.map_dropout or len(parts) == 1:
+            return torch.cat(list(parts), dim=1)
+        kept = torch.rand(len(parts), len(parts[0]), 1, 1, 1, device=parts[0].device) >= self.map_dropout
+        # what is left of a scan keeps its weight; a scan that would lose everything loses nothing
+        kept = kept | ~kept.any(dim=0, keepdim=True)
+        weights = kept / kept.float().mean(dim=0, keepdim=True)
+        return torch.cat([part * weight for part, weight in zip(parts, weights, strict=True)], dim=1)
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """(B, C + 1, H, W) -> the fused feature (B, fused)."""
-        fused: torch.Tensor = self.fuse(torch.cat(self.branch_features(x), dim=1))
+        fused: torch.Tensor = self.fuse(self.concatenate(self.branch_features(x)))
         return fused
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, C + 1, H, W) -> (B, K) logits; while training, (1 + number of auxiliary heads, B, K)."""
         parts = self.branch_features(x)
-        logits: torch.Tensor = self.head(self.fuse(torch.cat(parts, dim=1)))
+        logits: torch.Tensor = self.head(self.fuse(self.concatenate(parts)))
         if not self.training:
             return logits
         extra = [
@@ -89,7 +104,7 @@ class FusionNetwork(nn.Module):
 
 
 class DFFCNN(FusionNetwork):
-    """DFF-CNN: 1 x 1 and 3 x 3 fusion convolutions, global average pooling, two linear layers.
+    """DFF-CNN: fusion convolutions of 1 x 1 and, at half the resolution, 3 x 3; global average pooling; a linear layer.
 
     Args:
         maps: Map groups, in the order of the input's channels.
@@ -98,6 +113,9 @@ class DFFCNN(FusionNetwork):
         fusion: Features of the fusion convolutions.
         dropout: Before the last layer.
         mask: Whether each branch also sees which pixels were measured.
+        position: Whether each branch also sees where a pixel lies, x to the right and y up from -1 to 1 [D]: aligned
+            faces have their features in known places, which global average pooling would forget.
+        map_dropout: Chance that the fusion does not see a map of a scan while training [D].
         auxiliary: Whether each branch has a linear classifier of its own while training, so that none lives off the
             others' gradient [D].
 
@@ -115,13 +133,23 @@ class DFFCNN(FusionNetwork):
         fusion: int = 128,
         dropout: float = 0.3,
         mask: bool = False,
+        position: bool = True,
+        map_dropout: float = 0.0,
         auxiliary: bool = True,
     ) -> None:
-        super().__init__(maps, backbone, width, mask, auxiliary, classes)
+        super().__init__(maps, backbone, width, mask, position, map_dropout, auxiliary, classes)
         self.fuse = nn.Sequential(
             *conv_block(self.concatenated, fusion, 1),
-            *conv_block(fusion, fusion),
+            *conv_block(fusion, fusion, stride=2),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
         )
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(fusion, classes))
+
+
+def _positions(x: torch.Tensor) -> torch.Tensor:
+    """(B, 2, H, W): x to the right and y up, from -1 to 1."""
+    height, width = x.shape[-2:]
+    right = torch.linspace(-1.0, 1.0, width, device=x.device, dtype=x.dtype).expand(height, width)
+    up = torch.linspace(1.0, -1.0, height, device=x.device, dtype=x.dtype)[:, None].expand(height, width)
+    return torch.stack([right, up]).expand(len(x), 2, height, width)

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from fer3d.channels import INPUT_CHANNELS
 from fer3d.checkpoint import read_tensors
 from fer3d.errors import ArgumentError, CheckpointError, FileError, MissingLibraryError
 from fer3d.models.backbones import Branch
@@ -57,7 +58,7 @@ def load_initial(network: nn.Module, source: str, backbone: str) -> None:
         tensors = read_tensors(path)
     units = _units(tensors)
     for group in network.maps:
-        _fill(network.branch(group), units, path)
+        _fill(network.branch(group), len(INPUT_CHANNELS[group]), units, path)
 
 
 def _from_library(name: str, backbone: str) -> dict[str, torch.Tensor]:
@@ -109,7 +110,7 @@ def _norm_after(stem: str) -> str:
     return re.sub(r"(\d+)$", lambda match: str(int(match[1]) + 1), stem)
 
 
-def _fill(branch: Branch, units: list[Unit], path: Path) -> None:
+def _fill(branch: Branch, channels: int, units: list[Unit], path: Path) -> None:
     wanted = [
         (name, module, after)
         for (name, module), (_, after) in pairwise(branch.named_modules())
@@ -123,7 +124,9 @@ def _fill(branch: Branch, units: list[Unit], path: Path) -> None:
         for (name, convolution, norm), unit in zip(wanted, units, strict=True):
             weight = unit["weight"].float()
             if convolution is branch.first:
-                weight = _for_channels(weight, convolution.in_channels)
+                weight = _for_channels(weight, channels)
+                beside = weight.new_zeros(len(weight), convolution.in_channels - channels, *weight.shape[2:])
+                weight = torch.cat([weight, beside], dim=1)  # mask and position: no image had them
             if weight.shape != convolution.weight.shape:
                 raise CheckpointError(
                     f"{path}: {name} should have shape {tuple(convolution.weight.shape)}, has {tuple(weight.shape)}"

@@ -8,17 +8,18 @@ import torch
 from torch import nn
 
 from fer3d.channels import channel_names
+from fer3d.models.backbones import conv_block
 
 
 class PlainCNN(nn.Module):
-    """Four times convolution 3 x 3, ReLU, max pooling; then two linear layers.
+    """Four times convolution 3 x 3, batch normalisation, ReLU, max pooling; then one linear layer.
 
     Args:
         maps: Map groups, stacked as channels of one input.
         classes: K.
-        size: H = W of the input: the first linear layer depends on it.
+        size: H = W of the input: the linear layer depends on it.
         width: Features of the first convolution; the others have 2, 4 and 4 times as many.
-        dropout: Before each linear layer.
+        dropout: Before the linear layer.
 
     Raises:
         ArgumentError: if a map group is unknown.
@@ -38,18 +39,15 @@ class PlainCNN(nn.Module):
         layers: list[nn.Module] = []
         channels = len(channel_names(maps))
         for out in (width, 2 * width, 4 * width, 4 * width):
-            layers += [nn.Conv2d(channels, out, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2)]
+            layers += [*conv_block(channels, out), nn.MaxPool2d(2)]
             channels = out
         self.convolutions = nn.Sequential(*layers, nn.Flatten())
-        self.hidden = nn.Sequential(
-            nn.Dropout(dropout), nn.Linear(channels * (size // 16) ** 2, 128), nn.ReLU(inplace=True)
-        )
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(128, classes))
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(channels * (size // 16) ** 2, classes))
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, C + 1, H, W), the mask last and not used -> (B, 128)."""
-        hidden: torch.Tensor = self.hidden(self.convolutions(x[:, :-1]))
-        return hidden
+        """(B, C + 1, H, W), the mask last and not used -> (B, 4 width (H // 16)^2)."""
+        features: torch.Tensor = self.convolutions(x[:, :-1])
+        return features
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, C + 1, H, W) -> (B, K) logits; while training, (1, B, K)."""
