@@ -14,3 +14,35 @@ def polygon_block(text: bytes, begin: int) -> tuple[NDArray[np.int32], NDArray[n
 def split_vertices(
     faces: NDArray[np.int32], uv_faces: NDArray[np.int32], vertices: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]: ...
+
+# sample_tree: the contract is in csrc/sample_tree/sample_tree.h; fer3d.tree is the checked face.
+def geodesic_stencils(
+    points: NDArray[np.float64],
+    faces: NDArray[np.int32],
+    sources: NDArray[np.int32],
+    direction: NDArray[np.float64],
+    radii: NDArray[np.float64],
+    rays: int,
+    threads: int,
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]: ...
+def farthest_points(
+    points: NDArray[np.float64], faces: NDArray[np.int32], seeds: NDArray[np.int32], counts: list[int]
+) -> tuple[NDArray[np.int32], list[NDArray[np.int32]], NDArray[np.float64]]: ...
+def sample_tree(
+    points: NDArray[np.float64],
+    faces: NDArray[np.int32],
+    seeds: NDArray[np.int32],
+    counts: list[int],
+    pole: NDArray[np.float64],
+    radii: NDArray[np.float64],
+    rays: int,
+    threads: int,
+) -> tuple[
+    int,
+    NDArray[np.int32],
+    list[int],
+    list[float],
+    list[NDArray[np.int32]],
+    list[NDArray[np.int32]],
+    list[NDArray[np.uint16]],
+]: ...
