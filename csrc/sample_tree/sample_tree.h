@@ -269,9 +269,15 @@ FarthestPoints farthest_points(const Surface& surface, const std::vector<int32_t
 // moved to its owners. This is the dual of the Voronoi cells along the surface. Copies of a triangle are dropped, and so
 // are two that are each other's mirror image, which enclose a vertex with only two neighbours. Then edges are flipped
 // while that makes the smallest angle of their two triangles larger. Edges of more than two triangles end the surface.
+struct Plane {  // of a triangle; not finite where it has no area
+  double origin[3];            // corner 0
+  double second[3], third[3];  // weight of corners 1 and 2 at a point: the scalar product with its offset from corner 0
+  double normal[3];            // unit
+};
 struct Triangulation {
   std::vector<double> points;  // (N, 3)
   std::vector<int32_t> faces;  // (T, 3) places in the order
+  std::vector<Plane> planes;   // (T,)
   std::vector<int32_t> twin;   // (3 T,) -1: none
   std::vector<int32_t> begin;  // (N + 1,) the triangles about each vertex
   std::vector<int32_t> around;
@@ -279,12 +285,13 @@ struct Triangulation {
 Triangulation triangulation_of(const Surface& surface, const std::vector<int32_t>& order, int64_t N,
                                const std::vector<int32_t>& owner);
 
-// The point of a level nearest to `point`, searched downhill over the triangles from those about vertex `owner`. Without
-// triangles there: the owner itself.
-SurfacePoint nearest_on(const Triangulation& level, const double* point, int32_t owner);
+// Where `point`, near the surface, is on a level: in the nearest of those triangles about vertex `owner` that have it
+// straight above or below them. If none has, the nearest point of these triangles, then of their neighbours, and so on
+// while that comes nearer. Without triangles about the vertex: the vertex.
+SurfacePoint place_on(const Triangulation& level, const double* point, int32_t owner);
 
 // The tree. Stencils of level l + 1 on level l are traced on the surface itself, and each sample is then expressed in
-// the triangles of level l: `nearest_on`, from the owner of the sample's nearest corner. From the top down, a vertex of
+// the triangles of level l: `place_on`, from the owner of the sample's nearest corner. From the top down, a vertex of
 // level l is kept if it is a vertex of level l + 1 or a stencil of a kept vertex of level l + 1 has it.
 // The kept vertices of level l are those of level l + 1, in their order, then the others in farthest-point order.
 //

@@ -348,11 +348,25 @@ double nearest_in(const double* p, const double* a, const double* b, const doubl
   return best;
 }
 
+Plane plane_of(const double* a, const double* b, const double* c) {
+  Plane plane;
+  const std::array<double, 3> n = cross(a, b, c);
+  const double squared = dot(n, n), length = std::sqrt(squared);
+  for (int i = 0; i < 3; ++i) {
+    const int j = (i + 1) % 3, k = (i + 2) % 3;
+    plane.origin[i] = a[i];
+    plane.second[i] = ((c[j] - a[j]) * n[k] - (c[k] - a[k]) * n[j]) / squared;  // (c - a) x n
+    plane.third[i] = (n[j] * (b[k] - a[k]) - n[k] * (b[j] - a[j])) / squared;   // n x (b - a)
+    plane.normal[i] = n[i] / length;
+  }
+  return plane;
+}
+
 // Weights in units of 1 / WEIGHT_UNIT that sum to it: rounded, and the largest takes what is missing.
 void round_weights(const double* weight, uint16_t* units) {
   int sum = 0, largest = 0, rounded[3];
   for (int i = 0; i < 3; ++i) {
-    rounded[i] = static_cast<int>(std::lround(weight[i] * WEIGHT_UNIT));
+    rounded[i] = static_cast<int>(weight[i] * WEIGHT_UNIT + 0.5);
     sum += rounded[i];
     if (weight[i] > weight[largest]) largest = i;
   }
@@ -530,13 +544,33 @@ Triangulation triangulation_of(const Surface& surface, const std::vector<int32_t
   for (size_t v = 0; v < owner.size() && !coarser; ++v) coarser = owner[v] >= 0 && order[owner[v]] != int32_t(v);
   if (coarser) flip_edges(level);
   list_around(level, N);
+  const auto point = [&](int32_t v) { return level.points.data() + 3 * int64_t(v); };
+  for (size_t h = 0; h < level.faces.size(); h += 3)
+    level.planes.push_back(plane_of(point(level.faces[h]), point(level.faces[h + 1]), point(level.faces[h + 2])));
   return level;
 }
 
-SurfacePoint nearest_on(const Triangulation& level, const double* point, int32_t owner) {
+SurfacePoint place_on(const Triangulation& level, const double* point, int32_t owner) {
   SurfacePoint best{{owner, owner, owner}, {1, 0, 0}};
   double least = INFINITE;
   int32_t triangle = -1;
+  for (int32_t i = level.begin[owner]; i < level.begin[owner + 1]; ++i) {
+    const Plane& plane = level.planes[level.around[i]];
+    double second = 0, third = 0, height = 0;
+    for (int x = 0; x < 3; ++x) {
+      const double offset = point[x] - plane.origin[x];
+      second += offset * plane.second[x], third += offset * plane.third[x], height += offset * plane.normal[x];
+    }
+    if (second >= 0 && third >= 0 && second + third <= 1 && std::abs(height) < least) {
+      least = std::abs(height);
+      triangle = level.around[i];
+      best.weight[0] = 1 - second - third, best.weight[1] = second, best.weight[2] = third;
+    }
+  }
+  if (triangle >= 0) {
+    std::copy_n(level.faces.data() + 3 * int64_t(triangle), 3, best.vertex);
+    return best;
+  }
   const auto offer = [&](int32_t t) {
     const int32_t* corner = level.faces.data() + 3 * int64_t(t);
     const double* points = level.points.data();
@@ -614,7 +648,7 @@ Tree sample_tree_cpu(const Surface& surface, const std::vector<int32_t>& seeds, 
                           place[x] += sample.weight[i] * surface.points[3 * int64_t(sample.vertex[i]) + x];
                         if (sample.weight[i] > sample.weight[nearest]) nearest = i;
                       }
-                      const SurfacePoint found = nearest_on(level, place, points.owner[l][sample.vertex[nearest]]);
+                      const SurfacePoint found = place_on(level, place, points.owner[l][sample.vertex[nearest]]);
                       const int64_t at = block + 3 * (slot[k] * A + a);
                       std::copy(found.vertex, found.vertex + 3, indices.begin() + at);
                       round_weights(found.weight, weights.data() + at);
