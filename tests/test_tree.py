@@ -9,16 +9,29 @@ from hypothesis import strategies as st
 from scipy.spatial import ConvexHull, Delaunay
 from scipy.spatial.transform import Rotation
 
-from fer3d import maps, tree
+from fer3d import align, clean, maps, tree
 from fer3d.errors import ArgumentError, PrepareError
 from fer3d.kernels import topology
 from fer3d.scan import Scan
+from fer3d.synth.camera import Camera
+from fer3d.synth.capture import capture
+from fer3d.synth.face import FaceModel
+from fer3d.synth.scene import pose
 from fer3d.tree import SampleTree, farthest_points, geodesic_stencils
 from tests import shapes
 from tests.reference import sample_tree as slow
 
 RADII = (2.5, 5.0, 10.0, 24.0)
 SMALL = {"levels": (600, 150, 40), "radii": (3.0, 6.0), "rings": (0.5, 1.0)}  # of trees of a thousand vertices
+
+
+@pytest.fixture(scope="module")
+def scan():
+    """A simulated scan with noise, holes and the landmark of its nose tip."""
+    model, generator = FaceModel.builtin(), np.random.default_rng(0)
+    shape = model.shape(np.clip(generator.normal(0.0, 1.0, len(model.identity_modes)), -2.0, 2.0))
+    made = capture(model, shape, pose(0.2, -0.1, 0.15, (5.0, -9.0, 40.0)), Camera(pitch=2.0), generator).scan
+    return clean.clean(align.to_millimetres(made))
 
 
 def rows(*values):
@@ -371,6 +384,30 @@ def test_the_order_of_vertices_and_faces_leaves_no_trace():
             for t in (one, two)
         )
         assert np.abs(a - b).max() < 0.02
+
+
+def test_a_scan_moved_and_renumbered_has_the_same_tree(scan):
+    """Of a noisy scan: the same vertices, and each the same samples, but for a ray that meets a vertex."""
+    made = SampleTree.build(scan, (2000, 500, 120, 30))
+    shuffled = np.random.default_rng(1).permutation(len(scan.vertices))
+    row = np.argsort(shuffled).astype(np.int32)
+    motion = np.eye(4)
+    motion[:3, :3], motion[:3, 3] = Rotation.from_euler("xyz", [0.4, -1.2, 2.0]).as_matrix(), [30.0, -20.0, 5.0]
+    other = Scan.of(scan.vertices[shuffled], row[scan.faces][::-1], landmarks=scan.landmarks).moved(motion, "moved")
+    again = SampleTree.build(other, (2000, 500, 120, 30))
+    assert set(row[made.rows].tolist()) == set(again.rows.tolist())
+    place = {int(r): n for n, r in enumerate(again.rows)}
+    match = np.array([place[int(r)] for r in row[made.rows]])
+    for level in range(3):
+        count = made.sizes[level + 1]
+        assert (match[:count] < count).all()
+        one, two = (
+            places(points.astype(float), (t.indices[level].astype(int), t.weights[level].astype(float)))
+            for t, points in ((made, made.positions), (again, scan.vertices[shuffled][again.rows]))
+        )
+        off = np.linalg.norm(one - two[match[:count]], axis=-1)
+        assert np.nanquantile(off, 0.999) < 0.01
+        np.testing.assert_array_equal(np.isnan(one), np.isnan(two[match[:count]]))
 
 
 def test_seams_of_the_texture_are_no_rims():

@@ -273,6 +273,7 @@ struct Plane {  // of a triangle; not finite where it has no area
   double origin[3];            // corner 0
   double second[3], third[3];  // weight of corners 1 and 2 at a point: the scalar product with its offset from corner 0
   double normal[3];            // unit
+  double size;                 // root of twice the area
 };
 struct Triangulation {
   std::vector<double> points;  // (N, 3)
@@ -285,13 +286,17 @@ struct Triangulation {
 Triangulation triangulation_of(const Surface& surface, const std::vector<int32_t>& order, int64_t N,
                                const std::vector<int32_t>& owner);
 
-// Where `point`, near the surface, is on a level: in the nearest of those triangles about vertex `owner` that have it
-// straight above or below them. If none has, the nearest point of these triangles, then of their neighbours, and so on
-// while that comes nearer. Without triangles about the vertex: the vertex.
-SurfacePoint place_on(const Triangulation& level, const double* point, int32_t owner);
+// Where a point of the surface is on a level. `owners`: those of the corners of its face, the nearest corner first.
+//
+// In the nearest of those triangles about an owner that have the point straight above or below them, within NEAR of their
+// size: the first owner that has one decides, and on a smooth surface all that have one have the same. Failing that, the
+// nearest point of the triangles about all owners, then of their neighbours, and so on while that comes nearer. Without
+// triangles about them: the first owner.
+constexpr double NEAR = 0.1;
+SurfacePoint place_on(const Triangulation& level, const double* point, const int32_t* owners);
 
 // The tree. Stencils of level l + 1 on level l are traced on the surface itself, and each sample is then expressed in
-// the triangles of level l: `place_on`, from the owner of the sample's nearest corner. From the top down, a vertex of
+// the triangles of level l: `place_on`. From the top down, a vertex of
 // level l is kept if it is a vertex of level l + 1 or a stencil of a kept vertex of level l + 1 has it.
 // The kept vertices of level l are those of level l + 1, in their order, then the others in farthest-point order.
 //

@@ -7,6 +7,7 @@
 #include <limits>
 #include <mutex>
 #include <numeric>
+#include <queue>
 #include <thread>
 #include <tuple>
 #include <unordered_set>
@@ -222,6 +223,8 @@ class Distances {
   Heap heap_;
 };
 
+double square(double x) { return x * x; }
+
 double cosine(const double* a, const double* b, const double* c) {  // of the angle at a
   double ab = 0, ac = 0, product = 0;
   for (int i = 0; i < 3; ++i) {
@@ -257,11 +260,18 @@ void flip_edges(Triangulation& level) {
   std::unordered_set<uint64_t> present;
   present.reserve(faces.size());
   for (size_t h = 0; h < faces.size(); ++h) present.insert(pair_key(faces[h], faces[next_edge(h)]));
-  std::vector<int32_t> stack(faces.size());
-  std::iota(stack.rbegin(), stack.rend(), 0);
-  while (!stack.empty()) {
-    const int32_t h = stack.back();
-    stack.pop_back();
+  // The longest edge first, so that the result does not depend on the order of vertices.
+  std::priority_queue<std::pair<double, int32_t>> todo;
+  const auto add = [&](int64_t h) {
+    if (twin[h] < 0) return;
+    const double *p = point(faces[h]), *q = point(faces[next_edge(h)]);
+    todo.push({square(p[0] - q[0]) + square(p[1] - q[1]) + square(p[2] - q[2]), static_cast<int32_t>(h)});
+  };
+  for (size_t h = 0; h < faces.size(); ++h)
+    if (static_cast<int32_t>(h) < twin[h]) add(static_cast<int64_t>(h));
+  while (!todo.empty()) {
+    const int32_t h = todo.top().second;
+    todo.pop();
     const int32_t g = twin[h];
     if (g < 0) continue;
     // h runs a -> b with c on its left, g runs b -> a with d on its left.
@@ -294,7 +304,7 @@ void flip_edges(Triangulation& level) {
     join(f + 2, over_bc);
     join(e + 1, over_ca);
     join(e + 2, over_ad);
-    for (const int64_t changed : {f + 1, f + 2, e + 1, e + 2}) stack.push_back(static_cast<int32_t>(changed));
+    for (const int64_t changed : {f + 1, f + 2, e + 1, e + 2}) add(changed);
   }
 }
 
@@ -359,6 +369,7 @@ Plane plane_of(const double* a, const double* b, const double* c) {
     plane.third[i] = (n[j] * (b[k] - a[k]) - n[k] * (b[j] - a[j])) / squared;   // n x (b - a)
     plane.normal[i] = n[i] / length;
   }
+  plane.size = std::sqrt(length);
   return plane;
 }
 
@@ -550,27 +561,33 @@ Triangulation triangulation_of(const Surface& surface, const std::vector<int32_t
   return level;
 }
 
-SurfacePoint place_on(const Triangulation& level, const double* point, int32_t owner) {
-  SurfacePoint best{{owner, owner, owner}, {1, 0, 0}};
+SurfacePoint place_on(const Triangulation& level, const double* point, const int32_t* owners) {
+  SurfacePoint best{{owners[0], owners[0], owners[0]}, {1, 0, 0}};
+  for (int o = 0; o < 3; ++o) {
+    if (o > 0 && (owners[o] == owners[0] || (o == 2 && owners[2] == owners[1]))) continue;
+    double least = INFINITE;
+    int32_t triangle = -1;
+    for (int32_t i = level.begin[owners[o]]; i < level.begin[owners[o] + 1]; ++i) {
+      const Plane& plane = level.planes[level.around[i]];
+      double second = 0, third = 0, height = 0;
+      for (int x = 0; x < 3; ++x) {
+        const double offset = point[x] - plane.origin[x];
+        second += offset * plane.second[x], third += offset * plane.third[x], height += offset * plane.normal[x];
+      }
+      height = std::abs(height);
+      if (second >= 0 && third >= 0 && second + third <= 1 && height <= NEAR * plane.size && height < least) {
+        least = height;
+        triangle = level.around[i];
+        best.weight[0] = 1 - second - third, best.weight[1] = second, best.weight[2] = third;
+      }
+    }
+    if (triangle >= 0) {
+      std::copy_n(level.faces.data() + 3 * int64_t(triangle), 3, best.vertex);
+      return best;
+    }
+  }
   double least = INFINITE;
   int32_t triangle = -1;
-  for (int32_t i = level.begin[owner]; i < level.begin[owner + 1]; ++i) {
-    const Plane& plane = level.planes[level.around[i]];
-    double second = 0, third = 0, height = 0;
-    for (int x = 0; x < 3; ++x) {
-      const double offset = point[x] - plane.origin[x];
-      second += offset * plane.second[x], third += offset * plane.third[x], height += offset * plane.normal[x];
-    }
-    if (second >= 0 && third >= 0 && second + third <= 1 && std::abs(height) < least) {
-      least = std::abs(height);
-      triangle = level.around[i];
-      best.weight[0] = 1 - second - third, best.weight[1] = second, best.weight[2] = third;
-    }
-  }
-  if (triangle >= 0) {
-    std::copy_n(level.faces.data() + 3 * int64_t(triangle), 3, best.vertex);
-    return best;
-  }
   const auto offer = [&](int32_t t) {
     const int32_t* corner = level.faces.data() + 3 * int64_t(t);
     const double* points = level.points.data();
@@ -580,13 +597,12 @@ SurfacePoint place_on(const Triangulation& level, const double* point, int32_t o
     if (!(miss < least)) return false;
     least = miss;
     triangle = t;
-    for (int i = 0; i < 3; ++i) {
-      best.vertex[i] = corner[i];
-      best.weight[i] = weight[i];
-    }
+    std::copy_n(corner, 3, best.vertex);
+    std::copy_n(weight, 3, best.weight);
     return true;
   };
-  for (int32_t i = level.begin[owner]; i < level.begin[owner + 1]; ++i) offer(level.around[i]);
+  for (int o = 0; o < 3; ++o)
+    for (int32_t i = level.begin[owners[o]]; i < level.begin[owners[o] + 1]; ++i) offer(level.around[i]);
   for (bool moved = triangle >= 0; moved;) {
     moved = false;
     const int64_t h = 3 * int64_t(triangle);
@@ -648,7 +664,10 @@ Tree sample_tree_cpu(const Surface& surface, const std::vector<int32_t>& seeds, 
                           place[x] += sample.weight[i] * surface.points[3 * int64_t(sample.vertex[i]) + x];
                         if (sample.weight[i] > sample.weight[nearest]) nearest = i;
                       }
-                      const SurfacePoint found = place_on(level, place, points.owner[l][sample.vertex[nearest]]);
+                      const int32_t* owner = points.owner[l].data();
+                      const int32_t owners[3] = {owner[sample.vertex[nearest]], owner[sample.vertex[(nearest + 1) % 3]],
+                                                 owner[sample.vertex[(nearest + 2) % 3]]};
+                      const SurfacePoint found = place_on(level, place, owners);
                       const int64_t at = block + 3 * (slot[k] * A + a);
                       std::copy(found.vertex, found.vertex + 3, indices.begin() + at);
                       round_weights(found.weight, weights.data() + at);
