@@ -25,6 +25,9 @@ def geodesic_stencils(
     rays: int,
     threads: int,
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]: ...
+def tracing_tables(
+    points: NDArray[np.float64], faces: NDArray[np.int32], sources: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]: ...
 def farthest_points(
     points: NDArray[np.float64], faces: NDArray[np.int32], seeds: NDArray[np.int32], counts: list[int]
 ) -> tuple[NDArray[np.int32], list[NDArray[np.int32]], NDArray[np.float64]]: ...
@@ -46,3 +49,24 @@ def sample_tree(
     list[NDArray[np.int32]],
     list[NDArray[np.uint16]],
 ]: ...
+
+# Only where `has_cuda`: device pointers and a stream.
+edge_bytes: int
+
+def geodesic_stencils_cuda(
+    points: int,
+    faces: int,
+    twin: int,
+    F: int,
+    sources: int,
+    leaving: int,
+    direction: int,
+    radii: int,
+    N: int,
+    K: int,
+    A: int,
+    edges: int,
+    vertex: int,
+    weight: int,
+    stream: int,
+) -> None: ...

@@ -220,6 +220,25 @@ FER3D_HOST_DEVICE inline double ray_angle(const Fan& fan, int64_t a, int64_t A) 
   return angle >= fan.whole ? angle - fan.whole : angle;
 }
 
+// Writes ray a of A of a source: K samples, at 3 (k A + a) of `vertex` and `weight`. A masked one: the source thrice, with
+// three zeros.
+FER3D_HOST_DEVICE inline void write_ray(const int32_t* faces, const Edge* edges, const Fan& fan, int64_t a, int64_t A,
+                                        const double* radii, int64_t K, int32_t* vertex, double* weight) {
+  const int64_t first = 3 * a, step = 3 * A;
+  const int seen = trace_ray(faces, edges, fan, ray_angle(fan, a, A), radii, static_cast<int>(K),
+                             [=](int k, const SurfacePoint& point) {
+                               for (int i = 0; i < 3; ++i) {
+                                 vertex[first + k * step + i] = point.vertex[i];
+                                 weight[first + k * step + i] = point.weight[i];
+                               }
+                             });
+  for (int64_t k = seen; k < K; ++k)
+    for (int i = 0; i < 3; ++i) {
+      vertex[first + k * step + i] = faces[fan.first];
+      weight[first + k * step + i] = 0;
+    }
+}
+
 // A mesh with the tables of its edges and corners.
 struct Surface {
   const double* points;  // (V, 3), not owned, as is
@@ -240,13 +259,26 @@ int64_t widest_fan(const Surface& surface, int64_t vertex);
 // Samples at K distances along A rays from each of N vertices.
 //
 //   sources:   (N,)         rows of points.
+//   leaving:   (N,)         what `widest_fan` says of each; -1: all its samples are masked.
 //   direction: (N, 3)       of ray 0: see `fan_of`. Finite.
 //   radii:     (K,)         ascending, positive.
 //   vertex:    (N, K, A, 3) the vertices that a sample is between; the source itself, thrice, where it is masked.
 //   weight:    (N, K, A, 3) theirs; three zeros where the sample is masked, as the surface ends before it.
 // O(N A crossings), the work split over `threads` threads; the result does not depend on their number.
-void geodesic_stencils_cpu(const Surface& surface, const int32_t* sources, const double* direction, const double* radii,
-                           int64_t N, int64_t K, int64_t A, int threads, int32_t* vertex, double* weight);
+void geodesic_stencils_cpu(const double* points, const int32_t* faces, const Edge* edges, const int32_t* sources,
+                           const int32_t* leaving, const double* direction, const double* radii, int64_t N, int64_t K,
+                           int64_t A, int threads, int32_t* vertex, double* weight);
+
+// The same with device pointers, one thread a ray; equal but for the last digits of sine, cosine and arc tangent. Several
+// meshes are one launch: one after the other, with the rows and half-edges of each counted on from those before.
+//
+//   twin:  (3 F,) as of a Surface. The rest of the edges is made of the points, which may have moved since.
+//   edges: (3 F,) scratch memory.
+// Queued on `stream` (a cudaStream_t), returns without waiting. The caller has checked all rows.
+void geodesic_stencils_cuda(const double* points, const int32_t* faces, const int32_t* twin, int64_t F,
+                            const int32_t* sources, const int32_t* leaving, const double* direction,
+                            const double* radii, int64_t N, int64_t K, int64_t A, Edge* edges, int32_t* vertex,
+                            double* weight, void* stream);
 
 // Vertices in farthest-point order: each is the one with the largest distance along the surface from all before it.
 // The distance is that of a front that marches from vertex to vertex over the faces: in each face it is the distance to

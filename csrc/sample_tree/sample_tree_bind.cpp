@@ -57,12 +57,57 @@ void bind_sample_tree(py::module_& m) {
           int32_t* v = vertex.mutable_data();
           double* w = weight.mutable_data();
           py::gil_scoped_release release;
-          fer3d::geodesic_stencils_cpu(fer3d::surface_of(p, f, V, F), s, d, r, N, K, rays, threads, v, w);
+          const fer3d::Surface surface = fer3d::surface_of(p, f, V, F);
+          std::vector<int32_t> leaving(N);
+          for (py::ssize_t n = 0; n < N; ++n) leaving[n] = static_cast<int32_t>(fer3d::widest_fan(surface, s[n]));
+          fer3d::geodesic_stencils_cpu(p, f, surface.edges.data(), s, leaving.data(), d, r, N, K, rays, threads, v, w);
         }
         return py::make_tuple(vertex, weight);
       },
       py::arg("points").noconvert(), py::arg("faces").noconvert(), py::arg("sources").noconvert(),
       py::arg("direction").noconvert(), py::arg("radii").noconvert(), py::arg("rays"), py::arg("threads"));
+
+  // What a launch of geodesic_stencils_cuda needs of a mesh besides its points: twin, leaving.
+  m.def(
+      "tracing_tables",
+      [](const Array<double>& points, const Array<int32_t>& faces, const Array<int32_t>& sources) {
+        require_mesh(points, faces);
+        require_ndim(sources, 1, "sources");
+        const auto V = points.shape(0), F = faces.shape(0), N = sources.shape(0);
+        require_rows(faces, V, "faces");
+        require_rows(sources, V, "sources");
+        Array<int32_t> twin(3 * F), leaving(N);
+        {
+          const double* p = points.data();
+          const int32_t *f = faces.data(), *s = sources.data();
+          int32_t *t = twin.mutable_data(), *l = leaving.mutable_data();
+          py::gil_scoped_release release;
+          const fer3d::Surface surface = fer3d::surface_of(p, f, V, F);
+          for (py::ssize_t h = 0; h < 3 * F; ++h) t[h] = surface.edges[h].twin;
+          for (py::ssize_t n = 0; n < N; ++n) l[n] = static_cast<int32_t>(fer3d::widest_fan(surface, s[n]));
+        }
+        return py::make_tuple(twin, leaving);
+      },
+      py::arg("points").noconvert(), py::arg("faces").noconvert(), py::arg("sources").noconvert());
+
+#ifdef FER3D_CUDA
+  m.attr("edge_bytes") = sizeof(fer3d::Edge);
+  m.def(
+      "geodesic_stencils_cuda",
+      [](uintptr_t points, uintptr_t faces, uintptr_t twin, int64_t F, uintptr_t sources, uintptr_t leaving,
+         uintptr_t direction, uintptr_t radii, int64_t N, int64_t K, int64_t A, uintptr_t edges, uintptr_t vertex,
+         uintptr_t weight, uintptr_t stream) {
+        fer3d::geodesic_stencils_cuda(
+            reinterpret_cast<const double*>(points), reinterpret_cast<const int32_t*>(faces),
+            reinterpret_cast<const int32_t*>(twin), F, reinterpret_cast<const int32_t*>(sources),
+            reinterpret_cast<const int32_t*>(leaving), reinterpret_cast<const double*>(direction),
+            reinterpret_cast<const double*>(radii), N, K, A, reinterpret_cast<fer3d::Edge*>(edges),
+            reinterpret_cast<int32_t*>(vertex), reinterpret_cast<double*>(weight), reinterpret_cast<void*>(stream));
+      },
+      py::arg("points"), py::arg("faces"), py::arg("twin"), py::arg("F"), py::arg("sources"), py::arg("leaving"),
+      py::arg("direction"), py::arg("radii"), py::arg("N"), py::arg("K"), py::arg("A"), py::arg("edges"),
+      py::arg("vertex"), py::arg("weight"), py::arg("stream"));
+#endif
 
   m.def(
       "farthest_points",

@@ -438,23 +438,19 @@ int64_t widest_fan(const Surface& surface, int64_t vertex) {
   return widest;
 }
 
-void geodesic_stencils_cpu(const Surface& surface, const int32_t* sources, const double* direction, const double* radii,
-                           int64_t N, int64_t K, int64_t A, int threads, int32_t* vertex, double* weight) {
+void geodesic_stencils_cpu(const double* points, const int32_t* faces, const Edge* edges, const int32_t* sources,
+                           const int32_t* leaving, const double* direction, const double* radii, int64_t N, int64_t K,
+                           int64_t A, int threads, int32_t* vertex, double* weight) {
   split_over(threads, N, [&](int64_t first, int64_t last) {
     for (int64_t n = first; n < last; ++n) {
       const int64_t block = 3 * n * K * A;
-      std::fill(vertex + block, vertex + block + 3 * K * A, sources[n]);
-      std::fill(weight + block, weight + block + 3 * K * A, 0.0);
-      const int64_t leaving = widest_fan(surface, sources[n]);
-      if (leaving < 0) continue;
-      const Fan fan = fan_of(surface.points, surface.faces, surface.edges.data(), leaving, direction + 3 * n);
-      for (int64_t a = 0; a < A; ++a)
-        trace_ray(surface.faces, surface.edges.data(), fan, ray_angle(fan, a, A), radii, static_cast<int>(K),
-                  [&](int k, const SurfacePoint& point) {
-                    const int64_t at = block + 3 * (k * A + a);
-                    std::copy(point.vertex, point.vertex + 3, vertex + at);
-                    std::copy(point.weight, point.weight + 3, weight + at);
-                  });
+      if (leaving[n] < 0) {
+        std::fill_n(vertex + block, 3 * K * A, sources[n]);
+        std::fill_n(weight + block, 3 * K * A, 0.0);
+        continue;
+      }
+      const Fan fan = fan_of(points, faces, edges, leaving[n], direction + 3 * n);
+      for (int64_t a = 0; a < A; ++a) write_ray(faces, edges, fan, a, A, radii, K, vertex + block, weight + block);
     }
   });
 }
