@@ -5,7 +5,7 @@ geodesic polar coordinates about it: along each of A rays, at each of R rings fo
 surface, expressed by three vertices of the next finer level and their barycentric weights. Level 0 is the finest.
 
 Nothing here depends on the pose of the scan: a rigid motion changes a tree by rounding alone (of the scan's float32
-coordinates; where that decides which of two vertices is the farther one, it decides between two equally good trees).
+coordinates; of two vertices equally far within rounding either may come first, which changes their places in a level).
 Nor does it depend on the order of vertices or faces, except where a scan is so regular that distances are equal.
 
 How much of this is the sampling tree of FLM-CNN [1] is not known in detail. From the paper: polar stencils of several

@@ -21,8 +21,8 @@
 // that meets a vertex exactly passes on its left. Where the surface ends, the ray ends: at a rim, at an edge of more
 // than two faces, at one whose two faces are wound against each other, and at a face that has no use (below).
 //
-// Faces with a corner that is not finite, or with two corners in one place, are of no use: they count as holes. A sliver
-// without height, but with three corners, is unfolded like any other face.
+// Faces with a corner that is not finite, or with two corners in one place, are of no use: they count as holes. A
+// sliver without height, but with three corners, is unfolded like any other face.
 //
 //   [1] Polthier, Schmies. Straightest geodesics on polyhedral surfaces. Mathematical Visualization, 1998.
 namespace fer3d {
@@ -79,8 +79,8 @@ FER3D_HOST_DEVICE inline double corner_angle(const Edge& edge) { return std::ata
 // The fan of the half-edge `leaving`, with ray 0 in the direction of the 3D vector `direction` as well as the surface
 // allows: the tangent vector whose scalar products with the edges of the fan are, in least squares weighted by angle,
 // those of `direction`; exact in a plane. If `direction` has no part along the surface (or is zero), ray 0 halves the
-// widest corner, the first one from `first` of several. (Along an edge it would meet a vertex, and rounding would decide
-// on which side to pass.)
+// widest corner, the first one from `first` of several. (Along an edge it would meet a vertex, and rounding would
+// decide on which side to pass.)
 FER3D_HOST_DEVICE inline Fan fan_of(const double* points, const int32_t* faces, const Edge* edges, int64_t leaving,
                                     const double* direction) {
   constexpr double full = 6.283185307179586;
@@ -145,8 +145,8 @@ struct SurfacePoint {
 };
 
 // Follows the ray that leaves a fan at `angle` (counter-clockwise from fan.first, along the surface, in [0, fan.whole))
-// and calls emit(k, point) at the distances radii[k], k = 0, 1, ..., which ascend and are not negative. Returns how many
-// there were before the surface ended.
+// and calls emit(k, point) at the distances radii[k], k = 0, 1, ..., which ascend and are not negative. Returns how
+// many there were before the surface ended.
 template <typename Emit>
 FER3D_HOST_DEVICE inline int trace_ray(const int32_t* faces, const Edge* edges, const Fan& fan, double angle,
                                        const double* radii, int K, Emit&& emit) {
@@ -155,7 +155,7 @@ FER3D_HOST_DEVICE inline int trace_ray(const int32_t* faces, const Edge* edges, 
   while (!(angle < corner)) {
     angle -= corner;
     const int64_t following = turn(edges, h);
-    if (following < 0) return 0;  // into the open
+    if (following < 0) return 0;   // into the open
     if (following == fan.first) {  // all but a rounding of a full turn
       angle = 0;
       h = following;
@@ -166,8 +166,8 @@ FER3D_HOST_DEVICE inline int trace_ray(const int32_t* faces, const Edge* edges, 
     h = following;
     corner = corner_angle(edges[h]);
   }
-  // The plane of the unfolded faces: the vertex is the origin, the ray the positive x axis. The ray leaves each face over
-  // a half-edge from `low` (y <= 0) to `high` (y > 0).
+  // The plane of the unfolded faces: the vertex is the origin, the ray the positive x axis. The ray leaves each face
+  // over a half-edge from `low` (y <= 0) to `high` (y > 0).
   const double to_low = edges[h].length, to_high = edges[previous_edge(h)].length;
   double low_x = to_low * std::cos(angle), low_y = -to_low * std::sin(angle);
   double high_x = to_high * std::cos(corner - angle), high_y = to_high * std::sin(corner - angle);
@@ -220,8 +220,8 @@ FER3D_HOST_DEVICE inline double ray_angle(const Fan& fan, int64_t a, int64_t A) 
   return angle >= fan.whole ? angle - fan.whole : angle;
 }
 
-// Writes ray a of A of a source: K samples, at 3 (k A + a) of `vertex` and `weight`. A masked one: the source thrice, with
-// three zeros.
+// Writes ray a of A of a source: K samples, at 3 (k A + a) of `vertex` and `weight`. A masked one: the source thrice,
+// with three zeros.
 FER3D_HOST_DEVICE inline void write_ray(const int32_t* faces, const Edge* edges, const Fan& fan, int64_t a, int64_t A,
                                         const double* radii, int64_t K, int32_t* vertex, double* weight) {
   const int64_t first = 3 * a, step = 3 * A;
@@ -244,8 +244,8 @@ struct Surface {
   const double* points;  // (V, 3), not owned, as is
   const int32_t* faces;  // (F, 3), rows of points; no other check is needed than their range
   int64_t V, F;
-  std::vector<Edge> edges;      // (3 F,)
-  std::vector<int32_t> begin;   // (V + 1,) the half-edges that leave vertex v, of faces of use: begin[v] to begin[v + 1]
+  std::vector<Edge> edges;     // (3 F,)
+  std::vector<int32_t> begin;  // (V + 1,) the half-edges that leave vertex v, of faces of use: begin[v] to begin[v + 1]
   std::vector<int32_t> leaving;
 };
 
@@ -269,8 +269,9 @@ void geodesic_stencils_cpu(const double* points, const int32_t* faces, const Edg
                            const int32_t* leaving, const double* direction, const double* radii, int64_t N, int64_t K,
                            int64_t A, int threads, int32_t* vertex, double* weight);
 
-// The same with device pointers, one thread a ray; equal but for the last digits of sine, cosine and arc tangent. Several
-// meshes are one launch: one after the other, with the rows and half-edges of each counted on from those before.
+// The same with device pointers, one thread a ray; equal but for the last digits of sine, cosine and arc tangent.
+// Several meshes are one launch: one after the other, with the rows and half-edges of each counted on from those
+// before.
 //
 //   twin:  (3 F,) as of a Surface. The rest of the edges is made of the points, which may have moved since.
 //   edges: (3 F,) scratch memory.
@@ -298,10 +299,11 @@ FarthestPoints farthest_points(const Surface& surface, const std::vector<int32_t
                                const std::vector<int64_t>& counts);
 
 // Triangles between the vertices of a level: the faces of the surface whose corners have three different owners, each
-// moved to its owners. This is the dual of the Voronoi cells along the surface. Copies of a triangle are dropped, and so
-// are two that are each other's mirror image, which enclose a vertex with only two neighbours. Then edges are flipped
-// while that makes the smallest angle of their two triangles larger. Edges of more than two triangles end the surface.
-struct Plane {  // of a triangle; not finite where it has no area
+// moved to its owners. This is the dual of the Voronoi cells along the surface. Copies of a triangle are dropped, and
+// so are two that are each other's mirror image, which enclose a vertex with only two neighbours. Then edges are
+// flipped while that makes the smallest angle of their two triangles larger. Edges of more than two triangles end the
+// surface.
+struct Plane {                 // of a triangle; not finite where it has no area
   double origin[3];            // corner 0
   double second[3], third[3];  // weight of corners 1 and 2 at a point: the scalar product with its offset from corner 0
   double normal[3];            // unit
@@ -320,10 +322,10 @@ Triangulation triangulation_of(const Surface& surface, const std::vector<int32_t
 
 // Where a point of the surface is on a level. `owners`: those of the corners of its face, the nearest corner first.
 //
-// In the nearest of those triangles about an owner that have the point straight above or below them, within NEAR of their
-// size: the first owner that has one decides, and on a smooth surface all that have one have the same. Failing that, the
-// nearest point of the triangles about all owners, then of their neighbours, and so on while that comes nearer. Without
-// triangles about them: the first owner.
+// In the nearest of those triangles about an owner that have the point straight above or below them, within NEAR of
+// their size: the first owner that has one decides, and on a smooth surface all that have one have the same. Failing
+// that, the nearest point of the triangles about all owners, then of their neighbours, and so on while that comes
+// nearer. Without triangles about them: the first owner.
 constexpr double NEAR = 0.1;
 SurfacePoint place_on(const Triangulation& level, const double* point, const int32_t* owners);
 
@@ -335,12 +337,13 @@ SurfacePoint place_on(const Triangulation& level, const double* point, const int
 //   pole:  (3,)  ray 0 of a vertex points away from here, as well as the surface allows (`fan_of`).
 //   radii: one per transition, the finest first, each (K,) positive, in any order.
 struct Tree {
-  int64_t found = 0;                           // vertices of level 0 before any was dropped
-  std::vector<int32_t> rows;                   // (N_0,) rows of points, of the kept vertices of level 0
-  std::vector<std::vector<int32_t>> faces;     // one per level, (T, 3) places among the kept
-  std::vector<int64_t> sizes;                  // kept vertices of each level
-  std::vector<double> cover;                   // see FarthestPoints
-  std::vector<std::vector<int32_t>> indices;   // one per transition, (N_(l + 1), K, A, 3) places among the kept of level l
+  int64_t found = 0;                        // vertices of level 0 before any was dropped
+  std::vector<int32_t> rows;                // (N_0,) rows of points, of the kept vertices of level 0
+  std::vector<std::vector<int32_t>> faces;  // one per level, (T, 3) places among the kept
+  std::vector<int64_t> sizes;               // kept vertices of each level
+  std::vector<double> cover;                // see FarthestPoints
+  std::vector<std::vector<int32_t>>
+      indices;  // one per transition, (N_(l + 1), K, A, 3) places among the kept of level l
   std::vector<std::vector<uint16_t>> weights;  // same shape, in units of 1 / WEIGHT_UNIT, which they sum to; 0: masked
 };
 constexpr int WEIGHT_UNIT = 2048;  // every multiple of 1 / 2048 up to 1 is a float16

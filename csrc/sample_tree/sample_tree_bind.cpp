@@ -1,9 +1,9 @@
-#include "array.h"
-#include "sample_tree/sample_tree.h"
-
 #include <pybind11/stl.h>
 
 #include <utility>
+
+#include "array.h"
+#include "sample_tree/sample_tree.h"
 
 namespace {
 
@@ -165,8 +165,8 @@ void bind_sample_tree(py::module_& m) {
           indices.append(copied(tree.indices[t], shape));
           weights.append(copied(tree.weights[t], shape));
         }
-        return py::make_tuple(tree.found, copied(tree.rows, {py::ssize_t(tree.rows.size())}), tree.sizes, tree.cover, level_faces,
-                              indices, weights);
+        return py::make_tuple(tree.found, copied(tree.rows, {py::ssize_t(tree.rows.size())}), tree.sizes, tree.cover,
+                              level_faces, indices, weights);
       },
       py::arg("points").noconvert(), py::arg("faces").noconvert(), py::arg("seeds").noconvert(), py::arg("counts"),
       py::arg("pole").noconvert(), py::arg("radii").noconvert(), py::arg("rays"), py::arg("threads"));

@@ -1,5 +1,3 @@
-#include "sample_tree.h"
-
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -12,6 +10,8 @@
 #include <tuple>
 #include <unordered_set>
 #include <utility>
+
+#include "sample_tree.h"
 
 namespace fer3d {
 namespace {
@@ -78,7 +78,8 @@ std::vector<int32_t> twins_of(const int32_t* faces, int64_t F, int64_t V, Use&& 
         *j = moved;
       }
     } else {
-      std::sort(first, last, [](const End& a, const End& b) { return std::pair(a.high, a.edge) < std::pair(b.high, b.edge); });
+      std::sort(first, last,
+                [](const End& a, const End& b) { return std::pair(a.high, a.edge) < std::pair(b.high, b.edge); });
     }
     for (End* i = first; i < last;) {
       End* j = i;
@@ -133,8 +134,8 @@ class Heap {
   std::vector<Entry> entries_;
 };
 
-// Distance of the apex of a face from a source that is `from` and `to` away from start and end of its edge, in the plane
-// of the face; infinite if the source is not seen through the edge.
+// Distance of the apex of a face from a source that is `from` and `to` away from start and end of its edge, in the
+// plane of the face; infinite if the source is not seen through the edge.
 inline double through_edge(const Edge& edge, double from, double to) {
   const double squared = edge.length * edge.length;
   const double x = 0.5 + (from * from - to * to) / (2 * squared);  // the source, in units of the edge; y < 0
@@ -517,7 +518,8 @@ Triangulation triangulation_of(const Surface& surface, const std::vector<int32_t
   for (int64_t n = 0; n < N; ++n)
     std::copy(surface.points + 3 * int64_t(order[n]), surface.points + 3 * int64_t(order[n]) + 3,
               level.points.begin() + 3 * n);
-  // Each triangle from its lowest corner on, so that copies are equal and mirror images differ in the order of the rest.
+  // Each triangle from its lowest corner on, so that copies are equal and mirror images differ in the order of the
+  // rest.
   struct Triangle {
     int32_t a, low, high;
     bool mirrored;
@@ -546,7 +548,8 @@ Triangulation triangulation_of(const Surface& surface, const std::vector<int32_t
       level.faces.insert(level.faces.end(), {t.a, t.mirrored ? t.high : t.low, t.mirrored ? t.low : t.high});
     i = j;
   }
-  level.twin = twins_of(level.faces.data(), static_cast<int64_t>(level.faces.size() / 3), N, [](int64_t) { return true; });
+  level.twin =
+      twins_of(level.faces.data(), static_cast<int64_t>(level.faces.size() / 3), N, [](int64_t) { return true; });
   bool coarser = false;
   for (size_t v = 0; v < owner.size() && !coarser; ++v) coarser = owner[v] >= 0 && order[owner[v]] != int32_t(v);
   if (coarser) flip_edges(level);
@@ -690,7 +693,8 @@ Tree sample_tree_cpu(const Surface& surface, const std::vector<int32_t>& seeds, 
     }
     tree.sizes[l] = static_cast<int64_t>(kept.size());
     for (size_t h = 0; h < level.faces.size(); h += 3) {
-      const int32_t a = renumbered[level.faces[h]], b = renumbered[level.faces[h + 1]], c = renumbered[level.faces[h + 2]];
+      const int32_t a = renumbered[level.faces[h]], b = renumbered[level.faces[h + 1]],
+                    c = renumbered[level.faces[h + 2]];
       if (a >= 0 && b >= 0 && c >= 0) tree.faces[l].insert(tree.faces[l].end(), {a, b, c});
     }
   }

@@ -1,10 +1,10 @@
-#include "sample_tree.h"
-
 #include <cuda_runtime.h>
 
 #include <algorithm>
 #include <stdexcept>
 #include <string>
+
+#include "sample_tree.h"
 
 namespace fer3d {
 namespace {
@@ -57,7 +57,7 @@ void geodesic_stencils_cuda(const double* points, const int32_t* faces, const in
   edge_kernel<<<blocks_of(3 * F, threads), threads, 0, queue>>>(points, faces, twin, 3 * F, edges);
   check("edges");
   ray_kernel<<<blocks_of(N * A, threads), threads, 0, queue>>>(points, faces, edges, sources, leaving, direction, radii,
-                                                              N, K, A, vertex, weight);
+                                                               N, K, A, vertex, weight);
   check("rays");
 }
 
