@@ -75,6 +75,9 @@ def preprocess(
         str | None, typer.Option(help="Comma-separated: depth, normal, curvature, texture. [default: all]")
     ] = None,
     size: Annotated[int | None, typer.Option(help="Rows and columns of a map. [default: 224]")] = None,
+    tree: Annotated[
+        bool, typer.Option("--tree", help="Also make sample trees, for models that convolve on the surface.")
+    ] = False,
     workers: Annotated[int | None, typer.Option(help="Processes. [default: one a core]", min=1)] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first scan that fails.")] = False,
     config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
@@ -89,12 +92,15 @@ def preprocess(
 
         fer3d preprocess BU-3DFE -o prepared --workers 8
 
+        fer3d preprocess BU-3DFE -o prepared --tree --set tree_rays=16
+
         fer3d preprocess my_scans --dataset my_card/dataset.toml --set crop_mm=80
     """
     from fer3d import console
     from fer3d.config import preprocess_settings
 
-    chosen = preprocess_settings(config, set_ or (), maps=tuple(maps.split(",")) if maps else None, size=size)
+    groups = tuple(maps.split(",")) if maps else None
+    chosen = preprocess_settings(config, set_ or (), maps=groups, size=size, tree=tree or None)
     summary = console.run_preprocess(scans, out, dataset, chosen, workers, strict)
     raise typer.Exit(_exit_code(summary))
 

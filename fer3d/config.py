@@ -6,6 +6,7 @@ An unknown key is an error that names the nearest valid one: a mistyped setting 
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -46,6 +47,18 @@ class PreprocessSettings(BaseModel):
         None, gt=0.0, le=50.0, description="Width of a pixel. Unset: 179.2 mm / size, which is 0.8 mm at 224."
     )
     keep_mesh: bool = Field(True, description="Store vertices and faces too, for models that work on the mesh.")
+    tree: bool = Field(False, description="Make and store the sample tree, for models that convolve on the surface.")
+    tree_levels: tuple[int, ...] = Field(
+        (4096, 1024, 256, 68), description="Vertices of its levels, the finest first. Each has about twice the spacing."
+    )
+    tree_radii_mm: tuple[float, ...] = Field(
+        (3.0, 6.0, 12.0), description="Radii of the stencils from the first level to the second; doubled for each next."
+    )
+    tree_rings: tuple[float, ...] = Field(
+        (0.25, 0.5, 1.0),
+        description="Rings of a stencil, as shares of its radius: dense in the middle, as in a retina.",
+    )
+    tree_rays: int = Field(8, ge=1, le=1024, description="Rays of a stencil.")
 
     @field_validator("maps", mode="before")
     @classmethod
@@ -56,6 +69,32 @@ class PreprocessSettings(BaseModel):
     @classmethod
     def _known_maps(cls, maps: tuple[str, ...]) -> tuple[str, ...]:
         return _ordered_groups(maps)
+
+    @field_validator("tree_levels", "tree_radii_mm", "tree_rings", mode="before")
+    @classmethod
+    def _split_numbers(cls, numbers: Any) -> Any:
+        return (numbers,) if isinstance(numbers, int | float) else _split(numbers)
+
+    @field_validator("tree_levels")
+    @classmethod
+    def _descending(cls, levels: tuple[int, ...]) -> tuple[int, ...]:
+        if len(levels) < 2 or levels[-1] < 1 or any(a <= b for a, b in pairwise(levels)):
+            raise ValueError("should be at least two descending numbers of vertices")
+        return levels
+
+    @field_validator("tree_radii_mm")
+    @classmethod
+    def _lengths(cls, radii: tuple[float, ...]) -> tuple[float, ...]:
+        if not radii or not all(0.0 < radius <= 1000.0 for radius in radii):
+            raise ValueError("should be at least one length in (0, 1000] mm")
+        return radii
+
+    @field_validator("tree_rings")
+    @classmethod
+    def _ascending(cls, rings: tuple[float, ...]) -> tuple[float, ...]:
+        if not rings or rings[0] <= 0.0 or rings[-1] > 1.0 or any(a >= b for a, b in pairwise(rings)):
+            raise ValueError("should be ascending shares in (0, 1]")
+        return rings
 
     @property
     def pixel(self) -> float:

@@ -1,7 +1,7 @@
-"""One scan through all stages: read, unit, clean, outward, frontal, crop, normals, curvature, maps.
+"""One scan through all stages: read, unit, clean, outward, frontal, crop, normals, curvature, maps, sample tree.
 
-`prepare` takes a `Scan` and is what `fer3d predict` and a notebook call; `prepare_record` takes a line of a catalogue
-and gives what the store writes.
+`prepare` takes a `Scan` and is what `fer3d predict` and a notebook call; `prepare_tree` does the same and makes the
+sample tree too; `prepare_record` takes a line of a catalogue and gives what the store writes.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from fer3d.config import PreprocessSettings
 from fer3d.errors import CardError, Fer3dError, FileError, PrepareError
 from fer3d.scan import Scan
 from fer3d.store import PreparedScan
+from fer3d.tree import SampleTree
 
 if TYPE_CHECKING:
     from fer3d.catalog import Record
@@ -73,6 +74,25 @@ def prepare(
     Raises:
         PrepareError: if nothing is left after cleaning, the size fits no unit, or no nose is found.
     """
+    settings = (settings or PreprocessSettings()).model_copy(update={"tree": False})
+    prepared, made, _ = prepare_with_tree(scan, settings, stopwatch, frame)
+    return prepared, made
+
+
+def prepare_with_tree(
+    scan: Scan,
+    settings: PreprocessSettings | None = None,
+    stopwatch: Stopwatch | None = None,
+    frame: FileFrame | None = None,
+) -> tuple[Scan, maps.Maps, SampleTree | None]:
+    """What `prepare` gives and, if `settings.tree`, the sample tree with its inputs: normals and curvature channels.
+
+    The tree starts at the nose tip that alignment found. It has one row per vertex that any stencil reads; `rows` leads
+    to the vertices of the scan.
+
+    Raises:
+        PrepareError: as `prepare`; if the scan has too few vertices for the tree.
+    """
     settings, watch, frame = settings or PreprocessSettings(), stopwatch or Stopwatch(), frame or FileFrame()
     with watch.stage("clean"):
         scan = align.to_millimetres(scan, frame.unit if settings.unit == "auto" else settings.unit)
@@ -86,7 +106,7 @@ def prepare(
     with watch.stage("normals"):
         normals = maps.vertex_normals(scan)
     curvatures = None
-    if "curvature" in settings.maps:
+    if settings.tree or "curvature" in settings.maps:
         with watch.stage("curvature"):
             curvatures = maps.principal_curvatures(scan, radius=settings.curvature_radius_mm, normals=normals)
     with watch.stage("maps"):
@@ -99,7 +119,18 @@ def prepare(
             normals=normals,
             curvatures=curvatures,
         )
-    return scan, made
+    tree = None
+    if settings.tree and curvatures is not None:
+        with watch.stage("tree"):
+            tree = SampleTree.build(
+                scan,
+                settings.tree_levels,
+                rings=settings.tree_rings,
+                rays=settings.tree_rays,
+                radii=settings.tree_radii_mm,
+                start=np.zeros(3),
+            ).with_features(scan, normals, curvatures)
+    return scan, made, tree
 
 
 def read_record(record: Record, settings: PreprocessSettings) -> Scan:
@@ -153,7 +184,7 @@ def prepare_record(
     with watch.stage("hash"):
         inputs = _inputs(record, raw, folder)
     try:
-        scan, made = prepare(raw, settings, watch, frame)
+        scan, made, tree = prepare_with_tree(raw, settings, watch, frame)
     except PrepareError as error:
         raise PrepareError(f"{record.files['scan']}: {error}") from None
     with watch.stage("pack"):
@@ -166,7 +197,11 @@ def prepare_record(
             "fer3d": __version__,
             "settings": settings.model_dump(mode="json"),
         }
-        return PreparedScan(_arrays(scan, made, settings), header)
+        arrays = _arrays(scan, made, settings)
+        if tree is not None:
+            arrays |= tree.arrays()
+            header["tree"] = tree.facts()
+        return PreparedScan(arrays, header)
 
 
 def recipe_key(record: Record, settings: PreprocessSettings, frame: FileFrame, inputs: Mapping[str, Any]) -> str:

@@ -8,9 +8,10 @@
 
 A scan file holds `maps` (C, H, W) float16 (NaN = not measured), `mask` (H, W) uint8 (0 none, 1 measured, 2 filled),
 `texture` (H, W, 3) uint8 if there is one, and, unless switched off, `vertices` (V, 3) float32 in mm and `faces` (F, 3)
-int32. Its header holds the manifest row, the names of the channels, and the hashes of inputs and settings that decide
-whether a later run may keep the file. Files appear by `os.replace`: a reader never sees half a file, and a killed run
-leaves only whole ones. The same input and settings give the same bytes.
+int32; after `preprocess --tree` also the arrays of its `SampleTree`, named `tree_...`, which `fer3d.tree.read_tree`
+puts together. Its header holds the manifest row, the names of the channels, and the hashes of inputs and settings that
+decide whether a later run may keep the file. Files appear by `os.replace`: a reader never sees half a file, and a
+killed run leaves only whole ones. The same input and settings give the same bytes.
 """
 
 from __future__ import annotations

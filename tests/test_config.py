@@ -19,6 +19,13 @@ def test_a_pixel_keeps_the_field_of_view_whatever_the_size():
     assert PreprocessSettings(size=112, pixel_mm=0.5).pixel == 0.5
 
 
+def test_lists_of_numbers_may_be_typed_plainly():
+    settings = preprocess_settings(None, ["tree_levels=900,90,9", "tree_radii_mm=4", "tree_rings=[0.5, 1.0]"])
+    assert settings.tree_levels == (900, 90, 9)
+    assert settings.tree_radii_mm == (4.0,)
+    assert settings.tree_rings == (0.5, 1.0)
+
+
 @pytest.mark.parametrize("text", ["texture,depth", ["texture", "depth"], "depth,texture,depth"])
 def test_maps_have_one_order(text):
     assert PreprocessSettings(maps=text).maps == ("depth", "texture")
@@ -36,6 +43,9 @@ def test_maps_have_one_order(text):
             "settings: `maps` should hold names out of depth, normal, curvature, texture, holds 'nose'",
         ),
         (["pose=sideways"], "settings: `pose` Input should be 'auto', 'landmarks' or 'shape', got 'sideways'"),
+        (["tree_levels=68,256"], "settings: `tree_levels` should be at least two descending numbers of vertices, got"),
+        (["tree_rings=0.5,2"], "settings: `tree_rings` should be ascending shares in (0, 1], got"),
+        (["tree_radii_mm=-3"], "settings: `tree_radii_mm` should be at least one length in (0, 1000] mm, got"),
         (["size"], "settings: `--set size` should read key=value"),
     ],
 )

@@ -18,12 +18,13 @@ from fer3d.landmarks import HOUSE_LANDMARKS
 from fer3d.prepare import FileFrame, Stopwatch, is_current, prepare, prepare_record, read_record, relative
 from fer3d.preprocess import preprocess
 from fer3d.scan import Scan
-from fer3d.store import manifest_landmarks, read_manifest, read_scan
+from fer3d.store import manifest_landmarks, pack, read_manifest, read_scan, write_manifest, write_scan
 from fer3d.synth.camera import Camera
 from fer3d.synth.capture import capture
 from fer3d.synth.face import FaceModel, mean_face
 from fer3d.synth.scene import pose
 from fer3d.synth.truth import read_truth
+from fer3d.tree import read_tree
 
 SMALL = PreprocessSettings(size=56)
 MADE = {"bu3dfe": {"levels": (4,)}, "bu4dfe": {"frames": 1}, "bosphorus": {}, "frgc": {}}
@@ -319,6 +320,33 @@ def test_arrays_follow_the_settings(bu3dfe):
     full = prepare_record(record, SMALL, folder)
     assert {"texture", "vertices", "faces"} <= set(full.arrays)
     assert full.header["row"]["vertices"] == len(full.arrays["vertices"])
+
+
+def test_a_tree_is_stored_with_its_inputs_and_comes_back(bu3dfe, tmp_path):
+    folder, (record, *_) = bu3dfe
+    settings = SMALL.model_copy(update={"maps": ("depth",), "tree": True, "tree_levels": (1200, 300, 68)})
+    stored = prepare_record(record, settings, folder)
+    row = stored.header["row"]
+    write_scan(tmp_path / "prepared" / row["file"], stored)
+    write_manifest(tmp_path / "prepared", [row])
+    pack(tmp_path / "prepared", tmp_path / "packed")
+    for place in ("prepared", "packed"):
+        (line,) = read_manifest(tmp_path / place)
+        tree = read_tree(tmp_path / place, line)
+        assert tree.sizes[-1] == 68
+        assert tree.radii == ((3.0, 6.0, 12.0), (6.0, 12.0, 24.0))
+        assert tree.indices[0].shape == (tree.sizes[1], 3, 3, 8, 3)
+        np.testing.assert_array_equal(tree.positions, stored.arrays["vertices"][tree.rows])
+        assert np.linalg.norm(tree.positions[0]) < 3.0  # the order starts at the nose tip
+        assert np.isfinite(tree.channels[:, 1]).mean() > 0.99
+        np.testing.assert_allclose(np.linalg.norm(tree.normals, axis=1), 1.0, atol=1e-5)
+        assert tree.arrays().keys() == {name for name in stored.arrays if name.startswith("tree_")}
+    with pytest.raises(FormatError, match="has no tree for"):
+        plain = prepare_record(record, SMALL, folder)
+        write_scan(tmp_path / "plain" / row["file"], plain)
+        read_tree(tmp_path / "plain", plain.header["row"])
+    with pytest.raises(PrepareError, match=r"\.wrl: the scan should have more than 8000 vertices"):
+        prepare_record(record, settings.model_copy(update={"tree_levels": (9000, 8000)}), folder)
 
 
 def test_paths_are_relative_also_outside_the_folder():
