@@ -1,5 +1,9 @@
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
+
+Float = TypeVar("Float", np.float32, np.float64)
 
 has_cuda: bool
 
@@ -14,3 +18,31 @@ def polygon_block(text: bytes, begin: int) -> tuple[NDArray[np.int32], NDArray[n
 def split_vertices(
     faces: NDArray[np.int32], uv_faces: NDArray[np.int32], vertices: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]: ...
+
+# manifold_conv: the contract is in csrc/manifold_conv/manifold_conv.h; fer3d.ops is the checked face. Float is float32
+# or float64, the same throughout a call; without indices and weights x holds patches.
+def manifold_conv_cpu(
+    x: NDArray[Float],
+    indices: NDArray[np.int32] | None,
+    weights: NDArray[Float] | None,
+    kernel: NDArray[Float],
+    threads: int,
+) -> tuple[NDArray[Float], NDArray[np.uint8], int]: ...
+def manifold_conv_grad_x_cpu(
+    grad: NDArray[Float],
+    shift: NDArray[np.uint8],
+    indices: NDArray[np.int32] | None,
+    weights: NDArray[Float] | None,
+    kernel: NDArray[Float],
+    rows: int,
+    threads: int,
+) -> NDArray[Float]: ...
+def manifold_conv_grad_kernel_cpu(
+    grad: NDArray[Float],
+    shift: NDArray[np.uint8],
+    x: NDArray[Float],
+    indices: NDArray[np.int32] | None,
+    weights: NDArray[Float] | None,
+    threads: int,
+) -> NDArray[Float]: ...
+def manifold_conv_use(instructions: str) -> bool: ...  # "avx512", "avx2" or "base"; False: not here
