@@ -54,6 +54,7 @@ format: install
 bench: install
 	$(PIP) -c constraints.txt --group bench
 	$(BIN)/python benchmarks/bm_preprocess.py
+	$(BIN)/python benchmarks/bm_manifold_conv.py
 
 clean:
 	rm -rf $(VENV) build demo

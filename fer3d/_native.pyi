@@ -46,3 +46,28 @@ def manifold_conv_grad_kernel_cpu(
     threads: int,
 ) -> NDArray[Float]: ...
 def manifold_conv_use(instructions: str) -> bool: ...  # "avx512", "avx2" or "base"; False: not here
+
+# manifold_pool: the contract is in csrc/manifold_pool/manifold_pool.h; fer3d.ops is the checked face.
+def manifold_pool_cpu(
+    x: NDArray[Float],
+    indices: NDArray[np.int32],
+    weights: NDArray[Float],
+    start: list[int],
+    stop: list[int],
+    window: list[int],
+    rays: int,
+    largest: bool,
+    threads: int,
+) -> tuple[NDArray[Float], NDArray[np.int16] | None, int]: ...
+def manifold_pool_grad_cpu(
+    grad: NDArray[Float],
+    winner: NDArray[np.int16] | None,
+    indices: NDArray[np.int32],
+    weights: NDArray[Float],
+    rows: int,
+    start: list[int],
+    stop: list[int],
+    window: list[int],
+    rays: int,
+    threads: int,
+) -> NDArray[Float]: ...

@@ -9,6 +9,7 @@ from fer3d import _native, ops
 from fer3d.errors import ArgumentError
 
 from .reference import manifold_conv as reference
+from .reference.manifold_pool import manifold_pool as pool_reference
 
 CUDA = torch.cuda.is_available() and _native.has_cuda
 
@@ -360,3 +361,173 @@ def test_native_kernels_refuse_what_would_be_read_out_of_bounds():
         _native.manifold_conv_grad_x_cpu(y, shift + 8, indices, weights, kernel, 40, 1)
     with pytest.raises(ValueError, match="`grad` should have shape"):
         _native.manifold_conv_grad_kernel_cpu(y[:, 1:].copy(), shift[:, 1:].copy(), x, indices, weights, 1)
+
+
+LAYOUTS = [
+    ops.retina_layout(6, 16),
+    ops.retina_layout(6, 16, rings=2, rays=4),
+    ops.RetinaLayout(((0, 2), (1, 5), (5, 6)), (1, 4, 16), 16),  # overlapping rings, an even window, a whole circle
+    ops.RetinaLayout(((0, 6),), (16,), 1),
+]
+
+
+def pooling(layout, mode, dtype=torch.float32, device="cpu", **sizes):
+    """Something to pool, with a vertex whose patch is masked."""
+    x, indices, weights, _ = case(**({"R": 6, "A": 16} | sizes), dtype=dtype, device=device)
+    weights[:, 3] = 0
+    return x.requires_grad_(), indices, weights, layout, mode
+
+
+@pytest.mark.parametrize("mode", ["max", "mean"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_manifold_pool_is_the_definition(layout, mode, dtype, device):
+    inputs = pooling(layout, mode, dtype, device, V=270)
+    x, exact_x = inputs[0], inputs[0].detach().double().requires_grad_()
+    y = ops.manifold_pool(*inputs)
+    exact = pool_reference(exact_x, *(t.double() if t.is_floating_point() else t for t in inputs[1:3]), layout, mode)
+    assert y.shape == (2, 270, len(layout.rings), layout.rays, 5)
+    close = {"rtol": 0, "atol": 1e-12 if dtype == torch.float64 else 1e-4}
+    torch.testing.assert_close(y.double(), exact, **close)
+    torch.testing.assert_close(gradients(y, x)[0].double(), gradients(exact, exact_x)[0], **close)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_manifold_pool_is_the_definition_for_any_layout(data):
+    R, rays, per = data.draw(st.integers(1, 7)), data.draw(st.integers(1, 6)), data.draw(st.integers(1, 4))
+    A = rays * per
+    starts = data.draw(st.lists(st.integers(0, R - 1), min_size=1, max_size=4))
+    layout = ops.RetinaLayout(
+        tuple((start, data.draw(st.integers(start + 1, R))) for start in starts),
+        tuple(data.draw(st.integers(1, A)) for _ in starts),
+        rays,
+    )
+    mode = data.draw(st.sampled_from(["max", "mean"]))
+    sizes = {key: data.draw(st.integers(1, most)) for key, most in (("V", 9), ("K", 4), ("C", 40))}
+    x, _indices, _weights, *_ = inputs = pooling(layout, mode, torch.float64, **sizes | {"V": sizes["V"] + 3}, R=R, A=A)
+    y, exact = ops.manifold_pool(*inputs), pool_reference(*inputs)
+    torch.testing.assert_close(y, exact)
+    torch.testing.assert_close(gradients(y, x), gradients(exact, x))
+
+
+@pytest.mark.parametrize("mode", ["max", "mean"])
+def test_manifold_pool_gradient_is_the_slope(mode, device):
+    x, *rest = pooling(LAYOUTS[2], mode, torch.float64, device, B=1, N=9, V=5, C=2)
+    assert torch.autograd.gradcheck(lambda x: ops.manifold_pool(x, *rest), x)
+
+
+@pytest.mark.parametrize("mode", ["max", "mean"])
+def test_manifold_pool_and_convolution_do_not_see_the_frame(mode, device):
+    x, indices, weights, layout, _ = pooling(ops.retina_layout(6, 16), mode, device=device)
+    kernel = torch.randn(3, 8, 5, 7, generator=torch.Generator().manual_seed(1)).to(device)
+    y = ops.manifold_conv_patches(ops.manifold_pool(x, indices, weights, layout, mode), kernel)
+    for turn in range(2, 16, 2):
+        turned = ops.manifold_pool(x, indices.roll(turn, dims=3), weights.roll(turn, dims=3), layout, mode)
+        torch.testing.assert_close(
+            ops.manifold_conv_patches(turned, kernel), y, rtol=0, atol=1e-6 * float(y.detach().max())
+        )
+
+
+@pytest.mark.parametrize("mode", ["max", "mean"])
+def test_manifold_pool_registers_cleanly(mode, device):
+    x, indices, weights, layout, _ = pooling(LAYOUTS[0], mode, device=device)
+    bins = [ring[0] for ring in layout.rings], [ring[1] for ring in layout.rings], list(layout.windows), layout.rays
+    torch.library.opcheck(ops._manifold_pool, (x, indices, weights, *bins, mode == "max"))
+    y, winner = ops._manifold_pool(x.detach(), indices, weights, *bins, mode == "max")
+    torch.library.opcheck(ops._manifold_pool_grad, (y, winner, indices, weights, x.shape[1], *bins, mode == "max"))
+
+
+@pytest.mark.parametrize("mode", ["max", "mean"])
+def test_manifold_pool_compiles_without_a_break(mode):
+    inputs = pooling(LAYOUTS[0], mode)
+    compiled = torch.compile(lambda x: ops.manifold_pool(x, *inputs[1:]).relu(), backend="aot_eager", fullgraph=True)
+    y, fast = ops.manifold_pool(*inputs).relu(), compiled(inputs[0])
+    assert torch.equal(fast, y)
+    assert torch.equal(gradients(fast, inputs[0])[0], gradients(y, inputs[0])[0])
+
+
+@pytest.mark.parametrize("mode", ["max", "mean"])
+def test_manifold_pool_does_not_depend_on_the_number_of_threads(mode):
+    inputs = pooling(LAYOUTS[0], mode, B=1, V=700)
+    before, results = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            y = ops.manifold_pool(*inputs)
+            results.append((y, gradients(y, inputs[0])[0]))
+    finally:
+        torch.set_num_threads(before)
+    for result in results[1:]:
+        assert all(torch.equal(ours, first) for ours, first in zip(result, results[0], strict=True))
+
+
+def test_manifold_pool_first_of_equal_bins_wins(device):
+    x, indices, weights, *_ = pooling(ops.RetinaLayout(((1, 3),), (3,), 1), "max", device=device)
+    y, winner = ops._manifold_pool(torch.ones_like(x), indices, weights.sign() / 4, [1], [3], [3], 1, True)
+    masked = (weights == 0).all(dim=4)
+    order = [(r, a) for r in (1, 2) for a in (15, 0, 1)]
+    for b, v in ((0, 0), (0, 1), (1, 7)):
+        first = next(r * 16 + a for r, a in order if not masked[b, v, r, a])
+        assert (winner[b, v] == first).all()
+    assert (winner[:, 3] == -1).all()
+    assert (y[:, 3] == 0).all()
+
+
+def test_manifold_pool_of_nothing(device):
+    for sizes in ({"B": 0}, {"C": 0}):
+        x, *rest = pooling(LAYOUTS[0], "max", device=device, **sizes)
+        y = ops.manifold_pool(x, *rest)
+        assert y.shape == (x.shape[0], 30, 3, 8, x.shape[2])
+        assert gradients(y, x)[0].shape == x.shape
+
+
+@pytest.mark.parametrize("rings", [1, 2, 3, 5])
+@pytest.mark.parametrize(("R", "A", "rays"), [(5, 16, 8), (6, 16, 16), (12, 24, 8), (5, 7, 1)])
+def test_retina_layout_sees_everything_and_grows(R, A, rays, rings):
+    layout = ops.retina_layout(R, A, rings=rings, rays=rays)
+    assert layout.rings[0][0] == 0
+    assert layout.rings[-1][1] == R
+    assert all(inner[1] == outer[0] for inner, outer in zip(layout.rings[:-1], layout.rings[1:], strict=True))
+    widths = [stop - start for start, stop in layout.rings]
+    assert min(widths) >= 1
+    assert widths == sorted(widths)
+    assert all(A // rays <= window <= A for window in layout.windows)
+    reach = [window * (start + stop + 1) for window, (start, stop) in zip(layout.windows, layout.rings, strict=True)]
+    assert reach == sorted(reach)  # the footprints' length along the circle
+
+
+def test_retina_layout_says_what_is_wrong():
+    with pytest.raises(ArgumentError, match=r"^`rings` should lie in \[1, 5\], the fine rings, is 6$"):
+        ops.retina_layout(5, 16, rings=6)
+    with pytest.raises(ArgumentError, match=r"^`rays` should divide the 16 fine rays, is 3$"):
+        ops.retina_layout(5, 16, rays=3)
+
+
+@pytest.mark.parametrize(
+    ("layout", "mode", "message"),
+    [
+        (LAYOUTS[0], "median", "`mode` should be 'max' or 'mean', is 'median'"),
+        (ops.RetinaLayout(((0, 7),), (1,), 8), "max", "`layout` should have rings inside the stencil's 6, has (0, 7)"),
+        (ops.RetinaLayout(((2, 2),), (1,), 8), "max", "`layout` should have rings inside the stencil's 6, has (2, 2)"),
+        (ops.RetinaLayout(((0, 1),), (17,), 8), "max", "`layout` should have windows of 1 to 16 rays, has 17"),
+        (ops.RetinaLayout(((0, 1),), (1, 1), 8), "max", "`layout` should have a window for each ring, has 2 for 1"),
+        (ops.RetinaLayout(((0, 1),), (1,), 5), "max", "`layout` should have rays that divide the stencil's 16, has 5"),
+    ],
+)
+def test_manifold_pool_says_what_is_wrong(layout, mode, message):
+    with pytest.raises(ArgumentError, match=f"^{re.escape(message)}$"):
+        ops.manifold_pool(*pooling(layout, mode))
+
+
+def test_manifold_pool_says_which_row_is_wrong():
+    x, indices, weights, layout, mode = pooling(LAYOUTS[0], "max")
+    indices[1, 20, 1, 5, 2] = 40
+    with pytest.raises(
+        ArgumentError, match=r"^`indices` should hold rows in \[0, 40\), holds 40 at \(1, 20, 1, 5, 2\)$"
+    ):
+        ops.manifold_pool(x, indices, weights, layout, mode)
+    with pytest.raises(ArgumentError, match=r"^`indices` should have at most 32767 bins, has 2 x 20000$"):
+        ops.manifold_pool(
+            x, torch.zeros(2, 1, 2, 20000, 1, dtype=torch.int32), torch.zeros(2, 1, 2, 20000, 1), layout, mode
+        )

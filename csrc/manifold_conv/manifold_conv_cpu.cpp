@@ -6,35 +6,13 @@
 
 #include "manifold_conv.h"
 #include "manifold_conv_kernels.h"
-#include "threads.h"
+#include "scatter_scans.h"
 
 namespace fer3d {
 namespace {
 
-constexpr int64_t cached_rows = 32768;      // bytes of rows that a rotated sum reads again and again: level 1
-constexpr int64_t cached_sums = 393216;     // bytes of sums that they are added to: level 2
-constexpr int64_t partial_room = 64 << 20;  // bytes of partial results
-constexpr int64_t partials = 16;            // at most; also the least number of tasks, where there is work for them
-
-// Aligned to cache lines, zero at first: lanes beyond the data are computed too, and must not be slow or trap.
-template <typename Real>
-class Buffer {
- public:
-  explicit Buffer(int64_t size) : memory_(new Real[static_cast<size_t>(size) + 64 / sizeof(Real)]()) {
-    const auto address = reinterpret_cast<uintptr_t>(memory_.get());
-    data_ = memory_.get() + (64 - address % 64) % 64 / sizeof(Real);
-  }
-  Real* data() { return data_; }
-
- private:
-  std::unique_ptr<Real[]> memory_;
-  Real* data_;
-};
-
-const ConvKernels<double>& kernels(double) {
-  static constexpr ConvKernels<double> table = Loops<double, 16, 4, 2>::table();
-  return table;
-}
+constexpr int64_t cached_rows = 32768;   // bytes of rows that a rotated sum reads again and again: level 1
+constexpr int64_t cached_sums = 393216;  // bytes of sums that they are added to: level 2
 
 const ConvKernels<float> conv_kernels_base = Loops<float, 16, 4, 2>::table();
 
@@ -51,7 +29,14 @@ const ConvKernels<float>* kernels_for(std::string_view instructions) {
 
 std::atomic<const ConvKernels<float>*> chosen{nullptr};
 
-const ConvKernels<float>& kernels(float) {
+}  // namespace
+
+const ConvKernels<double>& conv_kernels(double) {
+  static constexpr ConvKernels<double> table = Loops<double, 16, 4, 2>::table();
+  return table;
+}
+
+const ConvKernels<float>& conv_kernels(float) {
   const ConvKernels<float>* table = chosen;
   for (const char* instructions : {"avx512", "avx2", "base"})
     if (!table) table = kernels_for(instructions);
@@ -59,11 +44,7 @@ const ConvKernels<float>& kernels(float) {
   return *table;
 }
 
-// Vertices of a scan in `parts` runs of nearly equal length.
-struct Run {
-  int64_t begin, end;
-};
-Run run_of(int64_t part, int64_t parts, int64_t n) { return {n * part / parts, n * (part + 1) / parts}; }
+namespace {
 
 bool is_empty(const ConvSizes& s) { return s.B * s.V * s.R * s.C * s.O == 0; }
 
@@ -89,7 +70,7 @@ int64_t manifold_conv_cpu(const ConvInput<Real>& input, const Real* kernel, cons
     std::fill(shift, shift + s.B * s.V * s.O, uint8_t(0));
     return -1;
   }
-  const ConvKernels<Real>& k = kernels(Real());
+  const ConvKernels<Real>& k = conv_kernels(Real());
   const int64_t D = s.R * s.C, tiles = (s.V + k.tile - 1) / k.tile;
   std::vector<Real> cosines(s.A), sines(s.A);
   for (int64_t a = 0; a < s.A; ++a) {
@@ -124,7 +105,7 @@ void manifold_conv_grad_x_cpu(const Real* grad, const uint8_t* shift, const Conv
     std::fill(grad_x, grad_x + s.B * (input.indices ? s.N : s.V * s.R * s.A) * s.C, Real(0));
     return;
   }
-  const ConvKernels<Real>& k = kernels(Real());
+  const ConvKernels<Real>& k = conv_kernels(Real());
   const int64_t L = k.lanes, D = s.R * s.C, Dp = round_up(D, L), row = 2 * s.A * L;
 
   Buffer<Real> rotations(Dp * 2 * s.A * s.O);  // [chunk][o][2A][L]
@@ -138,16 +119,6 @@ void manifold_conv_grad_x_cpu(const Real* grad, const uint8_t* shift, const Conv
     }
   });
 
-  // Where several tasks share a scan, each has its own copy of the scan's gradient.
-  const int64_t scan = s.N * s.C;
-  int64_t parts = 1;
-  if (input.indices) {
-    const int64_t room = partial_room / std::max<int64_t>(1, s.B * scan * static_cast<int64_t>(sizeof(Real)));
-    parts = std::max<int64_t>(1, std::min({(partials + s.B - 1) / std::max<int64_t>(1, s.B), room, s.V / 256}));
-    std::fill(grad_x, grad_x + s.B * scan, Real(0));
-  }
-  Buffer<Real> copies(input.indices ? (parts - 1) * s.B * scan : 0);
-
   const int64_t block = std::min(s.O, rows_at_once<Real>(s, L)), blocks = (s.O + block - 1) / block;
   const int64_t most_vertices = cached_sums / std::max<int64_t>(1, s.A * Dp * static_cast<int64_t>(sizeof(Real)));
   const int64_t tile = std::clamp<int64_t>(most_vertices, 4, 64);
@@ -156,18 +127,7 @@ void manifold_conv_grad_x_cpu(const Real* grad, const uint8_t* shift, const Conv
   std::vector<std::vector<int32_t>> counts(threads, std::vector<int32_t>(blocks * tile));
   for (int i = 0; i < threads; ++i) patches.emplace_back(tile * s.A * Dp);
 
-  const int64_t runs = input.indices ? parts : std::max<int64_t>(1, s.V / tile);
-  parallel_tasks(s.B * runs, threads, [&](int64_t task, int worker) {
-    const int64_t b = task / runs, part = task % runs;
-    Real* to = grad_x;
-    if (!input.indices) {
-      to += b * s.V * s.R * s.A * s.C;
-    } else if (part == 0) {
-      to += b * scan;
-    } else {
-      to = copies.data() + ((part - 1) * s.B + b) * scan;
-    }
-    const Run run = run_of(part, runs, s.V);
+  scatter_scans(input, s, threads, grad_x, [&](int64_t b, const Run& run, Real* to, int worker) {
     Real* patch = patches[worker].data();
     for (int64_t v = run.begin; v < run.end; v += tile) {
       const int64_t n = std::min(tile, run.end - v);
@@ -191,17 +151,6 @@ void manifold_conv_grad_x_cpu(const Real* grad, const uint8_t* shift, const Conv
       for (int64_t i = 0; i < n; ++i) k.scatter_patch(input, s, b, v + i, patch + i * s.A * Dp, to);
     }
   });
-
-  if (parts > 1) {
-    constexpr int64_t stretch = 16384;
-    const int64_t size = s.B * scan;
-    parallel_tasks((size + stretch - 1) / stretch, threads, [&](int64_t task, int) {
-      for (int64_t part = 0; part < parts - 1; ++part) {
-        const Real* from = copies.data() + part * size;
-        for (int64_t i = task * stretch; i < std::min(size, (task + 1) * stretch); ++i) grad_x[i] += from[i];
-      }
-    });
-  }
 }
 
 template <typename Real>
@@ -211,7 +160,7 @@ void manifold_conv_grad_kernel_cpu(const Real* grad, const uint8_t* shift, const
     std::fill(grad_kernel, grad_kernel + s.R * s.A * s.C * s.O, Real(0));
     return;
   }
-  const ConvKernels<Real>& k = kernels(Real());
+  const ConvKernels<Real>& k = conv_kernels(Real());
   const int64_t L = k.lanes, D = s.R * s.C, Dp = round_up(D, L), row = 2 * s.A * L;
   const int64_t tile = std::min<int64_t>(rows_at_once<Real>(s, L), 64);
 

@@ -61,6 +61,10 @@ struct ConvKernels {
                        int64_t A, bool fresh, Real* sums, int64_t sum_step, int64_t ray_step);
 };
 
+// The best for this processor, or what manifold_conv_use has chosen.
+const ConvKernels<float>& conv_kernels(float);
+const ConvKernels<double>& conv_kernels(double);
+
 extern const ConvKernels<float> conv_kernels_avx2, conv_kernels_avx512;
 
 namespace {
@@ -312,14 +316,21 @@ struct Loops {
           std::memcpy(grad_x + ((v * s.R + r) * s.A + a) * C, from, static_cast<size_t>(C) * sizeof(Real));
           continue;
         }
-        for (int64_t k = 0; k < s.K; ++k) {
-          const Real w = in.weights[bin * s.K + k];
-          if (w == 0) continue;
-          Real* to = grad_x + in.indices[bin * s.K + k] * C;
-          int64_t c = 0;
-          for (; c + L <= C; c += L) store(to + c, load(to + c) + load(from + c) * w);
-          for (; c < C; ++c) to[c] += w * from[c];
+        const int32_t* index = in.indices + bin * s.K;
+        const Real* weight = in.weights + bin * s.K;
+        bool masked = true;
+        for (int64_t k = 0; k < s.K; ++k) masked &= weight[k] == 0;
+        if (masked) continue;
+        int64_t c = 0;
+        for (; c + L <= C; c += L) {
+          const Vec g = load(from + c);
+          for (int64_t k = 0; k < s.K; ++k) {
+            Real* to = grad_x + index[k] * C + c;
+            store(to, load(to) + g * weight[k]);
+          }
         }
+        for (; c < C; ++c)
+          for (int64_t k = 0; k < s.K; ++k) grad_x[index[k] * C + c] += weight[k] * from[c];
       }
     }
   }
