@@ -53,6 +53,8 @@ struct ConvKernels {
   // Its transpose: adds to grad_x (N, C) of the scan, or writes it if there are no indices.
   void (*scatter_patch)(const ConvInput<Real>& in, const ConvSizes& s, int64_t b, int64_t v, const Real* patch,
                         Real* grad_x);
+  // largest = max(largest, from) over C channels, and `winner` where from is larger or NaN: for manifold_pool.
+  void (*keep_larger)(const Real* from, int64_t C, int32_t bin, Real* largest, int32_t* winner);
   // A patch as rows of rotations: chunk k goes to rows + k * chunk_step.
   void (*repeat_rays)(const Real* patch, const ConvSizes& s, Real* rows, int64_t chunk_step);
   // Adds to sums[i] (which starts from zero if `fresh`), i < n, its terms: the first counts[i] of terms[i * most], ...
@@ -335,6 +337,15 @@ struct Loops {
     }
   }
 
+  static void keep_larger(const Real* __restrict from, int64_t C, int32_t bin, Real* __restrict largest,
+                          int32_t* __restrict winner) {
+    for (int64_t c = 0; c < C; ++c) {
+      const bool wins = (from[c] > largest[c]) | (from[c] != from[c]);
+      largest[c] = wins ? from[c] : largest[c];
+      winner[c] = wins ? bin : winner[c];
+    }
+  }
+
   // ---- forward ----
 
   // response (Rows, width) = spectrum (Rows, D) * kernel^ (D, width), width = Width vectors.
@@ -507,7 +518,8 @@ struct Loops {
   }
 
   static constexpr ConvKernels<Real> table() {
-    return {L, tile, transform_kernel, forward, forward_scratch, load_patch, scatter_patch, repeat_rays, rotated_sums};
+    return {L,          tile,          transform_kernel, forward,     forward_scratch,
+            load_patch, scatter_patch, keep_larger,      repeat_rays, rotated_sums};
   }
 };
 

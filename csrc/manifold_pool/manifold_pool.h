@@ -14,7 +14,7 @@
 //            around ray j A / Q: from j A / Q - (window[i] - 1) / 2 on, circularly. A is a multiple of Q.
 //   y:       (B, V, P, Q, C)  mean or maximum of the bins covered that are measured (not all weights 0); 0 if none is.
 //   winner:  (B, V, P, Q, C)  int16, maximum only: the fine bin r A + a that gave y, the first in the order of rings,
-//            then of rays from the window's beginning; -1 if none. A NaN wins.
+//            then of rays from the window's beginning; -1 if none. A NaN wins, the last of them.
 // Time O(B V R A (K + coverage) C), no memory but a patch for each thread. Returns as manifold_conv_cpu.
 //
 // [1] Chen, Huang, Wang, Chen. Fast and Light Manifold CNN based 3D Facial Expression Recognition across Pose

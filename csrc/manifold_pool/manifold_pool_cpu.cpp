@@ -57,6 +57,7 @@ int64_t manifold_pool_cpu(const ConvInput<Real>& input, const ConvSizes& s, cons
   parallel_tasks(tiles, threads, [&](int64_t task, int worker) {
     Real* patch = patches[worker].data();
     Coverage& coverage = coverages[worker];
+    std::vector<int32_t> best(C);
     for (int64_t v = task * tile; v < std::min(s.B * s.V, (task + 1) * tile); ++v) {
       const int64_t wrong = k.load_patch(input, s, v / s.V, v % s.V, patch);
       if (wrong >= 0) {
@@ -72,20 +73,18 @@ int64_t manifold_pool_cpu(const ConvInput<Real>& input, const ConvSizes& s, cons
           int16_t* won = winner ? winner + (out - y) : nullptr;
           std::fill(out, out + C, Real(0));
           if (won) std::fill(won, won + C, int16_t(-1));
-          bool first = true;
           for (const int32_t bin : covered) {
             const Real* from = patch + bin % s.A * Dp + bin / s.A * C;
             if (!won) {
               for (int64_t c = 0; c < C; ++c) out[c] += from[c];
-              continue;
+            } else if (bin == covered.front()) {
+              std::copy(from, from + C, out);
+              std::fill(best.begin(), best.end(), bin);
+            } else {
+              k.keep_larger(from, C, bin, out, best.data());
             }
-            for (int64_t c = 0; c < C; ++c) {
-              const bool wins = first || from[c] > out[c] || (from[c] != from[c] && out[c] == out[c]);
-              out[c] = wins ? from[c] : out[c];
-              won[c] = wins ? static_cast<int16_t>(bin) : won[c];
-            }
-            first = false;
           }
+          if (won && !covered.empty()) std::copy(best.begin(), best.end(), won);
           if (!won && !covered.empty())
             for (int64_t c = 0; c < C; ++c) out[c] /= static_cast<Real>(covered.size());
         }
@@ -107,6 +106,8 @@ void manifold_pool_grad_cpu(const Real* grad, const int16_t* winner, const ConvI
   std::vector<Buffer<Real>> patches;
   std::vector<Coverage> coverages(threads, Coverage(s, layout));
   for (int i = 0; i < threads; ++i) patches.emplace_back(s.A * Dp);
+  std::vector<int64_t> place(s.R * s.A);  // of a bin's channels in a patch
+  for (int64_t bin = 0; bin < s.R * s.A; ++bin) place[bin] = bin % s.A * Dp + bin / s.A * C;
   scatter_scans(input, s, threads, grad_x, [&](int64_t b, const Run& run, Real* to, int worker) {
     Real* patch = patches[worker].data();
     Coverage& coverage = coverages[worker];
@@ -119,7 +120,7 @@ void manifold_pool_grad_cpu(const Real* grad, const int16_t* winner, const ConvI
           if (winner) {
             for (int64_t c = 0; c < C; ++c) {
               const int16_t bin = winner[at + c];
-              if (bin >= 0) patch[bin % s.A * Dp + bin / s.A * C + c] += grad[at + c];
+              if (bin >= 0) patch[place[bin] + c] += grad[at + c];
             }
             continue;
           }
