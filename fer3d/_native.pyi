@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -71,3 +72,79 @@ def manifold_pool_grad_cpu(
     rays: int,
     threads: int,
 ) -> NDArray[Float]: ...
+
+# Only where has_cuda. Device pointers are integers (0: none), `sizes` is B, N, V, R, A, K, C, O; fer3d.ops_cuda calls.
+def manifold_conv_cuda_numbers(stage: int, sizes: Sequence[int], vertices: int, parts: int) -> int: ...
+def manifold_conv_cuda(
+    dtype: int,
+    x: int,
+    indices: int,
+    weights: int,
+    kernel: int,
+    sizes: Sequence[int],
+    memory: int,
+    vertices: int,
+    stream: int,
+    y: int,
+    shift: int,
+) -> None: ...
+def manifold_conv_grad_x_cuda(
+    dtype: int,
+    grad: int,
+    shift: int,
+    indices: int,
+    weights: int,
+    kernel: int,
+    sizes: Sequence[int],
+    memory: int,
+    vertices: int,
+    order: int,
+    starts: int,
+    stream: int,
+    grad_x: int,
+) -> None: ...
+def manifold_conv_grad_kernel_cuda(
+    dtype: int,
+    grad: int,
+    shift: int,
+    x: int,
+    indices: int,
+    weights: int,
+    sizes: Sequence[int],
+    memory: int,
+    vertices: int,
+    parts: int,
+    stream: int,
+    grad_kernel: int,
+) -> None: ...
+def manifold_pool_cuda(
+    dtype: int,
+    x: int,
+    indices: int,
+    weights: int,
+    sizes: Sequence[int],
+    layout: int,
+    P: int,
+    rays: int,
+    stream: int,
+    y: int,
+    winner: int,
+) -> None: ...
+def manifold_pool_grad_cuda(
+    dtype: int,
+    grad: int,
+    winner: int,
+    indices: int,
+    weights: int,
+    sizes: Sequence[int],
+    layout: int,
+    P: int,
+    rays: int,
+    memory: int,
+    vertices: int,
+    counts: int,
+    order: int,
+    starts: int,
+    stream: int,
+    grad_x: int,
+) -> None: ...

@@ -395,3 +395,13 @@ def _manifold_pool_backward(ctx: Any, grad: Tensor, _grad_winner: Tensor) -> tup
 
 
 _manifold_pool.register_autograd(_manifold_pool_backward, setup_context=_manifold_pool_setup)
+
+
+if _native.has_cuda:
+    from fer3d import ops_cuda
+
+    _manifold_conv.register_kernel("cuda")(ops_cuda.manifold_conv)
+    _manifold_conv_grad_x.register_kernel("cuda")(ops_cuda.manifold_conv_grad_x)
+    _manifold_conv_grad_kernel.register_kernel("cuda")(ops_cuda.manifold_conv_grad_kernel)
+    _manifold_pool.register_kernel("cuda")(ops_cuda.manifold_pool)
+    _manifold_pool_grad.register_kernel("cuda")(ops_cuda.manifold_pool_grad)

@@ -125,6 +125,29 @@ def test_manifold_conv_gradient_is_the_slope(device):
     )
 
 
+@pytest.mark.skipif(not CUDA, reason="no CUDA")
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_manifold_conv_of_half_precision_is_the_definition(dtype):
+    x, indices, weights, kernel = case(A=16, C=20, O=35, device="cuda")
+    check_against_definition(x.to(dtype), indices, weights, kernel.to(dtype))
+    pooled = ops.manifold_pool(x.to(dtype), indices, weights, ops.retina_layout(3, 16))
+    exact = pool_reference(x.to(dtype).float(), indices, weights, ops.retina_layout(3, 16), "max")
+    torch.testing.assert_close(pooled.float(), exact, rtol=0, atol=ROUNDING[dtype])
+
+
+@pytest.mark.skipif(not CUDA, reason="no CUDA")
+def test_manifold_conv_on_cuda_is_the_same_every_time():
+    x, indices, weights, kernel = case(B=3, V=500, device="cuda")
+    x.requires_grad_()
+    kernel.requires_grad_()
+    runs = []
+    for _ in range(3):
+        y = ops.manifold_conv(x, indices, weights, kernel)
+        runs.append((y, *gradients(y, (x, kernel))))
+    for run in runs[1:]:
+        assert all(torch.equal(again, first) for again, first in zip(run, runs[0], strict=True))
+
+
 def test_manifold_conv_patches_is_the_definition(device):
     x, indices, weights, kernel = case(A=6, dtype=torch.float64, device=device)
     patches = reference.patches(x, indices, weights).requires_grad_()

@@ -65,4 +65,38 @@ template <typename Real>
 void manifold_conv_grad_kernel_cpu(const Real* grad, const uint8_t* shift, const ConvInput<Real>& input,
                                    const ConvSizes& sizes, int threads, Real* grad_kernel);
 
+// The same on a GPU: device pointers, queued on `stream` (a cudaStream_t), returns without waiting. Features, kernel
+// and gradients have `dtype`; weights and sums are float, double for double. No atomics: the results are the same in
+// every run. A wrong row in `indices` traps, as looking first would stall the stream.
+//   memory:   manifold_conv_cuda_numbers numbers of the sums' type.
+//   vertices: patches that are held at once; for grad_x with a stencil at least V, as it goes by whole scans.
+//   parts:    partial sums of grad_kernel.
+//   order, starts: (B V R A K) and (B N + 1) int64, for grad_x with a stencil: positions in `indices` sorted, stably,
+//   by
+//             row b N + indices[...], and where in that order the positions of each row begin.
+enum class Dtype { float32, float64, float16, bfloat16 };
+
+struct CudaInput {
+  Dtype dtype;
+  const void* x;
+  const int32_t* indices;
+  const void* weights;
+};
+
+struct CudaWorkspace {
+  void* memory;
+  int64_t vertices, parts;
+};
+
+enum class ConvStage { forward, grad_x, grad_kernel };
+int64_t manifold_conv_cuda_numbers(ConvStage stage, const ConvSizes& sizes, int64_t vertices, int64_t parts);
+
+void manifold_conv_cuda(const CudaInput& input, const void* kernel, const ConvSizes& sizes, const CudaWorkspace& work,
+                        void* stream, void* y, uint8_t* shift);
+void manifold_conv_grad_x_cuda(const void* grad, const uint8_t* shift, const CudaInput& input, const void* kernel,
+                               const ConvSizes& sizes, const CudaWorkspace& work, const int64_t* order,
+                               const int64_t* starts, void* stream, void* grad_x);
+void manifold_conv_grad_kernel_cuda(const void* grad, const uint8_t* shift, const CudaInput& input,
+                                    const ConvSizes& sizes, const CudaWorkspace& work, void* stream, void* grad_kernel);
+
 }  // namespace fer3d

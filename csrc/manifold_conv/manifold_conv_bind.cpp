@@ -1,5 +1,6 @@
 #include <pybind11/stl.h>
 
+#include <array>
 #include <optional>
 #include <vector>
 
@@ -121,10 +122,77 @@ void bind_conv(py::module_& m) {
       py::arg("indices").noconvert(), py::arg("weights").noconvert(), py::arg("threads"));
 }
 
+#ifdef FER3D_CUDA
+// Device pointers come as integers; fer3d.ops_cuda has checked what lies behind them.
+template <typename T>
+T* pointer(uintptr_t address) {
+  return reinterpret_cast<T*>(address);
+}
+
+using Sizes = std::array<int64_t, 8>;  // B, N, V, R, A, K, C, O
+
+fer3d::ConvSizes unpacked(const Sizes& s) { return {s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]}; }
+
+fer3d::CudaInput cuda_input(int dtype, uintptr_t x, uintptr_t indices, uintptr_t weights) {
+  return {static_cast<fer3d::Dtype>(dtype), pointer<const void>(x), pointer<const int32_t>(indices),
+          pointer<const void>(weights)};
+}
+
+void bind_conv_cuda(py::module_& m) {
+  m.def(
+      "manifold_conv_cuda_numbers",
+      [](int stage, const Sizes& sizes, int64_t vertices, int64_t parts) {
+        return fer3d::manifold_conv_cuda_numbers(static_cast<fer3d::ConvStage>(stage), unpacked(sizes), vertices,
+                                                 parts);
+      },
+      py::arg("stage"), py::arg("sizes"), py::arg("vertices"), py::arg("parts"));
+  m.def(
+      "manifold_conv_cuda",
+      [](int dtype, uintptr_t x, uintptr_t indices, uintptr_t weights, uintptr_t kernel, const Sizes& sizes,
+         uintptr_t memory, int64_t vertices, uintptr_t stream, uintptr_t y, uintptr_t shift) {
+        fer3d::manifold_conv_cuda(cuda_input(dtype, x, indices, weights), pointer<const void>(kernel), unpacked(sizes),
+                                  {pointer<void>(memory), vertices, 1}, pointer<void>(stream), pointer<void>(y),
+                                  pointer<uint8_t>(shift));
+      },
+      py::arg("dtype"), py::arg("x"), py::arg("indices"), py::arg("weights"), py::arg("kernel"), py::arg("sizes"),
+      py::arg("memory"), py::arg("vertices"), py::arg("stream"), py::arg("y"), py::arg("shift"));
+  m.def(
+      "manifold_conv_grad_x_cuda",
+      [](int dtype, uintptr_t grad, uintptr_t shift, uintptr_t indices, uintptr_t weights, uintptr_t kernel,
+         const Sizes& sizes, uintptr_t memory, int64_t vertices, uintptr_t order, uintptr_t starts, uintptr_t stream,
+         uintptr_t grad_x) {
+        fer3d::manifold_conv_grad_x_cuda(pointer<const void>(grad), pointer<const uint8_t>(shift),
+                                         cuda_input(dtype, 0, indices, weights), pointer<const void>(kernel),
+                                         unpacked(sizes), {pointer<void>(memory), vertices, 1},
+                                         pointer<const int64_t>(order), pointer<const int64_t>(starts),
+                                         pointer<void>(stream), pointer<void>(grad_x));
+      },
+      py::arg("dtype"), py::arg("grad"), py::arg("shift"), py::arg("indices"), py::arg("weights"), py::arg("kernel"),
+      py::arg("sizes"), py::arg("memory"), py::arg("vertices"), py::arg("order"), py::arg("starts"), py::arg("stream"),
+      py::arg("grad_x"));
+  m.def(
+      "manifold_conv_grad_kernel_cuda",
+      [](int dtype, uintptr_t grad, uintptr_t shift, uintptr_t x, uintptr_t indices, uintptr_t weights,
+         const Sizes& sizes, uintptr_t memory, int64_t vertices, int64_t parts, uintptr_t stream,
+         uintptr_t grad_kernel) {
+        fer3d::manifold_conv_grad_kernel_cuda(pointer<const void>(grad), pointer<const uint8_t>(shift),
+                                              cuda_input(dtype, x, indices, weights), unpacked(sizes),
+                                              {pointer<void>(memory), vertices, parts}, pointer<void>(stream),
+                                              pointer<void>(grad_kernel));
+      },
+      py::arg("dtype"), py::arg("grad"), py::arg("shift"), py::arg("x"), py::arg("indices"), py::arg("weights"),
+      py::arg("sizes"), py::arg("memory"), py::arg("vertices"), py::arg("parts"), py::arg("stream"),
+      py::arg("grad_kernel"));
+}
+#endif
+
 }  // namespace
 
 void bind_manifold_conv(py::module_& m) {
   bind_conv<float>(m);
   bind_conv<double>(m);
+#ifdef FER3D_CUDA
+  bind_conv_cuda(m);
+#endif
   m.def("manifold_conv_use", &fer3d::manifold_conv_use, py::arg("instructions"));
 }

@@ -35,4 +35,13 @@ template <typename Real>
 void manifold_pool_grad_cpu(const Real* grad, const int16_t* winner, const ConvInput<Real>& input,
                             const ConvSizes& sizes, const PoolLayout& layout, int threads, Real* grad_x);
 
+// The same on a GPU, by the rules of manifold_conv.h; the layout's arrays are device pointers too.
+//   work:   (vertices, R, A, C) numbers of the sums' type, vertices at least V: it goes by whole scans.
+//   counts: (B, V, P, Q) int32 of room; mean only.
+void manifold_pool_cuda(const CudaInput& input, const ConvSizes& sizes, const PoolLayout& layout, void* stream, void* y,
+                        int16_t* winner);
+void manifold_pool_grad_cuda(const void* grad, const int16_t* winner, const CudaInput& input, const ConvSizes& sizes,
+                             const PoolLayout& layout, const CudaWorkspace& work, int32_t* counts, const int64_t* order,
+                             const int64_t* starts, void* stream, void* grad_x);
+
 }  // namespace fer3d

@@ -1,5 +1,6 @@
 #include <pybind11/stl.h>
 
+#include <array>
 #include <optional>
 #include <vector>
 
@@ -90,9 +91,59 @@ void bind_pool(py::module_& m) {
       py::arg("rays"), py::arg("threads"));
 }
 
+#ifdef FER3D_CUDA
+// Device pointers come as integers; fer3d.ops_cuda has checked what lies behind them.
+template <typename T>
+T* pointer(uintptr_t address) {
+  return reinterpret_cast<T*>(address);
+}
+
+using Sizes = std::array<int64_t, 8>;  // B, N, V, R, A, K, C, O; O is not used
+
+fer3d::ConvSizes unpacked(const Sizes& s) { return {s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]}; }
+
+// layout: (3, P) start, stop, window.
+fer3d::PoolLayout cuda_layout(uintptr_t layout, int64_t P, int64_t rays) {
+  const auto* at = pointer<const int64_t>(layout);
+  return {at, at + P, at + 2 * P, P, rays};
+}
+
+void bind_pool_cuda(py::module_& m) {
+  m.def(
+      "manifold_pool_cuda",
+      [](int dtype, uintptr_t x, uintptr_t indices, uintptr_t weights, const Sizes& sizes, uintptr_t layout, int64_t P,
+         int64_t rays, uintptr_t stream, uintptr_t y, uintptr_t winner) {
+        fer3d::manifold_pool_cuda({static_cast<fer3d::Dtype>(dtype), pointer<const void>(x),
+                                   pointer<const int32_t>(indices), pointer<const void>(weights)},
+                                  unpacked(sizes), cuda_layout(layout, P, rays), pointer<void>(stream),
+                                  pointer<void>(y), pointer<int16_t>(winner));
+      },
+      py::arg("dtype"), py::arg("x"), py::arg("indices"), py::arg("weights"), py::arg("sizes"), py::arg("layout"),
+      py::arg("P"), py::arg("rays"), py::arg("stream"), py::arg("y"), py::arg("winner"));
+  m.def(
+      "manifold_pool_grad_cuda",
+      [](int dtype, uintptr_t grad, uintptr_t winner, uintptr_t indices, uintptr_t weights, const Sizes& sizes,
+         uintptr_t layout, int64_t P, int64_t rays, uintptr_t memory, int64_t vertices, uintptr_t counts,
+         uintptr_t order, uintptr_t starts, uintptr_t stream, uintptr_t grad_x) {
+        fer3d::manifold_pool_grad_cuda(
+            pointer<const void>(grad), pointer<const int16_t>(winner),
+            {static_cast<fer3d::Dtype>(dtype), nullptr, pointer<const int32_t>(indices), pointer<const void>(weights)},
+            unpacked(sizes), cuda_layout(layout, P, rays), {pointer<void>(memory), vertices, 1},
+            pointer<int32_t>(counts), pointer<const int64_t>(order), pointer<const int64_t>(starts),
+            pointer<void>(stream), pointer<void>(grad_x));
+      },
+      py::arg("dtype"), py::arg("grad"), py::arg("winner"), py::arg("indices"), py::arg("weights"), py::arg("sizes"),
+      py::arg("layout"), py::arg("P"), py::arg("rays"), py::arg("memory"), py::arg("vertices"), py::arg("counts"),
+      py::arg("order"), py::arg("starts"), py::arg("stream"), py::arg("grad_x"));
+}
+#endif
+
 }  // namespace
 
 void bind_manifold_pool(py::module_& m) {
   bind_pool<float>(m);
   bind_pool<double>(m);
+#ifdef FER3D_CUDA
+  bind_pool_cuda(m);
+#endif
 }
