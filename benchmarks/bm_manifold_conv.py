@@ -38,7 +38,7 @@ SHAPES = {  # the shape of the targets first
     "one scan": {"B": 1, "V": 2048, "R": 5, "A": 16, "K": 3, "C": 32, "O": 64},
 }
 NEIGHBOURS = 18  # of a vertex in GMMConv's graph: two rings of a mesh; our patches have R * A * K contributors
-SECONDS = 2.0  # of repetitions for each method
+SECONDS = 3.0  # of repetitions for each method
 
 
 def main():
@@ -90,19 +90,6 @@ def rotations_one_by_one(x, indices, weights, kernel):
     return convolve, (x, kernel)
 
 
-def rotations_running_maximum(x, indices, weights, kernel):
-    """Plain torch: a product for each turned kernel, the maximum so far carried along."""
-
-    def convolve():
-        p = patches(x, indices, weights).flatten(2)
-        y = p @ kernel.flatten(0, 2)
-        for s in range(1, kernel.shape[1]):
-            y = torch.maximum(y, p @ kernel.roll(-s, dims=1).flatten(0, 2))
-        return y
-
-    return convolve, (x, kernel)
-
-
 def compiled(x, indices, weights, kernel):
     """torch.compile of the product with all turned kernels."""
     convolve, inputs = rotations_together(x, indices, weights, kernel)
@@ -148,7 +135,6 @@ METHODS = {
     "fer3d": native,
     "torch, rotations together": rotations_together,
     "torch, rotations one by one": rotations_one_by_one,
-    "torch, running maximum": rotations_running_maximum,
     "torch.compile": compiled,
     "torch.fft over the rays": torch_fft,
     "GMMConv": gmm_conv,
