@@ -1,5 +1,10 @@
+from collections.abc import Sequence
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
+
+Float = TypeVar("Float", np.float32, np.float64)
 
 has_cuda: bool
 
@@ -69,4 +74,131 @@ def geodesic_stencils_cuda(
     vertex: int,
     weight: int,
     stream: int,
+# manifold_conv: the contract is in csrc/manifold_conv/manifold_conv.h; fer3d.ops is the checked face. Float is float32
+# or float64, the same throughout a call; without indices and weights x holds patches.
+def manifold_conv_cpu(
+    x: NDArray[Float],
+    indices: NDArray[np.int32] | None,
+    weights: NDArray[Float] | None,
+    kernel: NDArray[Float],
+    threads: int,
+) -> tuple[NDArray[Float], NDArray[np.uint8], int]: ...
+def manifold_conv_grad_x_cpu(
+    grad: NDArray[Float],
+    shift: NDArray[np.uint8],
+    indices: NDArray[np.int32] | None,
+    weights: NDArray[Float] | None,
+    kernel: NDArray[Float],
+    rows: int,
+    threads: int,
+) -> NDArray[Float]: ...
+def manifold_conv_grad_kernel_cpu(
+    grad: NDArray[Float],
+    shift: NDArray[np.uint8],
+    x: NDArray[Float],
+    indices: NDArray[np.int32] | None,
+    weights: NDArray[Float] | None,
+    threads: int,
+) -> NDArray[Float]: ...
+def manifold_conv_use(instructions: str) -> bool: ...  # "avx512", "avx2" or "base"; False: not here
+
+# manifold_pool: the contract is in csrc/manifold_pool/manifold_pool.h; fer3d.ops is the checked face.
+def manifold_pool_cpu(
+    x: NDArray[Float],
+    indices: NDArray[np.int32],
+    weights: NDArray[Float],
+    start: list[int],
+    stop: list[int],
+    window: list[int],
+    rays: int,
+    largest: bool,
+    threads: int,
+) -> tuple[NDArray[Float], NDArray[np.int16] | None, int]: ...
+def manifold_pool_grad_cpu(
+    grad: NDArray[Float],
+    winner: NDArray[np.int16] | None,
+    indices: NDArray[np.int32],
+    weights: NDArray[Float],
+    rows: int,
+    start: list[int],
+    stop: list[int],
+    window: list[int],
+    rays: int,
+    threads: int,
+) -> NDArray[Float]: ...
+
+# Only where has_cuda. Device pointers are integers (0: none), `sizes` is B, N, V, R, A, K, C, O; fer3d.ops_cuda calls.
+def manifold_conv_cuda_numbers(stage: int, sizes: Sequence[int], vertices: int, parts: int) -> int: ...
+def manifold_conv_cuda(
+    dtype: int,
+    x: int,
+    indices: int,
+    weights: int,
+    kernel: int,
+    sizes: Sequence[int],
+    memory: int,
+    vertices: int,
+    stream: int,
+    y: int,
+    shift: int,
+) -> None: ...
+def manifold_conv_grad_x_cuda(
+    dtype: int,
+    grad: int,
+    shift: int,
+    indices: int,
+    weights: int,
+    kernel: int,
+    sizes: Sequence[int],
+    memory: int,
+    vertices: int,
+    order: int,
+    starts: int,
+    stream: int,
+    grad_x: int,
+) -> None: ...
+def manifold_conv_grad_kernel_cuda(
+    dtype: int,
+    grad: int,
+    shift: int,
+    x: int,
+    indices: int,
+    weights: int,
+    sizes: Sequence[int],
+    memory: int,
+    vertices: int,
+    parts: int,
+    stream: int,
+    grad_kernel: int,
+) -> None: ...
+def manifold_pool_cuda(
+    dtype: int,
+    x: int,
+    indices: int,
+    weights: int,
+    sizes: Sequence[int],
+    layout: int,
+    P: int,
+    rays: int,
+    stream: int,
+    y: int,
+    winner: int,
+) -> None: ...
+def manifold_pool_grad_cuda(
+    dtype: int,
+    grad: int,
+    winner: int,
+    indices: int,
+    weights: int,
+    sizes: Sequence[int],
+    layout: int,
+    P: int,
+    rays: int,
+    memory: int,
+    vertices: int,
+    counts: int,
+    order: int,
+    starts: int,
+    stream: int,
+    grad_x: int,
 ) -> None: ...
