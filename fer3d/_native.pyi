@@ -1,5 +1,9 @@
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
+
+Float = TypeVar("Float", np.float32, np.float64)
 
 has_cuda: bool
 
@@ -70,3 +74,55 @@ def geodesic_stencils_cuda(
     weight: int,
     stream: int,
 ) -> None: ...
+# manifold_conv: the contract is in csrc/manifold_conv/manifold_conv.h; fer3d.ops is the checked face. Float is float32
+# or float64, the same throughout a call; without indices and weights x holds patches.
+def manifold_conv_cpu(
+    x: NDArray[Float],
+    indices: NDArray[np.int32] | None,
+    weights: NDArray[Float] | None,
+    kernel: NDArray[Float],
+    threads: int,
+) -> tuple[NDArray[Float], NDArray[np.uint8], int]: ...
+def manifold_conv_grad_x_cpu(
+    grad: NDArray[Float],
+    shift: NDArray[np.uint8],
+    indices: NDArray[np.int32] | None,
+    weights: NDArray[Float] | None,
+    kernel: NDArray[Float],
+    rows: int,
+    threads: int,
+) -> NDArray[Float]: ...
+def manifold_conv_grad_kernel_cpu(
+    grad: NDArray[Float],
+    shift: NDArray[np.uint8],
+    x: NDArray[Float],
+    indices: NDArray[np.int32] | None,
+    weights: NDArray[Float] | None,
+    threads: int,
+) -> NDArray[Float]: ...
+def manifold_conv_use(instructions: str) -> bool: ...  # "avx512", "avx2" or "base"; False: not here
+
+# manifold_pool: the contract is in csrc/manifold_pool/manifold_pool.h; fer3d.ops is the checked face.
+def manifold_pool_cpu(
+    x: NDArray[Float],
+    indices: NDArray[np.int32],
+    weights: NDArray[Float],
+    start: list[int],
+    stop: list[int],
+    window: list[int],
+    rays: int,
+    largest: bool,
+    threads: int,
+) -> tuple[NDArray[Float], NDArray[np.int16] | None, int]: ...
+def manifold_pool_grad_cpu(
+    grad: NDArray[Float],
+    winner: NDArray[np.int16] | None,
+    indices: NDArray[np.int32],
+    weights: NDArray[Float],
+    rows: int,
+    start: list[int],
+    stop: list[int],
+    window: list[int],
+    rays: int,
+    threads: int,
+) -> NDArray[Float]: ...

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace fer3d {
+
+// Calls work(task, worker) once for each task in [0, tasks), on up to `threads` threads; worker is in [0, threads).
+// Which worker gets a task is chance: a result must depend on the task alone. The first exception is thrown again here.
+template <typename Work>
+void parallel_tasks(int64_t tasks, int threads, const Work& work) {
+  std::atomic<int64_t> next{0};
+  std::exception_ptr failure;
+  std::mutex failing;
+  const auto run = [&](int worker) {
+    try {
+      for (int64_t task; (task = next.fetch_add(1)) < tasks;) work(task, worker);
+    } catch (...) {
+      const std::lock_guard<std::mutex> guard(failing);
+      if (!failure) failure = std::current_exception();
+      next = tasks;
+    }
+  };
+  std::vector<std::thread> others;
+  try {
+    for (int worker = 1; worker < threads && worker < tasks; ++worker) others.emplace_back(run, worker);
+  } catch (...) {  // the system gives no more threads: those that run do all tasks
+  }
+  run(0);
+  for (std::thread& other : others) other.join();
+  if (failure) std::rethrow_exception(failure);
+}
+
+}  // namespace fer3d
