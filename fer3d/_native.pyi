@@ -74,6 +74,7 @@ def geodesic_stencils_cuda(
     weight: int,
     stream: int,
 ) -> None: ...
+
 # manifold_conv: the contract is in csrc/manifold_conv/manifold_conv.h; fer3d.ops is the checked face. Float is float32
 # or float64, the same throughout a call; without indices and weights x holds patches.
 def manifold_conv_cpu(

@@ -92,7 +92,7 @@ def preprocess(
 
         fer3d preprocess BU-3DFE -o prepared --workers 8
 
-        fer3d preprocess BU-3DFE -o prepared --tree --set tree_rays=16
+        fer3d preprocess BU-3DFE -o prepared --tree --set tree_levels=2048,256,68
 
         fer3d preprocess my_scans --dataset my_card/dataset.toml --set crop_mm=80
     """
@@ -209,7 +209,10 @@ def maps(
     console.run_maps(scan, out, landmarks, preprocess_settings(config, set_ or ()))
 
 
-Model = Annotated[str, typer.Argument(help="dff-cnn, df-cnn or plain-cnn.")]
+Model = Annotated[
+    str,
+    typer.Argument(help="Of maps: dff-cnn, df-cnn, plain-cnn. Of sample trees: flm-cnn, gcnn (plain geodesic CNN)."),
+]
 Data = Annotated[Path, typer.Option(help="Prepared folder: what `fer3d preprocess` wrote.")]
 ProtocolName = Annotated[
     str,
@@ -247,6 +250,9 @@ def train(
     labels: Labels = None,
     maps: Annotated[str | None, typer.Option(help="Comma-separated map groups to feed. [default: all four]")] = None,
     init: Annotated[str | None, typer.Option(help="Image weights for the branches: a file, torchvision, timm.")] = None,
+    no_mes: Annotated[bool, typer.Option("--no-mes", help="flm-cnn without multi-scale encoding.")] = False,
+    no_hvp: Annotated[bool, typer.Option("--no-hvp", help="flm-cnn without human-vision-inspired pooling.")] = False,
+    uniform: Annotated[bool, typer.Option("--uniform", help="flm-cnn on evenly spread vertices, no tree.")] = False,
     validation: Validation = False,
     allow_missing: AllowMissing = False,
     preset: Preset = "small",
@@ -262,6 +268,8 @@ def train(
 
         fer3d train dff-cnn --data prepared --protocol bu3dfe-p1 -o runs/p1
 
+        fer3d train flm-cnn --data prepared -o runs/flm  (after fer3d preprocess --tree)
+
         torchrun --nproc-per-node 2 -m fer3d train dff-cnn --devices 2 ...
     """
     from fer3d import console_training
@@ -269,7 +277,9 @@ def train(
     from fer3d.question import question_of
     from fer3d.training import Device
 
-    settings = train_settings(preset, config, set_ or (), maps=maps, init=init)
+    switches = {"mes": no_mes, "hvp": no_hvp, "tree": uniform}
+    off = {name: False for name, given in switches.items() if given}
+    settings = train_settings(preset, config, set_ or (), maps=maps, init=init, **off)
     question = question_of(data, protocol, test_data, fold, folds, rounds, labels, validation, allow_missing)
     console_training.run_train(model, question, out, settings, resume, Device(accelerator, devices))
 
