@@ -323,15 +323,33 @@ BootstrapSeed = Annotated[int, typer.Option(help="Same seed, same intervals.")]
 
 
 @app.command()
-def evaluate(runs: Runs, resamples: Resamples = 10_000, seed: BootstrapSeed = 0) -> None:
+def evaluate(
+    runs: Runs,
+    resamples: Resamples = 10_000,
+    seed: BootstrapSeed = 0,
+    pose_test: Annotated[
+        bool, typer.Option("--pose-test", help="Also test on turned and self-occluded scans -> pose_test.json.")
+    ] = False,
+    prepared: Annotated[
+        Path | None, typer.Option(help="Prepared folder, for the pose test. [default: looked for]")
+    ] = None,
+    angles: Annotated[str | None, typer.Option(help="Of the pose test: yaws in degrees, as -30,0,30.")] = None,
+    scans: Annotated[int | None, typer.Option(help="Of the pose test: at most so many. [default: all]", min=1)] = None,
+    workers: Annotated[int, typer.Option(help="Of the pose test: processes.", min=1)] = 1,
+) -> None:
     """Measure the predictions of a run: accuracy with its interval, classes, folds, calibration -> metrics.json.
 
     Intervals resample subjects, not scans: the scans of a person are alike. A number that is undefined is n/a, with
     the reason. Predictions of a subject that the fold was trained on are refused.
+
+        fer3d evaluate runs/flm --pose-test --workers 2
     """
     from fer3d import console_evaluation
 
     console_evaluation.run_evaluate(runs, resamples, seed)
+    if pose_test:
+        yaws = None if angles is None else tuple(map(float, _numbers(angles)))
+        console_evaluation.run_pose_test(runs, prepared, yaws, scans, workers, resamples, seed)
 
 
 @app.command()

@@ -75,8 +75,8 @@ def write_prepared_trees(
                 }
                 rows.append(row)
                 scan = surface(number, kind, level)
-                maps_of = np.zeros((1, 16, 16), np.float16)
-                arrays = {"maps": maps_of, "mask": np.ones((16, 16), np.uint8)}
+                depth = np.random.default_rng([number, kind, level]).normal(size=(1, 16, 16)).astype(np.float16)
+                arrays = {"maps": depth, "mask": np.ones((16, 16), np.uint8)}
                 settings = SETTINGS.model_dump(mode="json")
                 header = {"row": row, "channels": ["depth"], "pixel_mm": SETTINGS.pixel, "settings": settings}
                 if mesh:
