@@ -287,7 +287,7 @@ def train(
 @app.command()
 def ablate(
     model: Model = "dff-cnn",
-    maps: Annotated[bool, typer.Option("--maps", help="Over all subsets of the maps: the only choice so far.")] = True,
+    maps: Annotated[bool, typer.Option("--maps", help="Over all subsets of the maps, of a model of maps.")] = True,
     data: Data = Path("prepared"),
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the runs and the table.")] = Path("runs/ablation"),
     protocol: ProtocolName = "k-fold",
@@ -301,9 +301,11 @@ def ablate(
     set_: TrainSet = None,
     accelerator: Accelerator = "auto",
     devices: Devices = 1,
-    workers: Annotated[int, typer.Option(help="Subsets trained at once on a CPU, a thread each.", min=1)] = 1,
+    workers: Annotated[int, typer.Option(help="Variants trained at once on a CPU, a thread each.", min=1)] = 1,
 ) -> None:
-    """Which maps help? Train on all 15 subsets of depth, normal, curvature and texture; one table.
+    """Which parts help? Train on all 15 subsets of depth, normal, curvature and texture; one table.
+
+    Of flm-cnn the parts are multi-scale encoding, pooling like a retina's and the tree: all, each left out, none.
 
     Run it again after a stop: what is finished is kept.
     """
