@@ -20,60 +20,6 @@ def split_vertices(
     faces: NDArray[np.int32], uv_faces: NDArray[np.int32], vertices: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]: ...
 
-# sample_tree: the contract is in csrc/sample_tree/sample_tree.h; fer3d.tree is the checked face.
-def geodesic_stencils(
-    points: NDArray[np.float64],
-    faces: NDArray[np.int32],
-    sources: NDArray[np.int32],
-    direction: NDArray[np.float64],
-    radii: NDArray[np.float64],
-    rays: int,
-    threads: int,
-) -> tuple[NDArray[np.int32], NDArray[np.float64]]: ...
-def tracing_tables(
-    points: NDArray[np.float64], faces: NDArray[np.int32], sources: NDArray[np.int32]
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]: ...
-def farthest_points(
-    points: NDArray[np.float64], faces: NDArray[np.int32], seeds: NDArray[np.int32], counts: list[int]
-) -> tuple[NDArray[np.int32], list[NDArray[np.int32]], NDArray[np.float64]]: ...
-def sample_tree(
-    points: NDArray[np.float64],
-    faces: NDArray[np.int32],
-    seeds: NDArray[np.int32],
-    counts: list[int],
-    pole: NDArray[np.float64],
-    radii: NDArray[np.float64],
-    rays: int,
-    threads: int,
-) -> tuple[
-    int,
-    NDArray[np.int32],
-    list[int],
-    list[float],
-    list[NDArray[np.int32]],
-    list[NDArray[np.int32]],
-    list[NDArray[np.uint16]],
-]: ...
-
-# Only where `has_cuda`: device pointers and a stream.
-edge_bytes: int
-
-def geodesic_stencils_cuda(
-    points: int,
-    faces: int,
-    twin: int,
-    F: int,
-    sources: int,
-    leaving: int,
-    direction: int,
-    radii: int,
-    N: int,
-    K: int,
-    A: int,
-    edges: int,
-    vertex: int,
-    weight: int,
-    stream: int,
 # manifold_conv: the contract is in csrc/manifold_conv/manifold_conv.h; fer3d.ops is the checked face. Float is float32
 # or float64, the same throughout a call; without indices and weights x holds patches.
 def manifold_conv_cpu(
@@ -201,4 +147,60 @@ def manifold_pool_grad_cuda(
     starts: int,
     stream: int,
     grad_x: int,
+) -> None: ...
+
+# sample_tree: the contract is in csrc/sample_tree/sample_tree.h; fer3d.tree is the checked face.
+def geodesic_stencils(
+    points: NDArray[np.float64],
+    faces: NDArray[np.int32],
+    sources: NDArray[np.int32],
+    direction: NDArray[np.float64],
+    radii: NDArray[np.float64],
+    rays: int,
+    threads: int,
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]: ...
+def tracing_tables(
+    points: NDArray[np.float64], faces: NDArray[np.int32], sources: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]: ...
+def farthest_points(
+    points: NDArray[np.float64], faces: NDArray[np.int32], seeds: NDArray[np.int32], counts: list[int]
+) -> tuple[NDArray[np.int32], list[NDArray[np.int32]], NDArray[np.float64]]: ...
+def sample_tree(
+    points: NDArray[np.float64],
+    faces: NDArray[np.int32],
+    seeds: NDArray[np.int32],
+    counts: list[int],
+    pole: NDArray[np.float64],
+    radii: NDArray[np.float64],
+    rays: int,
+    threads: int,
+) -> tuple[
+    int,
+    NDArray[np.int32],
+    list[int],
+    list[float],
+    list[NDArray[np.int32]],
+    list[NDArray[np.int32]],
+    list[NDArray[np.uint16]],
+]: ...
+
+# Only where `has_cuda`: device pointers and a stream.
+edge_bytes: int
+
+def geodesic_stencils_cuda(
+    points: int,
+    faces: int,
+    twin: int,
+    F: int,
+    sources: int,
+    leaving: int,
+    direction: int,
+    radii: int,
+    N: int,
+    K: int,
+    A: int,
+    edges: int,
+    vertex: int,
+    weight: int,
+    stream: int,
 ) -> None: ...

@@ -1,4 +1,7 @@
-"""`ablate`: the same model, folds and seeds on every subset of the maps, and one table of what came out."""
+"""`ablate`: the same model, folds and seeds with and without its parts, and one table of what came out.
+
+Parts are the maps of a model of maps, all subsets of them; of FLM-CNN its three ideas: all, each left out, none.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ from itertools import combinations
 from pathlib import Path
 
 from fer3d.config import MAP_GROUPS, TrainSettings
+from fer3d.errors import ArgumentError
 from fer3d.evaluate import evaluate_run
+from fer3d.models import reads_trees
 from fer3d.question import Question
 from fer3d.run_folder import read_json
 from fer3d.store import write_bytes
@@ -22,7 +27,7 @@ class Entry:
     """One line of the table.
 
     Attributes:
-        maps: The groups that were fed.
+        parts: The map groups that were fed, or the ideas that were on.
         accuracy, low, high: With its 95 % interval by subject.
         fold_sd: Standard deviation over folds.
         scans, folds: Tested.
@@ -30,7 +35,7 @@ class Entry:
         seconds: Of training, all folds.
     """
 
-    maps: tuple[str, ...]
+    parts: tuple[str, ...]
     accuracy: float
     low: float
     high: float
@@ -39,6 +44,9 @@ class Entry:
     folds: int
     parameters: int
     seconds: float
+
+
+SWITCHES = ("mes", "hvp", "tree")  # of FLM-CNN, in the words of `TrainSettings`
 
 
 def map_subsets(groups: Sequence[str] = MAP_GROUPS) -> list[tuple[str, ...]]:
@@ -52,6 +60,23 @@ def map_subsets(groups: Sequence[str] = MAP_GROUPS) -> list[tuple[str, ...]]:
     return [subset for size in range(1, len(groups) + 1) for subset in combinations(groups, size)]
 
 
+def variants(model: str, settings: TrainSettings) -> list[tuple[tuple[str, ...], TrainSettings]]:
+    """Parts and settings of every run of an ablation, small ones first.
+
+    >>> [parts for parts, _ in variants("flm-cnn", TrainSettings())]
+    [(), ('hvp', 'tree'), ('mes', 'tree'), ('mes', 'hvp'), ('mes', 'hvp', 'tree')]
+
+    Raises:
+        ArgumentError: if there is no such model, or it has no parts.
+    """
+    if not reads_trees(model):
+        return [(maps, settings.model_copy(update={"maps": maps})) for maps in map_subsets(settings.maps)]
+    if model != "flm-cnn":
+        raise ArgumentError(f"`model` should have parts that can be left out, {model} has none")
+    kept = [(), *(tuple(name for name in SWITCHES if name != left_out) for left_out in SWITCHES), SWITCHES]
+    return [(parts, settings.model_copy(update={name: name in parts for name in SWITCHES})) for parts in kept]
+
+
 def ablate(
     model: str,
     question: Question,
@@ -63,40 +88,42 @@ def ablate(
     watch: Watch | None = None,
     begin: Callable[[tuple[str, ...], int, int], None] = lambda maps, number, total: None,
 ) -> list[Entry]:
-    """Train on every subset of `settings.maps`; a second call goes on where the first was stopped.
+    """Train every variant; a second call goes on where the first was stopped.
 
     Args:
         model, question, device, watch: As `fer3d.training.train` takes them.
-        out: Folder: one run folder a subset, `ablation.json` and `ablation.md`, which grow with every subset.
-        settings: As for `train`; all subsets of its maps are run.
-        workers: Subsets trained at once, each on one thread of the CPU; then `device` and `watch` are not used.
-        begin: Called with the subset, its number and how many there are, before each, or with several workers after.
+        out: Folder: one run folder a variant, `ablation.json` and `ablation.md`, which grow with every variant.
+        settings: As for `train`; of a model of maps, all subsets of its maps are run.
+        workers: Variants trained at once, each on one thread of the CPU; then `device` and `watch` are not used.
+        begin: Called with the parts, their number and how many there are, before each, or with several workers after.
 
     Returns:
-        One entry a subset, small subsets first.
+        One entry a variant, small ones first.
 
     Raises:
         As `train`.
     """
     out = Path(out)
-    subsets = map_subsets(settings.maps)
-    jobs = [Job(model, question, out / "+".join(m), settings.model_copy(update={"maps": m})) for m in subsets]
+    planned = variants(model, settings)
+    jobs = [Job(model, question, out / ("+".join(parts) or "none"), changed) for parts, changed in planned]
+    parts_of = {job.out: parts for job, (parts, _) in zip(jobs, planned, strict=True)}
+    order, groups = list(parts_of.values()), SWITCHES if reads_trees(model) else settings.maps
     entries: list[Entry] = []
 
     def finished(run: Path) -> None:
         entries.append(measure(run))
-        entries.sort(key=lambda entry: subsets.index(entry.maps))
+        entries.sort(key=lambda entry: order.index(entry.parts))
         write_bytes(out / "ablation.json", (json.dumps([asdict(e) for e in entries], indent=2) + "\n").encode())
-        write_bytes(out / "ablation.md", table(entries, settings.maps).encode())
+        write_bytes(out / "ablation.md", table(entries, groups).encode())
 
     if workers > 1:
-        large_first = sorted(jobs, key=lambda job: -len(job.settings.maps))  # so that no worker waits for a long one
+        large_first = sorted(jobs, key=lambda job: -len(parts_of[job.out]))  # so that no worker waits for a long one
         for number, (job, run) in enumerate(train_side_by_side(large_first, workers)):
             finished(run)
-            begin(job.settings.maps, number, len(jobs))
+            begin(parts_of[job.out], number, len(jobs))
         return entries
     for number, job in enumerate(jobs):
-        begin(job.settings.maps, number, len(jobs))
+        begin(parts_of[job.out], number, len(jobs))
         finished(train(model, question, job.out, job.settings, resume=True, device=device, watch=watch))
     return entries
 
@@ -105,8 +132,10 @@ def measure(run: Path) -> Entry:
     """The entry of a run with at least one finished fold. Raises as `evaluate_run`."""
     made = evaluate_run(run)
     done = [read_json(path) for path in sorted(run.glob("r*f*/done.json"))]
+    facts = read_json(run / "run.json")
+    parts = [name for name in SWITCHES if facts["settings"][name]] if reads_trees(facts["model"]) else facts["maps"]
     return Entry(
-        maps=tuple(read_json(run / "run.json")["maps"]),
+        parts=tuple(parts),
         accuracy=made.accuracy.value,
         low=made.accuracy.low,
         high=made.accuracy.high,
@@ -134,7 +163,7 @@ def table(entries: Sequence[Entry], groups: Sequence[str] = MAP_GROUPS) -> str:
         "|" + "---|" * (len(groups) + 6),
     ]
     for e in sorted(entries, key=lambda entry: -entry.accuracy):
-        marks = " | ".join("x" if group in e.maps else " " for group in groups)
+        marks = " | ".join("x" if group in e.parts else " " for group in groups)
         lines.append(
             f"| {marks} | {percent(e.accuracy)} | {percent(e.low)} to {percent(e.high)} | {percent(e.fold_sd)} "
             f"| {e.scans} | {e.parameters:,} | {e.seconds / e.folds:.0f} |"

@@ -150,6 +150,10 @@ class Normalisation:
         scaled = (flatten_scales(self.channels, values)[:, :-1] - mean) / deviation
         return torch.cat([scaled * mask, mask], dim=1)
 
+    def mirrored(self, values: torch.Tensor) -> torch.Tensor:
+        """(B, C + 1, H, W), normalised, as the mirror shows it."""
+        return mirrored(self.channels, values)
+
 
 def flatten_scales(channels: Sequence[str], values: torch.Tensor) -> torch.Tensor:
     """(B, C + 1, H, W) with curvedness squashed and colours standardised scan by scan, see `Normalisation`."""

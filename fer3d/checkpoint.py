@@ -19,11 +19,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from fer3d.channels import Normalisation, mirrored, stack_channels
+from fer3d.channels import Normalisation, stack_channels
 from fer3d.errors import ArgumentError, CheckpointError, FileError
 from fer3d.maps import Maps
-from fer3d.models import build_model
+from fer3d.models import build_model, reads_trees
+from fer3d.scan import Scan
 from fer3d.store import write_bytes
+from fer3d.training_data import InputNormalisation
+from fer3d.tree import SampleTree
+from fer3d.tree_input import TreeBatch, TreeNormalisation, stack_trees, stencils_of
 
 _HEADER_KEY = "fer3d"  # one key: safetensors writes several in random order
 
@@ -38,18 +42,18 @@ class ModelFacts:
         classes: House labels, in the order of the probabilities.
         normalisation: Of the input.
         preprocess: Settings that its training scans were prepared with.
-        size: Rows and columns of the maps.
-        pixel_mm: Width of a pixel, mm.
+        size: Rows and columns of the maps, if it reads maps.
+        pixel_mm: Width of a pixel, mm, likewise.
         mirror: Whether probabilities are averaged over a scan and its mirror image.
     """
 
     model: str
     model_settings: Mapping[str, Any]
     classes: tuple[str, ...]
-    normalisation: Normalisation
+    normalisation: InputNormalisation
     preprocess: Mapping[str, Any]
-    size: int
-    pixel_mm: float
+    size: int | None
+    pixel_mm: float | None
     mirror: bool
 
 
@@ -71,9 +75,14 @@ class LoadedModel:
         return self.facts.classes
 
     @property
+    def reads_trees(self) -> bool:
+        """Whether it is fed sample trees; else maps."""
+        return reads_trees(self.facts.model)
+
+    @property
     def maps(self) -> tuple[str, ...]:
-        """Map groups that it is fed."""
-        return tuple(self.facts.model_settings["maps"])
+        """Map groups that it is fed; none, if it is fed sample trees."""
+        return tuple(self.facts.model_settings.get("maps", ()))
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -81,7 +90,7 @@ class LoadedModel:
         return self.facts.normalisation.channels
 
     @property
-    def normalisation(self) -> Normalisation:
+    def normalisation(self) -> InputNormalisation:
         """Of its input."""
         return self.facts.normalisation
 
@@ -96,6 +105,8 @@ class LoadedModel:
         Raises:
             ArgumentError: if a map group is missing, or size or pixel are not those of training.
         """
+        if self.facts.size is None or self.facts.pixel_mm is None:
+            raise ArgumentError(f"`maps` are not what {self.facts.model} is fed: it reads sample trees")
         size, wanted = maps.mask.shape, (self.facts.size, self.facts.size)
         if size != wanted or abs(maps.pixel - self.facts.pixel_mm) > 1e-6:
             raise ArgumentError(
@@ -105,20 +116,40 @@ class LoadedModel:
         normalised: torch.Tensor = self.normalisation.apply(torch.from_numpy(values)[None].float())[0]
         return normalised
 
-    def probabilities(self, batch: torch.Tensor) -> torch.Tensor:
-        """(B, C + 1, H, W) of `prepare_input` -> (B, K) float32, rows sum to 1."""
+    def prepare_tree(self, scan: Scan, tree: SampleTree) -> TreeBatch:
+        """A batch of one scan, normalised.
+
+        Args:
+            scan: The prepared scan.
+            tree: Its sample tree, with features.
+
+        Raises:
+            ArgumentError: if its stencils are not those of training, or it has no features.
+        """
+        from fer3d.tree_data import one_level
+
+        settings = self.facts.model_settings
+        wanted = {name: settings[name] for name in stencils_of(tree)}
+        if not settings.get("tree", False):
+            tree = one_level(tree, scan.vertices, scan.faces)
+        if stencils_of(tree) != wanted:
+            raise ArgumentError(f"`tree` should have stencils of {wanted}, has {stencils_of(tree)}")
+        return self.normalisation.apply(stack_trees([tree]).rows(torch.arange(1)))  # type: ignore[no-any-return]
+
+    def probabilities(self, batch: Any) -> torch.Tensor:
+        """A batch of what `prepare_input` or `prepare_tree` makes -> (B, K) float32, rows sum to 1."""
         device = next(self.network.parameters()).device
-        return probabilities(self.network, self.channels, batch.to(device), mirror=self.facts.mirror)
+        return probabilities(self.network, self.normalisation, batch.to(device), mirror=self.facts.mirror)
 
 
-def probabilities(network: nn.Module, channels: tuple[str, ...], batch: torch.Tensor, *, mirror: bool) -> torch.Tensor:
-    """(B, C + 1, H, W), normalised -> (B, K) float32; with `mirror`, the mean over each scan and its mirror image."""
+def probabilities(network: nn.Module, normalisation: InputNormalisation, batch: Any, *, mirror: bool) -> torch.Tensor:
+    """A normalised batch -> (B, K) float32; with `mirror`, the mean over each scan and its mirror image."""
     was_training = network.training
     network.eval()
     with torch.no_grad():
         made: torch.Tensor = network(batch).float().softmax(dim=-1)
         if mirror:
-            made = (made + network(mirrored(channels, batch)).float().softmax(dim=-1)) / 2
+            made = (made + network(normalisation.mirrored(batch)).float().softmax(dim=-1)) / 2
     network.train(was_training)
     return made
 
@@ -143,7 +174,8 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> LoadedMo
     tensors, metadata = _read_safetensors(path)
     try:
         content = json.loads(metadata[_HEADER_KEY])
-        normalisation = Normalisation(**{key: tuple(value) for key, value in content.pop("normalisation").items()})
+        kind = TreeNormalisation if reads_trees(content["model"]) else Normalisation
+        normalisation = kind(**{key: tuple(value) for key, value in content.pop("normalisation").items()})
         facts = ModelFacts(**{**content, "classes": tuple(content["classes"])}, normalisation=normalisation)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise CheckpointError(f"{path}: wanted a model of `fer3d train`, its header says nothing of one") from None

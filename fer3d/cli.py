@@ -92,7 +92,7 @@ def preprocess(
 
         fer3d preprocess BU-3DFE -o prepared --workers 8
 
-        fer3d preprocess BU-3DFE -o prepared --tree --set tree_rays=16
+        fer3d preprocess BU-3DFE -o prepared --tree --set tree_levels=2048,256,68
 
         fer3d preprocess my_scans --dataset my_card/dataset.toml --set crop_mm=80
     """
@@ -209,7 +209,10 @@ def maps(
     console.run_maps(scan, out, landmarks, preprocess_settings(config, set_ or ()))
 
 
-Model = Annotated[str, typer.Argument(help="dff-cnn, df-cnn or plain-cnn.")]
+Model = Annotated[
+    str,
+    typer.Argument(help="Of maps: dff-cnn, df-cnn, plain-cnn. Of sample trees: flm-cnn, gcnn (plain geodesic CNN)."),
+]
 Data = Annotated[Path, typer.Option(help="Prepared folder: what `fer3d preprocess` wrote.")]
 ProtocolName = Annotated[
     str,
@@ -247,6 +250,9 @@ def train(
     labels: Labels = None,
     maps: Annotated[str | None, typer.Option(help="Comma-separated map groups to feed. [default: all four]")] = None,
     init: Annotated[str | None, typer.Option(help="Image weights for the branches: a file, torchvision, timm.")] = None,
+    no_mes: Annotated[bool, typer.Option("--no-mes", help="flm-cnn without multi-scale encoding.")] = False,
+    no_hvp: Annotated[bool, typer.Option("--no-hvp", help="flm-cnn without human-vision-inspired pooling.")] = False,
+    uniform: Annotated[bool, typer.Option("--uniform", help="flm-cnn on evenly spread vertices, no tree.")] = False,
     validation: Validation = False,
     allow_missing: AllowMissing = False,
     preset: Preset = "small",
@@ -262,6 +268,8 @@ def train(
 
         fer3d train dff-cnn --data prepared --protocol bu3dfe-p1 -o runs/p1
 
+        fer3d train flm-cnn --data prepared -o runs/flm  (after fer3d preprocess --tree)
+
         torchrun --nproc-per-node 2 -m fer3d train dff-cnn --devices 2 ...
     """
     from fer3d import console_training
@@ -269,7 +277,9 @@ def train(
     from fer3d.question import question_of
     from fer3d.training import Device
 
-    settings = train_settings(preset, config, set_ or (), maps=maps, init=init)
+    switches = {"mes": no_mes, "hvp": no_hvp, "tree": uniform}
+    off = {name: False for name, given in switches.items() if given}
+    settings = train_settings(preset, config, set_ or (), maps=maps, init=init, **off)
     question = question_of(data, protocol, test_data, fold, folds, rounds, labels, validation, allow_missing)
     console_training.run_train(model, question, out, settings, resume, Device(accelerator, devices))
 
@@ -277,7 +287,7 @@ def train(
 @app.command()
 def ablate(
     model: Model = "dff-cnn",
-    maps: Annotated[bool, typer.Option("--maps", help="Over all subsets of the maps: the only choice so far.")] = True,
+    maps: Annotated[bool, typer.Option("--maps", help="Over all subsets of the maps, of a model of maps.")] = True,
     data: Data = Path("prepared"),
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the runs and the table.")] = Path("runs/ablation"),
     protocol: ProtocolName = "k-fold",
@@ -291,9 +301,11 @@ def ablate(
     set_: TrainSet = None,
     accelerator: Accelerator = "auto",
     devices: Devices = 1,
-    workers: Annotated[int, typer.Option(help="Subsets trained at once on a CPU, a thread each.", min=1)] = 1,
+    workers: Annotated[int, typer.Option(help="Variants trained at once on a CPU, a thread each.", min=1)] = 1,
 ) -> None:
-    """Which maps help? Train on all 15 subsets of depth, normal, curvature and texture; one table.
+    """Which parts help? Train on all 15 subsets of depth, normal, curvature and texture; one table.
+
+    Of flm-cnn the parts are multi-scale encoding, pooling like a retina's and the tree: all, each left out, none.
 
     Run it again after a stop: what is finished is kept.
     """
@@ -313,15 +325,33 @@ BootstrapSeed = Annotated[int, typer.Option(help="Same seed, same intervals.")]
 
 
 @app.command()
-def evaluate(runs: Runs, resamples: Resamples = 10_000, seed: BootstrapSeed = 0) -> None:
+def evaluate(
+    runs: Runs,
+    resamples: Resamples = 10_000,
+    seed: BootstrapSeed = 0,
+    pose_test: Annotated[
+        bool, typer.Option("--pose-test", help="Also test on turned and self-occluded scans -> pose_test.json.")
+    ] = False,
+    prepared: Annotated[
+        Path | None, typer.Option(help="Prepared folder, for the pose test. [default: looked for]")
+    ] = None,
+    angles: Annotated[str | None, typer.Option(help="Of the pose test: yaws in degrees, as -30,0,30.")] = None,
+    scans: Annotated[int | None, typer.Option(help="Of the pose test: at most so many. [default: all]", min=1)] = None,
+    workers: Annotated[int, typer.Option(help="Of the pose test: processes.", min=1)] = 1,
+) -> None:
     """Measure the predictions of a run: accuracy with its interval, classes, folds, calibration -> metrics.json.
 
     Intervals resample subjects, not scans: the scans of a person are alike. A number that is undefined is n/a, with
     the reason. Predictions of a subject that the fold was trained on are refused.
+
+        fer3d evaluate runs/flm --pose-test --workers 2
     """
     from fer3d import console_evaluation
 
     console_evaluation.run_evaluate(runs, resamples, seed)
+    if pose_test:
+        yaws = None if angles is None else tuple(map(float, _numbers(angles)))
+        console_evaluation.run_pose_test(runs, prepared, yaws, scans, workers, resamples, seed)
 
 
 @app.command()

@@ -49,16 +49,17 @@ class PreprocessSettings(BaseModel):
     keep_mesh: bool = Field(True, description="Store vertices and faces too, for models that work on the mesh.")
     tree: bool = Field(False, description="Make and store the sample tree, for models that convolve on the surface.")
     tree_levels: tuple[int, ...] = Field(
-        (4096, 1024, 256, 68), description="Vertices of its levels, the finest first. Each has about twice the spacing."
+        (4096, 256, 68), description="Vertices of its levels, the finest first: 2.5, 10 and 20 mm apart on a face."
     )
     tree_radii_mm: tuple[float, ...] = Field(
-        (3.0, 6.0, 12.0), description="Radii of the stencils from the first level to the second; doubled for each next."
+        (6.0, 12.0, 24.0),
+        description="Radii of the stencils from the first level to the second; doubled for each next.",
     )
     tree_rings: tuple[float, ...] = Field(
-        (0.25, 0.5, 1.0),
-        description="Rings of a stencil, as shares of its radius: dense in the middle, as in a retina.",
+        tuple(ring / 6 for ring in range(1, 7)),
+        description="Rings of a stencil, as shares of its radius: at equal distances, for flm-cnn to pool.",
     )
-    tree_rays: int = Field(8, ge=1, le=1024, description="Rays of a stencil.")
+    tree_rays: int = Field(16, ge=1, le=1024, description="Rays of a stencil.")
 
     @field_validator("maps", mode="before")
     @classmethod
@@ -120,6 +121,13 @@ class TrainSettings(BaseModel):
     auxiliary: float = Field(
         0.3, ge=0.0, le=10.0, description="Weight of the loss of each branch's own classifier. 0: none."
     )
+    inputs: Literal["invariant", "xyz"] = Field(
+        "invariant", description="Of trees: what no turn of the head changes, or positions, normals and shape index."
+    )
+    mes: bool = Field(True, description="Of flm-cnn: multi-scale encoding. false: the middle radius alone.")
+    hvp: bool = Field(True, description="Of flm-cnn: pooling like a retina's. false: single samples.")
+    tree: bool = Field(True, description="Of flm-cnn: the sample tree. false: all on the vertices of one level.")
+    depth: int = Field(1, ge=1, le=16, description="Of flm-cnn: layers that encode the radii of a block jointly.")
     init: str | None = Field(None, description="File of image weights for the branches, or torchvision, or timm.")
     freeze_epochs: int = Field(0, ge=0, description="Epochs at the start in which the branches do not change.")
     read_out: Literal["softmax", "svm"] = Field("softmax", description="Of df-cnn: its own, or a linear SVM.")
@@ -151,6 +159,7 @@ class TrainSettings(BaseModel):
         0.06, ge=0.0, lt=1.0, description="Largest change of width, height and depth, each by its own share."
     )
     bend_mm: float = Field(1.5, ge=0.0, le=20.0, description="Largest smooth displacement: a face of another form.")
+    noise_mm: float = Field(0.2, ge=0.0, le=5.0, description="Of trees: standard deviation of noise on the vertices.")
     depth_jitter_mm: float = Field(1.0, ge=0.0, le=50.0, description="Largest shift along z.")
     texture_jitter: float = Field(0.3, ge=0.0, lt=1.0, description="Strength of changes of light and its colour.")
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import track
+from rich.progress import Progress, TaskID, track
 from rich.table import Table
 
 from fer3d.console import console
@@ -36,6 +36,49 @@ def run_evaluate(runs: Sequence[Path], resamples: int, seed: int) -> None:
     for run in runs:
         show_metrics(evaluate_run(run, resamples=resamples, seed=seed))
         console.print(f"-> {escape(str(run / 'metrics.json'))}", highlight=False)
+
+
+def run_pose_test(
+    runs: Sequence[Path],
+    prepared: Path | None,
+    angles: Sequence[float] | None,
+    scans: int | None,
+    workers: int,
+    resamples: int,
+    seed: int,
+) -> None:
+    """Test each run on turned scans, write its pose_test.json, print its table."""
+    from fer3d.pose_test import ANGLES, KINDS, pose_test
+
+    for run in runs:
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task("turning", total=None)
+
+            def tick(done: int, total: int, task: TaskID = task, progress: Progress = progress) -> None:
+                progress.update(task, completed=done, total=total)
+
+            made = pose_test(
+                run,
+                prepared,
+                angles=angles or ANGLES,
+                scans=scans,
+                workers=workers,
+                resamples=resamples,
+                seed=seed,
+                tick=tick,
+            )
+        table = _table("yaw", *(name for kind in KINDS for name in (kind, "95 % interval")))
+        by_place = {(point.kind, point.yaw_deg): point for point in made.points}
+        for angle in sorted({point.yaw_deg for point in made.points}):
+            pair = [by_place[kind, angle] for kind in KINDS]
+            cells = [cell for p in pair for cell in (_percent(p.accuracy.value), _interval(p.accuracy))]
+            table.add_row(f"{angle:+g}", *cells)
+        console.print(f"{escape(made.run)}: {made.points[0].scans} scans, as they stand {_percent(made.frontal)}")
+        console.print(table)
+        failed = sum(point.failed for point in made.points)
+        if failed:
+            console.print(f"{failed} scans could not be tested and count as wrong; {escape(made.reason)}", style="dim")
+        console.print(f"-> {escape(str(run / 'pose_test.json'))}", highlight=False)
 
 
 def show_metrics(made: Metrics) -> None:

@@ -33,17 +33,18 @@ def run_train(model: str, question: Question, out: Path, settings: TrainSettings
 def run_ablate(
     model: str, question: Question, out: Path, settings: TrainSettings, device: Device, workers: int
 ) -> None:
-    """Train on every subset of the maps with a progress bar, then print the table."""
-    from fer3d.ablate import ablate, table
+    """Train every variant with a progress bar, then print the table."""
+    from fer3d.ablate import ablate
 
     with _progress() as watch:
 
-        def begin(maps: tuple[str, ...], number: int, total: int) -> None:
-            watch.notice(f"{number + 1} of {total}: {', '.join(maps)}")
+        def begin(parts: tuple[str, ...], number: int, total: int) -> None:
+            watch.notice(f"{number + 1} of {total}: {', '.join(parts) or 'none'}")
 
-        entries = ablate(model, question, out, settings, workers=workers, device=device, watch=watch, begin=begin)
+        ablate(model, question, out, settings, workers=workers, device=device, watch=watch, begin=begin)
     if _is_first_process():
-        console.print(table(entries, settings.maps), highlight=False, markup=False, soft_wrap=True)
+        made = (out / "ablation.md").read_text(encoding="utf-8")
+        console.print(made, highlight=False, markup=False, soft_wrap=True)
         console.print(f"-> {escape(str(out / 'ablation.md'))}", highlight=False)
 
 

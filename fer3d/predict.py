@@ -7,7 +7,7 @@ import math
 import os
 import re
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from fer3d import formats
 from fer3d.config import PreprocessSettings, settings
 from fer3d.errors import Fer3dError, FileError, FormatError
-from fer3d.prepare import FileFrame, prepare
+from fer3d.prepare import FileFrame, prepare_with_tree
 from fer3d.scan import Scan
 
 if TYPE_CHECKING:
-    from fer3d.channels import Normalisation
     from fer3d.maps import Maps
+    from fer3d.training_data import InputNormalisation
+    from fer3d.tree import SampleTree
 
 LOW_CONFIDENCE = 0.5  # below it, all the other classes together are likelier
 SPLIT = 0.5  # of the fold models: fewer than half of them have the label as their first guess
@@ -39,11 +40,15 @@ class FoldModel(Protocol):
         """K house labels."""
 
     @property
+    def reads_trees(self) -> bool:
+        """Whether it is fed sample trees; else maps."""
+
+    @property
     def maps(self) -> Sequence[str]:
         """Map groups that it is fed."""
 
     @property
-    def normalisation(self) -> Normalisation:
+    def normalisation(self) -> InputNormalisation:
         """Means of its input."""
 
     @property
@@ -53,8 +58,11 @@ class FoldModel(Protocol):
     def prepare_input(self, maps: Maps) -> Any:
         """Maps -> tensor of one scan."""
 
+    def prepare_tree(self, scan: Scan, tree: SampleTree) -> Any:
+        """Prepared scan and its tree -> batch of one scan."""
+
     def probabilities(self, batch: Any) -> Any:
-        """(B, ...) tensor -> (B, K) tensor."""
+        """Batch of B scans -> (B, K) tensor."""
 
 
 @dataclass(frozen=True)
@@ -162,9 +170,13 @@ class Predictor:
         if chosen.pose == "landmarks" and not raw.landmarks:
             raw = raw.warn("posed by its shape, while the run's scans were posed by landmarks")
             chosen = chosen.model_copy(update={"pose": "shape"})
-        prepared, made = prepare(raw, chosen, frame=frame)
-        made, blind = self._with_texture(made)
-        probabilities = self.probabilities(made)  # (M, K)
+        prepared, made, tree = prepare_with_tree(raw, chosen, frame=frame)
+        blind: tuple[str, ...] = ()
+        if tree is not None:
+            probabilities = self.probabilities_of_tree(prepared, tree)  # (M, K)
+        else:
+            made, blind = self._with_texture(made)
+            probabilities = self.probabilities(made)
         mean = probabilities.mean(axis=0)
         return Prediction(
             probabilities=dict(zip(self.classes, mean.tolist(), strict=True)),
@@ -174,13 +186,17 @@ class Predictor:
 
     def probabilities(self, maps: Maps) -> NDArray[np.float64]:
         """(M, K): what each of the M networks gives each class, for one scan's maps."""
+        return self._probabilities(lambda model: model.prepare_input(maps)[None])
+
+    def probabilities_of_tree(self, scan: Scan, tree: SampleTree) -> NDArray[np.float64]:
+        """(M, K): what each of the M networks gives each class, for one prepared scan's tree."""
+        return self._probabilities(lambda model: model.prepare_tree(scan, tree))
+
+    def _probabilities(self, batch_for: Callable[[FoldModel], Any]) -> NDArray[np.float64]:
         import torch
 
-        rows = []
         with torch.inference_mode():
-            for model in self.models:
-                batch = model.prepare_input(maps)[None]  # (1, C, H, W)
-                rows.append(model.probabilities(batch)[0].double().cpu().numpy())
+            rows = [model.probabilities(batch_for(model))[0].double().cpu().numpy() for model in self.models]
         return np.stack(rows)
 
     def _with_texture(self, maps: Maps) -> tuple[Maps, tuple[str, ...]]:
@@ -221,7 +237,7 @@ def load(run: str | Path, fold: str | None = None) -> Predictor:
     models: list[FoldModel] = [load_model(path) for path in paths]
     first = models[0]
     for path, model in zip(paths[1:], models[1:], strict=True):
-        for name in ("classes", "maps", "preprocess"):
+        for name in ("classes", "maps", "reads_trees", "preprocess"):
             if getattr(model, name) != getattr(first, name):
                 raise FormatError(
                     f"{path}: `{name}` should be that of {paths[0].parent.name}, {getattr(first, name)}, "
@@ -229,7 +245,8 @@ def load(run: str | Path, fold: str | None = None) -> Predictor:
                 )
     known = {key: value for key, value in dict(first.preprocess).items() if key in PreprocessSettings.model_fields}
     chosen = settings(PreprocessSettings, known, str(paths[0]))
-    chosen = chosen.model_copy(update={"maps": tuple(first.maps)})  # the others would be made for nothing
+    # what no network reads would be made for nothing; depth, the cheapest, is always made
+    chosen = chosen.model_copy(update={"maps": tuple(first.maps) or ("depth",), "tree": first.reads_trees})
     return Predictor(tuple(models), chosen)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fer3d import __version__, align, axes, clean, formats, maps
 from fer3d.config import PreprocessSettings
@@ -122,15 +123,29 @@ def prepare_with_tree(
     tree = None
     if settings.tree and curvatures is not None:
         with watch.stage("tree"):
-            tree = SampleTree.build(
-                scan,
-                settings.tree_levels,
-                rings=settings.tree_rings,
-                rays=settings.tree_rays,
-                radii=settings.tree_radii_mm,
-                start=np.zeros(3),
-            ).with_features(scan, normals, curvatures)
+            tree = build_tree(scan, settings, np.zeros(3)).with_features(scan, normals, curvatures)
     return scan, made, tree
+
+
+def build_tree(scan: Scan, settings: PreprocessSettings, nose: ArrayLike) -> SampleTree:
+    """The sample tree of a clean scan in any pose, without features, as the settings want it.
+
+    Args:
+        scan: In mm, cropped.
+        settings: Its `tree_...`.
+        nose: (3,) The nose tip, in the frame of the scan.
+
+    Raises:
+        PrepareError: if the scan has too few vertices for the tree.
+    """
+    return SampleTree.build(
+        scan,
+        settings.tree_levels,
+        rings=settings.tree_rings,
+        rays=settings.tree_rays,
+        radii=settings.tree_radii_mm,
+        start=nose,
+    )
 
 
 def read_record(record: Record, settings: PreprocessSettings) -> Scan:

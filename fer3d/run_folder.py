@@ -5,6 +5,7 @@ runs/NAME/
     r00f00/ model.safetensors ...   one folder a finished fold
     predictions.parquet             of all finished folds
     metrics.json, report.html       written by `fer3d evaluate` and `fer3d report`
+    pose_test.json                  written by `fer3d evaluate --pose-test`
 """
 
 from __future__ import annotations
@@ -156,6 +157,20 @@ def read_run(folder: str | Path) -> Run:
     for fold in folds:
         _check_parts(path, fold)
     return Run(folder, facts, folds)
+
+
+def prepared_folder(run: Run, prepared: Path | None = None, *, test: bool = False) -> Path | None:
+    """The prepared folder of a run: the one named, else that of the run's name beside the run, above it, or right here.
+
+    Args:
+        run: The run.
+        prepared: The one named.
+        test: Whether the folder of the test scans is meant, if it is another.
+    """
+    data = run.facts["data"]
+    name = str((data.get("test") or data if test else data).get("folder", ""))
+    places = [run.folder.parent.parent / name, run.folder.parent / name, Path(name)] if prepared is None else [prepared]
+    return next((place for place in places if (place / "manifest.parquet").is_file()), None)
 
 
 def read_predictions(run: Run) -> Predictions:

@@ -19,12 +19,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from fer3d.augment import augment, draw
-from fer3d.channels import Normalisation
 from fer3d.checkpoint import load_state, load_weights, probabilities, save_state
 from fer3d.config import TrainSettings
 from fer3d.errors import ArgumentError, CheckpointError, TrainError
-from fer3d.training_data import TrainingData, shown
+from fer3d.training_data import InputNormalisation, TrainingData, shown
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -83,7 +81,7 @@ def fit(
     network: nn.Module,
     data: TrainingData,
     parts: Parts,
-    normalisation: Normalisation,
+    normalisation: InputNormalisation,
     settings: TrainSettings,
     *,
     name: str,
@@ -171,7 +169,7 @@ def validate(
     network: nn.Module,
     data: TrainingData,
     rows: torch.Tensor,
-    normalisation: Normalisation,
+    normalisation: InputNormalisation,
     settings: TrainSettings,
 ) -> Row:
     """{"validation_loss", "validation_accuracy"} over `rows`; None without rows. The loss is plain cross entropy."""
@@ -189,15 +187,15 @@ def predict_rows(
     network: nn.Module,
     data: TrainingData,
     rows: torch.Tensor,
-    normalisation: Normalisation,
+    normalisation: InputNormalisation,
     settings: TrainSettings,
 ) -> torch.Tensor:
     """(M, K) float32 on the CPU: probabilities of the scans in `rows`."""
     made = []
     for part in torch.split(rows, _EVALUATED):
-        x = normalisation.apply(take(data, part, fabric.device))
+        x = normalisation.apply(data.take(part, fabric.device))
         with fabric.autocast():
-            made.append(probabilities(network, data.channels, x, mirror=settings.test_mirror).cpu())
+            made.append(probabilities(network, normalisation, x, mirror=settings.test_mirror).cpu())
     return torch.cat(made)
 
 
@@ -221,11 +219,11 @@ def _batches(
     fabric: Fabric,
     data: TrainingData,
     rows: torch.Tensor,
-    normalisation: Normalisation,
+    normalisation: InputNormalisation,
     settings: TrainSettings,
     batch: int,
     key: tuple[int, int, int],
-) -> Iterator[tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, float] | None]]:
+) -> Iterator[tuple[Any, torch.Tensor, tuple[torch.Tensor, float] | None]]:
     """This process's share of every batch of an epoch: (x, labels, (labels mixed in, their share) or None)."""
     random = torch.Generator().manual_seed(seeded(settings.seed, *key))
     torch.manual_seed(seeded(settings.seed, *key, fabric.global_rank))  # dropout
@@ -234,12 +232,12 @@ def _batches(
     whole = batch * fabric.world_size
     for start in range(0, len(order) - whole + 1, whole):
         chosen = order[start : start + whole]
-        draws = draw(settings, whole, random)
+        draws = data.draw(settings, whole, random)
 
-        def made(which: torch.Tensor, chosen: torch.Tensor = chosen, draws: Mapping[str, Any] = draws) -> torch.Tensor:
-            values = take(data, chosen[which], fabric.device)
+        def made(which: torch.Tensor, chosen: torch.Tensor = chosen, draws: Mapping[str, Any] = draws) -> Any:
+            values = data.take(chosen[which], fabric.device)
             mine_drawn = {name: tensor[which] for name, tensor in draws.items()}
-            return normalisation.apply(augment(data.channels, values, mine_drawn, data.pixel))
+            return normalisation.apply(data.augment(values, mine_drawn))
 
         which = torch.arange(whole)[mine]
         x, y = made(which), data.labels[chosen[which].to(data.labels.device)].to(fabric.device)
@@ -250,11 +248,6 @@ def _batches(
             x = (1.0 - share) * x + share * made(partner)
             other = (data.labels[chosen[partner].to(data.labels.device)].to(fabric.device), share)
         yield x, y, other
-
-
-def take(data: TrainingData, rows: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """(M, C + 1, H, W) float32 on `device`: the scans in `rows`, in physical units."""
-    return data.values[rows.to(data.values.device)].to(device).float()
 
 
 def _loss(

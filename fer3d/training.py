@@ -19,17 +19,16 @@ from torch import nn
 
 from fer3d import __version__
 from fer3d import train as loop
-from fer3d.channels import Normalisation
 from fer3d.checkpoint import ModelFacts, save_model
 from fer3d.config import TrainSettings
 from fer3d.errors import ArgumentError, FileError
-from fer3d.models import build_model, model_arguments
+from fer3d.models import build_model, model_arguments, reads_trees, uses_tree
 from fer3d.protocols import Fold
 from fer3d.question import Plan, Question, plan_run
 from fer3d.run_folder import read_json, sha256
 from fer3d.run_writer import gather_predictions, is_finished, open_run, write_json, write_log, write_predictions
 from fer3d.store import is_simulated
-from fer3d.training_data import TrainingData, check_no_twins, load
+from fer3d.training_data import InputNormalisation, TrainingData, check_no_twins, load
 from fer3d.workers import worker_pool
 
 if TYPE_CHECKING:
@@ -85,10 +84,10 @@ def train(
     out, settings = Path(out), settings or TrainSettings()
     watch, device = watch or Watch(), device or Device()
     plan = plan_run(question, settings.seed)
-    data = load(plan.sources, settings.maps, plan.protocol.facts.classes)
+    data = read_data(model, plan, settings)
     for fold in plan.chosen:
         check_no_twins(data, fold.parts(), fold.name)
-    arguments = model_arguments(model, settings, len(data.classes), data.values.shape[-1])
+    arguments = model_arguments(model, settings, len(data.classes), data.shape)
     with loop.deterministic(settings.deterministic):
         fabric = _fabric(device, settings)
         facts = _facts(model, arguments, settings, question, plan, data, str(fabric.device))
@@ -102,6 +101,21 @@ def train(
                 _train_fold(fabric, model, arguments, data, fold, settings, out, watch)
                 _finish_fold(fabric, out, plan.folds, facts)
     return out
+
+
+def read_data(model: str, plan: Plan, settings: TrainSettings) -> TrainingData:
+    """The scans of a plan as `model` reads them: maps, or sample trees.
+
+    Raises:
+        ArgumentError: if there is no such model, or the scans were not prepared for it.
+        FileError, FormatError: if a scan file is missing or damaged.
+    """
+    classes = plan.protocol.facts.classes
+    if not reads_trees(model):
+        return load(plan.sources, settings.maps, classes)
+    from fer3d.tree_data import load_trees
+
+    return load_trees(plan.sources, settings, classes, tree=uses_tree(model, settings))
 
 
 @dataclass(frozen=True)
@@ -174,14 +188,14 @@ def _facts(
         }
         for folder, rows in plan.sources
     ]
-    shape = {"size": data.values.shape[-1], "pixel_mm": data.pixel, "preprocess": dict(data.preprocess)}
+    shape = {**data.shape, "pixel_mm": data.pixel_mm, "preprocess": dict(data.preprocess)}
     return {
         "fer3d": __version__,
         "model": model,
         "model_settings": dict(arguments),
         "settings": settings.model_dump(mode="json"),
         "classes": list(data.classes),
-        "maps": list(settings.maps),
+        "maps": list(data.inputs),
         "channels": list(data.channels),
         "data": {**folders[0], **shape, **({"test": folders[1]} if len(folders) > 1 else {})},
         "protocol": {
@@ -206,8 +220,7 @@ def _place(data: TrainingData, device: torch.device, settings: TrainSettings) ->
     if device.type == "cpu" or settings.data_on == "host":
         return data
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
-    size = data.values.numel() * data.values.element_size()
-    return data.to(device) if settings.data_on == "device" or 2 * size < free else data
+    return data.to(device) if settings.data_on == "device" or 2 * data.nbytes < free else data
 
 
 def _train_fold(
@@ -223,7 +236,7 @@ def _train_fold(
     """Train on a fold, test on it, and write its folder but for done.json."""
     folder, start = out / fold.name, time.perf_counter()
     train, validation, test = (data.rows_of(subjects) for subjects in (fold.train, fold.validation, fold.test))
-    normalisation = Normalisation.fit(data.channels, data.values, train)
+    normalisation = data.fit_normalisation(train)
     network = _network(fabric, model, arguments, settings, fold)
     log: list[Mapping[str, Any]] = []
     writer = _tensorboard(folder) if settings.tensorboard and fabric.is_global_zero else None
@@ -264,8 +277,8 @@ def _train_fold(
         classes=data.classes,
         normalisation=normalisation,
         preprocess=data.preprocess,
-        size=data.values.shape[-1],
-        pixel_mm=data.pixel,
+        size=data.shape.get("size"),
+        pixel_mm=data.pixel_mm,
         mirror=settings.test_mirror,
     )
     save_model(folder / "model.safetensors", network, facts)
@@ -306,6 +319,8 @@ def _network(
         from fer3d.models.synced_norm import synchronise
 
         synchronise(network)
+    if reads_trees(model):
+        return network.to(fabric.device)
     # weights with their channels last: convolutions on a CPU take a tenth to a third less time
     return network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
@@ -326,7 +341,7 @@ def _read_out(
     network: nn.Module,
     data: TrainingData,
     rows: torch.Tensor,
-    normalisation: Normalisation,
+    normalisation: InputNormalisation,
     settings: TrainSettings,
 ) -> None:
     """Put a linear SVM, fitted to the training scans' fused features, in place of the last layer.
@@ -342,7 +357,7 @@ def _read_out(
     network.eval()
     with torch.no_grad():
         parts = [
-            network.features(normalisation.apply(loop.take(data, part, fabric.device))).cpu()
+            network.features(normalisation.apply(data.take(part, fabric.device))).cpu()
             for part in torch.split(rows, 64)
         ]
     labels = data.labels[rows.to(data.labels.device)].cpu().numpy()

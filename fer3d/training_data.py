@@ -1,22 +1,26 @@
-"""`TrainingData`: the scans of one or more prepared folders as one tensor on the device, ready for batches.
+"""`TrainingData`: the scans of one or more prepared folders as tensors on the device, ready for batches.
 
 A set of this field is small (720 scans of 9 channels at 96 x 96 are 120 MB as float16), so it is read once and stays
-where the network is: no loader processes, no queue, and augmentation on whole batches.
+where the network is: no loader processes, no queue, and augmentation on whole batches. `MapData` holds maps;
+`fer3d.tree_data.TreeData` sample trees.
 """
 
 from __future__ import annotations
 
 import difflib
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
 
-from fer3d.channels import INPUT_CHANNELS, channel_names, stack_channels
+from fer3d.augment import augment, draw
+from fer3d.channels import INPUT_CHANNELS, Normalisation, channel_names, stack_channels
+from fer3d.config import TrainSettings
 from fer3d.errors import ArgumentError, ProtocolError
 from fer3d.scan import EXPRESSIONS
 from fer3d.store import header_for, open_tensors, read_manifest
@@ -24,43 +28,145 @@ from fer3d.store import header_for, open_tensors, read_manifest
 _SHOWN = 3
 
 
+class InputNormalisation(Protocol):
+    """What brings a batch in physical units to the scale of a network: `Normalisation`, `TreeNormalisation`."""
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """C names."""
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """C numbers."""
+
+    @property
+    def deviation(self) -> tuple[float, ...]:
+        """C numbers."""
+
+    def apply(self, batch: Any) -> Any:
+        """Physical units -> what the network is fed."""
+
+    def mirrored(self, batch: Any) -> Any:
+        """What the network is fed, as the mirror shows it."""
+
+
 @dataclass(frozen=True, eq=False)
-class TrainingData:
-    """N scans.
+class TrainingData(ABC):
+    """N scans. A batch is what the network takes: a tensor of maps, or a `TreeBatch`.
 
     Attributes:
-        maps: Map groups.
-        values: (N, C + 1, H, W) float16, physical units, the mask last: see `fer3d.channels.stack_channels`.
+        inputs: Names of what is fed: map groups, or what `TrainSettings.inputs` says.
         labels: (N,) int64, index into `classes`.
         classes: House labels.
         rows: N manifest rows; `row["subject"]` is unique over all folders.
-        digests: N hashes of all stored maps: equal ones are the same scan under two names.
-        pixel: Width of a pixel, mm.
+        digests: N hashes of all that is stored: equal ones are the same scan under two names.
         preprocess: Settings that the scans were prepared with.
     """
 
-    maps: tuple[str, ...]
-    values: torch.Tensor
+    inputs: tuple[str, ...]
     labels: torch.Tensor
     classes: tuple[str, ...]
     rows: tuple[Mapping[str, Any], ...]
     digests: tuple[str, ...]
-    pixel: float
     preprocess: Mapping[str, Any]
 
     @property
+    @abstractmethod
     def channels(self) -> tuple[str, ...]:
         """The C names."""
-        return channel_names(self.maps)
+
+    @property
+    @abstractmethod
+    def nbytes(self) -> int:
+        """Bytes of the scans."""
+
+    @property
+    @abstractmethod
+    def shape(self) -> Mapping[str, Any]:
+        """Arguments of a network that depend on the scans, as JSON can hold them."""
+
+    @property
+    @abstractmethod
+    def pixel_mm(self) -> float | None:
+        """Width of a pixel, if there are maps."""
+
+    @abstractmethod
+    def to(self, device: torch.device | str) -> Self:
+        """The same scans on a device."""
+
+    @abstractmethod
+    def take(self, rows: torch.Tensor, device: torch.device) -> Any:
+        """The scans in `rows`, (M,) int64, as a batch on `device`, in physical units."""
+
+    @abstractmethod
+    def draw(self, settings: TrainSettings, count: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """The random numbers that `augment` needs for `count` scans."""
+
+    @abstractmethod
+    def augment(self, batch: Any, draws: Mapping[str, torch.Tensor]) -> Any:
+        """A batch of `take`, changed at random."""
+
+    @abstractmethod
+    def fit_normalisation(self, rows: torch.Tensor) -> InputNormalisation:
+        """Measured on the training scans `rows`, (M,) int64, and on no others."""
 
     def rows_of(self, subjects: Iterable[str]) -> torch.Tensor:
         """(M,) int64: rows of all scans of these subjects, in order."""
         wanted = set(subjects)
         return torch.tensor([i for i, row in enumerate(self.rows) if row["subject"] in wanted], dtype=torch.int64)
 
-    def to(self, device: torch.device | str) -> TrainingData:
+
+@dataclass(frozen=True, eq=False)
+class MapData(TrainingData):
+    """N scans as maps; `inputs` are map groups.
+
+    Attributes:
+        values: (N, C + 1, H, W) float16, physical units, the mask last: see `fer3d.channels.stack_channels`.
+        pixel: Width of a pixel, mm.
+    """
+
+    values: torch.Tensor
+    pixel: float
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The C names."""
+        return channel_names(self.inputs)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the maps."""
+        return self.values.numel() * self.values.element_size()
+
+    @property
+    def shape(self) -> Mapping[str, Any]:
+        """Rows and columns."""
+        return {"size": self.values.shape[-1]}
+
+    @property
+    def pixel_mm(self) -> float:
+        """Width of a pixel."""
+        return self.pixel
+
+    def to(self, device: torch.device | str) -> MapData:
         """The same scans on a device."""
         return replace(self, values=self.values.to(device), labels=self.labels.to(device))
+
+    def take(self, rows: torch.Tensor, device: torch.device) -> torch.Tensor:
+        """(M, C + 1, H, W) float32 on `device`."""
+        return self.values[rows.to(self.values.device)].to(device).float()
+
+    def draw(self, settings: TrainSettings, count: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """As `fer3d.augment.draw`."""
+        return draw(settings, count, generator)
+
+    def augment(self, batch: torch.Tensor, draws: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """As `fer3d.augment.augment`."""
+        return augment(self.channels, batch, draws, self.pixel)
+
+    def fit_normalisation(self, rows: torch.Tensor) -> Normalisation:
+        """Over measured pixels."""
+        return Normalisation.fit(self.channels, self.values, rows)
 
 
 def labelled_rows(folder: Path, where: Callable[[Mapping[str, Any]], bool] | None = None) -> list[dict[str, Any]]:
@@ -98,8 +204,8 @@ def label_hint(label: str) -> str:
 
 def load(
     sources: Sequence[tuple[Path, Sequence[Mapping[str, Any]]]], maps: Sequence[str], classes: Sequence[str]
-) -> TrainingData:
-    """Read the scans.
+) -> MapData:
+    """Read the maps of scans.
 
     Args:
         sources: Prepared folders, each with the rows wanted.
@@ -113,7 +219,7 @@ def load(
     recipes = [(folder, header_for(folder, rows[0])) for folder, rows in sources]
     first = recipes[0][1]
     for folder, header in recipes:
-        _check_same_recipe(recipes[0][0], first, folder, header)
+        check_same_recipe(recipes[0][0], first, folder, header)
         _check_maps(folder, maps, header["channels"])
     pairs = [(folder, row) for folder, rows in sources for row in rows]
     values = np.empty(0, np.float16)
@@ -133,8 +239,8 @@ def load(
         raise ArgumentError(
             f"{sources[0][0]}: `maps` asks for texture, {len(bare)} of {len(pairs)} scans have none: {shown(bare)}"
         )
-    return TrainingData(
-        maps=tuple(maps),
+    return MapData(
+        inputs=tuple(maps),
         values=torch.from_numpy(values),
         labels=torch.tensor([list(classes).index(row["expression"]) for _, row in pairs]),
         classes=tuple(classes),
@@ -203,7 +309,8 @@ def _check_maps(folder: Path, maps: Sequence[str], stored: Sequence[str]) -> Non
             )
 
 
-def _check_same_recipe(one: Path, a: Mapping[str, Any], other: Path, b: Mapping[str, Any]) -> None:
+def check_same_recipe(one: Path, a: Mapping[str, Any], other: Path, b: Mapping[str, Any]) -> None:
+    """Raise ArgumentError unless the scans of two folders, whose headers are `a` and `b`, were prepared alike."""
     for key in ("channels", "pixel_mm", "settings"):
         if a[key] != b[key]:
             raise ArgumentError(f"{other}: `{key}` should be as in {one}, {a[key]}, is {b[key]}")

@@ -4,10 +4,12 @@ import json
 
 import pytest
 
-from fer3d.ablate import Entry, map_subsets, table
+from fer3d.ablate import SWITCHES, Entry, map_subsets, table, variants
 from fer3d.config import MAP_GROUPS, TrainSettings, train_settings
+from fer3d.errors import ArgumentError
 from tests.commands import fer3d
 from tests.prepared import write_prepared
+from tests.prepared_trees import write_prepared_trees
 
 QUICK = ("--set", "width=2", "--set", "epochs=1", "--set", "batch=8", "--accelerator", "cpu", "--folds", "2")
 
@@ -56,7 +58,7 @@ def test_ablate_runs_every_subset_and_goes_on(capsys, prepared, tmp_path):
     assert code == 0, err
     assert "15 of 15: depth, normal, curvature, texture" in out
     made = json.loads((tmp_path / "a" / "ablation.json").read_text())
-    assert [tuple(entry["maps"]) for entry in made] == map_subsets()
+    assert [tuple(entry["parts"]) for entry in made] == map_subsets()
     assert (tmp_path / "a" / "ablation.md").read_text().count("\n") == 17
     weights = tmp_path / "a" / "depth+texture" / "r00f00" / "model.safetensors"
     before = weights.stat().st_mtime_ns
@@ -77,7 +79,7 @@ def test_subsets_side_by_side_give_what_they_give_one_by_one(capsys, prepared, t
         assert code == 0, err
         assert "3 of 3: " in out
     one, two = (json.loads((tmp_path / name / "ablation.json").read_text()) for name in ("one", "two"))
-    assert [entry["maps"] for entry in two] == [["depth"], ["normal"], ["depth", "normal"]]
+    assert [entry["parts"] for entry in two] == [["depth"], ["normal"], ["depth", "normal"]]
     for a, b in zip(one, two, strict=True):
         assert (a["accuracy"], a["parameters"], a["scans"]) == (b["accuracy"], b["parameters"], b["scans"])
 
@@ -117,3 +119,19 @@ def test_the_settings_of_train_are_a_toml_file_that_train_takes(capsys, tmp_path
     code, _, err = fer3d(capsys, "settings", "tarin")
     assert code == 1
     assert "`command` should be one of preprocess, train, is 'tarin'" in err
+
+
+def test_the_parts_of_flm_cnn_are_its_ideas(capsys, tmp_path):
+    data = write_prepared_trees(tmp_path / "trees", ("F0001", "M0001"))
+    arguments = ("ablate", "flm-cnn", "--data", data, "-o", tmp_path / "a", "--fold", "0", *QUICK)
+    code, out, err = fer3d(capsys, *arguments)
+    assert code == 0, err
+    assert "1 of 5: none" in out
+    lines = (tmp_path / "a" / "ablation.md").read_text().splitlines()
+    assert lines[0].startswith("| mes | hvp | tree | accuracy")
+    made = json.loads((tmp_path / "a" / "ablation.json").read_text())
+    assert [entry["parts"] for entry in made] == [[], ["hvp", "tree"], ["mes", "tree"], ["mes", "hvp"], list(SWITCHES)]
+    facts = json.loads((tmp_path / "a" / "mes+hvp" / "run.json").read_text())
+    assert facts["model_settings"]["tree"] is False
+    with pytest.raises(ArgumentError, match="`model` should have parts that can be left out, gcnn has none"):
+        variants("gcnn", TrainSettings())

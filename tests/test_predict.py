@@ -163,7 +163,7 @@ def test_what_fails_is_a_row_with_its_reason(scans, tmp_path, predictor, monkeyp
     assert rows[2].reason.startswith("holds no file that ends in .wrl, ")
     assert "should end in one of .wrl" in rows[3].reason
     assert all(str(tmp_path) not in row.reason for row in rows[:3])
-    monkeypatch.setattr(predict, "prepare", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(predict, "prepare_with_tree", lambda *_, **__: 1 / 0)
     (row,) = predict_files(predictor, [wrl(scans)])
     assert row.reason.startswith("internal error at test_predict.py:")
 

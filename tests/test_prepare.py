@@ -334,8 +334,8 @@ def test_a_tree_is_stored_with_its_inputs_and_comes_back(bu3dfe, tmp_path):
         (line,) = read_manifest(tmp_path / place)
         tree = read_tree(tmp_path / place, line)
         assert tree.sizes[-1] == 68
-        assert tree.radii == ((3.0, 6.0, 12.0), (6.0, 12.0, 24.0))
-        assert tree.indices[0].shape == (tree.sizes[1], 3, 3, 8, 3)
+        assert tree.radii == ((6.0, 12.0, 24.0), (12.0, 24.0, 48.0))
+        assert tree.indices[0].shape == (tree.sizes[1], 3, 6, 16, 3)
         np.testing.assert_array_equal(tree.positions, stored.arrays["vertices"][tree.rows])
         assert np.linalg.norm(tree.positions[0]) < 3.0  # the order starts at the nose tip
         assert np.isfinite(tree.channels[:, 1]).mean() > 0.99

@@ -30,13 +30,13 @@ QUICK = ("width=4", "epochs=2", "batch=8", "maps=depth,normal", "shift_mm=1")
 
 SCRIPT = """
 import sys, time
-from fer3d import train as loop
+from fer3d import training_data
 from tests.test_train import train_slice
-made = loop.augment
+made = training_data.augment
 def slow(*arguments, **options):
     time.sleep(0.15)
     return made(*arguments, **options)
-loop.augment = slow
+training_data.augment = slow
 train_slice(sys.argv[1], sys.argv[2])
 """
 

@@ -1,4 +1,5 @@
-"""Networks, one paper a file. Every one takes (B, C + 1, H, W), normalised maps with the mask last, and gives logits.
+"""Networks, one paper a file. Every one takes (B, C + 1, H, W), normalised maps with the mask last, or, if it convolves
+on the surface, a normalised `TreeBatch`; and gives logits.
 
 In training a network gives (A, B, K): its own logits first, then those of auxiliary classifiers, if it has any.
 `features` gives what its `head` reads.
@@ -17,9 +18,16 @@ from fer3d.config import TrainSettings
 from fer3d.errors import ArgumentError
 from fer3d.models.df_cnn import DFCNN
 from fer3d.models.dff_cnn import DFFCNN
+from fer3d.models.flm_cnn import FLMCNN, GCNN
 from fer3d.models.plain_cnn import PlainCNN
 
-MODELS: Mapping[str, Callable[..., nn.Module]] = {"dff-cnn": DFFCNN, "df-cnn": DFCNN, "plain-cnn": PlainCNN}
+MODELS: Mapping[str, Callable[..., nn.Module]] = {
+    "dff-cnn": DFFCNN,
+    "df-cnn": DFCNN,
+    "plain-cnn": PlainCNN,
+    "flm-cnn": FLMCNN,
+    "gcnn": GCNN,
+}
 
 
 def build_model(name: str, **settings: Any) -> nn.Module:
@@ -39,8 +47,25 @@ def build_model(name: str, **settings: Any) -> nn.Module:
     return MODELS[name](**settings)
 
 
-def model_arguments(name: str, settings: TrainSettings, classes: int, size: int) -> dict[str, Any]:
+def reads_trees(name: str) -> bool:
+    """Whether a model is fed sample trees; else it is fed maps. ArgumentError if there is no such model."""
+    _arguments(name)
+    return getattr(MODELS[name], "reads", "maps") == "tree"
+
+
+def uses_tree(name: str, settings: TrainSettings) -> bool:
+    """Whether a model is fed all levels of sample trees; else all its convolutions are on the vertices of one."""
+    return name != "gcnn" and settings.tree
+
+
+def model_arguments(name: str, settings: TrainSettings, classes: int, shape: Mapping[str, Any]) -> dict[str, Any]:
     """What `build_model` needs to build the network that `settings` describe, as JSON can hold it.
+
+    Args:
+        name: One of `MODELS`.
+        settings: Of the training.
+        classes: K.
+        shape: What depends on the scans, see `TrainingData.shape`.
 
     Raises:
         ArgumentError: if there is no such model.
@@ -48,14 +73,19 @@ def model_arguments(name: str, settings: TrainSettings, classes: int, size: int)
     offered = {
         "maps": list(settings.maps),
         "classes": classes,
-        "size": size,
         "backbone": settings.backbone,
         "width": settings.width,
+        "depth": settings.depth,
         "dropout": settings.dropout,
         "mask": settings.mask,
         "position": settings.position,
         "map_dropout": settings.map_dropout,
         "auxiliary": settings.auxiliary > 0,
+        "inputs": settings.inputs,
+        "mes": settings.mes,
+        "hvp": settings.hvp,
+        "tree": uses_tree(name, settings),
+        **shape,
     }
     wanted = _arguments(name)
     return {key: value for key, value in offered.items() if key in wanted and value is not None}

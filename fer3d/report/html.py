@@ -14,7 +14,7 @@ from typing import Any
 from fer3d import __version__
 from fer3d.errors import Fer3dError
 from fer3d.report import figures
-from fer3d.run_folder import Run, fold_name, read_json, read_log, read_run, sha256
+from fer3d.run_folder import Run, fold_name, prepared_folder, read_json, read_log, read_run, sha256
 from fer3d.store import header_for, is_simulated, open_tensors, read_manifest, write_bytes
 
 _SHOWN_MISTAKES = 12
@@ -36,6 +36,7 @@ class RunPage:
         thumbnails: Scan id -> its maps as pictures, for the worst mistakes; empty where the store is not at hand.
         missing: Why there are no thumbnails, or "".
         simulated: Whether the run or its prepared folder says that the faces are.
+        pose: The content of pose_test.json, if `fer3d evaluate --pose-test` has written one.
     """
 
     name: str
@@ -46,6 +47,7 @@ class RunPage:
     thumbnails: Mapping[str, Pictures]
     missing: str
     simulated: bool
+    pose: Mapping[str, Any] | None = None
 
     @property
     def mistakes(self) -> Sequence[Mapping[str, Any]]:
@@ -83,7 +85,7 @@ def run_page(folder: str | Path, metrics: Mapping[str, Any], prepared: Path | No
     run = read_run(folder)
     places = [run.folder / fold_name(fold["round"], fold["fold"]) for fold in run.folds]
     shown = [entry["id"] for entry in metrics["mistakes"][:_SHOWN_MISTAKES]]
-    store = _store(run, prepared)
+    store = prepared_folder(run, prepared)
     thumbnails, missing = _thumbnails(run, shown, store)
     return RunPage(
         name=run.name,
@@ -94,6 +96,7 @@ def run_page(folder: str | Path, metrics: Mapping[str, Any], prepared: Path | No
         thumbnails=thumbnails,
         missing=missing,
         simulated=bool(run.facts["data"].get("simulated", store is not None and is_simulated(store))),
+        pose=read_json(pose) if (pose := run.folder / "pose_test.json").is_file() else None,
     )
 
 
@@ -130,13 +133,6 @@ def render(pages: Sequence[RunPage], comparison: Mapping[str, Any] | None = None
 def write_report(path: Path, pages: Sequence[RunPage], comparison: Mapping[str, Any] | None = None) -> None:
     """Write the page. Raises FileError if the disk refuses."""
     write_bytes(path, render(pages, comparison).encode())
-
-
-def _store(run: Run, prepared: Path | None) -> Path | None:
-    """The prepared folder: the one named, else that of the run's name beside the run, above it, or right here."""
-    name = str(run.facts["data"].get("folder", ""))
-    places = [run.folder.parent.parent / name, run.folder.parent / name, Path(name)] if prepared is None else [prepared]
-    return next((place for place in places if (place / "manifest.parquet").is_file()), None)
 
 
 def _thumbnails(run: Run, ids: Sequence[str], store: Path | None) -> tuple[dict[str, Pictures], str]:

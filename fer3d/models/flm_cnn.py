@@ -1,0 +1,339 @@
+"""FLM-CNN: convolution on the surface itself, at several radii, with pooling like a retina's, on a sample tree.
+
+The paper's text was out of reach. Known of it [F: abstract, papers3d 1.1]: a manifold CNN with human-vision-inspired
+pooling (HVP), multi-scale encoding (MES) and a sampling tree, on rotation-invariant features. Known of its first
+author's earlier code [F: papers3d 1.2]: landmark patches through an FC layer and three geodesic convolutions, then a
+maximum over vertices. All else here is our reconstruction [D]:
+
+- **tree**: one block a transition of `fer3d.tree.SampleTree`: from 4,096 vertices to 256 and to 68 by default;
+- **MES**: each block convolves patches of S radii with kernels of their own and encodes the answers jointly by
+  pointwise layers, together with the features of the centre, which lies in no ring;
+- **HVP**: fine stencils are pooled to three rings of eight rays, whose footprints grow with eccentricity
+  (`ops.retina_layout`); without it, three rings at equal distances are sampled at points;
+- the maximum over rotations (`ops.manifold_conv_patches`), so that no frame has to be chosen. The author's earlier code
+  had a fixed reference direction instead [F];
+- what a patch looks like from its centre, as channels of every block: height over the tangent plane, distance, and the
+  normal in the sample's own polar frame. All are invariant to a rigid motion, and so are the distance from the nose tip
+  and the angle to it, which say where on the face a vertex is;
+- mean and maximum over the top level: the order of its vertices does not matter.
+
+References:
+    .. [1] Chen, Huang, Wang, Chen. Fast and Light Manifold CNN based 3D Facial Expression Recognition across Pose
+       Variations. ACM Multimedia 2018.
+    .. [2] Masci, Boscaini, Bronstein, Vandergheynst. Geodesic convolutional neural networks on Riemannian manifolds.
+       ICCV Workshops 2015.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from fer3d.errors import ArgumentError
+from fer3d.ops import RetinaLayout, manifold_conv_patches, manifold_pool, retina_layout
+from fer3d.tree_input import INPUTS, TreeBatch
+
+_RINGS, _RAYS = 3, 8  # of a patch, pooled or not
+_GEOMETRY = 6  # channels of `_geometry`
+_PLACE = 2  # channels of `_places`
+_FACE = 90.0  # mm, the radius of the ball that preprocessing keeps
+
+
+class FLMCNN(nn.Module):
+    """FLM-CNN on trees of one kind.
+
+    Args:
+        radii: S radii of each transition of the tree, mm.
+        rings: Shares of a radius, R of them.
+        rays: A.
+        classes: K.
+        inputs: "invariant", or "xyz": see `tree_input.INPUTS`. With the latter a network sees positions and normals
+            instead of the invariant geometry of its patches.
+        width: Features of each radius in the first block; twice as many in each next.
+        depth: Pointwise layers that encode the radii of a block jointly.
+        dropout: Before the first layer of the head, and half of it before the last.
+        mes: Multi-scale encoding. Without it, the middle radius alone, with as many features as all would have.
+        hvp: Human-vision-inspired pooling.
+        tree: False for trees of one level, see `training_data.TreeData`: every block convolves on the same vertices.
+
+    Raises:
+        ArgumentError: if the stencils have too few rings or rays, or `inputs` is unknown.
+    """
+
+    reads = "tree"
+
+    def __init__(
+        self,
+        radii: Sequence[Sequence[float]],
+        rings: Sequence[float],
+        rays: int,
+        classes: int = 6,
+        *,
+        inputs: str = "invariant",
+        width: int = 32,
+        depth: int = 1,
+        dropout: float = 0.5,
+        mes: bool = True,
+        hvp: bool = True,
+        tree: bool = True,
+        hidden: int = 128,
+    ) -> None:
+        super().__init__()
+        if inputs not in INPUTS:
+            raise ArgumentError(f"`inputs` should be one of {', '.join(INPUTS)}, is {inputs!r}")
+        layout = patch_layout(len(rings), rays, hvp)
+        self.invariant = inputs == "invariant"
+        self.tree = tree
+        channels, blocks = len(INPUTS[inputs]), []
+        for number, span in enumerate(radii):
+            scales = range(len(span)) if mes else [len(span) // 2]
+            features = width * 2**number * (1 if mes else len(span))
+            out = 2 * width * 2**number
+            blocks.append(Block(channels, features, out, span, tuple(scales), layout, depth, self.invariant))
+            channels = out
+        self.blocks = nn.ModuleList(blocks)
+        self.head = nn.Sequential(
+            nn.Dropout(dropout),
+            nn.Linear(2 * channels, hidden),
+            nn.ReLU(),
+            nn.Dropout(dropout / 2),
+            nn.Linear(hidden, classes),
+        )
+
+    def features(self, batch: TreeBatch) -> torch.Tensor:
+        """A normalised batch -> (B, 2 D): mean and maximum of the features of the top level."""
+        x, frames, places = batch.values, _frames(batch), _places(batch)
+        for number, block in enumerate(self.blocks):
+            stage = number if self.tree else 0
+            x = block(x, frames, places, batch.indices[stage], batch.weights[stage])
+        return mean_and_max(x, batch.real)
+
+    def forward(self, batch: TreeBatch) -> torch.Tensor:
+        """A normalised batch -> (B, K) logits; while training, (1, B, K)."""
+        logits: torch.Tensor = self.head(self.features(batch))
+        return logits[None] if self.training else logits
+
+
+class GCNN(nn.Module):
+    """A plain geodesic CNN [2]: what FLM-CNN has to beat. A pointwise layer, then convolutions of one radius, all on
+    the vertices of one level; patches sampled at points, at rings of equal distances; mean and maximum over vertices.
+
+    Args:
+        radii, rings, rays, classes: As for FLM-CNN; of the radii, the middle one is used.
+        inputs: As for FLM-CNN, without the geometry of patches.
+        width: Features of the first convolution; the others have 2 and 4 times as many.
+        dropout: Before the last layer.
+        layers: Convolutions.
+        tree: False for trees of one level. With a tree, there is a convolution a transition and `layers` is not used.
+
+    Raises:
+        ArgumentError: if the stencils have too few rings or rays, or `inputs` is unknown.
+    """
+
+    reads = "tree"
+
+    def __init__(
+        self,
+        radii: Sequence[Sequence[float]],
+        rings: Sequence[float],
+        rays: int,
+        classes: int = 6,
+        *,
+        inputs: str = "invariant",
+        width: int = 32,
+        dropout: float = 0.5,
+        layers: int = 3,
+        tree: bool = False,
+    ) -> None:
+        super().__init__()
+        if inputs not in INPUTS:
+            raise ArgumentError(f"`inputs` should be one of {', '.join(INPUTS)}, is {inputs!r}")
+        self.layout, self.scale, self.tree = patch_layout(len(rings), rays, False), len(radii[0]) // 2, tree
+        self.first = nn.Sequential(nn.Linear(len(INPUTS[inputs]), width), nn.ReLU())
+        channels = width
+        self.kernels, self.norms = nn.ParameterList(), nn.ModuleList()
+        for number in range(len(radii) if tree else layers):
+            self.kernels.append(kernel(self.layout, channels, width * 2**number))
+            channels = width * 2**number
+            self.norms.append(Norm(channels))
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * channels, classes))
+
+    def features(self, batch: TreeBatch) -> torch.Tensor:
+        """A normalised batch -> (B, 2 D): mean and maximum over the vertices."""
+        x = self.first(batch.values)
+        for number, (weight, norm) in enumerate(zip(self.kernels, self.norms, strict=True)):
+            stage = number if self.tree else 0
+            indices, weights = (part[stage][:, :, self.scale] for part in (batch.indices, batch.weights))
+            patches = manifold_pool(x.float(), indices, weights, self.layout, "mean")
+            x = norm(manifold_conv_patches(patches, weight)).relu()
+        return mean_and_max(x, batch.real)
+
+    def forward(self, batch: TreeBatch) -> torch.Tensor:
+        """A normalised batch -> (B, K) logits; while training, (1, B, K)."""
+        logits: torch.Tensor = self.head(self.features(batch))
+        return logits[None] if self.training else logits
+
+
+class Block(nn.Module):
+    """Patches of several radii convolved, each by its own kernel, and encoded jointly with the centre: one level up.
+
+    Args:
+        channels: Of the level below.
+        features: Of each radius.
+        out: Of the level above.
+        radii: S radii of the stencils, mm.
+        scales: Which of them, rows.
+        layout: From stencils to patches.
+        depth: Pointwise layers.
+        geometry: Whether the shape of the patch and its place are channels too.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        features: int,
+        out: int,
+        radii: Sequence[float],
+        scales: Sequence[int],
+        layout: RetinaLayout,
+        depth: int,
+        geometry: bool,
+    ) -> None:
+        super().__init__()
+        self.radii, self.scales, self.layout, self.geometry = tuple(radii), tuple(scales), layout, geometry
+        channels += _PLACE * geometry
+        seen = channels + _GEOMETRY * geometry
+        self.kernels = nn.ParameterList(kernel(layout, seen, features) for _ in scales)
+        self.shapes = nn.ModuleList(Norm(_GEOMETRY) for _ in scales if geometry)
+        width = features * len(scales)
+        self.answers = Norm(width)
+        layers: list[nn.Module] = []
+        width += channels
+        for _ in range(depth):
+            layers += [nn.Linear(width, out, bias=False), Norm(out), nn.ReLU()]
+            width = out
+        self.encode = nn.Sequential(*layers)
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        frames: torch.Tensor,
+        places: torch.Tensor,
+        indices: torch.Tensor,
+        weights: torch.Tensor,
+    ) -> torch.Tensor:
+        """(B, N, C) features of the level below -> (B, V, out) of the level above.
+
+        Args:
+            x: (B, N, C).
+            frames: (B, M, 7), M >= N: position, normal and 1 of the vertices of the finest level.
+            places: (B, M, 2), see `_places`.
+            indices, weights: (B, V, S, R, A, 3).
+        """
+        below, above = x.shape[1], indices.shape[1]
+        x = x.float()  # on a CPU the native ops know no half precision
+        if self.geometry:
+            x = torch.cat([x, places[:, :below]], dim=-1)
+        answers = []
+        for number, scale in enumerate(self.scales):
+            stencil = indices[:, :, scale], weights[:, :, scale]
+            patches = manifold_pool(x, *stencil, self.layout, "mean")  # (B, V, R, A, C)
+            if self.geometry:
+                seen = manifold_pool(frames[:, :below], *stencil, self.layout, "mean")
+                shape = self.shapes[number](_geometry(seen, frames[:, :above], self.radii[scale]))
+                patches = torch.cat([patches, shape * seen[..., 6:]], dim=-1)
+            answers.append(manifold_conv_patches(patches, self.kernels[number]))
+        joint = self.answers(torch.cat(answers, dim=-1)).relu()  # (B, V, S features)
+        made: torch.Tensor = self.encode(torch.cat([joint, x[:, :above]], dim=-1))
+        return made
+
+
+class Norm(nn.Module):
+    """Batch normalisation of (..., C), over all but the last dimension."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels)  # which `synced_norm` knows how to share between processes
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(..., C) -> (..., C)."""
+        made: torch.Tensor = self.norm(x.flatten(0, -2)[..., None, None])
+        return made.view(x.shape)
+
+
+def kernel(layout: RetinaLayout, channels: int, features: int) -> nn.Parameter:
+    """(R, A, C, O) random weights that keep the deviation of what they are applied to."""
+    rings, rays = len(layout.rings), layout.rays
+    return nn.Parameter(torch.randn(rings, rays, channels, features) / (rings * rays * channels) ** 0.5)
+
+
+def patch_layout(rings: int, rays: int, hvp: bool) -> RetinaLayout:
+    """From a stencil of `rings` x `rays` samples to a patch of 3 x 8: pooled like a retina's, or single samples.
+
+    Raises:
+        ArgumentError: if the stencil has too few samples.
+
+    >>> patch_layout(6, 16, hvp=False)
+    RetinaLayout(rings=((1, 2), (3, 4), (5, 6)), windows=(1, 1, 1), rays=8)
+    """
+    least = (2 * _RINGS, 2 * _RAYS) if hvp else (_RINGS, _RAYS)
+    if rings < least[0] or rays < least[1] or rays % _RAYS:
+        raise ArgumentError(
+            f"{'`hvp`' if hvp else 'a patch'} should have stencils of at least {least[0]} rings and {least[1]} rays, a "
+            f"multiple of {_RAYS}, has {rings} and {rays}; prepare the scans with other `tree_rings` and `tree_rays`"
+        )
+    if hvp:
+        return retina_layout(rings, rays, rings=_RINGS, rays=_RAYS)
+    last = [rings * (ring + 1) // _RINGS for ring in range(_RINGS)]
+    return RetinaLayout(tuple((ring - 1, ring) for ring in last), (1,) * _RINGS, _RAYS)
+
+
+def mean_and_max(x: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    """(B, V, D), (B, V) -> (B, 2 D): over the rows that are real."""
+    weight = real[..., None].to(x.dtype)
+    mean = (x * weight).sum(dim=1) / weight.sum(dim=1)
+    return torch.cat([mean, x.masked_fill(~real[..., None], -torch.inf).amax(dim=1)], dim=-1)
+
+
+def _frames(batch: TreeBatch) -> torch.Tensor:
+    """(B, N, 7): position, normal, and 1, which a mean over samples makes the mask of a bin."""
+    return torch.cat([batch.positions, batch.normals, torch.ones_like(batch.positions[..., :1])], dim=-1)
+
+
+def _places(batch: TreeBatch) -> torch.Tensor:
+    """(B, N, 2): distance from the nose tip as a share of the face, and the normal along the line from it."""
+    away = batch.positions - batch.positions[:, :1]
+    distance = away.norm(dim=-1, keepdim=True)
+    outwards = (batch.normals * away).sum(dim=-1, keepdim=True) / distance.clamp(min=1.0)
+    return torch.cat([distance / _FACE, outwards], dim=-1)
+
+
+def _geometry(seen: torch.Tensor, centres: torch.Tensor, radius: float) -> torch.Tensor:
+    """What a patch looks like from its centre, the same however the scan is turned.
+
+    Args:
+        seen: (B, V, R, A, 7), the frames at the bins: zeros where masked.
+        centres: (B, V, 7), the frames of the centres.
+        radius: Of the patch, mm.
+
+    Returns:
+        (B, V, R, A, 6), with n the centre's normal and e the direction to the bin along its tangent plane: height over
+        that plane and distance along it, as shares of the radius; the bin's normal along n, e and n x e; the mask.
+    """
+    place, normal = centres[:, :, None, None, :3], centres[:, :, None, None, 3:6]
+    mask, away, tilt = seen[..., 6:], seen[..., :3] - place, seen[..., 3:6]
+    height = (away * normal).sum(dim=-1, keepdim=True)
+    along = away - height * normal
+    distance = along.norm(dim=-1, keepdim=True)
+    outwards = along / distance.clamp(min=1e-3)
+    sideways = torch.linalg.cross(normal.expand_as(outwards), outwards)
+    parts = [
+        height / radius,
+        distance / radius,
+        (tilt * normal).sum(dim=-1, keepdim=True),
+        (tilt * outwards).sum(dim=-1, keepdim=True),
+        (tilt * sideways).sum(dim=-1, keepdim=True),
+    ]
+    return torch.cat([*(part * mask for part in parts), mask], dim=-1)

@@ -1,0 +1,258 @@
+"""`pose_test`: how the accuracy of a run falls as heads turn and nobody turns them back.
+
+The prepared scans of the test subjects are turned about the nose tip, once whole and once as a camera in front would
+see them then: what faces away or is hidden by other parts is gone. Nothing is aligned again. A model of sample trees
+gets the tree of the turned scan, from the same nose tip; a model of maps gets maps of it as it stands. The turn of a
+whole scan is what an invariant model does not notice; the loss of surface nobody is spared.
+
+Turned scans keep their measured noise; the camera of the second test measures nothing anew and adds none.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import as_completed
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer3d import __version__, maps, metrics
+from fer3d.config import PreprocessSettings, settings
+from fer3d.errors import ArgumentError, Fer3dError, FileError
+from fer3d.evaluate import without_nan
+from fer3d.kernels import topology
+from fer3d.metrics import Interval
+from fer3d.prepare import build_tree
+from fer3d.run_folder import Predictions, fold_name, prepared_folder, read_predictions, read_run
+from fer3d.scan import Scan
+from fer3d.store import open_tensors, read_manifest, write_bytes
+from fer3d.synth.scene import rotation
+from fer3d.synth.visibility import LIFT, exposed
+from fer3d.workers import worker_pool
+
+ANGLES = (-90.0, -60.0, -45.0, -30.0, -15.0, 0.0, 15.0, 30.0, 45.0, 60.0, 90.0)  # degrees of yaw
+KINDS = ("turned", "self-occluded")
+_STEEPEST = math.cos(1.40)  # slant beyond which the simulated camera measures nothing, see `synth.camera.Camera`
+
+
+@dataclass(frozen=True)
+class PosePoint:
+    """Accuracy of one kind of scans at one angle.
+
+    Attributes:
+        kind: One of `KINDS`.
+        yaw_deg: Turn to the subject's left, degrees.
+        scans: Tested.
+        failed: Of them, those of which no input could be made: they count as wrong.
+        accuracy: With its 95 % interval by subject.
+    """
+
+    kind: str
+    yaw_deg: float
+    scans: int
+    failed: int
+    accuracy: Interval
+
+
+@dataclass(frozen=True)
+class PoseTest:
+    """The curves of a run, its own accuracy on the same scans as they stand, and a reason of the first that failed."""
+
+    run: str
+    model: str
+    frontal: float
+    points: tuple[PosePoint, ...]
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain dicts and lists; NaN becomes None."""
+        plain: dict[str, Any] = without_nan(asdict(self))
+        return plain | {"fer3d": __version__}
+
+
+@dataclass(frozen=True)
+class _Job:
+    model: str
+    folder: Path
+    row: Mapping[str, Any]
+    angles: tuple[float, ...]
+
+
+def pose_test(
+    run: str | Path,
+    prepared: Path | None = None,
+    *,
+    angles: Sequence[float] = ANGLES,
+    scans: int | None = None,
+    workers: int = 1,
+    resamples: int = metrics.RESAMPLES,
+    seed: int = 0,
+    tick: Callable[[int, int], None] = lambda done, total: None,
+) -> PoseTest:
+    """Test the finished folds of a run on turned scans and write its pose_test.json.
+
+    Args:
+        run: A run folder of `fer3d train`.
+        prepared: The prepared folder of its test scans, with meshes; None: looked for beside the run.
+        angles: Degrees of yaw.
+        scans: At most so many, evenly spread; None: all that the run was tested on, in its first round.
+        workers: Processes.
+        resamples, seed: Of the bootstrap.
+        tick: Called with the number of scans done and of all.
+
+    Raises:
+        FileError: if the prepared folder is not at hand, or pose_test.json cannot be written.
+        FormatError: as `read_run` and `read_predictions`.
+        ArgumentError: if an angle is out of range, the model needs texture, or meshes were not kept.
+    """
+    for angle in angles:
+        if not -180 <= angle <= 180:
+            raise ArgumentError(f"`angles` should lie in [-180, 180] degrees, holds {angle!r}")
+    read = read_run(run)
+    if "texture" in read.facts["maps"]:
+        raise ArgumentError("`maps` of the run should hold no texture for a pose test: meshes are stored without it")
+    folder = prepared_folder(read, prepared, test=True)
+    if folder is None:
+        raise FileError(f"{read.folder}: the prepared folder of its scans is not at hand; name it with --prepared")
+    predictions = read_predictions(read)
+    rows = {row["id"]: row for row in read_manifest(folder) if row["status"] == "ok"}
+    chosen = np.flatnonzero(predictions.rounds == predictions.rounds.min())
+    if scans is not None and scans < len(chosen):
+        chosen = chosen[np.linspace(0, len(chosen) - 1, scans).round().astype(int)]
+    jobs = []
+    for index in chosen.tolist():
+        name = fold_name(int(predictions.rounds[index]), int(predictions.folds[index]))
+        row = rows.get(predictions.ids[index])
+        if row is None:
+            raise FileError(f"{folder}: holds no prepared scan {predictions.ids[index]}, which the run was tested on")
+        jobs.append(_Job(str(read.folder / name / "model.safetensors"), folder, row, tuple(angles)))
+    answers = _answers(jobs, workers, tick)
+    made = PoseTest(
+        run=read.name,
+        model=str(read.facts["model"]),
+        frontal=float(predictions.right[chosen].mean()),
+        points=tuple(
+            _point(kind, angle, [answer[kind, angle] for answer in answers], predictions, chosen, resamples, seed)
+            for kind in KINDS
+            for angle in angles
+        ),
+        reason=next((a for answer in answers for a in answer.values() if isinstance(a, str)), ""),
+    )
+    content = json.dumps(made.to_json(), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    write_bytes(read.folder / "pose_test.json", (content + "\n").encode())
+    return made
+
+
+def turned(scan: Scan, yaw: float) -> Scan:
+    """The scan turned about the origin by `yaw` degrees, to the subject's left."""
+    points = scan.vertices.astype(np.float64) @ rotation(math.radians(yaw), 0.0, 0.0).T
+    return Scan.of(points, scan.faces)
+
+
+def in_view(scan: Scan) -> Scan:
+    """What a camera far away in +z sees of the scan: the faces whose three corners it sees.
+
+    A corner is seen if it faces the camera by more than ten degrees and no other part stands before it.
+    """
+    normals = np.nan_to_num(maps.vertex_normals(scan).astype(np.float64))
+    points = scan.vertices.astype(np.float64)
+    seen = (normals[:, 2] > _STEEPEST) & (exposed(points, scan.faces, points + LIFT * normals) > 0.5)
+    keep = seen[scan.faces[:, 0]] & seen[scan.faces[:, 1]] & seen[scan.faces[:, 2]]
+    rows, faces = topology.kept_rows(scan.faces, keep, len(points))
+    return replace(scan, vertices=scan.vertices[rows], faces=faces)
+
+
+def _answers(
+    jobs: Sequence[_Job], workers: int, tick: Callable[[int, int], None]
+) -> list[dict[tuple[str, float], int | str]]:
+    if workers <= 1:
+        made = []
+        for number, job in enumerate(jobs):
+            made.append(_answer(job))
+            tick(number + 1, len(jobs))
+        return made
+    with worker_pool(workers) as pool:
+        futures = [pool.submit(_answer, job) for job in jobs]
+        for number, _ in enumerate(as_completed(futures)):
+            tick(number + 1, len(jobs))
+        return [future.result() for future in futures]
+
+
+def _answer(job: _Job) -> dict[tuple[str, float], int | str]:
+    """(kind, angle) -> the class that the model names, or why it cannot."""
+    with open_tensors(job.folder / job.row["file"]) as file:
+        prefix = job.row["prefix"]
+        if prefix + "vertices" not in file.keys():  # noqa: SIM118  (a handle, not a dict)
+            raise ArgumentError(f"{job.folder}: the scans' meshes were not kept; prepare them with keep_mesh=true")
+        scan = Scan(file.get_tensor(prefix + "vertices"), file.get_tensor(prefix + "faces"))
+    made: dict[tuple[str, float], int | str] = {}
+    for angle in job.angles:
+        whole = turned(scan, angle)
+        for kind in KINDS:
+            try:
+                made[kind, angle] = _predicted(job.model, whole if kind == "turned" else in_view(whole))
+            except Fer3dError as error:
+                made[kind, angle] = f"{job.row['id']} {kind} at {angle:g} degrees: {error}"
+    return made
+
+
+def _predicted(path: str, scan: Scan) -> int:
+    model, chosen = _model(path)
+    normals = maps.vertex_normals(scan)
+    curvatures = maps.principal_curvatures(scan, radius=chosen.curvature_radius_mm, normals=normals)
+    if model.reads_trees:
+        tree = build_tree(scan, chosen, np.zeros(3)).with_features(scan, normals, curvatures)
+        batch = model.prepare_tree(scan, tree)
+    else:
+        rendered = maps.render_maps(
+            scan,
+            maps=model.maps,
+            size=chosen.size,
+            pixel=chosen.pixel,
+            fill=chosen.hole_mm,
+            normals=normals,
+            curvatures=curvatures,
+        )
+        batch = model.prepare_input(rendered)[None]
+    return int(model.probabilities(batch)[0].argmax())
+
+
+@lru_cache(maxsize=4)
+def _model(path: str) -> tuple[Any, PreprocessSettings]:
+    from fer3d.checkpoint import load_model
+
+    model = load_model(path)
+    return model, settings(PreprocessSettings, dict(model.preprocess), path)
+
+
+def _point(
+    kind: str,
+    angle: float,
+    answers: Sequence[int | str],
+    predictions: Predictions,
+    chosen: NDArray[np.int64],
+    resamples: int,
+    seed: int,
+) -> PosePoint:
+    subjects = sorted({predictions.subjects[index] for index in chosen.tolist()})
+    counts = np.zeros((len(subjects), 2))
+    for index, answer in zip(chosen.tolist(), answers, strict=True):
+        counts[subjects.index(predictions.subjects[index])] += (answer == predictions.truth[index], 1)
+    return PosePoint(
+        kind=kind,
+        yaw_deg=float(angle),
+        scans=len(answers),
+        failed=sum(isinstance(answer, str) for answer in answers),
+        accuracy=metrics.subject_interval(counts, _share, resamples=resamples, seed=seed),
+    )
+
+
+def _share(sums: NDArray[Any]) -> NDArray[np.float64]:
+    made: NDArray[np.float64] = sums[..., 0] / sums[..., 1]
+    return made

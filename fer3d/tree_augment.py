@@ -1,0 +1,99 @@
+"""Random changes of a batch of surfaces that keep the geometry true: a bent face has bent normals.
+
+The counterpart of `fer3d.augment` for sample trees, in the same frame and from the same settings. Stencils stay as they
+are: the changes are smooth and small, so geodesics move with the surface to first order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch.nn import functional
+
+from fer3d.config import TrainSettings
+from fer3d.tree import CHANNELS
+from fer3d.tree_input import TreeBatch, mirror
+
+_KNOTS = 5  # of the bend, along x and along y, as in `fer3d.augment`
+_REACH = 90.0  # mm: the bend is given on [-_REACH, _REACH]
+_STEP = 0.5  # mm, of the differences that turn normals
+
+
+def draw(settings: TrainSettings, count: int, vertices: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+    """The random numbers for `count` scans of `vertices` vertices.
+
+    Returns:
+        mirror (B,) bool; linear (B, 3, 3), a turn about z, y and x after a scale and a stretch along x, y and z; shift
+        (B, 3) mm; size (B,), the mean stretch; bend (B, 3, K, K) mm; noise (B, N, 3) mm, if there is any.
+    """
+
+    def even(*shape: int) -> torch.Tensor:
+        return torch.rand(count, *shape, generator=generator) * 2.0 - 1.0
+
+    made = {"mirror": torch.rand(count, generator=generator) < settings.mirror}
+    limits = torch.tensor([settings.tilt_deg, settings.tilt_deg, settings.rotate_deg]) * (math.pi / 180)
+    turn = _rotation(even(3) * limits)
+    stretch = torch.exp(even(1) * math.log1p(settings.scale) + even(3) * math.log1p(settings.stretch))
+    made["linear"] = turn * stretch[:, None]  # first the stretch, then the turn
+    made["size"] = stretch.prod(dim=1) ** (1 / 3)
+    made["shift"] = even(3) * torch.tensor([settings.shift_mm, settings.shift_mm, settings.depth_jitter_mm])
+    made["bend"] = even(3, _KNOTS, _KNOTS) * settings.bend_mm
+    if settings.noise_mm:
+        made["noise"] = torch.randn(count, vertices, 3, generator=generator) * settings.noise_mm
+    return made
+
+
+def augment(batch: TreeBatch, draws: Mapping[str, torch.Tensor]) -> TreeBatch:
+    """Mirror, stretch, turn, shift and bend each face, and shake its vertices.
+
+    Convention: f(p) = L p + t + b(p), b smooth in x and y, after the mirror. Normals are those of the changed surface.
+    Curvatures are divided by the mean stretch, the Gaussian twice; the shape index is kept: right for a change of size,
+    to first order for the rest. The noise moves positions only.
+
+    Args:
+        batch: In physical units.
+        draws: As `draw` gives them, (B, ...) each.
+    """
+    draws = {name: tensor.to(batch.values.device) for name, tensor in draws.items()}
+    batch = mirror(batch, draws["mirror"])
+
+    def moved(points: torch.Tensor) -> torch.Tensor:
+        return points @ draws["linear"].mT + draws["shift"][:, None] + _bend(draws["bend"], points)
+
+    places = moved(batch.positions)
+    aside = functional.one_hot(batch.normals.abs().argmin(dim=-1), 3).to(places.dtype)  # far from the normal
+    one = functional.normalize(torch.linalg.cross(batch.normals, aside), dim=-1)
+    two = torch.linalg.cross(batch.normals, one)
+    across, along = (moved(batch.positions + _STEP * tangent) - places for tangent in (one, two))
+    normals = functional.normalize(torch.linalg.cross(across, along), dim=-1)
+    normals = torch.where((batch.normals != 0).any(dim=-1, keepdim=True), normals, 0.0)  # rows that pad stay
+    if "noise" in draws:
+        places = places + draws["noise"]
+    powers = torch.tensor([{"shape_index": 0.0, "gaussian": 2.0}.get(name, 1.0) for name in CHANNELS])
+    values = batch.values / draws["size"][:, None, None] ** powers.to(places.device)
+    return batch._replace(values=values, positions=places, normals=normals)
+
+
+def _bend(bend: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+    """(B, N, 3) mm: the displacement at each point, from that at the knots."""
+    if not bool(bend.any()):
+        return torch.zeros_like(points)
+    grid = (points[..., :2] / _REACH)[:, :, None]  # (B, N, 1, 2)
+    made = functional.grid_sample(bend, grid, "bicubic", "border", align_corners=True)  # (B, 3, N, 1)
+    return made[..., 0].mT
+
+
+def _rotation(angles: torch.Tensor) -> torch.Tensor:
+    """(B, 3) radians about x, y and z -> (B, 3, 3), turning about x first."""
+    made = torch.eye(3).expand(len(angles), 3, 3)
+    for axis in range(3):
+        one, two = (axis + 1) % 3, (axis + 2) % 3
+        cos, sin = angles[:, axis].cos(), angles[:, axis].sin()
+        turn = torch.zeros(len(angles), 3, 3)
+        turn[:, axis, axis] = 1.0
+        turn[:, one, one], turn[:, two, two] = cos, cos
+        turn[:, one, two], turn[:, two, one] = -sin, sin
+        made = turn @ made
+    return made

@@ -1,0 +1,177 @@
+"""`TreeData`: the sample trees of prepared scans, ready for batches of networks that convolve on the surface."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fer3d.config import TrainSettings
+from fer3d.errors import ArgumentError
+from fer3d.scan import Scan
+from fer3d.store import header_for, open_tensors
+from fer3d.training_data import TrainingData, check_same_recipe
+from fer3d.tree import SampleTree, read_tree
+from fer3d.tree_augment import augment, draw
+from fer3d.tree_input import INPUTS, TreeBatch, TreeNormalisation, stack_trees
+
+
+@dataclass(frozen=True, eq=False)
+class TreeData(TrainingData):
+    """N scans as sample trees; `inputs` is what `TrainSettings.inputs` says.
+
+    Attributes:
+        trees: All scans as one batch, indices int16 or int32 and weights float16.
+        stencils: Radii, rings and rays, see `tree_input.stencils_of`.
+    """
+
+    trees: TreeBatch
+    stencils: Mapping[str, Any]
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The C names."""
+        return INPUTS[self.inputs[0]]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the trees."""
+        return self.trees.nbytes
+
+    @property
+    def shape(self) -> Mapping[str, Any]:
+        """Radii, rings and rays of the stencils."""
+        return self.stencils
+
+    @property
+    def pixel_mm(self) -> None:
+        """There are no pixels."""
+        return
+
+    def to(self, device: torch.device | str) -> TreeData:
+        """The same scans on a device."""
+        return replace(self, trees=self.trees.to(device), labels=self.labels.to(device))
+
+    def take(self, rows: torch.Tensor, device: torch.device) -> TreeBatch:
+        """The scans in `rows`, indices as int32 and weights as float32."""
+        return self.trees.rows(rows.to(self.trees.values.device)).to(device)
+
+    def draw(self, settings: TrainSettings, count: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """As `fer3d.tree_augment.draw`."""
+        return draw(settings, count, self.trees.values.shape[1], generator)
+
+    def augment(self, batch: TreeBatch, draws: Mapping[str, torch.Tensor]) -> TreeBatch:
+        """As `fer3d.tree_augment.augment`."""
+        return augment(batch, draws)
+
+    def fit_normalisation(self, rows: torch.Tensor) -> TreeNormalisation:
+        """Over the vertices of level 0."""
+        return TreeNormalisation.fit(self.channels, self.trees, rows)
+
+
+def load_trees(
+    sources: Sequence[tuple[Path, Sequence[Mapping[str, Any]]]],
+    settings: TrainSettings,
+    classes: Sequence[str],
+    *,
+    tree: bool = True,
+) -> TreeData:
+    """Read the sample trees of scans.
+
+    Args:
+        sources: Prepared folders, each with the rows wanted.
+        settings: What is fed.
+        classes: House labels in the order of the label numbers; must cover the rows.
+        tree: False: one level of each tree, see `one_level`.
+
+    Raises:
+        ArgumentError: if the scans were prepared without trees or in different ways, or `mixup` is asked for.
+        FileError, FormatError: if a scan file is missing or damaged.
+    """
+    if settings.mixup:
+        raise ArgumentError(f"`mixup` should be 0 for a model that reads trees, is {settings.mixup:g}")
+    recipes = [(folder, header_for(folder, rows[0])) for folder, rows in sources]
+    for folder, header in recipes:
+        if header.get("tree") is None:
+            raise ArgumentError(
+                f"{folder}: the model reads sample trees, the scans have none; prepare them again with "
+                "`fer3d preprocess --tree`"
+            )
+        check_same_recipe(recipes[0][0], recipes[0][1], folder, header)
+    pairs = [(folder, row) for folder, rows in sources for row in rows]
+    trees, digests = [], []
+    for folder, row in pairs:
+        made = read_tree(folder, row)
+        digests.append(hashlib.blake2b(made.positions.tobytes() + made.rows.tobytes(), digest_size=16).hexdigest())
+        trees.append(made if tree else one_level(made, *_mesh(folder, row)))
+    first = trees[0]
+    return TreeData(
+        inputs=(settings.inputs,),
+        labels=torch.tensor([list(classes).index(row["expression"]) for _, row in pairs]),
+        classes=tuple(classes),
+        rows=tuple(row for _, row in pairs),
+        digests=tuple(digests),
+        preprocess=recipes[0][1]["settings"],
+        trees=stack_trees(trees),
+        stencils={"radii": [list(span) for span in first.radii], "rings": list(first.rings), "rays": first.rays},
+    )
+
+
+def one_level(tree: SampleTree, vertices: NDArray[np.float32], faces: NDArray[np.int32]) -> SampleTree:
+    """The scan sampled evenly at one resolution instead of the levels of a tree: that of the level below the top.
+
+    Its one transition leads from those N vertices to the same vertices, so that convolutions can follow one another, at
+    the radii of the last transition of the tree. Stencils are traced anew on the scan, in tens of milliseconds.
+
+    Args:
+        tree: Of the scan, with features; those of a vertex that it left out come from its nearest vertex.
+        vertices, faces: Of the prepared scan.
+
+    Returns:
+        A tree of two levels of N vertices each.
+    """
+    from scipy.spatial import cKDTree
+
+    count = tree.sizes[-2]
+    made = SampleTree.build(
+        Scan(vertices, faces),
+        (count + 1, count),  # levels have to differ: the last vertex is taken out again
+        rings=tree.rings,
+        rays=tree.rays,
+        radii=(tree.radii[-1],),
+        start=tree.positions[0],
+    )
+    indices, weights = made.indices[0], made.weights[0].astype(np.float32)
+    weights[indices >= count] = 0.0
+    total = weights.sum(axis=-1, keepdims=True)
+    shares: NDArray[np.float16] = (weights / np.where(total > 0, total, 1.0)).astype(np.float16)
+    indices = np.where(indices >= count, np.arange(count, dtype=indices.dtype)[:, None, None, None, None], indices)
+    nearest = cKDTree(tree.positions).query(made.positions[:count])[1]
+    assert tree.normals is not None and tree.channels is not None
+    return replace(
+        made,
+        rows=made.rows[:count],
+        sizes=(count, count),
+        indices=(indices,),
+        weights=(shares,),
+        positions=made.positions[:count],
+        normals=tree.normals[nearest],
+        channels=tree.channels[nearest],
+    )
+
+
+def _mesh(folder: Path, row: Mapping[str, Any]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    with open_tensors(folder / row["file"]) as file:
+        prefix = row["prefix"]
+        if prefix + "vertices" not in file.keys():  # noqa: SIM118  (a handle, not a dict)
+            raise ArgumentError(
+                f"{folder}: the stencils of a model without a tree are traced on the scans' meshes, which were not "
+                "kept; prepare them again with `--set keep_mesh=true`"
+            )
+        return file.get_tensor(prefix + "vertices"), file.get_tensor(prefix + "faces")

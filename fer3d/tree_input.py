@@ -1,0 +1,232 @@
+"""From the sample tree of a scan to what a network on the surface is fed: channels of vertices, and stencils.
+
+The store holds physical units with NaN where nothing was measured. `TreeBatch` holds several scans in those units,
+NaN filled, so that augmentation can bend the surface; `TreeNormalisation` then picks the channels that the network
+wants and brings each to zero mean and unit deviation.
+
+NaN in a channel of a vertex means that its neighbourhood was too small to fit a surface to, or for the shape index
+also that it is flat: both are fed as a flat place, shape index 0.5 and curvatures 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fer3d.channels import FLAT_SHAPE_INDEX, HALF_CURVEDNESS
+from fer3d.errors import ArgumentError
+from fer3d.tree import CHANNELS, SampleTree
+
+# What `inputs` stands for. Rotation-invariant [D]; or positions, normals and the shape index, the 2018 setting of
+# FLM-CNN's first author [F: papers3d 1.2], which a turned head changes.
+INPUTS: Mapping[str, tuple[str, ...]] = {
+    "invariant": CHANNELS,
+    "xyz": ("x", "y", "z", "normal_x", "normal_y", "normal_z", "shape_index"),
+}
+
+
+class TreeBatch(NamedTuple):
+    """B scans, padded to the largest.
+
+    Row i of level l + 1 is row i of level l, so positions and normals of level 0 serve every level.
+
+    Attributes:
+        values: (B, N, C) float32: `tree.CHANNELS` in physical units; after `TreeNormalisation.apply`, its channels.
+        positions: (B, N, 3) float32, mm, row 0 the nose tip.
+        normals: (B, N, 3) float32.
+        indices: One a transition, (B, V, S, R, A, 3) int32, as `SampleTree.indices`.
+        weights: One a transition, of the same shape, float32. A row that pads has masked samples only.
+        real: (B, V) bool, of the top level: false for rows that pad.
+    """
+
+    values: torch.Tensor
+    positions: torch.Tensor
+    normals: torch.Tensor
+    indices: tuple[torch.Tensor, ...]
+    weights: tuple[torch.Tensor, ...]
+    real: torch.Tensor
+
+    def to(self, device: torch.device | str) -> TreeBatch:
+        """The same on a device."""
+        return TreeBatch(
+            self.values.to(device),
+            self.positions.to(device),
+            self.normals.to(device),
+            tuple(part.to(device) for part in self.indices),
+            tuple(part.to(device) for part in self.weights),
+            self.real.to(device),
+        )
+
+    def rows(self, which: torch.Tensor) -> TreeBatch:
+        """The scans `which`, (M,) int64, with indices as int32 and weights as float32."""
+        return TreeBatch(
+            self.values[which],
+            self.positions[which],
+            self.normals[which],
+            tuple(part[which].int() for part in self.indices),
+            tuple(part[which].float() for part in self.weights),
+            self.real[which],
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Of all tensors."""
+        return sum(t.numel() * t.element_size() for t in (*self[:3], *self.indices, *self.weights, self.real))
+
+
+def stack_trees(trees: Sequence[SampleTree]) -> TreeBatch:
+    """Several scans as one batch, with the types in which they lie in memory: indices int16 or int32, weights float16.
+
+    Raises:
+        ArgumentError: if there is none, a tree has no features, or their stencils differ.
+    """
+    if not trees:
+        raise ArgumentError("`trees` should hold at least one, holds none")
+    first = trees[0]
+    for tree in trees:
+        if tree.normals is None or tree.channels is None:
+            raise ArgumentError("`trees` should have features, see `SampleTree.with_features`; one has none")
+        if stencils_of(tree) != stencils_of(first):
+            raise ArgumentError(f"`trees` should have the same stencils, {stencils_of(first)}, has {stencils_of(tree)}")
+    sizes = [max(column) for column in zip(*(tree.sizes for tree in trees), strict=True)]
+    small = torch.int16 if sizes[0] <= 1 << 15 else torch.int32
+    count = len(trees)
+    shape = first.indices[0].shape[1:]
+    batch = TreeBatch(
+        torch.zeros(count, sizes[0], len(CHANNELS)),
+        torch.zeros(count, sizes[0], 3),
+        torch.zeros(count, sizes[0], 3),
+        tuple(torch.zeros(count, size, *shape, dtype=small) for size in sizes[1:]),
+        tuple(torch.zeros(count, size, *shape, dtype=torch.float16) for size in sizes[1:]),
+        torch.zeros(count, sizes[-1], dtype=torch.bool),
+    )
+    for row, tree in enumerate(trees):
+        put_tree(batch, row, tree)
+    return batch
+
+
+def put_tree(batch: TreeBatch, row: int, tree: SampleTree) -> None:
+    """Write one scan into row `row` of a batch that is large enough."""
+    assert tree.normals is not None and tree.channels is not None
+    count = tree.sizes[0]
+    batch.values[row, :count] = torch.from_numpy(filled(tree.channels))
+    batch.positions[row, :count] = torch.from_numpy(tree.positions)
+    batch.normals[row, :count] = torch.from_numpy(tree.normals)
+    for level, (indices, weights) in enumerate(zip(tree.indices, tree.weights, strict=True)):
+        batch.indices[level][row, : len(indices)] = torch.from_numpy(indices.astype(np.int32))
+        batch.weights[level][row, : len(weights)] = torch.from_numpy(weights)
+    batch.real[row, : tree.sizes[-1]] = True
+
+
+def stencils_of(tree: SampleTree) -> dict[str, object]:
+    """What must be the same for all scans that one network reads."""
+    return {"radii": [list(span) for span in tree.radii], "rings": list(tree.rings), "rays": tree.rays}
+
+
+def filled(channels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(V, 4) `tree.CHANNELS` with a flat place where NaN is, see the module."""
+    flat = np.array([FLAT_SHAPE_INDEX if name == "shape_index" else 0.0 for name in CHANNELS], np.float32)
+    made: NDArray[np.float32] = np.where(np.isnan(channels), flat, channels)
+    return made
+
+
+@dataclass(frozen=True)
+class TreeNormalisation:
+    """Mean and deviation of every channel over the vertices of the training scans.
+
+    Convention: curvatures are squashed first, so that a rim, ten times as curved as any face, does not set the scale.
+    Curvedness c becomes c / (c + h), mean curvature H the same with its sign, and of the Gaussian curvature the square
+    root, which is in 1/mm too; h is `channels.HALF_CURVEDNESS` [D].
+
+    Attributes:
+        channels: C names.
+        mean, deviation: C numbers each.
+    """
+
+    channels: tuple[str, ...]
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, channels: Sequence[str], data: TreeBatch, rows: torch.Tensor) -> TreeNormalisation:
+        """Measure it on the scans in `rows`, (M,) int64: those of the training scans, and no others."""
+        total = torch.zeros(3, len(channels), dtype=torch.float64)
+        for part in torch.split(rows, 64):
+            part = part.to(data.values.device)
+            picked = pick(channels, data.values[part], data.positions[part], data.normals[part])
+            real = (data.normals[part] != 0).any(dim=-1, keepdim=True)  # rows that pad have none
+            picked = (picked * real).double()
+            sums = (real.sum().double().expand(len(channels)), picked.sum((0, 1)), (picked * picked).sum((0, 1)))
+            total += torch.stack([part.cpu() for part in sums])
+        count, first, second = total
+        mean = first / count.clamp(min=1)
+        deviation = (second / count.clamp(min=1) - mean**2).clamp(min=0).sqrt().clamp(min=1e-3)
+        return cls(tuple(channels), tuple(mean.tolist()), tuple(deviation.tolist()))
+
+    def apply(self, batch: TreeBatch) -> TreeBatch:
+        """The batch with `values` (B, N, C) as a network is fed them."""
+        mean = torch.tensor(self.mean, device=batch.values.device)
+        deviation = torch.tensor(self.deviation, device=batch.values.device)
+        picked = pick(self.channels, batch.values, batch.positions, batch.normals)
+        return batch._replace(values=(picked - mean) / deviation)
+
+    def mirrored(self, batch: TreeBatch) -> TreeBatch:
+        """A normalised batch as the mirror shows it."""
+        batch = mirror(batch, torch.ones(len(batch.values), dtype=torch.bool, device=batch.values.device))
+        signs = [-1.0 if name in ("x", "normal_x") else 1.0 for name in self.channels]
+        values = batch.values
+        if -1.0 in signs:
+            sign = torch.tensor(signs, device=values.device)
+            shift = torch.tensor(self.mean, device=values.device) / torch.tensor(self.deviation, device=values.device)
+            values = sign * values + (sign - 1.0) * shift  # -(v m + d) as (-v d - m) / d, for those that change
+        return batch._replace(values=values)
+
+
+def pick(channels: Sequence[str], values: torch.Tensor, positions: torch.Tensor, normals: torch.Tensor) -> torch.Tensor:
+    """(B, N, C): the channels by name, curvatures squashed as `TreeNormalisation` says."""
+    picked = []
+    for name in channels:
+        if name in ("x", "y", "z"):
+            picked.append(positions[..., "xyz".index(name)])
+        elif name.startswith("normal_"):
+            picked.append(normals[..., "xyz".index(name[-1])])
+        else:
+            value = values[..., CHANNELS.index(name)]
+            if name == "gaussian":
+                value = value.sign() * value.abs().sqrt()
+            if name != "shape_index":
+                value = value / (value.abs() + HALF_CURVEDNESS)
+            picked.append(value)
+    return torch.stack(picked, dim=-1)
+
+
+def mirror(batch: TreeBatch, which: torch.Tensor) -> TreeBatch:
+    """The batch with the scans `which`, (B,) bool, mirrored, x -> -x: ray a of every stencil becomes ray -a mod A.
+
+    The tree of a mirrored scan has the same vertices in the same order. Ray 0 points away from the nose tip in both,
+    and counter-clockwise becomes clockwise. At the nose tip itself ray 0 is arbitrary, which is why networks take a
+    maximum over rotations.
+    """
+    if not bool(which.any()):
+        return batch
+    sign = torch.ones(len(which), 1, 3, device=which.device)
+    sign[which, :, 0] = -1.0
+
+    def turned(part: torch.Tensor) -> torch.Tensor:
+        rays = part.shape[4]
+        order = (-torch.arange(rays, device=part.device)) % rays
+        part = part.clone()
+        part[which] = part[which][:, :, :, :, order]
+        return part
+
+    return batch._replace(
+        positions=batch.positions * sign,
+        normals=batch.normals * sign,
+        indices=tuple(turned(part) for part in batch.indices),
+        weights=tuple(turned(part) for part in batch.weights),
+    )

@@ -1,0 +1,343 @@
+"""FLM-CNN and the plain GCNN: what they may not see, what each switch changes, that they learn, run and resume."""
+
+import itertools
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from fer3d.checkpoint import load_model
+from fer3d.config import TrainSettings, train_settings
+from fer3d.errors import ArgumentError
+from fer3d.maps import vertex_normals
+from fer3d.models import build_model, model_arguments, uses_tree
+from fer3d.models.flm_cnn import patch_layout
+from fer3d.question import Question
+from fer3d.run_folder import read_predictions, read_run
+from fer3d.scan import Scan
+from fer3d.training import Device, Watch, train
+from fer3d.training_data import labelled_rows
+from fer3d.tree_augment import augment, draw
+from fer3d.tree_data import load_trees, one_level
+from fer3d.tree_input import TreeNormalisation, mirror, stack_trees, stencils_of
+from tests.prepared import SIX, write_prepared
+from tests.prepared_trees import SETTINGS, surface, tree_of, write_prepared_trees
+from tests.test_train import CPU
+
+QUICK = ("width=4", "epochs=2", "batch=6", "noise_mm=0.1")
+INVARIANT = TreeNormalisation(("shape_index", "curvedness", "mean", "gaussian"), (0.6, 0.4, 0.1, 0.0), (0.25,) * 4)
+
+
+def batch_of(*trees):
+    return INVARIANT.apply(stack_trees(trees).rows(torch.arange(len(trees))))
+
+
+def network_for(tree, model="flm-cnn", classes=6, **changed):
+    """With random weights, and statistics of a batch as training leaves them."""
+    settings = TrainSettings(width=changed.pop("width", 4), **changed)
+    torch.manual_seed(0)
+    network = build_model(model, **model_arguments(model, settings, classes, stencils_of(tree)))
+    made = tree if uses_tree(model, settings) else one_level(tree, *mesh())
+    with torch.no_grad():
+        for _ in range(20):
+            network(batch_of(made))
+    return network.eval()
+
+
+def mesh():
+    scan = surface()
+    return scan.vertices, scan.faces
+
+
+@pytest.fixture(scope="module")
+def tree():
+    return tree_of(surface())
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    return write_prepared_trees(tmp_path_factory.mktemp("flm") / "prepared")
+
+
+@pytest.mark.parametrize("model", ["flm-cnn", "gcnn"])
+@pytest.mark.parametrize("angles", [(90, 0, 0), (0, -90, 0), (35, 70, -160)])
+def test_a_rigid_motion_of_the_scan_changes_nothing(tree, model, angles):
+    scan, turn, shift = surface(), Rotation.from_euler("xyz", angles, degrees=True).as_matrix(), [31.0, -7.0, 250.0]
+    moved = Scan.of(scan.vertices.astype(float) @ turn.T + shift, scan.faces)
+    network = network_for(tree, model)
+    other = tree_of(moved, nose=shift)
+    if model == "gcnn":
+        pair = batch_of(one_level(tree, *mesh())), batch_of(one_level(other, moved.vertices, moved.faces))
+    else:
+        pair = batch_of(tree), batch_of(other)
+    one, two = (network(batch) for batch in pair)
+    assert one.std() > 0.01
+    torch.testing.assert_close(one, two, rtol=0, atol=1e-3)
+
+
+def test_other_orders_of_vertices_and_faces_change_nothing(tree):
+    scan, random = surface(), np.random.default_rng(1)
+    order = random.permutation(len(scan.vertices))
+    place = np.argsort(order)
+    faces = place[scan.faces][random.permutation(len(scan.faces))]
+    faces = np.take_along_axis(faces, (np.arange(3) + random.integers(0, 3, (len(faces), 1))) % 3, axis=1)
+    other = tree_of(Scan.of(scan.vertices[order], faces))
+    network = network_for(tree)
+    torch.testing.assert_close(network(batch_of(tree)), network(batch_of(other)), rtol=0, atol=1e-3)
+
+
+def test_xyz_inputs_see_a_turn(tree):
+    scan, turn = surface(), Rotation.from_euler("y", 60, degrees=True).as_matrix()
+    network = network_for(tree)
+    with torch.no_grad():
+        xyz = build_model("flm-cnn", **stencils_of(tree), width=4, inputs="xyz").eval()
+    assert next(iter(xyz.blocks[0].kernels)).shape[2] == 7
+    names = ("x", "y", "z", "normal_x", "normal_y", "normal_z", "shape_index")
+    scale = TreeNormalisation(names, (0.0,) * 7, (30.0,) * 3 + (1.0,) * 4)
+    turned = tree_of(Scan.of(scan.vertices.astype(float) @ turn.T, scan.faces))
+    one, two = (xyz(scale.apply(stack_trees([t]).rows(torch.arange(1)))) for t in (tree, turned))
+    assert (one - two).abs().max() > 1e-2
+    torch.testing.assert_close(network(batch_of(tree)), network(batch_of(turned)), rtol=0, atol=1e-3)
+
+
+def test_a_mirrored_scan_has_the_rays_in_reverse(tree):
+    scan = surface()
+    flipped = Scan.of(scan.vertices * [-1.0, 1.0, 1.0], scan.faces[:, ::-1].copy())
+    found, wanted = stack_trees([tree_of(flipped)]), mirror(stack_trees([tree]), torch.tensor([True]))
+    torch.testing.assert_close(found.positions, wanted.positions)
+    torch.testing.assert_close(found.normals, wanted.normals, atol=1e-4, rtol=0)
+
+    def places(batch, level):
+        """(V, S, R, A, 3), of all vertices but the nose tip, whose ray 0 is arbitrary."""
+        points = batch.positions[0][batch.indices[level][0].long()]
+        return (points * batch.weights[level][0, ..., None].float()).sum(-2)[1:]
+
+    for level in range(2):
+        error = (places(found, level) - places(wanted, level)).norm(dim=-1)
+        assert error.quantile(0.99) < 0.05  # mm: a sample near a cell's border may take the next triangle
+
+
+def test_a_mirror_image_is_what_the_tree_of_the_mirrored_scan_gives(tree):
+    scan = surface()
+    flipped = tree_of(Scan.of(scan.vertices * [-1.0, 1.0, 1.0], scan.faces[:, ::-1].copy()))
+    network = network_for(tree)
+    one, two = network(batch_of(flipped)), network(INVARIANT.mirrored(batch_of(tree)))
+    torch.testing.assert_close(one, two, rtol=0, atol=2e-2)
+    assert (network(batch_of(tree)) - two).abs().max() > 5 * (one - two).abs().max()
+    back = INVARIANT.mirrored(INVARIANT.mirrored(batch_of(tree)))
+    torch.testing.assert_close(network(back), network(batch_of(tree)))
+
+
+def test_mirrored_inputs_are_those_of_the_mirrored_positions(tree):
+    names = ("x", "normal_x", "y", "shape_index")
+    scale = TreeNormalisation(names, (1.0, 0.5, 2.0, 0.6), (30.0, 2.0, 20.0, 0.2))
+    batch = stack_trees([tree]).rows(torch.arange(1))
+    one = scale.mirrored(scale.apply(batch))
+    two = scale.apply(mirror(batch, torch.tensor([True])))
+    torch.testing.assert_close(one.values, two.values)
+
+
+def test_padding_changes_nothing(tree):
+    other = tree_of(surface(1, 2, 4), SETTINGS.model_copy(update={"tree_levels": (400, 70, 12)}))
+    assert all(a < b for a, b in zip(other.sizes, tree.sizes, strict=True))
+    network = network_for(tree)
+    together = network(batch_of(tree, other))
+    torch.testing.assert_close(together, torch.cat([network(batch_of(tree)), network(batch_of(other))]))
+
+
+@pytest.mark.parametrize("model", ["flm-cnn", "gcnn"])
+def test_every_weight_gets_a_gradient(tree, model):
+    network = network_for(tree, model).train()
+    trees = [tree, tree_of(surface(1, 2, 4))]
+    if model == "gcnn":
+        trees = [one_level(trees[0], *mesh()), one_level(trees[1], *attributes(surface(1, 2, 4)))]
+    logits = network(batch_of(*trees))
+    assert logits.shape == (1, 2, 6)
+    logits[0].log_softmax(-1)[:, 0].sum().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.abs().max() > 0 or name.startswith("head"), name
+
+
+def attributes(scan):
+    return scan.vertices, scan.faces
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_the_head_reads_the_features(tree, depth):
+    network = network_for(tree, depth=depth)
+    batch = batch_of(tree)
+    torch.testing.assert_close(network.head(network.features(batch)), network(batch))
+    assert len(network.blocks[0].encode) == 3 * depth
+
+
+def test_it_is_light():
+    stencils = {"radii": [[6.0, 12.0, 24.0]] * 3, "rings": [k / 6 for k in range(1, 7)], "rays": 16}
+    assert sum(p.numel() for p in build_model("flm-cnn", **stencils).parameters()) < 3e6
+
+
+def test_switches_change_what_they_should(tree):
+    shapes = {}
+    for mes, hvp in itertools.product((True, False), repeat=2):
+        network = network_for(tree, mes=mes, hvp=hvp)
+        shapes[mes, hvp] = [tuple(kernel.shape) for block in network.blocks for kernel in block.kernels]
+        assert all(block.layout == patch_layout(6, 16, hvp) for block in network.blocks)
+        assert [block.scales for block in network.blocks] == [(0, 1, 2) if mes else (1,)] * 2
+    assert shapes[True, True] == shapes[True, False]
+    assert len(shapes[False, True]) == 2
+    assert shapes[False, True][0][-1] == 3 * shapes[True, True][0][-1]
+    wide, plain = patch_layout(6, 16, True), patch_layout(6, 16, False)
+    assert [stop - start for start, stop in wide.rings] == [1, 2, 3]  # a footprint that grows outwards
+    assert [stop - start for start, stop in plain.rings] == [1, 1, 1]
+
+
+def test_one_level_leads_to_its_own_vertices(tree):
+    scan = surface()
+    flat = one_level(tree, scan.vertices, scan.faces)
+    count = tree.sizes[1]
+    assert flat.sizes == (count, count)
+    assert flat.radii == (tree.radii[1],)
+    assert flat.indices[0].shape == (count, 3, 6, 16, 3)
+    assert flat.indices[0].max() < count
+    total = flat.weights[0].astype(np.float32).sum(axis=-1)
+    assert np.isin(total.round(2), (0, 1)).all()
+    assert (total > 0).mean() > 0.5
+    np.testing.assert_array_equal(flat.channels[0], tree.channels[0])
+    points = (flat.positions[flat.indices[0]] * flat.weights[0][..., None]).sum(-2)
+    away = np.linalg.norm(points - flat.positions[:, None, None, None], axis=-1)
+    assert np.nanmedian(np.where(total > 0, away, np.nan)[:, 0, 2] / (0.5 * flat.radii[0][0])) < 1.3
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch's own, as inductor loads
+def test_it_compiles_without_a_break(tree):
+    network = network_for(tree)
+    compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(batch_of(tree)), network(batch_of(tree)))
+
+
+def test_augmentation_keeps_normals_normal(tree):
+    settings = TrainSettings(bend_mm=3.0, stretch=0.2, rotate_deg=40.0, mirror=1.0, noise_mm=0.0)
+    batch = stack_trees([tree] * 2).rows(torch.arange(2))
+    drawn = draw(settings, 2, batch.values.shape[1], torch.Generator().manual_seed(0))
+    made = augment(batch, drawn)
+    for number in range(2):
+        scan = Scan.of(made.positions[number].numpy()[: tree.sizes[0]], tree.faces[0][:, ::-1].astype(np.int32))
+        cosine = (torch.from_numpy(vertex_normals(scan)) * made.normals[number, : tree.sizes[0]]).sum(-1)
+        assert cosine.nanquantile(0.1) > 0.97
+    again = augment(batch, draw(settings, 2, batch.values.shape[1], torch.Generator().manual_seed(0)))
+    assert torch.equal(made.positions, again.positions)
+
+
+def test_without_strength_augmentation_changes_nothing(tree):
+    still = {"bend_mm", "stretch", "rotate_deg", "mirror", "noise_mm", "scale", "tilt_deg", "shift_mm"}
+    settings = TrainSettings(**dict.fromkeys(still, 0.0), depth_jitter_mm=0.0)
+    batch = stack_trees([tree]).rows(torch.arange(1))
+    made = augment(batch, draw(settings, 1, batch.values.shape[1], torch.Generator().manual_seed(0)))
+    torch.testing.assert_close(made.positions, batch.positions)
+    torch.testing.assert_close(made.normals, batch.normals, atol=1e-4, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def run(prepared, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "flm"
+    question = Question(prepared, folds=3, only=(0,), validation=True)
+    return train("flm-cnn", question, out, train_settings("small", None, QUICK), device=CPU)
+
+
+def test_a_run_is_as_any_other(run):
+    facts = json.loads((run / "run.json").read_text())
+    assert facts["maps"] == ["invariant"]
+    assert facts["model_settings"]["tree"] is True
+    assert facts["data"]["rays"] == 16
+    assert len(read_predictions(read_run(run))) == 6
+
+
+def test_a_model_file_alone_predicts_as_the_run_did(run, prepared):
+    model = load_model(run / "r00f00" / "model.safetensors")
+    assert model.reads_trees and model.maps == ()
+    rows = {row["id"]: row for row in labelled_rows(prepared)}
+    for line in pq.read_table(run / "r00f00" / "predictions.parquet").to_pylist()[:2]:
+        scan = scan_of(rows[line["id"]])
+        made = model.probabilities(model.prepare_tree(scan, tree_of(scan)))[0]
+        wanted = torch.tensor([line[f"p_{name}"] for name in SIX])
+        torch.testing.assert_close(made, wanted, rtol=0, atol=1e-5)
+
+
+def scan_of(row):
+    number = ("F0001", "M0001", "F0002").index(row["subject"])
+    return surface(number, SIX.index(row["expression"]), row["intensity"])
+
+
+@pytest.mark.parametrize(
+    ("model", "more"),
+    [("gcnn", ()), ("flm-cnn", ("mes=false", "hvp=false")), ("flm-cnn", ("tree=false",)), ("flm-cnn", ("inputs=xyz",))],
+)
+def test_all_variants_train_and_load(prepared, tmp_path, model, more):
+    settings = train_settings("small", None, (*QUICK, "epochs=1", *more))
+    run = train(model, Question(prepared, folds=3, only=(0,)), tmp_path / "run", settings, device=CPU)
+    loaded = load_model(run / "r00f00" / "model.safetensors")
+    line = pq.read_table(run / "r00f00" / "predictions.parquet").to_pylist()[0]
+    rows = {row["id"]: row for row in labelled_rows(prepared)}
+    scan = scan_of(rows[line["id"]])
+    made = loaded.probabilities(loaded.prepare_tree(scan, tree_of(scan)))[0]
+    torch.testing.assert_close(made, torch.tensor([line[f"p_{name}"] for name in SIX]), rtol=0, atol=1e-5)
+
+
+def test_it_learns(tmp_path):
+    folder = write_prepared_trees(tmp_path / "data", ("F0001", "M0001", "F0002", "M0002"), SIX[::2], (1, 2, 3))
+    still = ("mirror=0", "test_mirror=false", "dropout=0.1")
+    settings = train_settings(
+        "small", None, ("width=8", "epochs=20", "batch=9", "label_smoothing=0", "lr=5e-3", *still)
+    )
+    question = Question(folder, classes=SIX[::2], folds=4, only=(1,))
+    run = train("flm-cnn", question, tmp_path / "run", settings, device=CPU)
+    assert read_predictions(read_run(run)).right.mean() > 0.6  # of three classes
+
+
+def test_a_stopped_run_ends_with_the_same_bits(prepared, tmp_path):
+    def stop(fold, epochs, row):
+        if row["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    settings = train_settings("small", None, (*QUICK, "epochs=3"))
+    question = Question(prepared, folds=3, only=(0,))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.raises(KeyboardInterrupt):
+        train("flm-cnn", question, tmp_path / "one", settings, device=CPU, watch=Watch(tick=stop))
+    train("flm-cnn", question, tmp_path / "one", settings, device=CPU, resume=True)
+    train("flm-cnn", question, tmp_path / "two", settings, device=CPU)
+    torch.set_num_threads(threads)
+    one, two = (tmp_path / name / "r00f00" for name in ("one", "two"))
+    assert (one / "model.safetensors").read_bytes() == (two / "model.safetensors").read_bytes()
+    assert (one / "predictions.parquet").read_bytes() == (two / "predictions.parquet").read_bytes()
+
+
+def test_what_is_wrong_is_said(prepared, tree, tmp_path):
+    def trees(folder, **more):
+        return load_trees([(folder, labelled_rows(folder))], TrainSettings(**more), SIX, tree=more.get("tree", True))
+
+    bare = write_prepared(tmp_path / "bare", ["F0001"])
+    with pytest.raises(ArgumentError, match="bare: the model reads sample trees, the scans have none; prepare them"):
+        trees(bare)
+    with pytest.raises(ArgumentError, match="`mixup` should be 0 for a model that reads trees, is 0.4"):
+        trees(prepared, mixup=0.4)
+    lean = write_prepared_trees(tmp_path / "lean", ["F0001"], SIX[:1], mesh=False)
+    with pytest.raises(ArgumentError, match="traced on the scans' meshes, which were not kept; prepare them again"):
+        trees(lean, tree=False)
+    with pytest.raises(ArgumentError, match="at least 6 rings and 16 rays, a multiple of 8, has 3 and 8; prepare"):
+        patch_layout(3, 8, True)
+    with pytest.raises(ArgumentError, match="`inputs` should be one of invariant, xyz, is 'abc'"):
+        build_model("flm-cnn", **stencils_of(tree), inputs="abc")
+    with pytest.raises(ArgumentError, match="`trees` should hold at least one"):
+        stack_trees([])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_it_trains_on_a_gpu(prepared, tmp_path):
+    question = Question(prepared, folds=3, only=(0,))
+    run = train("flm-cnn", question, tmp_path / "run", train_settings("small", None, QUICK), device=Device("cuda"))
+    assert len(read_predictions(read_run(run))) == 6
