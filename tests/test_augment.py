@@ -144,7 +144,9 @@ def test_a_mirror_commutes_with_normalisation():
 
 
 def test_draws_stay_in_their_ranges_and_repeat_with_the_seed():
-    settings = TrainSettings(mirror=0.25, rotate_deg=10, shift_mm=4, scale=0.05, tilt_deg=3, texture_jitter=0.0)
+    settings = TrainSettings(
+        mirror=0.25, rotate_deg=10, shift_mm=4, scale=0.05, tilt_deg=3, stretch=0.06, bend_mm=1.5, texture_jitter=0.0
+    )
     one, two = (draw(settings, 4000, torch.Generator().manual_seed(7)) for _ in range(2))
     for name, tensor in one.items():
         torch.testing.assert_close(tensor, two[name], rtol=0, atol=0)
@@ -153,7 +155,7 @@ def test_draws_stay_in_their_ranges_and_repeat_with_the_seed():
     assert 1.049 < one["scale"].max() <= 1.0501
     assert 1 / 1.0501 <= one["scale"].min() < 1 / 1.049
     assert 3.9 < one["shift"].abs().max() <= 4
-    assert (one["stretch"] == 1).all()
-    assert (one["bend"] == 0).all()
+    assert 1.059 < one["stretch"].max() <= 1.0601
+    assert 1.49 < one["bend"].abs().max() <= 1.5
     assert (one["gain"] == 1).all()
     assert (one["gamma"] == 1).all()

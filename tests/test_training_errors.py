@@ -100,8 +100,8 @@ def test_missing_maps_are_named(tmp_path):
 
 
 def test_a_loss_that_is_no_number_ends_the_run(prepared, tmp_path):
-    message = r"r00f00: epoch 1, step \d+: the loss should be a number, is (nan|inf); try a lower `lr` than"
-    more = ("optimizer=sgd", "lr=10", "clip=0", "schedule=constant", "batch=4", "epochs=9")
+    message = r"r00f00: epoch \d+, step \d+: the loss should be a number, is (nan|inf); try a lower `lr` than"
+    more = ("optimizer=sgd", "lr=10", "weight_decay=10", "clip=0", "schedule=constant", "batch=4", "epochs=9")
     fails(TrainError, message, prepared, tmp_path / "run", *more, model="plain-cnn")
     assert not (tmp_path / "run" / "r00f00" / "model.safetensors").exists()
 
