@@ -381,6 +381,45 @@ def predict(
 
 
 @app.command()
+def faces(
+    pictures: Annotated[
+        list[str], typer.Argument(help="Pictures: files, folders, patterns in quotes.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write: crops and faces.csv.")] = Path("faces"),
+    size: Annotated[int, typer.Option(help="Side of a crop, pixels.", min=8, max=4096)] = 224,
+    detectors: Annotated[
+        str, typer.Option(help="Who is asked, in this order, until one finds a face; comma-separated.")
+    ] = "mtcnn,hog,haar",
+    all_: Annotated[bool, typer.Option("--all", help="Every face, not only the largest and most central.")] = False,
+    whole_picture: Annotated[
+        bool, typer.Option("--whole-picture", help="Where no face is found, take the whole picture for one.")
+    ] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON, with landmarks, and no table.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV and no table.")] = False,
+) -> None:
+    """Find faces in pictures; cut them out with the eyes level, always at the same place.
+
+    Needs `pip install 'fer3d[face]'`. A picture that cannot be read or shows no face is a row with its reason, and exit
+    code 3.
+
+        fer3d faces anna.jpg "holidays/*.png" -o crops --all
+    """
+    from fer3d import console_faces
+
+    failed = console_faces.run_faces(
+        pictures,
+        out,
+        size=size,
+        detectors=tuple(detectors.split(",")),
+        every=all_,
+        whole_picture=whole_picture,
+        as_json=json_,
+        as_csv=csv,
+    )
+    raise typer.Exit(SOME_FAILED if failed else 0)
+
+
+@app.command()
 def report(
     runs: Runs,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="[default: report.html in the first run]")] = None,
