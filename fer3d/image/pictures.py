@@ -22,7 +22,7 @@ from fer3d.formats import textures
 if TYPE_CHECKING:
     from PIL import Image
 
-SUFFIXES = (*textures.EXTENSIONS, ".gif", ".pgm", ".webp")
+SUFFIXES: tuple[str, ...] = (*textures.EXTENSIONS, ".gif", ".pgm", ".webp")
 MAX_PIXELS = 100_000_000  # 300 MB decoded, twice as much while it is turned; ten times a telephone's picture
 
 _DECODERS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow decodes nothing else, whatever the name says
