@@ -103,6 +103,7 @@ class Inspection:
         warned: Relative path -> what its reader warned of.
         classes: Class counts that the card knows, of the parts that are there.
         twins: Pictures that lie in two parts, if they were read.
+        near_searched: False where there were too many pairs to look for near twins too.
     """
 
     catalog: Catalog
@@ -119,6 +120,7 @@ class Inspection:
     warned: Mapping[str, tuple[str, ...]]
     classes: tuple[ClassCount, ...] = ()
     twins: tuple[Twin, ...] = ()
+    near_searched: bool = True
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -163,6 +165,7 @@ def inspect(
     found = catalog.records
     flat = card.kind == "pictures"
     unreadable, warned, prints = _read_all(found, flat, workers, progress) if read else ((), {}, {})
+    twins, near_searched = _twins(found, prints)
     there = {record.subject for record in found}
     listed = card.expected.subjects
     return Inspection(
@@ -183,7 +186,8 @@ def inspect(
         unreadable=unreadable,
         warned=warned,
         classes=tuple(_class_counts(found, card)),
-        twins=tuple(_twins(found, prints)),
+        twins=twins,
+        near_searched=near_searched,
     )
 
 
@@ -207,18 +211,27 @@ def _class_counts(found: Sequence[Record], card: Card) -> Iterator[ClassCount]:
                 yield ClassCount(part, label, wanted, len(kept[part, label]))
 
 
-def _twins(found: Sequence[Record], prints: Mapping[str, Fingerprint]) -> Iterator[Twin]:
-    """Pictures that are in two parts; without parts, of two subjects."""
-    from fer3d.image.duplicates import twins
+def _twins(found: Sequence[Record], prints: Mapping[str, Fingerprint]) -> tuple[tuple[Twin, ...], bool]:
+    """Pictures that are in two parts; without parts, of two subjects; and whether near ones were looked for."""
+    from fer3d.image.duplicates import too_many, twins
 
     seen = [record for record in found if record.relative in prints]
     if not seen:
-        return
+        return (), True
     parted = any("part" in record.attributes for record in seen)
     groups = [record.attributes.get("part", "none") if parted else record.subject for record in seen]
-    for i, j, kind in twins([prints[record.relative] for record in seen], groups):
-        a, b = seen[i], seen[j]
-        yield Twin(a.relative, b.relative, kind, (groups[i], groups[j]), (label_of(a), label_of(b)))
+    pairs = twins([prints[record.relative] for record in seen], groups)
+    made = tuple(
+        Twin(
+            seen[i].relative,
+            seen[j].relative,
+            kind,
+            (groups[i], groups[j]),
+            (label_of(seen[i]), label_of(seen[j])),
+        )
+        for i, j, kind in pairs
+    )
+    return made, not too_many(groups)
 
 
 def _missing(found: Iterable[Record], card: Card) -> Iterator[Missing]:
@@ -400,7 +413,8 @@ def _headline(inspection: Inspection) -> list[str]:
         lines.append(f"cannot be read: {len(inspection.unreadable)} files")
     if inspection.read and catalog.card.kind == "pictures":
         kinds = Counter(twin.kind for twin in inspection.twins)
-        lines.append(f"pictures in two parts: {kinds['exact']} exactly, {kinds['near']} nearly")
+        near = f"{kinds['near']} nearly" if inspection.near_searched else "too many pairs to look for near ones"
+        lines.append(f"pictures in two parts: {kinds['exact']} exactly, {near}")
     return lines
 
 

@@ -9,6 +9,7 @@ import pytest
 from fer3d.cards import load_card
 from fer3d.catalog import records
 from fer3d.errors import FileError, FormatError
+from fer3d.image import duplicates
 from fer3d.image.records import read_record_picture
 from fer3d.inspection import ClassCount, inspect
 from tests import picture_trees as trees
@@ -120,6 +121,13 @@ def test_inspect_finds_pictures_in_two_parts(tmp_path, workers):
     assert "pictures in two parts: 2 exactly, 0 nearly" in text
     assert "sadness or happiness" in text
     assert "is empty (0 bytes)" in text
+
+
+def test_too_many_pairs_are_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(duplicates, "MOST_PAIRS", 2)
+    result = inspect(trees.fer2013_folders(tmp_path), read=True)
+    assert not result.near_searched
+    assert "0 exactly, too many pairs to look for near ones" in printed(result)
 
 
 def test_people_under_two_names(tmp_path):
