@@ -35,6 +35,7 @@ from fer3d.image.mtcnn import Mtcnn
 Array = NDArray[np.float64]
 
 DETECTORS = ("mtcnn", "hog", "haar")
+_NOTHING = "no face"
 _INSTALL = "pip install 'fer3d[face]'"
 
 # Detectors work on a picture of at most this many pixels along its longer side, first small, then large [our choice]:
@@ -120,6 +121,9 @@ class Detection:
         if self.faces:
             return ""
         told = dict.fromkeys(f"{attempt.detector}: {attempt.reason}" for attempt in self.attempts)
+        reasons = {attempt.reason for attempt in self.attempts}
+        if len(reasons) == 1 and reasons != {_NOTHING}:
+            return f"no face found ({reasons.pop()})"
         return "no face found (" + "; ".join(told) + ")"
 
     def record(self) -> dict[str, Any]:
@@ -250,7 +254,7 @@ class FaceFinder:
             text = " ".join(str(error).split())[:200]
             return Attempt(name, side, 0, f"failed with {type(error).__name__}: {text}"), None
         if not len(found.boxes):
-            return Attempt(name, side, 0, "no face"), None
+            return Attempt(name, side, 0, _NOTHING), None
         return Attempt(name, side, len(found.boxes)), found
 
     def _faces(self, name: str, found: _Found, view: _View, pixels: NDArray[np.uint8]) -> tuple[Face, ...]:
