@@ -53,6 +53,7 @@ format: install
 
 bench: install
 	$(PIP) -c constraints.txt --group bench
+	$(BIN)/python benchmarks/bm_faces.py
 	$(BIN)/python benchmarks/bm_preprocess.py
 	$(BIN)/python benchmarks/bm_manifold_conv.py
 	$(BIN)/python benchmarks/bm_tree.py

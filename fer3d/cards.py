@@ -74,8 +74,12 @@ class Expected(_Facts):
     """How much a complete copy holds. Everything is optional: nothing is expected where nothing is known."""
 
     subjects: tuple[str, ...] = ()
+    people: StrictInt | None = None  # how many, where their ids are not listed
     scans: StrictInt | None = None
     sequences: StrictInt | None = None
+    classes: dict[str, StrictInt] = {}  # label or other label -> scans, or sequences where those carry the labels
+    parts: dict[str, dict[str, StrictInt]] = {}  # part (train, ...) -> the same of that part
+    counted: Literal["scans", "sequences"] = "scans"
     per_subject: dict[str, StrictInt | tuple[StrictInt, ...]] = {}  # class -> number of scans, or its intensities
 
     @field_validator("subjects")
@@ -95,6 +99,7 @@ class Card(_Facts):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     title: Text
+    kind: Literal["scans", "pictures"] = "scans"
     source: Text
     licence: Text
     citation: Text
@@ -107,18 +112,38 @@ class Card(_Facts):
 
     layout: Text
     look_above: Annotated[StrictInt, Field(ge=0, le=3)] = 0
-    patterns: Annotated[tuple[Text, ...], Field(min_length=1)]
+    patterns: tuple[Text, ...]
     id: Text = "{stem}"
+    subject: Text = "{subject}"
     sequence: Text | None = None
+    labels_from: str | None = None
     constant: tuple[str, ...] = ()
     ignored: tuple[Text, ...] = ()
 
     labels: dict[str, str]
+    other_labels: dict[str, str] = {}
     values: dict[str, dict[str, str]] = {}
     poses: dict[str, Pose] = {}
     occlusions: dict[str, str] = {}
     companions: dict[str, Companion] = {}
     expected: Expected = Expected()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flat(cls, data: Any) -> Any:
+        """Pictures have no unit and no axes."""
+        if isinstance(data, dict) and data.get("kind") == "pictures":
+            return {"unit": "auto", "up": "auto", "towards_camera": "auto"} | data
+        return data
+
+    @field_validator("labels_from")
+    @classmethod
+    def _known_source(cls, source: str | None) -> str | None:
+        from fer3d.label_sources import SOURCES  # here, as it needs cards
+
+        if source is not None and source not in SOURCES:
+            raise ValueError(f"wanted one of {_listed(SOURCES)}, got {source!r}")
+        return source
 
     @field_validator("labels")
     @classmethod
@@ -135,24 +160,35 @@ class Card(_Facts):
 
     @model_validator(mode="after")
     def _consistent(self) -> Card:
+        if not self.patterns and self.labels_from is None:
+            raise ValueError("`patterns`: wanted at least one, got none")
         for key in ("patterns", "ignored"):
             for pattern in getattr(self, key):
                 compiled = _compile(key, pattern, labels="x", suffixes="x")
-                if key == "patterns" and "subject" not in compiled.groupindex:
+                if key == "patterns" and "subject" not in compiled.groupindex and self.names_people:
                     raise ValueError(f"`patterns`: wanted a group (?P<subject>...) in each, got {pattern!r}")
-        known = {*self.groups, *TEMPLATE_WORDS}
-        templates: dict[str, tuple[str, ...]] = {"id": (self.id,), "sequence": (self.sequence or "",)}
+        known = {*self.groups, *TEMPLATE_WORDS, "subject"}
+        templates: dict[str, tuple[str, ...]] = {
+            "id": (self.id,),
+            "subject": (self.subject,),
+            "sequence": (self.sequence or "",),
+        }
         templates |= {f"companions.{role}.files": companion.files for role, companion in self.companions.items()}
         for key, texts in templates.items():
             for text in texts:
                 _check_template(key, text, known)
         for key, groups in {"constant": self.constant, "values": self.values}.items():
-            strange = sorted(set(groups) - self.groups)
+            strange = sorted(set(groups) - self.groups - ({"part"} if self.labels_from else set()))
             if strange:
                 raise ValueError(f"`{key}`: wanted named groups of the patterns, got {strange[0]!r}")
         if "auto" not in (self.up, self.towards_camera) and self.up[1] == self.towards_camera[1]:
             raise ValueError(f"`towards_camera`: wanted an axis across `up` {self.up}, got {self.towards_camera}")
         return self
+
+    @property
+    def names_people(self) -> bool:
+        """Whether the subject is a group of the patterns. If not, `subject` makes one of each picture or clip."""
+        return self.subject == "{subject}"
 
     @cached_property
     def groups(self) -> frozenset[str]:
@@ -173,8 +209,10 @@ class Card(_Facts):
         """The patterns, compiled so that they match the tail of a POSIX path from the start of a name on."""
         labels, suffixes = _any_label(self.words), ""
         if any("%suffixes%" in pattern for pattern in self.patterns):
-            from fer3d.formats import SUFFIXES
-
+            if self.kind == "pictures":
+                from fer3d.image.pictures import SUFFIXES
+            else:
+                from fer3d.formats import SUFFIXES
             suffixes = _any_suffix(SUFFIXES)
         return tuple(_compile("patterns", pattern, labels, suffixes) for pattern in self.patterns)
 

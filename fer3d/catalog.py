@@ -21,6 +21,7 @@ from pathlib import Path
 from fer3d.cards import FIELD_GROUPS, Card, load_card, shipped_cards
 from fer3d.errors import CardError
 from fer3d.folder_listing import Listing, list_folder, shown
+from fer3d.label_sources import Inside, read_labels
 from fer3d.label_table import FILE, Row, read_label_table, split_action_units
 
 __all__ = ["Card", "Catalog", "Detection", "Record", "choose", "detect", "load_card", "read_catalog", "records"]
@@ -149,10 +150,12 @@ def read_catalog(
     listing = listing or list_folder(folder)
     table_file = Path(labels) if labels is not None else listing.folder / FILE if FILE in listing.files else None
     table = read_label_table(table_file, card) if table_file else {}
-    matches = _matches(listing, card)
-    if not matches:
-        raise CardError(_nothing(listing, [card]))
-    claimed: set[str] = set()
+    labels_of = read_labels(listing, card)
+    matches = [(name, match) for name, match in _matches(listing, card) if name not in labels_of.dropped]
+    if not matches and not labels_of.inside:
+        reason = "".join(f" {note}." for note in labels_of.notes[:1])
+        raise CardError(_nothing(listing, [card]) + reason)
+    claimed: set[str] = set(labels_of.used)
     used: set[str] = set()
     found = []
     for relative, match in matches:
@@ -160,24 +163,30 @@ def read_catalog(
         row = table.get(path)
         if row is not None:
             used.add(path)
-        record, files = _record(listing, card, relative, match, row)
+        said = labels_of.rows.get(relative)
+        record, files = _record(listing, card, relative, match, row, said)
         if table and row is None:
             record = replace(record, problems=(*record.problems, f"no line in {table_file}"))
+        if labels_of.complete and said is None:
+            record = replace(record, problems=(*record.problems, "no line in the label files of the data set"))
         claimed.update(files)
         found.append((relative, record))
+    for entry in labels_of.inside:
+        found.append((f"{entry.relative}#{entry.entry}", _inside(listing, card, entry)))
     for path in table.keys() - used:
         raise CardError(
             f"{table_file}:{table[path].line}: wanted the path of a scan of {card.title}, got {shown(path)!r}"
         )
     rest = [name for name in listing.files if name not in claimed and name != FILE]
-    extra = [name for name in rest if not any(ignorer.search(name) for ignorer in card.ignorers)]
+    left = labels_of.dropped
+    extra = [name for name in rest if name not in left and not any(fit.search(name) for fit in card.ignorers)]
     return Catalog(
         folder=listing.folder,
         card=card,
         records=tuple(sorted(_settle(found, card), key=lambda record: record.id)),
         extra=tuple(shown(name) for name in extra),
         ignored=len(rest) - len(extra),
-        notes=(*listing.problems, *_scattered(matches)),
+        notes=(*listing.problems, *(_scattered(matches) if card.names_people else ()), *labels_of.notes),
     )
 
 
@@ -189,15 +198,19 @@ def detect(folder: str | Path, *, listing: Listing | None = None) -> Detection:
         CardError: if there is no scan in it: the message says which layouts were looked for, and what is there.
     """
     listing = listing or list_folder(folder)
-    cards = [load_card(name) for name in shipped_cards()]
+    known = [load_card(name) for name in shipped_cards()]
     scans = {name for name in listing.files if _scan_suffix(name)}
+    flat = not scans and any(_is_flat(name) for name in listing.files)
+    cards = [card for card in known if (card.kind == "pictures") == flat]
+    if flat:
+        return _detect_pictures(listing, cards)
     found = {card.name: _matches(listing, card) for card in cards if card.name != "generic"}
     best, explained = None, 0
     for card in cards:
         if found.get(card.name):
-            known = _explained(listing, card, found[card.name], scans)
-            if len(known) > explained:
-                best, explained = card, len(known)
+            names = _explained(listing, card, found[card.name], scans)
+            if len(names) > explained:
+                best, explained = card, len(names)
     if best is None or 2 * explained < len(scans):
         best = next(card for card in cards if card.name == "generic")
         found[best.name] = _matches(listing, best)
@@ -212,6 +225,44 @@ def detect(folder: str | Path, *, listing: Listing | None = None) -> Detection:
         examples=tuple(shown(name) for name, _ in found[best.name][:3]),
         others={name: len(matches) for name, matches in found.items() if matches and name != best.name},
     )
+
+
+def _detect_pictures(listing: Listing, cards: Sequence[Card]) -> Detection:
+    """As `detect`, in a folder without scans: pictures, clips, and files that hold pictures."""
+    found: dict[str, set[str]] = {}
+    counts: dict[str, int] = {}
+    pictures = {name for name in listing.files if _is_flat(name, tables=False)}
+    for card in cards:
+        labels = read_labels(listing, card)
+        names = {name for name, _ in _matches(listing, card)} | {entry.relative for entry in labels.inside}
+        counts[card.name] = len(names - {entry.relative for entry in labels.inside} - labels.dropped)
+        counts[card.name] += len(labels.inside)
+        found[card.name] = names | labels.dropped
+    general = next(card for card in cards if card.name == "pictures")
+    special = [card for card in cards if card is not general and found[card.name]]
+    # Of two that explain as much, the one whose labels are in files of its own: the other knows less.
+    best = max(special, key=lambda card: (len(found[card.name]), card.labels_from is not None), default=general)
+    if 2 * len(found[best.name] & pictures) < len(pictures):
+        best = general
+    if not found[best.name]:
+        raise CardError(_nothing(listing, cards))
+    whole = {name for name in pictures if not any(fit.search(name) for fit in best.ignorers)} | found[best.name]
+    return Detection(
+        card=best,
+        matched=counts[best.name],
+        scans=len(whole),
+        share=len(found[best.name]) / len(whole),
+        examples=tuple(shown(name) for name in sorted(found[best.name])[:3]),
+        others={card.name: counts[card.name] for card in special if card is not best and counts[card.name]},
+    )
+
+
+def _is_flat(name: str, tables: bool = True) -> bool:
+    """Whether a name is that of a picture or a clip; with `tables`, also of a file that holds pictures."""
+    from fer3d.image.pictures import SUFFIXES  # here, so that a card can be read without the readers
+
+    suffix = posixpath.splitext(name)[1].lower()
+    return suffix in SUFFIXES or suffix == ".avi" or (tables and suffix in (".csv", ".mat") and name != FILE)
 
 
 def choose(
@@ -242,14 +293,20 @@ def _explained(listing: Listing, card: Card, matches: Iterable[tuple[str, re.Mat
 
 
 def _record(
-    listing: Listing, card: Card, relative: str, match: re.Match[str], row: Row | None
+    listing: Listing, card: Card, relative: str, match: re.Match[str], row: Row | None, said: Row | None = None
 ) -> tuple[Record, list[str]]:
-    """The record of one scan, and the relative paths of all its files."""
+    """The record of one scan, and the relative paths of all its files.
+
+    Args:
+        row: Its line of `labels.csv`, which has the last word.
+        said: What the data set's own label files say.
+    """
     words = _words(relative, match)
     groups = {key: text for key, text in match.groupdict().items() if text is not None}
     problems: list[str] = []
     expression = card.label(groups["expression"]) if "expression" in groups else None
-    if expression is None and "expression" in groups:
+    other = card.other_labels.get(groups.get("expression", ""))
+    if expression is None and other is None and "expression" in groups:
         problems.append(f"unknown expression {shown(groups['expression'])!r}, wanted one of {', '.join(card.labels)}")
     pose = card.poses.get(groups.get("pose", ""))
     if pose is None and "pose" in groups:
@@ -259,12 +316,15 @@ def _record(
     }
     if "pose" in groups:
         attributes["pose"] = groups["pose"]
+    if other is not None:
+        attributes["expression"] = other
     companions = _companions(listing, card, relative, words)
     for role, companion in card.companions.items():
         if companion.wanted and companions[role] is None:
             problems.append(f"no {role} file, wanted {shown(companion.files[0].format_map(words))}")
     files = {role: found for role, found in companions.items() if found is not None}
-    subject = shown(unicodedata.normalize("NFC", groups.get("subject", "")))
+    named = groups.get("subject", "") if card.names_people else _fill(card.subject, words) or ""
+    subject = shown(unicodedata.normalize("NFC", named))
     error = None if subject else "wanted a subject in the path, got none"
     if groups.get("folder_subject", subject) != subject:
         error = f"wanted a file of subject {groups['folder_subject']}, as the folder says, got one of {subject}"
@@ -286,11 +346,27 @@ def _record(
         problems=tuple(problems),
         error=error,
     )
+    if said is not None:
+        attributes = {**attributes, **said.attributes}
+        record = replace(record, **said.fields, attributes=attributes)
     if row is not None:
         record = replace(record, **row.fields, attributes={**attributes, **row.attributes})
         if not subject and record.subject:
             record = replace(record, error=None)
     return record, [relative, *files.values()]
+
+
+def _inside(listing: Listing, card: Card, entry: Inside) -> Record:
+    """The record of a picture that is an entry of a file."""
+    fields = {"subject": entry.id, **entry.fields}
+    return Record(
+        id=entry.id,
+        relative=f"{shown(entry.relative)}#{entry.entry}",
+        dataset=card.name,
+        attributes=entry.attributes,
+        files={"scan": listing.folder / entry.relative},
+        **fields,
+    )
 
 
 def _words(relative: str, match: re.Match[str]) -> dict[str, str]:
@@ -407,6 +483,9 @@ def _scattered(matches: Iterable[tuple[str, re.Match[str]]]) -> list[str]:
         end = match.end("subject")
         if match["subject"] and match.string[end : end + 1] == "/":  # the subject is a folder
             path = match.string[:end]
+            for group in sorted(match.re.groupindex, key=match.start, reverse=True):  # a light or a session is no place
+                if match[group] and match.end(group) < match.start("subject"):
+                    path = path[: match.start(group)] + path[match.end(group) :]
             places[match["subject"]].add(path[max(0, len(match.string) - len(relative)) :])
     return [
         f"subject {shown(subject)} lies in {len(where)} folders ({', '.join(map(shown, sorted(where)[:3]))}):"

@@ -217,14 +217,15 @@ Data = Annotated[Path, typer.Option(help="Prepared folder: what `fer3d preproces
 ProtocolName = Annotated[
     str,
     typer.Option(
-        help="bu3dfe-p1, -p2, -subset2, bosphorus-six, bu4dfe-60, -101, k-fold, leave-one-out, cross, or a folds.json."
+        help="bu3dfe-p1, -p2, -subset2, bosphorus-six, bu4dfe-60, -101, k-fold, leave-one-out, cross, parts (the data "
+        "set's own train and test), or a folds.json."
     ),
 ]
 TestData = Annotated[Path | None, typer.Option(help="Prepared folder to test on, with protocol cross.")]
 FoldNumbers = Annotated[str, typer.Option("--fold", help="Folds to train: all, or numbers such as 0,1,2.")]
 FoldCount = Annotated[int | None, typer.Option("--folds", help="How many folds k-fold makes. [default: 10]", min=2)]
 Rounds = Annotated[int, typer.Option(help="How often subjects are shuffled anew.", min=1)]
-Labels = Annotated[str | None, typer.Option(help="Labels for k-fold, leave-one-out, cross. [default: the six]")]
+Labels = Annotated[str | None, typer.Option(help="Labels for k-fold, leave-one-out, cross, parts. [default: the six]")]
 Validation = Annotated[bool, typer.Option("--validation", help="48 / 6 / 6 subjects instead of 54 / 6.")]
 AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Make do with the subjects that are there.")]
 Preset = Annotated[str, typer.Option(help="small (CPU), full (GPU, 224 pixels) or tiny (demonstrations).")]
@@ -406,6 +407,45 @@ def predict(
         as_csv=csv,
         unit=unit,
         axes=(up, towards_camera),
+    )
+    raise typer.Exit(SOME_FAILED if failed else 0)
+
+
+@app.command()
+def faces(
+    pictures: Annotated[
+        list[str], typer.Argument(help="Pictures: files, folders, patterns in quotes.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write: crops and faces.csv.")] = Path("faces"),
+    size: Annotated[int, typer.Option(help="Side of a crop, pixels.", min=8, max=4096)] = 224,
+    detectors: Annotated[
+        str, typer.Option(help="Who is asked, in this order, until one finds a face; comma-separated.")
+    ] = "mtcnn,hog,haar",
+    all_: Annotated[bool, typer.Option("--all", help="Every face, not only the largest and most central.")] = False,
+    whole_picture: Annotated[
+        bool, typer.Option("--whole-picture", help="Where no face is found, take the whole picture for one.")
+    ] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON, with landmarks, and no table.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV and no table.")] = False,
+) -> None:
+    """Find faces in pictures; cut them out with the eyes level, always at the same place.
+
+    Needs `pip install 'fer3d[face]'`. A picture that cannot be read or shows no face is a row with its reason, and exit
+    code 3.
+
+        fer3d faces anna.jpg "holidays/*.png" -o crops --all
+    """
+    from fer3d import console_faces
+
+    failed = console_faces.run_faces(
+        pictures,
+        out,
+        size=size,
+        detectors=tuple(detectors.split(",")),
+        every=all_,
+        whole_picture=whole_picture,
+        as_json=json_,
+        as_csv=csv,
     )
     raise typer.Exit(SOME_FAILED if failed else 0)
 

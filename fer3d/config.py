@@ -61,6 +61,26 @@ class PreprocessSettings(BaseModel):
     )
     tree_rays: int = Field(16, ge=1, le=1024, description="Rays of a stencil.")
 
+    detectors: tuple[str, ...] = Field(
+        ("mtcnn", "hog", "haar"), description="Of pictures: who looks for the face, in this order, until one finds it."
+    )
+    whole_picture: bool = Field(
+        True, description="Of pictures: where no face is found, take the whole picture for one. Else it fails."
+    )
+
+    @field_validator("detectors", mode="before")
+    @classmethod
+    def _split_detectors(cls, detectors: Any) -> Any:
+        return _split(detectors)
+
+    @field_validator("detectors")
+    @classmethod
+    def _known_detectors(cls, detectors: tuple[str, ...]) -> tuple[str, ...]:
+        known = ("mtcnn", "hog", "haar")
+        if not detectors or len(set(detectors)) < len(detectors) or not set(detectors) <= set(known):
+            raise ValueError(f"should name one or more of {', '.join(known)}, each once")
+        return detectors
+
     @field_validator("maps", mode="before")
     @classmethod
     def _split_maps(cls, maps: Any) -> Any:

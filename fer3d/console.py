@@ -26,6 +26,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from fer3d.cards import load_card
 from fer3d.config import PreprocessSettings, TrainSettings
 from fer3d.errors import ConfigError
 from fer3d.preprocess import Outcome, Summary, preprocess, warm_up
@@ -69,8 +70,9 @@ def run_preprocess(
     """Run `preprocess` with a progress bar, then say what came out."""
     if dataset == "auto":
         dataset = show_detection(scans)
-    with console.status("loading kernels (the first run compiles them, about a minute)"):
-        warm_up()
+    if load_card(dataset).kind == "scans":
+        with console.status("loading kernels (the first run compiles them, about a minute)"):
+            warm_up()
     with progress_bar("preparing") as (progress, task):
 
         def tick(outcome: Outcome, total: int) -> None:

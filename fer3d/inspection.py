@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fer3d.cards import Card
 from fer3d.catalog import Catalog, Detection, Record, choose, read_catalog
@@ -24,6 +24,8 @@ from fer3d.workers import worker_pool
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
+
+    from fer3d.image.duplicates import Fingerprint
 
 CHUNK = 8  # files a worker takes at a time: small enough that the progress moves, large enough that talk costs nothing
 
@@ -48,6 +50,40 @@ class Unreadable:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class ClassCount:
+    """How many scans (or sequences, as the card says) there are of a class that the card counts.
+
+    Attributes:
+        part: Such as "train", or None for the whole set.
+        label: A house label, or another of the data set's.
+        wanted, got: Numbers.
+    """
+
+    part: str | None
+    label: str
+    wanted: int
+    got: int
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """One picture under two names that a split would put on both sides.
+
+    Attributes:
+        first, second: Relative paths.
+        kind: "exact" or "near"; see `fer3d.image.duplicates`.
+        groups: Their parts, or where there are none their subjects.
+        labels: What each is labelled.
+    """
+
+    first: str
+    second: str
+    kind: str
+    groups: tuple[str, str]
+    labels: tuple[str | None, str | None]
+
+
 @dataclass(frozen=True)
 class Inspection:
     """The state of a folder of scans.
@@ -65,6 +101,9 @@ class Inspection:
         read: Whether anybody tried to read the files.
         unreadable: Files that cannot be read.
         warned: Relative path -> what its reader warned of.
+        classes: Class counts that the card knows, of the parts that are there.
+        twins: Pictures that lie in two parts, if they were read.
+        near_searched: False where there were too many pairs to look for near twins too.
     """
 
     catalog: Catalog
@@ -79,6 +118,9 @@ class Inspection:
     read: bool
     unreadable: tuple[Unreadable, ...]
     warned: Mapping[str, tuple[str, ...]]
+    classes: tuple[ClassCount, ...] = ()
+    twins: tuple[Twin, ...] = ()
+    near_searched: bool = True
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -121,7 +163,9 @@ def inspect(
     card, detection = choose(folder, dataset, listing=listing)
     catalog = read_catalog(folder, card, labels=labels, listing=listing)
     found = catalog.records
-    unreadable, warned = _read_all(found, workers, progress) if read else ((), {})
+    flat = card.kind == "pictures"
+    unreadable, warned, prints = _read_all(found, flat, workers, progress) if read else ((), {}, {})
+    twins, near_searched = _twins(found, prints)
     there = {record.subject for record in found}
     listed = card.expected.subjects
     return Inspection(
@@ -141,7 +185,53 @@ def inspect(
         read=read,
         unreadable=unreadable,
         warned=warned,
+        classes=tuple(_class_counts(found, card)),
+        twins=twins,
+        near_searched=near_searched,
     )
+
+
+def label_of(record: Record) -> str | None:
+    """The expression of a record, or the word of a class that is no house label."""
+    return record.expression or record.attributes.get("expression")
+
+
+def _class_counts(found: Sequence[Record], card: Card) -> Iterator[ClassCount]:
+    """The card's class counts against what is there; of a part that is not there, nothing."""
+    kept: dict[tuple[str | None, str | None], set[str]] = defaultdict(set)
+    for record in found:
+        name = record.sequence if card.expected.counted == "sequences" and record.sequence else record.id
+        for part in (None, record.attributes.get("part")):
+            kept[part, label_of(record)].add(name)
+    there = {part for part, _ in kept}
+    tables: list[tuple[str | None, dict[str, int]]] = [(None, card.expected.classes), *card.expected.parts.items()]
+    for part, counts in tables:
+        if part in there:
+            for label, wanted in counts.items():
+                yield ClassCount(part, label, wanted, len(kept[part, label]))
+
+
+def _twins(found: Sequence[Record], prints: Mapping[str, Fingerprint]) -> tuple[tuple[Twin, ...], bool]:
+    """Pictures that are in two parts; without parts, of two subjects; and whether near ones were looked for."""
+    from fer3d.image.duplicates import too_many, twins
+
+    seen = [record for record in found if record.relative in prints]
+    if not seen:
+        return (), True
+    parted = any("part" in record.attributes for record in seen)
+    groups = [record.attributes.get("part", "none") if parted else record.subject for record in seen]
+    pairs = twins([prints[record.relative] for record in seen], groups)
+    made = tuple(
+        Twin(
+            seen[i].relative,
+            seen[j].relative,
+            kind,
+            (groups[i], groups[j]),
+            (label_of(seen[i]), label_of(seen[j])),
+        )
+        for i, j, kind in pairs
+    )
+    return made, not too_many(groups)
 
 
 def _missing(found: Iterable[Record], card: Card) -> Iterator[Missing]:
@@ -184,23 +274,41 @@ def _between(numbers: set[int]) -> tuple[int, ...]:
 
 
 def _read_all(
-    found: Sequence[Record], workers: int, progress: Callable[[int, int], None] | None
-) -> tuple[tuple[Unreadable, ...], dict[str, tuple[str, ...]]]:
-    """Read the scan and the landmarks of every record; what failed, and what was warned of, in order of record."""
-    jobs = [(record.relative, record.files["scan"], record.files.get("landmarks")) for record in found]
+    found: Sequence[Record], flat: bool, workers: int, progress: Callable[[int, int], None] | None
+) -> tuple[tuple[Unreadable, ...], dict[str, tuple[str, ...]], dict[str, Fingerprint]]:
+    """Read the scan and the landmarks of every record, or its picture; what failed, what was warned of, fingerprints
+    of the pictures; in order of record."""
+    jobs = [
+        Job(r.relative, r.files["scan"], r.files.get("landmarks"), dict(r.attributes) if flat else None) for r in found
+    ]
     chunks = [jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK)]
-    results: list[tuple[str, list[Unreadable], tuple[str, ...]]] = []
+    results: list[Outcome] = []
     for part in _read_chunks(chunks, workers):
         results.extend(part)
         if progress is not None:
             progress(len(results), len(jobs))
-    results.sort(key=lambda result: result[0])
-    failed = tuple(failure for _, failures, _ in results for failure in failures)
-    return failed, {relative: warnings for relative, _, warnings in results if warnings}
+    results.sort(key=lambda result: result.relative)
+    failed = tuple(failure for result in results for failure in result.failures)
+    warned = {result.relative: result.warnings for result in results if result.warnings}
+    return failed, warned, {result.relative: result.mark for result in results if result.mark is not None}
 
 
-Job = tuple[str, Path, Path | None]
-Outcome = tuple[str, list[Unreadable], tuple[str, ...]]
+class Job(NamedTuple):
+    """A file to read; `picture` holds the attributes of a record whose scan is a picture."""
+
+    relative: str
+    scan: Path
+    landmarks: Path | None
+    picture: dict[str, str] | None
+
+
+class Outcome(NamedTuple):
+    """What came of it."""
+
+    relative: str
+    failures: list[Unreadable]
+    warnings: tuple[str, ...]
+    mark: Fingerprint | None = None
 
 
 def _read_chunks(chunks: Sequence[Sequence[Job]], workers: int) -> Iterator[list[Outcome]]:
@@ -220,7 +328,10 @@ def _read_chunk(jobs: Sequence[Job]) -> list[Outcome]:
     from fer3d import formats
 
     outcomes: list[Outcome] = []
-    for relative, scan, landmarks in jobs:
+    for relative, scan, landmarks, picture in jobs:
+        if picture is not None:
+            outcomes.append(_read_one_picture(relative, scan, picture))
+            continue
         failures: list[Unreadable] = []
         warnings: tuple[str, ...] = ()
         try:
@@ -232,8 +343,18 @@ def _read_chunk(jobs: Sequence[Job]) -> list[Outcome]:
                 formats.read_landmarks(landmarks)
             except Fer3dError as error:
                 failures.append(Unreadable(relative, "landmarks", str(error)))
-        outcomes.append((relative, failures, warnings))
+        outcomes.append(Outcome(relative, failures, warnings))
     return outcomes
+
+
+def _read_one_picture(relative: str, path: Path, attributes: Mapping[str, str]) -> Outcome:
+    from fer3d.image.duplicates import fingerprint
+    from fer3d.image.records import read_record_picture
+
+    try:
+        return Outcome(relative, [], (), fingerprint(read_record_picture(path, attributes).pixels))
+    except Fer3dError as error:
+        return Outcome(relative, [Unreadable(relative, "picture", str(error))], ())
 
 
 def render(inspection: Inspection, *, rows: int = 20) -> Group:
@@ -248,6 +369,8 @@ def render(inspection: Inspection, *, rows: int = 20) -> Group:
 
     catalog = inspection.catalog
     lists = (
+        _table("Class counts that differ", ("part", "class", "there", "lacking"), _count_rows(inspection), rows),
+        _table("In two parts", ("picture", "also", "how", "parts", "labels"), _twin_rows(inspection), rows),
         _table("Missing", ("subject", "class", "there", "lacking"), _missing_rows(inspection), rows),
         _table("Gaps in sequences", ("sequence", "frames"), _gap_rows(inspection), rows),
         _table("Not usable", ("scan", "why"), [(r.relative, r.error or "") for r in inspection.errors], rows),
@@ -268,13 +391,19 @@ def _headline(inspection: Inspection) -> list[str]:
         lines.append(f"detected: {inspection.detection.reason}")
     subjects = inspection.subjects
     counts = [
-        _of(len(subjects), len(expected.subjects) or None, "subjects"),
-        _of(len(catalog.records), expected.scans, "scans"),
+        _of(len(subjects), len(expected.subjects) or expected.people, "subjects")
+        if catalog.card.names_people
+        else "no subjects named",
+        _of(len(catalog.records), expected.scans, catalog.card.kind),
     ]
     if inspection.sequences:
         counts.append(_of(inspection.sequences, expected.sequences, "sequences"))
     lines.append(", ".join(counts) + f"; {len(catalog.extra)} extra files, {catalog.ignored} left alone")
-    lines.append("subjects: " + _some(subjects))
+    if catalog.card.names_people:
+        lines.append("subjects: " + _some(subjects))
+    if inspection.classes:
+        right = sum(count.got == count.wanted for count in inspection.classes)
+        lines.append(f"class counts as of a complete set: {right} of {len(inspection.classes)}")
     if inspection.absent:
         lines.append("absent: " + _some(inspection.absent))
     if inspection.unexpected:
@@ -282,6 +411,10 @@ def _headline(inspection: Inspection) -> list[str]:
     lines += [f"without {role}: {count} scans" for role, count in inspection.without.items()]
     if inspection.read:
         lines.append(f"cannot be read: {len(inspection.unreadable)} files")
+    if inspection.read and catalog.card.kind == "pictures":
+        kinds = Counter(twin.kind for twin in inspection.twins)
+        near = f"{kinds['near']} nearly" if inspection.near_searched else "too many pairs to look for near ones"
+        lines.append(f"pictures in two parts: {kinds['exact']} exactly, {near}")
     return lines
 
 
@@ -301,7 +434,7 @@ def _class_table(inspection: Inspection) -> Table:
     columns: list[int | None] = [*levels]
     if any(level is None for _, level in inspection.counts):
         columns.append(None)
-    table = Table(title="Scans", title_justify="left")
+    table = Table(title=inspection.catalog.card.kind.capitalize(), title_justify="left")
     table.add_column("class")
     table.add_column("subjects", justify="right")
     for level in columns if levels else ():
@@ -329,6 +462,27 @@ def _table(title: str, columns: Sequence[str], lines: Sequence[Sequence[str]], m
     if len(lines) > most:
         table.add_row(f"and {len(lines) - most:,} more")
     return table
+
+
+def _count_rows(inspection: Inspection) -> list[tuple[str, ...]]:
+    return [
+        (count.part or "all", count.label, f"{count.got:,} of {count.wanted:,}", f"{count.wanted - count.got:,}")
+        for count in inspection.classes
+        if count.got != count.wanted
+    ]
+
+
+def _twin_rows(inspection: Inspection) -> list[tuple[str, ...]]:
+    return [
+        (
+            twin.first,
+            twin.second,
+            twin.kind,
+            " and ".join(twin.groups),
+            twin.labels[0] or "none" if twin.labels[0] == twin.labels[1] else " or ".join(str(x) for x in twin.labels),
+        )
+        for twin in inspection.twins
+    ]
 
 
 def _missing_rows(inspection: Inspection) -> list[tuple[str, ...]]:

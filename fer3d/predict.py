@@ -275,8 +275,14 @@ def predict_files(
             yield Row(path, None, f"internal error at {place}, {type(error).__name__}: {error}")
 
 
-def find_scans(items: Iterable[str | Path]) -> list[Path]:
+def find_scans(
+    items: Iterable[str | Path], wanted: Callable[[str | os.PathLike[str]], bool] = formats.is_scan
+) -> list[Path]:
     """Files of folders (all scans in them, at any depth), of patterns such as "scans/*.wrl", and of plain names.
+
+    Args:
+        items: What a user types.
+        wanted: Which files of a folder count.
 
     A name or pattern that gives nothing stays in the list, so that it fails as a row and is not overlooked. A file that
     comes twice is listed once.
@@ -285,7 +291,7 @@ def find_scans(items: Iterable[str | Path]) -> list[Path]:
     for item in items:
         path = Path(item)
         if path.is_dir():
-            files = sorted(file for file in path.rglob("*") if file.is_file() and formats.is_scan(file))
+            files = sorted(file for file in path.rglob("*") if file.is_file() and wanted(file))
         elif path.exists():
             files = [path]
         else:

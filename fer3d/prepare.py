@@ -243,7 +243,7 @@ def is_current(
         return False
     try:
         inputs = {
-            role: {"file": entry["file"], "sha256": _sha256(folder / entry["file"])} for role, entry in known.items()
+            role: {"file": entry["file"], "sha256": file_hash(folder / entry["file"])} for role, entry in known.items()
         }
     except FileError:
         return False
@@ -323,10 +323,11 @@ def _inputs(record: Record, raw: Scan, folder: Path) -> dict[str, dict[str, str]
     texture = raw.history[0].get("texture")
     if texture is not None:
         used["texture"] = record.files["scan"].parent / texture
-    return {role: {"file": relative(path, folder), "sha256": _sha256(path)} for role, path in sorted(used.items())}
+    return {role: {"file": relative(path, folder), "sha256": file_hash(path)} for role, path in sorted(used.items())}
 
 
-def _sha256(path: Path) -> str:
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file. Raises FileError if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -22,7 +22,7 @@ from fer3d import __version__
 from fer3d.config import PreprocessSettings
 from fer3d.errors import ArgumentError, Fer3dError
 from fer3d.prepare import FileFrame, Stopwatch, is_current, portable, prepare, prepare_record, record_facts, relative
-from fer3d.store import clear_temporaries, read_header, write_bytes, write_manifest, write_scan
+from fer3d.store import PreparedScan, clear_temporaries, read_header, write_bytes, write_manifest, write_scan
 from fer3d.workers import worker_pool
 
 if TYPE_CHECKING:
@@ -115,7 +115,8 @@ def preprocess(
     _open_folder(out, card, settings, scans)
 
     outcomes: list[Outcome] = []
-    for outcome in _run(records, _Task(scans, out, settings, frame), workers):
+    task = _Task(scans, out, settings, frame, card.kind == "pictures", card.names_people)
+    for outcome in _run(records, task, workers):
         outcomes.append(outcome)
         if progress is not None:
             progress(outcome, len(records))
@@ -143,15 +144,31 @@ class _Task:
     out: Path
     settings: PreprocessSettings
     frame: FileFrame
+    flat: bool = False  # pictures
+    people: bool = True  # whether the data set says who is who
+
+    def _is_current(self, header: dict[str, Any], record: Record) -> bool:
+        if self.flat:
+            from fer3d.image.prepare import picture_is_current
+
+            return picture_is_current(header, record, self.settings, self.scans)
+        return is_current(header, record, self.settings, self.scans, self.frame)
+
+    def _prepared(self, record: Record, watch: Stopwatch) -> PreparedScan:
+        if self.flat:
+            from fer3d.image.prepare import prepare_picture
+
+            return prepare_picture(record, self.settings, self.scans, self.people, watch)
+        return prepare_record(record, self.settings, self.scans, self.frame, watch)
 
     def __call__(self, record: Record) -> Outcome:
         path = self.out / "scans" / f"{record.id}.safetensors"
         watch = Stopwatch()
         try:
             header = _header(path)
-            if header is not None and is_current(header, record, self.settings, self.scans, self.frame):
+            if header is not None and self._is_current(header, record):
                 return Outcome(record, "kept", header["row"])
-            prepared = prepare_record(record, self.settings, self.scans, self.frame, watch)
+            prepared = self._prepared(record, watch)
             with watch.stage("write"):
                 write_scan(path, prepared)
             return Outcome(record, "prepared", dict(prepared.header["row"]), watch.seconds)

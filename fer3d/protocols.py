@@ -23,7 +23,7 @@ from fer3d.scan import EXPRESSIONS
 
 Rows = Sequence[Mapping[str, Any]]
 
-GENERAL = ("k-fold", "leave-one-out", "cross")
+GENERAL = ("k-fold", "leave-one-out", "cross", "parts")
 PARTS = ("train", "validation", "test")
 _SHOWN = 3
 
@@ -205,6 +205,30 @@ def cross_fold(train_rows: Rows, test_rows: Rows) -> list[Fold]:
     """
     train, test = (tuple(sorted({row["subject"] for row in rows})) for rows in (train_rows, test_rows))
     made = [Fold(0, 0, train, (), test)]
+    check_folds(made)
+    return made
+
+
+def part_fold(rows: Rows) -> list[Fold]:
+    """One fold: the data set's own parts, as the attribute `part` of each row says: train, validation, test.
+
+    A set without a test part is tested on its validation part, as is the custom where the labels of the test were never
+    given out; then nothing validates.
+
+    Raises:
+        ProtocolError: if no row has a part, a subject is in two, or there is no train or nothing to test on.
+    """
+    import json
+
+    members: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        members[str(json.loads(row["attributes"] or "{}").get("part"))].add(row["subject"])
+    if not members.get("train") or not (members.get("test") or members.get("validation")):
+        raise ProtocolError(
+            f"protocol parts: wanted scans of the parts train and test or validation, got {', '.join(sorted(members))}"
+        )
+    train, validation, test = (tuple(sorted(members.get(part, ()))) for part in PARTS)
+    made = [Fold(0, 0, train, validation, test) if test else Fold(0, 0, train, (), validation)]
     check_folds(made)
     return made
 

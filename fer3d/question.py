@@ -108,6 +108,8 @@ def plan_run(question: Question, seed: int) -> Plan:
     elif own:
         protocol = Protocol(own.name, protocol.facts)
         folds = protocols.folds_from_json(read_json(own), str(own))
+    elif question.protocol == "parts":
+        folds = protocols.part_fold(rows)
     else:
         protocol, folds = protocols.make_folds(
             protocol,

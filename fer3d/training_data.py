@@ -221,11 +221,15 @@ def load(
     for folder, header in recipes:
         check_same_recipe(recipes[0][0], first, folder, header)
         _check_maps(folder, maps, header["channels"])
+    # Where a data set names nobody, one picture under two names is no renamed person: `fer3d inspect` lists those.
+    people = {folder: header.get("people", True) for folder, header in recipes}
     pairs = [(folder, row) for folder, rows in sources for row in rows]
     values = np.empty(0, np.float16)
     digests, bare = [], []
     for number, (folder, row) in enumerate(pairs):
         array, digest = _read(folder, row, maps, first["channels"])
+        if not people[folder]:
+            digest = f"{folder}/{row['id']}"
         if array is None:
             bare.append(row["id"])
             continue
@@ -293,6 +297,8 @@ def _read(
         stored, mask = file.get_tensor(prefix + "maps"), file.get_tensor(prefix + "mask")
         digest = hashlib.blake2b(stored.tobytes(), digest_size=16).hexdigest()
         texture = None
+        if not len(stored) and prefix + "texture" in file.keys():  # noqa: SIM118  (a picture has no other map)
+            digest = hashlib.blake2b(file.get_tensor(prefix + "texture").tobytes(), digest_size=16).hexdigest()
         if "texture" in maps:
             if prefix + "texture" not in file.keys():  # noqa: SIM118  (a handle, not a dict)
                 return None, digest

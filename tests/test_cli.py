@@ -22,6 +22,7 @@ COMMANDS = (
     "evaluate",
     "compare",
     "predict",
+    "faces",
     "report",
 )
 

@@ -48,7 +48,115 @@ PATHS = {
         {"id": "04717d43", "subject": "04717", "attributes": {"session": "Spring2004", "recording": "43"}},
     ),
     "generic": ("bert/disgusted/007.ply", {"id": "bert--disgusted--007", "subject": "bert", "expression": "disgust"}),
+    "fer2013-folders": (
+        "train/angry/Training_3908.jpg",
+        {
+            "id": "train--angry--Training_3908",
+            "subject": "train/angry/Training_3908",
+            "expression": "anger",
+            "attributes": {"part": "train"},
+        },
+    ),
+    "ferplus": (
+        "a/fer0000012.png",
+        {"id": "fer0000012", "subject": "fer0000012", "attributes": {"number": "fer0000012"}},
+    ),
+    "ckplus": (
+        "cohn-kanade-images/S005/001/S005_001_00000011.png",
+        {
+            "id": "S005_001_00000011",
+            "subject": "S005",
+            "sequence": "S005_001",
+            "frame": 11,
+            "attributes": {"folder": "001", "take": "001", "from_end": "0"},
+        },
+    ),
+    "jaffe": (
+        "KM.DI3.13.tiff",
+        {
+            "id": "KM.DI3.13",
+            "subject": "KM",
+            "expression": "disgust",
+            "attributes": {"repeat": "3", "number": "13"},
+        },
+    ),
+    "kdef": (
+        "BM35/BM35AFHR.JPG",
+        {
+            "id": "BM35AFHR",
+            "subject": "M35",
+            "expression": "fear",
+            "attributes": {"session": "B", "sex": "male", "pose": "HR"},
+        },
+    ),
+    "mmi": (
+        "Sessions/1767/S001-007.avi",
+        {
+            "id": "S001-007",
+            "subject": "S001",
+            "sequence": "S001-007",
+            "attributes": {"session": "1767", "clip": "007"},
+        },
+    ),
+    "oulu-casia": (
+        "OriginalImg/VL/Weak/P031/Fear/012.jpeg",
+        {
+            "id": "OriginalImg--VL--Weak--P031--Fear--012",
+            "subject": "P031",
+            "expression": "fear",
+            "sequence": "OriginalImg/VL/Weak/P031/Fear",
+            "frame": 12,
+            "attributes": {"light": "visible", "level": "Weak"},
+        },
+    ),
+    "raf-db": (
+        "DATASET/train/5/train_00017_aligned.jpg",
+        {"id": "train_00017_aligned", "subject": "train_00017_aligned", "expression": "sadness"}
+        | {"attributes": {"part": "train"}},
+    ),
+    "affectnet": (
+        "Manually_Annotated_Images/103/29a31ebf.jpg",
+        {"id": "103_29a31ebf", "subject": "103_29a31ebf", "attributes": {"group": "103", "hash": "29a31ebf"}},
+    ),
+    "affectnet-files": (
+        "val_set/images/12.jpg",
+        {"id": "val_set_12", "subject": "val_set_12", "attributes": {"part": "validation", "number": "12"}},
+    ),
+    "sfew": (
+        "Val_Aligned_Faces/Happy/Hangover_7.png",
+        {
+            "id": "Val_Aligned_Faces--Happy--Hangover_7",
+            "subject": "Val_Aligned_Faces/Happy/Hangover_7",
+            "expression": "happiness",
+            "attributes": {"part": "validation", "version": "aligned"},
+        },
+    ),
+    "afew": (
+        "Train_AFEW/Fear/000046280.avi",
+        {
+            "id": "Train_000046280",
+            "subject": "Train_000046280",
+            "expression": "fear",
+            "sequence": "Train_000046280",
+            "attributes": {"part": "train", "clip": "000046280"},
+        },
+    ),
+    "multi-pie": (
+        "data/session02/multiview/017/02/14_0/017_02_02_140_08.png",
+        {
+            "id": "017_02_02_140_08",
+            "subject": "017",
+            "expression": "surprise",
+            "attributes": {"session": "02", "recording": "02", "flash": "08", "pose": "140"},
+        },
+    ),
+    "fed-ro": (
+        "FED-RO/fearful/12.jpg",
+        {"id": "FED-RO--fearful--12", "subject": "FED-RO/fearful/12", "expression": "fear"},
+    ),
+    "pictures": ("bert/disgusted/007.jpg", {"id": "bert--disgusted--007", "subject": "bert", "expression": "disgust"}),
 }
+INSIDE = {"fer2013", "tfd"}  # their pictures are entries of one file
 
 
 @pytest.fixture(params=shipped_cards())
@@ -65,7 +173,7 @@ def one(folder: Path, name: str, dataset: str) -> Record:
 
 def test_shipped_cards_are_the_folders_of_datasets():
     folders = {path.name for path in SHIPPED.iterdir() if path.is_dir()}
-    assert set(shipped_cards()) == folders == set(trees.MAKE) == set(PATHS)
+    assert set(shipped_cards()) == folders == set(trees.MAKE) == set(PATHS) | INSIDE
 
 
 def test_card_is_named_as_its_folder(card: Card):
@@ -96,11 +204,15 @@ def test_expected_scans_are_subjects_times_scans_of_a_subject():
 
 
 def test_layout_is_a_path_that_the_card_matches(card: Card, tmp_path: Path):
+    if card.name in INSIDE:
+        pytest.skip("the pictures are entries of one file")
     layout = card.layout.replace("expression", "happy")
     assert one(tmp_path, layout, card.name).relative == layout
 
 
 def test_path_gives_the_record(card: Card, tmp_path: Path):
+    if card.name in INSIDE:
+        pytest.skip("the pictures are entries of one file")
     path, wanted = PATHS[card.name]
     record = one(tmp_path, path, card.name)
     fields = ("id", "subject", "expression", "intensity", "sequence", "frame", "attributes")

@@ -7,6 +7,8 @@ fields can be mixed up unseen.
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from tests import picture_trees
+
 BU3DFE_RACE = {"F0001": "WH", "F0002": "AE", "M0003": "BL", "M0044": "IN"}
 BU3DFE_CLASSES = ("AN", "DI", "FE", "HA", "SA", "SU")
 BU4DFE_CLASSES = ("Angry", "Disgust", "Fear", "Happy", "Sad", "Surprise")
@@ -113,4 +115,11 @@ def generic(folder: Path) -> Path:
     return folder
 
 
-MAKE = {"bu3dfe": bu3dfe, "bu4dfe": bu4dfe, "bosphorus": bosphorus, "frgc": frgc, "generic": generic}
+MAKE = {
+    "bu3dfe": bu3dfe,
+    "bu4dfe": bu4dfe,
+    "bosphorus": bosphorus,
+    "frgc": frgc,
+    "generic": generic,
+    **picture_trees.MAKE,
+}

@@ -1,0 +1,72 @@
+"""What `fer3d faces` shows. Loaded only by that command."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+from rich.table import Table
+
+from fer3d.errors import ArgumentError
+from fer3d.image.detect import FaceFinder
+from fer3d.image.extract import FaceRow, extract_faces, table
+from fer3d.image.pictures import is_picture
+from fer3d.predict import find_scans
+from fer3d.store import write_bytes
+
+console = Console()
+
+
+def run_faces(
+    pictures: Sequence[str],
+    out: Path,
+    *,
+    size: int,
+    detectors: tuple[str, ...],
+    every: bool,
+    whole_picture: bool,
+    as_json: bool,
+    as_csv: bool,
+) -> int:
+    """Cut out the faces, write faces.csv, print one row each; gives the number of rows that failed."""
+    if as_json and as_csv:
+        raise ArgumentError("`--json` and `--csv` should not be given together")
+    finder = FaceFinder(detectors, whole_picture=whole_picture)
+    paths = find_scans(pictures, is_picture)
+    bar = track(paths, "finding", console=Console(stderr=True), transient=True, disable=len(paths) < 2)
+    rows = list(extract_faces(bar, out, finder, size=size, every=every))
+    write_bytes(out / "faces.csv", table(rows).encode())
+    if as_json:
+        console.file.write(json.dumps([row.to_json() for row in rows], indent=2, ensure_ascii=False) + "\n")
+    elif as_csv:
+        console.file.write(table(rows))
+    else:
+        _show(rows, out)
+    return sum(row.crop is None for row in rows)
+
+
+def _show(rows: Sequence[FaceRow], out: Path) -> None:
+    shown = Table(
+        "picture", "found by", "landmarks", "faces", "crop", box=SIMPLE, collapse_padding=True, pad_edge=False
+    )
+    for row in rows:
+        name = escape(row.path.name)
+        if row.face is None or row.crop is None or row.detection is None:
+            shown.add_row(name, "[red]failed[/]", "", "", escape(row.reason))
+            continue
+        count = str(len(row.detection.faces))
+        shown.add_row(name, row.face.detector, row.face.landmarks_from, count, escape(row.crop.name))
+    console.print(shown)
+    by = Counter(row.face.detector for row in rows if row.face is not None)
+    told = ", ".join(f"{count} by {name}" for name, count in by.most_common())
+    failed = sum(row.crop is None for row in rows)
+    console.print(
+        f"{len(rows) - failed} faces{f' ({told})' if told else ''}, {failed} failed -> {escape(str(out))}",
+        highlight=False,
+    )

@@ -1,0 +1,127 @@
+"""Pictures in, aligned faces out: what `fer3d faces` does, picture by picture."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fer3d.errors import Fer3dError, FileError
+from fer3d.formats import textures
+from fer3d.image.align import SIZE, align
+from fer3d.image.detect import Detection, Face, FaceFinder
+from fer3d.image.pictures import read_picture
+
+COLUMNS = (
+    "file",
+    "status",
+    "crop",
+    "detector",
+    "score",
+    "faces",
+    "landmarks_from",
+    "left",
+    "top",
+    "right",
+    "bottom",
+    "right_eye_x",
+    "right_eye_y",
+    "left_eye_x",
+    "left_eye_y",
+    "reason",
+)
+
+
+@dataclass(frozen=True)
+class FaceRow:
+    """One face of a picture, or why there is none.
+
+    Attributes:
+        path: The picture.
+        crop: The file that was written, or None.
+        face: None if there is none.
+        detection: What was tried; None if the picture could not be read.
+        reason: Why there is no crop, or "".
+    """
+
+    path: Path
+    crop: Path | None
+    face: Face | None
+    detection: Detection | None
+    reason: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, landmarks and attempts included, in plain types. Keys of `COLUMNS` where they apply."""
+        row: dict[str, Any] = {"file": str(self.path), "status": "failed" if self.crop is None else "ok"}
+        if self.face is not None:
+            face = self.face
+            box = (round(float(x), 2) for x in face.box)
+            eyes = (round(float(x), 2) for x in face.eyes.ravel())
+            row |= {"crop": str(self.crop), "detector": face.detector, "score": round(face.score, 4)}
+            row |= {"landmarks_from": face.landmarks_from, **dict(zip(COLUMNS[7:15], (*box, *eyes), strict=True))}
+            row["landmarks"] = face.landmarks.round(2).tolist()
+        if self.detection is not None:
+            record = self.detection.record()
+            row |= {"faces": record["faces"], "attempts": record["attempts"]}
+        return row | ({"reason": self.reason} if self.reason else {})
+
+
+def extract_faces(
+    paths: Iterable[Path], out: Path, finder: FaceFinder, *, size: int = SIZE, every: bool = False
+) -> Iterator[FaceRow]:
+    """Cut the faces out of picture after picture. One that fails is a row with its reason.
+
+    Args:
+        paths: Pictures.
+        out: Folder for the crops, `<stem>.png`; further faces of a picture are `<stem>_2.png` and so on. A name that
+            was given away gets the number of its picture.
+        finder: Finds them.
+        size: Side of a crop, pixels.
+        every: All faces of a picture, not only the largest and most central.
+
+    Raises:
+        FileError: if the folder cannot be made.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"{out}: cannot be made ({error.strerror})") from None
+    names: set[str] = set()
+    for number, path in enumerate(paths, start=1):
+        try:
+            pixels = read_picture(path).pixels
+            detection = finder(pixels)
+            if detection.face is None:
+                yield FaceRow(path, None, None, detection, detection.reason)
+                continue
+            stem = path.stem if path.stem not in names else f"{path.stem}-{number}"
+            names.add(stem)
+            for index, face in enumerate(detection.faces if every else detection.faces[:1], start=1):
+                crop = out / (f"{stem}.png" if index == 1 else f"{stem}_{index}.png")
+                try:
+                    textures.write(align(pixels, face.eyes, size).pixels, crop)
+                    yield FaceRow(path, crop, face, detection)
+                except Fer3dError as error:
+                    yield FaceRow(path, None, None, detection, str(error))
+        except Fer3dError as error:
+            yield FaceRow(path, None, None, None, " ".join(str(error).split()).removeprefix(f"{path}: "))
+        except MemoryError:
+            yield FaceRow(path, None, None, None, "not enough memory to read it")
+        except Exception as error:  # a bug of ours: it may cost this picture, not the others
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{Path(where.filename).name}:{where.lineno}"
+            yield FaceRow(path, None, None, None, f"internal error at {place}, {type(error).__name__}: {error}")
+
+
+def table(rows: Sequence[FaceRow]) -> str:
+    """The rows as CSV, columns `COLUMNS`."""
+    import csv
+    import io
+
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row.to_json() for row in rows)
+    return text.getvalue()

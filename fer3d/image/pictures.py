@@ -1,0 +1,129 @@
+"""Pictures in: any file of a known format as upright RGB, or one line that says why not.
+
+As `fer3d.formats.textures` reads textures, but for pictures that people look at: EXIF orientation is applied, what is
+transparent is laid on grey, and a picture that cannot be read raises.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer3d.errors import FileError, FormatError
+from fer3d.formats import textures
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+SUFFIXES: tuple[str, ...] = (*textures.EXTENSIONS, ".gif", ".pgm", ".webp")
+MAX_PIXELS = 100_000_000  # 300 MB decoded, twice as much while it is turned; ten times a telephone's picture
+
+_DECODERS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow decodes nothing else, whatever the name says
+_GROUND = 128  # what shows through where a picture is transparent
+_TURNED = 0x0112  # EXIF tag of the orientation
+
+
+class Picture(NamedTuple):
+    """A picture as a person sees it.
+
+    Attributes:
+        pixels: (H, W, 3) uint8, RGB, row 0 at the top.
+        history: What was done to the file's pixels, for a record's history.
+    """
+
+    pixels: NDArray[np.uint8]
+    history: dict[str, object]
+
+
+def is_picture(path: str | os.PathLike[str]) -> bool:
+    """Whether the name ends, in any case, in one of `SUFFIXES`. The file is not looked at.
+
+    >>> is_picture("KA.AN1.39.TIFF"), is_picture("S001.avi")
+    (True, False)
+    """
+    return Path(path).suffix.lower() in SUFFIXES
+
+
+def read_picture(path: str | os.PathLike[str]) -> Picture:
+    """Read a picture: 8 or 16 bits, grey, colour, palette, alpha, CMYK; of an animation the first frame.
+
+    Convention:
+        - 16 bits of grey: the high byte is taken.
+        - Transparent pixels are laid on grey (128), by our choice: neither on dark nor on light skin does an edge
+          stand out more than on the other.
+        - Turned and mirrored as its EXIF orientation says.
+
+    Args:
+        path: Of any name; the content says the format.
+
+    Raises:
+        FileError: if the file is missing, a folder, or may not be read.
+        FormatError: if it is empty, no picture of a known format, damaged, cut off, or of more than `MAX_PIXELS`
+            pixels, which is found out before any is decoded.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except IsADirectoryError:
+        raise FileError(f"{path}: wanted a picture, found a folder") from None
+    except FileNotFoundError:
+        raise FileError(f"{path}: is missing") from None
+    except (OSError, ValueError) as error:
+        raise FileError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    return decode_picture(content, path)
+
+
+def decode_picture(content: bytes, path: Path) -> Picture:
+    """The picture in the bytes of a file; `path` is for messages. Raises FormatError as `read_picture`."""
+    from PIL import Image, UnidentifiedImageError
+
+    if not content:
+        raise FormatError(f"{path}: is empty (0 bytes)")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns over odd metadata; what matters is whether it decodes
+            with Image.open(io.BytesIO(content), formats=_DECODERS) as opened:
+                return _upright(opened, path)
+    except FormatError:
+        raise
+    except Image.DecompressionBombError as error:
+        number = re.search(r"\d+", str(error))
+        many = f"{int(number[0]):,}" if number else "more"
+        raise FormatError(f"{path}: wanted at most {MAX_PIXELS:,} pixels, got {many}") from None
+    except UnidentifiedImageError:
+        raise FormatError(f"{path}: wanted a picture ({', '.join(_DECODERS)}), got something else") from None
+    except MemoryError:
+        raise FormatError(f"{path}: not enough memory to decode it") from None
+    except Exception as error:  # decoders of damaged files raise nearly everything
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise FormatError(f"{path}: cannot be decoded: {reason}") from None
+
+
+def _upright(opened: Image.Image, path: Path) -> Picture:
+    from PIL import Image, ImageOps
+
+    width, height = opened.size
+    history: dict[str, object] = {"format": opened.format, "mode": opened.mode, "size": [width, height]}
+    if width * height > MAX_PIXELS:
+        raise FormatError(f"{path}: wanted at most {MAX_PIXELS:,} pixels, got {width} x {height}")
+    opened.load()  # of a damaged file, here and not in the middle of something else
+    turned = opened.getexif().get(_TURNED, 1)
+    picture = opened
+    if turned != 1:
+        picture = ImageOps.exif_transpose(opened)
+        history["orientation"] = turned
+    if "transparency" in picture.info or picture.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
+        seen = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", seen.size, (_GROUND, _GROUND, _GROUND, 255)), seen)
+        history["transparent"] = True
+    pixels, problem = textures.as_rgb(picture)
+    if pixels is None:
+        raise FormatError(f"{path}: {problem}")
+    return Picture(pixels, history)

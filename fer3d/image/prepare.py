@@ -1,0 +1,175 @@
+"""One picture through all stages: read, find the face, align it; what the store writes of a data set of pictures.
+
+The face becomes `texture`, so that a network trains on it with `--set maps=texture` as on that of a scan; there are no
+other maps. Who found the face, and what the others said, stands in the history of its manifest row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer3d import __version__
+from fer3d.config import PreprocessSettings
+from fer3d.errors import CardError, Fer3dError, PrepareError
+from fer3d.image.align import EYES_APART, align
+from fer3d.image.detect import FaceFinder
+from fer3d.image.landmarks68 import eye_centres
+from fer3d.image.records import read_record_picture
+from fer3d.prepare import Stopwatch, file_hash, portable, record_facts, relative
+from fer3d.store import PreparedScan
+
+if TYPE_CHECKING:
+    from fer3d.catalog import Record
+
+PUPILS_MM = 63.0  # the usual distance of the pupils of adults: turns pixels of a crop into mm, so-so, for augmentation
+_USED = ("size", "detectors", "whole_picture")  # settings that pictures depend on
+
+
+@cache
+def _finder(detectors: tuple[str, ...], whole_picture: bool) -> FaceFinder:
+    """Loaded once a process."""
+    return FaceFinder(detectors, whole_picture=whole_picture)
+
+
+def prepare_picture(
+    record: Record, settings: PreprocessSettings, folder: Path, people: bool, stopwatch: Stopwatch | None = None
+) -> PreparedScan:
+    """Everything `preprocess` does for one picture, short of writing it.
+
+    Args:
+        record: A line of the catalogue. Landmarks of the data set (attribute `eyes`, companion `points_68`) spare the
+            search of the face.
+        settings: `size`, `detectors` and `whole_picture` count.
+        folder: The folder of pictures; paths in the header are relative to it.
+        people: Whether the data set says who is who.
+        stopwatch: Collects seconds a stage.
+
+    Raises:
+        CardError: if the record's identity or label is in doubt.
+        FileError, FormatError: if the picture cannot be read.
+        PrepareError: if no face is found in it.
+        MissingLibraryError: if no detector is installed and the data set has no landmarks.
+    """
+    watch = stopwatch or Stopwatch()
+    if record.error is not None:
+        raise CardError(f"{record.relative}: {record.error}")
+    path = record.files["scan"]
+    with watch.stage("read"):
+        picture = read_record_picture(path, record.attributes)
+    history: list[dict[str, Any]] = [{"step": "read", "file": path.name, **picture.history}]
+    warnings = list(record.problems)
+    with watch.stage("find"):
+        eyes, found, problem = _eyes_of(record)
+        warnings += [problem] if problem else []
+        if eyes is None:
+            detection = _finder(settings.detectors, settings.whole_picture)(picture.pixels)
+            found = detection.record()
+            if detection.face is None:
+                raise PrepareError(f"{_name(record)}: {detection.reason}")
+            eyes = detection.face.eyes
+            if detection.face.detector == "picture":
+                warnings.append("no face found: the whole picture was taken for one")
+    with watch.stage("align"):
+        try:
+            face = align(picture.pixels, eyes, settings.size)
+        except PrepareError as error:
+            raise PrepareError(f"{_name(record)}: {error}") from None
+    history += [{"step": "detect", **found}, {"step": "align", "matrix": face.matrix.round(4).tolist()}]
+    with watch.stage("pack"):
+        inputs = {"scan": {"file": relative(path, folder), "sha256": _hash(record)}}
+        row = record_facts(record) | {
+            "status": "ok",
+            "reason": None,
+            "source": relative(path, folder) + (f"#{record.attributes['entry']}" if _is_entry(record) else ""),
+            "file": f"scans/{record.id}.safetensors",
+            "prefix": "",
+            "unit": "pixel",
+            "vertices": 0,
+            "faces": 0,
+            "measured": round(float(face.mask.mean()), 6),
+            "pose_source": found["detector"],
+            "landmark_names": [],
+            "landmarks": [],
+            "warnings": [portable(text, folder) for text in warnings],
+            "history": json.dumps(history, sort_keys=True),
+            "key": _key(record, settings, inputs),
+        }
+        header = {
+            "row": row,
+            "inputs": inputs,
+            "channels": [],
+            "pixel_mm": PUPILS_MM / (EYES_APART * settings.size),
+            "people": people,
+            "fer3d": __version__,
+            "settings": settings.model_dump(mode="json"),
+        }
+        maps = np.zeros((0, settings.size, settings.size), np.float16)
+        return PreparedScan({"maps": maps, "mask": face.mask, "texture": face.pixels}, header)
+
+
+def picture_is_current(header: Mapping[str, Any], record: Record, settings: PreprocessSettings, folder: Path) -> bool:
+    """Whether a prepared picture on disk is what preparing `record` again would write."""
+    if header.get("fer3d") != __version__ or record.error is not None:
+        return False
+    try:
+        inputs = {"scan": {"file": relative(record.files["scan"], folder), "sha256": _hash(record)}}
+    except Fer3dError:
+        return False
+    return bool(header.get("row", {}).get("key") == _key(record, settings, inputs))
+
+
+def _key(record: Record, settings: PreprocessSettings, inputs: Mapping[str, Any]) -> str:
+    """Hash of everything that the bytes of a prepared picture depend on, the installed detectors apart."""
+    used = {name: value for name, value in settings.model_dump(mode="json").items() if name in _USED}
+    given = record.files.get("points_68")
+    recipe = {
+        "record": record_facts(record),
+        "inputs": inputs,
+        "landmarks": file_hash(given) if given is not None and given.is_file() else None,
+        "settings": used,
+        "fer3d": __version__,
+    }
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+
+
+def _hash(record: Record) -> str:
+    """Of the file; of an entry of one, of its pixels: nobody wants to read 300 MB for each of 35,887 pictures."""
+    path = record.files["scan"]
+    if not _is_entry(record):
+        return file_hash(path)
+    return hashlib.sha256(read_record_picture(path, record.attributes).pixels.tobytes()).hexdigest()
+
+
+def _is_entry(record: Record) -> bool:
+    return "entry" in record.attributes
+
+
+def _name(record: Record) -> str:
+    return str(record.files["scan"]) + (f"#{record.attributes['entry']}" if _is_entry(record) else "")
+
+
+def _eyes_of(record: Record) -> tuple[NDArray[np.float64] | None, dict[str, Any], str]:
+    """The eyes that the data set itself marks, what to note of that, and what is wrong with it."""
+    try:
+        if "eyes" in record.attributes:
+            eyes = np.array([float(word) for word in record.attributes["eyes"].split()]).reshape(2, 2)
+            return eyes, {"detector": "data set", "landmarks": "data set"}, ""
+        path = record.files.get("points_68")
+        if path is not None and path.suffix in (".txt", ".npy"):
+            points = np.loadtxt(path) if path.suffix == ".txt" else np.load(path, allow_pickle=False)
+            eyes = eye_centres(np.asarray(points, float).reshape(68, 2))
+            apart = float(np.linalg.norm(eyes[1] - eyes[0]))
+            if not apart > 1.0:
+                raise ValueError(f"eyes {apart:.3g} pixels apart")
+            return eyes, {"detector": "data set", "landmarks": path.name}, ""
+    except (OSError, ValueError) as error:
+        return None, {}, f"landmarks of the data set not used: {' '.join(str(error).split())[:100]}"
+    return None, {}, ""

@@ -1,0 +1,102 @@
+"""The picture of a record of the catalogue, wherever it lies: a file, a line of a csv, an entry of a .mat, a clip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer3d.errors import FileError, FormatError, MissingLibraryError
+from fer3d.image.pictures import Picture, read_picture
+from fer3d.label_sources import FER_SIDE
+
+
+def read_record_picture(path: Path, attributes: Mapping[str, str]) -> Picture:
+    """The picture of a record: of a clip the middle frame, where neutral-apex-neutral recordings show the expression.
+
+    Args:
+        path: `record.files["scan"]`.
+        attributes: `record.attributes`: `entry` and `offset` say where in the file the picture is.
+
+    Raises:
+        FileError, FormatError: as `read_picture`; also if an entry is not what it should be.
+        MissingLibraryError: if it is a clip and OpenCV is not installed.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        return _fer_entry(path, int(attributes["offset"]), int(attributes["entry"]))
+    if suffix == ".mat":
+        images = _matlab_images(path, path.stat().st_mtime_ns)
+        entry = int(attributes["entry"])
+        if entry >= len(images):
+            raise FormatError(f"{path}: wanted at least {entry + 1} images, got {len(images)}")
+        return _grey(images[entry], {"format": "Matlab", "entry": entry})
+    if suffix == ".avi":
+        return _middle_frame(path)
+    return read_picture(path)
+
+
+def _fer_entry(path: Path, offset: int, entry: int) -> Picture:
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            line = file.readline()
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror})") from None
+    cells = [cell.split() for cell in line.replace(b'"', b"").split(b",")]
+    words = max(cells, key=len)
+    try:
+        values = np.array(words, dtype=np.int64)
+        image = values.reshape(FER_SIDE, FER_SIDE)
+    except (ValueError, OverflowError):
+        raise FormatError(f"{path}:{entry + 2}: wanted {FER_SIDE**2} whole numbers, got {len(words)} words") from None
+    if image.min() < 0 or image.max() > 255:
+        raise FormatError(f"{path}:{entry + 2}: wanted pixels in [0, 255], got [{image.min()}, {image.max()}]")
+    return _grey(image.astype(np.uint8), {"format": "csv", "entry": entry})
+
+
+@lru_cache(maxsize=1)
+def _matlab_images(path: Path, modified: int) -> NDArray[Any]:
+    """(N, S, S) uint8. Kept: the entries of a file are read one after the other."""
+    try:
+        from scipy.io import loadmat
+
+        images = np.asarray(loadmat(path, variable_names=["images"])["images"])
+    except Exception as error:  # scipy raises nearly everything on a damaged file
+        reason = " ".join(str(error).split())[:100]
+        raise FormatError(f"{path}: wanted a Matlab file with an array `images`, got {reason}") from None
+    if images.ndim != 3 or images.shape[1] != images.shape[2]:
+        raise FormatError(f"{path}: wanted `images` of shape (N, S, S), got {images.shape}")
+    if images.dtype != np.uint8:
+        top = 255.0 if float(images[:1000].max(initial=0)) > 1.0 else 1.0
+        images = np.rint(np.clip(images / top, 0.0, 1.0) * 255.0).astype(np.uint8)
+    return images
+
+
+def _grey(image: NDArray[np.uint8], history: dict[str, object]) -> Picture:
+    return Picture(np.ascontiguousarray(np.repeat(image[:, :, None], 3, axis=2)), history)
+
+
+def _middle_frame(path: Path) -> Picture:
+    try:
+        import cv2
+    except ImportError as error:
+        raise MissingLibraryError(f"{path}: OpenCV cannot be imported ({error}): pip install 'fer3d[face]'") from error
+    if not path.is_file():
+        raise FileError(f"{path}: is missing")
+    clip = cv2.VideoCapture(str(path))
+    try:
+        count = int(clip.get(cv2.CAP_PROP_FRAME_COUNT)) if clip.isOpened() else 0
+        frame, good, image = max(count // 2, 0), False, None
+        if count > 0:
+            clip.set(cv2.CAP_PROP_POS_FRAMES, frame)
+            good, image = clip.read()
+    finally:
+        clip.release()
+    if not good or image is None:
+        raise FormatError(f"{path}: wanted a clip with frames that can be decoded, got {count} frames")
+    return Picture(np.ascontiguousarray(image[:, :, ::-1]), {"format": "clip", "frame": frame, "frames": count})

@@ -1,0 +1,176 @@
+"""A data set of pictures through `preprocess` to a trained network."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from fer3d.config import preprocess_settings, train_settings
+from fer3d.errors import ConfigError, ProtocolError
+from fer3d.image.align import canonical_eyes
+from fer3d.image.landmarks68 import moved
+from fer3d.preprocess import preprocess
+from fer3d.protocols import part_fold
+from fer3d.question import Question
+from fer3d.run_folder import read_predictions, read_run
+from fer3d.store import read_header, read_manifest, read_scan
+from fer3d.training import Device, train
+from tests import picture_trees as trees
+from tests.commands import fer3d
+from tests.test_detect import needs_face, photos, true_eyes  # noqa: F401  (a fixture)
+
+SMALL = preprocess_settings(None, ("size=48",))
+
+
+@pytest.fixture
+def folder(photos, tmp_path):  # noqa: F811
+    from PIL import Image
+
+    place = tmp_path / "pictures"
+    for name, picture in (("anna/happy/1", photos[0].picture), ("bert/sad/2", photos[1].picture)):
+        (place / name).parent.mkdir(parents=True)
+        Image.fromarray(picture).save(f"{place / name}.png")
+    trees.paint(place, ["carla/angry/3.png"])
+    (place / "anna/happy/broken.jpg").write_bytes(b"")
+    return place
+
+
+@needs_face
+def test_faces_are_stored_with_a_record_of_who_found_them(folder, photos, tmp_path):  # noqa: F811
+    summary = preprocess(folder, tmp_path / "out", settings=SMALL, workers=1)
+    assert (summary.prepared, summary.kept) == (3, 0)
+    assert [reason for _, reason in summary.failures] == ["anna/happy/broken.jpg: is empty (0 bytes)"]
+    rows = {row["id"]: row for row in read_manifest(tmp_path / "out")}
+    anna = rows["anna--happy--1"]
+    assert (anna["expression"], anna["subject"], anna["pose_source"]) == ("happiness", "anna", "mtcnn")
+    steps = {step["step"]: step for step in json.loads(anna["history"])}
+    assert steps["detect"]["detector"] == "mtcnn"
+    assert steps["detect"]["attempts"][0]["faces"] == 1
+    assert steps["read"]["format"] == "PNG"
+    eyes = moved(true_eyes(photos[0]), np.array(steps["align"]["matrix"]))
+    np.testing.assert_allclose(eyes, canonical_eyes(48), atol=2.5)
+    scan = read_scan(tmp_path / "out" / anna["file"])
+    assert scan.arrays["texture"].shape == (48, 48, 3)
+    assert scan.arrays["maps"].shape == (0, 48, 48)
+    carla = rows["carla--angry--3"]
+    assert carla["pose_source"] == "picture"
+    assert carla["warnings"] == ["no face found: the whole picture was taken for one"]
+    assert summary.contact_sheet.is_file()
+
+
+@needs_face
+def test_what_is_prepared_is_kept_until_something_changes(folder, tmp_path):
+    out = tmp_path / "out"
+    preprocess(folder, out, settings=SMALL, workers=1)
+    content = (out / "scans/anna--happy--1.safetensors").read_bytes()
+    assert preprocess(folder, out, settings=SMALL, workers=1).kept == 3
+    shutil.copy(folder / "bert/sad/2.png", folder / "carla/angry/3.png")
+    again = preprocess(folder, out, settings=SMALL, workers=1)
+    assert (again.prepared, again.kept) == (1, 2)
+    strict = preprocess_settings(None, ("size=48", "whole_picture=false"))
+    trees.paint(folder, ["carla/angry/3.png"])
+    none = preprocess(folder, out, settings=strict, workers=1)
+    assert any(reason.startswith("carla/angry/3.png: no face found (mtcnn: no face") for _, reason in none.failures)
+    shutil.rmtree(out)
+    preprocess(folder, out, settings=SMALL, workers=2)
+    assert (out / "scans/anna--happy--1.safetensors").read_bytes() == content
+
+
+def test_landmarks_of_the_data_set_spare_the_search(tmp_path):
+    """Needs no detector: AffectNet's csv and CK+'s files have them."""
+    folder = trees.ckplus(tmp_path / "ck")
+    points = np.stack([np.linspace(5, 40, 68), np.linspace(10, 30, 68)], axis=1)
+    for path in (folder / "Landmarks").rglob("*.txt"):
+        np.savetxt(path, points)
+    summary = preprocess(folder, tmp_path / "out", settings=SMALL, workers=1)
+    assert (summary.prepared, len(summary.failures)) == (12, 0)
+    row = read_manifest(tmp_path / "out")[0]
+    assert row["pose_source"] == "data set"
+    steps = {step["step"]: step for step in json.loads(row["history"])}
+    assert steps["detect"]["landmarks"].endswith("_landmarks.txt")
+    assert read_header(tmp_path / "out" / row["file"])["people"] is True
+
+
+@needs_face
+def test_bad_landmarks_and_bad_labels(tmp_path):
+    folder = trees.ckplus(tmp_path / "ck")  # all 68 points are one
+    (folder / "Emotion/S005/001/S005_001_00000004_emotion.txt").write_text("9.0")
+    summary = preprocess(folder, tmp_path / "out", settings=SMALL, workers=1)
+    assert summary.prepared == 11
+    ((source, reason),) = summary.failures
+    assert source.endswith("S005_001_00000004.png")
+    assert "wanted an expression among" in reason
+    assert (
+        "landmarks of the data set not used: eyes 0 pixels apart" in read_manifest(tmp_path / "out")[0]["warnings"][0]
+    )
+
+
+@needs_face
+def test_entries_of_a_csv_are_kept_by_their_pixels(tmp_path):
+    folder = trees.fer2013(tmp_path / "fer")
+    out = tmp_path / "out"
+    assert preprocess(folder, out, settings=SMALL, workers=1).prepared == 11
+    row = read_manifest(out)[3]
+    assert (row["id"], row["source"], row["expression"]) == ("fer0000003", "fer2013/fer2013.csv#3", "happiness")
+    assert preprocess(folder, out, settings=SMALL, workers=1).kept == 11
+
+
+@needs_face
+def test_train_on_the_parts_of_a_data_set(tmp_path):
+    folder = tmp_path / "raf"
+    for part, start, count in (("train", 0, 6), ("test", 100, 2)):
+        for code in (4, 5):
+            names = [f"{part}/{code}/{part}_{code}{n:04d}_aligned.jpg" for n in range(count)]
+            trees.paint(folder, names, start + 10 * code)
+    shutil.copy(folder / "train/4/train_40001_aligned.jpg", folder / "test/4/test_49999_aligned.jpg")  # as in the wild
+    preprocess(folder, tmp_path / "out", settings=SMALL, workers=1)
+    settings = train_settings("tiny", None, ("maps=texture", "epochs=1", "width=4", "batch=4"))
+    question = Question(tmp_path / "out", "parts", classes=("happiness", "sadness"))
+    train("plain-cnn", question, tmp_path / "run", settings, device=Device("cpu"))
+    tested = read_predictions(read_run(tmp_path / "run"))
+    assert set(tested.subjects) == {f"test_{name}_aligned" for name in ("40000", "40001", "49999", "50000", "50001")}
+
+
+def test_part_fold():
+    def row(subject, part):
+        return {"subject": subject, "attributes": json.dumps({"part": part} if part else {})}
+
+    (fold,) = part_fold([row("a", "train"), row("b", "validation"), row("c", "test"), row("d", "train")])
+    assert (fold.train, fold.validation, fold.test) == (("a", "d"), ("b",), ("c",))
+    (fold,) = part_fold([row("a", "train"), row("b", "validation")])
+    assert (fold.train, fold.validation, fold.test) == (("a",), (), ("b",))
+    with pytest.raises(ProtocolError, match="wanted scans of the parts train and test or validation, got None"):
+        part_fold([row("a", None)])
+    with pytest.raises(ProtocolError, match="subject a is in train and in test"):
+        part_fold([row("a", "train"), row("a", "test")])
+
+
+@needs_face
+def test_command(capsys, folder, tmp_path):
+    code, out, err = fer3d(
+        capsys,
+        "preprocess",
+        folder,
+        "-o",
+        tmp_path / "out",
+        "--size",
+        32,
+        "--workers",
+        1,
+        "--set",
+        "detectors=hog,haar",
+    )
+    assert code == 3, err
+    assert "3 prepared, 0 kept from before, 1 failed" in out
+    assert "folder of pictures" in out
+    code, out, _ = fer3d(capsys, "inspect", folder, "--workers", 1)
+    assert code == 3
+    assert "cannot be read: 1 files" in out
+
+
+def test_settings_of_detectors():
+    assert preprocess_settings(None, ("detectors=haar,mtcnn",)).detectors == ("haar", "mtcnn")
+    for wrong in ("yolo", "hog,hog"):
+        with pytest.raises(ConfigError, match="detectors.*should name one or more of mtcnn, hog, haar"):
+            preprocess_settings(None, (f"detectors={wrong}",))
