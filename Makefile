@@ -55,6 +55,7 @@ bench: install
 	$(PIP) -c constraints.txt --group bench
 	$(BIN)/python benchmarks/bm_preprocess.py
 	$(BIN)/python benchmarks/bm_tree.py
+	$(BIN)/python benchmarks/bm_illumination.py
 
 clean:
 	rm -rf $(VENV) build demo

@@ -1,0 +1,1 @@
+"""Pictures of faces, with scans or without: find, align, normalise, recognise."""
