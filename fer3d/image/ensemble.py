@@ -19,14 +19,15 @@ from fer3d.errors import ArgumentError
 Floats = NDArray[np.float64]
 
 _FLOOR = 1e-12  # a chance of 0 for the truth, which no weights could mend
-_ROUNDS = 20_000
+_ROUNDS = 1000
 
 
 def likelihood_weights(probabilities: NDArray[Any], labels: NDArray[Any], tolerance: float = 1e-9) -> Floats:
     """The weights under which the labels are most likely: they minimise -sum over i of log(sum over k of w_k p_k(i)).
 
-    Expectation maximisation. What is given is at most `tolerance` a picture above the minimum: no network's share in
-    the likelihood may exceed its weight by more.
+    Newton's method with the weights kept from below 0 by a small quadratic programme a step [1]: a few dozen steps
+    where expectation maximisation takes tens of thousands. What is given is at most `tolerance` a picture above the
+    minimum, by a bound that needs no trust in the method.
 
     Args:
         probabilities: (E, N, K): of E networks, for N held-out pictures and K classes.
@@ -38,20 +39,45 @@ def likelihood_weights(probabilities: NDArray[Any], labels: NDArray[Any], tolera
 
     Raises:
         ArgumentError: if a shape is another, a label is no class, a number is no probability, or the tolerance is not
-            reached in 20,000 rounds.
+            reached.
+
+    References:
+        .. [1] Kim, Carbonetto, Stephens, Anitescu. A fast algorithm for maximum likelihood estimation of mixture
+           proportions using sequential quadratic programming. Journal of Computational and Graphical Statistics 29(2),
+           2020.
     """
+    from scipy.optimize import nnls
+
     p = _checked(probabilities, labels)
     truth = p[:, np.arange(p.shape[1]), labels].clip(min=_FLOOR)  # (E, N)
     weights = np.full(len(p), 1.0 / len(p))
     for _ in range(_ROUNDS):
-        shares = (truth / (weights @ truth)).mean(axis=1)
-        # log of the largest share bounds what any other weights could gain (Jensen's inequality)
+        ratios = truth / (weights @ truth)  # (E, N)
+        shares = ratios.mean(axis=1)
+        # the log of the largest share bounds what any other weights could gain (Jensen's inequality)
         if np.log(shares.max()) <= tolerance:
-            break
-        weights = weights * shares
-    else:
-        raise ArgumentError(f"`tolerance` {tolerance:g} is not reached in {_ROUNDS:,} rounds")
-    return np.asarray(weights / weights.sum())
+            return np.asarray(weights)
+        # the constraint that they sum to 1 becomes + sum of w in the loss, whose minimum then sums to 1
+        hessian = ratios @ ratios.T / ratios.shape[1]
+        ridge = 1e-10 * np.trace(hessian) * np.eye(len(p))  # twins make it singular
+        root = np.linalg.cholesky(hessian + ridge)
+        wanted, _ = nnls(root.T, np.linalg.solve(root, hessian @ weights + shares - 1.0))
+        weights = _downhill(truth, weights, wanted)
+    raise ArgumentError(f"`tolerance` {tolerance:g} is not reached in {_ROUNDS:,} rounds")
+
+
+def _downhill(truth: Floats, weights: Floats, wanted: Floats) -> Floats:
+    """The first of whole, half, quarter ... steps from `weights` to `wanted` that lowers the loss; then sum 1."""
+    start = np.log(weights @ truth).mean()
+    step = 1.0
+    while step > 1e-12:
+        tried = (1.0 - step) * weights + step * wanted
+        tried = tried / max(tried.sum(), _FLOOR)
+        mixed = tried @ truth
+        if mixed.min() > 0.0 and np.log(mixed).mean() > start:
+            return np.asarray(tried)
+        step /= 2.0
+    return weights
 
 
 def hinge_weights(
