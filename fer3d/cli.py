@@ -209,7 +209,13 @@ def maps(
     console.run_maps(scan, out, landmarks, preprocess_settings(config, set_ or ()))
 
 
-Model = Annotated[str, typer.Argument(help="dff-cnn, df-cnn or plain-cnn.")]
+Model = Annotated[
+    str,
+    typer.Argument(
+        help="dff-cnn, df-cnn or plain-cnn; with --maps texture also tang, yu-zhang, kahou, alexnet, vgg-11, vgg-16, "
+        "3c2f, khorrami, dlp-cnn, frr-cnn or resnet-18."
+    ),
+]
 Data = Annotated[Path, typer.Option(help="Prepared folder: what `fer3d preprocess` wrote.")]
 ProtocolName = Annotated[
     str,

@@ -65,6 +65,11 @@ def test_turning_is_clockwise_to_the_eye():
     torch.testing.assert_close(rotated(dot[..., 2:], 0.0), dot[..., 2:], atol=1e-5, rtol=0)
 
 
+def test_half_precision_moves_no_pixel():
+    x = torch.randn(1, 1, 224, 224, generator=torch.Generator().manual_seed(0)).bfloat16()
+    torch.testing.assert_close(rotated(x, 0.0), x, rtol=2**-7, atol=1e-3)
+
+
 def test_draws_are_those_of_the_paper():
     draws = draw_perturbations(5000, 48, torch.Generator().manual_seed(0))
     for name, values in (("angle", ANGLES), ("skew", SKEWS), ("cut", (0, 1, 2, 3, 4))):

@@ -89,6 +89,13 @@ def test_a_region_of_zeros_draws_evenly_and_gives_zero():
     torch.testing.assert_close(gradient[0].mean(dim=0), torch.full((2, 2), 0.25), atol=0.01, rtol=0)
 
 
+def test_half_precision_draws_as_finely_as_full():
+    x = torch.tensor([[1.0, 300.0]], dtype=torch.bfloat16).expand(1, 60_000, 1, 2).repeat(1, 1, 2, 1)
+    made = stochastic_pool(x, 2, 2, generator=seeded())
+    assert made.dtype == torch.bfloat16
+    assert float((made == 1).float().mean()) == pytest.approx(1 / 301, rel=0.3)
+
+
 def test_the_same_seed_draws_the_same():
     x = torch.rand(1, 4, 9, 9, generator=seeded())
     one, two, other = (stochastic_pool(x, 3, 2, generator=seeded(seed)) for seed in (5, 5, 6))

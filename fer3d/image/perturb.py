@@ -140,5 +140,6 @@ def _sampled(pictures: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
     """Values at the places `source` (B, H, W, 2), x and y in pixels from the first."""
     height, width = pictures.shape[-2:]
     scale = torch.tensor([2.0 / max(width - 1, 1), 2.0 / max(height - 1, 1)], device=pictures.device)
-    grid = (source * scale - 1.0).to(pictures.dtype)
-    return functional.grid_sample(pictures, grid, "bilinear", "border", align_corners=True)
+    wide = pictures.float()  # places in half precision would be whole pixels off
+    made = functional.grid_sample(wide, source * scale - 1.0, "bilinear", "border", align_corners=True)
+    return made.to(pictures.dtype)

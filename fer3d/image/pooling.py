@@ -36,8 +36,9 @@ def stochastic_pool(
         .. [1] Zeiler, Fergus. Stochastic pooling for regularization of deep convolutional neural networks. ICLR 2013.
     """
     _check(x, kernel, stride)
-    made: torch.Tensor = _StochasticPool.apply(x, kernel, stride, generator)  # type: ignore[no-untyped-call]
-    return made
+    wide = x.float()  # half precision would know a few hundred different draws only
+    made: torch.Tensor = _StochasticPool.apply(wide, kernel, stride, generator)  # type: ignore[no-untyped-call]
+    return made.to(x.dtype)
 
 
 def probability_pool(x: torch.Tensor, kernel: int, stride: int) -> torch.Tensor:

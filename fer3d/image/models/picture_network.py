@@ -107,4 +107,6 @@ def resized(pictures: torch.Tensor, size: int) -> torch.Tensor:
     """(B, C, H, W) -> (B, C, size, size), bilinear; a picture made smaller is averaged over what a pixel covers."""
     if pictures.shape[-2:] == (size, size):
         return pictures
-    return functional.interpolate(pictures, (size, size), mode="bilinear", antialias=True, align_corners=False)
+    wide = pictures.float()  # on a CPU torch cannot do it in half precision
+    made = functional.interpolate(wide, (size, size), mode="bilinear", antialias=True, align_corners=False)
+    return made.to(pictures.dtype)
