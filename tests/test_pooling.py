@@ -6,7 +6,9 @@ import torch
 from torch import nn
 
 from fer3d.errors import ArgumentError
+from fer3d.image import pooling
 from fer3d.image.pooling import StochasticPool2d, TransformationInvariantPool, probability_pool, stochastic_pool
+from fer3d.kernels import stochastic_pool as kernels
 
 SIZES = (((7, 10), 3, 2), ((6, 8), 2, 2), ((5, 5), 3, 3), ((4, 9), 3, 1))
 
@@ -60,6 +62,38 @@ def test_what_is_drawn_is_a_member_of_its_region_and_gets_the_gradient(device, s
     torch.testing.assert_close(gradient, wanted)
 
 
+@pytest.mark.parametrize(("shape", "kernel", "stride"), SIZES)
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_the_compiled_kernel_draws_as_torch_does(shape, kernel, stride, channels_last):
+    x = torch.rand(2, 5, *shape, generator=seeded()).sub(0.3).relu()
+    x[0, :2] = 0
+    x[1, 3] = 7.0
+    if channels_last:
+        x = x.contiguous(memory_format=torch.channels_last)
+    size = pooling.probability_pool(x, kernel, stride).shape[-2:]
+    even = torch.rand(2, *size, 5, generator=seeded(1))
+    one, two = (draw(x, even, kernel, stride) for draw in (pooling._draw, pooling._draw_compiled))
+    for a, b in zip(one, two, strict=True):
+        assert torch.equal(a, b)
+    gradient = torch.randn(one[0].shape, generator=seeded(2))
+    torch.testing.assert_close(
+        pooling._spread(gradient, one[1], kernel, stride, shape),
+        pooling._spread_compiled(gradient, one[1], kernel, stride, shape),
+    )
+
+
+def test_the_kernels_are_what_python_makes_of_them():
+    x, even = (torch.rand(1, 5, 6, 2, generator=seeded()).numpy(), torch.rand(1, 2, 3, 2, generator=seeded(1)).numpy())
+    made = []
+    for draw, spread in ((kernels.draw, kernels.spread), (kernels.draw.py_func, kernels.spread.py_func)):
+        out, drawn, back = np.zeros_like(even), np.zeros(even.shape, np.uint8), np.zeros_like(x)
+        draw(x, even, 3, 2, out, drawn)
+        spread(out, drawn, 3, 2, back)
+        made.append((out, drawn, back))
+    for a, b in zip(*made, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_members_are_drawn_in_proportion_to_their_size():
     x = torch.tensor([[1.0, 0.0, 2.0], [3.0, 4.0, 0.0], [0.0, 0.0, 5.0]]).expand(1, 60_000, 3, 3)
     made = stochastic_pool(x, 3, 2, generator=seeded()).flatten()
@@ -87,6 +121,13 @@ def test_a_region_of_zeros_draws_evenly_and_gives_zero():
     assert not made.any()
     (gradient,) = torch.autograd.grad(made.sum(), x)
     torch.testing.assert_close(gradient[0].mean(dim=0), torch.full((2, 2), 0.25), atol=0.01, rtol=0)
+
+
+def test_what_is_no_number_is_not_hidden():
+    x = torch.rand(1, 2, 4, 4, generator=seeded())
+    x[0, 1, 3, 3] = torch.nan
+    assert stochastic_pool(x, 2, 2).isnan().nonzero().tolist() == [[0, 1, 1, 1]]
+    assert pooling._draw(x, torch.rand(1, 2, 2, 2), 2, 2)[0].isnan().nonzero().tolist() == [[0, 1, 1, 1]]
 
 
 def test_half_precision_draws_as_finely_as_full():

@@ -113,26 +113,14 @@ class TransformationInvariantPool(nn.Module):
 
 
 class _StochasticPool(torch.autograd.Function):
-    """Draws by walking the members of all regions at once: one number a region, nothing of the size of all members."""
+    """On the CPU by `fer3d.kernels.stochastic_pool`; elsewhere in torch, a member of all regions at a time."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, kernel: int, stride: int, generator: torch.Generator | None) -> torch.Tensor:
-        padded = functional.pad(x, _rim(x.shape[-2:], kernel, stride))
-        members = list(_members(padded, kernel, stride))
-        total = _running(members)
-        even = torch.rand(total.shape, dtype=total.dtype, device=total.device, generator=generator)
-        threshold = even * total
-        # member l is drawn if the sum of those before is at most the threshold, and with it more
-        drawn = torch.zeros(total.shape, dtype=torch.uint8, device=x.device)
-        made, before = torch.zeros_like(total), torch.zeros_like(total)
-        for member in members:
-            after = before + member
-            here = (before <= threshold) & (threshold < after)
-            made = torch.where(here, member, made)
-            drawn += after <= threshold
-            before = after
-        nothing = total <= 0
-        drawn = torch.where(nothing, (even * kernel**2).to(torch.uint8), drawn).clamp_(max=kernel**2 - 1)
+        size = [-(-(n - kernel) // stride) + 1 for n in x.shape[-2:]]
+        even = torch.rand(len(x), *size, x.shape[1], dtype=x.dtype, device=x.device, generator=generator)
+        draw = _draw_compiled if x.device.type == "cpu" else _draw
+        made, drawn = draw(x, even, kernel, stride)
         ctx.save_for_backward(drawn)
         ctx.shape, ctx.kernel, ctx.stride = x.shape, kernel, stride
         return made
@@ -140,12 +128,64 @@ class _StochasticPool(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
         (drawn,) = ctx.saved_tensors
-        right, bottom = _rim(ctx.shape[-2:], ctx.kernel, ctx.stride)[1::2]
-        height, width = ctx.shape[-2:]
-        padded = gradient.new_zeros(*ctx.shape[:2], height + bottom, width + right)
-        for number, member in enumerate(_members(padded, ctx.kernel, ctx.stride)):
-            member += gradient * (drawn == number)  # a view: adds into `padded`
-        return padded[..., :height, :width], None, None, None
+        spread = _spread_compiled if gradient.device.type == "cpu" else _spread
+        return spread(gradient, drawn, ctx.kernel, ctx.stride, ctx.shape[-2:]), None, None, None
+
+
+def _draw_compiled(x: torch.Tensor, even: torch.Tensor, kernel: int, stride: int) -> tuple[torch.Tensor, torch.Tensor]:
+    from fer3d.kernels.stochastic_pool import draw
+
+    made, drawn = torch.empty_like(even), torch.empty(even.shape, dtype=torch.uint8)
+    draw(_last(x).numpy(), even.numpy(), kernel, stride, made.numpy(), drawn.numpy())
+    return made.permute(0, 3, 1, 2), drawn.permute(0, 3, 1, 2)
+
+
+def _spread_compiled(
+    gradient: torch.Tensor, drawn: torch.Tensor, kernel: int, stride: int, shape: Sequence[int]
+) -> torch.Tensor:
+    from fer3d.kernels.stochastic_pool import spread
+
+    made = gradient.new_zeros(len(gradient), *shape, gradient.shape[1])
+    spread(_last(gradient).numpy(), _last(drawn).numpy(), kernel, stride, made.numpy())
+    return made.permute(0, 3, 1, 2)
+
+
+def _last(x: torch.Tensor) -> torch.Tensor:
+    """(B, C, H, W) -> (B, H, W, C) in memory; nothing is copied if that is how it lies."""
+    return x.detach().permute(0, 2, 3, 1).contiguous()
+
+
+def _draw(x: torch.Tensor, even: torch.Tensor, kernel: int, stride: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(B, C, H, W) and (B, h, w, C) -> the members drawn and their numbers, (B, C, h, w) each."""
+    even = even.permute(0, 3, 1, 2)
+    members = list(_members(functional.pad(x, _rim(x.shape[-2:], kernel, stride)), kernel, stride))
+    total = torch.zeros_like(members[0])
+    for member in members:  # in the order in which they are walked below: the last bit decides
+        total = total + member
+    # member l is drawn if the sum of those before is at most the threshold, and with it more
+    threshold = even * total
+    drawn = torch.zeros(total.shape, dtype=torch.uint8, device=x.device)
+    made, before = torch.zeros_like(total), torch.zeros_like(total)
+    for member in members:
+        after = before + member
+        made = torch.where((before <= threshold) & (threshold < after), member, made)
+        drawn += after <= threshold
+        before = after
+    something = total > 0  # what is no number is not hidden
+    drawn = torch.where(something, drawn, (even * kernel**2).to(torch.uint8)).clamp_(max=kernel**2 - 1)
+    return torch.where(something, made, total), drawn
+
+
+def _spread(
+    gradient: torch.Tensor, drawn: torch.Tensor, kernel: int, stride: int, shape: Sequence[int]
+) -> torch.Tensor:
+    """(B, C, h, w) -> (B, C, H, W): the gradient where a member was drawn, without atomics."""
+    height, width = shape
+    right, bottom = _rim(shape, kernel, stride)[1::2]
+    padded = gradient.new_zeros(*gradient.shape[:2], height + bottom, width + right)
+    for number, member in enumerate(_members(padded, kernel, stride)):
+        member += gradient * (drawn == number)  # a view: adds into `padded`
+    return padded[..., :height, :width]
 
 
 def _members(padded: torch.Tensor, kernel: int, stride: int) -> Iterator[torch.Tensor]:
@@ -154,14 +194,6 @@ def _members(padded: torch.Tensor, kernel: int, stride: int) -> Iterator[torch.T
     for i in range(kernel):
         for j in range(kernel):
             yield padded[..., i : i + height : stride, j : j + width : stride]
-
-
-def _running(members: Sequence[torch.Tensor]) -> torch.Tensor:
-    """The sum, in the order in which it is walked afterwards: the last bit decides."""
-    total = torch.zeros_like(members[0])
-    for member in members:
-        total = total + member
-    return total
 
 
 def _rim(shape: Sequence[int], kernel: int, stride: int) -> tuple[int, int, int, int]:
