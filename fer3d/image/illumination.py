@@ -119,7 +119,8 @@ def luminance(light: Floats, smoothness: float) -> Floats:
     rows, columns = (2.0 - 2.0 * np.cos(np.pi * np.arange(1, n + 1) / (n + 1)) for n in light.shape[1:])
     eigenvalues = 1.0 + smoothness * (rows[:, None] + columns)
     waves = fft.dstn(light, type=1, axes=(1, 2))
-    made: Floats = fft.idstn(waves / eigenvalues, type=1, axes=(1, 2), overwrite_x=True)
+    waves *= 1.0 / eigenvalues
+    made: Floats = fft.idstn(waves, type=1, axes=(1, 2), overwrite_x=True)
     return made
 
 
@@ -287,14 +288,19 @@ def _unit(x: Floats, scale: float = 1.0) -> Floats:
     """Each picture stretched to [0, scale]; 0 where it is of one grey."""
     low, high = x.min(axis=(1, 2), keepdims=True), x.max(axis=(1, 2), keepdims=True)
     span = high - low
-    # times before divided, so that a whole number in [0, 255] comes out whole and `ceil` leaves it alone
-    return (x - low) * scale / np.where(span > 0.0, span, 1.0)  # type: ignore[no-any-return]
+    made: Floats = x - low
+    if scale != 1.0:
+        made *= scale  # before the division: a whole number in [0, 255] comes out whole, and `ceil` leaves it alone
+    made /= np.where(span > 0.0, span, 1.0)
+    return made
 
 
 def _levels(x: NDArray[Any]) -> Floats:
     """INface's `normalize8`: whole numbers from 0 to 255."""
-    stretched = _unit(x.astype(np.float64, copy=False), 255.0)
-    return np.ceil(np.minimum(stretched, 255.0))  # 255 a / a may be a last bit above 255
+    made = _unit(x.astype(np.float64, copy=False), 255.0)
+    np.minimum(made, 255.0, out=made)  # 255 a / a may be a last bit above 255
+    np.ceil(made, out=made)
+    return made
 
 
 def _bytes(x: Floats) -> Pictures:
@@ -308,13 +314,16 @@ def _truncated(x: Floats, percent: float) -> Floats:
     # the k-th of m sorted pixels stands at the percentile 100 (k - 0.5) / m, with straight lines between
     ranks = [min(max(share * flat.shape[1] - 0.5, 0.0), last) for share in (percent / 100, 1.0 - percent / 100)]
     ends = [(math.floor(rank), min(math.floor(rank) + 1, last)) for rank in ranks]
-    ordered = np.partition(flat, sorted({end for pair in ends for end in pair}), axis=1)
+    ordered = np.sort(flat, axis=1)  # with a processor's vector instructions twice as fast as `np.partition`
     low, high = (
         (ordered[:, a] + (rank - a) * (ordered[:, b] - ordered[:, a]))[:, None, None]
         for (a, b), rank in zip(ends, ranks, strict=True)
     )
     span = high - low
-    return ((flat.reshape(x.shape) - low) / np.where(span > 0.0, span, np.inf)).clip(0.0, 1.0)
+    made = flat.reshape(x.shape)
+    made -= low
+    made /= np.where(span > 0.0, span, np.inf)
+    return np.clip(made, 0.0, 1.0, out=made)
 
 
 def _band(x: Floats, inner: float, outer: float) -> Floats:
