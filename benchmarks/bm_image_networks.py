@@ -5,11 +5,11 @@
 A sample is one picture: forward in training mode, the network's own objective, backward, one step of SGD with momentum.
 The batch is the largest of 64, 32, ... 2 that fits about `--gflop` of work. The second column of speed is the share of
 this machine's own float32 matrix product, measured beside each network, that convolutions and linear layers reach.
-The best of several steps counts: everything else is the machine's noise.
+The best of several steps counts, in CPU time over all threads, so that neighbours on the machine do not count; on a
+GPU in time of the wall.
 """
 
 import argparse
-import os
 import platform
 import time
 from pathlib import Path
@@ -28,15 +28,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pixels", type=int, nargs="*", default=[0, 48], help="0: as published")
     parser.add_argument("--only", help="comma-separated names")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--gflop", type=float, default=150.0, help="most work of a step")
     parser.add_argument("--seconds", type=float, default=4.0, help="least time on a network")
     parser.add_argument("--write", action="store_true", help=f"also write the tables to {RESULTS.name}/")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    report = "\n\n".join(tables(arguments))
-    print(report)
+    blocks = []
+    for block in tables(arguments):
+        print(block, end="\n\n", flush=True)
+        blocks.append(block)
+    report = "\n\n".join(blocks)
     if arguments.write:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / "image_networks.md").write_text(report + "\n", encoding="utf-8")
@@ -50,11 +53,12 @@ def tables(arguments):
     device = torch.device(arguments.device)
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     yield f"## Training networks for pictures: {where}, {arguments.threads} threads, float32"
+    unit = "samples/s" if device.type == "cuda" else "samples/s of a core"
     for pixels in arguments.pixels:
         lines = [
             f"### {f'{pixels} x {pixels} pixels' if pixels else 'Published sizes'}",
             "",
-            "| network | input | parameters | GFLOP a sample | batch | samples/s | of the matrix product |",
+            f"| network | input | parameters | GFLOP a sample | batch | {unit} | of the matrix product |",
             "|---|---|---|---|---|---|---|",
         ]
         lines += [network_row(name, pixels or None, device, arguments) for name in names]
@@ -145,11 +149,12 @@ def best(call, device, least):
     while len(times) < 2 or sum(times) < least:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        start = time.perf_counter()
+        clock = time.perf_counter if device.type == "cuda" else time.process_time
+        start = clock()
         call()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - start)
+        times.append(clock() - start)
     return min(times)
 
 
