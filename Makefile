@@ -57,6 +57,7 @@ bench: install
 	$(BIN)/python benchmarks/bm_preprocess.py
 	$(BIN)/python benchmarks/bm_manifold_conv.py
 	$(BIN)/python benchmarks/bm_tree.py
+	$(BIN)/python benchmarks/bm_illumination.py
 
 clean:
 	rm -rf $(VENV) build demo

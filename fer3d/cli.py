@@ -211,7 +211,11 @@ def maps(
 
 Model = Annotated[
     str,
-    typer.Argument(help="Of maps: dff-cnn, df-cnn, plain-cnn. Of sample trees: flm-cnn, gcnn (plain geodesic CNN)."),
+    typer.Argument(
+        help="Of maps: dff-cnn, df-cnn or plain-cnn; of the texture alone also tang, yu-zhang, kahou, alexnet, vgg-11, "
+        "vgg-16, 3c2f, khorrami, dlp-cnn, frr-cnn or resnet-18 (--maps texture). Of sample trees: flm-cnn, gcnn (a "
+        "plain geodesic CNN)."
+    ),
 ]
 Data = Annotated[Path, typer.Option(help="Prepared folder: what `fer3d preprocess` wrote.")]
 ProtocolName = Annotated[

@@ -151,7 +151,15 @@ class TrainSettings(BaseModel):
     init: str | None = Field(None, description="File of image weights for the branches, or torchvision, or timm.")
     freeze_epochs: int = Field(0, ge=0, description="Epochs at the start in which the branches do not change.")
     read_out: Literal["softmax", "svm"] = Field("softmax", description="Of df-cnn: its own, or a linear SVM.")
-    svm_c: float = Field(1.0, gt=0.0, description="C of that SVM; the paper's range is 2^-5 to 2^5.")
+    svm_c: float = Field(
+        1.0, gt=0.0, description="C of that SVM, and of tang's; the range in df-cnn's paper is 2^-5 to 2^5."
+    )
+    pixels: int | None = Field(
+        None, ge=8, le=1024, description="Rows and columns that a network for pictures sees. Unset: as published."
+    )
+    own_loss: float | None = Field(
+        None, ge=0.0, le=1e6, description="Weight of the term of their own of dlp-cnn and frr-cnn. Unset: the model's."
+    )
 
     # the optimiser
     epochs: int = Field(30, ge=1, le=100_000, description="Passes over the training scans.")
@@ -165,7 +173,9 @@ class TrainSettings(BaseModel):
         "one-cycle", description="Learning rate: up over the first quarter, then a cosine to 0; cosine from the start."
     )
     clip: float = Field(5.0, ge=0.0, description="Largest norm of the gradient. 0: off.")
-    label_smoothing: float = Field(0.1, ge=0.0, lt=1.0, description="Share of the truth spread over all classes.")
+    label_smoothing: float = Field(
+        0.1, ge=0.0, lt=1.0, description="Share of the truth spread over all classes, in cross entropy."
+    )
     mixup: float = Field(0.0, ge=0.0, le=10.0, description="Alpha of mixup's Beta distribution. 0: off.")
     class_weights: Literal["none", "balanced"] = Field("none", description="balanced: rare classes count more.")
 

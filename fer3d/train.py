@@ -106,8 +106,8 @@ def fit(
         tick: Called with the log row of every epoch, of those of an earlier run too.
 
     Returns:
-        The log: epoch, train_loss (without auxiliary classifiers), train_accuracy, validation_loss and
-            validation_accuracy (None without validation scans), lr, seconds.
+        The log: epoch, train_loss (of the network's own logits, without other terms), train_accuracy,
+            validation_loss and validation_accuracy (None without validation scans), lr, seconds.
 
     Raises:
         TrainError: if a loss is not a number, or there are no training scans.
@@ -118,7 +118,7 @@ def fit(
     for row in state.log:
         tick(row)
     batch = _local_batch(fabric, settings, len(parts.train), name)
-    loss_of = _loss(settings, data, parts.train, fabric.device)
+    loss_of = _loss(network, settings, data, parts.train, fabric.device)
     for stage in stages(settings):
         if state.epoch >= stage.end:
             continue
@@ -136,8 +136,9 @@ def fit(
                 rate = _rate(settings, stage, (epoch - stage.start) + step / steps)
                 for group in optimizer.param_groups:
                     group["lr"] = rate
-                logits = model(x)
-                parts_of_loss = loss_of(logits, y, other)
+                made = model(x)
+                logits, seen = made if isinstance(made, tuple) else (made, ())
+                parts_of_loss = loss_of(logits, seen, y, other)
                 optimizer.zero_grad()
                 fabric.backward(parts_of_loss.sum())
                 if settings.clip:
@@ -251,23 +252,41 @@ def _batches(
 
 
 def _loss(
-    settings: TrainSettings, data: TrainingData, rows: torch.Tensor, device: torch.device
-) -> Callable[[torch.Tensor, torch.Tensor, tuple[torch.Tensor, float] | None], torch.Tensor]:
-    """(A, B, K) logits -> (A,), to be summed: the network's own loss, then its auxiliary classifiers', weighted."""
+    network: nn.Module, settings: TrainSettings, data: TrainingData, rows: torch.Tensor, device: torch.device
+) -> Callable[[torch.Tensor, tuple[torch.Tensor, ...], torch.Tensor, tuple[torch.Tensor, float] | None], torch.Tensor]:
+    """(A, B, K) logits and what the network saw -> the terms of the loss, weighted, to be summed.
+
+    First that of the network's own logits, then its auxiliary classifiers', then its penalty, if it has one: see
+    `fer3d.models` for what a network may bring of its own.
+    """
+    criterion, penalty = getattr(network, "criterion", None), getattr(network, "penalty", None)
     weights = torch.ones(len(data.classes), device=device)
     if settings.class_weights == "balanced":
         counts = torch.bincount(data.labels[rows.to(data.labels.device)].cpu(), minlength=len(data.classes))
         weights = (len(rows) / (len(data.classes) * counts.clamp(min=1))).float().to(device)
 
+    def entropy(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return functional.cross_entropy(logits, y, reduction="none", label_smoothing=settings.label_smoothing)
+
     def one(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        each = functional.cross_entropy(logits.float(), y, reduction="none", label_smoothing=settings.label_smoothing)
+        each = (criterion or entropy)(logits.float(), y)
         return (each * weights[y]).mean()  # not over the sum of weights: processes must be able to average
 
-    def loss(logits: torch.Tensor, y: torch.Tensor, other: tuple[torch.Tensor, float] | None) -> torch.Tensor:
-        made = torch.stack([one(layer, y) for layer in logits])
+    def terms(logits: torch.Tensor, seen: tuple[torch.Tensor, ...], y: torch.Tensor) -> torch.Tensor:
+        made = [one(layer, y) for layer in logits]
+        return torch.stack(made if penalty is None else [*made, penalty(seen, y).float()])
+
+    def loss(
+        logits: torch.Tensor,
+        seen: tuple[torch.Tensor, ...],
+        y: torch.Tensor,
+        other: tuple[torch.Tensor, float] | None,
+    ) -> torch.Tensor:
+        made = terms(logits, seen, y)
         if other is not None:
-            made = (1.0 - other[1]) * made + other[1] * torch.stack([one(layer, other[0]) for layer in logits])
-        return torch.cat([made[:1], settings.auxiliary * made[1:]])
+            made = (1.0 - other[1]) * made + other[1] * terms(logits, seen, other[0])
+        own, auxiliary, rest = made[:1], made[1 : len(logits)], made[len(logits) :]
+        return torch.cat([own, settings.auxiliary * auxiliary, rest])
 
     return loss
 

@@ -57,6 +57,14 @@ def test_help_teaches_every_command():
         assert len(text) > 200
 
 
+def test_the_help_names_every_model():
+    from fer3d.models import MODELS
+
+    _, text, _ = fer3d("train", "--help")
+    for name in MODELS:
+        assert re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text), name
+
+
 def test_help_loads_nothing_heavy():
     code = (
         "import sys; sys.argv = ['fer3d', '--help']\n"

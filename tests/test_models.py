@@ -8,6 +8,8 @@ from fer3d.ablate import map_subsets
 from fer3d.channels import channel_names
 from fer3d.config import MAP_GROUPS, train_settings
 from fer3d.errors import ArgumentError, CheckpointError, FileError, MissingLibraryError
+from fer3d.image.models import NETWORKS, build_network
+from fer3d.image.models.picture_network import grey
 from fer3d.models import MODELS, build_model, model_arguments, reads_trees
 from fer3d.models.backbones import BACKBONES, build_branch
 from fer3d.models.initial_weights import load_initial
@@ -19,7 +21,7 @@ def batch_of(maps, size=32, count=2):
     return torch.randn(count, len(channel_names(maps)) + 1, size, size, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("name", sorted(name for name in MODELS if not reads_trees(name)))
+@pytest.mark.parametrize("name", sorted(name for name in set(MODELS) - set(NETWORKS) if not reads_trees(name)))
 @pytest.mark.parametrize("maps", map_subsets(), ids="+".join)
 def test_every_model_takes_every_subset_of_the_maps(name, maps):
     settings = train_settings("small", None, ["width=4"], maps=maps)
@@ -32,6 +34,41 @@ def test_every_model_takes_every_subset_of_the_maps(name, maps):
     logits = network(x)
     assert logits.shape == (2, 6)
     torch.testing.assert_close(network.head(network.features(x)), logits)
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_every_network_for_pictures_takes_the_texture(name):
+    settings = train_settings("small", None, ["maps=texture", "pixels=48", "dropout=0"])
+    network = build_model(name, **model_arguments(name, settings, 6, {"size": 32})).eval()
+    x = batch_of(["texture"])
+    logits = network(x)
+    assert logits.shape == (2, 6)
+    torch.testing.assert_close(network.head(network.features(x)), logits)
+    assert network.picture(x).shape == (2, network.network.channels, 48, 48)
+    other = x.clone()
+    other[:, -1] = 0
+    assert torch.equal(network(other), logits)
+    network.train()
+    made = network(x)
+    logits, seen = made if isinstance(made, tuple) else (made, None)
+    assert logits.shape == (1, 2, 6)
+    assert (seen is not None) == (name in ("dlp-cnn", "frr-cnn"))
+
+
+def test_networks_for_pictures_see_the_luma_at_the_size_of_the_paper():
+    network = build_model("tang").eval()
+    x = batch_of(["texture"], 42)
+    alone = build_network("tang", classes=6).eval()
+    alone.load_state_dict({key.removeprefix("network."): value for key, value in network.state_dict().items()})
+    torch.testing.assert_close(network(x), alone(grey(x[:, :3])))
+
+
+def test_settings_reach_the_networks_for_pictures():
+    settings = train_settings("small", None, ["maps=texture", "own_loss=0.25", "svm_c=3", "pixels=64"])
+    assert build_model("frr-cnn", **model_arguments("frr-cnn", settings, 6, {"size": 32})).network.own_loss == 0.25
+    tang = build_model("tang", **model_arguments("tang", settings, 6, {"size": 32}))
+    assert (tang.network.svm_c, tang.network.size) == (3.0, 64)
+    assert "svm_c" not in model_arguments("df-cnn", settings, 6, {"size": 32})
 
 
 def test_each_branch_sees_its_own_maps_only():
@@ -125,13 +162,19 @@ def test_backbones_say_how_many_features_they_give(backbone):
     [
         (
             lambda: build_model("dffcnn"),
-            "`model` should be one of dff-cnn, df-cnn, plain-cnn, flm-cnn, gcnn, is 'dffcnn'; did you mean",
+            "`model` should be one of dff-cnn, df-cnn, plain-cnn, .*, is 'dffcnn'; did you mean",
         ),
         (
             lambda: build_model("dff-cnn", widht=3),
             "`widht` is no argument of dff-cnn, which takes maps, classes, backbone",
         ),
         (lambda: build_model("dff-cnn", backbone="vgg"), "`backbone` should be one of small, vgg-m, .*, is 'vgg'"),
+        (
+            lambda: model_arguments("tang", train_settings("small"), 6, {"size": 32}),
+            "`maps` should be texture for tang, a network for pictures, is depth,normal,curvature,texture",
+        ),
+        (lambda: build_model("vgg-11", maps=["depth"]), "`maps` should be texture for vgg-11, .*, is depth"),
+        (lambda: build_model("tang", widht=3), "`widht` is no argument of tang, which takes maps, classes, pixels, ch"),
         (lambda: build_model("dff-cnn", maps=["nose"]), "`maps` should hold names out of .*, holds 'nose'"),
     ],
 )

@@ -149,6 +149,52 @@ def test_other_models_run(prepared, tmp_path, model):
     assert len(read_predictions(read_run(out))) == 24
 
 
+@pytest.mark.parametrize(
+    ("model", "more"),
+    [
+        ("tang", ()),
+        ("khorrami", ("pixels=32",)),
+        ("yu-zhang", ("class_weights=balanced",)),
+        ("frr-cnn", ("pixels=32", "mixup=0.4")),
+        ("dlp-cnn", ("pixels=32",)),
+        ("resnet-18", ("pixels=32", "precision=bf16-mixed")),
+    ],
+)
+def test_networks_for_pictures_run_on_the_texture(prepared, tmp_path, model, more):
+    settings = quick("maps=texture", "epochs=1", *more)
+    out = train(model, Question(prepared, folds=2, only=(0,)), tmp_path / "run", settings, device=CPU)
+    assert len(read_predictions(read_run(out))) == 24
+    loaded = load_model(out / "r00f00" / "model.safetensors")
+    assert loaded.maps == ("texture",)
+    scan = store.read_scan(next((prepared / "scans").glob("*.safetensors")))
+    maps = Maps((), scan.arrays["maps"][:0], scan.arrays["mask"], scan.arrays["texture"], scan.header["pixel_mm"])
+    made = loaded.probabilities(loaded.prepare_input(maps)[None])
+    torch.testing.assert_close(made.sum(dim=1), torch.ones(1))
+
+
+def test_an_objective_of_the_network_takes_the_place_of_cross_entropy_and_a_penalty_stands_beside_it(prepared):
+    """Tang's criterion and the penalty of FRR-CNN, term by term, with mixing and class weights."""
+    from fer3d.image.losses import squared_hinge
+    from fer3d.models import build_model
+    from fer3d.training_data import load
+
+    rows = store.read_manifest(prepared)
+    data = load([(prepared, rows)], ("texture",), SIX)
+    y, z = torch.tensor([0, 1, 5, 3]), torch.tensor([2, 2, 5, 0])
+    settings = quick("maps=texture", "label_smoothing=0")
+    every = torch.arange(len(rows))
+    tang = build_model("tang", classes=6, svm_c=0.5)
+    logits = torch.randn(1, 4, 6, generator=torch.Generator().manual_seed(0))
+    made = loop._loss(tang, settings, data, every, torch.device("cpu"))(logits, (), y, (z, 0.3))
+    wanted = 0.7 * 0.5 * squared_hinge(logits[0], y).mean() + 0.3 * 0.5 * squared_hinge(logits[0], z).mean()
+    torch.testing.assert_close(made, wanted[None])
+    frr = build_model("frr-cnn", classes=6, pixels=16, own_loss=2.0)
+    maps = (torch.rand(4, 3, 8, 8), torch.rand(4, 5, 4, 4))
+    made = loop._loss(frr, settings, data, every, torch.device("cpu"))(logits, maps, y, None)
+    entropy = torch.nn.functional.cross_entropy(logits[0], y)
+    torch.testing.assert_close(made, torch.stack([entropy, frr.penalty(maps, y)]))
+
+
 def test_a_killed_run_ends_with_the_same_bits(prepared, tmp_path):
     command = [sys.executable, "-c", SCRIPT, str(prepared), str(tmp_path / "killed")]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as killed:

@@ -2,7 +2,11 @@
 on the surface, a normalised `TreeBatch`; and gives logits.
 
 In training a network gives (A, B, K): its own logits first, then those of auxiliary classifiers, if it has any.
-`features` gives what its `head` reads.
+`features` gives what its `head` reads. A network may bring an objective of its own:
+
+- `criterion`, (B, K) logits and (B,) labels -> (B,): the loss that takes the place of cross entropy;
+- `penalty`, what it saw and (B,) labels -> (): a term beside the loss. In training it then gives its logits and what
+  the penalty reads, as a pair.
 """
 
 from __future__ import annotations
@@ -10,16 +14,19 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from torch import nn
 
 from fer3d.config import TrainSettings
 from fer3d.errors import ArgumentError
+from fer3d.image.models import NETWORKS
 from fer3d.models.df_cnn import DFCNN
 from fer3d.models.dff_cnn import DFFCNN
 from fer3d.models.flm_cnn import FLMCNN, GCNN
 from fer3d.models.plain_cnn import PlainCNN
+from fer3d.models.texture_network import TextureNetwork, check_texture_alone, texture_arguments
 
 MODELS: Mapping[str, Callable[..., nn.Module]] = {
     "dff-cnn": DFFCNN,
@@ -27,6 +34,7 @@ MODELS: Mapping[str, Callable[..., nn.Module]] = {
     "plain-cnn": PlainCNN,
     "flm-cnn": FLMCNN,
     "gcnn": GCNN,
+    **{name: partial(TextureNetwork, name) for name in NETWORKS},
 }
 
 
@@ -68,8 +76,11 @@ def model_arguments(name: str, settings: TrainSettings, classes: int, shape: Map
         shape: What depends on the scans, see `TrainingData.shape`.
 
     Raises:
-        ArgumentError: if there is no such model.
+        ArgumentError: if there is no such model, or it does not take these maps.
     """
+    wanted = _arguments(name)
+    if name in NETWORKS:
+        check_texture_alone(name, settings.maps)
     offered = {
         "maps": list(settings.maps),
         "classes": classes,
@@ -81,13 +92,15 @@ def model_arguments(name: str, settings: TrainSettings, classes: int, shape: Map
         "position": settings.position,
         "map_dropout": settings.map_dropout,
         "auxiliary": settings.auxiliary > 0,
+        "pixels": settings.pixels,
+        "own_loss": settings.own_loss,
+        "svm_c": settings.svm_c,
         "inputs": settings.inputs,
         "mes": settings.mes,
         "hvp": settings.hvp,
         "tree": uses_tree(name, settings),
         **shape,
     }
-    wanted = _arguments(name)
     return {key: value for key, value in offered.items() if key in wanted and value is not None}
 
 
@@ -96,4 +109,4 @@ def _arguments(name: str) -> tuple[str, ...]:
         near = difflib.get_close_matches(name, MODELS, n=1, cutoff=0.4)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ArgumentError(f"`model` should be one of {', '.join(MODELS)}, is {name!r}{hint}")
-    return tuple(inspect.signature(MODELS[name]).parameters)
+    return texture_arguments(name) if name in NETWORKS else tuple(inspect.signature(MODELS[name]).parameters)

@@ -1,0 +1,74 @@
+"""DLP-CNN: a deep network whose features of a class lie close together, in neighbourhoods [1].
+
+Layers and numbers as in a re-implementation with results of its own [F].
+
+References:
+    .. [1] Li, Deng, Du. Reliable crowdsourcing and deep locality-preserving learning for expression recognition in the
+       wild. CVPR 2017.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from fer3d.checks import check_range
+from fer3d.image.losses import locality_preserving
+from fer3d.image.models.picture_network import PictureNetwork, convolution, initialise
+
+
+class DLPCNN(PictureNetwork):
+    """Six 3 x 3 convolutions, 2000 features. 74,944,743 parameters at 100 pixels in colour and 7 classes.
+
+    Args:
+        classes: K.
+        size: Of the pictures: None for 100.
+        channels: 3, or 1.
+        dropout: Before the last layer; the authors have none.
+        own_loss: Lambda, the weight of the locality-preserving loss; 0 makes it their base network.
+        neighbours: k, of the features that one is drawn to.
+
+    Raises:
+        ArgumentError: if an argument is out of range.
+    """
+
+    SIZE = 100
+    CHANNELS = 3
+
+    def __init__(
+        self,
+        classes: int = 7,
+        size: int | None = None,
+        channels: int | None = None,
+        *,
+        dropout: float = 0.0,
+        own_loss: float = 0.003,
+        neighbours: int = 20,
+    ) -> None:
+        super().__init__(size, channels)
+        check_range("own_loss", own_loss, 0.0, 1e6)
+        check_range("neighbours", neighbours, 1, 1_000_000)
+        self.own_loss, self.neighbours = own_loss, neighbours
+        self.convolutions = nn.Sequential(
+            *convolution(self.channels, 64, 3),
+            nn.MaxPool2d(2),
+            *convolution(64, 96, 3),
+            nn.MaxPool2d(2),
+            *convolution(96, 128, 3),
+            *convolution(128, 128, 3),
+            nn.MaxPool2d(2),
+            *convolution(128, 256, 3),
+            *convolution(256, 256, 3),
+            nn.Flatten(),
+        )
+        self.hidden = nn.Sequential(nn.Linear(self.flattened(), 2000), nn.ReLU(inplace=True))
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(2000, classes))
+        initialise(self)
+
+    def penalty(self, seen: Sequence[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
+        """The features (B, 2000) and (B,) labels -> (): lambda times the locality-preserving loss."""
+        if not self.own_loss:
+            return seen[0].new_zeros(())
+        return self.own_loss * locality_preserving(seen[0].float(), labels, self.neighbours)

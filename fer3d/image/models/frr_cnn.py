@@ -1,0 +1,108 @@
+"""After FRR-CNN [1]: three weight-shared channels, transformation-invariant pooling, a redundancy penalty.
+
+From the abstract [F]: kernels are pushed apart by making the feature maps of a layer differ; transformation-invariant
+pooling. Stated by a review: three channels, each pair of maps of a layer in the penalty. Not found: the layers (here
+those of 3C2F), the transformations (here none and small turns to either side), the penalty (here the mean squared
+cosine, or a form of differences) and its weight [D].
+
+References:
+    .. [1] Xie, Hu. Facial expression recognition with FRR-CNN. Electronics Letters 53(4), 2017.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import nn
+
+from fer3d.checks import check_range
+from fer3d.image.losses import feature_redundancy
+from fer3d.image.models.picture_network import PictureNetwork, convolution, initialise
+from fer3d.image.perturb import rotated
+from fer3d.image.pooling import TransformationInvariantPool
+
+WIDTHS = (64, 128, 256)
+
+
+class Stack(nn.Module):
+    """5 x 5 convolutions with ReLU, each halved by maximum pooling."""
+
+    def __init__(self, channels: int, widths: Sequence[int]) -> None:
+        super().__init__()
+        before = (channels, *widths)
+        self.layers = nn.ModuleList(nn.Sequential(*convolution(a, b, 5)) for a, b in zip(before, widths, strict=False))
+        self.halve = nn.MaxPool2d(2)
+
+    def maps(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """(B, C, S, S) -> the maps of every layer, before it is halved: (B, D, S, S), (B, 2 D, S / 2, S / 2) ..."""
+        made: list[torch.Tensor] = []
+        for layer in self.layers:
+            made.append(layer(self.halve(made[-1]) if made else x))
+        return made
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, C, S, S) -> the last maps, halved."""
+        last: torch.Tensor = self.halve(self.maps(x)[-1])
+        return last
+
+
+class FRRCNN(PictureNetwork):
+    """5 x 5 convolutions of 64, 128 and 256 maps on three views, the strongest answer to each; 300 hidden units.
+
+    Args:
+        classes: K.
+        size: Of the pictures: None for 64.
+        channels: 1, or 3.
+        dropout: Before the last layer.
+        own_loss: Weight of the redundancy penalty, the mean over the three layers; 0 makes it its twin without.
+        form: Of the penalty: "cosine" or "distance", see `fer3d.image.losses.feature_redundancy`.
+        turn_deg: Angle of the two turned views.
+
+    Raises:
+        ArgumentError: if an argument is out of range.
+    """
+
+    SIZE = 64
+
+    def __init__(
+        self,
+        classes: int = 7,
+        size: int | None = None,
+        channels: int | None = None,
+        *,
+        dropout: float = 0.5,
+        own_loss: float = 1.0,
+        form: str = "cosine",
+        turn_deg: float = 10.0,
+    ) -> None:
+        super().__init__(size, channels)
+        check_range("own_loss", own_loss, 0.0, 1e6)
+        check_range("turn_deg", turn_deg, 0.0, 180.0, "degrees")
+        feature_redundancy(torch.zeros(1, 2, 1, 1), form)  # an unknown form is an error now, not in training
+        self.own_loss, self.form = own_loss, form
+        turns = [partial(rotated, angle=sign * math.radians(turn_deg)) for sign in (1, -1)]
+        self.convolutions = TransformationInvariantPool(Stack(self.channels, WIDTHS), [_as_it_is, *turns])
+        self.hidden = nn.Sequential(nn.Flatten(), nn.Linear(self.flattened(), 300), nn.ReLU(inplace=True))
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(300, classes))
+        initialise(self)
+
+    def observe(self, x: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """(B, C, S, S) -> (B, K) logits, and the maps of every layer for all three views: (3 B, D, h, w) each."""
+        pool = self.convolutions
+        assert isinstance(pool, TransformationInvariantPool) and isinstance(pool.stack, Stack)
+        maps = pool.stack.maps(pool.see(x))
+        strongest = pool.strongest(pool.stack.halve(maps[-1]))
+        return self.head(self.hidden(strongest)), tuple(maps)
+
+    def penalty(self, seen: Sequence[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
+        """The maps of every layer -> (): the weighted mean of their redundancy."""
+        if not self.own_loss:
+            return seen[0].new_zeros(())
+        return self.own_loss * torch.stack([feature_redundancy(maps, self.form) for maps in seen]).mean()
+
+
+def _as_it_is(pictures: torch.Tensor) -> torch.Tensor:
+    return pictures

@@ -1,0 +1,44 @@
+"""3C2F, after Jung et al. [1]: three convolutions with maximum pooling, two fully connected layers. Sizes ours [D].
+
+Only this outline is known. The sizes are those of Khorrami's network, of the same years, with poolings of 2.
+
+References:
+    .. [1] Jung, Lee, Park, Kim, Kim, Lee, Ahn. Development of deep learning-based facial expression recognition system.
+       FCV 2015.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from fer3d.image.models.picture_network import PictureNetwork, convolution, initialise
+
+
+class Jung(PictureNetwork):
+    """5 x 5 convolutions of 64, 128 and 256 maps, each halved; 300 hidden units.
+
+    Args:
+        classes: K.
+        size: Of the pictures: None for 64.
+        channels: 1, or 3.
+        dropout: Before the last layer.
+
+    Raises:
+        ArgumentError: if an argument is out of range.
+    """
+
+    SIZE = 64
+
+    def __init__(
+        self, classes: int = 7, size: int | None = None, channels: int | None = None, *, dropout: float = 0.5
+    ) -> None:
+        super().__init__(size, channels)
+        layers: list[nn.Module] = []
+        before = self.channels
+        for width in (64, 128, 256):
+            layers += [*convolution(before, width, 5), nn.MaxPool2d(2)]
+            before = width
+        self.convolutions = nn.Sequential(*layers, nn.Flatten())
+        self.hidden = nn.Sequential(nn.Linear(self.flattened(), 300), nn.ReLU(inplace=True))
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(300, classes))
+        initialise(self)

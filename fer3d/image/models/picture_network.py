@@ -1,0 +1,112 @@
+"""`PictureNetwork`: what the networks for pictures share, and the hooks through which one brings its own objective."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import nn
+from torch.func import functional_call
+from torch.nn import functional
+
+from fer3d.checks import check_range, check_shape
+from fer3d.errors import ArgumentError
+
+
+class PictureNetwork(nn.Module):
+    """Convolutions, hidden layers, a head.
+
+    Attributes:
+        SIZE, CHANNELS: As published: what a class is built for unless told otherwise.
+        channels: C of the pictures.
+        size: Rows and columns of the pictures.
+        convolutions: (B, C, S, S) -> feature maps.
+        hidden: Feature maps -> (B, D).
+        head: (B, D) -> (B, K) logits.
+
+    A network with an objective of its own also has one or both of the methods that `fer3d.train.fit` looks for:
+        criterion: (B, K) logits and (B,) labels -> (B,): the loss instead of cross entropy;
+        penalty: what `observe` gave beside the logits, and (B,) labels -> (): a term beside that loss.
+    """
+
+    SIZE: ClassVar[int]
+    CHANNELS: ClassVar[int] = 1
+
+    def __init__(self, size: int | None, channels: int | None) -> None:
+        super().__init__()
+        self.size = self.SIZE if size is None else size
+        self.channels = self.CHANNELS if channels is None else channels
+        check_range("size", self.size, 1, 4096, "pixels")
+        if self.channels not in (1, 3):
+            raise ArgumentError(f"`channels` should be 1 (grey) or 3 (colour), is {self.channels!r}")
+        self.convolutions: nn.Module = nn.Identity()
+        self.hidden: nn.Module = nn.Identity()
+        self.head: nn.Module = nn.Identity()
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, C, S, S) -> (B, D): what `head` reads."""
+        made: torch.Tensor = self.hidden(self.convolutions(x))
+        return made
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, C, S, S) -> (B, K) logits."""
+        check_shape("x", x, ("B", self.channels, self.size, self.size))
+        logits: torch.Tensor = self.head(self.features(x))
+        return logits
+
+    def observe(self, x: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """(B, C, S, S) -> (B, K) logits, and what `penalty` reads: here the features (B, D)."""
+        features = self.features(x)
+        return self.head(features), (features,)
+
+    def flattened(self) -> int:
+        """How many numbers the convolutions make of a picture. Nothing is computed.
+
+        Raises:
+            ArgumentError: if the picture is too small for them.
+        """
+        stack = self.convolutions
+        tensors = {**dict(stack.named_parameters()), **dict(stack.named_buffers())}
+        shapes = {name: tensor.to("meta") for name, tensor in tensors.items()}
+        probe = torch.empty(2, self.channels, self.size, self.size, device="meta")
+        was_training = stack.training
+        stack.eval()
+        try:
+            with torch.no_grad():
+                made = functional_call(stack, shapes, probe)
+        except (RuntimeError, ArgumentError):  # a window larger than the map
+            raise ArgumentError(f"`size` {self.size} is too small for this network's convolutions") from None
+        finally:
+            stack.train(was_training)
+        return int(made[0].numel())
+
+
+def convolution(channels: int, out: int, kernel: int, **more: int) -> tuple[nn.Conv2d, nn.ReLU]:
+    """Convolution with bias, which keeps the size unless told otherwise, and ReLU."""
+    more.setdefault("padding", kernel // 2)
+    return nn.Conv2d(channels, out, kernel, **more), nn.ReLU(inplace=True)  # type: ignore[arg-type]
+
+
+def initialise(network: PictureNetwork) -> None:
+    """He's weights for all layers before a ReLU, zero biases: deep ones have no normalisation to mend others [D]."""
+    for module in (*network.convolutions.modules(), *network.hidden.modules()):
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def grey(pictures: torch.Tensor) -> torch.Tensor:
+    """(B, 3, H, W) red, green, blue -> (B, 1, H, W): their luma (ITU-R BT.601)."""
+    check_shape("pictures", pictures, ("B", 3, "H", "W"))
+    weights = pictures.new_tensor([0.299, 0.587, 0.114])
+    return torch.einsum("bchw,c->bhw", pictures, weights)[:, None]
+
+
+def resized(pictures: torch.Tensor, size: int) -> torch.Tensor:
+    """(B, C, H, W) -> (B, C, size, size), bilinear; a picture made smaller is averaged over what a pixel covers."""
+    if pictures.shape[-2:] == (size, size):
+        return pictures
+    wide = pictures.float()  # on a CPU torch cannot do it in half precision
+    made = functional.interpolate(wide, (size, size), mode="bilinear", antialias=True, align_corners=False)
+    return made.to(pictures.dtype)

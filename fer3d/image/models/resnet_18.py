@@ -1,0 +1,44 @@
+"""ResNet-18 [1], the baseline of today: residual blocks, batch normalisation, global average pooling.
+
+References:
+    .. [1] He, Zhang, Ren, Sun. Deep residual learning for image recognition. CVPR 2016.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from fer3d.image.models.picture_network import PictureNetwork
+from fer3d.models.backbones import conv_block, resnet_18
+
+_PUBLISHED = 80  # pixels from which the stem is the published one
+
+
+class ResNet18(PictureNetwork):
+    """ResNet-18 with a linear layer of K classes. 11,180,103 parameters in colour for 7 classes.
+
+    Args:
+        classes: K.
+        size: Of the pictures: None for 96. Below 80 the stem is one 3 x 3 convolution that does not halve [D], as is
+            usual for small pictures: the published one makes 8 x 8 places of 32 x 32 before the first block.
+        channels: 3, or 1.
+        dropout: Before the last layer [D].
+
+    Raises:
+        ArgumentError: if an argument is out of range.
+    """
+
+    SIZE = 96
+    CHANNELS = 3
+
+    def __init__(
+        self, classes: int = 7, size: int | None = None, channels: int | None = None, *, dropout: float = 0.0
+    ) -> None:
+        super().__init__(size, channels)
+        branch = resnet_18(self.channels)
+        if self.size < _PUBLISHED:
+            blocks = list(branch.layers)[4:]  # after convolution, norm, ReLU and pooling
+            branch.layers = nn.Sequential(*conv_block(self.channels, 64), *blocks)
+        self.convolutions = branch
+        self.hidden = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(branch.out_channels, classes))
