@@ -83,6 +83,7 @@ def model_arguments(name: str, settings: TrainSettings, classes: int, shape: Map
         "auxiliary": settings.auxiliary > 0,
         "inputs": settings.inputs,
         "mes": settings.mes,
+        "rotation": settings.rotation,
         "hvp": settings.hvp,
         "tree": uses_tree(name, settings),
         **shape,
