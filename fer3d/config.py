@@ -144,6 +144,9 @@ class TrainSettings(BaseModel):
     inputs: Literal["invariant", "xyz"] = Field(
         "invariant", description="Of trees: what no turn of the head changes, or positions, normals and shape index."
     )
+    rotation: Literal["fixed", "max"] = Field(
+        "fixed", description="Of flm-cnn: kernels lie along the ray away from the nose, or as they answer most."
+    )
     mes: bool = Field(True, description="Of flm-cnn: multi-scale encoding. false: the middle radius alone.")
     hvp: bool = Field(True, description="Of flm-cnn: pooling like a retina's. false: single samples.")
     tree: bool = Field(True, description="Of flm-cnn: the sample tree. false: all on the vertices of one level.")

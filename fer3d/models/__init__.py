@@ -97,6 +97,7 @@ def model_arguments(name: str, settings: TrainSettings, classes: int, shape: Map
         "svm_c": settings.svm_c,
         "inputs": settings.inputs,
         "mes": settings.mes,
+        "rotation": settings.rotation,
         "hvp": settings.hvp,
         "tree": uses_tree(name, settings),
         **shape,

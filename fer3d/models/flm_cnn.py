@@ -10,11 +10,11 @@ maximum over vertices. All else here is our reconstruction [D]:
   pointwise layers, together with the features of the centre, which lies in no ring;
 - **HVP**: fine stencils are pooled to three rings of eight rays, whose footprints grow with eccentricity
   (`ops.retina_layout`); without it, three rings at equal distances are sampled at points;
-- the maximum over rotations (`ops.manifold_conv_patches`), so that no frame has to be chosen. The author's earlier code
-  had a fixed reference direction instead [F];
+- rays are counted from the direction away from the nose tip, as the author's earlier code had a fixed reference [F];
+  `rotation="max"` takes the maximum over rotations of a kernel instead (`ops.manifold_conv_patches`), as GCNN [2];
 - what a patch looks like from its centre, as channels of every block: height over the tangent plane, distance, and the
-  normal in the sample's own polar frame. All are invariant to a rigid motion, and so are the distance from the nose tip
-  and the angle to it, which say where on the face a vertex is;
+  normal in the sample's own polar frame; and where on the face a vertex lies and how it faces, in a frame that the
+  surface itself gives (`face_frame`). None of them changes under a rigid motion;
 - mean and maximum over the top level: the order of its vertices does not matter.
 
 References:
@@ -30,6 +30,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from fer3d.errors import ArgumentError
 from fer3d.ops import RetinaLayout, manifold_conv_patches, manifold_pool, retina_layout
@@ -37,8 +38,9 @@ from fer3d.tree_input import INPUTS, TreeBatch
 
 _RINGS, _RAYS = 3, 8  # of a patch, pooled or not
 _GEOMETRY = 6  # channels of `_geometry`
-_PLACE = 2  # channels of `_places`
+_PLACE = 6  # channels of `_places`
 _FACE = 90.0  # mm, the radius of the ball that preprocessing keeps
+_WIDE, _RIDGE, _NOSE = 45.0, 30.0, 15.0  # mm about the nose tip that each axis of the frame of a face comes from
 
 
 class FLMCNN(nn.Module):
@@ -50,7 +52,8 @@ class FLMCNN(nn.Module):
         rays: A.
         classes: K.
         inputs: "invariant", or "xyz": see `tree_input.INPUTS`. With the latter a network sees positions and normals
-            instead of the invariant geometry of its patches.
+            as they are stored, and neither the geometry of its patches nor the frame of the face.
+        rotation: "fixed" or "max", see the module.
         width: Features of each radius in the first block; twice as many in each next.
         depth: Pointwise layers that encode the radii of a block jointly.
         dropout: Before the first layer of the head, and half of it before the last.
@@ -59,7 +62,7 @@ class FLMCNN(nn.Module):
         tree: False for trees of one level, see `training_data.TreeData`: every block convolves on the same vertices.
 
     Raises:
-        ArgumentError: if the stencils have too few rings or rays, or `inputs` is unknown.
+        ArgumentError: if the stencils have too few rings or rays, or `inputs` or `rotation` is unknown.
     """
 
     reads = "tree"
@@ -72,6 +75,7 @@ class FLMCNN(nn.Module):
         classes: int = 6,
         *,
         inputs: str = "invariant",
+        rotation: str = "fixed",
         width: int = 32,
         depth: int = 1,
         dropout: float = 0.5,
@@ -83,6 +87,8 @@ class FLMCNN(nn.Module):
         super().__init__()
         if inputs not in INPUTS:
             raise ArgumentError(f"`inputs` should be one of {', '.join(INPUTS)}, is {inputs!r}")
+        if rotation not in ("fixed", "max"):
+            raise ArgumentError(f"`rotation` should be 'fixed' or 'max', is {rotation!r}")
         layout = patch_layout(len(rings), rays, hvp)
         self.invariant = inputs == "invariant"
         self.tree = tree
@@ -91,7 +97,7 @@ class FLMCNN(nn.Module):
             scales = range(len(span)) if mes else [len(span) // 2]
             features = width * 2**number * (1 if mes else len(span))
             out = 2 * width * 2**number
-            blocks.append(Block(channels, features, out, span, tuple(scales), layout, depth, self.invariant))
+            blocks.append(Block(channels, features, out, span, tuple(scales), layout, depth, self.invariant, rotation))
             channels = out
         self.blocks = nn.ModuleList(blocks)
         self.head = nn.Sequential(
@@ -188,6 +194,7 @@ class Block(nn.Module):
         layout: From stencils to patches.
         depth: Pointwise layers.
         geometry: Whether the shape of the patch and its place are channels too.
+        rotation: Of the kernels, see `convolved`.
     """
 
     def __init__(
@@ -200,8 +207,10 @@ class Block(nn.Module):
         layout: RetinaLayout,
         depth: int,
         geometry: bool,
+        rotation: str,
     ) -> None:
         super().__init__()
+        self.rotation = rotation
         self.radii, self.scales, self.layout, self.geometry = tuple(radii), tuple(scales), layout, geometry
         channels += _PLACE * geometry
         seen = channels + _GEOMETRY * geometry
@@ -229,7 +238,7 @@ class Block(nn.Module):
         Args:
             x: (B, N, C).
             frames: (B, M, 7), M >= N: position, normal and 1 of the vertices of the finest level.
-            places: (B, M, 2), see `_places`.
+            places: (B, M, 6), see `_places`.
             indices, weights: (B, V, S, R, A, 3).
         """
         below, above = x.shape[1], indices.shape[1]
@@ -244,7 +253,7 @@ class Block(nn.Module):
                 seen = manifold_pool(frames[:, :below], *stencil, self.layout, "mean")
                 shape = self.shapes[number](_geometry(seen, frames[:, :above], self.radii[scale]))
                 patches = torch.cat([patches, shape * seen[..., 6:]], dim=-1)
-            answers.append(manifold_conv_patches(patches, self.kernels[number]))
+            answers.append(convolved(patches, self.kernels[number], self.rotation))
         joint = self.answers(torch.cat(answers, dim=-1)).relu()  # (B, V, S features)
         made: torch.Tensor = self.encode(torch.cat([joint, x[:, :above]], dim=-1))
         return made
@@ -261,6 +270,22 @@ class Norm(nn.Module):
         """(..., C) -> (..., C)."""
         made: torch.Tensor = self.norm(x.flatten(0, -2)[..., None, None])
         return made.view(x.shape)
+
+
+def convolved(patches: torch.Tensor, weight: torch.Tensor, rotation: str) -> torch.Tensor:
+    """Patches under a kernel: the largest answer over its rotations ("max"), or the one without any ("fixed").
+
+    Args:
+        patches: (B, V, R, A, C).
+        weight: (R, A, C, O).
+        rotation: Which.
+
+    Returns:
+        (B, V, O).
+    """
+    if rotation == "fixed":
+        return patches.flatten(2) @ weight.flatten(0, 2)
+    return manifold_conv_patches(patches, weight)
 
 
 def kernel(layout: RetinaLayout, channels: int, features: int) -> nn.Parameter:
@@ -303,11 +328,53 @@ def _frames(batch: TreeBatch) -> torch.Tensor:
 
 
 def _places(batch: TreeBatch) -> torch.Tensor:
-    """(B, N, 2): distance from the nose tip as a share of the face, and the normal along the line from it."""
-    away = batch.positions - batch.positions[:, :1]
-    distance = away.norm(dim=-1, keepdim=True)
-    outwards = (batch.normals * away).sum(dim=-1, keepdim=True) / distance.clamp(min=1.0)
-    return torch.cat([distance / _FACE, outwards], dim=-1)
+    """(B, N, 6): position, as a share of the face, and normal of each vertex in the frame of the face."""
+    frame = face_frame(batch.positions, batch.normals)
+    away = (batch.positions - batch.positions[:, :1]) / _FACE
+    return torch.cat([away @ frame.mT, batch.normals @ frame.mT], dim=-1)
+
+
+def face_frame(positions: torch.Tensor, normals: torch.Tensor) -> torch.Tensor:
+    """A frame that the surface itself gives, so that it turns with the face.
+
+    Forwards is the mean normal about the nose tip. Upwards is along the ridge of the nose, chin and brow: the axis of
+    the second harmonic of the height over the plane across it, as the direction about the nose tip goes round. Which
+    end is up the nose says: above its tip normals point up, and below it they turn away.
+
+    Args:
+        positions: (B, N, 3) mm, row 0 the nose tip; vertices evenly spread.
+        normals: (B, N, 3), zero in rows that pad.
+
+    Returns:
+        (B, 3, 3): rows to the left of the subject, up, and forwards, in the frame of the scan.
+    """
+    away = positions - positions[:, :1]
+    squared = (away * away).sum(dim=-1, keepdim=True)  # (B, N, 1)
+    real = (normals != 0).any(dim=-1, keepdim=True)
+
+    def weight(spread: float, power: int) -> torch.Tensor:
+        made = real * squared**power * torch.exp(-squared / (2.0 * spread**2))
+        return made / made.sum(dim=1, keepdim=True)
+
+    forwards = functional.normalize((weight(_WIDE, 0) * normals).sum(dim=1), dim=-1)  # (B, 3)
+    aside = functional.one_hot(forwards.abs().argmin(dim=-1), 3).to(forwards.dtype)
+    one = functional.normalize(torch.linalg.cross(forwards, aside), dim=-1)
+    two = torch.linalg.cross(forwards, one)
+    height, x, y = (away @ axis[:, :, None] for axis in (forwards, one, two))
+    length = (x * x + y * y).sqrt().clamp(min=1e-3)
+    cos, sin = x / length, y / length
+    share = weight(_RIDGE, 1)
+    lift = share * (height - (share * height).sum(dim=1, keepdim=True))
+    double = torch.atan2((lift * 2.0 * cos * sin).sum(dim=1), (lift * (cos * cos - sin * sin)).sum(dim=1))  # (B, 1)
+    up = (double / 2).cos() * one + (double / 2).sin() * two
+    share = weight(_NOSE, 1)
+    facing = normals @ forwards[:, :, None]
+    facing = share * (facing - (share * facing).sum(dim=1, keepdim=True))
+    along = (away @ up[:, :, None]) / length
+    tilt = (share * (normals @ up[:, :, None])).sum(dim=1)
+    end = 2.0 * tilt - (facing * along).sum(dim=1) / facing.abs().sum(dim=1).clamp(min=1e-9)
+    up = torch.where(end < 0, -up, up)
+    return torch.stack([torch.linalg.cross(up, forwards), up, forwards], dim=1)
 
 
 def _geometry(seen: torch.Tensor, centres: torch.Tensor, radius: float) -> torch.Tensor:
