@@ -35,6 +35,7 @@ from fer3d.store import read_manifest
 from fer3d.training import Job, train_side_by_side
 
 MAPS = ("depth", "normal", "curvature")
+TREES = {"lr": 4e-3}  # what suits the networks on trees; everything else they share with DFF-CNN
 FULL, PLAIN, FLAT = "flm-cnn", "gcnn", "dff-cnn"
 
 
@@ -69,9 +70,10 @@ def tables(arguments):
     only = None if arguments.folds == "all" else tuple(range(int(arguments.folds)))
     question = Question(data, only=only)
     folder = arguments.work / "runs" / f"{arguments.preset}-{arguments.folds}"
-    planned = {"+".join(parts) or "none": changed for parts, changed in ablate.variants(FULL, settings)}
+    trees = settings.model_copy(update=TREES)
+    planned = {"+".join(parts) or "none": changed for parts, changed in ablate.variants(FULL, trees)}
     jobs = {name: Job(FULL, question, folder / f"{FULL}-{name}", changed) for name, changed in planned.items()}
-    jobs[PLAIN] = Job(PLAIN, question, folder / PLAIN, settings)
+    jobs[PLAIN] = Job(PLAIN, question, folder / PLAIN, trees)
     jobs[FLAT] = Job(FLAT, question, folder / FLAT, settings.model_copy(update={"maps": MAPS}))
     full = jobs.pop("+".join(ablate.SWITCHES))
     for job, _ in train_side_by_side([full, *jobs.values()], arguments.workers):

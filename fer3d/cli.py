@@ -92,7 +92,7 @@ def preprocess(
 
         fer3d preprocess BU-3DFE -o prepared --workers 8
 
-        fer3d preprocess BU-3DFE -o prepared --tree --set tree_levels=2048,256,68
+        fer3d preprocess BU-3DFE -o prepared --tree --set tree_levels=4096,256,68
 
         fer3d preprocess my_scans --dataset my_card/dataset.toml --set crop_mm=80
     """

@@ -49,7 +49,7 @@ class PreprocessSettings(BaseModel):
     keep_mesh: bool = Field(True, description="Store vertices and faces too, for models that work on the mesh.")
     tree: bool = Field(False, description="Make and store the sample tree, for models that convolve on the surface.")
     tree_levels: tuple[int, ...] = Field(
-        (4096, 256, 68), description="Vertices of its levels, the finest first: 2.5, 10 and 20 mm apart on a face."
+        (4096, 512, 128), description="Vertices of its levels, the finest first: 2.5, 7 and 14 mm apart on a face."
     )
     tree_radii_mm: tuple[float, ...] = Field(
         (6.0, 12.0, 24.0),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from fer3d.store import header_for, open_tensors
 from fer3d.training_data import TrainingData, check_same_recipe
 from fer3d.tree import SampleTree, read_tree
 from fer3d.tree_augment import augment, draw
-from fer3d.tree_input import INPUTS, TreeBatch, TreeNormalisation, stack_trees
+from fer3d.tree_input import INPUTS, TreeBatch, TreeNormalisation, fill_batch, stencils_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,19 +98,25 @@ def load_trees(
         raise ArgumentError(f"`mixup` should be 0 for a model that reads trees, is {settings.mixup:g}")
     recipes = [(folder, header_for(folder, rows[0])) for folder, rows in sources]
     for folder, header in recipes:
-        if header.get("tree") is None:
-            raise ArgumentError(
-                f"{folder}: the model reads sample trees, the scans have none; prepare them again with "
-                "`fer3d preprocess --tree`"
-            )
         check_same_recipe(recipes[0][0], recipes[0][1], folder, header)
     pairs = [(folder, row) for folder, rows in sources for row in rows]
-    trees, digests = [], []
-    for folder, row in pairs:
-        made = read_tree(folder, row)
-        digests.append(hashlib.blake2b(made.positions.tobytes() + made.rows.tobytes(), digest_size=16).hexdigest())
-        trees.append(made if tree else one_level(made, *_mesh(folder, row)))
-    first = trees[0]
+    digests: list[str] = []
+    kinds: list[Mapping[str, Any]] = []
+
+    def read() -> Iterator[SampleTree]:
+        for folder, row in pairs:
+            made = read_tree(folder, row)
+            digests.append(hashlib.blake2b(made.positions.tobytes() + made.rows.tobytes(), digest_size=16).hexdigest())
+            if not tree:
+                made = one_level(made, *_mesh(folder, row))
+            kinds[:] = [stencils_of(made)]
+            yield made
+
+    levels = [_sizes(folder, row) for folder, row in pairs]
+    if not tree:
+        levels = [[sizes[-2]] * 2 for sizes in levels]
+    sizes = [max(column) for column in zip(*levels, strict=True)]
+    trees = fill_batch(len(pairs), sizes, read())
     return TreeData(
         inputs=(settings.inputs,),
         labels=torch.tensor([list(classes).index(row["expression"]) for _, row in pairs]),
@@ -118,8 +124,8 @@ def load_trees(
         rows=tuple(row for _, row in pairs),
         digests=tuple(digests),
         preprocess=recipes[0][1]["settings"],
-        trees=stack_trees(trees),
-        stencils={"radii": [list(span) for span in first.radii], "rings": list(first.rings), "rays": first.rays},
+        trees=trees,
+        stencils=kinds[0],
     )
 
 
@@ -164,6 +170,16 @@ def one_level(tree: SampleTree, vertices: NDArray[np.float32], faces: NDArray[np
         normals=tree.normals[nearest],
         channels=tree.channels[nearest],
     )
+
+
+def _sizes(folder: Path, row: Mapping[str, Any]) -> list[int]:
+    facts = header_for(folder, row).get("tree")
+    if facts is None:
+        raise ArgumentError(
+            f"{folder}: the model reads sample trees, {row['id']} has none; prepare the scans again with "
+            "`fer3d preprocess --tree`"
+        )
+    return list(facts["sizes"])
 
 
 def _mesh(folder: Path, row: Mapping[str, Any]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:

@@ -10,7 +10,7 @@ also that it is flat: both are fed as a flat place, shape index 0.5 and curvatur
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -87,26 +87,38 @@ def stack_trees(trees: Sequence[SampleTree]) -> TreeBatch:
     """
     if not trees:
         raise ArgumentError("`trees` should hold at least one, holds none")
-    first = trees[0]
-    for tree in trees:
+    sizes = [max(column) for column in zip(*(tree.sizes for tree in trees), strict=True)]
+    return fill_batch(len(trees), sizes, trees)
+
+
+def fill_batch(count: int, sizes: Sequence[int], trees: Iterable[SampleTree]) -> TreeBatch:
+    """As `stack_trees`, of trees that come one by one: what needs gigabytes should not lie in memory twice.
+
+    Args:
+        count: How many there are.
+        sizes: Vertices of each level, of the largest.
+        trees: The scans.
+    """
+    batch: TreeBatch | None = None
+    wanted: dict[str, object] = {}
+    for row, tree in enumerate(trees):
         if tree.normals is None or tree.channels is None:
             raise ArgumentError("`trees` should have features, see `SampleTree.with_features`; one has none")
-        if stencils_of(tree) != stencils_of(first):
-            raise ArgumentError(f"`trees` should have the same stencils, {stencils_of(first)}, has {stencils_of(tree)}")
-    sizes = [max(column) for column in zip(*(tree.sizes for tree in trees), strict=True)]
-    small = torch.int16 if sizes[0] <= 1 << 15 else torch.int32
-    count = len(trees)
-    shape = first.indices[0].shape[1:]
-    batch = TreeBatch(
-        torch.zeros(count, sizes[0], len(CHANNELS)),
-        torch.zeros(count, sizes[0], 3),
-        torch.zeros(count, sizes[0], 3),
-        tuple(torch.zeros(count, size, *shape, dtype=small) for size in sizes[1:]),
-        tuple(torch.zeros(count, size, *shape, dtype=torch.float16) for size in sizes[1:]),
-        torch.zeros(count, sizes[-1], dtype=torch.bool),
-    )
-    for row, tree in enumerate(trees):
+        if batch is None:
+            wanted, shape = stencils_of(tree), tree.indices[0].shape[1:]
+            small = torch.int16 if sizes[0] <= 1 << 15 else torch.int32
+            batch = TreeBatch(
+                torch.zeros(count, sizes[0], len(CHANNELS)),
+                torch.zeros(count, sizes[0], 3),
+                torch.zeros(count, sizes[0], 3),
+                tuple(torch.zeros(count, size, *shape, dtype=small) for size in sizes[1:]),
+                tuple(torch.zeros(count, size, *shape, dtype=torch.float16) for size in sizes[1:]),
+                torch.zeros(count, sizes[-1], dtype=torch.bool),
+            )
+        if stencils_of(tree) != wanted:
+            raise ArgumentError(f"`trees` should have the same stencils, {wanted}, one has {stencils_of(tree)}")
         put_tree(batch, row, tree)
+    assert batch is not None
     return batch
 
 

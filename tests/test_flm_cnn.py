@@ -357,7 +357,7 @@ def test_what_is_wrong_is_said(prepared, tree, tmp_path):
         return load_trees([(folder, labelled_rows(folder))], TrainSettings(**more), SIX, tree=more.get("tree", True))
 
     bare = write_prepared(tmp_path / "bare", ["F0001"])
-    with pytest.raises(ArgumentError, match="bare: the model reads sample trees, the scans have none; prepare them"):
+    with pytest.raises(ArgumentError, match="bare: the model reads sample trees, F0001_anger_3 has none; prepare the"):
         trees(bare)
     with pytest.raises(ArgumentError, match="`mixup` should be 0 for a model that reads trees, is 0.4"):
         trees(prepared, mixup=0.4)

@@ -5,7 +5,7 @@ pooling (HVP), multi-scale encoding (MES) and a sampling tree, on rotation-invar
 author's earlier code [F: papers3d 1.2]: landmark patches through an FC layer and three geodesic convolutions, then a
 maximum over vertices. All else here is our reconstruction [D]:
 
-- **tree**: one block a transition of `fer3d.tree.SampleTree`: from 4,096 vertices to 256 and to 68 by default;
+- **tree**: one block a transition of `fer3d.tree.SampleTree`: from 4,096 vertices to 512 and to 128 by default;
 - **MES**: each block convolves patches of S radii with kernels of their own and encodes the answers jointly by
   pointwise layers, together with the features of the centre, which lies in no ring;
 - **HVP**: fine stencils are pooled to three rings of eight rays, whose footprints grow with eccentricity
@@ -78,7 +78,7 @@ class FLMCNN(nn.Module):
         rotation: str = "fixed",
         width: int = 32,
         depth: int = 1,
-        dropout: float = 0.5,
+        dropout: float = 0.3,
         mes: bool = True,
         hvp: bool = True,
         tree: bool = True,
@@ -245,12 +245,12 @@ class Block(nn.Module):
         x = x.float()  # on a CPU the native ops know no half precision
         if self.geometry:
             x = torch.cat([x, places[:, :below]], dim=-1)
+        read = torch.cat([x, frames[:, :below]], dim=-1) if self.geometry else x  # one pass over the stencils for both
         answers = []
         for number, scale in enumerate(self.scales):
-            stencil = indices[:, :, scale], weights[:, :, scale]
-            patches = manifold_pool(x, *stencil, self.layout, "mean")  # (B, V, R, A, C)
-            if self.geometry:
-                seen = manifold_pool(frames[:, :below], *stencil, self.layout, "mean")
+            patches = manifold_pool(read, indices[:, :, scale], weights[:, :, scale], self.layout, "mean")
+            if self.geometry:  # (B, V, R, A, C)
+                patches, seen = patches[..., : x.shape[-1]], patches[..., x.shape[-1] :].detach()
                 shape = self.shapes[number](_geometry(seen, frames[:, :above], self.radii[scale]))
                 patches = torch.cat([patches, shape * seen[..., 6:]], dim=-1)
             answers.append(convolved(patches, self.kernels[number], self.rotation))
