@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <exception>
@@ -33,6 +34,13 @@ void parallel_tasks(int64_t tasks, int threads, const Work& work) {
   run(0);
   for (std::thread& other : others) other.join();
   if (failure) std::rethrow_exception(failure);
+}
+
+// Calls work(first, last) for stretches of `part` that cover [0, count), on up to `threads` threads.
+template <typename Work>
+void parallel_parts(int64_t count, int64_t part, int threads, const Work& work) {
+  parallel_tasks((count + part - 1) / part, threads,
+                 [&](int64_t task, int) { work(task * part, std::min(count, (task + 1) * part)); });
 }
 
 }  // namespace fer3d

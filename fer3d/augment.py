@@ -18,7 +18,7 @@ from fer3d.config import TrainSettings
 
 Draws = Mapping[str, torch.Tensor]
 
-_KNOTS = 5  # of the bend, along each side: 45 mm apart on maps of 180 mm, wider than what an expression moves
+KNOTS = 5  # of the bend, along each side: 45 mm apart on maps of 180 mm, wider than what an expression moves
 
 
 def draw(settings: TrainSettings, count: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
@@ -44,7 +44,7 @@ def draw(settings: TrainSettings, count: int, generator: torch.Generator) -> dic
         "bias": 0.5 * settings.texture_jitter * even(1).expand(-1, 3),
         "gamma": torch.exp(even() * settings.texture_jitter),
         "stretch": torch.exp(even(3) * math.log1p(settings.stretch)),
-        "bend": even(3, _KNOTS, _KNOTS) * settings.bend_mm,
+        "bend": even(3, KNOTS, KNOTS) * settings.bend_mm,
     }
 
 

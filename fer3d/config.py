@@ -17,6 +17,7 @@ from fer3d.errors import ConfigError, FileError
 Settings = TypeVar("Settings", bound=BaseModel)
 
 MAP_GROUPS = ("depth", "normal", "curvature", "texture")
+DETECTORS = ("mtcnn", "hog", "haar")  # of faces in pictures, in the order in which they are asked
 
 
 class PreprocessSettings(BaseModel):
@@ -62,7 +63,7 @@ class PreprocessSettings(BaseModel):
     tree_rays: int = Field(16, ge=1, le=1024, description="Rays of a stencil.")
 
     detectors: tuple[str, ...] = Field(
-        ("mtcnn", "hog", "haar"), description="Of pictures: who looks for the face, in this order, until one finds it."
+        DETECTORS, description="Of pictures: who looks for the face, in this order, until one finds it."
     )
     whole_picture: bool = Field(
         True, description="Of pictures: where no face is found, take the whole picture for one. Else it fails."
@@ -76,9 +77,8 @@ class PreprocessSettings(BaseModel):
     @field_validator("detectors")
     @classmethod
     def _known_detectors(cls, detectors: tuple[str, ...]) -> tuple[str, ...]:
-        known = ("mtcnn", "hog", "haar")
-        if not detectors or len(set(detectors)) < len(detectors) or not set(detectors) <= set(known):
-            raise ValueError(f"should name one or more of {', '.join(known)}, each once")
+        if not detectors or len(set(detectors)) < len(detectors) or not set(detectors) <= set(DETECTORS):
+            raise ValueError(f"should name one or more of {', '.join(DETECTORS)}, each once")
         return detectors
 
     @field_validator("maps", mode="before")

@@ -32,13 +32,14 @@ from fer3d.prepare import build_tree
 from fer3d.run_folder import Predictions, fold_name, prepared_folder, read_predictions, read_run
 from fer3d.scan import Scan
 from fer3d.store import open_tensors, read_manifest, write_bytes
+from fer3d.synth.camera import Camera
 from fer3d.synth.scene import rotation
 from fer3d.synth.visibility import LIFT, exposed
 from fer3d.workers import worker_pool
 
 ANGLES = (-90.0, -60.0, -45.0, -30.0, -15.0, 0.0, 15.0, 30.0, 45.0, 60.0, 90.0)  # degrees of yaw
 KINDS = ("turned", "self-occluded")
-_STEEPEST = math.cos(1.40)  # slant beyond which the simulated camera measures nothing, see `synth.camera.Camera`
+_STEEPEST = math.cos(Camera().steepest)  # beyond this slant the simulated camera measures nothing
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 import torch
 from torch.nn import functional
 
+from fer3d.augment import KNOTS
 from fer3d.config import TrainSettings
 from fer3d.tree import CHANNELS
 from fer3d.tree_input import TreeBatch, mirror
 
-_KNOTS = 5  # of the bend, along x and along y, as in `fer3d.augment`
 _REACH = 90.0  # mm: the bend is given on [-_REACH, _REACH]
 _STEP = 0.5  # mm, of the differences that turn normals
 
@@ -39,7 +39,7 @@ def draw(settings: TrainSettings, count: int, vertices: int, generator: torch.Ge
     made["linear"] = turn * stretch[:, None]  # first the stretch, then the turn
     made["size"] = stretch.prod(dim=1) ** (1 / 3)
     made["shift"] = even(3) * torch.tensor([settings.shift_mm, settings.shift_mm, settings.depth_jitter_mm])
-    made["bend"] = even(3, _KNOTS, _KNOTS) * settings.bend_mm
+    made["bend"] = even(3, KNOTS, KNOTS) * settings.bend_mm
     if settings.noise_mm:
         made["noise"] = torch.randn(count, vertices, 3, generator=generator) * settings.noise_mm
     return made

@@ -221,8 +221,8 @@ def mirror(batch: TreeBatch, which: torch.Tensor) -> TreeBatch:
     """The batch with the scans `which`, (B,) bool, mirrored, x -> -x: ray a of every stencil becomes ray -a mod A.
 
     The tree of a mirrored scan has the same vertices in the same order. Ray 0 points away from the nose tip in both,
-    and counter-clockwise becomes clockwise. At the nose tip itself ray 0 is arbitrary, which is why networks take a
-    maximum over rotations.
+    and counter-clockwise becomes clockwise. At the nose tip itself ray 0 is arbitrary: there the mirror is exact only
+    for networks that take the maximum over rotations.
     """
     if not bool(which.any()):
         return batch

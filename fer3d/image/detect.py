@@ -28,13 +28,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fer3d.checks import check_dtype, check_shape
+from fer3d.config import DETECTORS
 from fer3d.errors import ArgumentError, MissingLibraryError
 from fer3d.image import landmarks68
 from fer3d.image.mtcnn import Mtcnn
 
 Array = NDArray[np.float64]
 
-DETECTORS = ("mtcnn", "hog", "haar")
 _NOTHING = "no face"
 _INSTALL = "pip install 'fer3d[face]'"
 

@@ -59,7 +59,7 @@ class FLMCNN(nn.Module):
         dropout: Before the first layer of the head, and half of it before the last.
         mes: Multi-scale encoding. Without it, the middle radius alone, with as many features as all would have.
         hvp: Human-vision-inspired pooling.
-        tree: False for trees of one level, see `training_data.TreeData`: every block convolves on the same vertices.
+        tree: False for trees of one level, see `tree_data.one_level`: every block convolves on the same vertices.
 
     Raises:
         ArgumentError: if the stencils have too few rings or rays, or `inputs` or `rotation` is unknown.

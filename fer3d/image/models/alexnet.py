@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from fer3d.image.models.picture_network import PictureNetwork, convolution, initialise
+from fer3d.image.models.picture_network import PictureNetwork, convolution, initialise, two_hidden
 
 _WIDE, _MIDDLE = 160, 80  # pixels from which the first convolution strides by 4, as published, and by 2
 
@@ -48,12 +48,6 @@ class AlexNet(PictureNetwork):
             nn.MaxPool2d(3, 2),
             nn.Flatten(),
         )
-        self.hidden = nn.Sequential(
-            nn.Linear(self.flattened(), 4096),
-            nn.ReLU(inplace=True),
-            nn.Dropout(dropout),
-            nn.Linear(4096, 4096),
-            nn.ReLU(inplace=True),
-        )
+        self.hidden = two_hidden(self.flattened(), dropout)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(4096, classes))
         initialise(self)

@@ -87,6 +87,17 @@ def convolution(channels: int, out: int, kernel: int, **more: int) -> tuple[nn.C
     return nn.Conv2d(channels, out, kernel, **more), nn.ReLU(inplace=True)  # type: ignore[arg-type]
 
 
+def two_hidden(inputs: int, dropout: float) -> nn.Sequential:
+    """The 4096 + 4096 hidden units of AlexNet and VGG, dropout between them: (B, inputs) -> (B, 4096)."""
+    return nn.Sequential(
+        nn.Linear(inputs, 4096),
+        nn.ReLU(inplace=True),
+        nn.Dropout(dropout),
+        nn.Linear(4096, 4096),
+        nn.ReLU(inplace=True),
+    )
+
+
 def initialise(network: PictureNetwork) -> None:
     """He's weights for all layers before a ReLU, zero biases: deep ones have no normalisation to mend others [D]."""
     for module in (*network.convolutions.modules(), *network.hidden.modules()):

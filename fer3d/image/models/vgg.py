@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from fer3d.image.models.picture_network import PictureNetwork, convolution, initialise
+from fer3d.image.models.picture_network import PictureNetwork, convolution, initialise, two_hidden
 
 
 class VGG11(PictureNetwork):
@@ -44,13 +44,7 @@ class VGG11(PictureNetwork):
                 before = width
             layers.append(nn.MaxPool2d(2))
         self.convolutions = nn.Sequential(*layers, nn.Flatten())
-        self.hidden = nn.Sequential(
-            nn.Linear(self.flattened(), 4096),
-            nn.ReLU(inplace=True),
-            nn.Dropout(dropout),
-            nn.Linear(4096, 4096),
-            nn.ReLU(inplace=True),
-        )
+        self.hidden = two_hidden(self.flattened(), dropout)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(4096, classes))
         initialise(self)
 
