@@ -97,6 +97,7 @@ def show_detection(scans: Path) -> str:
 def run_inspect(scans: Path, dataset: str, read: bool, workers: int | None) -> int:
     """Inspect a folder, print the tables, give the number of unreadable files."""
     from fer3d import inspection
+    from fer3d.console_inspection import render
 
     with progress_bar("reading", "files") as (progress, task):
         result = inspection.inspect(
@@ -106,7 +107,7 @@ def run_inspect(scans: Path, dataset: str, read: bool, workers: int | None) -> i
             workers=workers or len(os.sched_getaffinity(0)),
             progress=lambda done, total: progress.update(task, total=total, completed=done),
         )
-    console.print(inspection.render(result))
+    console.print(render(result))
     return len(result.unreadable or ())
 
 

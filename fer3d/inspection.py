@@ -1,4 +1,4 @@
-"""What is in a folder of scans, what is missing, and what cannot be read: the tables of `fer3d inspect`."""
+"""What is in a folder of scans, what is missing, and what cannot be read: what `fer3d inspect` finds."""
 
 from __future__ import annotations
 
@@ -18,13 +18,9 @@ from fer3d.catalog import Catalog, Detection, Record, choose, read_catalog
 from fer3d.checks import check_range
 from fer3d.errors import Fer3dError, FileError
 from fer3d.folder_listing import list_folder
-from fer3d.scan import EXPRESSIONS
 from fer3d.workers import worker_pool
 
 if TYPE_CHECKING:
-    from rich.console import Group
-    from rich.table import Table
-
     from fer3d.image.duplicates import Fingerprint
 
 CHUNK = 8  # files a worker takes at a time: small enough that the progress moves, large enough that talk costs nothing
@@ -355,165 +351,3 @@ def _read_one_picture(relative: str, path: Path, attributes: Mapping[str, str]) 
         return Outcome(relative, [], (), fingerprint(read_record_picture(path, attributes).pixels))
     except Fer3dError as error:
         return Outcome(relative, [Unreadable(relative, "picture", str(error))], ())
-
-
-def render(inspection: Inspection, *, rows: int = 20) -> Group:
-    """The inspection for a person: lines and tables, to be printed by a `rich.console.Console`.
-
-    Args:
-        inspection: From `inspect`.
-        rows: How many lines of a long list are shown; the last says how many there are more.
-    """
-    from rich.console import Group
-    from rich.text import Text
-
-    catalog = inspection.catalog
-    lists = (
-        _table("Class counts that differ", ("part", "class", "there", "lacking"), _count_rows(inspection), rows),
-        _table("In two parts", ("picture", "also", "how", "parts", "labels"), _twin_rows(inspection), rows),
-        _table("Missing", ("subject", "class", "there", "lacking"), _missing_rows(inspection), rows),
-        _table("Gaps in sequences", ("sequence", "frames"), _gap_rows(inspection), rows),
-        _table("Not usable", ("scan", "why"), [(r.relative, r.error or "") for r in inspection.errors], rows),
-        _table("Cannot be read", ("scan", "what", "why"), _unreadable_rows(inspection), rows),
-        _table("Warnings", ("scan", "what"), _warning_rows(inspection), rows),
-        _table("Problems", ("what", "scans", "such as"), _problem_rows(catalog.records), rows),
-        _table("Extra files", ("path",), [(path,) for path in catalog.extra], rows),
-        _table("Notes", ("what",), [(note,) for note in catalog.notes], rows),
-    )
-    headline = Text("\n".join(_headline(inspection)))
-    return Group(headline, _class_table(inspection), *(table for table in lists if table is not None))
-
-
-def _headline(inspection: Inspection) -> list[str]:
-    catalog, expected = inspection.catalog, inspection.catalog.card.expected
-    lines = [f"{catalog.folder}: {catalog.card.title}"]
-    if inspection.detection is not None:
-        lines.append(f"detected: {inspection.detection.reason}")
-    subjects = inspection.subjects
-    counts = [
-        _of(len(subjects), len(expected.subjects) or expected.people, "subjects")
-        if catalog.card.names_people
-        else "no subjects named",
-        _of(len(catalog.records), expected.scans, catalog.card.kind),
-    ]
-    if inspection.sequences:
-        counts.append(_of(inspection.sequences, expected.sequences, "sequences"))
-    lines.append(", ".join(counts) + f"; {len(catalog.extra)} extra files, {catalog.ignored} left alone")
-    if catalog.card.names_people:
-        lines.append("subjects: " + _some(subjects))
-    if inspection.classes:
-        right = sum(count.got == count.wanted for count in inspection.classes)
-        lines.append(f"class counts as of a complete set: {right} of {len(inspection.classes)}")
-    if inspection.absent:
-        lines.append("absent: " + _some(inspection.absent))
-    if inspection.unexpected:
-        lines.append(f"not subjects of {catalog.card.title}: " + _some(inspection.unexpected))
-    lines += [f"without {role}: {count} scans" for role, count in inspection.without.items()]
-    if inspection.read:
-        lines.append(f"cannot be read: {len(inspection.unreadable)} files")
-    if inspection.read and catalog.card.kind == "pictures":
-        kinds = Counter(twin.kind for twin in inspection.twins)
-        near = f"{kinds['near']} nearly" if inspection.near_searched else "too many pairs to look for near ones"
-        lines.append(f"pictures in two parts: {kinds['exact']} exactly, {near}")
-    return lines
-
-
-def _of(count: int, expected: int | None, what: str) -> str:
-    return f"{count:,} {what}" if expected is None else f"{count:,} of {expected:,} {what}"
-
-
-def _some(names: Sequence[str], most: int = 8) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
-
-
-def _class_table(inspection: Inspection) -> Table:
-    from rich.table import Table
-
-    levels = sorted({level for _, level in inspection.counts if level is not None})
-    labels = [label for label in (*EXPRESSIONS, None) if any(key[0] == label for key in inspection.counts)]
-    columns: list[int | None] = [*levels]
-    if any(level is None for _, level in inspection.counts):
-        columns.append(None)
-    table = Table(title=inspection.catalog.card.kind.capitalize(), title_justify="left")
-    table.add_column("class")
-    table.add_column("subjects", justify="right")
-    for level in columns if levels else ():
-        table.add_column("no intensity" if level is None else f"intensity {level}", justify="right")
-    table.add_column("all", justify="right")
-    people = defaultdict(set)
-    for record in inspection.catalog.records:
-        people[record.expression].add(record.subject)
-    for label in labels:
-        counts = [inspection.counts.get((label, level), 0) for level in columns]
-        cells = [label or "none", f"{len(people[label]):,}", *(f"{n:,}" for n in counts if levels), f"{sum(counts):,}"]
-        table.add_row(*cells)
-    return table
-
-
-def _table(title: str, columns: Sequence[str], lines: Sequence[Sequence[str]], most: int) -> Table | None:
-    from rich.table import Table
-    from rich.text import Text
-
-    if not lines:
-        return None
-    table = Table(*columns, title=f"{title}: {len(lines):,}", title_justify="left")
-    for line in lines[:most]:
-        table.add_row(*(Text(cell) for cell in line))  # Text: a path may hold what Rich takes for markup
-    if len(lines) > most:
-        table.add_row(f"and {len(lines) - most:,} more")
-    return table
-
-
-def _count_rows(inspection: Inspection) -> list[tuple[str, ...]]:
-    return [
-        (count.part or "all", count.label, f"{count.got:,} of {count.wanted:,}", f"{count.wanted - count.got:,}")
-        for count in inspection.classes
-        if count.got != count.wanted
-    ]
-
-
-def _twin_rows(inspection: Inspection) -> list[tuple[str, ...]]:
-    return [
-        (
-            twin.first,
-            twin.second,
-            twin.kind,
-            " and ".join(twin.groups),
-            twin.labels[0] or "none" if twin.labels[0] == twin.labels[1] else " or ".join(str(x) for x in twin.labels),
-        )
-        for twin in inspection.twins
-    ]
-
-
-def _missing_rows(inspection: Inspection) -> list[tuple[str, ...]]:
-    return [
-        (
-            lack.subject,
-            lack.expression,
-            f"{lack.got} of {lack.wanted}",
-            "intensity " + ", ".join(map(str, lack.intensities)) if lack.intensities else "",
-        )
-        for lack in inspection.missing
-    ]
-
-
-def _gap_rows(inspection: Inspection) -> list[tuple[str, ...]]:
-    return [(name, _some([str(number) for number in numbers])) for name, numbers in inspection.gaps.items()]
-
-
-def _unreadable_rows(inspection: Inspection) -> list[tuple[str, ...]]:
-    here = f"{inspection.catalog.folder}{os.sep}"
-    return [(failure.relative, failure.role, failure.reason.replace(here, "")) for failure in inspection.unreadable]
-
-
-def _warning_rows(inspection: Inspection) -> list[tuple[str, ...]]:
-    return [(relative, warning) for relative, warnings in inspection.warned.items() for warning in warnings]
-
-
-def _problem_rows(found: Iterable[Record]) -> list[tuple[str, ...]]:
-    """One line a kind of problem: a data set without landmarks is one thing to say, not thousands."""
-    kinds: dict[str, list[str]] = defaultdict(list)
-    for record in found:
-        for problem in record.problems:
-            kinds[problem.partition(", ")[0]].append(f"{record.relative}: {problem}")
-    return [(kind, f"{len(lines):,}", lines[0]) for kind, lines in sorted(kinds.items())]

@@ -109,10 +109,10 @@ def pose_curve(pose: Mapping[str, Any]) -> Markup:
     if not entries:
         return _EMPTY
     angles = sorted({entry["yaw_deg"] for entry in entries})
-    x, y = _scale(angles[0], max(angles[-1], angles[0] + 1), 52, 500), _scale(0, 1, 234, 14)
-    body = _grid(y, [tick / 4 for tick in range(5)], (44, 508), "share")
+    x, y = _scale(angles[0], max(angles[-1], angles[0] + 1), 62, 1014), _scale(0, 1, 234, 14)
+    body = _grid(y, [tick / 4 for tick in range(5)], (44, 1032), "share")
     body += [_text(x(angle), 252, f"{angle:g}".replace("-", _MINUS), "tick middle") for angle in angles]
-    body.append(_line(44, y(pose["frontal"]), 508, y(pose["frontal"]), "ideal", percent(pose["frontal"])))
+    body.append(_line(44, y(pose["frontal"]), 1032, y(pose["frontal"]), "ideal", percent(pose["frontal"])))
     for kind, look in (("turned", "train"), ("self-occluded", "validation")):
         mine = sorted((e for e in entries if e["kind"] == kind), key=lambda entry: entry["yaw_deg"])
         spots = " ".join(f"{x(e['yaw_deg']):.1f},{y(e['accuracy']['value']):.1f}" for e in mine)
@@ -123,7 +123,7 @@ def pose_curve(pose: Mapping[str, Any]) -> Markup:
             if accuracy["low"] is not None:
                 body.append(_line(left, y(accuracy["low"]), left, y(accuracy["high"]), "track"))
             body.append(_circle(left, y(accuracy["value"]), 4, f"dot {look}", hint))
-    return _svg(520, 262, body, "Accuracy against the turn of the head")
+    return _svg(1040, 262, body, "Accuracy against the turn of the head")
 
 
 def fold_dots(metrics: Mapping[str, Any]) -> Markup:
