@@ -15,12 +15,11 @@ ones that are tested here.
 import argparse
 import json
 import os
-import platform
-import subprocess
 import sys
 import time
-from datetime import date
 from pathlib import Path
+
+from machine import where
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -96,9 +95,16 @@ def make_data(arguments):
     wanted = 13 * arguments.subjects  # neutral too, which the protocol leaves out
     if (prepared / "manifest.parquet").is_file() and len(read_manifest(prepared)) == wanted:
         return prepared
-    if not (arguments.work / "scans" / "truth.parquet").is_file():
+    return prepare(
+        arguments.work / "scans", prepared, PreprocessSettings(size=arguments.size, keep_mesh=False), arguments
+    )
+
+
+def prepare(scans, prepared, settings, arguments):
+    """The prepared folder of the raw scans, which are simulated unless they are there."""
+    if not (scans / "truth.parquet").is_file():
         synth.make(
-            arguments.work / "scans",
+            scans,
             "bu3dfe",
             subjects=arguments.subjects,
             seed=arguments.seed,
@@ -107,8 +113,7 @@ def make_data(arguments):
             levels=LEVELS,
             overwrite=True,
         )
-    settings = PreprocessSettings(size=arguments.size, keep_mesh=False)
-    summary = preprocess(arguments.work / "scans", prepared, "bu3dfe", settings, workers=arguments.workers)
+    summary = preprocess(scans, prepared, "bu3dfe", settings, workers=arguments.workers)
     if summary.failures:
         raise SystemExit(f"{len(summary.failures)} scans failed: {summary.failures[0]}")
     return prepared
@@ -116,7 +121,6 @@ def make_data(arguments):
 
 def heading(arguments, data, settings, seconds):
     """Where, when, of what."""
-    cpu = next((line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name")), "unknown CPU")
     rows = [row for row in read_manifest(data) if row["expression"] != "neutral"]
     face = "ICT-FaceKit" if arguments.face_model else "built-in"
     changed = settings.model_dump(mode="json", exclude_defaults=True)
@@ -124,8 +128,7 @@ def heading(arguments, data, settings, seconds):
         [
             f"# Accuracy on simulated scans: {arguments.model}",
             "",
-            f"{cpu}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}, "
-            f"{date.today().isoformat()}, commit {_commit()}, seed {arguments.seed}, {seconds / 60:.0f} minutes",
+            f"{where()}, seed {arguments.seed}, {seconds / 60:.0f} minutes",
             "",
             f"{len(rows)} simulated scans of {arguments.subjects} people ({face} face model), six expressions, "
             f"intensities 3 and 4, maps of {arguments.size} x {arguments.size}, {arguments.folds} of 10 folds by "
@@ -155,18 +158,6 @@ def goals(model, plain, mine):
     done = [json.loads(path.read_text()) for path in whole.glob("r*f*/done.json")]
     lines += ["", f"Peak memory {max(item['peak_mib'] for item in done):.0f} MiB."]
     return "\n".join(lines)
-
-
-def _commit():
-    done = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True
-    )
-    return done.stdout.strip() or "unknown"
-
-
-def _cpuinfo():
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
 
 
 if __name__ == "__main__":

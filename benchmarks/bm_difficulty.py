@@ -10,14 +10,11 @@ regression on them stays at chance). What is prepared in `--work` is kept and us
 """
 
 import argparse
-import os
-import platform
-import subprocess
 import time
-from datetime import date
 from pathlib import Path
 
 import numpy as np
+from machine import said, where
 
 RESULTS = Path(__file__).parent / "results"
 ICT = Path(__file__).parents[2] / "shared" / "data" / "ict_facekit.npz"
@@ -60,26 +57,12 @@ def blocks(options):
         yield from of_model(name, path, options)
 
 
-def said(block):
-    """Print and hand on."""
-    print(block, flush=True)
-    print(flush=True)
-    return block
-
-
 def heading(options):
     """Where, when and what."""
-    cpu = next((line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if "model name" in line), "?")
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     return (
-        f"# How hard the simulated scans are\n\n{cpu}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"{date.today().isoformat()}, commit {commit.stdout.strip() or '?'}, seed {options.seed}; {SUBJECTS} subjects, "
+        f"# How hard the simulated scans are\n\n{where()}, seed {options.seed}; {SUBJECTS} subjects, "
         f"{FOLDS} folds by subject, {options.epochs} epochs. Simulated faces."
     )
-
-
-def _lines(path):
-    return Path(path).read_text().splitlines() if Path(path).exists() else []
 
 
 def of_model(name, path, options):

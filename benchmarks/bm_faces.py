@@ -15,13 +15,11 @@ core.
 """
 
 import argparse
-import os
-import platform
 import time
-from datetime import date
 from pathlib import Path
 
 import numpy as np
+from machine import said, where
 
 RESULTS = Path(__file__).parent / "results"
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
@@ -41,13 +39,6 @@ def main():
     if arguments.write:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / "faces.md").write_text(report + "\n", encoding="utf-8")
-
-
-def said(block):
-    """Print and hand on."""
-    print(block, flush=True)
-    print(flush=True)
-    return block
 
 
 def blocks(arguments):
@@ -79,11 +70,9 @@ def heading(cv2):
     import dlib
     import skimage
 
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown CPU")
     return (
-        f"# Faces in pictures\n\n{cpu}, {os.cpu_count()} cores, Python {platform.python_version()}, OpenCV "
-        f"{cv2.__version__}, dlib {dlib.__version__}, scikit-image {skimage.__version__}, {date.today().isoformat()}"
+        f"# Faces in pictures\n\n{where()}, OpenCV {cv2.__version__}, dlib {dlib.__version__}, "
+        f"scikit-image {skimage.__version__}"
     )
 
 

@@ -14,21 +14,19 @@ Settings were chosen on another set of 60 simulated people (--seed 1), never on 
 import argparse
 import json
 import os
-import platform
 import sys
 import time
-from datetime import date
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import bm_accuracy as base
+from machine import where
 
-from fer3d import ablate, synth
+from fer3d import ablate
 from fer3d.compare import compare
 from fer3d.config import PreprocessSettings, train_settings
 from fer3d.pose_test import KINDS, pose_test
-from fer3d.preprocess import preprocess
 from fer3d.question import Question
 from fer3d.run_folder import read_json
 from fer3d.store import read_manifest
@@ -93,27 +91,11 @@ def make_data(arguments):
     if (prepared / "manifest.parquet").is_file() and len(read_manifest(prepared)) == wanted:
         return prepared
     scans = arguments.scans or arguments.work / "scans"
-    if not (scans / "truth.parquet").is_file():
-        synth.make(
-            scans,
-            "bu3dfe",
-            subjects=arguments.subjects,
-            seed=arguments.seed,
-            workers=arguments.workers,
-            face_model=arguments.face_model,
-            levels=base.LEVELS,
-            overwrite=True,
-        )
-    settings = PreprocessSettings(size=arguments.size, maps=MAPS, tree=True)
-    summary = preprocess(scans, prepared, "bu3dfe", settings, workers=arguments.workers)
-    if summary.failures:
-        raise SystemExit(f"{len(summary.failures)} scans failed: {summary.failures[0]}")
-    return prepared
+    return base.prepare(scans, prepared, PreprocessSettings(size=arguments.size, maps=MAPS, tree=True), arguments)
 
 
 def heading(arguments, data, settings, seconds):
     """Where, when, of what."""
-    names = (line.partition(":")[2].strip() for line in base._cpuinfo() if line.startswith("model name"))
     rows = [row for row in read_manifest(data) if row["expression"] != "neutral"]
     face = "ICT-FaceKit" if arguments.face_model else "built-in"
     changed = settings.model_dump(mode="json", exclude_defaults=True)
@@ -121,8 +103,7 @@ def heading(arguments, data, settings, seconds):
         [
             "# FLM-CNN on simulated scans",
             "",
-            f"{next(names, 'unknown CPU')}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}, "
-            f"{date.today().isoformat()}, commit {base._commit()}, seed {arguments.seed}, {seconds / 60:.0f} minutes",
+            f"{where()}, seed {arguments.seed}, {seconds / 60:.0f} minutes",
             "",
             f"{len(rows)} simulated scans of {arguments.subjects} people ({face} face model), six expressions, "
             f"intensities 3 and 4, {arguments.folds} of 10 folds by subject; preset {arguments.preset}, changed: "

@@ -10,13 +10,13 @@ so that neighbours on the machine do not count: on a free core that is the time 
 
 import argparse
 import os
-import platform
 import sys
 import time
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from machine import where
 
 RESULTS = Path(__file__).parent / "results"
 sys.path.insert(0, str(Path(__file__).parents[1]))  # tests.reference: the five-point system
@@ -64,7 +64,7 @@ def table(arguments):
     lines = [
         f"## Illumination of {count:,} pictures of {size} x {size}",
         "",
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {platform.python_version()}.",
+        f"{where()}.",
         "",
         f"| | s, {workers} threads | pictures/s | CPU s | a loop over pictures, CPU s | of ours |",
         "|---|---|---|---|---|---|",

@@ -10,11 +10,11 @@ GPU in time of the wall.
 """
 
 import argparse
-import platform
 import time
 from pathlib import Path
 
 import torch
+from machine import processor
 from torch import nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
@@ -51,7 +51,7 @@ def tables(arguments):
 
     names = arguments.only.split(",") if arguments.only else list(NETWORKS)
     device = torch.device(arguments.device)
-    where = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     yield f"## Training networks for pictures: {where}, {arguments.threads} threads, float32"
     unit = "samples/s" if device.type == "cuda" else "samples/s of a core"
     for pixels in arguments.pixels:

@@ -19,13 +19,13 @@ import gc
 import importlib.util
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import torch
+from machine import processor
 from torch import nn
 
 from fer3d import ops
@@ -301,16 +301,6 @@ def verdict(found, shape, peak):
         f"(forward {100 * one * forward / ours['forward'] / peak:.0f}%)."
     )
     return "\n".join(lines)
-
-
-def processor():
-    """Its name."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

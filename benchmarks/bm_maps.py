@@ -9,15 +9,14 @@ installs the peers; a peer that does not import is a line that says so.
 
 import argparse
 import importlib
-import os
 import re
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from machine import one_core
 
 RESULTS = Path(__file__).parent / "results"
 sys.path.insert(0, str(Path(__file__).parents[1]))  # tests.shapes: the closed forms
@@ -56,20 +55,6 @@ def table():
             errors(),
         ]
     return "\n\n".join(blocks)
-
-
-@contextmanager
-def one_core():
-    """Everything of this process on one core."""
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(before)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 def face(folder):

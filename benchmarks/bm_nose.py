@@ -13,13 +13,12 @@ missed. Times are of the search alone, in CPU time, so that neighbours on the ma
 """
 
 import argparse
-import platform
 import time
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
 import numpy as np
+from machine import where
 
 RESULTS = Path(__file__).parent / "results"
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
@@ -139,13 +138,7 @@ def trial(scan, tip, placement):
 
 def machine(arguments):
     """Where and when."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown CPU")
-    return (
-        f"# The nose from the shape alone\n\n{cpu}, Python {platform.python_version()}, NumPy {np.__version__}, "
-        f"{date.today().isoformat()}; one thread, seed {arguments.seed}"
-    )
+    return f"# The nose from the shape alone\n\n{where()}, NumPy {np.__version__}; one thread, seed {arguments.seed}"
 
 
 def simulated(results):

@@ -10,18 +10,17 @@ start-up is printed apart. `make bench` installs the peers.
 
 import argparse
 import json
-import platform
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from datetime import date
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from machine import where
 
 RESULTS = Path(__file__).parent / "results"
 PITCH = 0.92  # mm between range samples: about 35,000 vertices a scan
@@ -141,14 +140,7 @@ def rate(ends, workers):
 
 def machine():
     """Where and when."""
-    cpu = next((line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name")), "unknown CPU")
-    python = platform.python_version()
-    return f"# Preprocessing\n\n{cpu}, Python {python}, NumPy {np.__version__}, {date.today().isoformat()}"
-
-
-def _cpuinfo():
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
+    return f"# Preprocessing\n\n{where()}, NumPy {np.__version__}"
 
 
 def throughput(mine, theirs, workers):

@@ -8,15 +8,13 @@ and read back: BU-3DFE 2,500 scans of 100 subjects, BU-4DFE 606 sequences of 101
 """
 
 import argparse
-import os
-import platform
 import tempfile
 import time
 from collections import Counter
-from datetime import date
 from pathlib import Path
 
 import numpy as np
+from machine import said, where
 
 RESULTS = Path(__file__).parent / "results"
 WANTED = {"bu3dfe": "10 scans/s", "bu4dfe": "4 sequences of 100 frames a minute: 6.7 frames/s"}
@@ -46,29 +44,13 @@ def main():
         (RESULTS / "synth.md").write_text(report + "\n", encoding="utf-8")
 
 
-def said(block):
-    """Print and hand on."""
-    print(block, flush=True)
-    print(flush=True)
-    return block
-
-
 def blocks(options):
     """Markdown blocks, one after the other."""
-    cpu = next((line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name")), "unknown CPU")
-    yield (
-        f"# Simulated scans\n\n{cpu}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"NumPy {np.__version__}, {date.today().isoformat()}, {options.workers} workers"
-    )
+    yield (f"# Simulated scans\n\n{where()}, NumPy {np.__version__}, {options.workers} workers")
     with tempfile.TemporaryDirectory() as folder:
         yield speed(Path(folder), options)
         if options.full:
             yield counts(Path(folder), options)
-
-
-def _cpuinfo():
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
 
 
 def speed(folder, options):

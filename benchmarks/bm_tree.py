@@ -9,16 +9,13 @@ several repetitions, so that neighbours on the machine count little. `make bench
 """
 
 import argparse
-import os
-import platform
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
-from datetime import date
 from pathlib import Path
 
 import numpy as np
+from machine import one_core, where
 
 RESULTS = Path(__file__).parent / "results"
 sys.path.insert(0, str(Path(__file__).parents[1]))  # tests.shapes: the closed forms
@@ -45,7 +42,7 @@ def main():
 
 def tables():
     """Markdown blocks, one after the other."""
-    yield f"# Sample tree\n\n{processor()}, Python {platform.python_version()}, {date.today()}"
+    yield f"# Sample tree\n\n{where()}"
     with one_core():
         for pitch, least, wanted in FACES:
             scan = face(pitch, least)
@@ -54,27 +51,6 @@ def tables():
             yield stencils(scan)
             yield bytes_a_scan(scan)
         yield accuracy()
-
-
-@contextmanager
-def one_core():
-    """Everything of this process on one core."""
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(before)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
-
-
-def processor():
-    """Name of the processor, where the system tells it."""
-    facts = Path("/proc/cpuinfo")
-    lines = facts.read_text().splitlines() if facts.is_file() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def face(pitch, least):

@@ -1,0 +1,52 @@
+"""What the benchmarks share: where they ran, one core for what is timed, a report that is printed as it comes."""
+
+import os
+import platform
+import subprocess
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+
+def where():
+    """Processor, cores, Python, date and commit, for the head of a report."""
+    return (
+        f"{processor()}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}, "
+        f"{date.today().isoformat()}, commit {commit()}"
+    )
+
+
+def processor():
+    """Name of the processor, where the system tells it."""
+    facts = Path("/proc/cpuinfo")
+    lines = facts.read_text(encoding="utf-8").splitlines() if facts.is_file() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def commit():
+    """The commit that ran, short."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
+@contextmanager
+def one_core():
+    """Everything of this process on one core."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def said(block):
+    """Print and hand on."""
+    print(block, flush=True)
+    print(flush=True)
+    return block
