@@ -73,4 +73,4 @@ def test_wrong_calls(capsys, folder, tmp_path):
     assert (code, err.count("\n")) == (1, 1)
     code, out, _ = fer3d(capsys, "faces", folder / "none.png", "-o", tmp_path)
     assert code == 3
-    assert "is missing" in out
+    assert "No such file" in out

@@ -319,7 +319,7 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
 def test_a_file_beyond_the_limit_is_refused_before_it_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "MAX_BYTES", 100)
     (tmp_path / "a.wrl").write_bytes(bytes(101))
-    with pytest.raises(FormatError, match="a scan file has at most 100 bytes, this one has 101"):
+    with pytest.raises(FormatError, match="a file has at most 100 bytes, this one has 101"):
         formats.read(tmp_path / "a.wrl")
 
 

@@ -40,7 +40,7 @@ def folder(photos, tmp_path):  # noqa: F811
 def test_faces_are_stored_with_a_record_of_who_found_them(folder, photos, tmp_path):  # noqa: F811
     summary = preprocess(folder, tmp_path / "out", settings=SMALL, workers=1)
     assert (summary.prepared, summary.kept) == (3, 0)
-    assert [reason for _, reason in summary.failures] == ["anna/happy/broken.jpg: is empty (0 bytes)"]
+    assert [reason for _, reason in summary.failures] == ["anna/happy/broken.jpg: the file is empty"]
     rows = {row["id"]: row for row in read_manifest(tmp_path / "out")}
     anna = rows["anna--happy--1"]
     assert (anna["expression"], anna["subject"], anna["pose_source"]) == ("happiness", "anna", "mtcnn")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fer3d.errors import Fer3dError, FileError, FormatError
 
-# No scan is larger. The limit stands between a mistaken path, such as a disk image, and the memory of the machine.
+# No scan or picture is larger. The limit stands between a mistaken path, such as a disk image, and the memory.
 MAX_BYTES = 1 << 30
 
 
@@ -27,7 +27,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):  # a pipe could keep us waiting for ever
             raise FileError(f"{path}: a regular file was wanted, it is a pipe or device")
         if status.st_size > MAX_BYTES:
-            raise FormatError(f"{path}: a scan file has at most {MAX_BYTES} bytes, this one has {status.st_size}")
+            raise FormatError(f"{path}: a file has at most {MAX_BYTES} bytes, this one has {status.st_size}")
         content = path.read_bytes()
     except Fer3dError:
         raise

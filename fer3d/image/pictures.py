@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fer3d.errors import FileError, FormatError
-from fer3d.formats import textures
+from fer3d.errors import FormatError
+from fer3d.formats import files, textures
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -68,16 +68,7 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
         FormatError: if it is empty, no picture of a known format, damaged, cut off, or of more than `MAX_PIXELS`
             pixels, which is found out before any is decoded.
     """
-    path = Path(path)
-    try:
-        content = path.read_bytes()
-    except IsADirectoryError:
-        raise FileError(f"{path}: wanted a picture, found a folder") from None
-    except FileNotFoundError:
-        raise FileError(f"{path}: is missing") from None
-    except (OSError, ValueError) as error:
-        raise FileError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
-    return decode_picture(content, path)
+    return decode_picture(files.read_bytes(path), Path(path))
 
 
 def decode_picture(content: bytes, path: Path) -> Picture:
@@ -85,7 +76,7 @@ def decode_picture(content: bytes, path: Path) -> Picture:
     from PIL import Image, UnidentifiedImageError
 
     if not content:
-        raise FormatError(f"{path}: is empty (0 bytes)")
+        raise FormatError(f"{path}: the file is empty")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns over odd metadata; what matters is whether it decodes
