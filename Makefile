@@ -1,6 +1,7 @@
-# make demo   own virtual environment, install, simulated scans -> prepared data -> a trained network -> a report
-# make test   the same set-up, then lint, build, every test
-# make bench  the benchmarks with their peers; prints markdown tables
+# make demo       own virtual environment, install, simulated scans -> prepared data -> a trained network -> a report
+# make test       the same set-up, then lint, build, every test
+# make sanitize   the tests of the native kernels, built with AddressSanitizer and UndefinedBehaviorSanitizer (gcc, Linux)
+# make bench      the benchmarks with their peers; prints markdown tables
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: install demo test lint format bench clean
+.PHONY: install demo test lint format sanitize bench clean
 
 install: $(VENV)/.installed
 
@@ -50,6 +51,19 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	clang-format -i csrc/*.* csrc/*/*.*
+
+# A build of its own, beside the ordinary one. -S, -P and append keep that one, which is found through a .pth file, and
+# the source tree, which has no native module, out of the way. The interpreter leaks by design, so leaks do not count.
+SANITIZED := build/sanitize/installed
+sanitize: install
+	rm -rf $(SANITIZED)
+	$(PIP) --no-deps --no-build-isolation --target $(SANITIZED) -C build-dir=build/sanitize/cmake \
+	  -C cmake.define.FER3D_SANITIZE=ON -C cmake.define.FER3D_CUDA=OFF -C install.strip=false .
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so.6)" \
+	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	  PYTHONPATH=$(SANITIZED):$$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('platlib'))") \
+	  $(BIN)/python -S -P -m pytest --import-mode=append tests/test_numbers.py tests/test_ops.py tests/test_tracing.py \
+	  tests/test_tree.py
 
 bench: install
 	$(PIP) -c constraints.txt --group bench

@@ -1,14 +1,51 @@
 #include "numbers.h"
 
 #include <charconv>
+#include <clocale>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <string_view>
 #include <type_traits>
 
+#if __has_include(<xlocale.h>)
+#include <xlocale.h>
+#endif
+
 namespace fer3d {
 namespace {
+
+// std::from_chars, with a stand-in for real numbers where the library has none, as Apple's. That one never says that a
+// number is out of range: infinity or zero is what `read_number` makes of it anyway.
+#ifdef __cpp_lib_to_chars
+using std::from_chars;
+#else
+std::from_chars_result from_chars(const char* p, const char* end, int32_t& value) {
+  return std::from_chars(p, end, value);
+}
+std::from_chars_result from_chars(const char* p, const char* end, int64_t& value) {
+  return std::from_chars(p, end, value);
+}
+
+void convert(const char* token, char** last, locale_t plain, float& value) { value = strtof_l(token, last, plain); }
+void convert(const char* token, char** last, locale_t plain, double& value) { value = strtod_l(token, last, plain); }
+
+// strtod in the plain locale, of a copy that ends before what it takes and from_chars does not: a hexadecimal number.
+template <typename T>
+std::from_chars_result from_chars(const char* p, const char* end, T& value) {
+  static const locale_t plain = newlocale(LC_ALL_MASK, "C", nullptr);
+  const char* stop = p;
+  while (stop != end && std::strchr("+-.0123456789abcdefghijklmnopqrstuvwyzABCDEFGHIJKLMNOPQRSTUVWYZ()_", *stop) && *stop)
+    ++stop;
+  const std::string token(p, stop);
+  if (token.empty() || token[0] == '+') return {p, std::errc::invalid_argument};
+  char* last = nullptr;
+  convert(token.c_str(), &last, plain, value);
+  if (last == token.c_str()) return {p, std::errc::invalid_argument};
+  return {p + (last - token.c_str()), std::errc()};
+}
+#endif
 
 constexpr bool is_separator(char c) {
   return c == ' ' || c == '\n' || c == ',' || c == '\r' || c == '\t' || c == '\v' || c == '\f';
@@ -58,7 +95,7 @@ bool overflows(const char* p, const char* end) {
   if (p != end && (*p == 'e' || *p == 'E')) {
     ++p;
     if (p != end && *p == '+') ++p;
-    const auto [last, error] = std::from_chars(p, end, exponent);
+    const auto [last, error] = from_chars(p, end, exponent);
     if (error == std::errc::result_out_of_range) return *p != '-';
   }
   return digits_before_point - zeros_after_point + exponent > 0;
@@ -150,7 +187,7 @@ const char* read_number(const char* text, const char* p, const char* end, T& val
   if (const char* after = read_plain(p, end, value)) return after;
   const char* token = p;
   if (*p == '+' && p + 1 != end && p[1] != '-') ++p;  // from_chars takes no plus; "+-1" stays an error
-  auto [last, error] = std::from_chars(p, end, value);
+  auto [last, error] = from_chars(p, end, value);
   if (error == std::errc::result_out_of_range) {
     if constexpr (std::is_integral_v<T>) {
       fail<T>(text, token, end, "is too large for");

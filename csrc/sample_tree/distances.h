@@ -12,7 +12,7 @@
 // Distances along the surface by a marching front, for the order of farthest points.
 namespace fer3d {
 
-constexpr double INFINITE = std::numeric_limits<double>::infinity();
+constexpr double ENDLESS = std::numeric_limits<double>::infinity();
 
 // A binary heap of (key, vertex), the least first; written out because std::push_heap takes twice as long.
 class Heap {
@@ -60,10 +60,10 @@ inline double through_edge(const Edge& edge, double from, double to) {
   const double squared = edge.length * edge.length;
   const double x = 0.5 + (from * from - to * to) / (2 * squared);  // the source, in units of the edge; y < 0
   const double depth2 = from * from / squared - x * x;
-  if (!(depth2 >= 0)) return INFINITE;
+  if (!(depth2 >= 0)) return ENDLESS;
   const double depth = std::sqrt(depth2), span = depth + edge.across;
   const double crossing = x * edge.across + edge.along * depth;
-  if (!(crossing >= 0 && crossing <= span)) return INFINITE;
+  if (!(crossing >= 0 && crossing <= span)) return ENDLESS;
   const double run = edge.along - x;
   return edge.length * std::sqrt(run * run + span * span);
 }
@@ -72,7 +72,7 @@ inline double through_edge(const Edge& edge, double from, double to) {
 class Distances {
  public:
   explicit Distances(const Surface& surface)
-      : distance(surface.V, INFINITE),
+      : distance(surface.V, ENDLESS),
         owner(surface.V, -1),
         surface_(surface),
         fresh_(surface.V),
@@ -118,7 +118,7 @@ class Distances {
         offer(a, reach);
       }
       if (!b_known) {
-        double reach = edges[back].twin < 0 ? key + edges[back].length : INFINITE;
+        double reach = edges[back].twin < 0 ? key + edges[back].length : ENDLESS;
         if (a_known) reach = std::min(reach, through_edge(out, key, fresh_[a]));
         offer(b, reach);
       }

@@ -322,11 +322,11 @@ Triangulation triangulation_of(const Surface& surface, const std::vector<int32_t
 
 // Where a point of the surface is on a level. `owners`: those of the corners of its face, the nearest corner first.
 //
-// In the nearest of those triangles about an owner that have the point straight above or below them, within NEAR of
+// In the nearest of those triangles about an owner that have the point straight above or below them, within NEARBY of
 // their size: the first owner that has one decides, and on a smooth surface all that have one have the same. Failing
 // that, the nearest point of the triangles about all owners, then of their neighbours, and so on while that comes
 // nearer. Without triangles about them: the first owner.
-constexpr double NEAR = 0.1;
+constexpr double NEARBY = 0.1;
 SurfacePoint place_on(const Triangulation& level, const double* point, const int32_t* owners);
 
 // The tree. Stencils of level l + 1 on level l are traced on the surface itself, and each sample is then expressed in

@@ -120,7 +120,7 @@ FarthestPoints farthest_points(const Surface& surface, const std::vector<int32_t
   std::vector<Candidate> heap;
   heap.reserve(surface.V);
   for (int64_t v = 0; v < surface.V; ++v)
-    if (distances.distance[v] > 0 && distances.distance[v] < INFINITE)
+    if (distances.distance[v] > 0 && distances.distance[v] < ENDLESS)
       heap.push_back({distances.distance[v], from_seeds[v], static_cast<int32_t>(v)});
   std::make_heap(heap.begin(), heap.end());
   const auto farthest = [&]() -> const Candidate* {
@@ -202,7 +202,7 @@ SurfacePoint place_on(const Triangulation& level, const double* point, const int
   SurfacePoint best{{owners[0], owners[0], owners[0]}, {1, 0, 0}};
   for (int o = 0; o < 3; ++o) {
     if (o > 0 && (owners[o] == owners[0] || (o == 2 && owners[2] == owners[1]))) continue;
-    double least = INFINITE;
+    double least = ENDLESS;
     int32_t triangle = -1;
     for (int32_t i = level.begin[owners[o]]; i < level.begin[owners[o] + 1]; ++i) {
       const Plane& plane = level.planes[level.around[i]];
@@ -212,7 +212,7 @@ SurfacePoint place_on(const Triangulation& level, const double* point, const int
         second += offset * plane.second[x], third += offset * plane.third[x], height += offset * plane.normal[x];
       }
       height = std::abs(height);
-      if (second >= 0 && third >= 0 && second + third <= 1 && height <= NEAR * plane.size && height < least) {
+      if (second >= 0 && third >= 0 && second + third <= 1 && height <= NEARBY * plane.size && height < least) {
         least = height;
         triangle = level.around[i];
         best.weight[0] = 1 - second - third, best.weight[1] = second, best.weight[2] = third;
@@ -223,7 +223,7 @@ SurfacePoint place_on(const Triangulation& level, const double* point, const int
       return best;
     }
   }
-  double least = INFINITE;
+  double least = ENDLESS;
   int32_t triangle = -1;
   const auto offer = [&](int32_t t) {
     const int32_t* corner = level.faces.data() + 3 * int64_t(t);
