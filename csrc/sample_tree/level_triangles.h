@@ -183,18 +183,19 @@ inline double nearest_in(const double* p, const double* a, const double* b, cons
     }
   }
   double best = std::numeric_limits<double>::infinity();
-  const auto clamp = [](double x) { return x > 0 ? (x < 1 ? x : 1) : 0; };
-  const auto offer = [&](double s, double t) {
+  const auto clamp = [](double x) { return x > 0 ? (x < 1 ? x : 1.0) : 0.0; };
+  const auto offer = [&](double first, double s, double t) {
     const double miss = distance(s, t);
     if (miss < best) {
       best = miss;
-      weight[0] = 1 - s - t, weight[1] = s, weight[2] = t;
+      weight[0] = first, weight[1] = s, weight[2] = t;  // what is 0 is so exactly
     }
   };
-  offer(clamp(wu / uu), 0);
-  offer(0, clamp(wv / vv));
+  const double to_b = clamp(wu / uu), to_c = clamp(wv / vv);
+  offer(1 - to_b, to_b, 0);
+  offer(1 - to_c, 0, to_c);
   const double along = clamp((wv - wu - uv + uu) / (uu - 2 * uv + vv));  // from b to c
-  offer(1 - along, along);
+  offer(0, 1 - along, along);
   return best;
 }
 

@@ -240,11 +240,20 @@ SurfacePoint place_on(const Triangulation& level, const double* point, const int
   };
   for (int o = 0; o < 3; ++o)
     for (int32_t i = level.begin[owners[o]]; i < level.begin[owners[o] + 1]; ++i) offer(level.around[i]);
+  // Over the edge, or about the corner, that the nearest point lies on: all triangles that share it, so that it does not
+  // matter which of them rounding took for the nearest.
   for (bool moved = triangle >= 0; moved;) {
     moved = false;
     const int64_t h = 3 * int64_t(triangle);
-    for (int k = 0; k < 3 && !moved; ++k)  // over an edge that the nearest point lies on
-      if (best.weight[(k + 2) % 3] == 0 && level.twin[h + k] >= 0) moved = offer(level.twin[h + k] / 3);
+    const SurfacePoint here = best;
+    for (int k = 0; k < 3; ++k) {
+      if (here.weight[k] == 1) {
+        for (int32_t i = level.begin[here.vertex[k]]; i < level.begin[here.vertex[k] + 1]; ++i)
+          moved |= offer(level.around[i]);
+      } else if (here.weight[(k + 2) % 3] == 0 && level.twin[h + k] >= 0) {
+        moved |= offer(level.twin[h + k] / 3);
+      }
+    }
   }
   return best;
 }

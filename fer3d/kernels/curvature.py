@@ -5,9 +5,10 @@ import math
 import numpy as np
 from numba import njit
 
-# A pivot is the mean square of a column of the fit with the lower columns regressed out, in units of the radius. A
-# full disc has 0.03, the corner of a square patch 0.002; below this the members lie almost on one conic.
-LEAST_PIVOT = 1e-3
+# The least mean square, over all linear (and all quadratic) forms of unit norm, of a form over the members with all
+# lower terms regressed out, in units of the radius: an eigenvalue, so that it is the same in every tangent frame. A
+# full disc has 0.028, half a disc 0.003, a quarter 0.002; below this the members lie almost on one conic.
+LEAST_SPREAD = 1e-3
 
 # Reassociation lets the sums run in vector registers. NaN and infinity keep their meaning.
 _SUMS = {"reassoc", "nsz", "contract", "arcp"}
@@ -151,16 +152,36 @@ def _moments(near, size, weight, x, y, z, frame, out):  # type: ignore[no-untype
 
 
 @njit(cache=True, nogil=True)
-def _solve(a, least_pivot):  # type: ignore[no-untyped-def]
+def _exceeds(a, b, c, least):  # type: ignore[no-untyped-def]
+    """Whether both eigenvalues of the matrix a b, b c are larger."""
+    return a > least and (a - least) * (c - least) > b * b
+
+
+@njit(cache=True, nogil=True)
+def _solve(a, least):  # type: ignore[no-untyped-def]
     """Solve the 6 x 6 normal equations in place; the solution goes to a[:, 6]. False if they are near singular.
 
     Args:
-        a: (6, 7) float64. Upper triangle and right side. The columns run 1, u, v, uu, uv, vv, so a pivot is the
-            squared length of a column with all lower ones regressed out.
+        a: (6, 7) float64. Upper triangle and right side. The columns run 1, u, v, uu, uv, vv.
+        least: Below it is an eigenvalue of the linear terms' block, or of the quadratic terms' (1, sqrt(2) uv, 1), with
+            lower terms eliminated: of a unit form, so no turn of u and v changes it.
     """
     for k in range(6):
-        if not a[k, k] > least_pivot:
+        if not a[k, k] > 0.0:
             return False
+        if k == 1 and not _exceeds(a[1, 1], a[1, 2], a[2, 2], least):
+            return False
+        if k == 3:  # the pivot of uu less `least`, then what is left of uv and vv
+            first = a[3, 3] - least
+            if not first > 0.0:
+                return False
+            b, c, d = (
+                a[4, 4] - a[3, 4] ** 2 / first,
+                a[4, 5] - a[3, 4] * a[3, 5] / first,
+                a[5, 5] - a[3, 5] ** 2 / first,
+            )
+            if not _exceeds(2.0 * b, math.sqrt(2.0) * c, d, least):
+                return False
         inverse = 1.0 / a[k, k]
         for i in range(k + 1, 6):
             factor = a[k, i] * inverse
@@ -305,7 +326,7 @@ def principal_curvatures(points, normals, begin, shape, start, other, rim, todo,
             # In units of the radius, so that pivots and rounding do not depend on it.
             _tangent_frame(normals[m, 0], normals[m, 1], normals[m, 2], 1.0 / radius, frame)
             members[m] = _moments(near, size, weight, x, y, z, frame, normal_equations)
-            if members[m] >= least and _solve(normal_equations, LEAST_PIVOT * normal_equations[0, 0]):
+            if members[m] >= least and _solve(normal_equations, LEAST_SPREAD * normal_equations[0, 0]):
                 one, two = _curvatures(normal_equations)
                 k1[m], k2[m] = one / radius, two / radius
     return k1, k2, members
