@@ -12,11 +12,13 @@ from scipy.spatial.transform import Rotation
 
 from fer3d import synth
 from fer3d.checkpoint import load_model
-from fer3d.config import TrainSettings, train_settings
+from fer3d.config import PreprocessSettings, TrainSettings, train_settings
 from fer3d.errors import ArgumentError
+from fer3d.formats import read
 from fer3d.maps import vertex_normals
 from fer3d.models import build_model, model_arguments, uses_tree
 from fer3d.models.flm_cnn import face_frame, patch_layout
+from fer3d.prepare import prepare_with_tree
 from fer3d.question import Question
 from fer3d.run_folder import read_predictions, read_run
 from fer3d.scan import Scan
@@ -90,6 +92,53 @@ def test_other_orders_of_vertices_and_faces_change_nothing(tree):
     other = tree_of(Scan.of(scan.vertices[order], faces))
     network = network_for(tree)
     torch.testing.assert_close(network(batch_of(tree)), network(batch_of(other)), rtol=0, atol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    """Simulated scans as preprocessing leaves them, noise, lips and rim included, and their trees."""
+    folder = tmp_path_factory.mktemp("faces")
+    synth.make(folder, subjects=1, seed=3, levels=(4,))
+    paths = [next(folder.rglob(f"*_{label}0*_F3D.wrl")) for label in ("NE", "HA", "SU", "FE")]
+    scans = [prepare_with_tree(read(path), WHOLE.model_copy(update={"tree": False}))[0] for path in paths]
+    return [(scan, tree_of(scan, WHOLE)) for scan in scans]
+
+
+WHOLE = PreprocessSettings(maps=("depth",), size=32, tree=True)  # trees of the default settings
+
+
+@pytest.mark.parametrize("rotation", ["fixed", "max"])
+def test_scans_of_faces_moved_and_renumbered_give_the_same_logits(faces, rotation):
+    """Of random weights, with 32 features a radius. Coordinates are rounded to float32 300 mm from where they were."""
+    trees = [tree for _, tree in faces]
+    rows = torch.arange(len(trees))
+    stacked = stack_trees(trees).rows(rows)
+    scale = TreeNormalisation.fit(INVARIANT.channels, stacked, rows)
+    torch.manual_seed(0)
+    settings = TrainSettings(width=32, rotation=rotation)
+    network = build_model("flm-cnn", **model_arguments("flm-cnn", settings, 6, stencils_of(trees[0])))
+    with torch.no_grad():
+        for _ in range(20):
+            network(scale.apply(stacked))
+        network.eval()
+        last = network.head[-1]
+        still = network(scale.apply(stacked))
+        last.weight /= still.std()  # as far apart as those of a trained network
+        last.bias /= still.std()
+        still = network(scale.apply(stacked))
+        for number, (scan, _) in enumerate(faces):
+            random = np.random.default_rng(number)
+            order = random.permutation(len(scan.vertices))
+            corners = np.argsort(order)[scan.faces][random.permutation(len(scan.faces))]
+            corners = np.take_along_axis(corners, (np.arange(3) + random.integers(0, 3, (len(corners), 1))) % 3, axis=1)
+            turn, shift = Rotation.random(random_state=number).as_matrix(), random.uniform(-300, 300, 3)
+            moved = scan.vertices[order].astype(float) @ turn.T + shift
+            for other, nose in (
+                (Scan.of(scan.vertices[order], corners), (0, 0, 0)),
+                (Scan.of(moved, corners), shift),
+            ):
+                made = network(scale.apply(stack_trees([tree_of(other, WHOLE, nose)]).rows(torch.arange(1))))
+                torch.testing.assert_close(made[0], still[number], rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("angles", [(0, 0, 0), (20, -75, 130)])

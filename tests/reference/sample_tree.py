@@ -39,19 +39,20 @@ def angle(points, face):
 
 
 def geodesic(points, faces, source, turn, radii):
-    """Points at the distances `radii` along one ray, (K, 3), NaN where the surface has ended.
+    """Points at the distances `radii` along one ray, (K, 3), NaN where the surface has ended; how closely it passes one
+    of the vertices, which would turn it.
 
     Args:
         turn: Angle counter-clockwise from the first edge of `fan`, along the surface.
     """
-    found = np.full((len(radii), 3), np.nan)
+    found, closest = np.full((len(radii), 3), np.nan), np.inf
     for face in fan(points, faces, source)[0]:
         corner = angle(points, face)
         if turn < corner:
             break
         turn -= corner
     else:
-        return found
+        return found, closest
     f = next(g for g in range(len(faces)) if set(faces[g]) == set(face))
     n = normal(points, face)
     along = points[face[1]] - points[source]
@@ -70,13 +71,16 @@ def geodesic(points, faces, source, turn, radii):
         for k, radius in enumerate(radii):
             if walked <= radius <= walked + best:
                 found[k] = place + (radius - walked) * way
+        for corner in points[[v for v in faces[f] if v != source]]:
+            if 0 < (corner - place) @ way <= best:
+                closest = min(closest, np.linalg.norm(np.cross(corner - place, way)))
         if walked + best >= radii[-1]:
-            return found
+            return found, closest
         place, walked = place + best * way, walked + best
         a, b = over
         g = beyond(faces, f, a, b)
         if g is None:
-            return found
+            return found, closest
         edge = (points[b] - points[a]) / np.linalg.norm(points[b] - points[a])
         m = normal(points, faces[g])
         way = (way @ edge) * edge + (way @ np.cross(edge, n)) * np.cross(edge, m)  # turned about the edge
