@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fer3d import _native, maps
+from fer3d import _native, maps, stencil_code
 from fer3d.checks import check_dtype, check_index, check_range, check_shape
 from fer3d.errors import ArgumentError, FormatError, PrepareError
 from fer3d.kernels import topology
@@ -41,8 +41,6 @@ RAYS = 8
 RADII = (3.0, 6.0, 12.0)  # mm, from level 0 to 1; twice as much from each level to the next
 CHANNELS = maps.MAP_CHANNELS["curvature"]  # rotation-invariant inputs of a vertex
 
-_WEIGHT_UNIT = 2048  # see csrc/sample_tree/sample_tree.h: sums are exact in float16
-_WEIGHTS = (np.arange(_WEIGHT_UNIT + 1) / _WEIGHT_UNIT).astype(np.float16)
 _PREFIX = "tree_"
 
 
@@ -149,7 +147,7 @@ class SampleTree:
         faces = topology.welded_faces(scan.faces, topology.weld(scan.vertices))
         nose = _nearest(points, faces, _checked_start(scan, start)[None])
         seeds = nose if top is None else _nearest(points, faces, _checked_points("top", top, (sizes[-1], 3)))
-        distances = np.array([[ring * radius for radius in span for ring in shares] for span in spans])  # (T, S R)
+        distances, ring = _distances(spans, shares)
         found, rows, kept, cover, triangles, indices, weights = _native.sample_tree(
             points, faces, seeds, list(sizes), points[nose[0]], distances, rays, threads
         )
@@ -162,8 +160,14 @@ class SampleTree:
         return cls(
             rows=rows,
             sizes=tuple(kept),
-            indices=tuple(block.astype(small).reshape(len(block), *shape) for block in indices),
-            weights=tuple(_WEIGHTS[block].reshape(len(block), *shape) for block in weights),
+            indices=tuple(
+                block.astype(small)[:, order].reshape(len(block), *shape)
+                for block, order in zip(indices, ring, strict=True)
+            ),
+            weights=tuple(
+                stencil_code.weights_of(block)[:, order].reshape(len(block), *shape)
+                for block, order in zip(weights, ring, strict=True)
+            ),
             faces=tuple(block.astype(small) for block in triangles),
             radii=spans,
             rings=shares,
@@ -178,7 +182,7 @@ class SampleTree:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all arrays."""
+        """Bytes of what `arrays` gives: on disk."""
         return sum(array.nbytes for array in self.arrays().values())
 
     def with_features(
@@ -211,11 +215,11 @@ class SampleTree:
         return replace(self, normals=normals[self.rows], channels=np.stack(made, axis=1))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """What `from_arrays` takes: name -> array, for the store."""
+        """What `from_arrays` takes: name -> array, for the store. Stencils are coded: see `fer3d.stencil_code`."""
         named: dict[str, NDArray[Any]] = {"rows": self.rows, "positions": self.positions}
         named |= {f"faces_{level}": block for level, block in enumerate(self.faces)}
-        named |= {f"indices_{level}": block for level, block in enumerate(self.indices)}
-        named |= {f"weights_{level}": block for level, block in enumerate(self.weights)}
+        for level, (indices, weights) in enumerate(zip(self.indices, self.weights, strict=True)):
+            named |= {f"{name}_{level}": block for name, block in stencil_code.encode(indices, weights).items()}
         if self.normals is not None:
             named["normals"] = self.normals
         if self.channels is not None:
@@ -237,11 +241,21 @@ class SampleTree:
         """The tree whose `arrays` and `facts` these are. Raises KeyError if one is missing."""
         sizes = tuple(facts["sizes"])
         transitions = range(len(sizes) - 1)
+        if _PREFIX + "indices_0" in arrays:  # stored before stencils were coded
+            stencils = [
+                (arrays[f"{_PREFIX}indices_{level}"], arrays[f"{_PREFIX}weights_{level}"]) for level in transitions
+            ]
+        else:
+            names = ("ring", "corners", "triple", "shares")
+            stencils = [
+                stencil_code.decode({name: arrays[f"{_PREFIX}{name}_{level}"] for name in names})
+                for level in transitions
+            ]
         return cls(
             rows=arrays[_PREFIX + "rows"],
             sizes=sizes,
-            indices=tuple(arrays[f"{_PREFIX}indices_{level}"] for level in transitions),
-            weights=tuple(arrays[f"{_PREFIX}weights_{level}"] for level in transitions),
+            indices=tuple(indices for indices, _ in stencils),
+            weights=tuple(weights for _, weights in stencils),
             faces=tuple(arrays[f"{_PREFIX}faces_{level}"] for level in range(len(sizes))),
             radii=tuple(tuple(span) for span in facts["radii_mm"]),
             rings=tuple(facts["rings"]),
@@ -417,6 +431,20 @@ def _checked_radii(
         for radius in span:
             check_range("radii", radius, 1e-6, 1e6, "mm")
     return spans
+
+
+def _distances(
+    spans: tuple[tuple[float, ...], ...], shares: tuple[float, ...]
+) -> tuple[NDArray[np.float64], list[NDArray[np.intp]]]:
+    """(T, D) where the rings of each transition are, in mm; and of its S R rings which of those D each is.
+
+    Rings of different radii in the same place are traced once, unless that would leave transitions with different D.
+    """
+    every = [np.multiply.outer(span, shares).ravel() for span in spans]
+    different = [np.unique([float(f"{distance:.12g}") for distance in row], return_inverse=True) for row in every]
+    if len({len(found) for found, _ in different}) > 1:
+        return np.array(every), [np.arange(len(row)) for row in every]
+    return np.array([found for found, _ in different]), [ring for _, ring in different]
 
 
 def _checked_start(scan: Scan, start: ArrayLike | None) -> NDArray[np.float64]:

@@ -24,6 +24,7 @@ from fer3d.run_folder import read_predictions, read_run
 from fer3d.scan import Scan
 from fer3d.training import Device, Watch, train
 from fer3d.training_data import labelled_rows
+from fer3d.tree import SampleTree
 from fer3d.tree_augment import augment, draw
 from fer3d.tree_data import load_trees, one_level
 from fer3d.tree_input import TreeNormalisation, mirror, stack_trees, stencils_of
@@ -139,6 +140,14 @@ def test_scans_of_faces_moved_and_renumbered_give_the_same_logits(faces, rotatio
             ):
                 made = network(scale.apply(stack_trees([tree_of(other, WHOLE, nose)]).rows(torch.arange(1))))
                 torch.testing.assert_close(made[0], still[number], rtol=0, atol=1e-3)
+
+
+def test_stored_trees_of_faces_are_small_and_feed_the_same(faces):
+    for _, tree in faces:
+        assert tree.nbytes <= 1.5e6
+        stored = SampleTree.from_arrays(tree.arrays(), tree.facts())
+        for one, two in zip(stack_trees([stored]), stack_trees([tree]), strict=True):
+            torch.testing.assert_close(one, two, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("angles", [(0, 0, 0), (20, -75, 130)])
@@ -292,10 +301,19 @@ def test_one_level_leads_to_its_own_vertices(tree):
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch's own, as inductor loads
-def test_it_compiles_without_a_break(tree):
-    network = network_for(tree)
+@pytest.mark.parametrize("rotation", ["fixed", "max"])
+def test_it_compiles_without_a_break(tree, rotation):
+    network, batch = network_for(tree, rotation=rotation, dropout=0.0), batch_of(tree)
     compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
-    torch.testing.assert_close(compiled(batch_of(tree)), network(batch_of(tree)))
+    torch.testing.assert_close(compiled(batch), network(batch))
+
+    def gradients(model):
+        network.train()
+        loss = model(batch).log_softmax(-1)[..., 0].sum()
+        return torch.autograd.grad(loss, list(network.parameters()))
+
+    for one, two in zip(gradients(compiled), gradients(network), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5 * (1 + float(two.abs().max())))
 
 
 def test_augmentation_keeps_normals_normal(tree):

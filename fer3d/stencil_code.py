@@ -1,0 +1,86 @@
+"""The stencils of a transition of a sample tree as few bytes, without loss: what the store holds of them.
+
+Three indices and three weights a sample, as a convolution reads them, say most things several times. Rings of different
+radii coincide (12 mm is the last ring of 12 mm and the third of six of 24 mm). Thousands of samples lie in the same
+triangle of the level. And three weights that sum to 1 are two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+WEIGHT_UNIT = 2048  # see csrc/sample_tree/sample_tree.h: sums are exact in float16
+_WEIGHTS = (np.arange(WEIGHT_UNIT + 1) / WEIGHT_UNIT).astype(np.float16)
+_MASKED = np.iinfo(np.uint16).max
+
+
+def weights_of(units: NDArray[np.uint16]) -> NDArray[np.float16]:
+    """Weights from multiples of 1 / `WEIGHT_UNIT`, of any shape."""
+    return _WEIGHTS[units]
+
+
+def encode(indices: Array, weights: NDArray[np.float16]) -> dict[str, Array]:
+    """Code the stencils of one transition, as `SampleTree` holds them.
+
+    Args:
+        indices: (V, S, R, A, 3) uint16 or int32. A masked sample names its own centre.
+        weights: (V, S, R, A, 3) float16, multiples of 1 / `WEIGHT_UNIT` that sum to 1; masked: three zeros.
+
+    Returns:
+        ring: (S, R) uint16. The coded ring, of D, that each ring is: the first with the same samples.
+        corners: (U, 3) of the type of `indices`. The different triples.
+        triple: (V, D, A) uint16, or int32 if there are more than 65,536. The triple of each sample; 0 where masked.
+        shares: (V, D, A, 2) uint16. The first two weights as multiples of 1 / `WEIGHT_UNIT`; 65,535 where masked.
+    """
+    V, S, R, A, _ = indices.shape
+    units = (weights.astype(np.float32) * WEIGHT_UNIT).astype(np.uint16).reshape(V, S * R, A, 3)
+    rows = indices.reshape(V, S * R, A, 3)
+    kept: list[int] = []
+    ring = np.empty(S * R, dtype=np.uint16)
+    for number in range(S * R):
+        for place, other in enumerate(kept):
+            if np.array_equal(units[:, number], units[:, other]) and np.array_equal(rows[:, number], rows[:, other]):
+                ring[number] = place
+                break
+        else:
+            ring[number] = len(kept)
+            kept.append(number)
+    units, rows = units[:, kept], rows[:, kept]
+    masked = ~units.any(axis=-1)
+    span = int(rows.max(initial=0)) + 1
+    keys = (rows[..., 0].astype(np.int64) * span + rows[..., 1]) * span + rows[..., 2]
+    keys[masked] = -1  # the first of all, if there is one
+    found, triple = np.unique(keys, return_inverse=True)
+    absent = int(masked.any())
+    corners = np.stack([found // span // span, found // span % span, found % span], axis=1)[absent:]
+    triple = np.maximum(triple.reshape(keys.shape) - absent, 0)
+    shares = units[..., :2].copy()
+    shares[masked] = _MASKED
+    small = np.uint16 if len(corners) <= 1 << 16 else np.int32
+    return {
+        "ring": ring.reshape(S, R),
+        "corners": corners.astype(indices.dtype),
+        "triple": triple.astype(small),
+        "shares": shares,
+    }
+
+
+def decode(code: Mapping[str, Array]) -> tuple[Array, NDArray[np.float16]]:
+    """`indices` and `weights` of what `encode` gave. Raises KeyError if an array is missing."""
+    ring, corners, triple, shares = (code[name] for name in ("ring", "corners", "triple", "shares"))
+    V, D, A = triple.shape
+    indices = corners[triple] if len(corners) else np.empty((V, D, A, 3), dtype=corners.dtype)
+    units = np.empty((V, D, A, 3), dtype=np.uint16)
+    units[..., :2] = shares
+    units[..., 2] = WEIGHT_UNIT - shares[..., 0] - shares[..., 1]
+    masked = shares[..., 0] == _MASKED
+    units[masked] = 0
+    indices[masked] = np.nonzero(masked)[0][:, None]
+    shape = (V, *ring.shape, A, 3)
+    return indices[:, ring.ravel()].reshape(shape), weights_of(units)[:, ring.ravel()].reshape(shape)
