@@ -1,4 +1,6 @@
+import os
 import re
+import shutil
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from fer3d.errors import ArgumentError
 from .reference import manifold_conv as reference
 from .reference.manifold_pool import manifold_pool as pool_reference
 
+COMPILER = shutil.which(os.environ.get("CXX", "c++"))
 CUDA = torch.cuda.is_available() and _native.has_cuda
 
 
@@ -191,7 +194,10 @@ class Block(torch.nn.Module):
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch's own, as inductor loads
-@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+@pytest.mark.parametrize(
+    "backend",
+    ["aot_eager", pytest.param("inductor", marks=pytest.mark.skipif(COMPILER is None, reason="no C++ compiler"))],
+)
 def test_manifold_conv_compiles_without_a_break(backend):
     x, indices, weights, _ = case()
     block = Block()
