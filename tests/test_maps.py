@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from fer3d import maps
 from fer3d.errors import ArgumentError
@@ -75,6 +76,19 @@ def test_curvatures_of_a_torus(tube):
     k1, k2 = maps.principal_curvatures(shape.scan, radius=5.0)
     assert np.abs(k1 - shape.k1).max() * tube < 0.03
     assert np.abs(k2 - shape.k2).max() * tube < 0.03
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_where_there_is_no_curvature_does_not_depend_on_the_pose(seed):
+    """A surface with half of its faces torn out: at many vertices what is left just does, or does not, fix a quadric."""
+    shape = shapes.plane(12.0, 1.2, seed=3)
+    points = shape.vertices + [0.0, 0.0, 0.02] * shape.vertices[:, :1] ** 2
+    kept = shape.faces[np.random.default_rng(seed).uniform(size=len(shape.faces)) > 0.5]
+    still = np.isnan(maps.principal_curvatures(Scan.of(points, kept), radius=2.5)[0])
+    assert still.sum() > 4
+    for turn in Rotation.random(8, random_state=seed).as_matrix():
+        k1, _ = maps.principal_curvatures(Scan.of(points @ turn.T, kept), radius=2.5)
+        np.testing.assert_array_equal(np.isnan(k1), still)
 
 
 @pytest.mark.parametrize("tube", [30.0, 60.0])
