@@ -80,7 +80,7 @@ def test_curvatures_of_a_torus(tube):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_where_there_is_no_curvature_does_not_depend_on_the_pose(seed):
-    """A surface with half of its faces torn out: at many vertices what is left just does, or does not, fix a quadric."""
+    """Half of the faces are torn out: at many vertices what is left just does, or does not, fix a quadric."""
     shape = shapes.plane(12.0, 1.2, seed=3)
     points = shape.vertices + [0.0, 0.0, 0.02] * shape.vertices[:, :1] ** 2
     kept = shape.faces[np.random.default_rng(seed).uniform(size=len(shape.faces)) > 0.5]
