@@ -130,7 +130,7 @@ class TrainSettings(BaseModel):
 
     # the network
     maps: tuple[str, ...] = Field(MAP_GROUPS, description="Map groups that are fed.")
-    backbone: str = Field("small", description="Branches: small, vgg-m, vgg-16 or resnet-18.")
+    backbone: str = Field("oriented", description="Branches: oriented, small, vgg-m, vgg-16 or resnet-18.")
     width: int | None = Field(None, ge=1, le=1024, description="Features of the first convolution. Unset: the usual.")
     dropout: float | None = Field(None, ge=0.0, lt=1.0, description="Before the last layer. Unset: the model's own.")
     mask: bool = Field(False, description="Whether branches also see which pixels were measured.")

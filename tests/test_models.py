@@ -87,7 +87,7 @@ def test_the_mask_is_seen_only_if_asked_for():
     other = x.clone()
     other[:, -1] = 0
     for mask in (False, True):
-        network = build_model("dff-cnn", maps=["depth"], width=4, mask=mask).eval()
+        network = build_model("dff-cnn", maps=["depth"], backbone="small", width=4, mask=mask).eval()
         assert torch.equal(network(x), network(other)) is not mask
 
 
@@ -96,7 +96,7 @@ def test_position_is_seen_only_if_asked_for():
     values[:, 0, 88:96, 88:96] = 1.0
     moved = values.roll((16, 8), (2, 3))  # by whole strides, far from the rim
     for position in (False, True):
-        network = build_model("dff-cnn", maps=["depth"], width=4, position=position).eval()
+        network = build_model("dff-cnn", maps=["depth"], backbone="small", width=4, position=position).eval()
         one, two = (network.branch_features(x)[0] for x in (values, moved))
         one, two = one.roll((2, 1), (2, 3))[..., 9:17, 9:17], two[..., 9:17, 9:17]
         assert torch.allclose(one, two, atol=1e-5) is not position
@@ -153,8 +153,8 @@ def test_published_backbones_have_the_published_number_of_parameters(backbone, p
 @pytest.mark.parametrize("backbone", sorted(BACKBONES))
 def test_backbones_say_how_many_features_they_give(backbone):
     branch = build_branch(backbone, 2, 8 if backbone != "vgg-m" else 6).eval()
-    assert branch(torch.zeros(1, 2, 64, 64)).shape[1] == branch.out_channels
-    assert branch.first.in_channels == 2
+    assert branch(torch.zeros(1, 2, 64, 64), torch.ones(1, 1, 64, 64)).shape[1] == branch.out_channels
+    assert branch.first.in_channels == (16 if backbone == "oriented" else 2)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,10 @@ def test_backbones_say_how_many_features_they_give(backbone):
             lambda: build_model("dff-cnn", widht=3),
             "`widht` is no argument of dff-cnn, which takes maps, classes, backbone",
         ),
-        (lambda: build_model("dff-cnn", backbone="vgg"), "`backbone` should be one of small, vgg-m, .*, is 'vgg'"),
+        (
+            lambda: build_model("dff-cnn", backbone="vgg"),
+            "`backbone` should be one of oriented, small, vgg-m, .*, is 'vgg'",
+        ),
         (
             lambda: model_arguments("tang", train_settings("small"), 6, {"size": 32}),
             "`maps` should be texture for tang, a network for pictures, is depth,normal,curvature,texture",
@@ -267,7 +270,7 @@ def test_image_weights_that_do_not_fit_are_refused(tmp_path):
         load_initial(network, str(file), "vgg-16")
     small = build_model("dff-cnn", maps=["depth"])
     with pytest.raises(
-        CheckpointError, match="should hold 9 convolutions for this backbone, holds 13; wrong `backbone`"
+        CheckpointError, match="should hold 3 convolutions for this backbone, holds 13; wrong `backbone`"
     ):
         load_initial(small, str(file), "small")
     with pytest.raises(FileError, match="none.pt: is missing; for ImageNet weights, save them where torchvision"):

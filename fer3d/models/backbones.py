@@ -1,8 +1,8 @@
 """Branches: convolution stacks that turn one map group (B, C, H, W) into features (B, D, h, w).
 
-`small` is ours, for CPUs; the others follow published networks up to their last convolution, in plain torch, with
-parameter names of their own (`fer3d.models.initial_weights` brings ImageNet weights into them). Every branch has the
-attribute `out_channels` (D) and `first`, its first convolution.
+`oriented` and `small` are ours, for CPUs; the others follow published networks up to their last convolution, in plain
+torch, with parameter names of their own (`fer3d.models.initial_weights` brings ImageNet weights into them). Every
+branch has the attribute `out_channels` (D) and `first`, its first convolution.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from fer3d.errors import ArgumentError
+from fer3d.models.orientation import OrientationEnergy
 
 
 def conv_block(
@@ -57,10 +59,33 @@ class Branch(nn.Module):
         assert isinstance(convolution, nn.Conv2d)
         return convolution
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, C, H, W) -> (B, D, h, w)."""
+    def forward(self, x: torch.Tensor, measured: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W) and the mask (B, 1, H, W) -> (B, D, h, w)."""
         y: torch.Tensor = self.layers(x)
         return y
+
+
+class OrientedBranch(Branch):
+    """A stack of layers on orientation energy; the last `extra` channels are averaged over cells instead."""
+
+    def __init__(self, energy: OrientationEnergy, extra: int, layers: Sequence[nn.Module], out_channels: int) -> None:
+        super().__init__(layers, out_channels)
+        self.energy, self.extra = energy, extra
+
+    def forward(self, x: torch.Tensor, measured: torch.Tensor) -> torch.Tensor:
+        """(B, C + extra, H, W) and the mask (B, 1, H, W) -> (B, D, h, w)."""
+        maps, extra = torch.split(x, [x.shape[1] - self.extra, self.extra], dim=1)
+        y = self.energy(maps, measured)
+        if self.extra:
+            y = torch.cat([y, functional.avg_pool2d(extra, self.energy.cell)], dim=1)
+        return super().forward(y, measured)
+
+
+def oriented(channels: int, width: int = 16, extra: int = 0) -> Branch:
+    """Ours [D]: orientation energy in cells of 4 x 4, then three convolutions; 4 width features at H / 4."""
+    energy = OrientationEnergy()
+    layers = [*conv_block(channels * energy.directions + extra, 4 * width), Residual(4 * width, 4 * width)]
+    return OrientedBranch(energy, extra, layers, 4 * width)
 
 
 def small(channels: int, width: int = 16) -> Branch:
@@ -118,6 +143,7 @@ def resnet_18(channels: int, width: int = 64) -> Branch:
 
 
 BACKBONES: dict[str, Callable[..., Branch]] = {
+    "oriented": oriented,
     "small": small,
     "vgg-m": vgg_m,
     "vgg-16": vgg_16,
@@ -125,17 +151,20 @@ BACKBONES: dict[str, Callable[..., Branch]] = {
 }
 
 
-def build_branch(backbone: str, channels: int, width: int | None = None) -> Branch:
+def build_branch(backbone: str, channels: int, width: int | None = None, extra: int = 0) -> Branch:
     """A branch by name.
 
     Args:
         backbone: One of `BACKBONES`.
         channels: Of the map group.
-        width: Features of the first convolution. None: as published.
+        width: Features of the first convolution, a quarter of those of `oriented`. None: as published.
+        extra: Further channels, behind those of the map group, that are no map: the mask, positions.
 
     Raises:
         ArgumentError: if there is no such backbone.
     """
     if backbone not in BACKBONES:
         raise ArgumentError(f"`backbone` should be one of {', '.join(BACKBONES)}, is {backbone!r}")
-    return BACKBONES[backbone](channels) if width is None else BACKBONES[backbone](channels, width)
+    given = {} if width is None else {"width": width}
+    make = BACKBONES[backbone]
+    return oriented(channels, extra=extra, **given) if make is oriented else make(channels + extra, **given)

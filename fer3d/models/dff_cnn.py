@@ -46,7 +46,7 @@ class FusionNetwork(nn.Module):
         self.mask, self.position, self.map_dropout = mask, position, map_dropout
         extra = mask + 2 * position
         self.branches = nn.ModuleDict(
-            {group: build_branch(backbone, len(INPUT_CHANNELS[group]) + extra, width) for group in maps}
+            {group: build_branch(backbone, len(INPUT_CHANNELS[group]), width, extra) for group in maps}
         )
         self.auxiliary = nn.ModuleDict()
         if auxiliary and len(maps) > 1:
@@ -72,7 +72,7 @@ class FusionNetwork(nn.Module):
         if self.position:
             extra.append(_positions(x))
         pairs = zip(self.maps, torch.split(x[:, :-1], sizes, dim=1), strict=True)
-        return [self.branches[group](torch.cat([part, *extra], dim=1)) for group, part in pairs]
+        return [self.branches[group](torch.cat([part, *extra], dim=1), x[:, -1:]) for group, part in pairs]
 
     def concatenate(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
         """Features of the branches, (B, D, h, w) each -> (B, sum of D, h, w); while training, without some of them."""
@@ -128,7 +128,7 @@ class DFFCNN(FusionNetwork):
         maps: Sequence[str] = ("depth", "normal", "curvature", "texture"),
         classes: int = 6,
         *,
-        backbone: str = "small",
+        backbone: str = "oriented",
         width: int | None = None,
         fusion: int = 128,
         dropout: float = 0.3,

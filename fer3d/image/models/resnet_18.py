@@ -39,6 +39,6 @@ class ResNet18(PictureNetwork):
         if self.size < _PUBLISHED:
             blocks = list(branch.layers)[4:]  # after convolution, norm, ReLU and pooling
             branch.layers = nn.Sequential(*conv_block(self.channels, 64), *blocks)
-        self.convolutions = branch
+        self.convolutions = branch.layers
         self.hidden = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(branch.out_channels, classes))
