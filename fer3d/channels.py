@@ -63,6 +63,7 @@ def stack_channels(
     stack: NDArray[Any],
     mask: NDArray[np.uint8],
     texture: NDArray[np.uint8] | None,
+    illumination: str = "raw",
 ) -> NDArray[np.float16]:
     """The channels of the groups `maps` and the mask under them.
 
@@ -72,6 +73,7 @@ def stack_channels(
         stack: (S, H, W), physical units, NaN where not measured.
         mask: (H, W) uint8, 0 where not measured.
         texture: (H, W, 3) uint8, or None.
+        illumination: What is done to the light of the texture, see `relit`.
 
     Returns:
         (C + 1, H, W) float16: mm, unit vectors, shape index, 1/mm, colours in [0, 1]; 0 where not measured. The last
@@ -81,6 +83,8 @@ def stack_channels(
         ArgumentError: if a group is not there.
     """
     channels = []
+    if texture is not None and "texture" in maps:
+        texture = relit(texture, illumination)
     for name in channel_names(maps):
         if name in INPUT_CHANNELS["texture"]:
             if texture is None:
@@ -95,6 +99,26 @@ def stack_channels(
         channels.append(np.where(mask > 0, channel, 0.0))
     channels.append(mask > 0)
     return np.stack(channels).astype(np.float16)
+
+
+def relit(texture: NDArray[np.uint8], illumination: str) -> NDArray[np.uint8]:
+    """The texture freed of its light: (H, W, 3) uint8, the same grey in all three colours unless `illumination` is raw.
+
+    Grey is the luma (ITU-R BT.601). The whole square is seen, its black ground too.
+
+    Args:
+        texture: (H, W, 3) uint8.
+        illumination: One of `fer3d.image.illumination.ILLUMINATIONS`; raw leaves the colours as they are.
+
+    Raises:
+        ArgumentError: if there is none of that name.
+    """
+    if illumination == "raw":
+        return texture
+    from fer3d.image.illumination import normalise_illumination
+
+    luma = np.rint(texture @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
+    return np.repeat(normalise_illumination(illumination, luma[None])[0][..., None], 3, axis=2)
 
 
 @dataclass(frozen=True)

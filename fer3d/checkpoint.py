@@ -45,6 +45,7 @@ class ModelFacts:
         size: Rows and columns of the maps, if it reads maps.
         pixel_mm: Width of a pixel, mm, likewise.
         mirror: Whether probabilities are averaged over a scan and its mirror image.
+        illumination: What is done to the light of textures, see `fer3d.channels.relit`.
     """
 
     model: str
@@ -55,6 +56,7 @@ class ModelFacts:
     size: int | None
     pixel_mm: float | None
     mirror: bool
+    illumination: str = "raw"
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +114,8 @@ class LoadedModel:
             raise ArgumentError(
                 f"`maps` should be {wanted} pixels of {self.facts.pixel_mm:g} mm, are {size} of {maps.pixel:g} mm"
             )
-        values = stack_channels(self.maps, maps.names, maps.stack, maps.mask, maps.texture)
+        light = self.facts.illumination
+        values = stack_channels(self.maps, maps.names, maps.stack, maps.mask, maps.texture, light)
         normalised: torch.Tensor = self.normalisation.apply(torch.from_numpy(values)[None].float())[0]
         return normalised
 

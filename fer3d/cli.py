@@ -324,6 +324,70 @@ def ablate(
     console_training.run_ablate(model, question, out, settings, Device(accelerator, devices), workers)
 
 
+study = typer.Typer(no_args_is_help=True, help="Tables of many runs, after published studies.")
+app.add_typer(study, name="study")
+
+
+@study.command("illumination")
+def study_illumination(
+    data: Annotated[
+        list[Path], typer.Option(help="Prepared folder with pictures or textures; may be repeated.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the runs and the table.")] = Path(
+        "runs/illumination"
+    ),
+    networks: Annotated[str, typer.Option(help="Comma-separated; any network for pictures.")] = (
+        "tang,yu-zhang,kahou,alexnet"
+    ),
+    illuminations: Annotated[
+        str, typer.Option(help="Comma-separated, out of raw, hist-eq, isotropic, dct, dog, tan-triggs.")
+    ] = "raw,hist-eq,isotropic,dct,dog",
+    protocol: ProtocolName = "k-fold",
+    fold: FoldNumbers = "all",
+    folds: FoldCount = None,
+    rounds: Rounds = 1,
+    labels: Labels = None,
+    allow_missing: AllowMissing = False,
+    preset: Preset = "small",
+    config: TrainConfig = None,
+    set_: TrainSet = None,
+    accelerator: Accelerator = "auto",
+    devices: Devices = 1,
+    workers: Annotated[int, typer.Option(help="Runs at once on a CPU, a thread each.", min=1)] = 1,
+) -> None:
+    """Which treatment of the light suits which network? 4 networks x 5 treatments x the data sets at hand; one table.
+
+    After Shin, Kim and Kwon (2016). hist-eq evens the histogram, isotropic divides by a smooth luminance, dct drops the
+    slowest waves of the logarithm, dog is a difference of Gaussians. All networks see 48 x 48 pixels, as there, unless
+    `--set pixels=...` says otherwise. Each cell is a run of its own: `fer3d compare` and `fer3d report` read them.
+
+    Run it again after a stop: what is finished is kept.
+
+        fer3d preprocess kdef -o kdef-48 --size 48
+
+        fer3d study illumination --data kdef-48 --data jaffe-48 --folds 5 --workers 4 -o runs/illumination
+    """
+    from fer3d import console_training
+    from fer3d.config import train_settings
+    from fer3d.question import question_of
+    from fer3d.training import Device
+
+    settings = train_settings(preset, config, set_ or (), maps="texture")
+    if settings.pixels is None:
+        settings = settings.model_copy(update={"pixels": 48})
+    question = question_of(data[0], protocol, None, fold, folds, rounds, labels, False, allow_missing)
+    console_training.run_study_illumination(
+        data,
+        question,
+        out,
+        settings,
+        networks.split(","),
+        illuminations.split(","),
+        Device(accelerator, devices),
+        workers,
+    )
+
+
 Runs = Annotated[list[Path], typer.Argument(help="Run folders of `fer3d train`.", show_default=False)]
 Resamples = Annotated[int, typer.Option(help="Resamples of the subjects behind an interval.", min=1)]
 BootstrapSeed = Annotated[int, typer.Option(help="Same seed, same intervals.")]

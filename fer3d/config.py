@@ -160,6 +160,9 @@ class TrainSettings(BaseModel):
     pixels: int | None = Field(
         None, ge=8, le=1024, description="Rows and columns that a network for pictures sees. Unset: as published."
     )
+    illumination: Literal["raw", "hist-eq", "isotropic", "dct", "dog", "tan-triggs"] = Field(
+        "raw", description="What is done to the light of textures, which then are grey. raw: nothing."
+    )
     own_loss: float | None = Field(
         None, ge=0.0, le=1e6, description="Weight of the term of their own of dlp-cnn and frr-cnn. Unset: the model's."
     )
@@ -181,6 +184,15 @@ class TrainSettings(BaseModel):
     )
     mixup: float = Field(0.0, ge=0.0, le=10.0, description="Alpha of mixup's Beta distribution. 0: off.")
     class_weights: Literal["none", "balanced"] = Field("none", description="balanced: rare classes count more.")
+    siamese: float = Field(
+        0.0,
+        ge=0.0,
+        le=1e4,
+        description="Weight of the pull of a picture's features to those of the same face under easy conditions.",
+    )
+    easy: tuple[str, ...] = Field(
+        (), description="For siamese: what is easy, of poses and attributes, as yaw=0,flash=07 or light=even|soft."
+    )
 
     # augmentation
     mirror: float = Field(0.5, ge=0.0, le=1.0, description="Share of the scans that are mirrored.")
@@ -216,6 +228,19 @@ class TrainSettings(BaseModel):
     def _split_groups(cls, maps: Any) -> Any:
         return _split(maps)
 
+    @field_validator("easy", mode="before")
+    @classmethod
+    def _split_conditions(cls, easy: Any) -> Any:
+        return _split(easy)
+
+    @field_validator("easy")
+    @classmethod
+    def _readable_conditions(cls, easy: tuple[str, ...]) -> tuple[str, ...]:
+        for condition in easy:
+            if not all(part.strip() for part in condition.partition("=")):
+                raise ValueError(f"should hold conditions such as yaw=5 or flash=07, holds {condition!r}")
+        return easy
+
     @field_validator("maps")
     @classmethod
     def _known_groups(cls, maps: tuple[str, ...]) -> tuple[str, ...]:
@@ -225,6 +250,20 @@ class TrainSettings(BaseModel):
     def _frozen_is_a_part(self) -> "TrainSettings":
         if self.freeze_epochs >= self.epochs:
             raise ValueError(f"`freeze_epochs` should be less than `epochs` {self.epochs}")
+        return self
+
+    @model_validator(mode="after")
+    def _light_is_seen(self) -> "TrainSettings":
+        if self.illumination != "raw" and "texture" not in self.maps:
+            raise ValueError(f"`illumination` {self.illumination} needs texture among `maps`")
+        return self
+
+    @model_validator(mode="after")
+    def _pairs_can_be_made(self) -> "TrainSettings":
+        if self.siamese and not self.easy:
+            raise ValueError("`easy` should say what siamese pulls towards, such as yaw=0,flash=07")
+        if self.siamese and self.mixup:
+            raise ValueError("`mixup` should be 0 with siamese: a mixed picture has no partner")
         return self
 
 

@@ -1,4 +1,4 @@
-"""What `train` and `ablate` show. Loaded only by one of them."""
+"""What `train`, `ablate` and `study` show. Loaded only by one of them."""
 
 from __future__ import annotations
 
@@ -46,6 +46,42 @@ def run_ablate(
         made = (out / "ablation.md").read_text(encoding="utf-8")
         console.print(made, highlight=False, markup=False, soft_wrap=True)
         console.print(f"-> {escape(str(out / 'ablation.md'))}", highlight=False)
+
+
+def run_study_illumination(
+    folders: list[Path],
+    question: Question,
+    out: Path,
+    settings: TrainSettings,
+    networks: list[str],
+    illuminations: list[str],
+    device: Device,
+    workers: int,
+) -> None:
+    """Train every cell with a progress bar, then print the table."""
+    from fer3d.study import study_illumination
+
+    with _progress() as watch:
+
+        def begin(name: str, number: int, total: int) -> None:
+            watch.notice(f"{number + 1} of {total}: {name}")
+
+        study_illumination(
+            folders,
+            question,
+            out,
+            settings,
+            networks=networks,
+            illuminations=illuminations,
+            workers=workers,
+            device=device,
+            watch=watch,
+            begin=begin,
+        )
+    if _is_first_process():
+        made = (out / "study.md").read_text(encoding="utf-8")
+        console.print(made, highlight=False, markup=False, soft_wrap=True)
+        console.print(f"-> {escape(str(out / 'study.md'))}", highlight=False)
 
 
 @contextmanager

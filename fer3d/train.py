@@ -22,6 +22,8 @@ from torch.nn import functional
 from fer3d.checkpoint import load_state, load_weights, probabilities, save_state
 from fer3d.config import TrainSettings
 from fer3d.errors import ArgumentError, CheckpointError, TrainError
+from fer3d.image.losses import pull
+from fer3d.pairs import Pairing
 from fer3d.training_data import InputNormalisation, TrainingData, shown
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 _EVALUATED = 64  # scans at once, without gradients
+_PAIRS = 1  # tells the numbers that draw partners from those that shuffle
 _RISE = 0.25  # share of a one-cycle schedule in which the rate goes up
 
 
@@ -66,6 +69,28 @@ class Stage:
     end: int
     lr: float
     frozen: bool
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A process's share of a batch, normalised, on its device.
+
+    Attributes:
+        x: B scans; with the Siamese objective, then the partners of those that have one.
+        y: (B,) int64 labels.
+        other: Labels mixed in, and their share.
+        paired: (B,) bool, with the Siamese objective: which have a partner.
+    """
+
+    x: Any
+    y: torch.Tensor
+    other: tuple[torch.Tensor, float] | None = None
+    paired: torch.Tensor | None = None
+
+    @property
+    def seen_labels(self) -> torch.Tensor:
+        """Labels of all that is in `x`."""
+        return self.y if self.paired is None else torch.cat([self.y, self.y[self.paired]])
 
 
 @dataclass(frozen=True)
@@ -119,6 +144,8 @@ def fit(
         tick(row)
     batch = _local_batch(fabric, settings, len(parts.train), name)
     loss_of = _loss(network, settings, data, parts.train, fabric.device)
+    pairing = Pairing.of(data.rows, parts.train, settings.easy, name) if settings.siamese else None
+    read_head = _head_input(network) if pairing else None
     for stage in stages(settings):
         if state.epoch >= stage.end:
             continue
@@ -130,22 +157,25 @@ def fit(
             network.train()
             if stage.frozen:
                 _branches(network).eval()
-            batches = _batches(fabric, data, parts.train, normalisation, settings, batch, (*key, epoch))
+            batches = _batches(fabric, data, parts.train, normalisation, settings, batch, (*key, epoch), pairing)
             losses, right, steps = [], 0, len(parts.train) // (batch * fabric.world_size)
-            for step, (x, y, other) in enumerate(batches):
+            for step, part in enumerate(batches):
                 rate = _rate(settings, stage, (epoch - stage.start) + step / steps)
                 for group in optimizer.param_groups:
                     group["lr"] = rate
-                made = model(x)
+                made = model(part.x)
                 logits, seen = made if isinstance(made, tuple) else (made, ())
-                parts_of_loss = loss_of(logits, seen, y, other)
+                logits = logits[:, : len(part.y)]
+                parts_of_loss = loss_of(logits, seen, part)
+                if read_head is not None:
+                    parts_of_loss = torch.cat([parts_of_loss, settings.siamese * _apart(read_head(), part)[None]])
                 optimizer.zero_grad()
                 fabric.backward(parts_of_loss.sum())
                 if settings.clip:
                     fabric.clip_gradients(model, optimizer, max_norm=settings.clip, error_if_nonfinite=False)
                 optimizer.step()
                 losses.append(parts_of_loss.detach())
-                right += int((logits[0].detach().argmax(1) == y).sum())
+                right += int((logits[0].detach().argmax(1) == part.y).sum())
             row = _row(fabric, name, epoch, losses, right, batch * steps, rate)
             row |= validate(fabric, network, data, parts.validation, normalisation, settings)
             row["seconds"] = round(time.perf_counter() - start, 3)
@@ -224,36 +254,66 @@ def _batches(
     settings: TrainSettings,
     batch: int,
     key: tuple[int, int, int],
-) -> Iterator[tuple[Any, torch.Tensor, tuple[torch.Tensor, float] | None]]:
-    """This process's share of every batch of an epoch: (x, labels, (labels mixed in, their share) or None)."""
+    pairing: Pairing | None = None,
+) -> Iterator[Batch]:
+    """This process's share of every batch of an epoch."""
     random = torch.Generator().manual_seed(seeded(settings.seed, *key))
     torch.manual_seed(seeded(settings.seed, *key, fabric.global_rank))  # dropout
     order = rows[torch.randperm(len(rows), generator=random)]
+    partners = None if pairing is None else pairing.partners(seeded(settings.seed, *key, _PAIRS))
     mine = slice(fabric.global_rank * batch, (fabric.global_rank + 1) * batch)
     whole = batch * fabric.world_size
     for start in range(0, len(order) - whole + 1, whole):
         chosen = order[start : start + whole]
         draws = data.draw(settings, whole, random)
 
-        def made(which: torch.Tensor, chosen: torch.Tensor = chosen, draws: Mapping[str, Any] = draws) -> Any:
-            values = data.take(chosen[which], fabric.device)
+        def made(which: torch.Tensor, rows: torch.Tensor, draws: Mapping[str, Any] = draws) -> Any:
+            values = data.take(rows, fabric.device)
             mine_drawn = {name: tensor[which] for name, tensor in draws.items()}
             return normalisation.apply(data.augment(values, mine_drawn))
 
         which = torch.arange(whole)[mine]
-        x, y = made(which), data.labels[chosen[which].to(data.labels.device)].to(fabric.device)
-        other = None
+        y = data.labels[chosen[which].to(data.labels.device)].to(fabric.device)
+        if partners is not None:
+            partner = partners[chosen[which]]
+            paired = partner >= 0
+            # changed as the scan itself is, so that nothing but the conditions differs
+            x = made(torch.cat([which, which[paired]]), torch.cat([chosen[which], partner[paired]]))
+            yield Batch(x, y, None, paired.to(fabric.device))
+            continue
+        x, other = made(which, chosen[which]), None
         if settings.mixup:
-            partner = torch.randperm(whole, generator=random)[mine]
+            mate = torch.randperm(whole, generator=random)[mine]
             share = float(np.random.default_rng(seeded(*key, start)).beta(settings.mixup, settings.mixup))
-            x = (1.0 - share) * x + share * made(partner)
-            other = (data.labels[chosen[partner].to(data.labels.device)].to(fabric.device), share)
-        yield x, y, other
+            x = (1.0 - share) * x + share * made(mate, chosen[mate])
+            other = (data.labels[chosen[mate].to(data.labels.device)].to(fabric.device), share)
+        yield Batch(x, y, other)
+
+
+def _head_input(network: nn.Module) -> Callable[[], torch.Tensor]:
+    """A function that gives what the network's head last read, (B, D): its features, also inside of DDP."""
+    head, read = getattr(network, "head", None), [torch.empty(0)]
+    if not isinstance(head, nn.Module):
+        raise ArgumentError("`siamese` needs a network with a head that reads features")
+    head.register_forward_pre_hook(lambda module, arguments: read.__setitem__(0, arguments[0]))
+    return lambda: read[0]
+
+
+def _apart(features: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """The Siamese term before its weight, see `fer3d.image.losses.pull`.
+
+    Its gradient reaches the partners too. With their features held fixed it would be the gradient of nothing: a step
+    that moves a picture towards its partner moves the partner on, and features have been seen to grow without bound.
+    """
+    own, targets = features[: len(batch.y)].float(), features[: len(batch.y)].detach().float().clone()
+    assert batch.paired is not None
+    targets[batch.paired] = features[len(batch.y) :].float()
+    return pull(own, targets, batch.paired)
 
 
 def _loss(
     network: nn.Module, settings: TrainSettings, data: TrainingData, rows: torch.Tensor, device: torch.device
-) -> Callable[[torch.Tensor, tuple[torch.Tensor, ...], torch.Tensor, tuple[torch.Tensor, float] | None], torch.Tensor]:
+) -> Callable[[torch.Tensor, tuple[torch.Tensor, ...], Batch], torch.Tensor]:
     """(A, B, K) logits and what the network saw -> the terms of the loss, weighted, to be summed.
 
     First that of the network's own logits, then its auxiliary classifiers', then its penalty, if it has one: see
@@ -272,19 +332,17 @@ def _loss(
         each = (criterion or entropy)(logits.float(), y)
         return (each * weights[y]).mean()  # not over the sum of weights: processes must be able to average
 
-    def terms(logits: torch.Tensor, seen: tuple[torch.Tensor, ...], y: torch.Tensor) -> torch.Tensor:
-        made = [one(layer, y) for layer in logits]
-        return torch.stack(made if penalty is None else [*made, penalty(seen, y).float()])
-
-    def loss(
-        logits: torch.Tensor,
-        seen: tuple[torch.Tensor, ...],
-        y: torch.Tensor,
-        other: tuple[torch.Tensor, float] | None,
+    def terms(
+        logits: torch.Tensor, seen: tuple[torch.Tensor, ...], y: torch.Tensor, seen_y: torch.Tensor
     ) -> torch.Tensor:
-        made = terms(logits, seen, y)
-        if other is not None:
-            made = (1.0 - other[1]) * made + other[1] * terms(logits, seen, other[0])
+        made = [one(layer, y) for layer in logits]
+        return torch.stack(made if penalty is None else [*made, penalty(seen, seen_y).float()])
+
+    def loss(logits: torch.Tensor, seen: tuple[torch.Tensor, ...], batch: Batch) -> torch.Tensor:
+        made = terms(logits, seen, batch.y, batch.seen_labels)
+        if batch.other is not None:
+            y, share = batch.other
+            made = (1.0 - share) * made + share * terms(logits, seen, y, y)
         own, auxiliary, rest = made[:1], made[1 : len(logits)], made[len(logits) :]
         return torch.cat([own, settings.auxiliary * auxiliary, rest])
 

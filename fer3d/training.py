@@ -112,7 +112,9 @@ def read_data(model: str, plan: Plan, settings: TrainSettings) -> TrainingData:
     """
     classes = plan.protocol.facts.classes
     if not reads_trees(model):
-        return load(plan.sources, settings.maps, classes)
+        return load(plan.sources, settings.maps, classes, settings.illumination)
+    if settings.illumination != "raw":
+        raise ArgumentError(f"`illumination` should be raw for {model}, which sees no texture")
     from fer3d.tree_data import load_trees
 
     return load_trees(plan.sources, settings, classes, tree=uses_tree(model, settings))
@@ -280,6 +282,7 @@ def _train_fold(
         size=data.shape.get("size"),
         pixel_mm=data.pixel_mm,
         mirror=settings.test_mirror,
+        illumination=settings.illumination,
     )
     save_model(folder / "model.safetensors", network, facts)
     write_predictions(folder / "predictions.parquet", data, test, made, fold)

@@ -203,7 +203,10 @@ def label_hint(label: str) -> str:
 
 
 def load(
-    sources: Sequence[tuple[Path, Sequence[Mapping[str, Any]]]], maps: Sequence[str], classes: Sequence[str]
+    sources: Sequence[tuple[Path, Sequence[Mapping[str, Any]]]],
+    maps: Sequence[str],
+    classes: Sequence[str],
+    illumination: str = "raw",
 ) -> MapData:
     """Read the maps of scans.
 
@@ -211,6 +214,7 @@ def load(
         sources: Prepared folders, each with the rows wanted.
         maps: Map groups.
         classes: House labels in the order of the label numbers; must cover the rows.
+        illumination: What is done to the light of textures, see `fer3d.channels.relit`.
 
     Raises:
         ArgumentError: if scans lack a map, or differ in size, pixel or settings.
@@ -227,7 +231,7 @@ def load(
     values = np.empty(0, np.float16)
     digests, bare = [], []
     for number, (folder, row) in enumerate(pairs):
-        array, digest = _read(folder, row, maps, first["channels"])
+        array, digest = _read(folder, row, maps, first["channels"], illumination)
         if not people[folder]:
             digest = f"{folder}/{row['id']}"
         if array is None:
@@ -289,7 +293,7 @@ def check_no_twins(data: TrainingData, parts: Mapping[str, Sequence[str]], where
 
 
 def _read(
-    folder: Path, row: Mapping[str, Any], maps: Sequence[str], names: Sequence[str]
+    folder: Path, row: Mapping[str, Any], maps: Sequence[str], names: Sequence[str], illumination: str
 ) -> tuple[np.ndarray[Any, Any] | None, str]:
     """(C + 1, H, W) float16, or None if the scan has no texture and should; and a hash of all its stored maps."""
     prefix = row["prefix"]
@@ -303,7 +307,7 @@ def _read(
             if prefix + "texture" not in file.keys():  # noqa: SIM118  (a handle, not a dict)
                 return None, digest
             texture = file.get_tensor(prefix + "texture")
-        return stack_channels(maps, names, stored, mask, texture), digest
+        return stack_channels(maps, names, stored, mask, texture, illumination), digest
 
 
 def _check_maps(folder: Path, maps: Sequence[str], stored: Sequence[str]) -> None:

@@ -161,7 +161,7 @@ def siamese(
     weight: float = 1e-2,
     *,
     paired: torch.Tensor | None = None,
-    hold_target: bool = True,
+    hold_target: bool = False,
 ) -> torch.Tensor:
     """Two terms after Baddar, Kim and Ro [1]: cross entropy, and the pull of a feature towards that of its target.
 
@@ -177,7 +177,8 @@ def siamese(
         weight: Of the second term.
         paired: (B,) bool: which pictures have a target. None: all. The others' second term is 0.
         hold_target: Whether the gradient does not reach the target's features: they are not drawn towards the hard
-            picture's (our choice).
+            picture's. It then is the gradient of nothing: a step towards the target moves the target on, and in a
+            training loop features have been seen to grow without bound.
 
     Returns:
         ().
@@ -194,11 +195,30 @@ def siamese(
     check_shape("logits", logits, (len(features), "K"))
     check_shape("labels", labels, (len(features),))
     target = target_features.detach() if hold_target else target_features
-    apart = (features - target).square().sum(dim=1)
+    return functional.cross_entropy(logits, labels) + weight * pull(features, target, paired)
+
+
+def pull(features: torch.Tensor, target_features: torch.Tensor, paired: torch.Tensor | None = None) -> torch.Tensor:
+    """The second term of `siamese` before its weight: the mean over the batch of 1/2 |f(x) - f(target)|^2.
+
+    Args:
+        features: (B, D).
+        target_features: (B, D).
+        paired: (B,) bool: which count; the others are 0 in the mean. None: all.
+
+    Returns:
+        ().
+
+    Raises:
+        ArgumentError: if a shape is another.
+    """
+    check_shape("features", features, ("B", "D"))
+    check_shape("target_features", target_features, tuple(features.shape))
+    apart = (features - target_features).square().sum(dim=1)
     if paired is not None:
         check_shape("paired", paired, (len(features),))
         apart = apart.masked_fill(~paired, 0.0)
-    return functional.cross_entropy(logits, labels) + weight / 2.0 * apart.mean()
+    return apart.mean() / 2.0
 
 
 def pair_targets(

@@ -24,8 +24,6 @@ from fer3d.image.models.picture_network import PictureNetwork, convolution, init
 from fer3d.image.perturb import rotated
 from fer3d.image.pooling import TransformationInvariantPool
 
-WIDTHS = (64, 128, 256)
-
 
 class Stack(nn.Module):
     """5 x 5 convolutions with ReLU, each halved by maximum pooling."""
@@ -56,6 +54,7 @@ class FRRCNN(PictureNetwork):
         classes: K.
         size: Of the pictures: None for 64.
         channels: 1, or 3.
+        width: Maps of the first convolution; the others have twice and four times as many.
         dropout: Before the last layer.
         own_loss: Weight of the redundancy penalty, the mean over the three layers; 0 makes it its twin without. At 1
             the maps of a network trained on a few hundred simulated faces stayed as alike as its twin's [D].
@@ -74,18 +73,22 @@ class FRRCNN(PictureNetwork):
         size: int | None = None,
         channels: int | None = None,
         *,
+        width: int = 64,
         dropout: float = 0.5,
         own_loss: float = 50.0,
         form: str = "cosine",
         turn_deg: float = 10.0,
     ) -> None:
         super().__init__(size, channels)
+        check_range("width", width, 1, 1024)
         check_range("own_loss", own_loss, 0.0, 1e6)
         check_range("turn_deg", turn_deg, 0.0, 180.0, "degrees")
         feature_redundancy(torch.zeros(1, 2, 1, 1), form)  # an unknown form is an error now, not in training
         self.own_loss, self.form = own_loss, form
         turns = [partial(rotated, angle=sign * math.radians(turn_deg)) for sign in (1, -1)]
-        self.convolutions = TransformationInvariantPool(Stack(self.channels, WIDTHS), [_as_it_is, *turns])
+        self.convolutions = TransformationInvariantPool(
+            Stack(self.channels, (width, 2 * width, 4 * width)), [_as_it_is, *turns]
+        )
         self.hidden = nn.Sequential(nn.Flatten(), nn.Linear(self.flattened(), 300), nn.ReLU(inplace=True))
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(300, classes))
         initialise(self)

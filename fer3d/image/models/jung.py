@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from fer3d.checks import check_range
 from fer3d.image.models.picture_network import PictureNetwork, convolution, initialise
 
 
@@ -21,6 +22,7 @@ class Jung(PictureNetwork):
         classes: K.
         size: Of the pictures: None for 64.
         channels: 1, or 3.
+        width: Maps of the first convolution; the others have twice and four times as many.
         dropout: Before the last layer.
 
     Raises:
@@ -30,14 +32,21 @@ class Jung(PictureNetwork):
     SIZE = 64
 
     def __init__(
-        self, classes: int = 7, size: int | None = None, channels: int | None = None, *, dropout: float = 0.5
+        self,
+        classes: int = 7,
+        size: int | None = None,
+        channels: int | None = None,
+        *,
+        width: int = 64,
+        dropout: float = 0.5,
     ) -> None:
         super().__init__(size, channels)
+        check_range("width", width, 1, 1024)
         layers: list[nn.Module] = []
         before = self.channels
-        for width in (64, 128, 256):
-            layers += [*convolution(before, width, 5), nn.MaxPool2d(2)]
-            before = width
+        for maps in (width, 2 * width, 4 * width):
+            layers += [*convolution(before, maps, 5), nn.MaxPool2d(2)]
+            before = maps
         self.convolutions = nn.Sequential(*layers, nn.Flatten())
         self.hidden = nn.Sequential(nn.Linear(self.flattened(), 300), nn.ReLU(inplace=True))
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(300, classes))

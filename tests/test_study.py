@@ -1,0 +1,187 @@
+"""`illumination` in training and `fer3d study illumination`: what is done to the light, and the table of many runs."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from fer3d import store, study
+from fer3d.channels import relit, stack_channels
+from fer3d.checkpoint import load_model
+from fer3d.config import train_settings
+from fer3d.errors import ArgumentError, ConfigError
+from fer3d.image.illumination import ILLUMINATIONS, normalise_illumination
+from fer3d.maps import Maps
+from fer3d.question import Question, plan_run
+from fer3d.run_folder import read_predictions, read_run
+from fer3d.study import Cell, study_illumination, table
+from fer3d.training import Device, read_data, train
+from tests.commands import fer3d
+from tests.prepared import write_prepared
+
+QUICK = ("pixels=16", "width=4", "epochs=1", "batch=8")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    return write_prepared(tmp_path_factory.mktemp("study") / "prepared", ["F0001", "M0001"])
+
+
+def colours(seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (12, 10, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("name", ILLUMINATIONS)
+def test_a_texture_freed_of_its_light(name):
+    texture = colours()
+    made = relit(texture, name)
+    assert made.dtype == np.uint8
+    assert made.shape == texture.shape
+    if name == "raw":
+        assert np.array_equal(made, texture)
+        return
+    luma = [[round(0.299 * r + 0.587 * g + 0.114 * b) for r, g, b in line] for line in texture.tolist()]
+    wanted = normalise_illumination(name, np.array(luma, np.uint8)[None])[0]
+    for channel in range(3):
+        assert np.array_equal(made[..., channel], wanted)
+
+
+def test_only_the_texture_of_a_stack_is_changed():
+    mask = np.ones((12, 10), np.uint8)
+    mask[:2] = 0
+    depth = np.random.default_rng(1).random((1, 12, 10)).astype(np.float16)
+    plain, even = (
+        stack_channels(("depth", "texture"), ("depth",), depth, mask, colours(), light) for light in ("raw", "hist-eq")
+    )
+    assert np.array_equal(plain[[0, -1]], even[[0, -1]])
+    assert np.array_equal(even[1], even[3])
+    assert not even[:, :2].any()
+    assert not np.array_equal(plain[1:4], even[1:4])
+    with pytest.raises(ArgumentError, match="`name` should be one of raw, .*; did you mean 'hist-eq'"):
+        relit(colours(), "histeq")
+
+
+def test_a_wrong_illumination_is_one_line(prepared):
+    with pytest.raises(ConfigError, match="settings: `illumination` Input should be 'raw', 'hist-eq'"):
+        train_settings("small", None, ("illumination=histeq",))
+    with pytest.raises(ConfigError, match="settings: `illumination` dog needs texture among `maps`"):
+        train_settings("small", None, ("illumination=dog", "maps=depth"))
+    settings = train_settings("small", None, ("illumination=dog",))
+    with pytest.raises(ArgumentError, match="`illumination` should be raw for gcnn, which sees no texture"):
+        read_data("gcnn", plan_run(Question(prepared, folds=2), 0), settings)
+
+
+def test_a_model_file_alone_does_to_the_light_what_training_did(prepared, tmp_path):
+    settings = train_settings("small", None, ("maps=texture", "illumination=isotropic", *QUICK))
+    out = train("3c2f", Question(prepared, folds=2, only=(0,)), tmp_path / "run", settings, device=Device("cpu"))
+    assert json.loads((out / "run.json").read_text())["settings"]["illumination"] == "isotropic"
+    model = load_model(out / "r00f00" / "model.safetensors")
+    assert model.facts.illumination == "isotropic"
+    predicted = read_predictions(read_run(out))
+    for name, wanted in list(zip(predicted.ids, predicted.probabilities, strict=True))[:4]:
+        scan = store.read_scan(prepared / "scans" / f"{name}.safetensors")
+        names, mask, pixel = tuple(scan.header["channels"]), scan.arrays["mask"], scan.header["pixel_mm"]
+        maps = Maps(names, scan.arrays["maps"].astype("float32"), mask, scan.arrays["texture"], pixel)
+        made = model.probabilities(model.prepare_input(maps)[None])[0]
+        torch.testing.assert_close(made.double(), torch.from_numpy(wanted), rtol=0, atol=1e-5)
+
+
+def test_a_model_file_from_before_there_were_illuminations_is_raw(prepared, tmp_path):
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    settings = train_settings("small", None, ("maps=texture", *QUICK))
+    out = train("3c2f", Question(prepared, folds=2, only=(0,)), tmp_path / "run", settings, device=Device("cpu"))
+    path = out / "r00f00" / "model.safetensors"
+    with safe_open(path, "pt") as file:
+        facts = json.loads(file.metadata()["fer3d"])
+    assert facts.pop("illumination") == "raw"
+    save_file(load_file(path), path, {"fer3d": json.dumps(facts)})
+    assert load_model(path).facts.illumination == "raw"
+
+
+STUDY = [item for setting in QUICK for item in ("--set", setting)]
+STUDY += ["--networks", "3c2f,kahou", "--illuminations", "raw,hist-eq", "--folds", "2", "--accelerator", "cpu"]
+
+
+def test_the_study_makes_one_table_and_goes_on(capsys, prepared, tmp_path):
+    out = tmp_path / "study"
+    arguments = ("study", "illumination", "--data", prepared, "-o", out, *STUDY)
+    code, shown, err = fer3d(capsys, *arguments)
+    assert code == 0, err
+    assert "4 of 4: prepared kahou hist-eq" in shown
+    made = json.loads((out / "study.json").read_text())
+    assert [(cell["network"], cell["illumination"]) for cell in made] == [
+        ("3c2f", "raw"),
+        ("3c2f", "hist-eq"),
+        ("kahou", "raw"),
+        ("kahou", "hist-eq"),
+    ]
+    assert all(cell["scans"] == 24 and cell["folds"] == 2 for cell in made)
+    text = (out / "study.md").read_text()
+    assert text.count("\n") == 4
+    assert "| data | network | raw | hist-eq | scans |" in shown
+    kept = out / "prepared" / "3c2f+raw" / "r00f00" / "model.safetensors"
+    before = kept.stat().st_mtime_ns
+    (out / "prepared" / "kahou+raw" / "r00f01" / "done.json").unlink()
+    code, _, err = fer3d(capsys, *arguments)
+    assert code == 0, err
+    assert kept.stat().st_mtime_ns == before
+    assert (out / "study.md").read_text() == text
+
+
+def test_several_data_sets_side_by_side(prepared, tmp_path, monkeypatch):
+    def one_by_one(jobs, workers):  # in this process: others take seconds to begin
+        assert workers == 2
+        return ((job, train(job.model, job.question, job.out, job.settings, device=Device("cpu"))) for job in jobs)
+
+    monkeypatch.setattr(study, "train_side_by_side", one_by_one)
+    other = write_prepared(tmp_path / "other", ["F0003", "M0003"])
+    question, settings = Question(prepared, folds=2, only=(0,)), train_settings("small", None, QUICK)
+    options = {"networks": ("3c2f",), "illuminations": ("raw", "dct"), "workers": 2}
+    cells = study_illumination([prepared, other], question, tmp_path / "study", settings, **options)
+    assert [(cell.data, cell.illumination) for cell in cells] == [
+        ("prepared", "raw"),
+        ("prepared", "dct"),
+        ("other", "raw"),
+        ("other", "dct"),
+    ]
+    assert (tmp_path / "study" / "other" / "3c2f+dct" / "metrics.json").is_file()
+
+
+def test_the_table_marks_the_best_and_leaves_a_gap():
+    cells = [
+        Cell("kdef", "tang", "raw", 0.5, 0.4, 0.6, 70, 5, 1.0),
+        Cell("kdef", "tang", "dog", 0.625, float("nan"), float("nan"), 70, 5, 1.0),
+        Cell("kdef", "kahou", "raw", 0.25, 0.2, 0.3, 70, 5, 1.0),
+    ]
+    assert table(cells, ("raw", "dog")).splitlines()[2:] == [
+        "| kdef | tang | 50.0 (40.0 to 60.0) | **62.5** (n/a to n/a) | 70 |",
+        "| kdef | kahou | **25.0** (20.0 to 30.0) |  | 70 |",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--networks", "3c2f,kahuo"), "`networks` should hold names out of tang, "),
+        (("--networks", "3c2f,kahuo"), "holds 'kahuo'; did you mean 'kahou'?"),
+        (("--illuminations", "raw,raw"), "`illuminations` should be one or more different names, is raw,raw"),
+        (("--data", "nowhere"), "`data` should name one or more folders of different names, names nowhere, nowhere"),
+        ((), "fer3d: nowhere/manifest.parquet: is missing"),
+    ],
+)
+def test_a_wrong_study_is_one_line(capsys, tmp_path, monkeypatch, more, message):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = fer3d(capsys, "study", "illumination", "--data", "nowhere", *more)
+    assert code == 1
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_help_teaches(capsys):
+    code, out, _ = fer3d(capsys, "study", "illumination", "--help")
+    assert code == 0
+    for word in ("hist-eq", "Shin", "--networks", "what is finished is kept"):
+        assert word in " ".join(out.split())
