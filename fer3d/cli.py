@@ -358,7 +358,7 @@ def study_illumination(
     """Which treatment of the light suits which network? 4 networks x 5 treatments x the data sets at hand; one table.
 
     After Shin, Kim and Kwon (2016). hist-eq evens the histogram, isotropic divides by a smooth luminance, dct drops the
-    slowest waves of the logarithm, dog is a difference of Gaussians. All networks see 48 x 48 pixels, as there, unless
+    slowest waves of the logarithm, dog is a difference of Gaussians. All networks see 48 x 48 pixels unless
     `--set pixels=...` says otherwise. Each cell is a run of its own: `fer3d compare` and `fer3d report` read them.
 
     Run it again after a stop: what is finished is kept.
