@@ -92,6 +92,11 @@ class LoadedModel:
         return self.facts.normalisation.channels
 
     @property
+    def pixel_mm(self) -> float | None:
+        """Width of a pixel of its maps."""
+        return self.facts.pixel_mm
+
+    @property
     def normalisation(self) -> InputNormalisation:
         """Of its input."""
         return self.facts.normalisation

@@ -358,7 +358,7 @@ def study_illumination(
     """Which treatment of the light suits which network? 4 networks x 5 treatments x the data sets at hand; one table.
 
     After Shin, Kim and Kwon (2016). hist-eq evens the histogram, isotropic divides by a smooth luminance, dct drops the
-    slowest waves of the logarithm, dog is a difference of Gaussians. All networks see 48 x 48 pixels, as there, unless
+    slowest waves of the logarithm, dog is a difference of Gaussians. All networks see 48 x 48 pixels unless
     `--set pixels=...` says otherwise. Each cell is a run of its own: `fer3d compare` and `fer3d report` read them.
 
     Run it again after a stop: what is finished is kept.
@@ -443,7 +443,11 @@ def compare(
 def predict(
     run: Annotated[Path, typer.Argument(help="Run folder, or one model.safetensors.", show_default=False)],
     scans: Annotated[
-        list[str], typer.Argument(help="Raw scans: files, folders, patterns in quotes.", show_default=False)
+        list[str],
+        typer.Argument(
+            help="Raw scans, or pictures if the run is of pictures: files, folders, patterns in quotes.",
+            show_default=False,
+        ),
     ],
     fold: Annotated[str | None, typer.Option(help="One fold, as r00f00. [default: the mean of all finished]")] = None,
     landmarks: Annotated[
@@ -455,7 +459,7 @@ def predict(
     up: Annotated[str, typer.Option(help="The axis of the files that points up.")] = "+y",
     towards_camera: Annotated[str, typer.Option(help="The axis that points from the face to the camera.")] = "+z",
 ) -> None:
-    """Recognise the expression on raw scans, of any readable format and without landmarks.
+    """Recognise the expression on raw scans, of any readable format and without landmarks; or on pictures.
 
     Each scan goes through the run's own preprocessing and all its networks. A scan that fails is a row with its
     reason, and exit code 3.
@@ -463,6 +467,8 @@ def predict(
         fer3d predict runs/dff scan.ply
 
         fer3d predict runs/dff scans/ --csv > expressions.csv
+
+        fer3d predict runs/fer "holidays/*.jpg"
     """
     from fer3d import console_evaluation
 

@@ -128,7 +128,7 @@ def run_predict(
     unit: str | None,
     axes: tuple[str, str],
 ) -> int:
-    """Predict the scans, print one row each, give the number that failed.
+    """Predict the scans or pictures, print one row each, give the number that failed.
 
     Args:
         run, fold: As `fer3d.predict.load`.
@@ -138,6 +138,8 @@ def run_predict(
         unit: Of the files. None: as the run's settings say.
         axes: Which axes of the files point up and to the camera.
     """
+    from fer3d.formats import is_scan
+    from fer3d.image.pictures import is_picture
     from fer3d.predict import find_scans, load, predict_files
     from fer3d.prepare import FileFrame
 
@@ -147,7 +149,7 @@ def run_predict(
     if unit is not None:
         predictor = _with_unit(predictor, unit)
     frame = FileFrame(unit or "auto", *axes)
-    paths = find_scans(scans)
+    paths = find_scans(scans, is_picture if predictor.reads_pictures else is_scan)
     rows = list(_with_progress(predict_files(predictor, paths, landmarks=landmarks, frame=frame), len(paths)))
     if as_json:
         _write(json.dumps([_row_json(row) for row in rows], indent=2, ensure_ascii=False) + "\n")

@@ -1,4 +1,4 @@
-"""Raw scans in, expressions out: a run's own preprocessing and its trained networks, on files it has never seen."""
+"""Raw scans or pictures in, expressions out: a run's own preprocessing and networks, on files it has never seen."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from fer3d import formats
 from fer3d.config import PreprocessSettings, settings
 from fer3d.errors import Fer3dError, FileError, FormatError
+from fer3d.image import pictures
+from fer3d.image.pictures import is_picture
 from fer3d.prepare import FileFrame, prepare_with_tree
 from fer3d.scan import Scan
 
@@ -46,6 +48,10 @@ class FoldModel(Protocol):
     @property
     def maps(self) -> Sequence[str]:
         """Map groups that it is fed."""
+
+    @property
+    def pixel_mm(self) -> float | None:
+        """Width of a pixel of those maps."""
 
     @property
     def normalisation(self) -> InputNormalisation:
@@ -146,6 +152,15 @@ class Predictor:
         """House labels in the order of the probabilities."""
         return tuple(self.models[0].classes)
 
+    @property
+    def reads_pictures(self) -> bool:
+        """Whether its networks were trained on pictures; else on scans."""
+        from fer3d.image.prepare import pixel_of
+
+        model = self.models[0]
+        pixel = model.pixel_mm
+        return tuple(model.maps) == ("texture",) and pixel is not None and pixel == pixel_of(self.settings.size)
+
     def __call__(
         self, scan: Scan | str | Path, *, landmarks: str | Path | None = None, frame: FileFrame | None = None
     ) -> Prediction:
@@ -153,15 +168,17 @@ class Predictor:
 
         Args:
             scan: A file of any readable format, or a scan as `fer3d.formats.read` gives it. Landmarks on it are used
-                if the settings of the run use any.
+                if the settings of the run use any. For a run on pictures, a picture: its face is looked for.
             landmarks: Its landmark file. None: the pose comes from the shape.
             frame: Axes and unit of the file. None: +y up, +z to the camera, the unit guessed from the size.
 
         Raises:
-            FileError, FormatError: if a file cannot be read.
-            PrepareError: if the scan cannot be prepared.
+            FileError, FormatError: if a file cannot be read, or is a picture and the run is of scans, or the reverse.
+            PrepareError: if the scan cannot be prepared, or no face is found in the picture.
             ArgumentError: if a network needs a map that the scan does not give.
         """
+        if self.reads_pictures or (not isinstance(scan, Scan) and is_picture(scan)):
+            return self._of_picture(scan)
         raw = scan if isinstance(scan, Scan) else formats.read(scan, texture="texture" in self.settings.maps)
         if landmarks is not None:
             points = formats.read_landmarks(landmarks)
@@ -177,11 +194,25 @@ class Predictor:
         else:
             made, blind = self._with_texture(made)
             probabilities = self.probabilities(made)
+        return self._prediction(probabilities, (*prepared.warnings, *blind))
+
+    def _of_picture(self, picture: Scan | str | Path) -> Prediction:
+        from fer3d.image.prepare import picture_maps
+
+        if isinstance(picture, Scan) or not is_picture(picture):
+            name = "`scan`" if isinstance(picture, Scan) else picture
+            raise FormatError(f"{name}: wanted a picture, as the run was trained on pictures, got a scan")
+        if not self.reads_pictures:
+            raise FormatError(f"{picture}: wanted a scan, as the run was trained on scans, got a picture")
+        maps, warnings = picture_maps(Path(picture), self.settings)
+        return self._prediction(self.probabilities(maps), warnings)
+
+    def _prediction(self, probabilities: NDArray[np.float64], warnings: tuple[str, ...]) -> Prediction:
         mean = probabilities.mean(axis=0)
         return Prediction(
             probabilities=dict(zip(self.classes, mean.tolist(), strict=True)),
             agreement=float((probabilities.argmax(axis=1) == mean.argmax()).mean()),
-            warnings=(*prepared.warnings, *blind),
+            warnings=warnings,
         )
 
     def probabilities(self, maps: Maps) -> NDArray[np.float64]:
@@ -261,12 +292,13 @@ def predict_files(
         landmarks: Whether to use the landmark file beside a scan, where there is one.
         frame: Axes and unit of all files.
     """
+    of_pictures = predictor.reads_pictures
     for path in paths:
         try:
             beside = landmark_file(path) if landmarks else None
             yield Row(path, predictor(path, landmarks=beside, frame=frame))
         except Fer3dError as error:
-            yield Row(path, None, _reason(path, str(error)))
+            yield Row(path, None, _reason(path, str(error), pictures.SUFFIXES if of_pictures else formats.SUFFIXES))
         except MemoryError:
             yield Row(path, None, "not enough memory to prepare it")
         except Exception as error:  # a bug of ours: it may cost this scan, not the others
@@ -328,8 +360,8 @@ def _is_fold(name: str) -> bool:
     return re.fullmatch(r"r\d+f\d+", name) is not None
 
 
-def _reason(path: Path, message: str) -> str:
+def _reason(path: Path, message: str, suffixes: Sequence[str] = formats.SUFFIXES) -> str:
     """A message about `path` on one line, without the path that stands beside it anyhow."""
     if path.is_dir():
-        return f"holds no file that ends in {', '.join(formats.SUFFIXES)}"
+        return f"holds no file that ends in {', '.join(suffixes)}"
     return " ".join(message.split()).removeprefix(f"{os.fspath(path)}: ")

@@ -234,3 +234,12 @@ def test_smaller_pictures_are_averages():
 def test_wrong_arguments_are_named(call, message):
     with pytest.raises(ArgumentError, match=message):
         call()
+
+
+@pytest.mark.parametrize("name", ["3c2f", "frr-cnn"])
+def test_networks_of_another_width(name):
+    network = build_network(name, classes=7, size=24, width=5)
+    layers = 25 * (1 * 5 + 5 * 10 + 10 * 20) + 5 + 10 + 20  # 5 x 5, weights and biases
+    assert sum(parameter.numel() for parameter in network.parameters()) == layers + (20 * 9 + 1) * 300 + 301 * 7
+    with pytest.raises(ArgumentError, match=r"`width` should lie in \[1, 1024\], is 0"):
+        build_network(name, width=0)

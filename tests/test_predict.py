@@ -122,6 +122,12 @@ def test_a_scan_without_texture_is_predicted_and_says_so(scans, predictor):
     assert sum(made.probabilities.values()) == pytest.approx(1.0)
 
 
+def test_a_picture_is_refused_by_a_run_on_scans(tmp_path, predictor):
+    assert not predictor.reads_pictures
+    with pytest.raises(FormatError, match="x.png: wanted a scan, as the run was trained on scans, got a picture"):
+        predictor(tmp_path / "x.png")
+
+
 @pytest.mark.parametrize("layout", ["bosphorus", "frgc"])
 def test_range_images_are_read_too(tmp_path, predictor, layout):
     synth.make(tmp_path / "scans", layout, subjects=1, seed=2, pitch=3.0)

@@ -5,11 +5,13 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fer3d.config import preprocess_settings, train_settings
 from fer3d.errors import ConfigError, ProtocolError
 from fer3d.image.align import canonical_eyes
 from fer3d.image.landmarks68 import moved
+from fer3d.predict import load
 from fer3d.preprocess import preprocess
 from fer3d.protocols import part_fold
 from fer3d.question import Question
@@ -25,8 +27,6 @@ SMALL = preprocess_settings(None, ("size=48",))
 
 @pytest.fixture
 def folder(photos, tmp_path):  # noqa: F811
-    from PIL import Image
-
     place = tmp_path / "pictures"
     for name, picture in (("anna/happy/1", photos[0].picture), ("bert/sad/2", photos[1].picture)):
         (place / name).parent.mkdir(parents=True)
@@ -114,6 +114,33 @@ def test_entries_of_a_csv_are_kept_by_their_pixels(tmp_path):
     row = read_manifest(out)[3]
     assert (row["id"], row["source"], row["expression"]) == ("fer0000003", "fer2013/fer2013.csv#3", "happiness")
     assert preprocess(folder, out, settings=SMALL, workers=1).kept == 11
+
+
+@needs_face
+def test_a_run_on_pictures_predicts_pictures_as_if_they_had_been_prepared(capsys, folder, tmp_path):
+    Image.open(folder / "anna/happy/1.png").resize((280, 280)).save(folder / "dora_happy_4.png")
+    Image.open(folder / "bert/sad/2.png").resize((280, 280)).save(folder / "emil_sad_5.png")
+    preprocess(folder, tmp_path / "out", settings=SMALL, workers=1)
+    settings = train_settings("tiny", None, ("maps=texture", "epochs=1", "width=4", "batch=2", "illumination=hist-eq"))
+    question = Question(tmp_path / "out", classes=("happiness", "sadness", "anger"), folds=2, only=(0,))
+    run = train("plain-cnn", question, tmp_path / "run", settings, device=Device("cpu"))
+    predictor = load(run)
+    assert predictor.reads_pictures
+    tested = read_predictions(read_run(run))
+    sources = {row["id"]: row["source"] for row in read_manifest(tmp_path / "out")}
+    for name, wanted in zip(tested.ids, tested.probabilities, strict=True):
+        made = predictor(folder / sources[name])
+        np.testing.assert_allclose(list(made.probabilities.values()), wanted, atol=1e-5)
+    noise = predictor(folder / "carla/angry/3.png")
+    assert noise.warnings == ("no face found: the whole picture was taken for one",)
+    (tmp_path / "scan.obj").write_text("v 0 0 0\n")
+    code, out, _ = fer3d(capsys, "predict", run, folder, tmp_path / "scan.obj", "--json")
+    assert code == 3
+    reasons = {entry["file"]: entry.get("reason", "") for entry in json.loads(out)}
+    assert reasons.pop(str(folder / "anna/happy/broken.jpg")) == "the file is empty"
+    assert reasons.pop(str(tmp_path / "scan.obj")) == "wanted a picture, as the run was trained on pictures, got a scan"
+    assert len(reasons) == 5
+    assert not any(reasons.values())
 
 
 @needs_face

@@ -22,14 +22,17 @@ from fer3d.errors import CardError, Fer3dError, PrepareError
 from fer3d.image.align import EYES_APART, align
 from fer3d.image.detect import FaceFinder
 from fer3d.image.landmarks68 import eye_centres
+from fer3d.image.pictures import read_picture
 from fer3d.image.records import read_record_picture
 from fer3d.prepare import Stopwatch, file_hash, portable, record_facts, relative
 from fer3d.store import PreparedScan
 
 if TYPE_CHECKING:
     from fer3d.catalog import Record
+    from fer3d.maps import Maps
 
 PUPILS_MM = 63.0  # the usual distance of the pupils of adults: turns pixels of a crop into mm, so-so, for augmentation
+_WHOLE = "no face found: the whole picture was taken for one"
 _USED = ("size", "detectors", "whole_picture")  # settings that pictures depend on
 
 
@@ -37,6 +40,39 @@ _USED = ("size", "detectors", "whole_picture")  # settings that pictures depend 
 def _finder(detectors: tuple[str, ...], whole_picture: bool) -> FaceFinder:
     """Loaded once a process."""
     return FaceFinder(detectors, whole_picture=whole_picture)
+
+
+def pixel_of(size: int) -> float:
+    """Width of a pixel of a crop of `size` pixels on a face, mm, so-so."""
+    return PUPILS_MM / (EYES_APART * size)
+
+
+def picture_maps(path: Path, settings: PreprocessSettings) -> tuple[Maps, tuple[str, ...]]:
+    """The face in a picture file as a network for textures is fed it, and what is doubtful about it.
+
+    Args:
+        path: The picture.
+        settings: `size`, `detectors` and `whole_picture` count.
+
+    Raises:
+        FileError, FormatError: if the picture cannot be read.
+        PrepareError: if no face is found in it.
+        MissingLibraryError: if no detector is installed.
+    """
+    from fer3d.maps import Maps
+
+    picture = read_picture(path)
+    detection = _finder(settings.detectors, settings.whole_picture)(picture.pixels)
+    if detection.face is None:
+        raise PrepareError(f"{path}: {detection.reason}")
+    face = align(picture.pixels, detection.face.eyes, settings.size)
+    warnings = []
+    if detection.face.detector == "picture":
+        warnings.append(_WHOLE)
+    elif len(detection.faces) > 1:
+        warnings.append(f"{len(detection.faces)} faces: the largest and most central one counts")
+    maps = np.zeros((0, settings.size, settings.size), np.float32)
+    return Maps((), maps, face.mask, face.pixels, pixel_of(settings.size)), tuple(warnings)
 
 
 def prepare_picture(
@@ -76,7 +112,7 @@ def prepare_picture(
                 raise PrepareError(f"{_name(record)}: {detection.reason}")
             eyes = detection.face.eyes
             if detection.face.detector == "picture":
-                warnings.append("no face found: the whole picture was taken for one")
+                warnings.append(_WHOLE)
     with watch.stage("align"):
         try:
             face = align(picture.pixels, eyes, settings.size)
@@ -106,7 +142,7 @@ def prepare_picture(
             "row": row,
             "inputs": inputs,
             "channels": [],
-            "pixel_mm": PUPILS_MM / (EYES_APART * settings.size),
+            "pixel_mm": pixel_of(settings.size),
             "people": people,
             "fer3d": __version__,
             "settings": settings.model_dump(mode="json"),
