@@ -10,7 +10,8 @@
 Networks are trained on some made-up people and tested on others: every repeat has training people, first weights and an
 order of its own, the people tested are the same. Training people were photographed under easy conditions, from the
 front in an even light, and under a few hard ones by lot, the people tested under all. Settings were chosen on other
-people (--seed 100), and with them the circumstances in which the Siamese objective is tried: see REGIME. Intervals resample the people tested, who are the same in both columns.
+people (--seed 100), and with them the circumstances in which the Siamese objective is tried: see REGIME. Intervals
+resample the people tested, who are the same in both columns.
 
 A stopped run goes on: pictures and training runs lie in --work.
 """
@@ -33,10 +34,10 @@ SETTINGS = ("maps=texture", "width=12", "pixels=24", "dropout=0.3", "batch=64", 
 SETTINGS += ("rotate_deg=2", "scale=0.02", "stretch=0", "bend_mm=0", "shift_mm=4", "texture_jitter=0")
 # From single trial runs on the other people, which are not repeated here.
 REGIME = (
-    "One hard picture a face, long training and no label smoothing are where it helps, and were chosen for that on other "
-    "people (seed 100). There, in single trial runs, it lost 2 to 12 points with four hard pictures a face, 0.3 with two, "
-    "2.2 with twice the people, label smoothing and 600 steps, and more in shorter training; weights of 0.05 and more "
-    "helped less or hurt."
+    "One hard picture a face, long training and no label smoothing are where it helps, and were chosen for that on "
+    "other people (seed 100). There, in single trial runs, it lost 2 to 12 points with four hard pictures a face, 0.3 "
+    "with two, 2.2 with twice the people, label smoothing and 600 steps, and more in shorter training; weights of 0.05 "
+    "and more helped less or hurt."
 )
 STEPS = 1000  # by far enough for the training pictures
 
