@@ -103,7 +103,7 @@ def test_position_is_seen_only_if_asked_for():
 
 
 def test_positions_run_to_the_right_and_up():
-    network = build_model("dff-cnn", maps=["depth"], width=4)
+    network = build_model("dff-cnn", maps=["depth"], backbone="small", width=4)
     seen = []
     network.branch("depth").register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
     network.eval()(batch_of(["depth"], 32))
@@ -128,12 +128,13 @@ def test_map_dropout_takes_whole_maps_of_a_scan_and_only_while_training():
 
 def test_global_average_pooling_saves_parameters_and_takes_any_size():
     count = {
-        name: sum(p.numel() for p in build_model(name, **more).parameters())
+        name: sum(p.numel() for p in build_model(name, backbone="small", **more).parameters())
         for name, more in (("dff-cnn", {}), ("df-cnn", {"size": 224}))
     }
     assert count["dff-cnn"] < count["df-cnn"]
-    network = build_model("dff-cnn", width=4).eval()
-    assert network(batch_of(MAP_GROUPS, 40)).shape == network(batch_of(MAP_GROUPS, 24)).shape == (2, 6)
+    for backbone in ("small", "oriented"):
+        network = build_model("dff-cnn", backbone=backbone, width=4).eval()
+        assert network(batch_of(MAP_GROUPS, 40)).shape == network(batch_of(MAP_GROUPS, 24)).shape == (2, 6)
 
 
 def test_the_fused_feature_of_df_cnn_has_32_numbers():
@@ -148,6 +149,29 @@ def test_the_fused_feature_of_df_cnn_has_32_numbers():
 )
 def test_published_backbones_have_the_published_number_of_parameters(backbone, parameters):
     assert sum(p.numel() for p in build_branch(backbone, 3).parameters()) == parameters
+
+
+@pytest.mark.parametrize("size", [64, 40, 12])
+def test_oriented_branches_weigh_every_place_by_itself(size):
+    """A change of half of the map changes the features by what the weights of that half make of it."""
+    branch = build_branch("oriented", 2, 2).eval()
+    generator = torch.Generator().manual_seed(0)
+    x, measured = torch.randn(3, 2, size, size, generator=generator), torch.ones(3, 1, size, size)
+    energy = branch.energy(x, measured)
+    assert energy.shape == (3, 16, 16, 16)
+    weights = branch.first.weight
+    assert weights.shape == (8, 16, 16, 16)
+    expected = torch.einsum("bcij,dcij->bd", energy, weights) / (1 + 1e-5)  # two norms that have seen nothing
+    torch.testing.assert_close(branch(x, measured)[:, :, 0, 0], expected.relu(), atol=1e-5, rtol=1e-4)
+
+
+def test_oriented_branches_take_what_is_usual_at_a_place_for_nothing():
+    branch = build_branch("oriented", 1, 2).train()
+    generator = torch.Generator().manual_seed(0)
+    usual, own = (torch.randn(n, 1, 64, 64, generator=generator) for n in (1, 6))
+    y = branch.norm(branch.energy(usual + 0.3 * own, torch.ones(6, 1, 64, 64)))
+    torch.testing.assert_close(y.mean(0), torch.zeros(8, 16, 16), atol=1e-5, rtol=0)
+    assert 0.5 < y.var(0, correction=0).mean() <= 1.0
 
 
 @pytest.mark.parametrize("backbone", sorted(BACKBONES))
@@ -270,7 +294,7 @@ def test_image_weights_that_do_not_fit_are_refused(tmp_path):
         load_initial(network, str(file), "vgg-16")
     small = build_model("dff-cnn", maps=["depth"])
     with pytest.raises(
-        CheckpointError, match="should hold 3 convolutions for this backbone, holds 13; wrong `backbone`"
+        CheckpointError, match="should hold 1 convolutions for this backbone, holds 13; wrong `backbone`"
     ):
         load_initial(small, str(file), "small")
     with pytest.raises(FileError, match="none.pt: is missing; for ImageNet weights, save them where torchvision"):
@@ -329,13 +353,13 @@ def test_the_svm_checks_its_labels():
         fit_linear_svm(np.zeros((4, 2)), np.zeros(3, int), 2)
 
 
-def test_synced_norm_of_one_process_is_batch_norm(tmp_path):
+@pytest.mark.parametrize("affine", [True, False])
+def test_synced_norm_of_one_process_is_batch_norm(affine, tmp_path):
     import torch.distributed as dist
 
     dist.init_process_group("gloo", f"file://{tmp_path / 'meet'}", rank=0, world_size=1)
     try:
-        one = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3))
-        two = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3))
+        one, two = (nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3, affine=affine)) for _ in range(2))
         two.load_state_dict(one.state_dict())
         assert type(synchronise(two)[1]) is SyncedBatchNorm2d
         x = torch.randn(4, 2, 5, 5, generator=torch.Generator().manual_seed(0))

@@ -18,7 +18,6 @@ import torch
 from torch import nn
 
 from fer3d.channels import channel_names
-from fer3d.models.backbones import conv_block
 from fer3d.models.dff_cnn import FusionNetwork
 
 FUSED = 32  # [F]
@@ -27,12 +26,14 @@ FUSED = 32  # [F]
 class DFCNN(FusionNetwork):
     """DF-CNN: 1 x 1 and 3 x 3 fusion convolutions, flattened into a 32-D feature, one linear layer.
 
+    The default branches give features of the whole face, for which the second convolution is left out.
+
     Args:
         maps: Map groups, in the order of the input's channels.
         classes: K.
         size: H = W of the input: the layer behind the flattening depends on it.
         backbone, width: Of the branches, see `fer3d.models.backbones`.
-        fusion: Features of the first fusion convolution; the second has half as many, at half the resolution.
+        fusion: Features of the first fusion convolution; the last has half as many, at half the resolution.
         dropout: Before the 32-D layer.
         mask, position, map_dropout, auxiliary: See `fer3d.models.dff_cnn.DFFCNN`.
 
@@ -56,9 +57,7 @@ class DFCNN(FusionNetwork):
         auxiliary: bool = True,
     ) -> None:
         super().__init__(maps, backbone, width, mask, position, map_dropout, auxiliary, classes)
-        convolutions = nn.Sequential(
-            *conv_block(self.concatenated, fusion, 1), *conv_block(fusion, fusion // 2, stride=2), nn.Flatten()
-        )
+        convolutions = nn.Sequential(*self.fusion_convolutions(fusion, fusion // 2), nn.Flatten())
         self.fuse = nn.Sequential(
             convolutions,
             nn.Dropout(dropout),

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from fer3d.channels import INPUT_CHANNELS, check_groups
-from fer3d.models.backbones import Branch, build_branch, conv_block
+from fer3d.models.backbones import PLACED, Branch, build_branch, conv_block
 
 
 class FusionNetwork(nn.Module):
@@ -43,8 +43,9 @@ class FusionNetwork(nn.Module):
         super().__init__()
         check_groups(maps)
         self.maps = tuple(maps)
-        self.mask, self.position, self.map_dropout = mask, position, map_dropout
-        extra = mask + 2 * position
+        self.mask, self.map_dropout = mask, map_dropout
+        self.position = position and backbone not in PLACED  # which know where they look
+        extra = mask + 2 * self.position
         self.branches = nn.ModuleDict(
             {group: build_branch(backbone, len(INPUT_CHANNELS[group]), width, extra) for group in maps}
         )
@@ -64,6 +65,12 @@ class FusionNetwork(nn.Module):
     def concatenated(self) -> int:
         """Channels of all branches together."""
         return sum(self.branch(group).out_channels for group in self.maps)
+
+    def fusion_convolutions(self, out: int, last: int) -> list[nn.Module]:
+        """1 x 1 to `out` features, 3 x 3 to `last` at half the size; of whole faces one of 1 x 1 to `last`."""
+        if all(self.branch(group).places for group in self.maps):
+            return [*conv_block(self.concatenated, last, 1)]
+        return [*conv_block(self.concatenated, out, 1), *conv_block(out, last, stride=2)]
 
     def branch_features(self, x: torch.Tensor) -> list[torch.Tensor]:
         """(B, C + 1, H, W), the mask last -> one (B, D, h, w) a group."""
@@ -106,6 +113,9 @@ class FusionNetwork(nn.Module):
 class DFFCNN(FusionNetwork):
     """DFF-CNN: fusion convolutions of 1 x 1 and, at half the resolution, 3 x 3; global average pooling; a linear layer.
 
+    The default branches give features of the whole face, for which the second convolution is left out and the pooling
+    has nothing to do.
+
     Args:
         maps: Map groups, in the order of the input's channels.
         classes: K.
@@ -114,7 +124,8 @@ class DFFCNN(FusionNetwork):
         dropout: Before the last layer.
         mask: Whether each branch also sees which pixels were measured.
         position: Whether each branch also sees where a pixel lies, x to the right and y up from -1 to 1 [D]: aligned
-            faces have their features in known places, which global average pooling would forget.
+            faces have their features in known places, which global average pooling would forget. Of no use to
+            `oriented` branches, which have weights for every place.
         map_dropout: Chance that the fusion does not see a map of a scan while training [D].
         auxiliary: Whether each branch has a linear classifier of its own while training, so that none lives off the
             others' gradient [D].
@@ -139,8 +150,7 @@ class DFFCNN(FusionNetwork):
     ) -> None:
         super().__init__(maps, backbone, width, mask, position, map_dropout, auxiliary, classes)
         self.fuse = nn.Sequential(
-            *conv_block(self.concatenated, fusion, 1),
-            *conv_block(fusion, fusion, stride=2),
+            *self.fusion_convolutions(fusion, fusion),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
         )

@@ -20,20 +20,22 @@ FLOOR = 0.05  # standard deviations of a channel a pixel: flatter than this is f
 
 
 class OrientationEnergy(nn.Module):
-    """Maps (B, C, H, W) -> shares of `directions` directions in cells, (B, C directions, H // cell, W // cell).
+    """Maps (B, C, H, W) -> shares of `directions` directions in a grid of cells, (B, C directions, cells, cells).
 
     With the gradient g of a channel by central differences, in units of the channel a two pixels, at angle t from the x
-    axis (to the right, y up), direction k of K gets |g| max(0, cos(t - 2 pi k / K))^4, averaged over a cell, divided by
-    the sum over the directions averaged over 3 x 3 cells (plus `FLOOR`). Where a pixel or a neighbour of it was not
-    measured, g is 0: the rim of a face or of a hole is no edge of it.
+    axis (to the right, y up), direction k of K gets |g| max(0, cos(t - 2 pi k / K))^4, averaged over a cell, then over
+    its neighbours with weights 1, 2, 1 along either axis (at the rim: of the cells that are there), and divided by the
+    sum over the directions averaged over 3 x 3 cells (plus `FLOOR`). Where a pixel or a neighbour of it was not
+    measured, g is 0: the rim of a face or of a hole is no edge of it. Cells share pixels if H or W is no multiple of
+    `cells`.
     """
 
-    def __init__(self, directions: int = 8, cell: int = 4) -> None:
+    def __init__(self, directions: int = 8, cells: int = 16) -> None:
         super().__init__()
-        self.directions, self.cell = directions, cell
+        self.directions, self.cells = directions, cells
 
     def forward(self, x: torch.Tensor, measured: torch.Tensor) -> torch.Tensor:
-        """(B, C, H, W) and the mask (B, 1, H, W), 1 where measured, -> (B, C directions, h, w), float32."""
+        """(B, C, H, W) and the mask (B, 1, H, W), 1 where measured, -> (B, C directions, cells, cells), float32."""
         with torch.autocast(x.device.type, enabled=False):
             x, measured = x.float(), measured.float()
             inside = -functional.max_pool2d(-measured, 3, 1, 1)
@@ -44,11 +46,23 @@ class OrientationEnergy(nn.Module):
             right, up = right / (root * root.sqrt()), up / (root * root.sqrt())  # |g|^(1 / 4) cos t, and sin t
             angles = [2 * math.pi * k / self.directions for k in range(self.directions)]
             shares = [
-                functional.avg_pool2d(
-                    (right * math.cos(angle) + up * math.sin(angle)).relu_().square().square(), self.cell
-                )
+                self.averaged((right * math.cos(angle) + up * math.sin(angle)).relu_().square().square())
                 for angle in angles
             ]
-            energy = torch.stack(shares, dim=2)  # (B, C, directions, h, w)
+            energy = _smoothed(_smoothed(torch.stack(shares, dim=2)).mT).mT  # (B, C, directions, cells, cells)
             about = functional.avg_pool2d(energy.sum(dim=2), 3, 1, 1, count_include_pad=False)
             return (energy / (about[:, :, None] + FLOOR)).flatten(1, 2)
+
+    def averaged(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W) -> (B, C, cells, cells): the mean of every cell."""
+        height, width = x.shape[-2:]
+        if height % self.cells or width % self.cells:
+            return functional.adaptive_avg_pool2d(x, self.cells)
+        return functional.avg_pool2d(x, (height // self.cells, width // self.cells))
+
+
+def _smoothed(x: torch.Tensor) -> torch.Tensor:
+    """(..., n) -> the same shape: with weights 1, 2, 1, of those that are there."""
+    wide, there = functional.pad(x, (1, 1)), functional.pad(torch.ones_like(x[..., :1, :]), (1, 1))
+    added, weights = (y[..., :-2] + 2 * y[..., 1:-1] + y[..., 2:] for y in (wide, there))
+    return added / weights

@@ -45,8 +45,9 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
             self.running_var.lerp_(variance * number / (number - 1), momentum)
             if self.num_batches_tracked is not None:
                 self.num_batches_tracked.add_(1)
-        scale = self.weight * (variance + self.eps).rsqrt()
-        made = wide * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
+        made = (wide - mean[:, None, None]) * (variance + self.eps).rsqrt()[:, None, None]
+        if self.affine:
+            made = made * self.weight[:, None, None] + self.bias[:, None, None]
         normalised: torch.Tensor = made.to(x.dtype)
         return normalised
 
