@@ -133,6 +133,12 @@ class TrainSettings(BaseModel):
     backbone: str = Field("oriented", description="Branches: oriented, small, vgg-m, vgg-16 or resnet-18.")
     width: int | None = Field(None, ge=1, le=1024, description="Features of the first convolution. Unset: the usual.")
     dropout: float | None = Field(None, ge=0.0, lt=1.0, description="Before the last layer. Unset: the model's own.")
+    place_dropout: float = Field(
+        0.5,
+        ge=0.0,
+        lt=1.0,
+        description="Share of the directions and places that an oriented branch misses in training.",
+    )
     mask: bool = Field(False, description="Whether branches also see which pixels were measured.")
     position: bool = Field(True, description="Whether branches also see where on the map a pixel lies.")
     map_dropout: float = Field(

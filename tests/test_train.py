@@ -215,14 +215,15 @@ def test_a_killed_run_ends_with_the_same_bits(prepared, tmp_path):
 
 
 def test_two_processes_reach_the_loss_of_one(prepared, tmp_path):
-    train_slice(prepared, tmp_path / "one", "dropout=0", "map_dropout=0")
+    nothing_left_out = ("dropout=0", "place_dropout=0", "map_dropout=0")
+    train_slice(prepared, tmp_path / "one", *nothing_left_out)
     code = "import sys; from tests.test_train import train_slice; train_slice(*sys.argv[1:], devices=2)"
     script = tmp_path / "two.py"
     script.write_text(code)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [*launch, str(prepared), str(tmp_path / "two"), "dropout=0", "map_dropout=0"],
+        [*launch, str(prepared), str(tmp_path / "two"), *nothing_left_out],
         cwd=ROOT,
         env=environment,
         capture_output=True,

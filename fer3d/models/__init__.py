@@ -88,6 +88,7 @@ def model_arguments(name: str, settings: TrainSettings, classes: int, shape: Map
         "width": settings.width,
         "depth": settings.depth,
         "dropout": settings.dropout,
+        "place_dropout": settings.place_dropout,
         "mask": settings.mask,
         "position": settings.position,
         "map_dropout": settings.map_dropout,

@@ -111,14 +111,14 @@ class OrientedBranch(Branch):
         return super().forward(self.dropout(self.norm(y)), measured)
 
 
-def oriented(channels: int, width: int = 16, extra: int = 0) -> Branch:
+def oriented(channels: int, width: int = 16, extra: int = 0, dropout: float = 0.5) -> Branch:
     """Ours [D]: orientation energy, then one convolution as large as the face; 4 width features of the whole of it.
 
     Aligned faces have their features in known places. With a few dozen people to learn from, weights for every place
-    and direction, half of which do not see a given scan while training, did better than stacks of small filters. The
-    last `extra` channels are no maps: they are averaged over the cells.
+    and direction did better than stacks of small filters; while training, each misses a scan with a chance of
+    `dropout`. The last `extra` channels are no maps: they are averaged over the cells.
     """
-    return OrientedBranch(channels, extra, 4 * width, dropout=0.5)
+    return OrientedBranch(channels, extra, 4 * width, dropout)
 
 
 def small(channels: int, width: int = 16) -> Branch:
@@ -187,7 +187,9 @@ BACKBONES: dict[str, Callable[..., Branch]] = {
 PLACED = ("oriented",)  # backbones with weights for every place
 
 
-def build_branch(backbone: str, channels: int, width: int | None = None, extra: int = 0) -> Branch:
+def build_branch(
+    backbone: str, channels: int, width: int | None = None, extra: int = 0, place_dropout: float = 0.5
+) -> Branch:
     """A branch by name.
 
     Args:
@@ -195,6 +197,7 @@ def build_branch(backbone: str, channels: int, width: int | None = None, extra: 
         channels: Of the map group.
         width: Features of the first convolution, a quarter of them for `oriented`. None: as published.
         extra: Further channels, behind those of the map group, that are no map: the mask, positions.
+        place_dropout: Of `oriented`: share of the directions and places that it misses while training.
 
     Raises:
         ArgumentError: if there is no such backbone.
@@ -203,4 +206,6 @@ def build_branch(backbone: str, channels: int, width: int | None = None, extra: 
         raise ArgumentError(f"`backbone` should be one of {', '.join(BACKBONES)}, is {backbone!r}")
     given = {} if width is None else {"width": width}
     make = BACKBONES[backbone]
-    return oriented(channels, extra=extra, **given) if make is oriented else make(channels + extra, **given)
+    if make is oriented:
+        return oriented(channels, extra=extra, dropout=place_dropout, **given)
+    return make(channels + extra, **given)

@@ -35,7 +35,7 @@ class DFCNN(FusionNetwork):
         backbone, width: Of the branches, see `fer3d.models.backbones`.
         fusion: Features of the first fusion convolution; the last has half as many, at half the resolution.
         dropout: Before the 32-D layer.
-        mask, position, map_dropout, auxiliary: See `fer3d.models.dff_cnn.DFFCNN`.
+        place_dropout, mask, position, map_dropout, auxiliary: See `fer3d.models.dff_cnn.DFFCNN`.
 
     Raises:
         ArgumentError: if a map group or the backbone is unknown.
@@ -51,12 +51,13 @@ class DFCNN(FusionNetwork):
         width: int | None = None,
         fusion: int = 128,
         dropout: float = 0.5,
+        place_dropout: float = 0.5,
         mask: bool = False,
         position: bool = True,
         map_dropout: float = 0.0,
         auxiliary: bool = True,
     ) -> None:
-        super().__init__(maps, backbone, width, mask, position, map_dropout, auxiliary, classes)
+        super().__init__(maps, backbone, width, place_dropout, mask, position, map_dropout, auxiliary, classes)
         convolutions = nn.Sequential(*self.fusion_convolutions(fusion, fusion // 2), nn.Flatten())
         self.fuse = nn.Sequential(
             convolutions,

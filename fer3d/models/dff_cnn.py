@@ -34,6 +34,7 @@ class FusionNetwork(nn.Module):
         maps: Sequence[str],
         backbone: str,
         width: int | None,
+        place_dropout: float,
         mask: bool,
         position: bool,
         map_dropout: float,
@@ -47,7 +48,7 @@ class FusionNetwork(nn.Module):
         self.position = position and backbone not in PLACED  # which know where they look
         extra = mask + 2 * self.position
         self.branches = nn.ModuleDict(
-            {group: build_branch(backbone, len(INPUT_CHANNELS[group]), width, extra) for group in maps}
+            {group: build_branch(backbone, len(INPUT_CHANNELS[group]), width, extra, place_dropout) for group in maps}
         )
         self.auxiliary = nn.ModuleDict()
         if auxiliary and len(maps) > 1:
@@ -122,6 +123,7 @@ class DFFCNN(FusionNetwork):
         backbone, width: Of the branches, see `fer3d.models.backbones`.
         fusion: Features of the fusion convolutions.
         dropout: Before the last layer.
+        place_dropout: See `fer3d.models.backbones.build_branch`.
         mask: Whether each branch also sees which pixels were measured.
         position: Whether each branch also sees where a pixel lies, x to the right and y up from -1 to 1 [D]: aligned
             faces have their features in known places, which global average pooling would forget. Of no use to
@@ -143,12 +145,13 @@ class DFFCNN(FusionNetwork):
         width: int | None = None,
         fusion: int = 128,
         dropout: float = 0.3,
+        place_dropout: float = 0.5,
         mask: bool = False,
         position: bool = True,
         map_dropout: float = 0.0,
         auxiliary: bool = True,
     ) -> None:
-        super().__init__(maps, backbone, width, mask, position, map_dropout, auxiliary, classes)
+        super().__init__(maps, backbone, width, place_dropout, mask, position, map_dropout, auxiliary, classes)
         self.fuse = nn.Sequential(
             *self.fusion_convolutions(fusion, fusion),
             nn.AdaptiveAvgPool2d(1),
