@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Valida
 
 from fer3d.cards import SHIPPED, expand_range
 from fer3d.errors import CardError, ProtocolError
-from fer3d.scan import EXPRESSIONS
+from fer3d.scan import EXPRESSIONS, LABELS
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -49,9 +49,9 @@ class ProtocolFacts(BaseModel):
     @classmethod
     def _house(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
         for name in classes:
-            if name not in EXPRESSIONS:
+            if name not in LABELS:
                 raise ValueError(f"wanted house labels, got {name!r}")
-        return tuple(name for name in EXPRESSIONS if name in classes)
+        return tuple(name for name in LABELS if name in classes)
 
     @field_validator("subjects")
     @classmethod
@@ -209,26 +209,38 @@ def cross_fold(train_rows: Rows, test_rows: Rows) -> list[Fold]:
     return made
 
 
-def part_fold(rows: Rows) -> list[Fold]:
-    """One fold: the data set's own parts, as the attribute `part` of each row says: train, validation, test.
+def part_folds(rows: Rows) -> list[Fold]:
+    """The data set's own parts, as the attribute `part` of each row says: train, validation, test. One fold; or those
+    of the attribute `folds`, a part for each, separated by spaces.
 
     A set without a test part is tested on its validation part, as is the custom where the labels of the test were never
     given out; then nothing validates.
 
     Raises:
-        ProtocolError: if no row has a part, a subject is in two, or there is no train or nothing to test on.
+        ProtocolError: if no row has a part, the rows do not have equally many, a subject is in two of a fold, or there
+            is no train or nothing to test on.
     """
     import json
 
-    members: dict[str, set[str]] = defaultdict(set)
-    for row in rows:
-        members[str(json.loads(row["attributes"] or "{}").get("part"))].add(row["subject"])
-    if not members.get("train") or not (members.get("test") or members.get("validation")):
-        raise ProtocolError(
-            f"protocol parts: wanted scans of the parts train and test or validation, got {', '.join(sorted(members))}"
-        )
-    train, validation, test = (tuple(sorted(members.get(part, ()))) for part in PARTS)
-    made = [Fold(0, 0, train, validation, test) if test else Fold(0, 0, train, (), validation)]
+    said = [json.loads(row["attributes"] or "{}") for row in rows]
+    parts = [
+        attributes["folds"].split() if "folds" in attributes else [str(attributes.get("part"))] for attributes in said
+    ]
+    counts = sorted({len(each) for each in parts})
+    if len(counts) != 1:
+        raise ProtocolError(f"protocol parts: wanted as many folds of every scan, got {', '.join(map(str, counts))}")
+    made = []
+    for number in range(counts[0]):
+        members: dict[str, set[str]] = defaultdict(set)
+        for row, each in zip(rows, parts, strict=True):
+            members[each[number]].add(row["subject"])
+        if not members.get("train") or not (members.get("test") or members.get("validation")):
+            raise ProtocolError(
+                "protocol parts: wanted scans of the parts train and test or validation, "
+                f"got {', '.join(sorted(members))}"
+            )
+        train, validation, test = (tuple(sorted(members.get(part, ()))) for part in PARTS)
+        made.append(Fold(0, number, train, validation, test) if test else Fold(0, number, train, (), validation))
     check_folds(made)
     return made
 
@@ -313,10 +325,10 @@ def _near(name: str) -> str:
 
 def _check_classes(classes: Sequence[str]) -> None:
     for name in classes:
-        if name not in EXPRESSIONS:
-            near = difflib.get_close_matches(name, EXPRESSIONS, n=1, cutoff=0.5)
+        if name not in LABELS:
+            near = difflib.get_close_matches(name, LABELS, n=1, cutoff=0.5)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ProtocolError(f"`classes` should hold names out of {', '.join(EXPRESSIONS)}, holds {name!r}{hint}")
+            raise ProtocolError(f"`classes` should hold names out of {', '.join(LABELS)}, holds {name!r}{hint}")
     if len(set(classes)) < 2:
         raise ProtocolError(f"`classes` should hold at least two names, holds {', '.join(classes)}")
 

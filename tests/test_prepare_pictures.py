@@ -13,7 +13,7 @@ from fer3d.image.align import canonical_eyes
 from fer3d.image.landmarks68 import moved
 from fer3d.predict import load
 from fer3d.preprocess import preprocess
-from fer3d.protocols import part_fold
+from fer3d.protocols import part_folds
 from fer3d.question import Question
 from fer3d.run_folder import read_predictions, read_run
 from fer3d.store import read_header, read_manifest, read_scan
@@ -159,18 +159,78 @@ def test_train_on_the_parts_of_a_data_set(tmp_path):
     assert set(tested.subjects) == {f"test_{name}_aligned" for name in ("40000", "40001", "49999", "50000", "50001")}
 
 
-def test_part_fold():
+def test_eight_classes_with_contempt(capsys, tmp_path):
+    """CK+'s eight and AffectNet's, from the files of the data set to probabilities. Needs no detector."""
+    eight = ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise", "contempt")
+    ck = tmp_path / "ck"
+    points = np.stack([np.linspace(5, 40, 68), np.linspace(10, 30, 68)], axis=1)
+    for subject in ("S005", "S010"):
+        for code in range(1, 8):
+            stems = [f"{subject}/{code:03d}/{subject}_{code:03d}_0000000{frame}" for frame in (1, 2)]
+            trees.paint(ck, [f"cohn-kanade-images/{stem}.png" for stem in stems], trees.hash_of(stems[0]))
+            trees.write(ck, f"Emotion/{stems[-1]}_emotion.txt", f"   {code:.7e}\n")
+            for stem in stems:
+                trees.write(ck, f"Landmarks/{stem}_landmarks.txt", "".join(f"{x:e} {y:e}\n" for x, y in points))
+    affectnet = tmp_path / "affectnet"
+    marks = ";".join(f"{x};{y}" for x, y in points)
+    for table, count in (("training", 2), ("validation", 1)):
+        names = [f"{3 - count}{code}/{n:08x}.jpg" for code in range(8) for n in range(count)]
+        trees.paint(affectnet, [f"Manually_Annotated_Images/{name}" for name in names], len(table))
+        lines = [f"{name},1,2,30,40,{marks},{name[1]},0.5,0.5" for name in names]
+        trees.write(affectnet, f"{table}.csv", "\n".join([trees.AFFECTNET_HEADER, *lines]) + "\n")
+    quick = ("--preset", "tiny", "--maps", "texture", "--set", "epochs=1", "--set", "width=4", "--set", "batch=4")
+    for folder, protocol, tested in ((ck, ("--folds", 2), 28), (affectnet, ("--protocol", "parts"), 8)):
+        data, run = tmp_path / f"{folder.name}-out", tmp_path / f"{folder.name}-run"
+        preprocess(folder, data, settings=SMALL, workers=1)
+        for labels, classes in (((), 6), (("--labels", ",".join(reversed(eight))), 8)):
+            out = run / str(classes)
+            code, _, err = fer3d(capsys, "train", "plain-cnn", "--data", data, "-o", out, *protocol, *labels, *quick)
+            assert code == 0, err
+            made = read_predictions(read_run(out))
+            assert made.classes == (eight if classes == 8 else eight[1:7])
+            assert made.probabilities.shape[1] == classes
+        assert len(made.truth) == tested
+        assert (made.truth == 7).sum() == (2 if folder is ck else 1)
+        path = data.parent / folder.name / read_manifest(data)[0]["source"]
+        assert set(load(out)(path).probabilities) == set(eight)
+
+
+def test_part_folds():
     def row(subject, part):
         return {"subject": subject, "attributes": json.dumps({"part": part} if part else {})}
 
-    (fold,) = part_fold([row("a", "train"), row("b", "validation"), row("c", "test"), row("d", "train")])
+    (fold,) = part_folds([row("a", "train"), row("b", "validation"), row("c", "test"), row("d", "train")])
     assert (fold.train, fold.validation, fold.test) == (("a", "d"), ("b",), ("c",))
-    (fold,) = part_fold([row("a", "train"), row("b", "validation")])
+    (fold,) = part_folds([row("a", "train"), row("b", "validation")])
     assert (fold.train, fold.validation, fold.test) == (("a",), (), ("b",))
     with pytest.raises(ProtocolError, match="wanted scans of the parts train and test or validation, got None"):
-        part_fold([row("a", None)])
+        part_folds([row("a", None)])
     with pytest.raises(ProtocolError, match="subject a is in train and in test"):
-        part_fold([row("a", "train"), row("a", "test")])
+        part_folds([row("a", "train"), row("a", "test")])
+
+
+def test_five_folds_of_a_data_set():
+    def row(subject, folds):
+        return {"subject": subject, "attributes": json.dumps({"folds": folds})}
+
+    rows = [row("a", "train test"), row("b", "validation none"), row("c", "test train"), row("d", "none validation")]
+    first, second = part_folds(rows)
+    assert (first.fold, first.train, first.validation, first.test) == (0, ("a",), ("b",), ("c",))
+    assert (second.fold, second.train, second.validation, second.test) == (1, ("c",), ("d",), ("a",))
+    with pytest.raises(ProtocolError, match="wanted as many folds of every scan, got 1, 2"):
+        part_folds([*rows, row("e", "train")])
+
+
+@needs_face
+def test_tfd_from_its_matlab_file_to_its_own_folds(tmp_path):
+    folds = np.array([[1, 3], [1, 3], [3, 1], [0, 1], [2, 0]])
+    trees.tfd(tmp_path / "tfd", (1, 4, 1, 4, -1), (5, 5, 9, -1, 11), folds)
+    preprocess(tmp_path / "tfd", tmp_path / "out", settings=SMALL, workers=1)
+    settings = train_settings("tiny", None, ("maps=texture", "epochs=1", "width=4", "batch=2"))
+    question = Question(tmp_path / "out", "parts", classes=("anger", "happiness"))
+    train("plain-cnn", question, tmp_path / "run", settings, device=Device("cpu"))
+    made = read_predictions(read_run(tmp_path / "run"))
+    assert sorted(made.subjects) == ["id5", "id5", "id9"]
 
 
 @needs_face
