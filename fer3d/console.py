@@ -32,6 +32,7 @@ from fer3d.errors import ConfigError
 from fer3d.preprocess import Outcome, Summary, preprocess, warm_up
 
 _SHOWN_FAILURES = 10
+_SHOWN_DOUBTS = 10  # of pictures
 
 console = Console()
 
@@ -70,18 +71,27 @@ def run_preprocess(
     """Run `preprocess` with a progress bar, then say what came out."""
     if dataset == "auto":
         dataset = show_detection(scans)
-    if load_card(dataset).kind == "scans":
+    doubtful, of_scans = 0, load_card(dataset).kind == "scans"
+    if of_scans:
         with console.status("loading kernels (the first run compiles them, about a minute)"):
             warm_up()
     with progress_bar("preparing") as (progress, task):
 
         def tick(outcome: Outcome, total: int) -> None:
+            nonlocal doubtful
             progress.update(task, total=total, advance=1)
             if outcome.status == "failed":
                 progress.console.print(f"[red]failed[/] {escape(outcome.row['reason'])}", highlight=False)
+            elif not of_scans and outcome.row["warnings"]:  # those of scans are many, and in the manifest
+                doubtful += 1
+                if doubtful <= _SHOWN_DOUBTS:
+                    text = f"{outcome.row['source']}: {'; '.join(outcome.row['warnings'])}"
+                    progress.console.print(f"[yellow]doubtful[/] {escape(text)}", highlight=False)
 
         summary = preprocess(scans, out, dataset, settings, workers=workers, strict=strict, progress=tick)
     _show_summary(summary)
+    if doubtful:
+        console.print(f"{doubtful} doubtful: why stands in {escape(str(summary.out / 'manifest.parquet'))}")
     return summary
 
 

@@ -21,6 +21,7 @@ from fer3d.training import Device, train
 from tests import picture_trees as trees
 from tests.commands import fer3d
 from tests.test_detect import needs_face, photos, true_eyes  # noqa: F401  (a fixture)
+from tests.test_pictures import png
 
 SMALL = preprocess_settings(None, ("size=48",))
 
@@ -254,6 +255,41 @@ def test_command(capsys, folder, tmp_path):
     code, out, _ = fer3d(capsys, "inspect", folder, "--workers", 1)
     assert code == 3
     assert "cannot be read: 1 files" in out
+
+
+@needs_face
+def test_bad_pictures_are_a_line_each_and_the_rest_goes_on(capsys, photos, tmp_path):  # noqa: F811
+    place = tmp_path / "pictures/anna/happy"
+    place.mkdir(parents=True)
+    Image.fromarray(photos[0].picture).save(place / "good.jpg")
+    Image.fromarray(np.concatenate([one.picture for one in photos], axis=1)).save(place / "many.png")
+    trees.paint(place, ["none.png"])
+    content = (place / "good.jpg").read_bytes()
+    for name, damaged in (
+        ("cut.jpg", content[: len(content) // 2]),
+        ("empty.jpg", b""),
+        ("small.png", png(1, 1)),
+        ("large.png", png(20_000, 20_000)),
+        ("bomb.png", png(60_000, 60_000)),
+        ("text.png", b"not a picture"),
+    ):
+        (place / name).write_bytes(damaged)
+    code, out, _ = fer3d(capsys, "preprocess", tmp_path / "pictures", "-o", tmp_path / "out", "--workers", 1)
+    assert code == 3
+    said = "".join(out.split())  # lines are broken anywhere
+    for line in (
+        "failed anna/happy/cut.jpg: cannot be decoded: image file is truncated",
+        "failed anna/happy/empty.jpg: the file is empty",
+        "failed anna/happy/small.png: no face found (wanted at least 16 pixels a side, got 1 x 1)",
+        "failed anna/happy/large.png: wanted at most 100,000,000 pixels, got 400,000,000",
+        "failed anna/happy/bomb.png: wanted at most 100,000,000 pixels, got 3,600,000,000",
+        "failed anna/happy/text.png: wanted a picture (",
+        "doubtful anna/happy/many.png: 3 faces: the largest and most central one counts",
+        "doubtful anna/happy/none.png: no face found: the whole picture was taken for one",
+        "3 prepared, 0 kept from before, 6 failed",
+        "2 doubtful: why stands in ",
+    ):
+        assert "".join(line.split()) in said
 
 
 def test_settings_of_detectors():
