@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zlib
 
 import numpy as np
 import pytest
@@ -268,7 +269,7 @@ def test_bad_pictures_are_a_line_each_and_the_rest_goes_on(capsys, photos, tmp_p
     for name, damaged in (
         ("cut.jpg", content[: len(content) // 2]),
         ("empty.jpg", b""),
-        ("small.png", png(1, 1)),
+        ("small.png", png(1, 1, zlib.compress(bytes(4)))),
         ("large.png", png(20_000, 20_000)),
         ("bomb.png", png(60_000, 60_000)),
         ("text.png", b"not a picture"),
