@@ -33,6 +33,7 @@ from fer3d.preprocess import Outcome, Summary, preprocess, warm_up
 
 _SHOWN_FAILURES = 10
 _SHOWN_DOUBTS = 10  # of pictures
+_SHOWN_NOTES = 10
 
 console = Console()
 
@@ -201,6 +202,10 @@ def _show_summary(summary: Summary) -> None:
         console.print(_stage_table(summary.stages, made))
     if len(summary.failures) > _SHOWN_FAILURES:
         console.print(f"all {len(summary.failures)} reasons stand in {escape(str(summary.out / 'manifest.parquet'))}")
+    for note in summary.notes[:_SHOWN_NOTES]:
+        console.print(f"[yellow]note[/] {escape(note)}", highlight=False)
+    if len(summary.notes) > _SHOWN_NOTES:
+        console.print(f"all {len(summary.notes)} notes: fer3d inspect")
     if summary.strays:
         console.print(
             f"{summary.strays} scans in {escape(str(summary.out))} are of earlier runs and not in its manifest"

@@ -293,6 +293,29 @@ def test_bad_pictures_are_a_line_each_and_the_rest_goes_on(capsys, photos, tmp_p
         assert "".join(line.split()) in said
 
 
+@needs_face
+def test_bad_lines_of_label_files_are_a_line_each_and_the_rest_goes_on(capsys, tmp_path):
+    raf = trees.raf_db(tmp_path / "raf")
+    table = raf / "basic/EmoLabel/list_patition_label.txt"
+    table.write_text("train_00001.jpg 5\ntrain_00002.jpg 9\ntest_0001.jpg 7\ntrain_09999.jpg 3\n")
+    affectnet = trees.affectnet(tmp_path / "affectnet")
+    columns = affectnet / "training.csv"
+    columns.write_text(columns.read_text().replace(",expression,", ",emotion,"))
+    for folder, prepared, wanted in (
+        (
+            raf,
+            2,
+            ("label.txt:2: wanted an expression among 1, 2, 3, 4, 5, 6, 7, got '9'", "label.txt:4: wanted a pict"),
+        ),
+        (affectnet, 3, ("note training.csv:1: wanted a column expression, got subdirectory_filepath",)),
+    ):
+        _, out, _ = fer3d(capsys, "preprocess", folder, "-o", tmp_path / f"{folder.name}-out", "--workers", 1)
+        said = "".join(out.split())
+        assert f"{prepared}prepared" in said
+        for line in wanted:
+            assert "".join(line.split()) in said
+
+
 def test_settings_of_detectors():
     assert preprocess_settings(None, ("detectors=haar,mtcnn",)).detectors == ("haar", "mtcnn")
     for wrong in ("yolo", "hog,hog"):
