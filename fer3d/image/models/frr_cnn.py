@@ -56,8 +56,8 @@ class FRRCNN(PictureNetwork):
         channels: 1, or 3.
         width: Maps of the first convolution; the others have twice and four times as many.
         dropout: Before the last layer.
-        own_loss: Weight of the redundancy penalty, the mean over the three layers; 0 makes it its twin without. At 1
-            the maps of a network trained on a few hundred simulated faces stayed as alike as its twin's [D].
+        own_loss: Weight of the redundancy penalty, the mean over the three layers; 0 makes it its twin without. Of 5 to
+            40 the one that helped most on simulated faces, see benchmarks/bm_image_studies.py [D].
         form: Of the penalty: "correlation", "cosine" or "distance", see `fer3d.image.losses.feature_redundancy`.
         turn_deg: Angle of the two turned views.
 
@@ -75,7 +75,7 @@ class FRRCNN(PictureNetwork):
         *,
         width: int = 64,
         dropout: float = 0.5,
-        own_loss: float = 50.0,
+        own_loss: float = 20.0,
         form: str = "correlation",
         turn_deg: float = 10.0,
     ) -> None:
