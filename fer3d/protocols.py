@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from fer3d.cards import SHIPPED, expand_range
 from fer3d.errors import CardError, ProtocolError
@@ -43,6 +52,7 @@ class ProtocolFacts(BaseModel):
     redraw: StrictBool = False
     folds: Annotated[StrictInt, Field(ge=2)] = 10
     frames: Annotated[StrictInt, Field(ge=1)] | None = None
+    last_frames: Annotated[StrictInt, Field(ge=1)] | None = None
     where: dict[str, str] = {}
 
     @field_validator("classes")
@@ -52,6 +62,13 @@ class ProtocolFacts(BaseModel):
             if name not in LABELS:
                 raise ValueError(f"wanted house labels, got {name!r}")
         return tuple(name for name in LABELS if name in classes)
+
+    @field_validator("last_frames")
+    @classmethod
+    def _middle_or_end(cls, last: int | None, info: ValidationInfo) -> int | None:
+        if last is not None and info.data.get("frames") is not None:
+            raise ValueError("wanted `frames` or `last_frames`, not both")
+        return last
 
     @field_validator("subjects")
     @classmethod
@@ -124,7 +141,7 @@ def load_protocol(name: str, classes: Sequence[str] | None = None, folds: int | 
         _check_classes(chosen)
         facts = ProtocolFacts(title=name, source="general", classes=chosen, folds=folds or 10)
         return Protocol(name, facts, each_out=name == "leave-one-out")
-    dataset, _, table = name.partition("-")
+    dataset, _, table = name.rpartition("-")  # data sets have hyphens in their names, tables have not
     file = SHIPPED / dataset / "folds.toml"
     tables = _tables(file) if file.is_file() else {}
     if table not in tables:
@@ -135,7 +152,8 @@ def load_protocol(name: str, classes: Sequence[str] | None = None, folds: int | 
 
 
 def choose_rows(protocol: Protocol, rows: Rows) -> list[Mapping[str, Any]]:
-    """The scans that a protocol uses: its classes, intensities, attributes and, of sequences, the middle frames."""
+    """The scans that a protocol uses: its classes, intensities, attributes and, of sequences, the middle or the last
+    frames."""
     import json
 
     facts = protocol.facts
@@ -149,7 +167,8 @@ def choose_rows(protocol: Protocol, rows: Rows) -> list[Mapping[str, Any]]:
         )
 
     kept = [row for row in rows if fits(row)]
-    return kept if facts.frames is None else _middle_frames(kept, facts.frames)
+    number = facts.frames or facts.last_frames
+    return kept if number is None else _frames(kept, number, last=facts.frames is None)
 
 
 def make_folds(
@@ -388,14 +407,15 @@ def _fold(number: int, k: int, blocks: Sequence[Sequence[str]], validation: bool
     return Fold(number, k, tuple(sorted(train)), tuple(sorted(validating)), tuple(sorted(blocks[k])))
 
 
-def _middle_frames(rows: Rows, number: int) -> list[Mapping[str, Any]]:
+def _frames(rows: Rows, number: int, last: bool) -> list[Mapping[str, Any]]:
+    """So many rows of each sequence, from its middle or from its end."""
     sequences: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:
         sequences[row["sequence"] or row["id"]].append(row)
     kept = []
     for frames in sequences.values():
         frames.sort(key=lambda row: row["frame"] or 0)
-        start = max((len(frames) - number) // 2, 0)
+        start = max((len(frames) - number) // (1 if last else 2), 0)
         kept += frames[start : start + number]
     return sorted(kept, key=lambda row: row["id"])
 
