@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import torch
-from machine import processor
+from machine import where
 from torch import nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
@@ -51,8 +51,9 @@ def tables(arguments):
 
     names = arguments.only.split(",") if arguments.only else list(NETWORKS)
     device = torch.device(arguments.device)
-    where = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
-    yield f"## Training networks for pictures: {where}, {arguments.threads} threads, float32"
+    card = f", {torch.cuda.get_device_name(device)}" if device.type == "cuda" else ""
+    threads = "1 thread" if arguments.threads == 1 else f"{arguments.threads} threads"
+    yield f"## Training networks for pictures\n\n{where()}, torch {torch.__version__}, {threads}{card}, float32."
     unit = "samples/s" if device.type == "cuda" else "samples/s of a core"
     for pixels in arguments.pixels:
         lines = [

@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from fer3d.errors import CardError
-from fer3d.scan import EXPRESSIONS
+from fer3d.scan import LABELS
 
 # The named groups of a pattern that become fields of a record; any other becomes one of its attributes.
 FIELD_GROUPS = (
@@ -178,7 +178,7 @@ class Card(_Facts):
             for text in texts:
                 _check_template(key, text, known)
         for key, groups in {"constant": self.constant, "values": self.values}.items():
-            strange = sorted(set(groups) - self.groups - ({"part"} if self.labels_from else set()))
+            strange = sorted(set(groups) - self.groups - ({"part", "folds"} if self.labels_from else set()))
             if strange:
                 raise ValueError(f"`{key}`: wanted named groups of the patterns, got {strange[0]!r}")
         if "auto" not in (self.up, self.towards_camera) and self.up[1] == self.towards_camera[1]:
@@ -198,7 +198,7 @@ class Card(_Facts):
     @cached_property
     def words(self) -> Mapping[str, str]:
         """Word -> house label: the card's words and the house's own."""
-        return {**{label: label for label in EXPRESSIONS}, **self.labels}
+        return {**{label: label for label in LABELS}, **self.labels}
 
     @cached_property
     def _folded(self) -> Mapping[str, str]:
@@ -311,8 +311,8 @@ def _listed(words: Iterable[str]) -> str:
 
 def _check_labels(labels: Iterable[str]) -> None:
     for label in labels:
-        if label not in EXPRESSIONS:
-            raise ValueError(f"wanted house labels ({_listed(EXPRESSIONS)}), got {_short(label)}")
+        if label not in LABELS:
+            raise ValueError(f"wanted house labels ({_listed(LABELS)}), got {_short(label)}")
 
 
 def _check_template(key: str, text: str, known: set[str]) -> None:

@@ -36,7 +36,7 @@ class Record:
         relative: POSIX path of the scan below the folder, as can be printed.
         dataset: Name of the card.
         subject: Who: folds are made of these.
-        expression: A house label (`fer3d.scan.EXPRESSIONS`), or None where nothing says it.
+        expression: A house label (`fer3d.scan.LABELS`), or None where nothing says it.
         intensity: The data set's own level, or None.
         sequence: Id of the sequence that a frame belongs to, or None.
         frame: Number of the frame in its sequence, or None.

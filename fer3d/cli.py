@@ -221,15 +221,21 @@ Data = Annotated[Path, typer.Option(help="Prepared folder: what `fer3d preproces
 ProtocolName = Annotated[
     str,
     typer.Option(
-        help="bu3dfe-p1, -p2, -subset2, bosphorus-six, bu4dfe-60, -101, k-fold, leave-one-out, cross, parts (the data "
-        "set's own train and test), or a folds.json."
+        help="bu3dfe-p1, -p2, -subset2, bosphorus-six, bu4dfe-60, -101, oulu-casia-vl, k-fold, leave-one-out, cross, "
+        "parts (the data set's own train and test), or a folds.json."
     ),
 ]
 TestData = Annotated[Path | None, typer.Option(help="Prepared folder to test on, with protocol cross.")]
 FoldNumbers = Annotated[str, typer.Option("--fold", help="Folds to train: all, or numbers such as 0,1,2.")]
 FoldCount = Annotated[int | None, typer.Option("--folds", help="How many folds k-fold makes. [default: 10]", min=2)]
 Rounds = Annotated[int, typer.Option(help="How often subjects are shuffled anew.", min=1)]
-Labels = Annotated[str | None, typer.Option(help="Labels for k-fold, leave-one-out, cross, parts. [default: the six]")]
+Labels = Annotated[
+    str | None,
+    typer.Option(
+        help="Labels for k-fold, leave-one-out, cross, parts, comma-separated, out of the seven and contempt. "
+        "[default: the six]"
+    ),
+]
 Validation = Annotated[bool, typer.Option("--validation", help="48 / 6 / 6 subjects instead of 54 / 6.")]
 AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Make do with the subjects that are there.")]
 Preset = Annotated[str, typer.Option(help="small (CPU), full (GPU, 224 pixels) or tiny (demonstrations).")]

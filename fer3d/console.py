@@ -32,6 +32,8 @@ from fer3d.errors import ConfigError
 from fer3d.preprocess import Outcome, Summary, preprocess, warm_up
 
 _SHOWN_FAILURES = 10
+_SHOWN_DOUBTS = 10  # of pictures
+_SHOWN_NOTES = 10
 
 console = Console()
 
@@ -70,18 +72,27 @@ def run_preprocess(
     """Run `preprocess` with a progress bar, then say what came out."""
     if dataset == "auto":
         dataset = show_detection(scans)
-    if load_card(dataset).kind == "scans":
+    doubtful, of_scans = 0, load_card(dataset).kind == "scans"
+    if of_scans:
         with console.status("loading kernels (the first run compiles them, about a minute)"):
             warm_up()
     with progress_bar("preparing") as (progress, task):
 
         def tick(outcome: Outcome, total: int) -> None:
+            nonlocal doubtful
             progress.update(task, total=total, advance=1)
             if outcome.status == "failed":
                 progress.console.print(f"[red]failed[/] {escape(outcome.row['reason'])}", highlight=False)
+            elif not of_scans and outcome.row["warnings"]:  # those of scans are many, and in the manifest
+                doubtful += 1
+                if doubtful <= _SHOWN_DOUBTS:
+                    text = f"{outcome.row['source']}: {'; '.join(outcome.row['warnings'])}"
+                    progress.console.print(f"[yellow]doubtful[/] {escape(text)}", highlight=False)
 
         summary = preprocess(scans, out, dataset, settings, workers=workers, strict=strict, progress=tick)
     _show_summary(summary)
+    if doubtful:
+        console.print(f"{doubtful} doubtful: why stands in {escape(str(summary.out / 'manifest.parquet'))}")
     return summary
 
 
@@ -191,6 +202,10 @@ def _show_summary(summary: Summary) -> None:
         console.print(_stage_table(summary.stages, made))
     if len(summary.failures) > _SHOWN_FAILURES:
         console.print(f"all {len(summary.failures)} reasons stand in {escape(str(summary.out / 'manifest.parquet'))}")
+    for note in summary.notes[:_SHOWN_NOTES]:
+        console.print(f"[yellow]note[/] {escape(note)}", highlight=False)
+    if len(summary.notes) > _SHOWN_NOTES:
+        console.print(f"all {len(summary.notes)} notes: fer3d inspect")
     if summary.strays:
         console.print(
             f"{summary.strays} scans in {escape(str(summary.out))} are of earlier runs and not in its manifest"

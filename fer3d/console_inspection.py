@@ -12,7 +12,7 @@ from rich.text import Text
 
 from fer3d.catalog import Record
 from fer3d.inspection import Inspection
-from fer3d.scan import EXPRESSIONS
+from fer3d.scan import LABELS
 
 
 def render(inspection: Inspection, *, rows: int = 20) -> Group:
@@ -83,7 +83,7 @@ def _some(names: Sequence[str], most: int = 8) -> str:
 
 def _class_table(inspection: Inspection) -> Table:
     levels = sorted({level for _, level in inspection.counts if level is not None})
-    labels = [label for label in (*EXPRESSIONS, None) if any(key[0] == label for key in inspection.counts)]
+    labels = [label for label in (*LABELS, None) if any(key[0] == label for key in inspection.counts)]
     columns: list[int | None] = [*levels]
     if any(level is None for _, level in inspection.counts):
         columns.append(None)

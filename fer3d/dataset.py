@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 from fer3d.errors import ArgumentError
-from fer3d.scan import EXPRESSIONS
+from fer3d.scan import EXPRESSIONS, LABELS
 from fer3d.store import header_for, open_tensors, read_manifest
 
 Sample = dict[str, Any]
@@ -52,9 +52,9 @@ class PreparedDataset(Dataset[Sample]):
         where: Callable[[Mapping[str, Any]], bool] | None = None,
         transform: Callable[[Sample], Sample] | None = None,
     ) -> None:
-        unknown = [name for name in classes if name not in EXPRESSIONS]
+        unknown = [name for name in classes if name not in LABELS]
         if unknown:
-            raise ArgumentError(f"`classes` should hold names out of {', '.join(EXPRESSIONS)}, holds {unknown[0]!r}")
+            raise ArgumentError(f"`classes` should hold names out of {', '.join(LABELS)}, holds {unknown[0]!r}")
         self.folder = Path(folder)
         self.classes = tuple(classes)
         self.texture = texture

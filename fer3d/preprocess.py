@@ -56,6 +56,7 @@ class Summary:
         out: The prepared folder.
         prepared, kept: Numbers of scans made now and kept from an earlier run.
         failures: (source, reason) of each scan that failed.
+        notes: One line each about the folder, such as a line of a label file that no picture belongs to.
         strays: Scan files in the folder that are not of this run; they are left alone.
         seconds: Wall time of the whole run.
         stages: Stage -> seconds, summed over scans.
@@ -66,6 +67,7 @@ class Summary:
     prepared: int
     kept: int
     failures: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
     strays: int
     seconds: float
     stages: dict[str, float]
@@ -110,19 +112,19 @@ def preprocess(
     if workers < 1:
         raise ArgumentError(f"`workers` should be at least 1, is {workers}")
     card, _ = catalog.choose(scans, dataset)
-    records = catalog.records(scans, card)
+    found = catalog.read_catalog(scans, card)
     frame = FileFrame(card.unit, card.up, card.towards_camera)
     _open_folder(out, card, settings, scans)
 
     outcomes: list[Outcome] = []
     task = _Task(scans, out, settings, frame, card.kind == "pictures", card.names_people)
-    for outcome in _run(records, task, workers):
+    for outcome in _run(list(found.records), task, workers):
         outcomes.append(outcome)
         if progress is not None:
-            progress(outcome, len(records))
+            progress(outcome, len(found.records))
         if strict and outcome.status == "failed":
             raise StrictError(outcome.row["reason"])
-    return _finish(out, outcomes, start)
+    return _finish(out, outcomes, found.notes, start)
 
 
 class StrictError(Fer3dError, ValueError):
@@ -272,7 +274,7 @@ def _open_folder(out: Path, card: Card, settings: PreprocessSettings, scans: Pat
     write_bytes(recipe, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
 
 
-def _finish(out: Path, outcomes: Sequence[Outcome], start: float) -> Summary:
+def _finish(out: Path, outcomes: Sequence[Outcome], notes: tuple[str, ...], start: float) -> Summary:
     from fer3d.report.contact_sheet import write_contact_sheet
 
     rows = sorted((outcome.row for outcome in outcomes), key=lambda row: (row["id"], row["source"]))
@@ -289,6 +291,7 @@ def _finish(out: Path, outcomes: Sequence[Outcome], start: float) -> Summary:
         prepared=sum(outcome.status == "prepared" for outcome in outcomes),
         kept=sum(outcome.status == "kept" for outcome in outcomes),
         failures=tuple((row["source"], row["reason"]) for row in rows if row["status"] == "failed"),
+        notes=notes,
         strays=strays,
         seconds=time.perf_counter() - start,
         stages=stages,

@@ -15,11 +15,20 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from fer3d.cards import SHIPPED, expand_range
 from fer3d.errors import CardError, ProtocolError
-from fer3d.scan import EXPRESSIONS
+from fer3d.scan import EXPRESSIONS, LABELS
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -43,15 +52,23 @@ class ProtocolFacts(BaseModel):
     redraw: StrictBool = False
     folds: Annotated[StrictInt, Field(ge=2)] = 10
     frames: Annotated[StrictInt, Field(ge=1)] | None = None
+    last_frames: Annotated[StrictInt, Field(ge=1)] | None = None
     where: dict[str, str] = {}
 
     @field_validator("classes")
     @classmethod
     def _house(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
         for name in classes:
-            if name not in EXPRESSIONS:
+            if name not in LABELS:
                 raise ValueError(f"wanted house labels, got {name!r}")
-        return tuple(name for name in EXPRESSIONS if name in classes)
+        return tuple(name for name in LABELS if name in classes)
+
+    @field_validator("last_frames")
+    @classmethod
+    def _middle_or_end(cls, last: int | None, info: ValidationInfo) -> int | None:
+        if last is not None and info.data.get("frames") is not None:
+            raise ValueError("wanted `frames` or `last_frames`, not both")
+        return last
 
     @field_validator("subjects")
     @classmethod
@@ -124,7 +141,7 @@ def load_protocol(name: str, classes: Sequence[str] | None = None, folds: int | 
         _check_classes(chosen)
         facts = ProtocolFacts(title=name, source="general", classes=chosen, folds=folds or 10)
         return Protocol(name, facts, each_out=name == "leave-one-out")
-    dataset, _, table = name.partition("-")
+    dataset, _, table = name.rpartition("-")  # data sets have hyphens in their names, tables have not
     file = SHIPPED / dataset / "folds.toml"
     tables = _tables(file) if file.is_file() else {}
     if table not in tables:
@@ -135,7 +152,8 @@ def load_protocol(name: str, classes: Sequence[str] | None = None, folds: int | 
 
 
 def choose_rows(protocol: Protocol, rows: Rows) -> list[Mapping[str, Any]]:
-    """The scans that a protocol uses: its classes, intensities, attributes and, of sequences, the middle frames."""
+    """The scans that a protocol uses: its classes, intensities, attributes and, of sequences, the middle or the last
+    frames."""
     import json
 
     facts = protocol.facts
@@ -149,7 +167,8 @@ def choose_rows(protocol: Protocol, rows: Rows) -> list[Mapping[str, Any]]:
         )
 
     kept = [row for row in rows if fits(row)]
-    return kept if facts.frames is None else _middle_frames(kept, facts.frames)
+    number = facts.frames or facts.last_frames
+    return kept if number is None else _frames(kept, number, last=facts.frames is None)
 
 
 def make_folds(
@@ -209,26 +228,38 @@ def cross_fold(train_rows: Rows, test_rows: Rows) -> list[Fold]:
     return made
 
 
-def part_fold(rows: Rows) -> list[Fold]:
-    """One fold: the data set's own parts, as the attribute `part` of each row says: train, validation, test.
+def part_folds(rows: Rows) -> list[Fold]:
+    """The data set's own parts, as the attribute `part` of each row says: train, validation, test. One fold; or those
+    of the attribute `folds`, a part for each, separated by spaces.
 
     A set without a test part is tested on its validation part, as is the custom where the labels of the test were never
     given out; then nothing validates.
 
     Raises:
-        ProtocolError: if no row has a part, a subject is in two, or there is no train or nothing to test on.
+        ProtocolError: if no row has a part, the rows do not have equally many, a subject is in two of a fold, or there
+            is no train or nothing to test on.
     """
     import json
 
-    members: dict[str, set[str]] = defaultdict(set)
-    for row in rows:
-        members[str(json.loads(row["attributes"] or "{}").get("part"))].add(row["subject"])
-    if not members.get("train") or not (members.get("test") or members.get("validation")):
-        raise ProtocolError(
-            f"protocol parts: wanted scans of the parts train and test or validation, got {', '.join(sorted(members))}"
-        )
-    train, validation, test = (tuple(sorted(members.get(part, ()))) for part in PARTS)
-    made = [Fold(0, 0, train, validation, test) if test else Fold(0, 0, train, (), validation)]
+    said = [json.loads(row["attributes"] or "{}") for row in rows]
+    parts = [
+        attributes["folds"].split() if "folds" in attributes else [str(attributes.get("part"))] for attributes in said
+    ]
+    counts = sorted({len(each) for each in parts})
+    if len(counts) != 1:
+        raise ProtocolError(f"protocol parts: wanted as many folds of every scan, got {', '.join(map(str, counts))}")
+    made = []
+    for number in range(counts[0]):
+        members: dict[str, set[str]] = defaultdict(set)
+        for row, each in zip(rows, parts, strict=True):
+            members[each[number]].add(row["subject"])
+        if not members.get("train") or not (members.get("test") or members.get("validation")):
+            raise ProtocolError(
+                "protocol parts: wanted scans of the parts train and test or validation, "
+                f"got {', '.join(sorted(members))}"
+            )
+        train, validation, test = (tuple(sorted(members.get(part, ()))) for part in PARTS)
+        made.append(Fold(0, number, train, validation, test) if test else Fold(0, number, train, (), validation))
     check_folds(made)
     return made
 
@@ -313,10 +344,10 @@ def _near(name: str) -> str:
 
 def _check_classes(classes: Sequence[str]) -> None:
     for name in classes:
-        if name not in EXPRESSIONS:
-            near = difflib.get_close_matches(name, EXPRESSIONS, n=1, cutoff=0.5)
+        if name not in LABELS:
+            near = difflib.get_close_matches(name, LABELS, n=1, cutoff=0.5)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ProtocolError(f"`classes` should hold names out of {', '.join(EXPRESSIONS)}, holds {name!r}{hint}")
+            raise ProtocolError(f"`classes` should hold names out of {', '.join(LABELS)}, holds {name!r}{hint}")
     if len(set(classes)) < 2:
         raise ProtocolError(f"`classes` should hold at least two names, holds {', '.join(classes)}")
 
@@ -376,14 +407,15 @@ def _fold(number: int, k: int, blocks: Sequence[Sequence[str]], validation: bool
     return Fold(number, k, tuple(sorted(train)), tuple(sorted(validating)), tuple(sorted(blocks[k])))
 
 
-def _middle_frames(rows: Rows, number: int) -> list[Mapping[str, Any]]:
+def _frames(rows: Rows, number: int, last: bool) -> list[Mapping[str, Any]]:
+    """So many rows of each sequence, from its middle or from its end."""
     sequences: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:
         sequences[row["sequence"] or row["id"]].append(row)
     kept = []
     for frames in sequences.values():
         frames.sort(key=lambda row: row["frame"] or 0)
-        start = max((len(frames) - number) // 2, 0)
+        start = max((len(frames) - number) // (1 if last else 2), 0)
         kept += frames[start : start + number]
     return sorted(kept, key=lambda row: row["id"])
 

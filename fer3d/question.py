@@ -109,7 +109,7 @@ def plan_run(question: Question, seed: int) -> Plan:
         protocol = Protocol(own.name, protocol.facts)
         folds = protocols.folds_from_json(read_json(own), str(own))
     elif question.protocol == "parts":
-        folds = protocols.part_fold(rows)
+        folds = protocols.part_folds(rows)
     else:
         protocol, folds = protocols.make_folds(
             protocol,

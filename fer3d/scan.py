@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     import pytorch3d.structures
     import trimesh
 
-# The house labels. Their order is the order of classes everywhere: in manifests, models, reports.
 EXPRESSIONS = ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise")
+# The house labels: also the class that some sets of pictures have besides those seven, which is used where it is asked
+# for. Their order is the order of classes everywhere: in manifests, models, reports.
+LABELS = (*EXPRESSIONS, "contempt")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -22,7 +22,7 @@ from fer3d.augment import augment, draw
 from fer3d.channels import INPUT_CHANNELS, Normalisation, channel_names, stack_channels
 from fer3d.config import TrainSettings
 from fer3d.errors import ArgumentError, ProtocolError
-from fer3d.scan import EXPRESSIONS
+from fer3d.scan import LABELS
 from fer3d.store import header_for, open_tensors, read_manifest
 
 _SHOWN = 3
@@ -182,7 +182,7 @@ def labelled_rows(folder: Path, where: Callable[[Mapping[str, Any]], bool] | Non
     """
     rows = [row for row in read_manifest(folder) if row["status"] == "ok" and row["expression"] is not None]
     for row in rows:
-        if row["expression"] not in EXPRESSIONS:
+        if row["expression"] not in LABELS:
             raise ArgumentError(f"{folder / 'manifest.parquet'}: scan {row['id']}: {label_hint(row['expression'])}")
     kept = [row for row in rows if where is None or where(row)]
     if not kept:
@@ -196,9 +196,9 @@ def label_hint(label: str) -> str:
     >>> label_hint("hapiness")
     "unknown label 'hapiness'; did you mean 'happiness'?"
     """
-    near = difflib.get_close_matches(label, EXPRESSIONS, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(label, LABELS, n=1, cutoff=0.5)
     return f"unknown label {label!r}; " + (
-        f"did you mean {near[0]!r}?" if near else f"wanted one of {', '.join(EXPRESSIONS)}"
+        f"did you mean {near[0]!r}?" if near else f"wanted one of {', '.join(LABELS)}"
     )
 
 

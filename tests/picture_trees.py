@@ -178,15 +178,18 @@ def multi_pie(folder: Path) -> Path:
     return folder
 
 
-def tfd(folder: Path, codes: Sequence[int] = (1, -1, 7, 4)) -> Path:
+def tfd(
+    folder: Path,
+    codes: Sequence[int] = (1, -1, 7, 4),
+    people: Sequence[int] = (5, -1, -1, 9),
+    folds: Sequence[Sequence[int]] = ((1, 2, 3, 0, 1),) * 4,
+) -> Path:
     from scipy.io import savemat
 
     folder.mkdir(parents=True, exist_ok=True)
-    count = len(codes)
-    images = np.stack([noise(n) for n in range(count)])
-    identity = np.array([[5], [-1], [-1], [9]][:count])
-    folds = np.tile([1, 2, 3, 0, 1], (count, 1))
-    data = {"images": images, "labs_ex": np.array(codes)[:, None], "labs_id": identity, "folds": folds}
+    images = np.stack([noise(n) for n in range(len(codes))])
+    codes_column, people_column = np.array(codes)[:, None], np.array(people)[:, None]
+    data = {"images": images, "labs_ex": codes_column, "labs_id": people_column, "folds": np.array(folds)}
     savemat(folder / "TFD_48x48.mat", data)
     return folder
 

@@ -6,6 +6,7 @@ import pytest
 from fer3d.errors import ArgumentError
 from fer3d.image import illumination
 from fer3d.image.illumination import ILLUMINATIONS, normalise_illumination
+from fer3d.kernels import illumination as kernels
 from tests.reference import illumination as reference
 
 SHAPES = ((48, 48), (33, 20), (9, 14))
@@ -185,3 +186,33 @@ def test_a_weaker_light_changes_little(name):
 def test_wrong_arguments_are_named(call, message):
     with pytest.raises(ArgumentError, match=message):
         call()
+
+
+def test_compiled_steps_are_their_python():
+    random = np.random.default_rng(0)
+    x = random.random((3, 7, 11))
+    x[1] = 0.5  # of one grey
+    given = (x, x.min(axis=(1, 2)), np.array([0.7, 0.5, 2.0]))
+    for kernel, arguments in ((kernels.levels, given), (kernels.blur, (x, random.random(4)))):
+        compiled, plain = np.empty((2, *x.shape))
+        kernel(*arguments, compiled)
+        kernel.py_func(*arguments, plain)
+        np.testing.assert_allclose(compiled, plain, rtol=1e-14)
+    compiled, plain = x.copy(), x.copy()
+    kernels.solve_columns(compiled, np.linspace(3, 9, 11), 1.4)
+    kernels.solve_columns.py_func(plain, np.linspace(3, 9, 11), 1.4)
+    np.testing.assert_allclose(compiled, plain, rtol=1e-14)
+
+
+def test_levels_meet_both_ends_whatever_the_rounding():
+    high = np.random.default_rng(1).random(1000) * 10.0 ** np.arange(-5, 5).repeat(100)
+    x = np.stack([0.0 * high, high, 2.0 * high], axis=1)[:, None]
+    made = np.empty(x.shape, np.uint8)
+    kernels.levels(x, 0.0 * high, high, made)
+    np.testing.assert_array_equal(made, np.broadcast_to([0, 255, 255], x.shape))
+
+
+def test_blurring_meets_a_rim_nearer_than_the_kernel_reaches():
+    x = np.random.default_rng(0).random((2, 3, 5))
+    wanted = [reference.blurred(one, 2.0) for one in x]
+    np.testing.assert_allclose(illumination._blurred(x, 2.0), wanted, rtol=1e-13)

@@ -220,7 +220,7 @@ def test_smaller_pictures_are_averages():
         (lambda: build_network("alexnet", size=20), "`size` 20 is too small for this network's convolutions"),
         (lambda: build_network("khorrami", size=12), r"`size` should lie in \[16, 4096\] pixels, is 12"),
         (lambda: build_network("yu-zhang", size=0), r"`size` should lie in \[1, 4096\] pixels, is 0"),
-        (lambda: build_network("frr-cnn", form="x"), "`form` should be cosine or distance, is 'x'"),
+        (lambda: build_network("frr-cnn", form="x"), "`form` should be correlation, cosine or distance, is 'x'"),
         (lambda: build_network("frr-cnn", own_loss=-1), "`own_loss` should lie in .*, is -1"),
         (lambda: build_network("dlp-cnn", size=48, neighbours=0), "`neighbours` should lie in .*, is 0"),
         (lambda: build_network("tang", svm_c=0), "`svm_c` should lie in .*, is 0"),

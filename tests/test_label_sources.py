@@ -79,10 +79,9 @@ def test_ferplus_majority(tmp_path):
     assert {key: record.expression for key, record in found.items()} == {
         "fer0000000": "anger",
         "fer0000001": "happiness",
-        "fer0000003": None,
+        "fer0000003": "contempt",
         "fer0000004": None,
     }
-    assert found["fer0000003"].attributes["expression"] == "contempt"
     assert found["fer0000004"].attributes["expression"] == "no majority"
     assert found["fer0000001"].attributes["part"] == "validation"
     assert found["fer0000004"].attributes["votes"] == "3 3 2 2 0 0 0 0 0 0"
@@ -115,8 +114,7 @@ def test_ckplus_labels_the_last_frame_and_the_first_is_neutral(tmp_path):
     assert [found[f"S005_001_0000000{n}"].expression for n in (1, 2, 3, 4)] == ["neutral", None, None, "happiness"]
     assert found["S005_001_00000004"].action_units == ("AU6", "AU12C")
     assert found["S005_001_00000002"].attributes["from_end"] == "2"
-    assert found["S113_008_00000005"].expression is None
-    assert found["S113_008_00000005"].attributes["expression"] == "contempt"
+    assert found["S113_008_00000005"].expression == "contempt"
     assert found["S005_002_00000003"].expression is None
     assert found["S005_001_00000001"].files["points_68"].name == "S005_001_00000001_landmarks.txt"
 
@@ -172,7 +170,7 @@ def test_affectnet_of_2017(tmp_path):
     assert happy.attributes["eyes"] == "48.50 58.50 54.50 64.50"
     assert found["2_89abcdef"].attributes["expression"] == "uncertain"
     assert "valence" not in found["2_89abcdef"].attributes
-    assert found["1_00aa11bb"].attributes["expression"] == "contempt"
+    assert found["1_00aa11bb"].expression == "contempt"
     assert found["1_00aa11bb"].attributes["part"] == "validation"
 
 
@@ -204,7 +202,8 @@ def test_affectnet_of_later(tmp_path):
     catalog = read_catalog(tmp_path, load_card("affectnet-files"))
     found = {record.id: record for record in catalog.records}
     assert found["train_set_0"].expression == "surprise"
-    assert found["val_set_0"].attributes == {"part": "validation", "number": "0", "expression": "contempt"}
+    assert found["val_set_0"].expression == "contempt"
+    assert found["val_set_0"].attributes == {"part": "validation", "number": "0"}
     assert found["train_set_7"].problems == ("no line in the label files of the data set",)
     assert [note.partition(": ")[2].partition(",")[0] for note in catalog.notes] == [
         "wanted an array of one number",
@@ -232,12 +231,16 @@ def test_tfd_entries(tmp_path):
         "tfd000003": "happiness",
     }
     assert [record.subject for record in found.values()] == ["id5", "entry2", "id9"]
-    assert found["tfd000003"].attributes == {"entry": "3", "folds": "1 2 3 0 1"}
+    assert found["tfd000003"].attributes == {"entry": "3", "folds": "train validation test none train"}
 
 
 def test_tfd_that_is_damaged(tmp_path):
     (tmp_path / "TFD_48x48.mat").write_bytes(b"no matlab file")
     with pytest.raises(CardError, match=r"TFD_48x48\.mat: wanted a Matlab file with labs_ex, labs_id and folds"):
+        read_catalog(tmp_path, load_card("tfd"))
+    head = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM"
+    (tmp_path / "TFD_48x48.mat").write_bytes(head + b"\x89HDF\r\n\x1a\n" + bytes(512))
+    with pytest.raises(CardError, match=r"TFD_48x48\.mat: is a Matlab file of version 7.3; save it again .* '-v7'"):
         read_catalog(tmp_path, load_card("tfd"))
 
 

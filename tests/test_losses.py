@@ -51,7 +51,7 @@ def test_the_gradients_are_right():
     features = normal(7, 3).requires_grad_()
     maps = normal(2, 4, 3, 5).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: losses.locality_preserving(x, LABELS, 2), features)
-    for form in ("cosine", "distance"):
+    for form in ("correlation", "cosine", "distance"):
         assert torch.autograd.gradcheck(lambda x, form=form: losses.feature_redundancy(x, form), maps)
 
 
@@ -68,13 +68,15 @@ def test_locality_draws_a_class_together():
     assert torch.equal(moved[1], features[1])  # no mate
 
 
-@pytest.mark.parametrize("form", ["cosine", "distance"])
+@pytest.mark.parametrize("form", ["correlation", "cosine", "distance"])
 def test_redundancy_is_its_definition(form):
     maps = normal(3, 4, 2, 5)
     made = []
     for picture in maps.flatten(2):
         pairs = list(itertools.combinations(picture, 2))
-        if form == "cosine":
+        if form == "correlation":
+            made.append(np.mean([np.corrcoef(a, b)[0, 1] ** 2 for a, b in pairs]))
+        elif form == "cosine":
             made.append(np.mean([float(a @ b / a.norm() / b.norm()) ** 2 for a, b in pairs]))
         else:
             scale = np.mean([float(a @ a) for a in picture])
@@ -87,10 +89,19 @@ def test_redundancy_of_equal_and_of_separate_maps():
     separate = torch.eye(16, dtype=torch.float64).reshape(1, 16, 4, 4)
     assert losses.feature_redundancy(same).item() == pytest.approx(1.0)
     assert losses.feature_redundancy(same, "distance").item() == pytest.approx(1.0)
-    assert losses.feature_redundancy(separate).item() == 0.0
+    assert losses.feature_redundancy(same, "cosine").item() == pytest.approx(1.0)
+    assert losses.feature_redundancy(separate, "cosine").item() == 0.0
     assert losses.feature_redundancy(separate, "distance").item() == pytest.approx(math.exp(-2))
     assert losses.mean_absolute_correlation(same).item() == pytest.approx(1.0)
-    assert losses.feature_redundancy(torch.zeros(1, 3, 2, 2)).item() == 0.0
+    for form in ("correlation", "cosine"):
+        assert losses.feature_redundancy(torch.zeros(1, 3, 2, 2), form).item() == 0.0
+
+
+def test_what_is_added_to_a_map_does_not_count_for_the_correlation():
+    maps = normal(2, 4, 3, 5)
+    more = maps + torch.arange(4.0)[:, None, None]
+    torch.testing.assert_close(losses.feature_redundancy(more), losses.feature_redundancy(maps))
+    assert losses.feature_redundancy(more, "cosine") > 2 * losses.feature_redundancy(maps, "cosine")
 
 
 def test_the_reported_correlation_is_that_of_numpy():
@@ -145,7 +156,10 @@ def test_pairs_have_one_subject_and_expression_and_an_easy_target():
         (lambda: losses.squared_hinge(normal(3, 4), LABELS), r"`labels` should have shape \(3,\), has \(7,\)"),
         (lambda: losses.locality_preserving(normal(7, 2), LABELS, 0), "`neighbours` should be at least 1, is 0"),
         (lambda: losses.feature_redundancy(normal(1, 1, 2, 2)), "`maps` should hold at least 2 feature maps, holds 1"),
-        (lambda: losses.feature_redundancy(normal(1, 2, 2, 2), "x"), "`form` should be cosine or distance, is 'x'"),
+        (
+            lambda: losses.feature_redundancy(normal(1, 2, 2, 2), "x"),
+            "`form` should be correlation, cosine or distance, is 'x'",
+        ),
         (lambda: losses.mean_absolute_correlation(normal(2, 2)), r"`maps` should have shape \(B, C, H, W\)"),
         (
             lambda: losses.siamese(normal(7, 4), normal(7, 3), normal(7, 2), LABELS),

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zlib
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from fer3d.image.align import canonical_eyes
 from fer3d.image.landmarks68 import moved
 from fer3d.predict import load
 from fer3d.preprocess import preprocess
-from fer3d.protocols import part_fold
+from fer3d.protocols import part_folds
 from fer3d.question import Question
 from fer3d.run_folder import read_predictions, read_run
 from fer3d.store import read_header, read_manifest, read_scan
@@ -21,6 +22,7 @@ from fer3d.training import Device, train
 from tests import picture_trees as trees
 from tests.commands import fer3d
 from tests.test_detect import needs_face, photos, true_eyes  # noqa: F401  (a fixture)
+from tests.test_pictures import png
 
 SMALL = preprocess_settings(None, ("size=48",))
 
@@ -159,18 +161,78 @@ def test_train_on_the_parts_of_a_data_set(tmp_path):
     assert set(tested.subjects) == {f"test_{name}_aligned" for name in ("40000", "40001", "49999", "50000", "50001")}
 
 
-def test_part_fold():
+def test_eight_classes_with_contempt(capsys, tmp_path):
+    """CK+'s eight and AffectNet's, from the files of the data set to probabilities. Needs no detector."""
+    eight = ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise", "contempt")
+    ck = tmp_path / "ck"
+    points = np.stack([np.linspace(5, 40, 68), np.linspace(10, 30, 68)], axis=1)
+    for subject in ("S005", "S010"):
+        for code in range(1, 8):
+            stems = [f"{subject}/{code:03d}/{subject}_{code:03d}_0000000{frame}" for frame in (1, 2)]
+            trees.paint(ck, [f"cohn-kanade-images/{stem}.png" for stem in stems], trees.hash_of(stems[0]))
+            trees.write(ck, f"Emotion/{stems[-1]}_emotion.txt", f"   {code:.7e}\n")
+            for stem in stems:
+                trees.write(ck, f"Landmarks/{stem}_landmarks.txt", "".join(f"{x:e} {y:e}\n" for x, y in points))
+    affectnet = tmp_path / "affectnet"
+    marks = ";".join(f"{x};{y}" for x, y in points)
+    for table, count in (("training", 2), ("validation", 1)):
+        names = [f"{3 - count}{code}/{n:08x}.jpg" for code in range(8) for n in range(count)]
+        trees.paint(affectnet, [f"Manually_Annotated_Images/{name}" for name in names], len(table))
+        lines = [f"{name},1,2,30,40,{marks},{name[1]},0.5,0.5" for name in names]
+        trees.write(affectnet, f"{table}.csv", "\n".join([trees.AFFECTNET_HEADER, *lines]) + "\n")
+    quick = ("--preset", "tiny", "--maps", "texture", "--set", "epochs=1", "--set", "width=4", "--set", "batch=4")
+    for folder, protocol, tested in ((ck, ("--folds", 2), 28), (affectnet, ("--protocol", "parts"), 8)):
+        data, run = tmp_path / f"{folder.name}-out", tmp_path / f"{folder.name}-run"
+        preprocess(folder, data, settings=SMALL, workers=1)
+        for labels, classes in (((), 6), (("--labels", ",".join(reversed(eight))), 8)):
+            out = run / str(classes)
+            code, _, err = fer3d(capsys, "train", "plain-cnn", "--data", data, "-o", out, *protocol, *labels, *quick)
+            assert code == 0, err
+            made = read_predictions(read_run(out))
+            assert made.classes == (eight if classes == 8 else eight[1:7])
+            assert made.probabilities.shape[1] == classes
+        assert len(made.truth) == tested
+        assert (made.truth == 7).sum() == (2 if folder is ck else 1)
+        path = data.parent / folder.name / read_manifest(data)[0]["source"]
+        assert set(load(out)(path).probabilities) == set(eight)
+
+
+def test_part_folds():
     def row(subject, part):
         return {"subject": subject, "attributes": json.dumps({"part": part} if part else {})}
 
-    (fold,) = part_fold([row("a", "train"), row("b", "validation"), row("c", "test"), row("d", "train")])
+    (fold,) = part_folds([row("a", "train"), row("b", "validation"), row("c", "test"), row("d", "train")])
     assert (fold.train, fold.validation, fold.test) == (("a", "d"), ("b",), ("c",))
-    (fold,) = part_fold([row("a", "train"), row("b", "validation")])
+    (fold,) = part_folds([row("a", "train"), row("b", "validation")])
     assert (fold.train, fold.validation, fold.test) == (("a",), (), ("b",))
     with pytest.raises(ProtocolError, match="wanted scans of the parts train and test or validation, got None"):
-        part_fold([row("a", None)])
+        part_folds([row("a", None)])
     with pytest.raises(ProtocolError, match="subject a is in train and in test"):
-        part_fold([row("a", "train"), row("a", "test")])
+        part_folds([row("a", "train"), row("a", "test")])
+
+
+def test_five_folds_of_a_data_set():
+    def row(subject, folds):
+        return {"subject": subject, "attributes": json.dumps({"folds": folds})}
+
+    rows = [row("a", "train test"), row("b", "validation none"), row("c", "test train"), row("d", "none validation")]
+    first, second = part_folds(rows)
+    assert (first.fold, first.train, first.validation, first.test) == (0, ("a",), ("b",), ("c",))
+    assert (second.fold, second.train, second.validation, second.test) == (1, ("c",), ("d",), ("a",))
+    with pytest.raises(ProtocolError, match="wanted as many folds of every scan, got 1, 2"):
+        part_folds([*rows, row("e", "train")])
+
+
+@needs_face
+def test_tfd_from_its_matlab_file_to_its_own_folds(tmp_path):
+    folds = np.array([[1, 3], [1, 3], [3, 1], [0, 1], [2, 0]])
+    trees.tfd(tmp_path / "tfd", (1, 4, 1, 4, -1), (5, 5, 9, -1, 11), folds)
+    preprocess(tmp_path / "tfd", tmp_path / "out", settings=SMALL, workers=1)
+    settings = train_settings("tiny", None, ("maps=texture", "epochs=1", "width=4", "batch=2"))
+    question = Question(tmp_path / "out", "parts", classes=("anger", "happiness"))
+    train("plain-cnn", question, tmp_path / "run", settings, device=Device("cpu"))
+    made = read_predictions(read_run(tmp_path / "run"))
+    assert sorted(made.subjects) == ["id5", "id5", "id9"]
 
 
 @needs_face
@@ -194,6 +256,64 @@ def test_command(capsys, folder, tmp_path):
     code, out, _ = fer3d(capsys, "inspect", folder, "--workers", 1)
     assert code == 3
     assert "cannot be read: 1 files" in out
+
+
+@needs_face
+def test_bad_pictures_are_a_line_each_and_the_rest_goes_on(capsys, photos, tmp_path):  # noqa: F811
+    place = tmp_path / "pictures/anna/happy"
+    place.mkdir(parents=True)
+    Image.fromarray(photos[0].picture).save(place / "good.jpg")
+    Image.fromarray(np.concatenate([one.picture for one in photos], axis=1)).save(place / "many.png")
+    trees.paint(place, ["none.png"])
+    content = (place / "good.jpg").read_bytes()
+    for name, damaged in (
+        ("cut.jpg", content[: len(content) // 2]),
+        ("empty.jpg", b""),
+        ("small.png", png(1, 1, zlib.compress(bytes(4)))),
+        ("large.png", png(20_000, 20_000)),
+        ("bomb.png", png(60_000, 60_000)),
+        ("text.png", b"not a picture"),
+    ):
+        (place / name).write_bytes(damaged)
+    code, out, _ = fer3d(capsys, "preprocess", tmp_path / "pictures", "-o", tmp_path / "out", "--workers", 1)
+    assert code == 3
+    said = "".join(out.split())  # lines are broken anywhere
+    for line in (
+        "failed anna/happy/cut.jpg: cannot be decoded: image file is truncated",
+        "failed anna/happy/empty.jpg: the file is empty",
+        "failed anna/happy/small.png: no face found (wanted at least 16 pixels a side, got 1 x 1)",
+        "failed anna/happy/large.png: wanted at most 100,000,000 pixels, got 400,000,000",
+        "failed anna/happy/bomb.png: wanted at most 100,000,000 pixels, got 3,600,000,000",
+        "failed anna/happy/text.png: wanted a picture (",
+        "doubtful anna/happy/many.png: 3 faces: the largest and most central one counts",
+        "doubtful anna/happy/none.png: no face found: the whole picture was taken for one",
+        "3 prepared, 0 kept from before, 6 failed",
+        "2 doubtful: why stands in ",
+    ):
+        assert "".join(line.split()) in said
+
+
+@needs_face
+def test_bad_lines_of_label_files_are_a_line_each_and_the_rest_goes_on(capsys, tmp_path):
+    raf = trees.raf_db(tmp_path / "raf")
+    table = raf / "basic/EmoLabel/list_patition_label.txt"
+    table.write_text("train_00001.jpg 5\ntrain_00002.jpg 9\ntest_0001.jpg 7\ntrain_09999.jpg 3\n")
+    affectnet = trees.affectnet(tmp_path / "affectnet")
+    columns = affectnet / "training.csv"
+    columns.write_text(columns.read_text().replace(",expression,", ",emotion,"))
+    for folder, prepared, wanted in (
+        (
+            raf,
+            2,
+            ("label.txt:2: wanted an expression among 1, 2, 3, 4, 5, 6, 7, got '9'", "label.txt:4: wanted a pict"),
+        ),
+        (affectnet, 3, ("note training.csv:1: wanted a column expression, got subdirectory_filepath",)),
+    ):
+        _, out, _ = fer3d(capsys, "preprocess", folder, "-o", tmp_path / f"{folder.name}-out", "--workers", 1)
+        said = "".join(out.split())
+        assert f"{prepared}prepared" in said
+        for line in wanted:
+            assert "".join(line.split()) in said
 
 
 def test_settings_of_detectors():

@@ -105,6 +105,32 @@ def test_bu4dfe_takes_the_middle_of_each_sequence(name, subjects, test):
     assert {len(fold.test) for fold in folds} == test
 
 
+def test_oulu_casia_takes_the_end_of_each_sequence_in_strong_visible_light():
+    rows = []
+    for subject in [f"P{number:03d}" for number in range(1, 81)]:
+        for light, level in (("visible", "Strong"), ("visible", "Dark"), ("near infrared", "Strong")):
+            for label in SIX:
+                facts = {"attributes": json.dumps({"light": light, "level": level})}
+                for frame in range(5):
+                    name = f"{subject}_{light}_{level}_{label}"
+                    more = {"id": f"{name}_{frame}", "sequence": name, "frame": frame, **facts}
+                    rows += rows_of([subject], [label], [None], **more)
+    protocol = load_protocol("oulu-casia-vl")
+    chosen = choose_rows(protocol, rows)
+    assert {(row["frame"], row["attributes"]) for row in chosen} == {
+        (frame, json.dumps({"light": "visible", "level": "Strong"})) for frame in (2, 3, 4)
+    }
+    assert len(chosen) == 480 * 3
+    _, folds = make_folds(protocol, chosen)
+    assert [len(fold.test) for fold in folds] == [8] * 10
+
+
+def test_frames_are_from_the_middle_or_from_the_end():
+    facts = {"title": "x", "source": "x", "classes": ("anger", "fear"), "frames": 1, "last_frames": 1}
+    with pytest.raises(ValueError, match="wanted `frames` or `last_frames`, not both"):
+        protocols.ProtocolFacts(**facts)
+
+
 def test_every_protocol_of_a_shipped_file_loads():
     for name in protocols.protocol_names():
         assert load_protocol(name).facts.classes == SIX

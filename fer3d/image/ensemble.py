@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 
 _FLOOR = 1e-12  # a chance of 0 for the truth, which no weights could mend
 _ROUNDS = 1000
+_ROUNDING = 1e-15  # of a mean of logarithms, in proportion
 
 
 def likelihood_weights(probabilities: NDArray[Any], labels: NDArray[Any], tolerance: float = 1e-9) -> Floats:
@@ -67,8 +68,12 @@ def likelihood_weights(probabilities: NDArray[Any], labels: NDArray[Any], tolera
 
 
 def _downhill(truth: Floats, weights: Floats, wanted: Floats) -> Floats:
-    """The first of whole, half, quarter ... steps from `weights` to `wanted` that lowers the loss; then sum 1."""
+    """The first of whole, half, quarter ... steps from `weights` to `wanted` that lowers the loss; then sum 1.
+
+    Near the minimum the last steps are worth less than the rounding of the loss, which may hide them.
+    """
     start = np.log(weights @ truth).mean()
+    start -= _ROUNDING * (1.0 + abs(start))
     step = 1.0
     while step > 1e-12:
         tried = (1.0 - step) * weights + step * wanted

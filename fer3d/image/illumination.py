@@ -25,10 +25,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, ndimage
+from scipy import fft
 
 from fer3d.checks import check_dtype, check_range, check_shape
 from fer3d.errors import ArgumentError
+from fer3d.kernels import illumination as kernels
 
 Pictures = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -92,17 +93,17 @@ def isotropic_smoothing(pictures: Pictures, smoothness: float = 7.0, pad: int = 
     height, width = pictures.shape[1:]
     if not 0 <= pad <= min(height, width):
         raise ArgumentError(f"`pad` should lie in [0, {min(height, width)}] for these pictures, is {pad!r}")
-    padded = np.pad(_levels(pictures), ((0, 0), (pad, pad), (pad, pad)), mode="symmetric")
-    light = _unit(padded) + 1e-3
-    reflectance = light / luminance(light, smoothness)
-    return _bytes(_truncated(reflectance[:, pad : pad + height, pad : pad + width], 0.4))
+    light = _levels(pictures) / 255.0 + 1e-3
+    dark = luminance(np.pad(light, ((0, 0), (pad, pad), (pad, pad)), mode="symmetric"), smoothness)
+    return _stretched(light / dark[:, pad : pad + height, pad : pad + width], 0.4)
 
 
 def luminance(light: Floats, smoothness: float) -> Floats:
     """L with L - lambda (sum of the four neighbours' L - 4 L) = I, where L is 0 outside the picture.
 
-    The discrete sine transform of the first kind diagonalises that system: O(H W log(H W)) a picture, with the
-    accuracy of a direct solution.
+    The discrete sine transform of the first kind diagonalises that system along each axis. It is taken along one; the
+    systems of three diagonals left along the other are solved: O(H W log W) a picture, with the accuracy of a direct
+    solution, in half the time of two transforms.
 
     Args:
         light: (N, H, W) float64: I.
@@ -116,11 +117,11 @@ def luminance(light: Floats, smoothness: float) -> Floats:
     """
     check_shape("light", light, ("N", "H", "W"))
     check_range("smoothness", smoothness, 0.0, math.inf)
-    rows, columns = (2.0 - 2.0 * np.cos(np.pi * np.arange(1, n + 1) / (n + 1)) for n in light.shape[1:])
-    eigenvalues = 1.0 + smoothness * (rows[:, None] + columns)
-    waves = fft.dstn(light, type=1, axes=(1, 2))
-    waves *= 1.0 / eigenvalues
-    made: Floats = fft.idstn(waves, type=1, axes=(1, 2), overwrite_x=True)
+    width = light.shape[2]
+    waves = fft.dst(light, type=1, axis=2)
+    along = 2.0 - 2.0 * np.cos(np.pi * np.arange(1, width + 1) / (width + 1))  # eigenvalues of a row's differences
+    kernels.solve_columns(waves, 1.0 + smoothness * (along + 2.0), smoothness)
+    made: Floats = fft.idst(waves, type=1, axis=2, overwrite_x=True)
     return made
 
 
@@ -152,7 +153,7 @@ def discrete_cosine(pictures: Pictures, dropped: int | None = None) -> Pictures:
     made = fft.idctn(waves, axes=(1, 2), norm="ortho", overwrite_x=True)
     flat = np.ptp(logarithm, axis=(1, 2)) == 0.0  # what is left of such a picture is rounding
     made[flat] = 0.0
-    return _bytes(_truncated(_levels(made), 0.2))
+    return _stretched(_levels(made), 0.2)
 
 
 def zigzag(height: int, width: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -182,7 +183,7 @@ def difference_of_gaussians(pictures: Pictures, inner: float = 1.0, outer: float
         ArgumentError: if the shape or the dtype is another, or a deviation is not positive.
     """
     _check(pictures)
-    return _bytes(_truncated(_band(_levels(pictures), inner, outer), 0.2))
+    return _stretched(_band(_levels(pictures), inner, outer), 0.2)
 
 
 def gaussian_kernel(deviation: float) -> Floats:
@@ -227,7 +228,7 @@ def tan_triggs(
     for most in (math.inf, ceiling):
         strength = np.minimum(np.abs(x), most) ** exponent
         x = x / (strength.mean(axis=(1, 2), keepdims=True) ** (1.0 / exponent) + _TINY)
-    return _bytes(ceiling * np.tanh(x / ceiling))
+    return _levels(ceiling * np.tanh(x / ceiling), np.uint8)
 
 
 ILLUMINATIONS: Mapping[str, Callable[..., Pictures]] = {
@@ -284,54 +285,46 @@ def _check(pictures: Pictures) -> None:
         raise ArgumentError(f"`pictures` should hold pixels, has shape {pictures.shape}")
 
 
-def _unit(x: Floats, scale: float = 1.0) -> Floats:
-    """Each picture stretched to [0, scale]; 0 where it is of one grey."""
+def _unit(x: Floats) -> Floats:
+    """Each picture stretched to [0, 1]; 0 where it is of one grey."""
     low, high = x.min(axis=(1, 2), keepdims=True), x.max(axis=(1, 2), keepdims=True)
     span = high - low
-    made: Floats = x - low
-    if scale != 1.0:
-        made *= scale  # before the division: a whole number in [0, 255] comes out whole, and `ceil` leaves it alone
-    made /= np.where(span > 0.0, span, 1.0)
+    made: Floats = (x - low) / np.where(span > 0.0, span, 1.0)
     return made
 
 
-def _levels(x: NDArray[Any]) -> Floats:
+def _levels(x: NDArray[Any], dtype: Any = np.float64) -> NDArray[Any]:
     """INface's `normalize8`: whole numbers from 0 to 255."""
-    made = _unit(x.astype(np.float64, copy=False), 255.0)
-    np.minimum(made, 255.0, out=made)  # 255 a / a may be a last bit above 255
-    np.ceil(made, out=made)
+    flat = x.reshape(len(x), -1)
+    made = np.empty(x.shape, dtype)
+    kernels.levels(x, flat.min(axis=1).astype(np.float64), flat.max(axis=1).astype(np.float64), made)
     return made
 
 
-def _bytes(x: Floats) -> Pictures:
-    return _levels(x).astype(np.uint8)
-
-
-def _truncated(x: Floats, percent: float) -> Floats:
-    """INface's `histtruncate`: the darkest and the brightest `percent` of the pixels of each picture become 0 and 1."""
-    flat = _unit(x).reshape(len(x), -1)
+def _stretched(x: Floats, percent: float) -> Pictures:
+    """INface's `histtruncate`, then `_levels`: the darkest and the brightest `percent` of each picture clipped."""
+    flat = x.reshape(len(x), -1)
     last = flat.shape[1] - 1
     # the k-th of m sorted pixels stands at the percentile 100 (k - 0.5) / m, with straight lines between
     ranks = [min(max(share * flat.shape[1] - 0.5, 0.0), last) for share in (percent / 100, 1.0 - percent / 100)]
     ends = [(math.floor(rank), min(math.floor(rank) + 1, last)) for rank in ranks]
     ordered = np.sort(flat, axis=1)  # with a processor's vector instructions twice as fast as `np.partition`
     low, high = (
-        (ordered[:, a] + (rank - a) * (ordered[:, b] - ordered[:, a]))[:, None, None]
-        for (a, b), rank in zip(ends, ranks, strict=True)
+        ordered[:, a] + (rank - a) * (ordered[:, b] - ordered[:, a]) for (a, b), rank in zip(ends, ranks, strict=True)
     )
-    span = high - low
-    made = flat.reshape(x.shape)
-    made -= low
-    made /= np.where(span > 0.0, span, np.inf)
-    return np.clip(made, 0.0, 1.0, out=made)
+    made = np.empty(x.shape, np.uint8)
+    kernels.levels(x, low, high, made)
+    return made
 
 
 def _band(x: Floats, inner: float, outer: float) -> Floats:
-    return _blurred(x, inner) - _blurred(x, outer)
+    made = _blurred(x, inner)
+    made -= _blurred(x, outer)
+    return made
 
 
 def _blurred(x: Floats, deviation: float) -> Floats:
     kernel = gaussian_kernel(deviation)
-    for axis in (1, 2):
-        x = ndimage.correlate1d(x, kernel, axis, mode="nearest")
-    return x
+    made = np.empty_like(x)
+    kernels.blur(x, kernel[len(kernel) // 2 :], made)
+    return made

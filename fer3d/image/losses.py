@@ -96,16 +96,19 @@ def locality_preserving(features: torch.Tensor, labels: torch.Tensor, neighbours
     return apart.masked_fill(alone, 0.0).mean() / 2.0
 
 
-def feature_redundancy(maps: torch.Tensor, form: str = "cosine") -> torch.Tensor:
+def feature_redundancy(maps: torch.Tensor, form: str = "correlation") -> torch.Tensor:
     """How alike the feature maps of a layer are: a penalty after FRR-CNN [1], whose exact form could not be read.
 
     With F_1 to F_C the maps of one picture, each as a vector, over all pairs i < j and averaged over the batch:
-    "cosine" is the mean of cos^2(F_i, F_j), in [0, 1]; "distance" is exp(-mean |F_i - F_j|^2 / mean |F_i|^2), in
-    (0, 1], the scale our choice. One Gram matrix either way: O(C^2 H W) a picture.
+    "correlation" is the mean of Pearson's r^2(F_i, F_j), "cosine" that of cos^2(F_i, F_j), both in [0, 1]; "distance"
+    is exp(-mean |F_i - F_j|^2 / mean |F_i|^2), in (0, 1], the scale our choice. O(C^2 H W) a picture.
+
+    After a ReLU no map is negative, so that the cosine is 0 only where no two maps answer at one place: it drives out
+    answers, which the correlation, blind to the mean of a map, leaves alone.
 
     Args:
         maps: (B, C, H, W), C at least 2.
-        form: "cosine" or "distance".
+        form: "correlation", "cosine" or "distance".
 
     Returns:
         ().
@@ -118,7 +121,9 @@ def feature_redundancy(maps: torch.Tensor, form: str = "cosine") -> torch.Tensor
     """
     flat = _flat(maps)
     count = flat.shape[1]
-    if form == "cosine":
+    if form in ("correlation", "cosine"):
+        if form == "correlation":
+            flat = flat - flat.mean(dim=2, keepdim=True)
         unit = functional.normalize(flat, dim=2, eps=_TINY)
         gram = torch.bmm(unit, unit.transpose(1, 2)).square()
         squares = gram.sum(dim=(1, 2)) - gram.diagonal(dim1=1, dim2=2).sum(dim=1)
@@ -128,7 +133,7 @@ def feature_redundancy(maps: torch.Tensor, form: str = "cosine") -> torch.Tensor
         norms = flat.square().sum(dim=(1, 2))
         apart = (count * norms - flat.sum(dim=1).square().sum(dim=1)) * 2.0 / (count * (count - 1))
         return torch.exp(-apart / (norms / count).clamp(min=_TINY)).mean()
-    raise ArgumentError(f"`form` should be cosine or distance, is {form!r}")
+    raise ArgumentError(f"`form` should be correlation, cosine or distance, is {form!r}")
 
 
 def mean_absolute_correlation(maps: torch.Tensor) -> torch.Tensor:

@@ -20,7 +20,7 @@ from fer3d import __version__
 from fer3d.config import PreprocessSettings
 from fer3d.errors import CardError, Fer3dError, PrepareError
 from fer3d.image.align import EYES_APART, align
-from fer3d.image.detect import FaceFinder
+from fer3d.image.detect import Detection, FaceFinder
 from fer3d.image.landmarks68 import eye_centres
 from fer3d.image.pictures import read_picture
 from fer3d.image.records import read_record_picture
@@ -66,13 +66,17 @@ def picture_maps(path: Path, settings: PreprocessSettings) -> tuple[Maps, tuple[
     if detection.face is None:
         raise PrepareError(f"{path}: {detection.reason}")
     face = align(picture.pixels, detection.face.eyes, settings.size)
-    warnings = []
-    if detection.face.detector == "picture":
-        warnings.append(_WHOLE)
-    elif len(detection.faces) > 1:
-        warnings.append(f"{len(detection.faces)} faces: the largest and most central one counts")
     maps = np.zeros((0, settings.size, settings.size), np.float32)
-    return Maps((), maps, face.mask, face.pixels, pixel_of(settings.size)), tuple(warnings)
+    return Maps((), maps, face.mask, face.pixels, pixel_of(settings.size)), _doubts(detection)
+
+
+def _doubts(detection: Detection) -> tuple[str, ...]:
+    """What a user should know of how the face was found."""
+    if detection.face is not None and detection.face.detector == "picture":
+        return (_WHOLE,)
+    if len(detection.faces) > 1:
+        return (f"{len(detection.faces)} faces: the largest and most central one counts",)
+    return ()
 
 
 def prepare_picture(
@@ -111,8 +115,7 @@ def prepare_picture(
             if detection.face is None:
                 raise PrepareError(f"{_name(record)}: {detection.reason}")
             eyes = detection.face.eyes
-            if detection.face.detector == "picture":
-                warnings.append(_WHOLE)
+            warnings += _doubts(detection)
     with watch.stage("align"):
         try:
             face = align(picture.pixels, eyes, settings.size)

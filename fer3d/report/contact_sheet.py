@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from fer3d.report.pictures import Picture, channel_picture, grid, normals_picture, shaded_picture
-from fer3d.scan import EXPRESSIONS
+from fer3d.scan import LABELS
 from fer3d.store import PreparedScan, read_scan, write_bytes
 
 _THUMBNAIL = 128  # pixels; 4 pictures of 2 subjects fit a laptop screen
@@ -29,7 +29,7 @@ def write_contact_sheet(folder: Path, rows: Sequence[Mapping[str, Any]], subject
     Raises:
         FileError, FormatError: if a scan file is missing or damaged.
     """
-    chosen = {label: _pick(rows, label, subjects) for label in (*EXPRESSIONS, None)}
+    chosen = {label: _pick(rows, label, subjects) for label in (*LABELS, None)}
     chosen = {label: picked for label, picked in chosen.items() if picked}
     if not chosen:
         return None

@@ -3,7 +3,7 @@
 From the abstract [F]: kernels are pushed apart by making the feature maps of a layer differ; transformation-invariant
 pooling. Stated by a review: three channels, each pair of maps of a layer in the penalty. Not found: the layers (here
 those of 3C2F), the transformations (here none and small turns to either side), the penalty (here the mean squared
-cosine, or a form of differences) and its weight [D].
+correlation or cosine, or a form of differences) and its weight [D].
 
 References:
     .. [1] Xie, Hu. Facial expression recognition with FRR-CNN. Electronics Letters 53(4), 2017.
@@ -56,9 +56,9 @@ class FRRCNN(PictureNetwork):
         channels: 1, or 3.
         width: Maps of the first convolution; the others have twice and four times as many.
         dropout: Before the last layer.
-        own_loss: Weight of the redundancy penalty, the mean over the three layers; 0 makes it its twin without. At 1
-            the maps of a network trained on a few hundred simulated faces stayed as alike as its twin's [D].
-        form: Of the penalty: "cosine" or "distance", see `fer3d.image.losses.feature_redundancy`.
+        own_loss: Weight of the redundancy penalty, the mean over the three layers; 0 makes it its twin without. Of 5 to
+            40 the one that helped most on simulated faces, see benchmarks/bm_image_studies.py [D].
+        form: Of the penalty: "correlation", "cosine" or "distance", see `fer3d.image.losses.feature_redundancy`.
         turn_deg: Angle of the two turned views.
 
     Raises:
@@ -75,8 +75,8 @@ class FRRCNN(PictureNetwork):
         *,
         width: int = 64,
         dropout: float = 0.5,
-        own_loss: float = 50.0,
-        form: str = "cosine",
+        own_loss: float = 20.0,
+        form: str = "correlation",
         turn_deg: float = 10.0,
     ) -> None:
         super().__init__(size, channels)
