@@ -5,8 +5,8 @@
 After Shin, Kim and Kwon (2016), whose data sets may not be handed on. Made-up people, photographed from the front in
 five lights, train every network on every kind of picture; others, under the same conditions, are tested. Few people,
 few steps and pictures of 32 x 32 pixels, so that all twenty trainings take about 25 minutes on one thread, most of them
-for AlexNet: small enough to be run anywhere, too small to say which network is best. Settings were chosen on other
-people (--seed 100).
+for AlexNet: small enough to be run anywhere, too small to say which network is best. Settings were tried on other
+people first (--seed 100).
 
 A stopped run goes on: pictures and training runs lie in --work.
 """
@@ -69,7 +69,8 @@ def blocks(arguments):
         device=Device("cpu"),
         begin=lambda name, number, total: print(f"{number + 1} of {total}: {name}", flush=True),
     )
-    yield f"% right, with its 95 % interval by person; the best of each row in bold.\n\n{table(cells, STUDIED_LIGHTS)}"
+    made = table(cells, STUDIED_LIGHTS).strip()
+    yield f"% right, with its 95 % interval by person; the best of each row in bold.\n\n{made}"
     raw = {cell.network: cell.accuracy for cell in cells if cell.illumination == "raw"}
     gains = []
     for light in STUDIED_LIGHTS[1:]:
