@@ -8,8 +8,8 @@ ten folds by subject. No licensed scan is used: every number is of simulated fac
 where its file is given or found, else the built-in one. Runs are trained side by side, one a core. A benchmark that
 was stopped goes on in the same --work folder.
 
-The settings of DFF-CNN and of the plain CNN were chosen on another set of 60 simulated people (--seed 1), never on the
-ones that are tested here.
+The settings of DFF-CNN and of the plain CNN were chosen on another set of 60 simulated people (--seed 1), the layers of
+DFF-CNN on 150 more (--seed 2), never on the ones that are tested here.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
 `oriented` and `small` are ours, for CPUs; the others follow published networks up to their last convolution, in plain
 torch, with parameter names of their own (`fer3d.models.initial_weights` brings ImageNet weights into them). Every
-branch has the attributes `out_channels` (D), `first`, its first convolution, and `places`: whether it has weights of
-its own for every place of the face; its features are then of the whole of it (h = w = 1).
+branch has the attributes `out_channels` (D) and `first`, its first convolution. Those of the backbones in `PLACED` have
+weights of their own for every place of the face; their features are of the whole of it (h = w = 1).
 """
 
 from __future__ import annotations
@@ -48,8 +48,6 @@ class Residual(nn.Module):
 class Branch(nn.Module):
     """A stack of layers with the number of its output channels beside it."""
 
-    places = False
-
     def __init__(self, layers: Sequence[nn.Module], out_channels: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(*layers)
@@ -69,11 +67,11 @@ class Branch(nn.Module):
 
 
 class WholeConvolution(nn.Conv2d):
-    """A convolution as large as its input, without bias: weights of its own for every place, one number a feature."""
+    """A convolution as large as its input: weights of its own for every place, one number a feature."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, C, n, n) -> (B, D, 1, 1)."""
-        return functional.linear(x.flatten(1), self.weight.flatten(1))[..., None, None]
+        return functional.linear(x.flatten(1), self.weight.flatten(1), self.bias)[..., None, None]
 
 
 class PlaceNorm(nn.Module):
@@ -91,8 +89,6 @@ class PlaceNorm(nn.Module):
 
 class OrientedBranch(Branch):
     """Orientation energy, of which every place is normalised, and a convolution as large as the face."""
-
-    places = True  # see PLACED
 
     def __init__(self, channels: int, extra: int, out_channels: int, dropout: float) -> None:
         energy = OrientationEnergy()
@@ -182,9 +178,7 @@ BACKBONES: dict[str, Callable[..., Branch]] = {
     "vgg-16": vgg_16,
     "resnet-18": resnet_18,
 }
-
-
-PLACED = ("oriented",)  # backbones with weights for every place
+PLACED = ("oriented",)
 
 
 def build_branch(

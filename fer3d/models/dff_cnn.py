@@ -45,7 +45,8 @@ class FusionNetwork(nn.Module):
         check_groups(maps)
         self.maps = tuple(maps)
         self.mask, self.map_dropout = mask, map_dropout
-        self.position = position and backbone not in PLACED  # which know where they look
+        self.placed = backbone in PLACED
+        self.position = position and not self.placed  # which know where they look
         extra = mask + 2 * self.position
         self.branches = nn.ModuleDict(
             {group: build_branch(backbone, len(INPUT_CHANNELS[group]), width, extra, place_dropout) for group in maps}
@@ -69,7 +70,7 @@ class FusionNetwork(nn.Module):
 
     def fusion_convolutions(self, out: int, last: int) -> list[nn.Module]:
         """1 x 1 to `out` features, 3 x 3 to `last` at half the size; of whole faces one of 1 x 1 to `last`."""
-        if all(self.branch(group).places for group in self.maps):
+        if self.placed:
             return [*conv_block(self.concatenated, last, 1)]
         return [*conv_block(self.concatenated, out, 1), *conv_block(out, last, stride=2)]
 
