@@ -142,6 +142,18 @@ def test_a_point_with_one_background_coordinate_is_background(tmp_path):
     assert 0 not in formats.read(tmp_path / "a.bnt").file_vertex
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("bits", [0x7FF8000000000000, 0x7FF0010000000001], ids=["quiet", "signalling"])
+@pytest.mark.parametrize("plane", range(5))
+def test_a_number_that_is_none_stays_none_without_a_warning(tmp_path, plane, bits):
+    grid = bnt_grid()
+    grid.planes.view(np.uint64)[plane, 1, 2] = bits
+    bnt.write_grid(grid, tmp_path / "a.bnt")
+    scan = formats.read(tmp_path / "a.bnt")
+    numbers = np.concatenate([scan.vertices, scan.uv], axis=1)
+    assert np.argwhere(np.isnan(numbers)).tolist() == [[COLUMNS + 2, plane]]
+
+
 def test_the_texture_named_in_the_header_comes_before_the_stem(tmp_path):
     bnt.write_grid(bnt_grid(), tmp_path / "other.bnt")
     Image.new("RGB", (2, 2), (1, 2, 3)).save(tmp_path / "other.png")

@@ -122,9 +122,9 @@ def read(path: str | os.PathLike[str], *, texture: bool = True, longest_edge: fl
     faces, pitch = triangulate(np.ascontiguousarray(points), valid, longest_edge=longest_edge)
     if not len(faces):
         raise FormatError(f"{path}: at least one face was wanted; {np.count_nonzero(valid)} points were measured, none")
-    uv = np.stack([grid.planes[3][valid], 1.0 - grid.planes[4][valid]], axis=1)  # (V, 2)
     rows, columns = valid.shape
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # a damaged file may hold any number, signalling NaN too
+        uv = np.stack([grid.planes[3][valid], 1.0 - grid.planes[4][valid]], axis=1)  # (V, 2)
         vertices, uv32 = points[valid].astype(np.float32), uv.astype(np.float32)
     counts = {"vertices": len(vertices), "faces": len(faces), "rows": rows, "columns": columns, "pitch": pitch}
     scan = Scan(
