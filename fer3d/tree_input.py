@@ -79,6 +79,11 @@ class TreeBatch(NamedTuple):
         return sum(t.numel() * t.element_size() for t in (*self[:3], *self.indices, *self.weights, self.real))
 
 
+def real_rows(batch: TreeBatch, stage: int) -> torch.Tensor:
+    """(B, V) bool: the rows of the level above transition `stage` that see anything, as those that pad do not."""
+    return (batch.weights[stage][:, :, :, 0] != 0).flatten(2).any(dim=-1)
+
+
 def stack_trees(trees: Sequence[SampleTree]) -> TreeBatch:
     """Several scans as one batch, with the types in which they lie in memory: indices int16 or int32, weights float16.
 

@@ -1,5 +1,6 @@
 """FLM-CNN and the plain GCNN: what they may not see, what each switch changes, that they learn, run and resume."""
 
+import functools
 import itertools
 import json
 
@@ -17,7 +18,8 @@ from fer3d.errors import ArgumentError
 from fer3d.formats import read
 from fer3d.maps import vertex_normals
 from fer3d.models import build_model, model_arguments, uses_tree
-from fer3d.models.flm_cnn import face_frame, patch_layout
+from fer3d.models.face_grid import face_frame
+from fer3d.models.flm_cnn import patch_layout
 from fer3d.prepare import prepare_with_tree
 from fer3d.question import Question
 from fer3d.run_folder import read_predictions, read_run
@@ -41,15 +43,25 @@ def batch_of(*trees):
     return INVARIANT.apply(stack_trees(trees).rows(torch.arange(len(trees))))
 
 
+@functools.cache
+def others():
+    """Six surfaces of two people and their trees."""
+    scans = [surface(number, kind) for number in (0, 1) for kind in (0, 2, 4)]
+    return [(scan, tree_of(scan)) for scan in scans]
+
+
 def network_for(tree, model="flm-cnn", classes=6, **changed):
     """With random weights, and statistics of a batch as training leaves them."""
     settings = TrainSettings(width=changed.pop("width", 4), **changed)
     torch.manual_seed(0)
     network = build_model(model, **model_arguments(model, settings, classes, stencils_of(tree)))
-    made = tree if uses_tree(model, settings) else one_level(tree, *mesh())
+    pairs = others()
+    if not uses_tree(model, settings):
+        pairs = [(scan, one_level(seen, scan.vertices, scan.faces)) for scan, seen in pairs]
+    batch = batch_of(*(seen for _, seen in pairs))
     with torch.no_grad():
         for _ in range(20):
-            network(batch_of(made))
+            network(batch)
     return network.eval()
 
 
@@ -244,8 +256,8 @@ def test_every_weight_gets_a_gradient(tree, model):
     if model == "gcnn":
         trees = [one_level(trees[0], *mesh()), one_level(trees[1], *attributes(surface(1, 2, 4)))]
     logits = network(batch_of(*trees))
-    assert logits.shape == (1, 2, 6)
-    logits[0].log_softmax(-1)[:, 0].sum().backward()
+    assert logits.shape == (1 if model == "gcnn" else 4, 2, 6)  # with the classifiers of the filters and of each block
+    logits.log_softmax(-1)[..., 0].sum().backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
         assert parameter.grad.abs().max() > 0 or name.startswith("head"), name
@@ -303,7 +315,8 @@ def test_one_level_leads_to_its_own_vertices(tree):
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch's own, as inductor loads
 @pytest.mark.parametrize("rotation", ["fixed", "max"])
 def test_it_compiles_without_a_break(tree, rotation):
-    network, batch = network_for(tree, rotation=rotation, dropout=0.0), batch_of(tree)
+    still = {"dropout": 0.0, "place_dropout": 0.0, "map_dropout": 0.0}
+    network, batch = network_for(tree, rotation=rotation, **still), batch_of(tree, others()[1][1])
     compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(compiled(batch), network(batch))
 

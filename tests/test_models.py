@@ -169,7 +169,7 @@ def test_oriented_branches_take_what_is_usual_at_a_place_for_nothing():
     branch = build_branch("oriented", 1, 2).train()
     generator = torch.Generator().manual_seed(0)
     usual, own = (torch.randn(n, 1, 64, 64, generator=generator) for n in (1, 6))
-    y = branch.norm(branch.energy(usual + 0.3 * own, torch.ones(6, 1, 64, 64)))
+    y = branch.layers[0](branch.energy(usual + 0.3 * own, torch.ones(6, 1, 64, 64)))
     torch.testing.assert_close(y.mean(0), torch.zeros(8, 16, 16), atol=1e-5, rtol=0)
     assert 0.5 < y.var(0, correction=0).mean() <= 1.0
 

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from fer3d.errors import ArgumentError
 from fer3d.models.orientation import OrientationEnergy
+from fer3d.models.placed import placed_layers
 
 
 def conv_block(
@@ -56,35 +56,12 @@ class Branch(nn.Module):
     @property
     def first(self) -> nn.Conv2d:
         """The first convolution: the one whose input channels depend on the map group."""
-        convolution = self.layers[0]
-        assert isinstance(convolution, nn.Conv2d)
-        return convolution
+        return next(layer for layer in self.layers if isinstance(layer, nn.Conv2d))
 
     def forward(self, x: torch.Tensor, measured: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) and the mask (B, 1, H, W) -> (B, D, h, w)."""
         y: torch.Tensor = self.layers(x)
         return y
-
-
-class WholeConvolution(nn.Conv2d):
-    """A convolution as large as its input: weights of its own for every place, one number a feature."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, C, n, n) -> (B, D, 1, 1)."""
-        return functional.linear(x.flatten(1), self.weight.flatten(1), self.bias)[..., None, None]
-
-
-class PlaceNorm(nn.Module):
-    """Batch normalisation of every channel at every place by itself, without scale and shift."""
-
-    def __init__(self, channels: int, n: int) -> None:
-        super().__init__()
-        self.norm = nn.BatchNorm2d(channels * n * n, affine=False)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, C, n, n) -> the same shape."""
-        y: torch.Tensor = self.norm(x.flatten(1)[..., None, None])
-        return y.view_as(x)
 
 
 class OrientedBranch(Branch):
@@ -93,10 +70,8 @@ class OrientedBranch(Branch):
     def __init__(self, channels: int, extra: int, out_channels: int, dropout: float) -> None:
         energy = OrientationEnergy()
         inputs = channels * energy.directions + extra
-        convolution = WholeConvolution(inputs, out_channels, energy.cells, bias=False)
-        super().__init__([convolution, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True)], out_channels)
+        super().__init__(placed_layers(inputs, out_channels, energy.cells, dropout), out_channels)
         self.energy, self.extra = energy, extra
-        self.norm, self.dropout = PlaceNorm(inputs, energy.cells), nn.Dropout(dropout)
 
     def forward(self, x: torch.Tensor, measured: torch.Tensor) -> torch.Tensor:
         """(B, C + extra, H, W) and the mask (B, 1, H, W) -> (B, D, 1, 1)."""
@@ -104,7 +79,7 @@ class OrientedBranch(Branch):
         y = self.energy(maps, measured)
         if self.extra:
             y = torch.cat([y, self.energy.averaged(extra)], dim=1)
-        return super().forward(self.dropout(self.norm(y)), measured)
+        return super().forward(y, measured)
 
 
 def oriented(channels: int, width: int = 16, extra: int = 0, dropout: float = 0.5) -> Branch:

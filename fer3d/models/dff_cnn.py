@@ -17,6 +17,7 @@ from torch import nn
 
 from fer3d.channels import INPUT_CHANNELS, check_groups
 from fer3d.models.backbones import PLACED, Branch, build_branch, conv_block
+from fer3d.models.fusion import side_by_side
 
 
 class FusionNetwork(nn.Module):
@@ -85,13 +86,7 @@ class FusionNetwork(nn.Module):
 
     def concatenate(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
         """Features of the branches, (B, D, h, w) each -> (B, sum of D, h, w); while training, without some of them."""
-        if not self.training or not self.map_dropout or len(parts) == 1:
-            return torch.cat(list(parts), dim=1)
-        kept = torch.rand(len(parts), len(parts[0]), 1, 1, 1, device=parts[0].device) >= self.map_dropout
-        # what is left of a scan keeps its weight; a scan that would lose everything loses nothing
-        kept = kept | ~kept.any(dim=0, keepdim=True)
-        weights = kept / kept.float().mean(dim=0, keepdim=True)
-        return torch.cat([part * weight for part, weight in zip(parts, weights, strict=True)], dim=1)
+        return side_by_side(parts, self.map_dropout if self.training else 0.0)
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """(B, C + 1, H, W) -> the fused feature (B, fused)."""

@@ -15,7 +15,11 @@ maximum over vertices. All else here is our reconstruction [D]:
 - what a patch looks like from its centre, as channels of every block: height over the tangent plane, distance, and the
   normal in the sample's own polar frame; and where on the face a vertex lies and how it faces, in a frame that the
   surface itself gives (`face_frame`). None of them changes under a rigid motion;
-- mean and maximum over the top level: the order of its vertices does not matter.
+- beside the blocks, filters that need no learning, as on the maps of DFF-CNN: orientation energy in the patches of the
+  middle radius (`patch_orientation`);
+- what the blocks and these filters say is laid on a grid on the face (`FaceGrid`), and read with weights for every
+  place: with a few dozen people to learn from, mean and maximum over the vertices, which forget the place, did worse.
+  The order of the vertices still does not matter, nor does a rigid motion, with which the grid moves.
 
 References:
     .. [1] Chen, Huang, Wang, Chen. Fast and Light Manifold CNN based 3D Facial Expression Recognition across Pose
@@ -30,17 +34,21 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from fer3d.errors import ArgumentError
+from fer3d.models.backbones import conv_block
+from fer3d.models.face_grid import FaceGrid, face_frame
+from fer3d.models.fusion import side_by_side
+from fer3d.models.placed import placed_layers
+from fer3d.models.surface_filters import SurfaceFilters
 from fer3d.ops import RetinaLayout, manifold_conv_patches, manifold_pool, retina_layout
-from fer3d.tree_input import INPUTS, TreeBatch
+from fer3d.tree_input import INPUTS, TreeBatch, real_rows
 
 _RINGS, _RAYS = 3, 8  # of a patch, pooled or not
 _GEOMETRY = 6  # channels of `_geometry`
 _PLACE = 6  # channels of `_places`
+_FEATURES = 48  # of each part, of the whole face
 _FACE = 90.0  # mm, the radius of the ball that preprocessing keeps
-_WIDE, _RIDGE, _NOSE = 45.0, 30.0, 15.0  # mm about the nose tip that each axis of the frame of a face comes from
 
 
 class FLMCNN(nn.Module):
@@ -56,7 +64,10 @@ class FLMCNN(nn.Module):
         rotation: "fixed" or "max", see the module.
         width: Features of each radius in the first block; twice as many in each next.
         depth: Pointwise layers that encode the radii of a block jointly.
-        dropout: Before the first layer of the head, and half of it before the last.
+        dropout: Before the last layer.
+        place_dropout: Share of the numbers on the grid that a scan misses while training.
+        map_dropout: Chance that the fusion does not see a part of a scan, the filters or a block, while training.
+        auxiliary: Whether each part has a linear classifier of its own while training.
         mes: Multi-scale encoding. Without it, the middle radius alone, with as many features as all would have.
         hvp: Human-vision-inspired pooling.
         tree: False for trees of one level, see `tree_data.one_level`: every block convolves on the same vertices.
@@ -76,9 +87,12 @@ class FLMCNN(nn.Module):
         *,
         inputs: str = "invariant",
         rotation: str = "fixed",
-        width: int = 32,
+        width: int = 16,
         depth: int = 1,
         dropout: float = 0.3,
+        place_dropout: float = 0.5,
+        map_dropout: float = 0.0,
+        auxiliary: bool = True,
         mes: bool = True,
         hvp: bool = True,
         tree: bool = True,
@@ -91,35 +105,59 @@ class FLMCNN(nn.Module):
             raise ArgumentError(f"`rotation` should be 'fixed' or 'max', is {rotation!r}")
         layout = patch_layout(len(rings), rays, hvp)
         self.invariant = inputs == "invariant"
-        self.tree = tree
+        self.tree, self.map_dropout = tree, map_dropout
         channels, blocks = len(INPUTS[inputs]), []
+        self.grid = FaceGrid()
+        fine = (range(len(rings)), 1) if hvp else ([first for first, _ in layout.rings], rays // layout.rays)
+        self.filters = SurfaceFilters(channels, radii[0], rings, *fine, facing=self.invariant)
+        laid = [self.filters.out_channels]
         for number, span in enumerate(radii):
             scales = range(len(span)) if mes else [len(span) // 2]
             features = width * 2**number * (1 if mes else len(span))
             out = 2 * width * 2**number
             blocks.append(Block(channels, features, out, span, tuple(scales), layout, depth, self.invariant, rotation))
             channels = out
+            laid.append(out)
         self.blocks = nn.ModuleList(blocks)
-        self.head = nn.Sequential(
-            nn.Dropout(dropout),
-            nn.Linear(2 * channels, hidden),
-            nn.ReLU(),
-            nn.Dropout(dropout / 2),
-            nn.Linear(hidden, classes),
+        self.parts = nn.ModuleList(
+            nn.Sequential(*placed_layers(count, _FEATURES, self.grid.cells, place_dropout)) for count in laid
         )
+        self.auxiliary = nn.ModuleList(nn.Linear(_FEATURES, classes) for _ in laid if auxiliary)
+        self.fuse = nn.Sequential(*conv_block(_FEATURES * len(laid), hidden, 1), nn.Flatten())
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, classes))
 
-    def features(self, batch: TreeBatch) -> torch.Tensor:
-        """A normalised batch -> (B, 2 D): mean and maximum of the features of the top level."""
-        x, frames, places = batch.values, _frames(batch), _places(batch)
-        for number, block in enumerate(self.blocks):
+    def part_features(self, batch: TreeBatch) -> list[torch.Tensor]:
+        """A normalised batch -> (B, 48, 1, 1) of the filters and of each block."""
+        faces = face_frame(batch.positions, batch.normals)
+        if not self.invariant:
+            faces = torch.eye(3, device=faces.device).expand_as(faces)
+        cells = self._cells(batch, faces, 0)
+        laid = [self.parts[0](self.filters(batch, faces, self.grid, cells))]
+        x, frames, places = batch.values, _frames(batch), _places(batch, faces)
+        for number, (block, part) in enumerate(zip(self.blocks, self.parts[1:], strict=True)):
             stage = number if self.tree else 0
             x = block(x, frames, places, batch.indices[stage], batch.weights[stage])
-        return mean_and_max(x, batch.real)
+            laid.append(part(self.grid(x, self._cells(batch, faces, stage))))
+        return laid
+
+    def _cells(self, batch: TreeBatch, faces: torch.Tensor, stage: int) -> torch.Tensor:
+        """The grid's weights of the vertices that transition `stage` leads to."""
+        real = real_rows(batch, stage)
+        return self.grid.weights(batch.positions[:, : real.shape[1]], faces, real)
+
+    def features(self, batch: TreeBatch) -> torch.Tensor:
+        """A normalised batch -> (B, hidden)."""
+        fused: torch.Tensor = self.fuse(side_by_side(self.part_features(batch), 0.0))
+        return fused
 
     def forward(self, batch: TreeBatch) -> torch.Tensor:
-        """A normalised batch -> (B, K) logits; while training, (1, B, K)."""
-        logits: torch.Tensor = self.head(self.features(batch))
-        return logits[None] if self.training else logits
+        """A normalised batch -> (B, K) logits; while training, (1 + number of auxiliary classifiers, B, K)."""
+        parts = self.part_features(batch)
+        logits: torch.Tensor = self.head(self.fuse(side_by_side(parts, self.map_dropout if self.training else 0.0)))
+        if not self.training:
+            return logits
+        extra = [classifier(part.flatten(1)) for classifier, part in zip(self.auxiliary, parts, strict=False)]
+        return torch.stack([logits, *extra])
 
 
 class GCNN(nn.Module):
@@ -327,54 +365,10 @@ def _frames(batch: TreeBatch) -> torch.Tensor:
     return torch.cat([batch.positions, batch.normals, torch.ones_like(batch.positions[..., :1])], dim=-1)
 
 
-def _places(batch: TreeBatch) -> torch.Tensor:
-    """(B, N, 6): position, as a share of the face, and normal of each vertex in the frame of the face."""
-    frame = face_frame(batch.positions, batch.normals)
+def _places(batch: TreeBatch, frame: torch.Tensor) -> torch.Tensor:
+    """(B, N, 6): position, as a share of the face, and normal of each vertex in the frame (B, 3, 3) of the face."""
     away = (batch.positions - batch.positions[:, :1]) / _FACE
     return torch.cat([away @ frame.mT, batch.normals @ frame.mT], dim=-1)
-
-
-def face_frame(positions: torch.Tensor, normals: torch.Tensor) -> torch.Tensor:
-    """A frame that the surface itself gives, so that it turns with the face.
-
-    Forwards is the mean normal about the nose tip. Upwards is along the ridge of the nose, chin and brow: the axis of
-    the second harmonic of the height over the plane across it, as the direction about the nose tip goes round. Which
-    end is up the nose says: above its tip normals point up, and below it they turn away.
-
-    Args:
-        positions: (B, N, 3) mm, row 0 the nose tip; vertices evenly spread.
-        normals: (B, N, 3), zero in rows that pad.
-
-    Returns:
-        (B, 3, 3): rows to the left of the subject, up, and forwards, in the frame of the scan.
-    """
-    away = positions - positions[:, :1]
-    squared = (away * away).sum(dim=-1, keepdim=True)  # (B, N, 1)
-    real = (normals != 0).any(dim=-1, keepdim=True)
-
-    def weight(spread: float, power: int) -> torch.Tensor:
-        made = real * squared**power * torch.exp(-squared / (2.0 * spread**2))
-        return made / made.sum(dim=1, keepdim=True)
-
-    forwards = functional.normalize((weight(_WIDE, 0) * normals).sum(dim=1), dim=-1)  # (B, 3)
-    aside = functional.one_hot(forwards.abs().argmin(dim=-1), 3).to(forwards.dtype)
-    one = functional.normalize(torch.linalg.cross(forwards, aside), dim=-1)
-    two = torch.linalg.cross(forwards, one)
-    height, x, y = (away @ axis[:, :, None] for axis in (forwards, one, two))
-    length = (x * x + y * y).sqrt().clamp(min=1e-3)
-    cos, sin = x / length, y / length
-    share = weight(_RIDGE, 1)
-    lift = share * (height - (share * height).sum(dim=1, keepdim=True))
-    double = torch.atan2((lift * 2.0 * cos * sin).sum(dim=1), (lift * (cos * cos - sin * sin)).sum(dim=1))  # (B, 1)
-    up = (double / 2).cos() * one + (double / 2).sin() * two
-    share = weight(_NOSE, 1)
-    facing = normals @ forwards[:, :, None]
-    facing = share * (facing - (share * facing).sum(dim=1, keepdim=True))
-    along = (away @ up[:, :, None]) / length
-    tilt = (share * (normals @ up[:, :, None])).sum(dim=1)
-    end = 2.0 * tilt - (facing * along).sum(dim=1) / facing.abs().sum(dim=1).clamp(min=1e-9)
-    up = torch.where(end < 0, -up, up)
-    return torch.stack([torch.linalg.cross(up, forwards), up, forwards], dim=1)
 
 
 def _geometry(seen: torch.Tensor, centres: torch.Tensor, radius: float) -> torch.Tensor:

@@ -50,8 +50,7 @@ class OrientationEnergy(nn.Module):
                 for angle in angles
             ]
             energy = _smoothed(_smoothed(torch.stack(shares, dim=2)).mT).mT  # (B, C, directions, cells, cells)
-            about = functional.avg_pool2d(energy.sum(dim=2), 3, 1, 1, count_include_pad=False)
-            return (energy / (about[:, :, None] + FLOOR)).flatten(1, 2)
+            return without_contrast(energy, FLOOR).flatten(1, 2)
 
     def averaged(self, x: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) -> (B, C, cells, cells): the mean of every cell."""
@@ -59,6 +58,12 @@ class OrientationEnergy(nn.Module):
         if height % self.cells or width % self.cells:
             return functional.adaptive_avg_pool2d(x, self.cells)
         return functional.avg_pool2d(x, (height // self.cells, width // self.cells))
+
+
+def without_contrast(energy: torch.Tensor, floor: float) -> torch.Tensor:
+    """(B, C, K, n, n) energies of K directions -> shares: divided by `floor` and their sum, a mean of 3 x 3 cells."""
+    about = functional.avg_pool2d(energy.sum(dim=2), 3, 1, 1, count_include_pad=False)
+    return energy / (about[:, :, None] + floor)
 
 
 def _smoothed(x: torch.Tensor) -> torch.Tensor:

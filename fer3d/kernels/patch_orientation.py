@@ -1,0 +1,118 @@
+"""`fer3d.patch_orientation` on a CPU: a patch at a time, sampled, differentiated and summed in the cache."""
+
+import math
+
+import numpy as np
+from numba import njit
+
+# Sums may run in vector registers. NaN and infinity keep their meaning.
+_SUMS = {"reassoc", "nsz", "contract", "arcp"}
+
+
+@njit(cache=True, nogil=True, fastmath=_SUMS)
+def energies(x, indices, weights, angle, distances, window, directions, out):  # type: ignore[no-untyped-def]
+    """The energies of the patches of one scan, see `fer3d.patch_orientation`.
+
+    O(V S R A C (K + 3)); scratch memory is one patch.
+
+    Args:
+        x: (N, C) float32. Row v is the centre of patch v.
+        indices, weights: (V, S, R, A, 3) int32 and float32.
+        angle: (V,) float32, radians from ray 0 to direction 0.
+        distances: (S, R) float32, mm, ascending.
+        window: (S, R) float32, weight of a bin.
+        directions: (K / 2, 2) float32, cosine and sine of the first half; the others are opposite.
+        out: (V, S, C, K) float32. Filled.
+
+    Returns:
+        False where an index is no row of x: `out` is then not complete.
+    """
+    vertices, scales, rings, rays = indices.shape[:4]
+    channels, half = x.shape[1], directions.shape[0]
+    # ring 0 is the centre; columns 0 and rays + 1 are the last and the first ray once more
+    patch = np.empty((channels, rings + 1, rays + 2), np.float32)
+    measured = np.empty((rings + 1, rays + 2), np.float32)
+    share = np.empty((rings, rays), np.float32)
+    cos, sin = np.empty(rays, np.float32), np.empty(rays, np.float32)
+    one, two = np.empty(rays, np.float32), np.empty(rays, np.float32)
+    out[:] = 0
+    for v in range(vertices):
+        for a in range(rays):
+            turn = np.float32(2 * math.pi * a / rays) - angle[v]
+            cos[a], sin[a] = math.cos(turn), math.sin(turn)
+        for s in range(scales):
+            measured[0] = 1
+            for c in range(channels):
+                patch[c, 0] = x[v, c]
+            if not _sample(x, indices[v, s], weights[v, s], patch, measured):
+                return False
+            whole = np.float32(0)
+            for r in range(rings):
+                beyond = min(r + 2, rings)
+                for a in range(1, rays + 1):
+                    there = measured[r, a] * measured[beyond, a]
+                    there *= measured[r + 1, a - 1] * measured[r + 1, a] * measured[r + 1, a + 1]
+                    share[r, a - 1] = window[s, r] * there
+                    whole += share[r, a - 1]
+            if whole <= 0:
+                continue
+            for c in range(channels):
+                for r in range(rings):
+                    beyond = min(r + 2, rings)
+                    before = np.float32(0) if r == 0 else distances[s, r - 1]
+                    along = np.float32(1) / (distances[s, beyond - 1] - before)
+                    across = np.float32(1) / (np.float32(4 * math.pi / rays) * distances[s, r])
+                    _gradients(patch[c, r], patch[c, r + 1], patch[c, beyond], along, across, cos, sin, one, two)
+                    for k in range(half):
+                        there, opposite = _opposites(one, two, share[r], directions[k, 0], directions[k, 1])
+                        out[v, s, c, k] += there
+                        out[v, s, c, k + half] += opposite
+                for k in range(2 * half):
+                    out[v, s, c, k] /= whole
+    return True
+
+
+@njit(cache=True, nogil=True, fastmath=_SUMS)
+def _sample(x, indices, weights, patch, measured):  # type: ignore[no-untyped-def]
+    """Fill all but ring 0 of a patch; False where an index is no row of x."""
+    count, channels = x.shape
+    rings, rays = indices.shape[:2]
+    for r in range(rings):
+        for a in range(rays):
+            i, j, k = indices[r, a]
+            if i < 0 or j < 0 or k < 0 or i >= count or j >= count or k >= count:
+                return False
+            p, q, w = weights[r, a]
+            measured[r + 1, a + 1] = 1 if p + q + w > 0.5 else 0
+            for c in range(channels):
+                patch[c, r + 1, a + 1] = p * x[i, c] + q * x[j, c] + w * x[k, c]
+        measured[r + 1, 0], measured[r + 1, rays + 1] = measured[r + 1, rays], measured[r + 1, 1]
+        for c in range(channels):
+            patch[c, r + 1, 0], patch[c, r + 1, rays + 1] = patch[c, r + 1, rays], patch[c, r + 1, 1]
+    return True
+
+
+@njit(cache=True, nogil=True, fastmath=_SUMS)
+def _gradients(before, here, beyond, along, across, cos, sin, one, two):  # type: ignore[no-untyped-def]
+    """Of a ring, turned to direction 0, times |g|^(-3/4): the fourth power of a part is then |g| cos^4."""
+    for a in range(one.shape[0]):
+        outwards = (beyond[a + 1] - before[a + 1]) * along
+        sideways = (here[a + 2] - here[a]) * across
+        first = outwards * cos[a] - sideways * sin[a]
+        second = outwards * sin[a] + sideways * cos[a]
+        steepness = np.sqrt(first * first + second * second + np.float32(1e-12))
+        root = np.sqrt(np.float32(1) / (steepness * np.sqrt(steepness)))
+        one[a], two[a] = first * root, second * root
+
+
+@njit(cache=True, nogil=True, fastmath=_SUMS)
+def _opposites(one, two, share, cos, sin):  # type: ignore[no-untyped-def]
+    """Sums over a ring of the energy in a direction and in the opposite one."""
+    there, both = np.float32(0), np.float32(0)
+    for a in range(one.shape[0]):
+        part = one[a] * cos + two[a] * sin
+        squared = part * part
+        energy = squared * squared * share[a]
+        both += energy
+        there += energy if part > 0 else np.float32(0)
+    return there, both - there

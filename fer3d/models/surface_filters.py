@@ -1,0 +1,80 @@
+"""Filters on the surface that need no learning: orientation energy about the vertices of a sample tree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from fer3d.models.face_grid import FaceGrid
+from fer3d.models.orientation import without_contrast
+from fer3d.patch_orientation import patch_orientation
+from fer3d.tree_input import TreeBatch
+
+DIRECTIONS = 8
+_FLOOR = 0.02  # deviations of a channel a mm: a patch flatter than this is flat
+_FACING = 2.0  # what components of normals are multiplied by: about one over their deviation on a face
+
+
+class SurfaceFilters(nn.Module):
+    """Orientation energy in the patches of the middle radius of the first transition, see `patch_orientation`.
+
+    Direction 0 is upwards on the face. Energies are laid on the grid and then freed of contrast, as those of maps are.
+
+    Args:
+        channels: C of the batch.
+        radii: S radii, mm.
+        rings: Shares of a radius.
+        taken: Which rings are.
+        step: Every how many rays one is.
+        facing: Whether the components of the normals in the frame of the face are channels too.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        radii: Sequence[float],
+        rings: Sequence[float],
+        taken: Sequence[int],
+        step: int,
+        *,
+        facing: bool,
+    ) -> None:
+        super().__init__()
+        self.scale, self.taken, self.step, self.facing = len(radii) // 2, list(taken), step, facing
+        self.distances = [radii[self.scale] * rings[ring] for ring in self.taken]
+        self.out_channels = (channels + 3 * facing) * DIRECTIONS
+
+    def forward(self, batch: TreeBatch, faces: torch.Tensor, grid: FaceGrid, cells: torch.Tensor) -> torch.Tensor:
+        """A normalised batch, the frames of its faces and the grid's weights -> (B, D, n, n), without a gradient."""
+        indices, weights = (part[0][:, :, self.scale : self.scale + 1] for part in (batch.indices, batch.weights))
+        if self.step > 1:
+            indices, weights = (part[:, :, :, self.taken, :: self.step] for part in (indices, weights))
+        count = indices.shape[1]
+        with torch.no_grad(), torch.autocast(faces.device.type, enabled=False):
+            x = batch.values.float()
+            if self.facing:
+                x = torch.cat([x, _FACING * (batch.normals @ faces.mT)], dim=-1)
+            angle = upwards(batch.positions[:, :count], batch.normals[:, :count], faces[:, 1])
+            energy = patch_orientation(x, indices, weights, angle, [self.distances], DIRECTIONS)
+            laid = grid(energy.flatten(2), cells).unflatten(1, (x.shape[-1], DIRECTIONS))
+            return without_contrast(laid, _FLOOR).flatten(1, 2)
+
+
+def upwards(positions: torch.Tensor, normals: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
+    """The angle from ray 0 of each stencil, which points away from the nose tip, to where the face's up lies.
+
+    Args:
+        positions: (B, V, 3) mm, row 0 the nose tip, at which the angle is 0.
+        normals: (B, V, 3).
+        up: (B, 3).
+
+    Returns:
+        (B, V) radians, counter-clockwise as seen from outside.
+    """
+    away = positions - positions[:, :1]
+    sideways = torch.linalg.cross(normals, away)
+    outwards = away - (away * normals).sum(dim=-1, keepdim=True) * normals
+    along = up[:, None]
+    return torch.atan2((along * sideways).sum(dim=-1), (along * outwards).sum(dim=-1))
