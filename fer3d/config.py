@@ -137,15 +137,15 @@ class TrainSettings(BaseModel):
         0.5,
         ge=0.0,
         lt=1.0,
-        description="Share of the directions and places that an oriented branch misses in training.",
+        description="Share of what lies on the grid that an oriented branch or a part of flm-cnn misses in training.",
     )
     mask: bool = Field(False, description="Whether branches also see which pixels were measured.")
     position: bool = Field(True, description="Whether branches also see where on the map a pixel lies.")
     map_dropout: float = Field(
-        0.2, ge=0.0, lt=1.0, description="Chance that the fusion does not see a map of a scan, while training."
+        0.2, ge=0.0, lt=1.0, description="Chance that the fusion misses a map, or a part of flm-cnn, while training."
     )
     auxiliary: float = Field(
-        0.3, ge=0.0, le=10.0, description="Weight of the loss of each branch's own classifier. 0: none."
+        0.3, ge=0.0, le=10.0, description="Weight of the loss of each branch's (or part's) own classifier. 0: none."
     )
     inputs: Literal["invariant", "xyz"] = Field(
         "invariant", description="Of trees: what no turn of the head changes, or positions, normals and shape index."
