@@ -82,10 +82,11 @@ def tables(arguments):
     }
     for job, _ in train_side_by_side([*mine.values(), plain], arguments.workers):
         print(f"{job.out.name}: done after {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
-    yield heading(arguments, data, settings, time.perf_counter() - start)
     runs = {maps: job.out for maps, job in mine.items()}
-    yield goals(arguments.model, plain.out, runs)
     entries = [ablate.measure(folder) for folder in runs.values()]
+    seconds = sum(entry.seconds for entry in [*entries, ablate.measure(plain.out)])
+    yield heading(arguments, data, settings, seconds)
+    yield goals(arguments.model, plain.out, runs)
     yield f"## {arguments.model}, by maps\n\n" + ablate.table(entries).rstrip()
 
 
@@ -128,7 +129,7 @@ def heading(arguments, data, settings, seconds):
         [
             f"# Accuracy on simulated scans: {arguments.model}",
             "",
-            f"{where()}, seed {arguments.seed}, {seconds / 60:.0f} minutes",
+            f"{where()}, seed {arguments.seed}, {seconds / 60:.0f} minutes of training, a thread each",
             "",
             f"{len(rows)} simulated scans of {arguments.subjects} people ({face} face model), six expressions, "
             f"intensities 3 and 4, maps of {arguments.size} x {arguments.size}, {arguments.folds} of 10 folds by "
@@ -144,19 +145,25 @@ def goals(model, plain, mine):
     lines = [f"## {model} with all maps, and what it has to beat", ""]
     lines += ["| run | accuracy | 95 % interval | all maps better by | 95 % interval | McNemar p | s a fold |"]
     lines += ["|---|---|---|---|---|---|---|"]
+    gains = []  # in the order of `others`
     for folder in (whole, *others):
         entry = ablate.measure(folder)
         cells = ["", "", ""]
         if folder != whole:
             pair = compare([whole, folder]).pairs[0]
             d = pair.difference
+            gains.append(100 * d.value)
             cells = [p(d.value, "+"), f"{p(d.low, '+')} to {p(d.high, '+')}", f"{pair.p:.2g}"]
         lines.append(
             f"| {folder.name} | {p(entry.accuracy)} | {p(entry.low)} to {p(entry.high)} "
             f"| {' | '.join(cells)} | {entry.seconds / entry.folds:.0f} |"
         )
+    verdicts = [
+        f"at least 4 points above {plain.name}: {'met' if gains[0] >= 4 else 'missed'}",
+        f"above every single map: {'met' if min(gains[1:]) > 0 else 'missed'}",
+    ]
     done = [json.loads(path.read_text()) for path in whole.glob("r*f*/done.json")]
-    lines += ["", f"Peak memory {max(item['peak_mib'] for item in done):.0f} MiB."]
+    lines += ["", f"Wanted: {'; '.join(verdicts)}. Peak memory {max(item['peak_mib'] for item in done):.0f} MiB."]
     return "\n".join(lines)
 
 
