@@ -37,6 +37,7 @@ MAPS = ("depth", "normal", "curvature")
 OURS = {"epochs": 15}  # of FLM-CNN: a fold in minutes; everything else it shares with DFF-CNN
 GEODESIC = {"lr": 4e-3}  # what suits the plain geodesic CNN
 FULL, PLAIN, FLAT = "flm-cnn", "gcnn", "dff-cnn"
+YAWS = (-90.0, -60.0, -30.0, 0.0, 30.0, 60.0, 90.0)  # degrees
 
 
 def main():
@@ -53,6 +54,9 @@ def main():
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--face-model", type=Path, default=base.ICT if base.ICT.is_file() else None)
     parser.add_argument("--pose", action="store_true", help="also the pose test")
+    parser.add_argument(
+        "--pose-scans", type=int, help="of how many test scans, evenly spread; all of them if not given"
+    )
     parser.add_argument("--write", action="store_true", help=f"also write the tables to {base.RESULTS.name}/")
     arguments = parser.parse_args()
     report = "\n\n".join(tables(arguments)) + "\n"
@@ -78,12 +82,13 @@ def tables(arguments):
     full = jobs.pop("+".join(ablate.SWITCHES))
     for job, _ in train_side_by_side([full, *jobs.values()], arguments.workers):
         print(f"{job.out.name}: done after {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
-    yield heading(arguments, data, settings, time.perf_counter() - start)
+    measured = {job.out: ablate.measure(job.out) for job in (full, *jobs.values())}
+    yield heading(arguments, data, settings, sum(entry.seconds for entry in measured.values()))
     yield goals(full.out, jobs[PLAIN].out, jobs[FLAT].out)
-    entries = [ablate.measure(job.out) for job in (full, *jobs.values()) if job.model == FULL]
+    entries = [measured[job.out] for job in (full, *jobs.values()) if job.model == FULL]
     yield f"## What each idea of {FULL} is worth\n\n" + ablate.table(entries, ablate.SWITCHES).rstrip()
     if arguments.pose:
-        yield pose(data, [full.out, jobs[FLAT].out], arguments.workers)
+        yield pose(data, [full.out, jobs[FLAT].out], arguments)
 
 
 def make_data(arguments):
@@ -105,11 +110,12 @@ def heading(arguments, data, settings, seconds):
         [
             "# FLM-CNN on simulated scans",
             "",
-            f"{where()}, seed {arguments.seed}, {seconds / 60:.0f} minutes",
+            f"{where()}, seed {arguments.seed}, {seconds / 60:.0f} minutes of training, a thread each",
             "",
             f"{len(rows)} simulated scans of {arguments.subjects} people ({face} face model), six expressions, "
             f"intensities 3 and 4, {arguments.folds} of 10 folds by subject; preset {arguments.preset}, changed: "
-            f"{json.dumps(changed)}; maps of {arguments.size} x {arguments.size} for {FLAT}",
+            f"{json.dumps(changed)}, for {FULL} {json.dumps(OURS)}, for {PLAIN} {json.dumps(GEODESIC)}; maps of "
+            f"{arguments.size} x {arguments.size} for {FLAT}",
         ]
     )
 
@@ -144,14 +150,15 @@ def goals(full, plain, flat):
     return "\n".join(lines)
 
 
-def pose(data, runs, workers):
+def pose(data, runs, arguments):
     """Accuracy against yaw, without aligning again."""
     lines = ["## When the head turns, without aligning again", ""]
     for run in runs:
-        made = pose_test(run, data, workers=workers)
+        made = pose_test(run, data, angles=YAWS, scans=arguments.pose_scans, workers=arguments.workers)
         angles = sorted({point.yaw_deg for point in made.points})
         by_place = {(point.kind, point.yaw_deg): point.accuracy.value for point in made.points}
-        lines += [f"| {made.model}, yaw | {' | '.join(f'{angle:g}' for angle in angles)} |"]
+        lines += [f"{made.model}: {made.points[0].scans} scans, {100 * made.frontal:.1f} % right as they are.", ""]
+        lines += [f"| yaw | {' | '.join(f'{angle:g}' for angle in angles)} |"]
         lines += ["|---|" + "---|" * len(angles)]
         for kind in KINDS:
             lines.append(f"| {kind} | " + " | ".join(ablate.percent(by_place[kind, a]) for a in angles) + " |")
