@@ -306,6 +306,14 @@ def test_switches_change_what_they_should(tree):
     assert [stop - start for start, stop in plain.rings] == [1, 1, 1]
 
 
+def test_single_samples_are_taken_where_the_rays_are_as_many_as_those_of_a_patch():
+    lean = SETTINGS.model_copy(update={"tree_rays": 8})
+    trees = [tree_of(surface(number, kind), lean) for number in (0, 1) for kind in (0, 3)]
+    network = build_model("flm-cnn", **stencils_of(trees[0]), width=4, hvp=False)
+    assert (network.filters.step, network.filters.taken) == (1, [1, 3, 5])
+    assert torch.isfinite(settled(network, batch_of(*trees))(batch_of(trees[0]))).all()
+
+
 def test_one_level_leads_to_its_own_vertices(tree):
     scan = surface()
     flat = one_level(tree, scan.vertices, scan.faces)

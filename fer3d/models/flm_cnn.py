@@ -128,16 +128,17 @@ class FLMCNN(nn.Module):
 
     def part_features(self, batch: TreeBatch) -> list[torch.Tensor]:
         """A normalised batch -> (B, 48, 1, 1) of the filters and of each block."""
-        faces = face_frame(batch.positions, batch.normals)
-        if not self.invariant:
-            faces = torch.eye(3, device=faces.device).expand_as(faces)
-        cells = self._cells(batch, faces, 0)
-        laid = [self.parts[0](self.filters(batch, faces, self.grid, cells))]
+        if self.invariant:
+            faces = face_frame(batch.positions, batch.normals)
+        else:
+            faces = torch.eye(3, device=batch.positions.device).expand(len(batch.positions), 3, 3)
+        cells = [self._cells(batch, faces, stage) for stage in range(len(batch.indices))]
+        laid = [self.parts[0](self.filters(batch, faces, self.grid, cells[0]))]
         x, frames, places = batch.values, _frames(batch), _places(batch, faces)
         for number, (block, part) in enumerate(zip(self.blocks, self.parts[1:], strict=True)):
             stage = number if self.tree else 0
             x = block(x, frames, places, batch.indices[stage], batch.weights[stage])
-            laid.append(part(self.grid(x, self._cells(batch, faces, stage))))
+            laid.append(part(self.grid(x, cells[stage])))
         return laid
 
     def _cells(self, batch: TreeBatch, faces: torch.Tensor, stage: int) -> torch.Tensor:

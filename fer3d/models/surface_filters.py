@@ -49,7 +49,7 @@ class SurfaceFilters(nn.Module):
     def forward(self, batch: TreeBatch, faces: torch.Tensor, grid: FaceGrid, cells: torch.Tensor) -> torch.Tensor:
         """A normalised batch, the frames of its faces and the grid's weights -> (B, D, n, n), without a gradient."""
         indices, weights = (part[0][:, :, self.scale : self.scale + 1] for part in (batch.indices, batch.weights))
-        if self.step > 1:
+        if self.step > 1 or len(self.taken) < indices.shape[3]:  # else nothing has to be copied
             indices, weights = (part[:, :, :, self.taken, :: self.step] for part in (indices, weights))
         count = indices.shape[1]
         with torch.no_grad(), torch.autocast(faces.device.type, enabled=False):
