@@ -58,7 +58,8 @@ def main():
     print(report)
     if arguments.write:
         RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"accuracy-{arguments.model}.md").write_text(report, encoding="utf-8")
+        kind = "ablation" if arguments.ablate else "accuracy"
+        (RESULTS / f"{kind}-{arguments.model}.md").write_text(report, encoding="utf-8")
 
 
 def tables(arguments):
