@@ -48,6 +48,23 @@ def draw(settings: TrainSettings, count: int, generator: torch.Generator) -> dic
     }
 
 
+def unchanged(count: int) -> dict[str, torch.Tensor]:
+    """The numbers of `draw` that leave `count` scans as they are."""
+    return {
+        "mirror": torch.zeros(count, dtype=torch.bool),
+        "angle": torch.zeros(count),
+        "scale": torch.ones(count),
+        "shift": torch.zeros(count, 2),
+        "tilt": torch.zeros(count, 2),
+        "offset": torch.zeros(count),
+        "gain": torch.ones(count, 3),
+        "bias": torch.zeros(count, 3),
+        "gamma": torch.ones(count),
+        "stretch": torch.ones(count, 3),
+        "bend": torch.zeros(count, 3, KNOTS, KNOTS),
+    }
+
+
 def augment(
     channels: Sequence[str], values: torch.Tensor, draws: Draws, pixel: float, *, linear: bool = True
 ) -> torch.Tensor:

@@ -12,7 +12,7 @@ import pickle
 import warnings
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from fer3d.channels import Normalisation, stack_channels
 from fer3d.errors import ArgumentError, CheckpointError, FileError
 from fer3d.maps import Maps
 from fer3d.models import build_model, reads_trees
+from fer3d.registration import Registration
 from fer3d.scan import Scan
 from fer3d.store import write_bytes
 from fer3d.training_data import InputNormalisation
@@ -30,6 +31,7 @@ from fer3d.tree import SampleTree
 from fer3d.tree_input import TreeBatch, TreeNormalisation, stack_trees, stencils_of
 
 _HEADER_KEY = "fer3d"  # one key: safetensors writes several in random order
+_REGISTRATION = "registration."  # what the names of its tensors begin with
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class ModelFacts:
         pixel_mm: Width of a pixel, mm, likewise.
         mirror: Whether probabilities are averaged over a scan and its mirror image.
         illumination: What is done to the light of textures, see `fer3d.channels.relit`.
+        registration: How maps are stretched before they are normalised, if they are.
     """
 
     model: str
@@ -57,6 +60,7 @@ class ModelFacts:
     pixel_mm: float | None
     mirror: bool
     illumination: str = "raw"
+    registration: Registration | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,8 +124,12 @@ class LoadedModel:
                 f"`maps` should be {wanted} pixels of {self.facts.pixel_mm:g} mm, are {size} of {maps.pixel:g} mm"
             )
         light = self.facts.illumination
-        values = stack_channels(self.maps, maps.names, maps.stack, maps.mask, maps.texture, light)
-        normalised: torch.Tensor = self.normalisation.apply(torch.from_numpy(values)[None].float())[0]
+        values = torch.from_numpy(stack_channels(self.maps, maps.names, maps.stack, maps.mask, maps.texture, light))[
+            None
+        ]
+        if self.facts.registration is not None:
+            values = self.facts.registration.apply(values, maps.pixel)
+        normalised: torch.Tensor = self.normalisation.apply(values.float())[0]
         return normalised
 
     def prepare_tree(self, scan: Scan, tree: SampleTree) -> TreeBatch:
@@ -166,9 +174,13 @@ def save_model(path: Path, network: nn.Module, facts: ModelFacts) -> None:
     """Write the weights and all that is needed to use them. Same weights, same bytes. FileError if the disk refuses."""
     from safetensors.torch import save
 
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    header = json.dumps(asdict(facts), sort_keys=True, separators=(",", ":"))
-    write_bytes(path, save(tensors, metadata={_HEADER_KEY: header}))
+    tensors, header = dict(network.state_dict()), asdict(replace(facts, registration=None))
+    if facts.registration is not None:
+        header["registration"], more = facts.registration.state()
+        tensors |= {_REGISTRATION + name: tensor for name, tensor in more.items()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    text = json.dumps(header, sort_keys=True, separators=(",", ":"))
+    write_bytes(path, save(tensors, metadata={_HEADER_KEY: text}))
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> LoadedModel:
@@ -184,7 +196,10 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> LoadedMo
         content = json.loads(metadata[_HEADER_KEY])
         kind = TreeNormalisation if reads_trees(content["model"]) else Normalisation
         normalisation = kind(**{key: tuple(value) for key, value in content.pop("normalisation").items()})
-        facts = ModelFacts(**{**content, "classes": tuple(content["classes"])}, normalisation=normalisation)
+        registration = _registration(content.pop("registration", None), tensors)
+        facts = ModelFacts(
+            **{**content, "classes": tuple(content["classes"])}, normalisation=normalisation, registration=registration
+        )
     except (KeyError, TypeError, ValueError, AttributeError):
         raise CheckpointError(f"{path}: wanted a model of `fer3d train`, its header says nothing of one") from None
     try:
@@ -193,6 +208,13 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> LoadedMo
         raise CheckpointError(f"{path}: {error}") from None
     load_weights(network, tensors, path)
     return LoadedModel(network.to(device).eval(), facts)
+
+
+def _registration(facts: Mapping[str, Any] | None, tensors: dict[str, torch.Tensor]) -> Registration | None:
+    """The registration of a model, whose tensors are taken out of `tensors`."""
+    names = [name for name in tensors if name.startswith(_REGISTRATION)]
+    mine = {name.removeprefix(_REGISTRATION): tensors.pop(name) for name in names}
+    return None if facts is None else Registration.from_state(facts, mine)
 
 
 def load_weights(network: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:

@@ -139,6 +139,11 @@ class TrainSettings(BaseModel):
         lt=1.0,
         description="Share of what lies on the grid that an oriented branch or a part of flm-cnn misses in training.",
     )
+    registered: bool | None = Field(
+        None,
+        description="Whether maps are first stretched to lay eyes and nose on those of the mean face, as learned from "
+        "the landmarks of the training scans. Unset: for dff-cnn and df-cnn, if half of the scans have them.",
+    )
     mask: bool = Field(False, description="Whether branches also see which pixels were measured.")
     position: bool = Field(True, description="Whether branches also see where on the map a pixel lies.")
     map_dropout: float = Field(

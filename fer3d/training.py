@@ -22,13 +22,14 @@ from fer3d import train as loop
 from fer3d.checkpoint import ModelFacts, save_model
 from fer3d.config import TrainSettings
 from fer3d.errors import ArgumentError, FileError
-from fer3d.models import build_model, model_arguments, reads_trees, uses_tree
+from fer3d.models import build_model, model_arguments, reads_trees, registers, uses_tree
 from fer3d.protocols import Fold
 from fer3d.question import Plan, Question, plan_run
+from fer3d.registration import Registration, landmarks_suffice
 from fer3d.run_folder import read_json, sha256
 from fer3d.run_writer import gather_predictions, is_finished, open_run, write_json, write_log, write_predictions
 from fer3d.store import is_simulated
-from fer3d.training_data import InputNormalisation, TrainingData, check_no_twins, load
+from fer3d.training_data import InputNormalisation, MapData, TrainingData, check_no_twins, load
 from fer3d.workers import worker_pool
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def train(
         facts = _facts(model, arguments, settings, question, plan, data, str(fabric.device))
         if fabric.is_global_zero:
             facts = open_run(out, facts, plan.folds, resume=resume)
-        for note in plan.protocol.notes:
+        for note in (*plan.protocol.notes, *_lack_of_landmarks(data, model, settings)):
             watch.notice(note)
         data = _place(data, fabric.device, settings)
         for fold in plan.chosen:
@@ -217,6 +218,28 @@ def _facts(
     }
 
 
+def _lack_of_landmarks(data: TrainingData, model: str, settings: TrainSettings) -> list[str]:
+    """What to tell the user if the model would have its maps registered and too few scans have landmarks."""
+    if settings.registered is not None or not registers(model) or landmarks_suffice(data.rows):
+        return []
+    return ["maps are not registered: fewer than half of the scans have landmarks of the eyes and the nose"]
+
+
+def _registered(
+    data: TrainingData, train: torch.Tensor, model: str, settings: TrainSettings
+) -> tuple[TrainingData, Registration | None]:
+    """The scans as the model sees them, and what made them so, learned from the training scans `train`."""
+    if not isinstance(data, MapData):
+        if settings.registered:
+            raise ArgumentError(f"`registered` is of maps, {model} is fed sample trees")
+        return data, None
+    wanted = registers(model) and landmarks_suffice(data.rows) if settings.registered is None else settings.registered
+    if not wanted:
+        return data, None
+    registration = data.fit_registration(train)
+    return data.registered(registration), registration
+
+
 def _place(data: TrainingData, device: torch.device, settings: TrainSettings) -> TrainingData:
     """The scans where batches are made of them."""
     if device.type == "cpu" or settings.data_on == "host":
@@ -238,6 +261,7 @@ def _train_fold(
     """Train on a fold, test on it, and write its folder but for done.json."""
     folder = out / fold.name
     train, validation, test = (data.rows_of(subjects) for subjects in (fold.train, fold.validation, fold.test))
+    data, registration = _registered(data, train, model, settings)
     normalisation = data.fit_normalisation(train)
     network = _network(fabric, model, arguments, settings, fold)
     log: list[Mapping[str, Any]] = []
@@ -284,6 +308,7 @@ def _train_fold(
         pixel_mm=data.pixel_mm,
         mirror=settings.test_mirror,
         illumination=settings.illumination,
+        registration=registration,
     )
     save_model(folder / "model.safetensors", network, facts)
     write_predictions(folder / "predictions.parquet", data, test, made, fold)

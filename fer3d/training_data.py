@@ -22,10 +22,12 @@ from fer3d.augment import augment, draw
 from fer3d.channels import INPUT_CHANNELS, Normalisation, channel_names, stack_channels
 from fer3d.config import TrainSettings
 from fer3d.errors import ArgumentError, ProtocolError
+from fer3d.registration import Registration, stretches_of
 from fer3d.scan import LABELS
 from fer3d.store import header_for, open_tensors, read_manifest
 
 _SHOWN = 3
+_AT_ONCE = 64  # scans that are registered
 
 
 class InputNormalisation(Protocol):
@@ -167,6 +169,15 @@ class MapData(TrainingData):
     def fit_normalisation(self, rows: torch.Tensor) -> Normalisation:
         """Over measured pixels."""
         return Normalisation.fit(self.channels, self.values, rows)
+
+    def fit_registration(self, rows: torch.Tensor) -> Registration:
+        """Learned from the training scans `rows`, (M,) int64, and their landmarks. ArgumentError if these lack."""
+        return Registration.fit(self.channels, self.values, rows, stretches_of(self.rows, rows))
+
+    def registered(self, registration: Registration) -> MapData:
+        """The same scans, every face stretched as its maps tell."""
+        parts = [registration.apply(part, self.pixel) for part in torch.split(self.values, _AT_ONCE)]
+        return replace(self, values=torch.cat(parts))
 
 
 def labelled_rows(folder: Path, where: Callable[[Mapping[str, Any]], bool] | None = None) -> list[dict[str, Any]]:

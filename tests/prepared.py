@@ -10,6 +10,23 @@ CHANNELS = ("depth", "normal_x", "normal_y", "normal_z", "shape_index", "curvedn
 SIX = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
 SETTINGS = {"size": 16, "maps": ["depth", "normal", "curvature", "texture"]}
 
+# mm; right of the picture is the subject's left; lopsided along y, and no point has the height of another kind
+POINTS = {
+    "exocanthion_right": (-45.0, 31.0),
+    "endocanthion_right": (-16.0, 29.0),
+    "endocanthion_left": (16.0, 29.0),
+    "exocanthion_left": (45.0, 31.0),
+    "alare_right": (-18.0, -4.0),
+    "alare_left": (18.0, -4.0),
+    "subnasale": (0.0, -12.0),
+}
+
+
+def landmarks_of(wide=1.0, high=1.0, up=0.0, names=tuple(POINTS)):
+    """Columns of a manifest row: the landmarks of a face that is POINTS stretched and then moved up."""
+    points = [(wide * POINTS[name][0], high * POINTS[name][1] + up, 7.0) for name in names]
+    return {"landmark_names": list(names), "landmarks": np.ravel(points).tolist()}
+
 
 def write_prepared(
     folder,
@@ -25,7 +42,8 @@ def write_prepared(
 ):
     """Write a prepared folder of len(subjects) x len(classes) x len(intensities) scans.
 
-    A bump stands at a place that only the class decides, with noise that the subject and the intensity decide.
+    A bump stands at a place that only the class decides, with noise that the subject and the intensity decide;
+    its landmarks are those of a face as wide and high as chance will have it.
     `change(row)` may alter a manifest row before it is written.
     """
     rows = []
@@ -45,6 +63,7 @@ def write_prepared(
                     "source": f"{name}.wrl",
                     "file": f"scans/{name}.safetensors",
                     "prefix": "",
+                    **landmarks_of(*random.uniform((0.9, 0.9, -2.0), (1.1, 1.1, 2.0))),
                 }
                 if change is not None:
                     change(row)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.ndimage import binary_erosion
 
-from fer3d.augment import augment, draw
+from fer3d.augment import augment, draw, unchanged
 from fer3d.channels import Normalisation, channel_names, mirrored
 from fer3d.config import TrainSettings
 
@@ -35,22 +35,6 @@ def maps_of(depth, slope_x, slope_y):
     colour = np.stack([np.full((H, W), v) for v in (0.8, 0.5, 0.3)])
     stack = np.concatenate([depth[None], normal, index[None], curved[None], colour, np.ones((1, H, W))])
     return torch.from_numpy(stack.astype(np.float32))[None]
-
-
-def no_change(count=1):
-    return {
-        "mirror": torch.zeros(count, dtype=torch.bool),
-        "angle": torch.zeros(count),
-        "scale": torch.ones(count),
-        "shift": torch.zeros(count, 2),
-        "tilt": torch.zeros(count, 2),
-        "offset": torch.zeros(count),
-        "gain": torch.ones(count, 3),
-        "bias": torch.zeros(count, 3),
-        "gamma": torch.ones(count),
-        "stretch": torch.ones(count, 3),
-        "bend": torch.zeros(count, 3, 5, 5),
-    }
 
 
 def lopsided_bend():
@@ -84,7 +68,7 @@ def lopsided_bend():
     ids=lambda change: "+".join(change) or "none",
 )
 def test_maps_of_the_changed_surface_are_the_changed_maps(change):
-    draws = no_change() | change
+    draws = unchanged(1) | change
     made = augment(CHANNELS, maps_of(*surface(*grid())), draws, PIXEL)[0].numpy()
 
     # the definition: pixel p' of the new surface is what lies at p = M R(-angle) (p' + b - shift) / scale of the old
@@ -113,7 +97,7 @@ def test_maps_of_the_changed_surface_are_the_changed_maps(change):
 def test_holes_do_not_bleed():
     values = maps_of(*surface(*grid()))
     values[:, :, 20:30, 30:45] = 0
-    draws = no_change() | {"angle": torch.tensor([0.2]), "shift": torch.tensor([[3.0, 1.0]])}
+    draws = unchanged(1) | {"angle": torch.tensor([0.2]), "shift": torch.tensor([[3.0, 1.0]])}
     made = augment(CHANNELS, values, draws, PIXEL)[0]
     measured = made[-1] > 0
     assert measured.float().mean() < 0.95
@@ -122,7 +106,7 @@ def test_holes_do_not_bleed():
 
 def test_light_changes_colours_and_nothing_else():
     values = maps_of(*surface(*grid()))
-    draws = no_change() | {"gain": torch.tensor([[1.5, 1.0, 0.5]]), "bias": torch.full((1, 3), 0.1)}
+    draws = unchanged(1) | {"gain": torch.tensor([[1.5, 1.0, 0.5]]), "bias": torch.full((1, 3), 0.1)}
     made = augment(CHANNELS, values, draws, PIXEL)
     torch.testing.assert_close(made[:, :6], values[:, :6], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(made[0, 6:9, 5, 5], torch.tensor([1.0, 0.6, 0.25]))
@@ -130,7 +114,7 @@ def test_light_changes_colours_and_nothing_else():
 
 def test_mirrored_is_the_mirror_of_augment():
     values = maps_of(*surface(*grid()))
-    made = augment(CHANNELS, values, no_change() | {"mirror": torch.tensor([True])}, PIXEL)
+    made = augment(CHANNELS, values, unchanged(1) | {"mirror": torch.tensor([True])}, PIXEL)
     torch.testing.assert_close(mirrored(CHANNELS, values), made, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(mirrored(CHANNELS, mirrored(CHANNELS, values)), values)
 

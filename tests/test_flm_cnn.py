@@ -460,6 +460,8 @@ def test_what_is_wrong_is_said(prepared, tree, tmp_path):
         trees(bare)
     with pytest.raises(ArgumentError, match="`mixup` should be 0 for a model that reads trees, is 0.4"):
         trees(prepared, mixup=0.4)
+    with pytest.raises(ArgumentError, match="`registered` is of maps, flm-cnn is fed sample trees"):
+        train("flm-cnn", Question(prepared, folds=3), tmp_path / "run", TrainSettings(registered=True), device=CPU)
     lean = write_prepared_trees(tmp_path / "lean", ["F0001"], SIX[:1], mesh=False)
     with pytest.raises(ArgumentError, match="traced on the scans' meshes, which were not kept; prepare them again"):
         trees(lean, tree=False)

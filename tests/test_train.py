@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -123,6 +124,26 @@ def test_a_model_file_alone_predicts_as_the_run_did(run, prepared):
         made = model.probabilities(model.prepare_input(maps)[None])[0]
         wanted = torch.tensor([row[f"p_{name}"] for name in SIX])
         torch.testing.assert_close(made, wanted, rtol=0, atol=1e-5)
+
+
+def test_maps_are_registered_where_scans_have_landmarks_and_not_elsewhere(run, prepared, tmp_path):
+    assert load_model(run / "r00f00" / "model.safetensors").facts.registration is not None
+    bare = write_prepared(tmp_path / "bare", change=lambda row: row.update(landmark_names=None, landmarks=None))
+    notes = []
+    question = Question(prepared, folds=3, only=(0,))
+    for model, folder, more, wanted in (
+        ("plain-cnn", prepared, (), False),
+        ("plain-cnn", prepared, ("registered=true",), True),
+        ("dff-cnn", prepared, ("registered=false",), False),
+        ("dff-cnn", bare, (), False),
+    ):
+        out = tmp_path / f"{model}-{folder.name}-{'-'.join(more)}"
+        ask = replace(question, data=folder)
+        train(model, ask, out, quick("epochs=1", *more), device=CPU, watch=Watch(notice=notes.append))
+        assert (load_model(out / "r00f00" / "model.safetensors").facts.registration is not None) == wanted
+    assert [note for note in notes if "registered" in note] == [
+        "maps are not registered: fewer than half of the scans have landmarks of the eyes and the nose"
+    ]
 
 
 def test_it_learns(prepared, tmp_path):

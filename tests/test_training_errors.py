@@ -164,6 +164,12 @@ def test_an_svm_needs_df_cnn(prepared, tmp_path):
     fails(ArgumentError, "`read_out` svm is of df-cnn, not of this model", prepared, tmp_path / "run", "read_out=svm")
 
 
+def test_registration_needs_landmarks_and_maps(prepared, tmp_path):
+    bare = write_prepared(tmp_path / "bare", change=lambda row: row.update(landmark_names=None, landmarks=None))
+    message = "`registered` wants at least 8 training scans with the landmarks exocanthion_left, .* got 0 of 24"
+    fails(ArgumentError, message, bare, tmp_path / "run", "registered=true")
+
+
 def test_two_sets_must_be_prepared_alike(prepared, tmp_path):
     odd = write_prepared(tmp_path / "odd", ["X9"], size=24, dataset="bosphorus")
     message = "odd: `pixel_mm` should be as in .*prepared, 11.25, is 7.5"

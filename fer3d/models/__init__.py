@@ -61,6 +61,12 @@ def reads_trees(name: str) -> bool:
     return getattr(MODELS[name], "reads", "maps") == "tree"
 
 
+def registers(name: str) -> bool:
+    """Whether a model wants its maps registered, unless told otherwise. ArgumentError if there is no such model."""
+    _arguments(name)
+    return bool(getattr(MODELS[name], "registers", False))
+
+
 def uses_tree(name: str, settings: TrainSettings) -> bool:
     """Whether a model is fed all levels of sample trees; else all its convolutions are on the vertices of one."""
     return name != "gcnn" and settings.tree

@@ -28,7 +28,10 @@ class FusionNetwork(nn.Module):
         branches: One a group.
         fuse: (B, sum of D, h, w) -> (B, fused).
         head: (B, fused) -> (B, K) logits.
+        registers: Its maps are registered (`fer3d.registration`) unless the settings say otherwise.
     """
+
+    registers = True
 
     def __init__(
         self,
