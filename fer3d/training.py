@@ -94,7 +94,7 @@ def train(
         facts = _facts(model, arguments, settings, question, plan, data, str(fabric.device))
         if fabric.is_global_zero:
             facts = open_run(out, facts, plan.folds, resume=resume)
-        for note in (*plan.protocol.notes, *_lack_of_landmarks(data, model, settings)):
+        for note in (*plan.protocol.notes, *_lack_of_landmarks(data, plan.chosen, model, settings)):
             watch.notice(note)
         data = _place(data, fabric.device, settings)
         for fold in plan.chosen:
@@ -218,11 +218,13 @@ def _facts(
     }
 
 
-def _lack_of_landmarks(data: TrainingData, model: str, settings: TrainSettings) -> list[str]:
+def _lack_of_landmarks(data: TrainingData, folds: Sequence[Fold], model: str, settings: TrainSettings) -> list[str]:
     """What to tell the user if the model would have its maps registered and too few scans have landmarks."""
-    if settings.registered is not None or not registers(model) or landmarks_suffice(data.rows):
+    if settings.registered is not None or not registers(model):
         return []
-    return ["maps are not registered: fewer than half of the scans have landmarks of the eyes and the nose"]
+    if all(landmarks_suffice([data.rows[row] for row in data.rows_of(fold.train)]) for fold in folds):
+        return []
+    return ["maps are not registered: fewer than half of the training scans have landmarks of the eyes and the nose"]
 
 
 def _registered(
@@ -233,7 +235,9 @@ def _registered(
         if settings.registered:
             raise ArgumentError(f"`registered` is of maps, {model} is fed sample trees")
         return data, None
-    wanted = registers(model) and landmarks_suffice(data.rows) if settings.registered is None else settings.registered
+    wanted = settings.registered
+    if wanted is None:
+        wanted = registers(model) and landmarks_suffice([data.rows[row] for row in train])
     if not wanted:
         return data, None
     registration = data.fit_registration(train)

@@ -82,9 +82,10 @@ def test_one_point_of_the_nose_is_enough():
 
 
 def test_half_of_the_scans_suffice():
-    assert landmarks_suffice([landmarks_of(), landmarks_of(names=EYES)])
-    assert not landmarks_suffice([landmarks_of(), landmarks_of(names=EYES), {"landmark_names": None}])
-    assert not landmarks_suffice([{}, {"landmark_names": []}])
+    whole, eyes, none = landmarks_of(), landmarks_of(names=EYES), {"landmark_names": None}
+    assert landmarks_suffice([whole] * 8 + [eyes] * 7 + [none])
+    assert not landmarks_suffice([whole] * 8 + [eyes] * 8 + [{}])
+    assert not landmarks_suffice([whole] * 7)
 
 
 def test_stretched_is_what_augmentation_does():
