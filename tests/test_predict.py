@@ -145,6 +145,8 @@ def test_what_to_make_of_a_prediction():
     )
     torn = Prediction(dict(zip("abc", (0.3, 0.3, 0.4), strict=True)), 0.4)
     assert torn.note == "low confidence, only 40 % of the networks agree"
+    assert Prediction({"a": 0.55, "b": 0.45}, 1.0).note == "low confidence"
+    assert Prediction({"a": 0.65, "b": 0.35}, 1.0).note == ""
     assert Prediction({"a": 1.0, "b": 0.0}, 1.0).entropy == 0.0
     assert Prediction({"a": 0.5, "b": 0.5}, 1.0).entropy == pytest.approx(1.0)
 
