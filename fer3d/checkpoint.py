@@ -124,9 +124,8 @@ class LoadedModel:
                 f"`maps` should be {wanted} pixels of {self.facts.pixel_mm:g} mm, are {size} of {maps.pixel:g} mm"
             )
         light = self.facts.illumination
-        values = torch.from_numpy(stack_channels(self.maps, maps.names, maps.stack, maps.mask, maps.texture, light))[
-            None
-        ]
+        stack = stack_channels(self.maps, maps.names, maps.stack, maps.mask, maps.texture, light)
+        values = torch.from_numpy(stack)[None]
         if self.facts.registration is not None:
             values = self.facts.registration.apply(values, maps.pixel)
         normalised: torch.Tensor = self.normalisation.apply(values.float())[0]
@@ -196,12 +195,11 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> LoadedMo
         content = json.loads(metadata[_HEADER_KEY])
         kind = TreeNormalisation if reads_trees(content["model"]) else Normalisation
         normalisation = kind(**{key: tuple(value) for key, value in content.pop("normalisation").items()})
-        registration = _registration(content.pop("registration", None), tensors)
-        facts = ModelFacts(
-            **{**content, "classes": tuple(content["classes"])}, normalisation=normalisation, registration=registration
-        )
+        told = content.pop("registration", None)
+        facts = ModelFacts(**{**content, "classes": tuple(content["classes"])}, normalisation=normalisation)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise CheckpointError(f"{path}: wanted a model of `fer3d train`, its header says nothing of one") from None
+    facts = replace(facts, registration=_registration(told, tensors, path))
     try:
         network = build_model(facts.model, **facts.model_settings)
     except ArgumentError as error:
@@ -210,11 +208,16 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> LoadedMo
     return LoadedModel(network.to(device).eval(), facts)
 
 
-def _registration(facts: Mapping[str, Any] | None, tensors: dict[str, torch.Tensor]) -> Registration | None:
-    """The registration of a model, whose tensors are taken out of `tensors`."""
+def _registration(facts: Mapping[str, Any] | None, tensors: dict[str, torch.Tensor], path: Path) -> Registration | None:
+    """The registration that the header of a model tells of, whose tensors are taken out of `tensors`."""
+    if facts is None:
+        return None
     names = [name for name in tensors if name.startswith(_REGISTRATION)]
     mine = {name.removeprefix(_REGISTRATION): tensors.pop(name) for name in names}
-    return None if facts is None else Registration.from_state(facts, mine)
+    try:
+        return Registration.from_state(facts, mine)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{path}: its registration is damaged: {error}") from None
 
 
 def load_weights(network: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:

@@ -111,8 +111,15 @@ class Registration:
 
         Raises:
             TypeError: if something is missing or does not belong.
+            ValueError: if a tensor has not the shape that the channels ask for.
         """
-        return cls(Normalisation(**{key: tuple(value) for key, value in facts.items()}), **tensors)
+        before = Normalisation(**{key: tuple(value) for key, value in facts.items()})
+        made, energy = cls(before, **tensors), OrientationEnergy()
+        features = len(before.channels) * energy.directions * energy.cells**2
+        for name, wanted in {"weights": (features, 3), "constant": (3,), "low": (3,), "high": (3,)}.items():
+            if tensors[name].shape != wanted:
+                raise ValueError(f"{name} should have shape {wanted}, has {tuple(tensors[name].shape)}")
+        return made
 
 
 def stretches_of(rows: Sequence[Mapping[str, Any]], train: torch.Tensor) -> torch.Tensor:
@@ -145,13 +152,10 @@ def stretches_of(rows: Sequence[Mapping[str, Any]], train: torch.Tensor) -> torc
     return torch.from_numpy(made)
 
 
-def landmarks_suffice(rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether half of the scans of these manifest rows, and 8 of them, have the landmarks that `stretches_of` needs."""
-    having = sum(
-        set(EYES) <= set(row.get("landmark_names") or ()) and not set(NOSE).isdisjoint(row["landmark_names"])
-        for row in rows
-    )
-    return having >= max(_LEAST, _SHARE * len(rows))
+def landmarks_suffice(stretches: torch.Tensor) -> bool:
+    """Whether half of the scans, and 8 of them, had the landmarks to say their stretch: (M, 3) of `stretches_of`."""
+    having = int(torch.isfinite(stretches).all(dim=1).sum())
+    return having >= max(_LEAST, _SHARE * len(stretches))
 
 
 def stretched(channels: Sequence[str], values: torch.Tensor, stretches: torch.Tensor, pixel: float) -> torch.Tensor:
@@ -193,7 +197,7 @@ def _energies(normalised: torch.Tensor) -> torch.Tensor:
 
 
 def _ridge(features: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weights (D, T) and constant (T,) of standardised features (M, D), solved between scans: M is less than D."""
+    """Weights (D, T) and constant (T,) of standardised features (M, D), solved between scans: they are fewer."""
     mean, deviation = features.mean(dim=0), features.std(dim=0, correction=0).clamp(min=1e-3)
     scaled, target = (features - mean) / deviation, wanted.mean(dim=0)
     likeness = (scaled @ scaled.T).double()

@@ -25,7 +25,7 @@ from fer3d.errors import ArgumentError, FileError
 from fer3d.models import build_model, model_arguments, reads_trees, registers, uses_tree
 from fer3d.protocols import Fold
 from fer3d.question import Plan, Question, plan_run
-from fer3d.registration import Registration, landmarks_suffice
+from fer3d.registration import Registration, landmarks_suffice, stretches_of
 from fer3d.run_folder import read_json, sha256
 from fer3d.run_writer import gather_predictions, is_finished, open_run, write_json, write_log, write_predictions
 from fer3d.store import is_simulated
@@ -222,9 +222,13 @@ def _lack_of_landmarks(data: TrainingData, folds: Sequence[Fold], model: str, se
     """What to tell the user if the model would have its maps registered and too few scans have landmarks."""
     if settings.registered is not None or not registers(model):
         return []
-    if all(landmarks_suffice([data.rows[row] for row in data.rows_of(fold.train)]) for fold in folds):
+    bare = [fold for fold in folds if not landmarks_suffice(stretches_of(data.rows, data.rows_of(fold.train)))]
+    if not bare:
         return []
-    return ["maps are not registered: fewer than half of the training scans have landmarks of the eyes and the nose"]
+    return [
+        f"maps are not registered in {len(bare)} of {len(folds)} folds: too few training scans have landmarks of the "
+        "eyes and the nose"
+    ]
 
 
 def _registered(
@@ -237,7 +241,7 @@ def _registered(
         return data, None
     wanted = settings.registered
     if wanted is None:
-        wanted = registers(model) and landmarks_suffice([data.rows[row] for row in train])
+        wanted = registers(model) and landmarks_suffice(stretches_of(data.rows, train))
     if not wanted:
         return data, None
     registration = data.fit_registration(train)

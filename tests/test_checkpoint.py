@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from fer3d.checkpoint import ModelFacts, load_model, load_state, read_tensors, s
 from fer3d.errors import ArgumentError, CheckpointError, FileError
 from fer3d.maps import Maps
 from fer3d.models import build_model
+from fer3d.registration import Registration
 
 MAPS = ("depth", "normal")
 
@@ -150,3 +152,24 @@ def test_states_survive_and_damage_is_named(tmp_path):
     torch.save([1], tmp_path / "list.pt")
     with pytest.raises(CheckpointError, match="list.pt: wanted a table of tensors, got list"):
         load_state(tmp_path / "list.pt")
+
+
+def test_a_damaged_registration_is_named(file):
+    model = load_model(file)
+    save_model(file, model.network, replace(model.facts, registration=registration()))
+    x = load_model(file).prepare_input(scan_maps())
+    assert (x - model.prepare_input(scan_maps())).abs().max() > 0.1
+    change(file, lambda tensors: tensors.update({"registration.low": torch.zeros(2)}))
+    with pytest.raises(CheckpointError, match=r"its registration is damaged: low should have shape \(3,\), has \(2,\)"):
+        load_model(file)
+    change(file, lambda tensors: tensors.pop("registration.low"))
+    with pytest.raises(CheckpointError, match="model.safetensors: its registration is damaged: .*'low'"):
+        load_model(file)
+
+
+def registration():
+    """One that stretches every face of four channels by a tenth along x."""
+    channels = channel_names(MAPS)
+    always = torch.tensor([0.1, 0.0, 0.0])
+    before = Normalisation(channels, (0.0,) * 4, (1.0,) * 4)
+    return Registration(before, torch.zeros(4 * 8 * 256, 3), always, always.clone(), always.clone())

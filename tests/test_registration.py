@@ -82,10 +82,15 @@ def test_one_point_of_the_nose_is_enough():
 
 
 def test_half_of_the_scans_suffice():
-    whole, eyes, none = landmarks_of(), landmarks_of(names=EYES), {"landmark_names": None}
-    assert landmarks_suffice([whole] * 8 + [eyes] * 7 + [none])
-    assert not landmarks_suffice([whole] * 8 + [eyes] * 8 + [{}])
-    assert not landmarks_suffice([whole] * 7)
+    def suffice(rows):
+        return landmarks_suffice(stretches_of(rows, torch.arange(len(rows))))
+
+    whole, eyes, none = landmarks_of(), landmarks_of(names=EYES), {"landmark_names": None, "landmarks": None}
+    unmeasured = whole | {"landmarks": [np.nan] * len(whole["landmarks"])}
+    assert suffice([whole] * 8 + [eyes] * 7 + [none])
+    assert not suffice([whole] * 8 + [eyes] * 8 + [none])
+    assert not suffice([whole] * 8 + [unmeasured] * 9)
+    assert not suffice([whole] * 7)
 
 
 def test_stretched_is_what_augmentation_does():
@@ -157,3 +162,5 @@ def test_its_state_brings_it_back():
     torch.testing.assert_close(two.apply(maps, PIXEL), one.apply(maps, PIXEL), rtol=0, atol=0)
     with pytest.raises(TypeError):
         Registration.from_state(facts, {"weights": tensors["weights"]})
+    with pytest.raises(ValueError, match=r"weights should have shape \(12288, 3\), has \(5, 3\)"):
+        Registration.from_state(facts, tensors | {"weights": tensors["weights"][:5]})

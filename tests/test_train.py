@@ -142,7 +142,7 @@ def test_maps_are_registered_where_scans_have_landmarks_and_not_elsewhere(run, p
         train(model, ask, out, quick("epochs=1", *more), device=CPU, watch=Watch(notice=notes.append))
         assert (load_model(out / "r00f00" / "model.safetensors").facts.registration is not None) == wanted
     assert [note for note in notes if "registered" in note] == [
-        "maps are not registered: fewer than half of the training scans have landmarks of the eyes and the nose"
+        "maps are not registered in 1 of 1 folds: too few training scans have landmarks of the eyes and the nose"
     ]
 
 
