@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch.nn import functional
 
-from fer3d.channels import INPUT_CHANNELS
+from fer3d.channels import CURVATURES, INPUT_CHANNELS
 from fer3d.config import TrainSettings
 
 Draws = Mapping[str, torch.Tensor]
@@ -74,8 +74,8 @@ def augment(
     map, x to the right and y up; depth is scaled with it. The bend moves what is then at p + b(p) to p and adds b_z(p)
     to the depth, b smooth. Last the tilt adds slope . (x, y) to the depth: a shear, to first order what a turn of the
     head does. Stretch and bend make another face of a face, for sets of few people (our choice). Normals are exactly
-    those of the changed surface. Curvedness is divided by scale and mean stretch, shape index is kept: right for a
-    change of size, to first order for the rest.
+    those of the changed surface. Curvatures are divided by scale and mean stretch: right for a change of size, to
+    first order for the rest.
 
     Args:
         channels: C names.
@@ -99,9 +99,10 @@ def augment(
         depth = warped[:, channels.index("depth")]
         depth = depth * _each(draws["scale"] * draws["stretch"][:, 2], 3) + _plane(draws, depth.shape, pixel)
         warped[:, channels.index("depth")] = depth if bend is None else depth + bend[:, 2]
-    if "curvedness" in channels:
-        size = draws["scale"] * draws["stretch"].prod(dim=1) ** (1 / 3)
-        warped[:, channels.index("curvedness")] /= _each(size, 3)
+    size = draws["scale"] * draws["stretch"].prod(dim=1) ** (1 / 3)
+    for name in CURVATURES:
+        if name in channels:
+            warped[:, channels.index(name)] /= _each(size, 3)
     if "red" in channels:
         start = channels.index("red")
         end = start + len(INPUT_CHANNELS["texture"])

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from fer3d.channels import Normalisation, stack_channels
+from fer3d.channels import Normalisation, channel_names, stack_channels
 from fer3d.errors import ArgumentError, CheckpointError, FileError
 from fer3d.maps import Maps
 from fer3d.models import build_model, reads_trees
@@ -199,6 +199,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> LoadedMo
         facts = ModelFacts(**{**content, "classes": tuple(content["classes"])}, normalisation=normalisation)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise CheckpointError(f"{path}: wanted a model of `fer3d train`, its header says nothing of one") from None
+    _check_channels(facts, path)
     facts = replace(facts, registration=_registration(told, tensors, path))
     try:
         network = build_model(facts.model, **facts.model_settings)
@@ -206,6 +207,18 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> LoadedMo
         raise CheckpointError(f"{path}: {error}") from None
     load_weights(network, tensors, path)
     return LoadedModel(network.to(device).eval(), facts)
+
+
+def _check_channels(facts: ModelFacts, path: Path) -> None:
+    """Raise CheckpointError for a model of maps that was fed other channels than this version makes of them."""
+    maps = facts.model_settings.get("maps")
+    if maps is None or reads_trees(facts.model):
+        return
+    made, wanted = facts.normalisation.channels, channel_names(maps)
+    if made != wanted:
+        raise CheckpointError(
+            f"{path}: wanted a model of the channels {', '.join(wanted)}, it is of {', '.join(made)}: train it again"
+        )
 
 
 def _registration(facts: Mapping[str, Any] | None, tensors: dict[str, torch.Tensor], path: Path) -> Registration | None:

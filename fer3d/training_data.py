@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from fer3d.augment import augment, draw
-from fer3d.channels import INPUT_CHANNELS, Normalisation, channel_names, stack_channels
+from fer3d.channels import Normalisation, channel_names, stack_channels, stored_channels
 from fer3d.config import TrainSettings
 from fer3d.errors import ArgumentError, ProtocolError
 from fer3d.registration import Registration, stretches_of
@@ -323,7 +323,7 @@ def _read(
 
 def _check_maps(folder: Path, maps: Sequence[str], stored: Sequence[str]) -> None:
     for group in maps:
-        if group != "texture" and not set(INPUT_CHANNELS[group]) <= set(stored):
+        if group != "texture" and not set(stored_channels(group)) <= set(stored):
             raise ArgumentError(
                 f"{folder}: `maps` asks for {group}, the scans have the channels {', '.join(stored) or 'none'}; "
                 "prepare them again with that map"

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fer3d.channels import FLAT_SHAPE_INDEX, HALF_CURVEDNESS
+from fer3d.channels import FLAT_SHAPE_INDEX
 from fer3d.errors import ArgumentError
 from fer3d.tree import CHANNELS, SampleTree
 
@@ -28,6 +28,8 @@ INPUTS: Mapping[str, tuple[str, ...]] = {
     "invariant": CHANNELS,
     "xyz": ("x", "y", "z", "normal_x", "normal_y", "normal_z", "shape_index"),
 }
+
+HALF_CURVEDNESS = 0.05  # 1/mm, see `TreeNormalisation`: a bend of 20 mm radius becomes the middle of the scale
 
 
 class TreeBatch(NamedTuple):
@@ -158,7 +160,7 @@ class TreeNormalisation:
 
     Convention: curvatures are squashed first, so that a rim, ten times as curved as any face, does not set the scale.
     Curvedness c becomes c / (c + h), mean curvature H the same with its sign, and of the Gaussian curvature the square
-    root, which is in 1/mm too; h is `channels.HALF_CURVEDNESS` [D].
+    root, which is in 1/mm too; h is `HALF_CURVEDNESS` [D].
 
     Attributes:
         channels: C names.

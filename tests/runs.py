@@ -136,7 +136,7 @@ def _facts(classes, maps, data, count, seed, rounds, folds):
         "settings": {"batch": 32, "epochs": 30, "lr": 0.001, "mixup": 0.0, "optimizer": "adamw", "seed": seed},
         "classes": list(classes),
         "maps": list(maps),
-        "channels": ["depth", "normal_x", "normal_y", "normal_z", "shape_index", "curvedness"],
+        "channels": ["depth", "normal_x", "normal_y", "normal_z", "shape_index", "mean", "difference"],
         "data": {
             "folder": data,
             "dataset": "bu3dfe",

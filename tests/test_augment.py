@@ -27,13 +27,13 @@ def grid():
 
 
 def maps_of(depth, slope_x, slope_y):
-    """(1, C + 1, H, W): normals from the slopes; curvedness and colours stand for values that ride along."""
+    """(1, C + 1, H, W): normals from the slopes; curvatures and colours stand for values that ride along."""
     depth, slope_x, slope_y = (np.broadcast_to(a, (H, W)) for a in (depth, slope_x, slope_y))
     normal = np.stack([-slope_x, -slope_y, np.ones((H, W))])
     normal /= np.linalg.norm(normal, axis=0)
-    index, curved = np.full((H, W), 0.6), np.full((H, W), 0.05)
+    index, mean, difference = (np.full((H, W), v) for v in (0.6, 0.05, 0.03))
     colour = np.stack([np.full((H, W), v) for v in (0.8, 0.5, 0.3)])
-    stack = np.concatenate([depth[None], normal, index[None], curved[None], colour, np.ones((1, H, W))])
+    stack = np.concatenate([depth[None], normal, index[None], mean[None], difference[None], colour, np.ones((1, H, W))])
     return torch.from_numpy(stack.astype(np.float32))[None]
 
 
@@ -90,7 +90,9 @@ def test_maps_of_the_changed_surface_are_the_changed_maps(change):
     assert np.abs(made[1:4] - wanted[1:4])[:, inside].max() < 0.01
     np.testing.assert_allclose(np.linalg.norm(made[1:4], axis=0)[inside], 1.0, atol=1e-5)
     size = scale * (wide * high * deep) ** (1 / 3)
-    np.testing.assert_allclose(made[5][inside], 0.05 / size, rtol=1e-4)  # curvature is one over a length
+    np.testing.assert_allclose(made[4][inside], 0.6, rtol=1e-4)
+    for channel, value in ((5, 0.05), (6, 0.03)):  # a curvature is one over a length
+        np.testing.assert_allclose(made[channel][inside], value / size, rtol=1e-4)
     assert (made[:, made[-1] == 0] == 0).all()
 
 
@@ -109,7 +111,7 @@ def test_light_changes_colours_and_nothing_else():
     draws = unchanged(1) | {"gain": torch.tensor([[1.5, 1.0, 0.5]]), "bias": torch.full((1, 3), 0.1)}
     made = augment(CHANNELS, values, draws, PIXEL)
     torch.testing.assert_close(made[:, :6], values[:, :6], rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(made[0, 6:9, 5, 5], torch.tensor([1.0, 0.6, 0.25]))
+    torch.testing.assert_close(made[0, 7:10, 5, 5], torch.tensor([1.0, 0.6, 0.25]))
 
 
 def test_mirrored_is_the_mirror_of_augment():

@@ -2,24 +2,25 @@ import numpy as np
 import pytest
 import torch
 
+from fer3d import maps
 from fer3d.channels import Normalisation, channel_names, stack_channels
 from fer3d.errors import ArgumentError
 
-NAMES = ("shape_index", "depth", "normal_x", "normal_y", "normal_z", "curvedness")
+NAMES = ("shape_index", "depth", "normal_x", "normal_y", "normal_z", "curvedness", "mean")
 
 
 def test_channels_come_in_the_order_of_the_groups_with_the_mask_last():
-    stack = np.arange(6, dtype=np.float32)[:, None, None] + np.zeros((6, 2, 3), np.float32)
+    stack = np.array([0.25, 1, 2, 3, 4, 5, 6], np.float32)[:, None, None] + np.zeros((7, 2, 3), np.float32)
     texture = np.full((2, 3, 3), (255, 51, 0), np.uint8)
     mask = np.array([[1, 2, 0], [1, 1, 1]], np.uint8)
     stack[:, 0, 2] = np.nan
-    stack[0, 1, 1] = np.nan  # flat: no shape index
+    stack[[0, 5, 6], 1, 1] = np.nan, 0, 0  # flat: no shape index
     made = stack_channels(["depth", "curvature", "texture"], NAMES, stack, mask, texture)
     assert made.dtype == np.float16
-    assert made.shape == (7, 2, 3)
-    assert made[:, 0, 0].tolist() == pytest.approx([1, 0, 5, 1, 0.2, 0, 1], abs=1e-3)
-    assert made[:, 0, 2].tolist() == [0] * 7
-    assert made[1, 1, 1] == 0.5
+    assert made.shape == (8, 2, 3)
+    assert made[:, 0, 0].tolist() == pytest.approx([1, 0.25, 6, 5 / 2**0.5, 1, 0.2, 0, 1], abs=2e-3)
+    assert made[:, 0, 2].tolist() == [0] * 8
+    assert made[1:4, 1, 1].tolist() == [0.5, 0, 0]
     assert made[:, 0, 1].tolist() == made[:, 0, 0].tolist()  # filled pixels count
 
 
@@ -57,12 +58,27 @@ def test_normals_across_keep_zero_and_share_a_scale():
     assert made.mean[2] == pytest.approx(0.3, abs=0.05)
 
 
-def test_curvedness_is_squashed():
+@pytest.mark.parametrize("scale", [0.1, 1.0, 30.0])
+@pytest.mark.parametrize(("k1", "k2"), [(0.05, 0.02), (0.03, -0.04), (-0.01, -0.06), (0.02, 0.02), (0.0, 0.0)])
+def test_the_curvatures_fed_are_half_the_sum_and_half_the_difference(k1, k2, scale):
+    k1, k2 = np.full((2, 2), k1 / scale), np.full((2, 2), k2 / scale)
+    stored = {"shape_index": maps.shape_index, "curvedness": maps.curvedness, "mean": maps.mean_curvature}
+    stack = np.stack([f(k1, k2) for f in stored.values()]).astype(np.float32)
+    made = stack_channels(["curvature"], tuple(stored), stack, np.ones((2, 2), np.uint8), None)
+    np.testing.assert_allclose(made[1], (k1 + k2) / 2, rtol=2e-3, atol=1e-6)
+    np.testing.assert_allclose(made[2], abs(k1 - k2) / 2, rtol=2e-3, atol=1e-6)
+
+
+def test_curvatures_are_cut():
     channels = channel_names(["curvature"])
-    values = torch.ones(1, 3, 1, 3)
-    values[0, 1, 0] = torch.tensor([0.0, 0.05, 1e4])
-    made = Normalisation(channels, (0.0, 0.0), (1.0, 1.0)).apply(values)
-    assert made[0, 1, 0].tolist() == pytest.approx([0.0, 0.5, 1.0], abs=1e-4)
+    values = torch.ones(1, 4, 1, 4)
+    values[0, 1, 0] = torch.tensor([-7.0, -0.04, 0.4, 7.0])
+    values[0, 2, 0] = torch.tensor([0.0, 0.04, 0.4, 7.0])
+    made = Normalisation(channels, (0.0,) * 3, (1.0,) * 3).apply(values)
+    assert made[0, 1, 0].tolist() == pytest.approx([-0.5, -0.04, 0.4, 0.5])
+    assert made[0, 2, 0].tolist() == pytest.approx([0.0, 0.04, 0.4, 0.5])
+    again = Normalisation.fit(channels, values, torch.tensor([0]))
+    assert again.mean[1:] == pytest.approx((0.09, 0.235))
 
 
 def test_the_light_on_a_whole_face_is_taken_out_of_its_colours():

@@ -167,6 +167,14 @@ def test_a_damaged_registration_is_named(file):
         load_model(file)
 
 
+def test_a_model_of_other_channels_is_named(file):
+    content = file.read_bytes()
+    assert content.count(b"normal_z") == 1
+    file.write_bytes(content.replace(b"normal_z", b"normal_q"))
+    with pytest.raises(CheckpointError, match="wanted a model of the channels depth, .*normal_z, it is of .*normal_q"):
+        load_model(file)
+
+
 def registration():
     """One that stretches every face of four channels by a tenth along x."""
     channels = channel_names(MAPS)

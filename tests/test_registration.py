@@ -27,7 +27,8 @@ def face(wide, high, up, noise=0):
     normal = np.stack([-across, down, np.ones_like(depth)])
     normal /= np.linalg.norm(normal, axis=0)
     mask = (x * wide) ** 2 + (y * high) ** 2 < 66**2
-    values = np.stack([depth, *normal, 0.5 + 0.3 * normal[0], 0.02 + 0.01 * normal[1], np.ones_like(depth)])
+    curvature = 0.5 + 0.3 * normal[0], 0.02 + 0.01 * normal[1], 0.02 - 0.01 * normal[1]
+    values = np.stack([depth, *normal, *curvature, np.ones_like(depth)])
     return torch.from_numpy((values * mask).astype(np.float32))
 
 
@@ -162,5 +163,5 @@ def test_its_state_brings_it_back():
     torch.testing.assert_close(two.apply(maps, PIXEL), one.apply(maps, PIXEL), rtol=0, atol=0)
     with pytest.raises(TypeError):
         Registration.from_state(facts, {"weights": tensors["weights"]})
-    with pytest.raises(ValueError, match=r"weights should have shape \(12288, 3\), has \(5, 3\)"):
+    with pytest.raises(ValueError, match=r"weights should have shape \(14336, 3\), has \(5, 3\)"):
         Registration.from_state(facts, tensors | {"weights": tensors["weights"][:5]})
