@@ -32,6 +32,7 @@ from fer3d.config import MAP_GROUPS, PreprocessSettings, train_settings
 from fer3d.preprocess import preprocess
 from fer3d.question import Question
 from fer3d.store import read_manifest
+from fer3d.synth import truth
 from fer3d.training import Job, train_side_by_side
 
 PLAIN = {"lr": 3e-3, "weight_decay": 1e-2}  # what suits the plain CNN; everything else it shares
@@ -110,8 +111,8 @@ def make_data(arguments):
 
 
 def prepare(scans, prepared, settings, arguments):
-    """The prepared folder of the raw scans, which are simulated unless they are there."""
-    if not (scans / "truth.parquet").is_file():
+    """The prepared folder of the raw scans, which are simulated unless all of them are there."""
+    if not (scans / truth.FILE).is_file() or not truth.read_recipe(scans)[1]:
         synth.make(
             scans,
             "bu3dfe",
