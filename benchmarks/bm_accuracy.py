@@ -16,7 +16,7 @@ DFF-CNN's maps are registered (`fer3d.registration`), the plain CNN's are not; o
 are, which says how much of the difference is the registration's.
 
 The settings of DFF-CNN and of the plain CNN were chosen on another set of 60 simulated people (--seed 1), the layers of
-DFF-CNN and the registration on up to 162 more (--seed 2), never on the ones that are tested here.
+DFF-CNN, the registration and the curvature channels on up to 162 more (--seed 2), never on those tested here.
 """
 
 import argparse

@@ -199,12 +199,12 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> LoadedMo
         facts = ModelFacts(**{**content, "classes": tuple(content["classes"])}, normalisation=normalisation)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise CheckpointError(f"{path}: wanted a model of `fer3d train`, its header says nothing of one") from None
-    _check_channels(facts, path)
     facts = replace(facts, registration=_registration(told, tensors, path))
     try:
         network = build_model(facts.model, **facts.model_settings)
     except ArgumentError as error:
         raise CheckpointError(f"{path}: {error}") from None
+    _check_channels(facts, path)
     load_weights(network, tensors, path)
     return LoadedModel(network.to(device).eval(), facts)
 

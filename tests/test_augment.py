@@ -110,7 +110,7 @@ def test_light_changes_colours_and_nothing_else():
     values = maps_of(*surface(*grid()))
     draws = unchanged(1) | {"gain": torch.tensor([[1.5, 1.0, 0.5]]), "bias": torch.full((1, 3), 0.1)}
     made = augment(CHANNELS, values, draws, PIXEL)
-    torch.testing.assert_close(made[:, :6], values[:, :6], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(made[:, :7], values[:, :7], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(made[0, 7:10, 5, 5], torch.tensor([1.0, 0.6, 0.25]))
 
 
