@@ -130,14 +130,17 @@ class TrainSettings(BaseModel):
 
     # the network
     maps: tuple[str, ...] = Field(MAP_GROUPS, description="Map groups that are fed.")
-    backbone: str = Field("oriented", description="Branches: oriented, small, vgg-m, vgg-16 or resnet-18.")
+    backbone: str = Field(
+        "scattering", description="Branches: scattering, oriented, small, vgg-m, vgg-16 or resnet-18."
+    )
     width: int | None = Field(None, ge=1, le=1024, description="Features of the first convolution. Unset: the usual.")
     dropout: float | None = Field(None, ge=0.0, lt=1.0, description="Before the last layer. Unset: the model's own.")
     place_dropout: float = Field(
         0.5,
         ge=0.0,
         lt=1.0,
-        description="Share of what lies on the grid that an oriented branch or a part of flm-cnn misses in training.",
+        description="Share of what lies on the grid that a branch with weights for every place, or a part of flm-cnn, "
+        "misses in training.",
     )
     registered: bool | None = Field(
         None,

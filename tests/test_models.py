@@ -11,9 +11,10 @@ from fer3d.errors import ArgumentError, CheckpointError, FileError, MissingLibra
 from fer3d.image.models import NETWORKS, build_network
 from fer3d.image.models.picture_network import grey
 from fer3d.models import MODELS, build_model, model_arguments, reads_trees
-from fer3d.models.backbones import BACKBONES, build_branch
+from fer3d.models.backbones import BACKBONES, PLACED, build_branch
 from fer3d.models.initial_weights import load_initial
 from fer3d.models.linear_svm import fit_linear_svm
+from fer3d.models.placed import Dropout
 from fer3d.models.synced_norm import SyncedBatchNorm2d, synchronise
 
 
@@ -132,7 +133,7 @@ def test_global_average_pooling_saves_parameters_and_takes_any_size():
         for name, more in (("dff-cnn", {}), ("df-cnn", {"size": 224}))
     }
     assert count["dff-cnn"] < count["df-cnn"]
-    for backbone in ("small", "oriented"):
+    for backbone in ("small", *PLACED):
         network = build_model("dff-cnn", backbone=backbone, width=4).eval()
         assert network(batch_of(MAP_GROUPS, 40)).shape == network(batch_of(MAP_GROUPS, 24)).shape == (2, 6)
 
@@ -152,25 +153,27 @@ def test_published_backbones_have_the_published_number_of_parameters(backbone, p
 
 
 @pytest.mark.parametrize("size", [64, 40, 12])
-def test_oriented_branches_weigh_every_place_by_itself(size):
+@pytest.mark.parametrize(("backbone", "inputs"), [("oriented", 16), ("scattering", 128)])
+def test_placed_branches_weigh_every_place_by_itself(backbone, inputs, size):
     """A change of half of the map changes the features by what the weights of that half make of it."""
-    branch = build_branch("oriented", 2, 2).eval()
+    branch = build_branch(backbone, 2, 2).eval()
     generator = torch.Generator().manual_seed(0)
     x, measured = torch.randn(3, 2, size, size, generator=generator), torch.ones(3, 1, size, size)
     energy = branch.energy(x, measured)
-    assert energy.shape == (3, 16, 16, 16)
+    assert energy.shape == (3, inputs, 16, 16)
     weights = branch.first.weight
-    assert weights.shape == (8, 16, 16, 16)
+    assert weights.shape == (8, inputs, 16, 16)
     expected = torch.einsum("bcij,dcij->bd", energy, weights) / (1 + 1e-5)  # two norms that have seen nothing
     torch.testing.assert_close(branch(x, measured)[:, :, 0, 0], expected.relu(), atol=1e-5, rtol=1e-4)
 
 
-def test_oriented_branches_take_what_is_usual_at_a_place_for_nothing():
-    branch = build_branch("oriented", 1, 2).train()
+@pytest.mark.parametrize("backbone", PLACED)
+def test_placed_branches_take_what_is_usual_at_a_place_for_nothing(backbone):
+    branch = build_branch(backbone, 1, 2).train()
     generator = torch.Generator().manual_seed(0)
     usual, own = (torch.randn(n, 1, 64, 64, generator=generator) for n in (1, 6))
     y = branch.layers[0](branch.energy(usual + 0.3 * own, torch.ones(6, 1, 64, 64)))
-    torch.testing.assert_close(y.mean(0), torch.zeros(8, 16, 16), atol=1e-5, rtol=0)
+    torch.testing.assert_close(y.mean(0), torch.zeros(y.shape[1:]), atol=1e-5, rtol=0)
     assert 0.5 < y.var(0, correction=0).mean() <= 1.0
 
 
@@ -178,7 +181,18 @@ def test_oriented_branches_take_what_is_usual_at_a_place_for_nothing():
 def test_backbones_say_how_many_features_they_give(backbone):
     branch = build_branch(backbone, 2, 8 if backbone != "vgg-m" else 6).eval()
     assert branch(torch.zeros(1, 2, 64, 64), torch.ones(1, 1, 64, 64)).shape[1] == branch.out_channels
-    assert branch.first.in_channels == (16 if backbone == "oriented" else 2)
+    assert branch.first.in_channels == {"oriented": 16, "scattering": 128}.get(backbone, 2)
+
+
+def test_dropout_keeps_the_mean_and_leaves_out_its_share():
+    torch.manual_seed(0)
+    x = torch.linspace(1.0, 3.0, 200_000)
+    layer = Dropout(0.3)
+    y = layer(x)
+    assert abs((y == 0).float().mean() - 0.3) < 0.005  # five standard deviations
+    torch.testing.assert_close(y[y > 0], x[y > 0] / 0.7)
+    assert torch.equal(layer.eval()(x), x)
+    assert torch.equal(Dropout(0.0).train()(x), x)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +208,7 @@ def test_backbones_say_how_many_features_they_give(backbone):
         ),
         (
             lambda: build_model("dff-cnn", backbone="vgg"),
-            "`backbone` should be one of oriented, small, vgg-m, .*, is 'vgg'",
+            "`backbone` should be one of scattering, oriented, small, .*, is 'vgg'",
         ),
         (
             lambda: model_arguments("tang", train_settings("small"), 6, {"size": 32}),

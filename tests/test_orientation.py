@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from fer3d.models.orientation import FLOOR, OrientationEnergy
+from tests.reference import map_orientation as reference
 
 
 def ramp(angle, slope=1.0, size=(16, 24)):
@@ -16,33 +17,9 @@ def ramp(angle, slope=1.0, size=(16, 24)):
 
 
 def by_definition(x, measured, directions, cells):
-    """In loops over pixels and cells, float64."""
-    C, H, W = x.shape
-    high, wide = H // cells, W // cells
-    energy = np.zeros((C, directions, cells, cells))
-    for c in range(C):
-        for i in range(H):
-            for j in range(W):
-                around = measured[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2]
-                right = x[c, i, j + 1] - x[c, i, j - 1] if 0 < j < W - 1 else 0.0
-                up = x[c, i - 1, j] - x[c, i + 1, j] if 0 < i < H - 1 else 0.0
-                length, angle = np.hypot(right, up), np.arctan2(up, right)
-                if not around.all() or length == 0:
-                    continue
-                for k in range(directions):
-                    share = max(0.0, np.cos(angle - 2 * np.pi * k / directions)) ** 4
-                    energy[c, k, i // high, j // wide] += length * share / (high * wide)
-    smooth, made = np.zeros_like(energy), np.zeros_like(energy)
-    places = [(i, j) for i in range(cells) for j in range(cells)]
-    for i, j in places:
-        near = [(a, b) for a, b in places if abs(a - i) < 2 and abs(b - j) < 2]
-        weights = [(2 - abs(a - i)) * (2 - abs(b - j)) for a, b in near]
-        smooth[:, :, i, j] = np.average([energy[:, :, a, b] for a, b in near], axis=0, weights=weights)
-    total = smooth.sum(axis=1)
-    for i, j in places:
-        about = total[:, max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2].mean(axis=(1, 2))
-        made[:, :, i, j] = smooth[:, :, i, j] / (about[:, None] + FLOOR)
-    return made.reshape(C * directions, cells, cells)
+    """In loops over pixels and cells, float64: order 1."""
+    energy = reference.map_orientation(x, measured, cells, directions)
+    return reference.without_contrast(energy, FLOOR).reshape(-1, cells, cells)
 
 
 @pytest.mark.parametrize("slope", [0.5, 5.0, 500.0])
@@ -65,6 +42,35 @@ def test_it_is_the_definition():
         expected = by_definition(one, mask[0], 6, 7)
         assert expected.max() > 0.1
         np.testing.assert_allclose(ours.numpy(), expected, atol=1e-5)
+
+
+def test_order_2_is_order_1_of_the_energies_of_half_as_large_cells():
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(2, 3, 16, 24, generator=generator)
+    measured = (torch.rand(2, 1, 16, 24, generator=generator) > 0.02).float()
+    energy = OrientationEnergy(6, 4, order=2)
+    made = energy(x, measured)
+    assert made.shape == (2, energy.outputs(3), 4, 4) == (2, 108, 4, 4)
+    for one, mask, ours in zip(x.double().numpy(), measured.numpy(), made, strict=True):
+        finer = reference.map_orientation(one, mask[0], 8, 6).reshape(18, 8, 8)
+        finer /= finer.mean(axis=(1, 2), keepdims=True) + 1e-3
+        whole = mask[0].reshape(8, 2, 8, 3).min(axis=(1, 3))
+        assert 0 < whole.mean() < 1
+        np.testing.assert_allclose(ours.numpy(), by_definition(finer, whole, 6, 4), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [0.1, 10.0])
+@pytest.mark.parametrize("k", range(8))
+def test_a_slope_that_gets_steeper_answers_twice_in_its_direction(k, scale):
+    """Half of s squared, s along direction k: its energies rise towards k, in whatever direction they are."""
+    along = ramp(2 * math.pi * k / 8, size=(32, 32))
+    x = scale * (along - along.min() + 1.0).square() / 2
+    made = OrientationEnergy(cells=8, order=2)(x, torch.ones(1, 1, 32, 32)).view(8, 8, 8, 8)[..., 3:-3, 3:-3]
+    shares = torch.tensor([max(0.0, math.cos(2 * math.pi * (j - k) / 8)) ** 4 for j in range(8)])
+    for j in (k, (k + 1) % 8, (k - 1) % 8):  # the others have no energy to rise
+        for cell in made[j].flatten(1).mT:
+            torch.testing.assert_close(cell / cell.sum(), shares / shares.sum(), atol=1e-3, rtol=0)
+            assert cell.sum() > 0.5
 
 
 def test_what_was_not_measured_is_no_edge():

@@ -1,9 +1,10 @@
 """Branches: convolution stacks that turn one map group (B, C, H, W) into features (B, D, h, w).
 
-`oriented` and `small` are ours, for CPUs; the others follow published networks up to their last convolution, in plain
-torch, with parameter names of their own (`fer3d.models.initial_weights` brings ImageNet weights into them). Every
-branch has the attributes `out_channels` (D) and `first`, its first convolution. Those of the backbones in `PLACED` have
-weights of their own for every place of the face; their features are of the whole of it (h = w = 1).
+`scattering`, `oriented` and `small` are ours, for CPUs; the others follow published networks up to their last
+convolution, in plain torch, with parameter names of their own (`fer3d.models.initial_weights` brings ImageNet weights
+into them). Every branch has the attributes `out_channels` (D) and `first`, its first convolution. Those of the
+backbones in `PLACED` have weights of their own for every place of the face; their features are of the whole of it
+(h = w = 1).
 """
 
 from __future__ import annotations
@@ -67,9 +68,9 @@ class Branch(nn.Module):
 class OrientedBranch(Branch):
     """Orientation energy, of which every place is normalised, and a convolution as large as the face."""
 
-    def __init__(self, channels: int, extra: int, out_channels: int, dropout: float) -> None:
-        energy = OrientationEnergy()
-        inputs = channels * energy.directions + extra
+    def __init__(self, channels: int, extra: int, out_channels: int, dropout: float, order: int) -> None:
+        energy = OrientationEnergy(order=order)
+        inputs = energy.outputs(channels) + extra
         super().__init__(placed_layers(inputs, out_channels, energy.cells, dropout), out_channels)
         self.energy, self.extra = energy, extra
 
@@ -89,7 +90,12 @@ def oriented(channels: int, width: int = 16, extra: int = 0, dropout: float = 0.
     and direction did better than stacks of small filters; while training, each misses a scan with a chance of
     `dropout`. The last `extra` channels are no maps: they are averaged over the cells.
     """
-    return OrientedBranch(channels, extra, 4 * width, dropout)
+    return OrientedBranch(channels, extra, 4 * width, dropout, order=1)
+
+
+def scattering(channels: int, width: int = 16, extra: int = 0, dropout: float = 0.5) -> Branch:
+    """Ours [D]: `oriented` with the orientation energy of orientation energy; eight times the weights."""
+    return OrientedBranch(channels, extra, 4 * width, dropout, order=2)
 
 
 def small(channels: int, width: int = 16) -> Branch:
@@ -147,13 +153,14 @@ def resnet_18(channels: int, width: int = 64) -> Branch:
 
 
 BACKBONES: dict[str, Callable[..., Branch]] = {
+    "scattering": scattering,
     "oriented": oriented,
     "small": small,
     "vgg-m": vgg_m,
     "vgg-16": vgg_16,
     "resnet-18": resnet_18,
 }
-PLACED = ("oriented",)
+PLACED = ("scattering", "oriented")
 
 
 def build_branch(
@@ -164,9 +171,9 @@ def build_branch(
     Args:
         backbone: One of `BACKBONES`.
         channels: Of the map group.
-        width: Features of the first convolution, a quarter of them for `oriented`. None: as published.
+        width: Features of the first convolution, a quarter of them for those in `PLACED`. None: as published.
         extra: Further channels, behind those of the map group, that are no map: the mask, positions.
-        place_dropout: Of `oriented`: share of the directions and places that it misses while training.
+        place_dropout: Of those in `PLACED`: share of the directions and places that they miss while training.
 
     Raises:
         ArgumentError: if there is no such backbone.
@@ -175,6 +182,6 @@ def build_branch(
         raise ArgumentError(f"`backbone` should be one of {', '.join(BACKBONES)}, is {backbone!r}")
     given = {} if width is None else {"width": width}
     make = BACKBONES[backbone]
-    if make is oriented:
-        return oriented(channels, extra=extra, dropout=place_dropout, **given)
+    if backbone in PLACED:
+        return make(channels, extra=extra, dropout=place_dropout, **given)
     return make(channels + extra, **given)

@@ -126,7 +126,7 @@ class DFFCNN(FusionNetwork):
         mask: Whether each branch also sees which pixels were measured.
         position: Whether each branch also sees where a pixel lies, x to the right and y up from -1 to 1 [D]: aligned
             faces have their features in known places, which global average pooling would forget. Of no use to
-            `oriented` branches, which have weights for every place.
+            `scattering` and `oriented` branches, which have weights for every place.
         map_dropout: Chance that the fusion does not see a map of a scan while training [D].
         auxiliary: Whether each branch has a linear classifier of its own while training, so that none lives off the
             others' gradient [D].
@@ -140,7 +140,7 @@ class DFFCNN(FusionNetwork):
         maps: Sequence[str] = ("depth", "normal", "curvature", "texture"),
         classes: int = 6,
         *,
-        backbone: str = "oriented",
+        backbone: str = "scattering",
         width: int | None = None,
         fusion: int = 128,
         dropout: float = 0.3,

@@ -1,73 +1,65 @@
 """How strongly a map rises in each direction, cell by cell, freed of contrast: histograms of oriented gradients.
 
-In the manner of Dalal and Triggs [1], of every map rather than of pictures, with a smooth share for each direction so
-that gradients can pass. With a few dozen people to learn from, filters that need no learning are worth more than those
-that do; which numbers suit was our choice [D].
+In the manner of Dalal and Triggs [1], of every map rather than of pictures. With a few dozen people to learn from,
+filters that need no learning are worth more than those that do; which numbers suit was our choice [D]. So is what is
+done twice, in the manner of a scattering transform [2]: where the energy of each direction itself rises.
 
 References:
     .. [1] Dalal, Triggs. Histograms of oriented gradients for human detection. CVPR 2005.
+    .. [2] Bruna, Mallat. Invariant scattering convolution networks. IEEE TPAMI 35(8), 2013.
 """
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import nn
 from torch.nn import functional
 
+from fer3d.map_orientation import averaged, map_orientation
+
 FLOOR = 0.05  # standard deviations of a channel a pixel: flatter than this is flat
+_LEAST = 1e-3  # the same, of the mean of a whole map of energies
 
 
 class OrientationEnergy(nn.Module):
-    """Maps (B, C, H, W) -> shares of `directions` directions in a grid of cells, (B, C directions, cells, cells).
+    """Maps (B, C, H, W) -> shares of `directions` directions in a grid of cells, (B, D, cells, cells).
 
-    With the gradient g of a channel by central differences, in units of the channel a two pixels, at angle t from the x
-    axis (to the right, y up), direction k of K gets |g| max(0, cos(t - 2 pi k / K))^4, averaged over a cell, then over
-    its neighbours with weights 1, 2, 1 along either axis (at the rim: of the cells that are there), and divided by the
-    sum over the directions averaged over 3 x 3 cells (plus `FLOOR`). Where a pixel or a neighbour of it was not
-    measured, g is 0: the rim of a face or of a hole is no edge of it. Cells share pixels if H or W is no multiple of
-    `cells`.
+    Of order 1, D is C times K directions: the energies of `map_orientation` in the cells, divided by their sum over the
+    directions averaged over 3 x 3 cells (plus `FLOOR`).
+
+    Of order 2, D is C times K times K: those energies of twice as many cells along each side, each divided by its mean
+    over the whole map, are maps themselves, of which the same is done. A cell is measured if all its pixels were.
     """
 
-    def __init__(self, directions: int = 8, cells: int = 16) -> None:
+    def __init__(self, directions: int = 8, cells: int = 16, order: int = 1) -> None:
         super().__init__()
-        self.directions, self.cells = directions, cells
+        self.directions, self.cells, self.order = directions, cells, order
 
     def forward(self, x: torch.Tensor, measured: torch.Tensor) -> torch.Tensor:
-        """(B, C, H, W) and the mask (B, 1, H, W), 1 where measured, -> (B, C directions, cells, cells), float32."""
+        """(B, C, H, W) and the mask (B, 1, H, W), 1 where measured, -> (B, D, cells, cells), float32."""
         with torch.autocast(x.device.type, enabled=False):
             x, measured = x.float(), measured.float()
-            inside = -functional.max_pool2d(-measured, 3, 1, 1)
-            right = functional.pad(x[..., 2:] - x[..., :-2], (1, 1)) * inside
-            up = functional.pad(x[..., :-2, :] - x[..., 2:, :], (0, 0, 1, 1)) * inside
-            steepness = (right.square() + up.square() + 1e-12).sqrt()
-            root = steepness.sqrt()
-            right, up = right / (root * root.sqrt()), up / (root * root.sqrt())  # |g|^(1 / 4) cos t, and sin t
-            angles = [2 * math.pi * k / self.directions for k in range(self.directions)]
-            shares = [
-                self.averaged((right * math.cos(angle) + up * math.sin(angle)).relu_().square().square())
-                for angle in angles
-            ]
-            energy = _smoothed(_smoothed(torch.stack(shares, dim=2)).mT).mT  # (B, C, directions, cells, cells)
+            if self.order == 2:
+                x, measured = self._finer(x, measured)
+            energy = map_orientation(x, measured, self.cells, self.directions)
             return without_contrast(energy, FLOOR).flatten(1, 2)
 
     def averaged(self, x: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) -> (B, C, cells, cells): the mean of every cell."""
-        height, width = x.shape[-2:]
-        if height % self.cells or width % self.cells:
-            return functional.adaptive_avg_pool2d(x, self.cells)
-        return functional.avg_pool2d(x, (height // self.cells, width // self.cells))
+        return averaged(x, self.cells)
+
+    def outputs(self, channels: int) -> int:
+        """D of C channels."""
+        return channels * int(self.directions**self.order)
+
+    def _finer(self, x: torch.Tensor, measured: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Energies of twice as many cells, as maps; and which of these cells were measured."""
+        energy = map_orientation(x, measured, 2 * self.cells, self.directions).flatten(1, 2)
+        whole = -functional.adaptive_max_pool2d(-measured, 2 * self.cells)
+        return energy / (energy.mean((2, 3), keepdim=True) + _LEAST), whole
 
 
 def without_contrast(energy: torch.Tensor, floor: float) -> torch.Tensor:
     """(B, C, K, n, n) energies of K directions -> shares: divided by `floor` and their sum, a mean of 3 x 3 cells."""
     about = functional.avg_pool2d(energy.sum(dim=2), 3, 1, 1, count_include_pad=False)
     return energy / (about[:, :, None] + floor)
-
-
-def _smoothed(x: torch.Tensor) -> torch.Tensor:
-    """(..., n) -> the same shape: with weights 1, 2, 1, of those that are there."""
-    wide, there = functional.pad(x, (1, 1)), functional.pad(torch.ones_like(x[..., :1, :]), (1, 1))
-    added, weights = (y[..., :-2] + 2 * y[..., 1:-1] + y[..., 2:] for y in (wide, there))
-    return added / weights

@@ -15,6 +15,16 @@ class WholeConvolution(nn.Conv2d):
         return functional.linear(x.flatten(1), self.weight.flatten(1), self.bias)[..., None, None]
 
 
+class Dropout(nn.Dropout):
+    """`torch.nn.Dropout`, whose Bernoulli numbers take three times as long on a CPU as the even ones drawn here."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Any shape -> the same."""
+        if not self.training or not self.p:
+            return x
+        return x * ((torch.rand_like(x) >= self.p) / (1.0 - self.p))
+
+
 class PlaceNorm(nn.Module):
     """Batch normalisation of every channel at every place by itself, without scale and shift."""
 
@@ -37,4 +47,4 @@ def placed_layers(channels: int, out: int, n: int, dropout: float) -> list[nn.Mo
         dropout: Share of the numbers that a training scan misses.
     """
     convolution = WholeConvolution(channels, out, n, bias=False)
-    return [PlaceNorm(channels, n), nn.Dropout(dropout), convolution, nn.BatchNorm2d(out), nn.ReLU(inplace=True)]
+    return [PlaceNorm(channels, n), Dropout(dropout), convolution, nn.BatchNorm2d(out), nn.ReLU(inplace=True)]
