@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Any
 
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
@@ -18,6 +19,9 @@ def worker_pool(
 ) -> Iterator[ProcessPoolExecutor]:
     """Spawned workers with one thread each: parallelism is over scans, and forked OpenMP pools deadlock.
 
+    A worker whose parent is gone, killed perhaps, leaves at once: the run that goes on in its place must be alone with
+    its files.
+
     Args:
         workers: Processes.
         initializer, initargs: As for `ProcessPoolExecutor`.
@@ -25,7 +29,7 @@ def worker_pool(
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
     os.environ.update(_ONE_THREAD)
     try:
-        with ProcessPoolExecutor(workers, get_context("spawn"), initializer, initargs) as pool:
+        with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (initializer, initargs)) as pool:
             yield pool
     finally:
         for name, value in before.items():
@@ -33,3 +37,16 @@ def worker_pool(
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def _begin(initializer: Callable[..., None] | None, initargs: tuple[Any, ...]) -> None:
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    if initializer is not None:
+        initializer(*initargs)
+
+
+def _leave_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
