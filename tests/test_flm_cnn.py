@@ -140,7 +140,7 @@ def test_scans_of_faces_moved_and_renumbered_give_the_same_logits(faces, rotatio
     settings = TrainSettings(rotation=rotation)
     network = build_model("flm-cnn", **model_arguments("flm-cnn", settings, 4, stencils_of(trees[0])))
     optimizer, labels, generator = torch.optim.AdamW(network.parameters(), 2e-3), rows % 4, torch.Generator()
-    for _ in range(30):
+    for _ in range(50):
         drawn = draw(settings, len(rows), stacked.values.shape[1], generator)
         loss = functional.cross_entropy(network(scale.apply(augment(stacked, drawn)))[0], labels)
         optimizer.zero_grad()
