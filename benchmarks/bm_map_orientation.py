@@ -10,12 +10,11 @@ for. Times are CPU time of one thread, the best of several repetitions. `make be
 """
 
 import argparse
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
-from machine import one_core, where
+from machine import best, one_core, where
 
 RESULTS = Path(__file__).parent / "results"
 SCANS, CHANNELS, CELLS, DIRECTIONS = 32, 10, 16, 8
@@ -113,17 +112,6 @@ def product(n=1024):
     """GFLOP/s of a float32 matrix product."""
     a = torch.from_numpy(np.random.default_rng(0).normal(size=(n, n)).astype(np.float32))
     return 2 * n**3 / (1e6 * best(lambda: a @ a))
-
-
-def best(call, least=1.0):
-    """CPU milliseconds of the fastest of as many runs as fit in `least` seconds, at least two after one to warm up."""
-    call()
-    times = []
-    while len(times) < 2 or sum(times) < least:
-        start = time.process_time()
-        call()
-        times.append(time.process_time() - start)
-    return 1e3 * min(times)
 
 
 if __name__ == "__main__":

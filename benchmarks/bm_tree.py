@@ -11,11 +11,10 @@ several repetitions, so that neighbours on the machine count little. `make bench
 import argparse
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
-from machine import one_core, where
+from machine import best, one_core, where
 
 RESULTS = Path(__file__).parent / "results"
 sys.path.insert(0, str(Path(__file__).parents[1]))  # tests.shapes: the closed forms
@@ -64,17 +63,6 @@ def face(pitch, least):
             for path in sorted(Path(folder).rglob("*_F3D.wrl"))
         ]
     return min((scan for scan in made if len(scan.vertices) >= least), key=lambda scan: len(scan.vertices))
-
-
-def best(call, least=1.0):
-    """CPU milliseconds of the fastest of as many runs as fit in `least` seconds, at least two after one to warm up."""
-    call()
-    times = []
-    while len(times) < 2 or sum(times) < least:
-        start = time.process_time()
-        call()
-        times.append(time.process_time() - start)
-    return 1e3 * min(times)
 
 
 def peer():
