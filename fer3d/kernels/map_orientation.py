@@ -3,11 +3,11 @@
 import numpy as np
 from numba import njit
 
-# Sums may run in vector registers. NaN and infinity keep their meaning.
-_SUMS = {"reassoc", "nsz", "contract", "arcp"}
+# No fastmath: just compiled, Numba's code has summed in another order than the same code loaded from its cache, and a
+# run that goes on in a second process has to end with the bits of one that was never stopped.
 
 
-@njit(cache=True, nogil=True, fastmath=_SUMS)
+@njit(cache=True, nogil=True)
 def energies(x, inside, directions, out):  # type: ignore[no-untyped-def]
     """The energies of one scan, see `fer3d.map_orientation`.
 
@@ -46,7 +46,7 @@ def energies(x, inside, directions, out):  # type: ignore[no-untyped-def]
             _smooth(out[c, k], spare)
 
 
-@njit(cache=True, nogil=True, fastmath=_SUMS)
+@njit(cache=True, nogil=True)
 def _gradients(x, i, inside, right, up):  # type: ignore[no-untyped-def]
     """Of row i, times |g|^(-3/4): the fourth power of a part is then |g| cos^4."""
     height, width = x.shape
@@ -65,7 +65,7 @@ def _gradients(x, i, inside, right, up):  # type: ignore[no-untyped-def]
         right[j], up[j] = one * root, two * root
 
 
-@njit(cache=True, nogil=True, fastmath=_SUMS)
+@njit(cache=True, nogil=True)
 def _opposites(right, up, cos, sin, there, opposite):  # type: ignore[no-untyped-def]
     """Add the energy of a row in a direction, and in the opposite one, to `there` and `opposite`, (W,) each."""
     for j in range(right.shape[0]):
@@ -77,7 +77,7 @@ def _opposites(right, up, cos, sin, there, opposite):  # type: ignore[no-untyped
         opposite[j] += energy - forwards
 
 
-@njit(cache=True, nogil=True, fastmath=_SUMS)
+@njit(cache=True, nogil=True)
 def _smooth(grid, spare):  # type: ignore[no-untyped-def]
     """(n, n), with weights 1, 2, 1 along either axis, of the squares that are there; `spare` is overwritten."""
     n = len(grid)

@@ -5,11 +5,10 @@ import math
 import numpy as np
 from numba import njit
 
-# Sums may run in vector registers. NaN and infinity keep their meaning.
-_SUMS = {"reassoc", "nsz", "contract", "arcp"}
+# No fastmath, see `fer3d.kernels.map_orientation`.
 
 
-@njit(cache=True, nogil=True, fastmath=_SUMS)
+@njit(cache=True, nogil=True)
 def energies(x, indices, weights, angle, distances, window, directions, out):  # type: ignore[no-untyped-def]
     """The energies of the patches of one scan, see `fer3d.patch_orientation`.
 
@@ -35,6 +34,7 @@ def energies(x, indices, weights, angle, distances, window, directions, out):  #
     share = np.empty((rings, rays), np.float32)
     cos, sin = np.empty(rays, np.float32), np.empty(rays, np.float32)
     one, two = np.empty(rays, np.float32), np.empty(rays, np.float32)
+    there, opposite = np.empty((half, rays), np.float32), np.empty((half, rays), np.float32)
     out[:] = 0
     for v in range(vertices):
         for a in range(rays):
@@ -50,13 +50,15 @@ def energies(x, indices, weights, angle, distances, window, directions, out):  #
             for r in range(rings):
                 beyond = min(r + 2, rings)
                 for a in range(1, rays + 1):
-                    there = measured[r, a] * measured[beyond, a]
-                    there *= measured[r + 1, a - 1] * measured[r + 1, a] * measured[r + 1, a + 1]
-                    share[r, a - 1] = window[s, r] * there
+                    whether = measured[r, a] * measured[beyond, a]
+                    whether *= measured[r + 1, a - 1] * measured[r + 1, a] * measured[r + 1, a + 1]
+                    share[r, a - 1] = window[s, r] * whether
                     whole += share[r, a - 1]
             if whole <= 0:
                 continue
             for c in range(channels):
+                there[:] = 0
+                opposite[:] = 0
                 for r in range(rings):
                     beyond = min(r + 2, rings)
                     before = np.float32(0) if r == 0 else distances[s, r - 1]
@@ -64,15 +66,17 @@ def energies(x, indices, weights, angle, distances, window, directions, out):  #
                     across = np.float32(1) / (np.float32(4 * math.pi / rays) * distances[s, r])
                     _gradients(patch[c, r], patch[c, r + 1], patch[c, beyond], along, across, cos, sin, one, two)
                     for k in range(half):
-                        there, opposite = _opposites(one, two, share[r], directions[k, 0], directions[k, 1])
-                        out[v, s, c, k] += there
-                        out[v, s, c, k + half] += opposite
-                for k in range(2 * half):
+                        _opposites(one, two, share[r], directions[k, 0], directions[k, 1], there[k], opposite[k])
+                for k in range(half):
+                    for a in range(rays):
+                        out[v, s, c, k] += there[k, a]
+                        out[v, s, c, k + half] += opposite[k, a]
                     out[v, s, c, k] /= whole
+                    out[v, s, c, k + half] /= whole
     return True
 
 
-@njit(cache=True, nogil=True, fastmath=_SUMS)
+@njit(cache=True, nogil=True)
 def _sample(x, indices, weights, patch, measured):  # type: ignore[no-untyped-def]
     """Fill all but ring 0 of a patch; False where an index is no row of x."""
     count, channels = x.shape
@@ -92,7 +96,7 @@ def _sample(x, indices, weights, patch, measured):  # type: ignore[no-untyped-de
     return True
 
 
-@njit(cache=True, nogil=True, fastmath=_SUMS)
+@njit(cache=True, nogil=True)
 def _gradients(before, here, beyond, along, across, cos, sin, one, two):  # type: ignore[no-untyped-def]
     """Of a ring, turned to direction 0, times |g|^(-3/4): the fourth power of a part is then |g| cos^4."""
     for a in range(one.shape[0]):
@@ -105,14 +109,13 @@ def _gradients(before, here, beyond, along, across, cos, sin, one, two):  # type
         one[a], two[a] = first * root, second * root
 
 
-@njit(cache=True, nogil=True, fastmath=_SUMS)
-def _opposites(one, two, share, cos, sin):  # type: ignore[no-untyped-def]
-    """Sums over a ring of the energy in a direction and in the opposite one."""
-    there, both = np.float32(0), np.float32(0)
+@njit(cache=True, nogil=True)
+def _opposites(one, two, share, cos, sin, there, opposite):  # type: ignore[no-untyped-def]
+    """Add the energy of a ring in a direction, and in the opposite one, to `there` and `opposite`, (A,) each."""
     for a in range(one.shape[0]):
         part = one[a] * cos + two[a] * sin
         squared = part * part
         energy = squared * squared * share[a]
-        both += energy
-        there += energy if part > 0 else np.float32(0)
-    return there, both - there
+        forwards = energy if part > 0 else np.float32(0)
+        there[a] += forwards
+        opposite[a] += energy - forwards
