@@ -13,7 +13,9 @@ Of 60 people, which ones and with which seed is worth a point or two either way.
 more: it trains on each third of 162 people, as many as in a fold of 60, and tests on the other two thirds.
 
 DFF-CNN's maps are registered (`fer3d.registration`), the plain CNN's are not; one more row has a plain CNN whose maps
-are, which says how much of the difference is the registration's.
+are, which says how much of the difference is the registration's. DFF-CNN of several maps has early fusion, a plain CNN
+beside its branches, and of a single map has none; one more row has curvature, the best map, with a plain CNN beside it,
+which says how much of the difference is two kinds of network and not more maps.
 
 The settings of DFF-CNN and of the plain CNN were chosen on another set of 60 simulated people (--seed 1), the layers of
 DFF-CNN, the registration and the curvature channels on up to 162 more (--seed 2), never on those tested here.
@@ -83,7 +85,7 @@ def tables(arguments):
     kind = "thirds" if arguments.thirds else arguments.folds
     folder = arguments.work / "runs" / f"{arguments.size}-{arguments.preset}-{kind}"
     plain = settings.model_copy(update=PLAIN | {"maps": PLAIN_MAPS})
-    plains = [
+    rivals = [
         Job("plain-cnn", question, folder / "plain-cnn", plain),
         Job("plain-cnn", question, folder / "plain-cnn-registered", plain.model_copy(update={"registered": True})),
     ]
@@ -96,13 +98,16 @@ def tables(arguments):
         )
         for maps in reversed(subsets)  # the longest first
     }
-    for job, _ in train_side_by_side([*mine.values(), *plains], arguments.workers):
+    if arguments.model == "dff-cnn":
+        early = settings.model_copy(update={"maps": ("curvature",), "early_fusion": True})
+        rivals.append(Job(arguments.model, question, folder / "dff-cnn-curvature-early", early))
+    for job, _ in train_side_by_side([*mine.values(), *rivals], arguments.workers):
         print(f"{job.out.name}: done after {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
     runs = {maps: job.out for maps, job in mine.items()}
     entries = [ablate.measure(folder) for folder in runs.values()]
-    seconds = sum(entry.seconds for entry in [*entries, *(ablate.measure(job.out) for job in plains)])
+    seconds = sum(entry.seconds for entry in [*entries, *(ablate.measure(job.out) for job in rivals)])
     yield heading(arguments, data, settings, seconds)
-    yield goals(arguments.model, [job.out for job in plains], runs)
+    yield goals(arguments.model, [job.out for job in rivals], runs)
     yield f"## {arguments.model}, by maps\n\n" + ablate.table(entries).rstrip()
 
 
@@ -172,10 +177,10 @@ def heading(arguments, data, settings, seconds):
     )
 
 
-def goals(model, plains, mine):
-    """All maps against the plain CNNs and against each single map, on the same scans: paired, by subject."""
+def goals(model, rivals, mine):
+    """All maps against the rivals, plain-cnn first, and each single map, on the same scans: paired, by subject."""
     whole, p = mine[MAP_GROUPS], ablate.percent
-    others = [*plains, *(folder for maps, folder in mine.items() if len(maps) == 1)]
+    others = [*rivals, *(folder for maps, folder in mine.items() if len(maps) == 1)]
     lines = [f"## {model} with all maps, and what it has to beat", ""]
     lines += ["| run | accuracy | 95 % interval | all maps better by | 95 % interval | McNemar p | s a fold |"]
     lines += ["|---|---|---|---|---|---|---|"]
@@ -193,8 +198,8 @@ def goals(model, plains, mine):
             f"| {' | '.join(cells)} | {entry.seconds / entry.folds:.0f} |"
         )
     verdicts = [
-        f"at least 4 points above {plains[0].name}: {'met' if gains[0] >= 4 else 'missed'}",
-        f"above every single map: {'met' if min(gains[len(plains) :]) > 0 else 'missed'}",
+        f"at least 4 points above {rivals[0].name}: {'met' if gains[0] >= 4 else 'missed'}",
+        f"above every single map: {'met' if min(gains[len(rivals) :]) > 0 else 'missed'}",
     ]
     done = [json.loads(path.read_text()) for path in whole.glob("r*f*/done.json")]
     lines += ["", f"Wanted: {'; '.join(verdicts)}. Peak memory {max(item['peak_mib'] for item in done):.0f} MiB."]

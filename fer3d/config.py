@@ -165,6 +165,11 @@ class TrainSettings(BaseModel):
     hvp: bool = Field(True, description="Of flm-cnn: pooling like a retina's. false: single samples.")
     tree: bool = Field(True, description="Of flm-cnn: the sample tree. false: all on the vertices of one level.")
     depth: int = Field(1, ge=1, le=16, description="Of flm-cnn: layers that encode the radii of a block jointly.")
+    early_fusion: bool | None = Field(
+        None,
+        description="Of dff-cnn: whether a plain CNN on all maps stacked has a say beside the branches. Unset: if "
+        "there are several maps and the branches have weights for every place. true may help a single map too.",
+    )
     init: str | None = Field(None, description="File of image weights for the branches, or torchvision, or timm.")
     freeze_epochs: int = Field(0, ge=0, description="Epochs at the start in which the branches do not change.")
     read_out: Literal["softmax", "svm"] = Field("softmax", description="Of df-cnn: its own, or a linear SVM.")

@@ -131,8 +131,8 @@ def fit(
         tick: Called with the log row of every epoch, of those of an earlier run too.
 
     Returns:
-        The log: epoch, train_loss (of the network's own logits, without other terms), train_accuracy,
-            validation_loss and validation_accuracy (None without validation scans), lr, seconds.
+        The log: epoch, train_loss (of the network's own logits or its first expert's, without other terms),
+            train_accuracy, validation_loss and validation_accuracy (None without validation scans), lr, seconds.
 
     Raises:
         TrainError: if a loss is not a number, or there are no training scans.
@@ -316,9 +316,10 @@ def _loss(
 ) -> Callable[[torch.Tensor, tuple[torch.Tensor, ...], Batch], torch.Tensor]:
     """(A, B, K) logits and what the network saw -> the terms of the loss, weighted, to be summed.
 
-    First that of the network's own logits, then its auxiliary classifiers', then its penalty, if it has one: see
-    `fer3d.models` for what a network may bring of its own.
+    First that of the network's own logits, or of each of its experts', then its auxiliary classifiers', then its
+    penalty, if it has one: see `fer3d.models` for what a network may bring of its own.
     """
+    experts = getattr(network, "experts", 1)
     criterion, penalty = getattr(network, "criterion", None), getattr(network, "penalty", None)
     weights = torch.ones(len(data.classes), device=device)
     if settings.class_weights == "balanced":
@@ -343,7 +344,7 @@ def _loss(
         if batch.other is not None:
             y, share = batch.other
             made = (1.0 - share) * made + share * terms(logits, seen, y, y)
-        own, auxiliary, rest = made[:1], made[1 : len(logits)], made[len(logits) :]
+        own, auxiliary, rest = made[:experts], made[experts : len(logits)], made[len(logits) :]
         return torch.cat([own, settings.auxiliary * auxiliary, rest])
 
     return loss

@@ -29,12 +29,15 @@ def test_every_model_takes_every_subset_of_the_maps(name, maps):
     network = build_model(name, **model_arguments(name, settings, 6, {"size": 32}))
     x = batch_of(maps)
     network.train()
-    heads = 1 + (len(maps) if len(maps) > 1 and name != "plain-cnn" else 0)
+    experts = 2 if name == "dff-cnn" and len(maps) > 1 else 1
+    assert getattr(network, "experts", 1) == experts
+    heads = experts + (len(maps) if len(maps) > 1 and name != "plain-cnn" else 0)
     assert network(x).shape == (heads, 2, 6)
     network.eval()
     logits = network(x)
     assert logits.shape == (2, 6)
-    torch.testing.assert_close(network.head(network.features(x)), logits)
+    if experts == 1:
+        torch.testing.assert_close(network.head(network.features(x)), logits)
 
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))
@@ -138,6 +141,47 @@ def test_global_average_pooling_saves_parameters_and_takes_any_size():
         assert network(batch_of(MAP_GROUPS, 40)).shape == network(batch_of(MAP_GROUPS, 24)).shape == (2, 6)
 
 
+def test_early_fusion_is_a_plain_cnn_that_has_half_a_say():
+    """Probabilities are the geometric mean of those of both; in training each has a loss of its own."""
+    network = build_model("dff-cnn", maps=MAP_GROUPS, size=32, width=4, dropout=0.0, early_fusion=True).eval()
+    without = build_model("dff-cnn", maps=MAP_GROUPS, width=4, dropout=0.0).eval()
+    plain = build_model("plain-cnn", maps=MAP_GROUPS, size=32).eval()
+    state = network.state_dict()
+    without.load_state_dict({name: tensor for name, tensor in state.items() if not name.startswith("early.")})
+    plain.load_state_dict({name.removeprefix("early."): state[name] for name in state if name.startswith("early.")})
+    x = batch_of(MAP_GROUPS, count=5)
+    mean = (without(x).softmax(1) * plain(x).softmax(1)).sqrt()
+    torch.testing.assert_close(network(x).softmax(1), mean / mean.sum(1, keepdim=True))
+    one, other, *auxiliary = network.train()(x)
+    assert len(auxiliary) == len(MAP_GROUPS)
+    for logits, own in ((one, network.head), (other, network.early.head)):
+        network.zero_grad()
+        logits.square().sum().backward(retain_graph=True)
+        moved = {name for name, weight in network.named_parameters() if weight.grad is not None and weight.grad.any()}
+        assert any(weight.grad is not None and weight.grad.any() for weight in own.parameters())
+        assert {name.startswith("early.") for name in moved} == {own is network.early.head}
+
+
+def test_early_fusion_sees_at_most_64_pixels():
+    network = build_model("dff-cnn", maps=MAP_GROUPS, size=128, width=4, early_fusion=True).eval()
+    seen = []
+    network.early.convolutions.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    x = batch_of(MAP_GROUPS, 128)
+    assert network(x).shape == (2, 6)
+    torch.testing.assert_close(seen[0], x[:, :-1].unflatten(2, (64, 2)).unflatten(4, (64, 2)).mean((3, 5)))
+
+
+def test_early_fusion_is_there_unless_branches_learn_small_shapes_themselves():
+    def whether(*settings):
+        arguments = model_arguments("dff-cnn", train_settings("small", None, settings), 6, {"size": 32})
+        return arguments["early_fusion"]
+
+    assert [whether(), whether("backbone=oriented"), whether("backbone=resnet-18")] == [True, True, False]
+    assert [whether("maps=curvature"), whether("maps=curvature", "early_fusion=true")] == [False, True]
+    assert [whether("early_fusion=false"), whether("backbone=small", "early_fusion=true")] == [False, True]
+    assert "early_fusion" not in model_arguments("df-cnn", train_settings("small", None, []), 6, {"size": 32})
+
+
 def test_the_fused_feature_of_df_cnn_has_32_numbers():
     network = build_model("df-cnn", size=32, width=4).eval()
     assert network.features(batch_of(MAP_GROUPS)).shape == (2, 32)
@@ -198,13 +242,14 @@ def test_dropout_keeps_the_mean_and_leaves_out_its_share():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda: build_model("dff-cnn", size=12, early_fusion=True), "`size` should be at least 16, is 12"),
         (
             lambda: build_model("dffcnn"),
             "`model` should be one of dff-cnn, df-cnn, plain-cnn, .*, is 'dffcnn'; did you mean",
         ),
         (
             lambda: build_model("dff-cnn", widht=3),
-            "`widht` is no argument of dff-cnn, which takes maps, classes, backbone",
+            "`widht` is no argument of dff-cnn, which takes maps, classes, size, backbone",
         ),
         (
             lambda: build_model("dff-cnn", backbone="vgg"),

@@ -218,6 +218,23 @@ def test_an_objective_of_the_network_takes_the_place_of_cross_entropy_and_a_pena
     torch.testing.assert_close(made, torch.stack([entropy, frr.penalty(maps, y)]))
 
 
+def test_every_expert_of_a_network_has_the_whole_loss(prepared):
+    from fer3d.models import build_model
+    from fer3d.training_data import load
+
+    rows = store.read_manifest(prepared)
+    data = load([(prepared, rows)], ("depth", "normal"), SIX)
+    network = build_model("dff-cnn", maps=("depth", "normal"), size=16, width=4, early_fusion=True)
+    made = torch.randn(4, 5, 6, generator=torch.Generator().manual_seed(0))
+    y = torch.tensor([0, 1, 5, 3, 2])
+    settings = quick("auxiliary=0.25", "label_smoothing=0")
+    terms = loop._loss(network, settings, data, torch.arange(len(rows)), torch.device("cpu"))(
+        made, (), loop.Batch(None, y)
+    )
+    entropy = torch.stack([torch.nn.functional.cross_entropy(logits, y) for logits in made])
+    torch.testing.assert_close(terms, entropy * torch.tensor([1.0, 1.0, 0.25, 0.25]))
+
+
 def test_a_killed_run_ends_with_the_same_bits(prepared, tmp_path):
     command = [sys.executable, "-c", SCRIPT, str(prepared), str(tmp_path / "killed")]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as killed:

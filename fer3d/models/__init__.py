@@ -1,8 +1,10 @@
 """Networks, one paper a file. Every one takes (B, C + 1, H, W), normalised maps with the mask last, or, if it convolves
 on the surface, a normalised `TreeBatch`; and gives logits.
 
-In training a network gives (A, B, K): its own logits first, then those of auxiliary classifiers, if it has any.
-`features` gives what its `head` reads. A network may bring an objective of its own:
+In training a network gives (A, B, K): its own logits first, then those of auxiliary classifiers, if it has any. Where
+its own logits are the mean of several experts' (`experts` says of how many, 1 if it is not there), those of the
+experts, each with a loss of its own, stand in their place. `features` gives what its `head` reads. A network may bring
+an objective of its own:
 
 - `criterion`, (B, K) logits and (B,) labels -> (B,): the loss that takes the place of cross entropy;
 - `penalty`, what it saw and (B,) labels -> (): a term beside the loss. In training it then gives its logits and what
@@ -22,6 +24,7 @@ from torch import nn
 from fer3d.config import TrainSettings
 from fer3d.errors import ArgumentError
 from fer3d.image.models import NETWORKS
+from fer3d.models.backbones import PLACED
 from fer3d.models.df_cnn import DFCNN
 from fer3d.models.dff_cnn import DFFCNN
 from fer3d.models.flm_cnn import FLMCNN, GCNN
@@ -99,6 +102,7 @@ def model_arguments(name: str, settings: TrainSettings, classes: int, shape: Map
         "position": settings.position,
         "map_dropout": settings.map_dropout,
         "auxiliary": settings.auxiliary > 0,
+        "early_fusion": _has_early_fusion(settings),
         "pixels": settings.pixels,
         "own_loss": settings.own_loss,
         "svm_c": settings.svm_c,
@@ -110,6 +114,13 @@ def model_arguments(name: str, settings: TrainSettings, classes: int, shape: Map
         **shape,
     }
     return {key: value for key, value in offered.items() if key in wanted and value is not None}
+
+
+def _has_early_fusion(settings: TrainSettings) -> bool:
+    """As asked for; else where there are maps to fuse, by branches that learn no small shapes themselves."""
+    if settings.early_fusion is not None:
+        return settings.early_fusion
+    return len(settings.maps) > 1 and settings.backbone in PLACED
 
 
 def _arguments(name: str) -> tuple[str, ...]:

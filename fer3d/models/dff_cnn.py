@@ -14,10 +14,14 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from fer3d.channels import INPUT_CHANNELS, check_groups
 from fer3d.models.backbones import PLACED, Branch, build_branch, conv_block
 from fer3d.models.fusion import side_by_side
+from fer3d.models.plain_cnn import PlainCNN
+
+_EARLY = 64  # pixels along a side: of 96 x 96 a plain CNN learned less
 
 
 class FusionNetwork(nn.Module):
@@ -114,11 +118,16 @@ class DFFCNN(FusionNetwork):
     """DFF-CNN: fusion convolutions of 1 x 1 and, at half the resolution, 3 x 3; global average pooling; a linear layer.
 
     The default branches give features of the whole face, for which the second convolution is left out and the pooling
-    has nothing to do.
+    has nothing to do. Beside them stands early fusion [D]: a plain CNN on all maps stacked, of at most 64 x 64 pixels,
+    trained by a loss of its own. The logits are the mean of both logarithms of probabilities. Fixed filters with
+    weights for every place and learned ones without err on other scans: on 162 simulated people kept for tuning, all
+    maps were right more often by 0.7 to 1.3 points with it than without. That is a matter of two kinds of network, not
+    of maps alone: curvature by itself gained as much from a plain CNN on curvature beside it.
 
     Args:
         maps: Map groups, in the order of the input's channels.
         classes: K.
+        size: H = W of the input: early fusion depends on it.
         backbone, width: Of the branches, see `fer3d.models.backbones`.
         fusion: Features of the fusion convolutions.
         dropout: Before the last layer.
@@ -130,9 +139,10 @@ class DFFCNN(FusionNetwork):
         map_dropout: Chance that the fusion does not see a map of a scan while training [D].
         auxiliary: Whether each branch has a linear classifier of its own while training, so that none lives off the
             others' gradient [D].
+        early_fusion: Whether there is early fusion.
 
     Raises:
-        ArgumentError: if a map group or the backbone is unknown.
+        ArgumentError: if a map group or the backbone is unknown, or `size` too small for early fusion.
     """
 
     def __init__(
@@ -140,6 +150,7 @@ class DFFCNN(FusionNetwork):
         maps: Sequence[str] = ("depth", "normal", "curvature", "texture"),
         classes: int = 6,
         *,
+        size: int = 96,
         backbone: str = "scattering",
         width: int | None = None,
         fusion: int = 128,
@@ -149,6 +160,7 @@ class DFFCNN(FusionNetwork):
         position: bool = True,
         map_dropout: float = 0.0,
         auxiliary: bool = True,
+        early_fusion: bool = False,
     ) -> None:
         super().__init__(maps, backbone, width, place_dropout, mask, position, map_dropout, auxiliary, classes)
         self.fuse = nn.Sequential(
@@ -157,6 +169,28 @@ class DFFCNN(FusionNetwork):
             nn.Flatten(),
         )
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(fusion, classes))
+        self.early = PlainCNN(maps, classes, size=min(size, _EARLY)) if early_fusion else None
+
+    @property
+    def experts(self) -> int:
+        """How many parts give an answer of their own, see `fer3d.models`."""
+        return 1 if self.early is None else 2
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, C + 1, H, W) -> (B, K) logits; while training, (experts + number of auxiliary heads, B, K)."""
+        logits = super().forward(x)
+        if self.early is None:
+            return logits
+        early = self.early.head(self.early.features(_at_most(x, _EARLY)))
+        if self.training:
+            return torch.cat([logits[:1], early[None], logits[1:]])
+        answer: torch.Tensor = (logits.log_softmax(dim=-1) + early.log_softmax(dim=-1)) / 2
+        return answer
+
+
+def _at_most(x: torch.Tensor, size: int) -> torch.Tensor:
+    """(B, C, H, W) -> the same, or averaged to `size` rows and columns if it has more."""
+    return functional.adaptive_avg_pool2d(x, size) if x.shape[-1] > size else x
 
 
 def _positions(x: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from fer3d.channels import channel_names
+from fer3d.errors import ArgumentError
 from fer3d.models.backbones import conv_block
 
 
@@ -22,7 +23,7 @@ class PlainCNN(nn.Module):
         dropout: Before the linear layer.
 
     Raises:
-        ArgumentError: if a map group is unknown.
+        ArgumentError: if a map group is unknown, or `size` less than the four poolings need.
     """
 
     def __init__(
@@ -36,6 +37,8 @@ class PlainCNN(nn.Module):
     ) -> None:
         super().__init__()
         self.maps = tuple(maps)
+        if size < 16:
+            raise ArgumentError(f"`size` should be at least 16, is {size}")
         layers: list[nn.Module] = []
         channels = len(channel_names(maps))
         for out in (width, 2 * width, 4 * width, 4 * width):
