@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from torch.nn import functional
 
 from fer3d.checks import check_shape
 from fer3d.errors import ArgumentError
+from fer3d.workers import map_on_threads
 
 
 def map_orientation(x: torch.Tensor, measured: torch.Tensor, n: int, directions: int = 8) -> torch.Tensor:
@@ -67,13 +67,7 @@ def _energies(x: torch.Tensor, inside: torch.Tensor, n: int, directions: int) ->
     def one(b: int) -> None:
         energies(x[b].numpy(), inside[b, 0].numpy(), half, made[b].numpy())
 
-    scans, threads = range(len(x)), min(torch.get_num_threads(), len(x))
-    if threads > 1:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(one, scans))
-    else:
-        for b in scans:
-            one(b)
+    map_on_threads(one, range(len(x)), torch.get_num_threads())
     return made
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
 
 from fer3d.checks import check_shape
 from fer3d.errors import ArgumentError
+from fer3d.workers import map_on_threads
 
 RIM = 0.5  # standard deviations of the window, in radii of the patch
 
@@ -93,12 +93,7 @@ def _energies(
         scan = (part[b].numpy() for part in (x, indices, weights, angle))
         return bool(energies(*scan, *fixed, made[b].numpy()))  # type: ignore[call-arg]  # numba's call takes anything
 
-    scans, threads = range(len(x)), min(torch.get_num_threads(), len(x))
-    if threads > 1:
-        with ThreadPoolExecutor(threads) as pool:
-            right = list(pool.map(one, scans))
-    else:
-        right = [one(b) for b in scans]
+    right = map_on_threads(one, range(len(x)), torch.get_num_threads())
     if not all(right):
         raise ArgumentError(f"`indices` should hold rows in [0, {x.shape[1]}), scan {right.index(False)} has others")
     return made

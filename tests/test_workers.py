@@ -4,17 +4,18 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from fer3d.workers import worker_pool
+from fer3d.workers import map_on_threads, worker_pool
 
 _PARENT = """
 import os, sys, time
 from pathlib import Path
-from fer3d.workers import worker_pool
+from fer3d.workers import map_on_threads, worker_pool
 
 def work(folder):
     Path(folder, str(os.getpid())).touch()
@@ -32,6 +33,20 @@ def setting(name):
 
 def remember(value):
     os.environ["FER3D_TEST"] = value
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_what_threads_make_is_in_order(threads):
+    seen = set()
+
+    def work(item):
+        seen.add(threading.get_ident())
+        time.sleep(0.02 if item == 0 else 0.0)
+        return -item
+
+    assert map_on_threads(work, range(9), threads) == [-item for item in range(9)]
+    assert (threading.get_ident() in seen) == (threads == 1)
+    assert map_on_threads(work, (), threads) == []
 
 
 def test_workers_have_one_thread_and_run_the_initializer():

@@ -19,7 +19,6 @@ import difflib
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -30,6 +29,7 @@ from scipy import fft
 from fer3d.checks import check_dtype, check_range, check_shape
 from fer3d.errors import ArgumentError
 from fer3d.kernels import illumination as kernels
+from fer3d.workers import map_on_threads
 
 Pictures = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -272,10 +272,7 @@ def normalise_illumination(name: str, pictures: Pictures, *, workers: int = 1, *
     if not len(pictures):
         return pictures
     parts = [pictures[start : start + _TOGETHER] for start in range(0, len(pictures), _TOGETHER)]
-    if workers == 1:
-        return np.concatenate([function(part, **settings) for part in parts])
-    with ThreadPoolExecutor(workers) as pool:
-        return np.concatenate(list(pool.map(partial(function, **settings), parts)))
+    return np.concatenate(map_on_threads(partial(function, **settings), parts, workers))
 
 
 def _check(pictures: Pictures) -> None:
