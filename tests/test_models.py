@@ -162,6 +162,12 @@ def test_early_fusion_is_a_plain_cnn_that_has_half_a_say():
         assert {name.startswith("early.") for name in moved} == {own is network.early.head}
 
 
+def test_dropout_is_of_both_last_layers():
+    for dropout, wanted in ((None, (0.3, 0.5)), (0.0, (0.0, 0.0))):
+        network = build_model("dff-cnn", size=32, width=4, dropout=dropout, early_fusion=True)
+        assert (network.head[0].p, network.early.head[0].p) == wanted
+
+
 def test_early_fusion_sees_at_most_64_pixels():
     network = build_model("dff-cnn", maps=MAP_GROUPS, size=128, width=4, early_fusion=True).eval()
     seen = []

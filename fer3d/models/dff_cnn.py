@@ -130,7 +130,7 @@ class DFFCNN(FusionNetwork):
         size: H = W of the input: early fusion depends on it.
         backbone, width: Of the branches, see `fer3d.models.backbones`.
         fusion: Features of the fusion convolutions.
-        dropout: Before the last layer.
+        dropout: Before the last layer, and that of early fusion. Unset: 0.3, and 0.5 as in the plain CNN.
         place_dropout: See `fer3d.models.backbones.build_branch`.
         mask: Whether each branch also sees which pixels were measured.
         position: Whether each branch also sees where a pixel lies, x to the right and y up from -1 to 1 [D]: aligned
@@ -154,7 +154,7 @@ class DFFCNN(FusionNetwork):
         backbone: str = "scattering",
         width: int | None = None,
         fusion: int = 128,
-        dropout: float = 0.3,
+        dropout: float | None = None,
         place_dropout: float = 0.5,
         mask: bool = False,
         position: bool = True,
@@ -168,8 +168,9 @@ class DFFCNN(FusionNetwork):
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
         )
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(fusion, classes))
-        self.early = PlainCNN(maps, classes, size=min(size, _EARLY)) if early_fusion else None
+        late, early = (0.3, 0.5) if dropout is None else (dropout, dropout)
+        self.head = nn.Sequential(nn.Dropout(late), nn.Linear(fusion, classes))
+        self.early = PlainCNN(maps, classes, size=min(size, _EARLY), dropout=early) if early_fusion else None
 
     @property
     def experts(self) -> int:
