@@ -1,4 +1,4 @@
-"""Worker processes: what they are started with, and that none outlives its parent."""
+"""Worker processes and threads: what they start with, in which order they give, that none outlives its parent."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from fer3d.workers import map_on_threads, worker_pool
 _PARENT = """
 import os, sys, time
 from pathlib import Path
-from fer3d.workers import map_on_threads, worker_pool
+from fer3d.workers import worker_pool
 
 def work(folder):
     Path(folder, str(os.getpid())).touch()
