@@ -152,6 +152,9 @@ def synth(
     yaw: Annotated[float, typer.Option(help="Largest turn of the head to a side, degrees.")] = 5.0,
     nod: Annotated[float, typer.Option(help="Largest turn up or down, degrees.")] = 4.0,
     roll: Annotated[float, typer.Option(help="Largest tilt to a shoulder, degrees.")] = 3.0,
+    wrinkles: Annotated[
+        float, typer.Option(help="Depth of the fine lines of an expression, which only pictures show; 0: none.")
+    ] = 1.0,
 ) -> None:
     """Simulated scans of made-up people in a data set's layout, with the truth beside them in truth.parquet.
 
@@ -173,6 +176,7 @@ def synth(
         frames=frames,
         meshes=meshes,
         pitch=pitch,
+        wrinkles=wrinkles,
     )
 
 

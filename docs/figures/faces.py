@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from fer3d.report.pictures import BACKGROUND
 from fer3d.scan import EXPRESSIONS
-from fer3d.synth import appearance, expression
+from fer3d.synth import appearance, expression, wrinkles
 from fer3d.synth.face import FaceModel
 from fer3d.synth.light import LIGHTS, Lamp, Light
 from fer3d.synth.photograph import Lens, photograph
@@ -102,10 +102,12 @@ def expressions(model):
         person = np.random.default_rng(subject + 10)
         identity = np.clip(person.normal(size=len(model.identity_modes)), -2.0, 2.0)
         look = appearance.paint(atlas, person, beard=subject % 2 == 1)
+        lines = wrinkles.grown(atlas, person)
         for label in EXPRESSIONS:
             units = expression.weights(expression.recipe(label), 1.0, model.action_units)
             shape = model.shape(identity, model.mode_weights(units))
-            pictures.append(np.concatenate([photo(model, shape, skin, size, pixel) for skin in (look, CLAY)], axis=1))
+            skins = wrinkles.worn(look, lines, units), CLAY
+            pictures.append(np.concatenate([photo(model, shape, skin, size, pixel) for skin in skins], axis=1))
             captions.append(label)
     sheet(pictures, captions, len(EXPRESSIONS), "expressions.png")
 

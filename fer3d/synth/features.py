@@ -5,6 +5,7 @@ Outlines go through landmarks of the neutral face; a texel takes from the canvas
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +28,14 @@ class Brow(NamedTuple):
 
     thickness: float
     density: float
+
+
+class Pen(NamedTuple):
+    """What a line is drawn with: `width` in its middle and `blur` in mm, `dark` 0 to 1."""
+
+    width: float
+    blur: float
+    dark: float = 1.0
 
 
 def points(landmarks: Landmarks, numbers: range | tuple[int, ...]) -> Array:
@@ -74,6 +83,47 @@ def dotted(centres: Array, radii: Array, dark: Array) -> Array:
     for (x, y), radius, value in zip(_pixels(centres), radii * _CANVAS_SCALE, dark, strict=True):
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=int(255 * value))
     return np.asarray(layer.filter(ImageFilter.GaussianBlur(1.2)), np.float32) / np.float32(255.0)
+
+
+def stroked(
+    lines: Sequence[Array], pens: Sequence[Pen], place: Array, where: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Lines that run out at their ends, as the texels that they touch and how dark each is, 0 to 1.
+
+    Args:
+        lines: (M, 2) each, mm.
+        pens: What each line is drawn with; their strokes add up.
+        place: (S, S, 3), see `carried`.
+        where: (S, S). Texels that may be drawn on.
+
+    Returns:
+        (N,) flat indices of texels, and (N,) float32.
+    """
+    every = np.concatenate(lines)
+    reach = max(pen.width + 3 * pen.blur for pen in pens)
+    low, high = every.min(axis=0) - reach, every.max(axis=0) + reach
+    size = np.ceil((high - low) * _CANVAS_SCALE).astype(int)
+    smooth = [(_smooth(line, False) - (low[0], high[1])) * (_CANVAS_SCALE, -_CANVAS_SCALE) for line in lines]
+    canvas = np.zeros((size[1], size[0]), np.float32)
+    for pen in pens:
+        canvas += _strokes(smooth, pen, (int(size[0]), int(size[1])))
+    x, y = place[..., 0].ravel(), place[..., 1].ravel()
+    texel = np.flatnonzero(where.ravel() & (x > low[0]) & (x < high[0]) & (y > low[1]) & (y < high[1]))
+    at = np.stack([(high[1] - y[texel]) * _CANVAS_SCALE, (x[texel] - low[0]) * _CANVAS_SCALE])
+    value = map_coordinates(canvas, at, output=np.float32, order=1, mode="constant")
+    return texel[value > 0], value[value > 0]
+
+
+def _strokes(lines: Sequence[Array], pen: Pen, size: tuple[int, int]) -> Array:
+    """A canvas of (width, height) pixels with lines through (M, 2) pixels."""
+    layer = Image.new("L", size)
+    draw = ImageDraw.Draw(layer)
+    for line in lines:
+        pressure = np.sqrt(np.sin(np.pi * (np.arange(len(line) - 1) + 0.5) / (len(line) - 1)))
+        for (x, y), (x2, y2), press in zip(line[:-1], line[1:], pressure, strict=True):
+            thick = max(round(pen.width * _CANVAS_SCALE * press), 1)
+            draw.line((x, y, x2, y2), fill=round(255 * press * pen.dark), width=thick)
+    return np.asarray(layer.filter(ImageFilter.GaussianBlur(pen.blur * _CANVAS_SCALE)), np.float32) / np.float32(255.0)
 
 
 def carried(canvas: Array, place: Array) -> Array:

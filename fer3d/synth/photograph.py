@@ -33,6 +33,8 @@ from fer3d.synth.visibility import Visibility, visibility
 GAMMA = 2.2
 _LINEAR = ((np.arange(256) / 255.0) ** GAMMA).astype(np.float32)
 _SHOWN = np.rint(255.0 * (np.arange(4096) / 4095.0) ** (1.0 / GAMMA)).astype(np.uint8)
+# Share of the light that the deepest wrinkle keeps: red shines through skin.
+_SWALLOWED = np.array([0.70, 0.85, 0.88], np.float32)
 _EYE = np.array([0.0, 0.0, 1.0])  # direction to the camera
 
 # Multi-PIE's names of the cameras at head height and their yaw, degrees to the subject's left; then the two above.
@@ -166,9 +168,13 @@ def radiance(
 
 @lru_cache(maxsize=4)
 def _linear(look: Look) -> NDArray[np.float32]:
-    """(S, S, 4) float32: linear red, green, blue and gloss. Kept, as a person is scanned many times."""
-    gloss = look.gloss[..., None] / np.float32(255.0)
-    return np.ascontiguousarray(np.concatenate([_LINEAR[look.colour], gloss], axis=-1))
+    """(S, S, 4) float32: linear red, green, blue and gloss. Kept, as a face is photographed many times."""
+    out = np.empty((*look.gloss.shape, 4), np.float32)
+    out[..., :3], out[..., 3] = _LINEAR[look.colour], look.gloss / np.float32(255.0)
+    if look.wrinkles is not None:
+        folded = look.wrinkles > 0
+        out[folded, :3] *= 1 - look.wrinkles[folded, None] / np.float32(255.0) * _SWALLOWED
+    return out
 
 
 def _through_lenses(

@@ -56,6 +56,7 @@ def make(
     roll: float = 0.05,
     camera: Camera | None = None,
     variety: Variety | None = None,
+    wrinkles: float = 1.0,
     texture: int = 512,
     meshes: bool = False,
     overwrite: bool = False,
@@ -78,6 +79,8 @@ def make(
         yaw, nod, roll: Greatest turn of a head each way, radians; drawn evenly. `nod` is up and down.
         camera: Other settings of the camera; its pitch counts unless `pitch` is given.
         variety: How much people differ in what they show. None: as calibrated, see `fer3d.synth.habits`.
+        wrinkles: Factor on the depth of folds that come with action units and only pictures show; 0: none. 1: as
+            calibrated, see `fer3d.synth.wrinkles`.
         texture: Rows and columns of the texture.
         meshes: Whether to write, below `correspondence/`, the face behind each scan: (V, 3) float32 in the frame of the
             scan file, the same vertices for all, and the face model they belong to, `model.npz`.
@@ -92,7 +95,8 @@ def make(
         FileError, FormatError: if the face model cannot be read, or a file cannot be written.
     """
     root = Path(folder)
-    plan = _plan(layout, seed, levels, frames, pitch, (yaw, nod, roll), camera, face_model, variety, texture, meshes)
+    angles = yaw, nod, roll
+    plan = _plan(layout, seed, levels, frames, pitch, angles, camera, face_model, variety, wrinkles, texture, meshes)
     if subjects < 1 or workers < 1:
         raise ArgumentError(f"`subjects` and `workers` should be at least 1, are {subjects} and {workers}")
     studio = Studio(plan)  # reads the face model: a wrong one ends the run here
@@ -127,6 +131,7 @@ def _plan(
     camera: Camera | None,
     face_model: str | os.PathLike[str] | None,
     variety: Variety | None,
+    wrinkles: float,
     texture: int,
     meshes: bool,
 ) -> Plan:
@@ -137,6 +142,7 @@ def _plan(
     if not levels or any(level not in expression.LEVELS for level in levels) or len(set(levels)) != len(levels):
         raise ArgumentError(f"`levels` should be different numbers of 1 to 4, are {tuple(levels)}")
     check_range("frames", frames, 1, 999)
+    check_range("wrinkles", wrinkles, 0.0, 3.0)
     check_range("texture", texture, 16, 4096, "pixels")
     for name, angle in zip(("yaw", "nod", "roll"), angles, strict=True):
         check_range(name, angle, 0.0, math.pi, "radians")
@@ -145,7 +151,7 @@ def _plan(
     camera = camera if pitch is None else replace(camera, pitch=pitch)
     model = None if face_model is None else os.fspath(face_model)
     variety = Variety() if variety is None else variety
-    return Plan(layout, seed, tuple(sorted(levels)), frames, *angles, camera, model, variety, texture, meshes)
+    return Plan(layout, seed, tuple(sorted(levels)), frames, *angles, camera, model, variety, wrinkles, texture, meshes)
 
 
 def _recipe(plan: Plan, subjects: int) -> dict[str, Any]:

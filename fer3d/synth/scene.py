@@ -35,16 +35,21 @@ class Look:
         colour: (S, S, 3) uint8. Reflectance as displayed: no light on it.
         gloss: (S, S) uint8. How wet or oily, 0 to 255: eyes and lips most.
         hair: (S, S) uint8. Share covered by hair, 0 to 255: brows, lashes, beard.
+        wrinkles: (S, S) uint8 or None. How dark folds are that are too fine for a scanner, 0 to 255; only pictures show
+            them. See `fer3d.synth.wrinkles`.
     """
 
     colour: NDArray[np.uint8]
     gloss: NDArray[np.uint8]
     hair: NDArray[np.uint8]
+    wrinkles: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         check_dtype("colour", self.colour, np.uint8)
         check_shape("colour", self.colour, ("S", "S", 3))
-        for name, layer in (("gloss", self.gloss), ("hair", self.hair)):
+        for name, layer in (("gloss", self.gloss), ("hair", self.hair), ("wrinkles", self.wrinkles)):
+            if layer is None:
+                continue
             check_dtype(name, layer, np.uint8)
             check_shape(name, layer, self.colour.shape[:2])
 

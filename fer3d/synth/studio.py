@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from fer3d.formats.files import write_bytes
 from fer3d.scan import EXPRESSIONS
-from fer3d.synth import appearance, expression, light
+from fer3d.synth import appearance, expression, light, wrinkles
 from fer3d.synth.camera import Camera
 from fer3d.synth.capture import Capture
 from fer3d.synth.face import FaceModel
@@ -33,7 +33,7 @@ from fer3d.synth.truth import ScanTruth
 CORRESPONDENCE = "correspondence"  # folder of the faces behind the scans
 
 # What a seed is for: keeps the streams of one subject apart.
-_PERSON, _HABITS, _MOMENT, _SEQUENCE = range(4)
+_PERSON, _HABITS, _MOMENT, _SEQUENCE, _SKIN = range(5)
 _SWAY = 0.02  # radians that a head sways through a sequence
 _SEQUENCE_SECONDS = 4.0  # of BU-4DFE, whatever the number of frames
 
@@ -52,6 +52,7 @@ class Plan:
     camera: Camera
     face_model: str | None
     variety: Variety
+    wrinkles: float
     texture: int
     meshes: bool
 
@@ -61,6 +62,7 @@ class Person(NamedTuple):
 
     identity: NDArray[np.float64]
     look: Look
+    lines: dict[str, wrinkles.Wrinkles]
     habits: Habits
 
 
@@ -92,7 +94,8 @@ class Studio:
         lamps = light.drawn(steady)
         things = self._occluders(job, shape, person.look, steady)
         camera, size = self.plan.camera, self.plan.texture
-        shot = Shot(job, self.model, shape, placement, person.look, lamps, camera, size, moment, things)
+        look = wrinkles.worn(person.look, person.lines, units)
+        shot = Shot(job, self.model, shape, placement, look, lamps, camera, size, moment, things)
         capture = self.layout.write(root, shot)
         if self.plan.meshes:
             _write_mesh(root, job, capture, shape)
@@ -158,8 +161,9 @@ class Studio:
         generator = self._generator(_PERSON, subject)
         identity = generator.normal(0.0, 1.0, len(self.model.identity_modes))
         painted = appearance.paint(self._atlas, generator, beard=_sex(subject) == "M")
+        lines = wrinkles.grown(self._atlas, self._generator(_SKIN, subject), self.plan.wrinkles)
         habits = Habits.draw(self._generator(_HABITS, subject), self.plan.variety)
-        return Person(np.clip(identity, -2.5, 2.5), painted, habits)
+        return Person(np.clip(identity, -2.5, 2.5), painted, lines, habits)
 
 
 def _write_mesh(root: Path, job: Job, capture: Capture, shape: NDArray[np.float64]) -> None:
