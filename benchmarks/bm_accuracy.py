@@ -12,10 +12,9 @@ was stopped goes on in the same --work folder.
 Of 60 people, which ones and with which seed is worth a point or two either way. The second command asks the same of
 more: it trains on each third of 162 people, as many as in a fold of 60, and tests on the other two thirds.
 
-DFF-CNN's maps are registered (`fer3d.registration`), the plain CNN's are not; one more row has a plain CNN whose maps
-are, which says how much of the difference is the registration's. DFF-CNN of several maps has early fusion, a plain CNN
-beside its branches, and of a single map has none; one more row has curvature, the best map, with a plain CNN beside it,
-which says how much of the difference is two kinds of network and not more maps.
+DFF-CNN's maps are registered (`fer3d.registration`), the plain CNN's are not and are depth and normals, as those of
+`bm_difficulty.py`. Two more rows say how much of the difference is the registration's and how much that of more maps:
+plain CNNs whose maps are registered, and one that sees all four maps.
 
 The settings of DFF-CNN and of the plain CNN were chosen on another set of 60 simulated people (--seed 1), the layers of
 DFF-CNN, the registration and the curvature channels on up to 162 more (--seed 2), never on those tested here.
@@ -88,6 +87,7 @@ def tables(arguments):
     rivals = [
         Job("plain-cnn", question, folder / "plain-cnn", plain),
         Job("plain-cnn", question, folder / "plain-cnn-registered", plain.model_copy(update={"registered": True})),
+        Job("plain-cnn", question, folder / "plain-cnn-all-maps", plain.model_copy(update={"maps": MAP_GROUPS})),
     ]
     mine = {
         maps: Job(
@@ -98,9 +98,6 @@ def tables(arguments):
         )
         for maps in reversed(subsets)  # the longest first
     }
-    if arguments.model == "dff-cnn":
-        early = settings.model_copy(update={"maps": ("curvature",), "early_fusion": True})
-        rivals.append(Job(arguments.model, question, folder / "dff-cnn-curvature-early", early))
     for job, _ in train_side_by_side([*mine.values(), *rivals], arguments.workers):
         print(f"{job.out.name}: done after {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
     runs = {maps: job.out for maps, job in mine.items()}

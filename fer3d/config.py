@@ -168,7 +168,7 @@ class TrainSettings(BaseModel):
     early_fusion: bool | None = Field(
         None,
         description="Of dff-cnn: whether a plain CNN on all maps stacked has a say beside the branches. Unset: if "
-        "there are several maps and the branches have weights for every place. true may help a single map too.",
+        "these have weights for every place.",
     )
     init: str | None = Field(None, description="File of image weights for the branches, or torchvision, or timm.")
     freeze_epochs: int = Field(0, ge=0, description="Epochs at the start in which the branches do not change.")

@@ -29,7 +29,7 @@ def test_every_model_takes_every_subset_of_the_maps(name, maps):
     network = build_model(name, **model_arguments(name, settings, 6, {"size": 32}))
     x = batch_of(maps)
     network.train()
-    experts = 2 if name == "dff-cnn" and len(maps) > 1 else 1
+    experts = 2 if name == "dff-cnn" else 1
     assert getattr(network, "experts", 1) == experts
     heads = experts + (len(maps) if len(maps) > 1 and name != "plain-cnn" else 0)
     assert network(x).shape == (heads, 2, 6)
@@ -183,7 +183,7 @@ def test_early_fusion_is_there_unless_branches_learn_small_shapes_themselves():
         return arguments["early_fusion"]
 
     assert [whether(), whether("backbone=oriented"), whether("backbone=resnet-18")] == [True, True, False]
-    assert [whether("maps=curvature"), whether("maps=curvature", "early_fusion=true")] == [False, True]
+    assert [whether("maps=curvature"), whether("maps=curvature", "early_fusion=false")] == [True, False]
     assert [whether("early_fusion=false"), whether("backbone=small", "early_fusion=true")] == [False, True]
     assert "early_fusion" not in model_arguments("df-cnn", train_settings("small", None, []), 6, {"size": 32})
 

@@ -117,10 +117,8 @@ def model_arguments(name: str, settings: TrainSettings, classes: int, shape: Map
 
 
 def _has_early_fusion(settings: TrainSettings) -> bool:
-    """As asked for; else where there are maps to fuse, by branches that learn no small shapes themselves."""
-    if settings.early_fusion is not None:
-        return settings.early_fusion
-    return len(settings.maps) > 1 and settings.backbone in PLACED
+    """As asked for; else beside branches that learn no small shapes themselves."""
+    return settings.backbone in PLACED if settings.early_fusion is None else settings.early_fusion
 
 
 def _arguments(name: str) -> tuple[str, ...]:
