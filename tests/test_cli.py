@@ -9,6 +9,7 @@ from PIL import Image
 
 from fer3d import synth
 from fer3d.store import read_manifest
+from fer3d.synth.truth import read_recipe
 
 COMMANDS = (
     "preprocess",
@@ -156,6 +157,7 @@ def test_settings_are_a_toml_file_that_preprocess_takes(tmp_path):
         (("preprocess", ".", "--dataset", "bu3df"), 1, "fer3d: "),
         (("maps", "nothing.wrl"), 1, "fer3d: nothing.wrl: "),
         (("maps", "thing.xyz"), 1, "is thing.xyz"),
+        (("synth", "x", "--wrinkles", "9"), 1, "fer3d: `wrinkles` should lie in [0, 3], is 9.0"),
         (("pack", "nowhere"), 1, "fer3d: nowhere/manifest.parquet: is missing"),
     ],
 )
@@ -169,10 +171,11 @@ def test_a_wrong_call_is_one_line(tmp_path, arguments, code, message):
 
 
 def test_synth_writes_what_it_is_asked_for(tmp_path):
-    options = ("--subjects", 1, "--levels", "2,4", "--pitch", 5.0, "--workers", 1, "--meshes")
+    options = ("--subjects", 1, "--levels", "2,4", "--pitch", 5.0, "--workers", 1, "--meshes", "--wrinkles", 0)
     code, out, err = fer3d("synth", tmp_path / "scans", *options)
     assert code == 0, err
     assert "13 simulated scans of 1 people" in out
+    assert read_recipe(tmp_path / "scans")[0]["wrinkles"] == 0
     assert len(list((tmp_path / "scans" / "correspondence").rglob("*.npy"))) == 13
     code, _, err = fer3d("synth", tmp_path / "other", "--levels", "one")
     assert code == 2
