@@ -235,6 +235,25 @@ def test_scanner_light_differs_and_repeats():
     assert a == c != b
 
 
+def test_the_lamps_of_a_room_stay_where_they_stand():
+    """The same draws as without a room, a tenth as far apart, about what the room's numbers say."""
+    room = np.full(8, 0.5)
+    near, wide = (
+        np.array(
+            [
+                [one.lamps[0].yaw, one.lamps[1].height, one.lamps[0].intensity, one.ambient[0]]
+                for one in (light.drawn(np.random.default_rng(seed), place) for seed in range(200))
+            ]
+        )
+        for place in (room, None)
+    )
+    assert np.allclose(near - [0.625, 0.45, 0.42, 0.28], 0.1 * (wide - [0.625, 0.45, 0.42, 0.28]), atol=1e-12)
+    streams = [np.random.default_rng(0) for _ in range(2)]
+    for stream, place in zip(streams, (room, None), strict=True):
+        light.drawn(stream, place)
+    assert streams[0].random() == streams[1].random()
+
+
 def test_errors(model, look):
     window = Window(0, 0, 1.0, 4, 4)
     with pytest.raises(ArgumentError, match=r"`intensity` should lie in \[0, 100\], is -1"):

@@ -24,6 +24,8 @@ from fer3d.synth.visibility import exposed
 Colour = tuple[float, float, float]  # red, green, blue; 1 is neutral
 
 _WARM, _COOL = (1.0, 0.83, 0.62), (0.86, 0.94, 1.0)  # about 3,000 and 7,500 kelvin, our choice
+_ROOM_NUMBERS = 8  # of a scanner's room: two strengths, two yaws, two heights, warmth, walls
+_UNREST = 0.1  # share of its range by which each changes from scan to scan
 _SHADOW_PIXEL = 2.0  # mm of the depth map from a small lamp
 _SHADOW_BLUR = 12.0  # mm that it is coarser a radian of the lamp: as wide as the edge of a shadow 12 mm behind
 _RING, _LARGE = 3, 0.22  # directions that stand for a lamp from so many radians on
@@ -111,23 +113,26 @@ LIGHTS = {
 }
 
 
-def drawn(generator: np.random.Generator) -> Light:
-    """The light of a scanner room: two soft lamps and the room, a little different each time.
+def drawn(generator: np.random.Generator, room: NDArray[np.float64] | None = None) -> Light:
+    """The light of a scanner's room: two soft lamps and what comes from the walls.
 
     Args:
-        generator: All that is random.
+        generator: All that is random. The same number of draws, whatever the room.
+        room: (8,) float64 in [0, 1]: where in its range each quantity of the room usually lies. The light is that, but
+            for a twentieth of the range either way: lamps stay where they stand. None: any room.
     """
-    left, right = generator.uniform(0.7, 1.3, 2)
-    yaw = generator.uniform(0.35, 0.9, 2)
-    height = generator.uniform(0.1, 0.8, 2)
-    warm = generator.uniform(0.0, 0.5)
+    at = generator.random(_ROOM_NUMBERS)
+    if room is not None:
+        at = np.clip(room + _UNREST * (at - 0.5), 0.0, 1.0)
+    left, right = 0.7 + 0.6 * at[0:2]
+    yaw, height = 0.35 + 0.55 * at[2:4], 0.1 + 0.7 * at[4:6]
+    warm, walls = 0.5 * at[6], float(0.22 + 0.12 * at[7])
     colour = (1.0, 1.0 - warm * (1 - _WARM[1]), 1.0 - warm * (1 - _WARM[2]))
-    room = float(generator.uniform(0.22, 0.34))
     lamps = (
         Lamp(float(yaw[0]), float(height[0]), float(0.42 * left), colour, 0.2),
         Lamp(-float(yaw[1]), float(height[1]), float(0.42 * right), colour, 0.2),
     )
-    return Light(lamps, (room, room, room), 0.5)
+    return Light(lamps, (walls, walls, walls), 0.5)
 
 
 def reached(scene: Scene, light: Light) -> NDArray[np.float32]:

@@ -33,7 +33,7 @@ from fer3d.synth.truth import ScanTruth
 CORRESPONDENCE = "correspondence"  # folder of the faces behind the scans
 
 # What a seed is for: keeps the streams of one subject apart.
-_PERSON, _HABITS, _MOMENT, _SEQUENCE, _SKIN = range(5)
+_PERSON, _HABITS, _MOMENT, _SEQUENCE, _SKIN, _ROOM = range(6)
 _SWAY = 0.02  # radians that a head sways through a sequence
 _SEQUENCE_SECONDS = 4.0  # of BU-4DFE, whatever the number of frames
 
@@ -75,6 +75,7 @@ class Studio:
         self.model = FaceModel.builtin() if plan.face_model is None else FaceModel.load(plan.face_model)
         expression.check_units(self.model.action_units, self.model.name)
         self._atlas: appearance.Atlas | None = None
+        self._room = self._generator(_ROOM).random(8)  # the lamps of a lab do not move
         self._person = lru_cache(maxsize=4)(self._make_person)
 
     def jobs(self, subject: int) -> Iterator[Job]:
@@ -91,7 +92,7 @@ class Studio:
         shift = np.array(self.layout.origin) + steady.uniform(-6, 6, 3)
         placement = pose(yaw, pitch, roll, (float(shift[0]), float(shift[1]), float(shift[2])))
         shape = self.model.shape(person.identity, self.model.mode_weights(units))
-        lamps = light.drawn(steady)
+        lamps = light.drawn(steady, self._room)
         things = self._occluders(job, shape, person.look, steady)
         camera, size = self.plan.camera, self.plan.texture
         look = wrinkles.worn(person.look, person.lines, units)
