@@ -5,10 +5,9 @@ millimetre wide and less deep than that: what a scan of 2 mm shows of them is ne
 them as dark lines. So they are painted, on top of the person's look, by the weights of the units.
 
 Which lines come with which unit is described in the manual of FACS [1]; where exactly they run, how dark they are and
-from which weight on is our choice. How deep all in all (`DEPTH`) is calibrated: to a plain CNN, texture is at least as
-good a map as any of shape, as papers lead to expect of real scans. On 60 people kept for tuning (ICT-FaceKit, levels 3
-and 4) one is right 78.6 % of the time from texture, 76.9 % without the lines; 78.5 % from curvature, 77.6 % from
-normals.
+from which weight on is our choice. How deep all in all (`DEPTH`) is calibrated: to a plain CNN, texture is about as
+good a map as those of shape, as papers lead to expect of real scans. On 162 people kept for tuning (ICT-FaceKit, levels
+3 and 4, 54 to train on), it is right 77.8 % of the time from texture and 77.6 % from depth and normals.
 
 References:
     .. [1] Ekman, Friesen, Hager. Facial Action Coding System. 2002.
@@ -29,7 +28,7 @@ from fer3d.synth.face import SKIN
 from fer3d.synth.features import Array, Pen
 from fer3d.synth.scene import Look
 
-DEPTH = 0.55  # of the wrinkles of a person of middle depth, 0 to 1
+DEPTH = 1.1  # of the wrinkles of a person of middle depth, 0 to 1
 _SPREAD = 0.35  # standard deviation of the logarithm of depth, from person to person and again from unit to unit
 _ONSET = (0.1, 0.4)  # weight of a unit from which its lines show
 _BLUR = 0.7  # mm
