@@ -17,7 +17,8 @@ DFF-CNN's maps are registered (`fer3d.registration`), the plain CNN's are not an
 plain CNNs whose maps are registered, and one that sees all four maps.
 
 The settings of DFF-CNN and of the plain CNN were chosen on another set of 60 simulated people (--seed 1), the layers of
-DFF-CNN, the registration and the curvature channels on up to 162 more (--seed 2), never on those tested here.
+DFF-CNN, its default branches, the registration, the curvature channels and how deep the simulator's wrinkles are on up
+to 162 more (--seed 2), never on those tested here.
 """
 
 import argparse

@@ -130,9 +130,7 @@ class TrainSettings(BaseModel):
 
     # the network
     maps: tuple[str, ...] = Field(MAP_GROUPS, description="Map groups that are fed.")
-    backbone: str = Field(
-        "scattering", description="Branches: scattering, oriented, small, vgg-m, vgg-16 or resnet-18."
-    )
+    backbone: str = Field("oriented", description="Branches: oriented, scattering, small, vgg-m, vgg-16 or resnet-18.")
     width: int | None = Field(None, ge=1, le=1024, description="Features of the first convolution. Unset: the usual.")
     dropout: float | None = Field(None, ge=0.0, lt=1.0, description="Before the last layer. Unset: the model's own.")
     place_dropout: float = Field(

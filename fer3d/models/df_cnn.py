@@ -47,7 +47,7 @@ class DFCNN(FusionNetwork):
         classes: int = 6,
         *,
         size: int = 96,
-        backbone: str = "scattering",
+        backbone: str = "oriented",
         width: int | None = None,
         fusion: int = 128,
         dropout: float = 0.5,
