@@ -28,7 +28,7 @@ from fer3d.synth.face import SKIN
 from fer3d.synth.features import Array, Pen
 from fer3d.synth.scene import Look
 
-DEPTH = 1.1  # of the wrinkles of a person of middle depth, 0 to 1
+DEPTH = 1.1  # of the wrinkles of a person of middle depth; 1 is the deepest that is painted
 _SPREAD = 0.35  # standard deviation of the logarithm of depth, from person to person and again from unit to unit
 _ONSET = (0.1, 0.4)  # weight of a unit from which its lines show
 _BLUR = 0.7  # mm
