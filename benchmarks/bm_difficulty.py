@@ -5,9 +5,9 @@
 60 simulated subjects, the built-in face and (if its file is there) ICT-FaceKit. A plain 4-layer CNN is trained on
 levels 3 and 4 of 54 subjects and tested on the other 6, over 10 folds by subject, on maps of 2 mm a pixel. Wanted: 75
 to 88 % from depth and normals; anger/sadness and fear/surprise/disgust confused most; level 1 clearly harder than level
-4; texture alone about as good as shape or better, and both together best, as papers report of real scans; file sizes,
-counts and holes alone say nothing (a logistic regression on them stays at chance). What is prepared in `--work` is kept
-and used again.
+4; texture alone about as good as shape or better, and both together best, as we recall of papers on real scans; file
+sizes, counts and holes alone say nothing (a logistic regression on them stays at chance). What is prepared in `--work`
+is kept and used again.
 """
 
 import argparse

@@ -252,6 +252,8 @@ def test_the_lamps_of_a_room_stay_where_they_stand():
     for stream, place in zip(streams, (room, None), strict=True):
         light.drawn(stream, place)
     assert streams[0].random() == streams[1].random()
+    with pytest.raises(ArgumentError, match="`room` should have shape"):
+        light.drawn(streams[0], np.zeros(7))
 
 
 def test_errors(model, look):

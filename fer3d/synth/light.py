@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fer3d.checks import check_range
+from fer3d.checks import check_range, check_shape
 from fer3d.errors import ArgumentError
 from fer3d.synth.scene import Scene, rotation, seen_from
 from fer3d.synth.visibility import exposed
@@ -24,7 +24,7 @@ from fer3d.synth.visibility import exposed
 Colour = tuple[float, float, float]  # red, green, blue; 1 is neutral
 
 _WARM, _COOL = (1.0, 0.83, 0.62), (0.86, 0.94, 1.0)  # about 3,000 and 7,500 kelvin, our choice
-_ROOM_NUMBERS = 8  # of a scanner's room: two strengths, two yaws, two heights, warmth, walls
+ROOM_NUMBERS = 8  # of a scanner's room: two strengths, two yaws, two heights, warmth, walls
 _UNREST = 0.1  # share of its range by which each changes from scan to scan
 _SHADOW_PIXEL = 2.0  # mm of the depth map from a small lamp
 _SHADOW_BLUR = 12.0  # mm that it is coarser a radian of the lamp: as wide as the edge of a shadow 12 mm behind
@@ -120,9 +120,13 @@ def drawn(generator: np.random.Generator, room: NDArray[np.float64] | None = Non
         generator: All that is random. The same number of draws, whatever the room.
         room: (8,) float64 in [0, 1]: where in its range each quantity of the room usually lies. The light is that, but
             for a twentieth of the range either way: lamps stay where they stand. None: any room.
+
+    Raises:
+        ArgumentError: if `room` is of another shape.
     """
-    at = generator.random(_ROOM_NUMBERS)
+    at = generator.random(ROOM_NUMBERS)
     if room is not None:
+        check_shape("room", room, (ROOM_NUMBERS,))
         at = np.clip(room + _UNREST * (at - 0.5), 0.0, 1.0)
     left, right = 0.7 + 0.6 * at[0:2]
     yaw, height = 0.35 + 0.55 * at[2:4], 0.1 + 0.7 * at[4:6]

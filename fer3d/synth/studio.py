@@ -75,7 +75,7 @@ class Studio:
         self.model = FaceModel.builtin() if plan.face_model is None else FaceModel.load(plan.face_model)
         expression.check_units(self.model.action_units, self.model.name)
         self._atlas: appearance.Atlas | None = None
-        self._room = self._generator(_ROOM).random(8)  # the lamps of a lab do not move
+        self._room = self._generator(_ROOM).random(light.ROOM_NUMBERS)  # the lamps of a lab do not move
         self._person = lru_cache(maxsize=4)(self._make_person)
 
     def jobs(self, subject: int) -> Iterator[Job]:
