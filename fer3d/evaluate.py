@@ -207,7 +207,7 @@ def measure(
     accuracy = metrics.subject_interval(by_subject, metrics.accuracy, **bootstrap)
     macro_f1 = metrics.subject_interval(by_subject, metrics.macro_f1, **bootstrap)
     per_fold = _per_fold(predictions)
-    over_rounds = _spread(_per_round(predictions))
+    over_rounds = _spread(list(per_round(predictions).values()))
     over_folds = _spread([fold.accuracy for fold in per_fold])
     per_class = _per_class(predictions.classes, confusion)
     reliability = metrics.reliability(predictions.truth, predictions.probabilities)
@@ -238,6 +238,12 @@ def measure(
     )
 
 
+def per_round(predictions: Predictions) -> dict[int, float]:
+    """Number of a round -> share of its predictions that are right, in order."""
+    rounds = sorted(set(predictions.rounds.tolist()))
+    return {number: float(predictions.right[predictions.rounds == number].mean()) for number in rounds}
+
+
 def subject_confusions(predictions: Predictions) -> tuple[list[str], NDArray[np.int64]]:
     """The subjects, sorted, and a confusion matrix of each: (S, K, K) int64."""
     names = np.array(predictions.subjects, dtype=object)
@@ -252,11 +258,6 @@ def subject_confusions(predictions: Predictions) -> tuple[list[str], NDArray[np.
 
 def _fingerprint(folder: Path) -> str:
     return sha256(folder / "predictions.parquet") + sha256(folder / "folds.json")
-
-
-def _per_round(predictions: Predictions) -> list[float]:
-    rounds = sorted(set(predictions.rounds.tolist()))
-    return [float(predictions.right[predictions.rounds == number].mean()) for number in rounds]
 
 
 def _spread(values: Sequence[float]) -> Spread:

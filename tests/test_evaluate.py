@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fer3d.errors import ArgumentError, FileError, FormatError
-from fer3d.evaluate import current_metrics, evaluate_run, measure
+from fer3d.evaluate import current_metrics, evaluate_run, measure, per_round
 from fer3d.run_folder import Predictions, read_log, read_predictions, read_run
 from tests.runs import CLASSES, read_rows, write_json, write_predictions, write_run
 
@@ -32,6 +32,7 @@ def test_every_number_is_what_the_rows_say(run):
     assert made.accuracy.value == pytest.approx(right.mean())
     assert made.accuracy.low < made.accuracy.value < made.accuracy.high
     by_round = [right[[row["round"] == number for row in rows]].mean() for number in (0, 1)]
+    assert per_round(read_predictions(read_run(run))) == pytest.approx(dict(enumerate(by_round)))
     assert made.over_rounds.mean == pytest.approx(np.mean(by_round))
     assert made.over_rounds.sd == pytest.approx(np.std(by_round, ddof=1))
     assert made.over_folds.count == 8
