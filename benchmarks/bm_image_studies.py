@@ -118,8 +118,9 @@ class Bench:
     def predictions(self, name, model, repeat, *settings, folder=None):
         """Train, or take what was trained before; what it says of the people tested, and its run folder."""
         from fer3d.config import train_settings
+        from fer3d.files import read_json
         from fer3d.question import Question
-        from fer3d.run_folder import read_json, read_predictions, read_run
+        from fer3d.run_folder import read_predictions, read_run
         from fer3d.training import Device, train
 
         run = self.work / "runs" / f"{name}-{self.seed}-{repeat}"

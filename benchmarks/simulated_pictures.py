@@ -51,7 +51,8 @@ def write(folder, seed, subjects, views=YAWS, lamps=None, *, hard=None, size=48)
         hard: None: every face under all conditions. Else under the easy ones and so many of the others, by lot.
         size: Rows and columns of a picture.
     """
-    from fer3d.store import PreparedScan, write_bytes, write_manifest, write_scan
+    from fer3d.files import write_bytes
+    from fer3d.store import PreparedScan, write_manifest, write_scan
 
     if (folder / "manifest.parquet").is_file():
         return folder

@@ -15,10 +15,9 @@ from pathlib import Path
 from fer3d.config import MAP_GROUPS, TrainSettings
 from fer3d.errors import ArgumentError
 from fer3d.evaluate import evaluate_run
+from fer3d.files import read_json, write_bytes
 from fer3d.models import reads_trees
 from fer3d.question import Question
-from fer3d.run_folder import read_json
-from fer3d.store import write_bytes
 from fer3d.training import Device, Job, Watch, train, train_side_by_side
 
 
@@ -113,8 +112,12 @@ def ablate(
     def finished(run: Path) -> None:
         entries.append(measure(run))
         entries.sort(key=lambda entry: order.index(entry.parts))
-        write_bytes(out / "ablation.json", (json.dumps([asdict(e) for e in entries], indent=2) + "\n").encode())
-        write_bytes(out / "ablation.md", table(entries, groups).encode())
+        write_bytes(
+            out / "ablation.json",
+            (json.dumps([asdict(e) for e in entries], indent=2) + "\n").encode(),
+            make_folder=True,
+        )
+        write_bytes(out / "ablation.md", table(entries, groups).encode(), make_folder=True)
 
     if workers > 1:
         large_first = sorted(jobs, key=lambda job: -len(parts_of[job.out]))  # so that no worker waits for a long one

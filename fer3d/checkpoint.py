@@ -21,11 +21,11 @@ from torch import nn
 
 from fer3d.channels import Normalisation, channel_names, stack_channels
 from fer3d.errors import ArgumentError, CheckpointError, FileError
+from fer3d.files import write_bytes
 from fer3d.maps import Maps
 from fer3d.models import build_model, reads_trees
 from fer3d.registration import Registration
 from fer3d.scan import Scan
-from fer3d.store import write_bytes
 from fer3d.training_data import InputNormalisation
 from fer3d.tree import SampleTree
 from fer3d.tree_input import TreeBatch, TreeNormalisation, stack_trees, stencils_of
@@ -179,7 +179,7 @@ def save_model(path: Path, network: nn.Module, facts: ModelFacts) -> None:
         tensors |= {_REGISTRATION + name: tensor for name, tensor in more.items()}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(header, sort_keys=True, separators=(",", ":"))
-    write_bytes(path, save(tensors, metadata={_HEADER_KEY: text}))
+    write_bytes(path, save(tensors, metadata={_HEADER_KEY: text}), make_folder=True)
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> LoadedModel:
@@ -256,7 +256,7 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
     """Write plain containers of tensors, numbers and text, whole or not at all. FileError if the disk refuses."""
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
-    write_bytes(path, buffer.getvalue())
+    write_bytes(path, buffer.getvalue(), make_folder=True)
 
 
 def load_state(path: Path) -> dict[str, Any]:

@@ -149,10 +149,11 @@ def run_maps(scan: Path, out: Path, landmarks: Path | None, settings: Preprocess
     import numpy as np
 
     from fer3d import formats
+    from fer3d.files import write_bytes
     from fer3d.prepare import prepare
     from fer3d.report.contact_sheet import scan_pictures
     from fer3d.report.pictures import grid
-    from fer3d.store import PreparedScan, write_bytes
+    from fer3d.store import PreparedScan
 
     raw = formats.read(scan)
     if landmarks is not None:
@@ -164,7 +165,7 @@ def run_maps(scan: Path, out: Path, landmarks: Path | None, settings: Preprocess
     looks = scan_pictures(PreparedScan(arrays, {"channels": list(made.names)}))
     buffer = io.BytesIO()
     grid([list(looks.values())], [scan.name], list(looks)).save(buffer, "PNG")
-    write_bytes(out, buffer.getvalue())
+    write_bytes(out, buffer.getvalue(), make_folder=True)
     for step in prepared.history:
         details = ", ".join(f"{key} {json.dumps(value)}" for key, value in step.items() if key != "step")
         console.print(f"[bold]{escape(step['step'])}[/] {escape(details)}", highlight=False)

@@ -14,11 +14,11 @@ from rich.progress import track
 from rich.table import Table
 
 from fer3d.errors import ArgumentError
+from fer3d.files import write_bytes
 from fer3d.image.detect import FaceFinder
 from fer3d.image.extract import FaceRow, extract_faces, table
 from fer3d.image.pictures import is_picture
 from fer3d.predict import find_scans
-from fer3d.store import write_bytes
 
 console = Console()
 
@@ -41,7 +41,7 @@ def run_faces(
     paths = find_scans(pictures, is_picture)
     bar = track(paths, "finding", console=Console(stderr=True), transient=True, disable=len(paths) < 2)
     rows = list(extract_faces(bar, out, finder, size=size, every=every))
-    write_bytes(out / "faces.csv", table(rows).encode())
+    write_bytes(out / "faces.csv", table(rows).encode(), make_folder=True)
     if as_json:
         console.file.write(json.dumps([row.to_json() for row in rows], indent=2, ensure_ascii=False) + "\n")
     elif as_csv:

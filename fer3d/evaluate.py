@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from fer3d import __version__, metrics
 from fer3d.errors import Fer3dError
+from fer3d.files import read_json, sha256, write_bytes
 from fer3d.metrics import Interval
-from fer3d.run_folder import Predictions, read_json, read_predictions, read_run, sha256
-from fer3d.store import write_bytes
+from fer3d.run_folder import Predictions, read_predictions, read_run
 
 _WORST = 24  # mistakes that are listed
 
@@ -160,7 +160,7 @@ def evaluate_run(run: str | Path, *, resamples: int = metrics.RESAMPLES, seed: i
         predictions_sha256=_fingerprint(read.folder),
     )
     content = json.dumps(made.to_json(), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
-    write_bytes(read.folder / "metrics.json", (content + "\n").encode())
+    write_bytes(read.folder / "metrics.json", (content + "\n").encode(), make_folder=True)
     return made
 
 

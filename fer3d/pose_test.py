@@ -26,12 +26,13 @@ from fer3d import __version__, maps, metrics
 from fer3d.config import PreprocessSettings, settings
 from fer3d.errors import ArgumentError, Fer3dError, FileError
 from fer3d.evaluate import without_nan
+from fer3d.files import write_bytes
 from fer3d.kernels import topology
 from fer3d.metrics import Interval
 from fer3d.prepare import build_tree
 from fer3d.run_folder import Predictions, fold_name, prepared_folder, read_predictions, read_run
 from fer3d.scan import Scan
-from fer3d.store import open_tensors, read_manifest, write_bytes
+from fer3d.store import open_tensors, read_manifest
 from fer3d.synth.camera import Camera
 from fer3d.synth.scene import rotation
 from fer3d.synth.visibility import LIFT, exposed
@@ -146,7 +147,7 @@ def pose_test(
         reason=next((a for answer in answers for a in answer.values() if isinstance(a, str)), ""),
     )
     content = json.dumps(made.to_json(), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
-    write_bytes(read.folder / "pose_test.json", (content + "\n").encode())
+    write_bytes(read.folder / "pose_test.json", (content + "\n").encode(), make_folder=True)
     return made
 
 

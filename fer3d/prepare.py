@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike
 from fer3d import __version__, align, axes, clean, formats, maps
 from fer3d.config import PreprocessSettings
 from fer3d.errors import CardError, Fer3dError, FileError, PrepareError
+from fer3d.files import sha256
 from fer3d.scan import Scan
 from fer3d.store import PreparedScan
 from fer3d.tree import SampleTree
@@ -243,7 +244,7 @@ def is_current(
         return False
     try:
         inputs = {
-            role: {"file": entry["file"], "sha256": file_hash(folder / entry["file"])} for role, entry in known.items()
+            role: {"file": entry["file"], "sha256": sha256(folder / entry["file"])} for role, entry in known.items()
         }
     except FileError:
         return False
@@ -323,13 +324,4 @@ def _inputs(record: Record, raw: Scan, folder: Path) -> dict[str, dict[str, str]
     texture = raw.history[0].get("texture")
     if texture is not None:
         used["texture"] = record.files["scan"].parent / texture
-    return {role: {"file": relative(path, folder), "sha256": file_hash(path)} for role, path in sorted(used.items())}
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file. Raises FileError if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror})") from None
+    return {role: {"file": relative(path, folder), "sha256": sha256(path)} for role, path in sorted(used.items())}

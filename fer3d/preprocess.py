@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from fer3d import __version__
 from fer3d.config import PreprocessSettings
 from fer3d.errors import ArgumentError, Fer3dError
+from fer3d.files import clear_temporaries, write_json
 from fer3d.prepare import FileFrame, Stopwatch, is_current, portable, prepare, prepare_record, record_facts, relative
-from fer3d.store import PreparedScan, clear_temporaries, read_header, write_bytes, write_manifest, write_scan
+from fer3d.store import PreparedScan, read_header, write_manifest, write_scan
 from fer3d.workers import worker_pool
 
 if TYPE_CHECKING:
@@ -271,7 +272,7 @@ def _open_folder(out: Path, card: Card, settings: PreprocessSettings, scans: Pat
         "settings": settings.model_dump(mode="json"),
         "simulated": (scans / truth.FILE).is_file(),  # results on simulated faces are to be called that
     }
-    write_bytes(recipe, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
+    write_json(recipe, content)
 
 
 def _finish(out: Path, outcomes: Sequence[Outcome], notes: tuple[str, ...], start: float) -> Summary:

@@ -9,8 +9,8 @@ from typing import Any
 
 from fer3d import protocols
 from fer3d.errors import ArgumentError
+from fer3d.files import read_json
 from fer3d.protocols import Fold, Protocol
-from fer3d.run_folder import read_json
 from fer3d.training_data import labelled_rows
 
 

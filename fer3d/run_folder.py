@@ -11,8 +11,6 @@ runs/NAME/
 from __future__ import annotations
 
 import csv
-import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer3d.errors import ArgumentError, FileError, FormatError
+from fer3d.files import read_json
 
 _FACTS = ("id", "subject", "expression", "intensity", "round", "fold")
 _RUN_KEYS = ("model", "classes", "maps", "data", "protocol", "settings")
@@ -146,6 +145,8 @@ def read_run(folder: str | Path) -> Run:
         FormatError: if one is not what `fer3d train` writes, or a subject is in two parts of a fold.
     """
     folder = Path(folder)
+    if folder.is_dir() and not (folder / "run.json").exists():
+        raise FileError(f"{folder / 'run.json'}: is missing; is {folder} a run folder of `fer3d train`?")
     facts = read_json(folder / "run.json")
     missing = [key for key in _RUN_KEYS if not isinstance(facts, dict) or key not in facts]
     if missing:
@@ -218,31 +219,6 @@ def read_log(folder: Path) -> list[dict[str, float]]:
         return [{key: float(cell) if cell else math.nan for key, cell in row.items()} for row in rows]
     except (ValueError, TypeError) as error:
         raise FormatError(f"{path}: should hold numbers ({error})") from None
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file.
-
-    Raises:
-        FileError: if it is missing or cannot be read.
-        FormatError: if it is not JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileError(f"{path}: is missing; is {path.parent} a run folder of `fer3d train`?") from None
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise FormatError(f"{path}: is not JSON ({error})") from None
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file. Raises FileError if it cannot be read."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def _read_table(path: Path, classes: Sequence[str]) -> Any:

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fer3d.errors import FormatError, TrainError
+from fer3d.files import clear_temporaries, read_json, write_bytes, write_json
 from fer3d.protocols import Fold, folds_to_json
-from fer3d.run_folder import read_json
-from fer3d.store import clear_temporaries, write_bytes
 from fer3d.training_data import TrainingData
 
 if TYPE_CHECKING:
@@ -31,11 +30,6 @@ LOG_COLUMNS = (
 )
 # What must be the same for a run to go on.
 _IDENTITY = ("fer3d", "model", "model_settings", "settings", "classes", "maps", "data", "protocol")
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON with sorted keys, whole or not at all. Raises FileError if the disk refuses."""
-    write_bytes(path, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
 
 
 def open_run(out: Path, facts: Mapping[str, Any], folds: Sequence[Fold], *, resume: bool) -> dict[str, Any]:
@@ -79,7 +73,7 @@ def write_log(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     writer = csv.DictWriter(text, LOG_COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_bytes(path, text.getvalue().encode())
+    write_bytes(path, text.getvalue().encode(), make_folder=True)
 
 
 def write_predictions(path: Path, data: TrainingData, rows: torch.Tensor, made: torch.Tensor, fold: Fold) -> None:
@@ -130,7 +124,7 @@ def _write_table(path: Path, table: pyarrow.Table) -> None:
 
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
-    write_bytes(path, sink.getvalue().to_pybytes())
+    write_bytes(path, sink.getvalue().to_pybytes(), make_folder=True)
 
 
 def _plain(content: Any) -> Any:

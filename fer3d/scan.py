@@ -18,18 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fer3d.checks import check_dtype, check_index, check_shape
 from fer3d.errors import ArgumentError
-
-if TYPE_CHECKING:
-    import open3d
-    import pytorch3d.structures
-    import trimesh
 
 EXPRESSIONS = ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise")
 # The house labels: also the class that some sets of pictures have besides those seven, which is used where it is asked
@@ -150,45 +145,6 @@ class Scan:
         """(L, 3) float64: the landmarks of these names in this order, NaN rows for those the scan lacks."""
         missing = np.full(3, np.nan)
         return np.array([self.landmarks.get(name, missing) for name in names], dtype=np.float64).reshape(-1, 3)
-
-    def to_trimesh(self) -> trimesh.Trimesh:
-        """A `trimesh.Trimesh` with texture and uv, vertices in the same order. See `fer3d.interop.to_trimesh`."""
-        from fer3d import interop
-
-        return interop.to_trimesh(self)
-
-    @staticmethod
-    def from_trimesh(mesh: trimesh.Trimesh) -> Scan:
-        """The other way round. See `fer3d.interop.from_trimesh`."""
-        from fer3d import interop
-
-        return interop.from_trimesh(mesh)
-
-    def to_open3d(self) -> open3d.geometry.TriangleMesh:
-        """An Open3D triangle mesh; needs `pip install fer3d[open3d]`. See `fer3d.interop.to_open3d`."""
-        from fer3d import interop
-
-        return interop.to_open3d(self)
-
-    @staticmethod
-    def from_open3d(mesh: open3d.geometry.TriangleMesh) -> Scan:
-        """The other way round. See `fer3d.interop.from_open3d`."""
-        from fer3d import interop
-
-        return interop.from_open3d(mesh)
-
-    def to_pytorch3d(self) -> pytorch3d.structures.Meshes:
-        """A batch of one PyTorch3D mesh; needs PyTorch3D. See `fer3d.interop.to_pytorch3d`."""
-        from fer3d import interop
-
-        return interop.to_pytorch3d(self)
-
-    @staticmethod
-    def from_pytorch3d(meshes: pytorch3d.structures.Meshes) -> list[Scan]:
-        """One Scan a mesh of the batch. See `fer3d.interop.from_pytorch3d`."""
-        from fer3d import interop
-
-        return interop.from_pytorch3d(meshes)
 
 
 def check_scan(name: str, scan: Any) -> None:

@@ -17,9 +17,8 @@ killed run leaves only whole ones. The same input and settings give the same byt
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer3d.errors import ArgumentError, FileError, FormatError
+from fer3d.files import write_bytes
 
 if TYPE_CHECKING:
     import pyarrow
@@ -80,7 +80,7 @@ def write_scan(path: Path, prepared: PreparedScan) -> None:
     from safetensors.numpy import save
 
     arrays = {name: np.ascontiguousarray(array) for name, array in prepared.arrays.items()}
-    write_bytes(path, save(arrays, metadata={_HEADER_KEY: _compact(prepared.header)}))
+    write_bytes(path, save(arrays, metadata={_HEADER_KEY: _compact(prepared.header)}), make_folder=True)
 
 
 def read_scan(path: Path) -> PreparedScan:
@@ -105,29 +105,6 @@ def header_for(folder: Path, row: Mapping[str, Any]) -> dict[str, Any]:
     """The header of the scan of a manifest row, from its own file or from its shard. Raises as `read_scan`."""
     header = read_header(folder / row["file"])
     return header[row["id"]] if row["prefix"] else header
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file so that nobody ever sees half of it: to a temporary name beside it, then `os.replace`.
-
-    Raises:
-        FileError: if the disk refuses.
-    """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):  # there is nothing where the folder could not even be made
-            temporary.unlink()
-        raise FileError(f"{path}: cannot be written ({error.strerror})") from None
-
-
-def clear_temporaries(folder: Path) -> None:
-    """Remove what a killed run left half-written."""
-    for leftover in folder.rglob("*.tmp"):
-        leftover.unlink(missing_ok=True)
 
 
 def manifest_schema() -> pyarrow.Schema:
@@ -178,7 +155,7 @@ def write_manifest(folder: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     table = pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in ordered], schema)
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
-    write_bytes(folder / "manifest.parquet", sink.getvalue().to_pybytes())
+    write_bytes(folder / "manifest.parquet", sink.getvalue().to_pybytes(), make_folder=True)
 
 
 def read_manifest(folder: Path) -> list[dict[str, Any]]:
@@ -253,10 +230,10 @@ def pack(folder: Path, out: Path, per_shard: int = 500) -> int:
             arrays |= {f"{row['id']}/{key}": np.ascontiguousarray(array) for key, array in scan.arrays.items()}
             headers[row["id"]] = scan.header
             row |= {"file": name, "prefix": f"{row['id']}/"}
-        write_bytes(out / name, save(arrays, metadata={_HEADER_KEY: _compact(headers)}))
+        write_bytes(out / name, save(arrays, metadata={_HEADER_KEY: _compact(headers)}), make_folder=True)
     for extra in ("prepare.json", "contact_sheet.png"):
         if (folder / extra).is_file():
-            write_bytes(out / extra, (folder / extra).read_bytes())
+            write_bytes(out / extra, (folder / extra).read_bytes(), make_folder=True)
     write_manifest(out, rows)
     return len(shards)
 

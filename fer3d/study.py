@@ -16,11 +16,10 @@ from fer3d.ablate import percent
 from fer3d.config import TrainSettings
 from fer3d.errors import ArgumentError
 from fer3d.evaluate import evaluate_run
+from fer3d.files import read_json, write_bytes
 from fer3d.image.illumination import ILLUMINATIONS
 from fer3d.image.models import NETWORKS
 from fer3d.question import Question
-from fer3d.run_folder import read_json
-from fer3d.store import write_bytes
 from fer3d.training import Device, Job, Watch, train, train_side_by_side
 
 STUDIED_NETWORKS = ("tang", "yu-zhang", "kahou", "alexnet")  # those of [1]
@@ -104,8 +103,12 @@ def study_illumination(
     def finished(run: Path) -> None:
         cells.append(_measure(run, *jobs[run][0]))
         cells.sort(key=lambda cell: order.index((cell.data, cell.network, cell.illumination)))
-        write_bytes(out / "study.json", (json.dumps([asdict(cell) for cell in cells], indent=2) + "\n").encode())
-        write_bytes(out / "study.md", table(cells, illuminations).encode())
+        write_bytes(
+            out / "study.json",
+            (json.dumps([asdict(cell) for cell in cells], indent=2) + "\n").encode(),
+            make_folder=True,
+        )
+        write_bytes(out / "study.md", table(cells, illuminations).encode(), make_folder=True)
 
     if workers > 1:
         for number, (job, run) in enumerate(train_side_by_side([job for _, job in jobs.values()], workers)):

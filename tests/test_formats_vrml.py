@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer3d import formats
+from fer3d import files, formats
 from fer3d.errors import ArgumentError, FileError, FormatError
-from fer3d.formats import files, vrml
+from fer3d.formats import vrml
 from fer3d.scan import Scan
 
 # Lopsided on purpose: no two numbers agree, so that a swap of axes, rows or corners shows.

@@ -39,10 +39,10 @@ def test_trimesh_and_back(scan, bare):
     import trimesh
 
     for each in (scan, bare):
-        mesh = each.to_trimesh()
+        mesh = interop.to_trimesh(each)
         assert isinstance(mesh, trimesh.Trimesh)
-        same(Scan.from_trimesh(mesh), each)
-    assert Scan.from_trimesh(scan.to_trimesh()).history == (
+        same(interop.from_trimesh(mesh), each)
+    assert interop.from_trimesh(interop.to_trimesh(scan)).history == (
         {"step": "import", "from": "trimesh", "vertices": 4, "faces": 2},
     )
 
@@ -81,9 +81,9 @@ def open3d():
 
 def test_open3d_and_back(open3d, scan, bare):
     for each in (scan, bare):
-        mesh = each.to_open3d()
+        mesh = interop.to_open3d(each)
         assert isinstance(mesh, open3d.geometry.TriangleMesh)
-        back = Scan.from_open3d(mesh)
+        back = interop.from_open3d(mesh)
         same(back, each)
         assert back.file_vertex is None
 
@@ -161,11 +161,11 @@ def pytorch3d(monkeypatch):
 
 def test_pytorch3d_and_back(pytorch3d, scan, bare):
     for each in (scan, bare):
-        meshes = each.to_pytorch3d()
+        meshes = interop.to_pytorch3d(each)
         assert isinstance(meshes, pytorch3d.structures.Meshes)
-        (back,) = Scan.from_pytorch3d(meshes)
+        (back,) = interop.from_pytorch3d(meshes)
         same(back, each)
-    maps = scan.to_pytorch3d().textures.maps_list()[0]
+    maps = interop.to_pytorch3d(scan).textures.maps_list()[0]
     assert tuple(maps.shape) == (4, 6, 3)
     assert float(maps.max()) <= 1
     with pytest.raises(ArgumentError, match=r"`meshes` should be a pytorch3d.structures.Meshes, is list"):

@@ -116,7 +116,7 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_written(prepared, tmp_path
         return real(self, content)
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    message = "r00f00/last.ckpt: cannot be written .No space left on device."
+    message = "r00f00/last.ckpt: cannot be written: No space left on device"
     fails(FileError, message, prepared, tmp_path / "run")
     assert not list((tmp_path / "run").rglob("*.tmp"))
     monkeypatch.undo()

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from fer3d.checks import check_dtype, check_shape
 from fer3d.errors import ArgumentError, FormatError
+from fer3d.files import read_bytes, write_bytes
 from fer3d.formats import textures
-from fer3d.formats.files import read_bytes, write_bytes
 from fer3d.formats.range_grid import LONGEST_EDGE, triangulate
 from fer3d.scan import Scan, check_scan
 

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from fer3d.checks import check_dtype, check_shape
 from fer3d.errors import FormatError
+from fer3d.files import read_bytes, write_bytes
 from fer3d.formats import number_blocks, textures
 from fer3d.formats.bnt import grid_place
-from fer3d.formats.files import read_bytes, write_bytes
 from fer3d.formats.range_grid import LONGEST_EDGE, triangulate
 from fer3d.scan import Scan
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fer3d.checks import check_dtype, check_shape
 from fer3d.errors import ArgumentError, FormatError
-from fer3d.formats.files import read_bytes, write_bytes
+from fer3d.files import read_bytes, write_bytes
 from fer3d.landmarks import bu83_names, house_names
 
 BND_LANDMARKS = 83

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer3d.errors import ArgumentError, Fer3dError, FormatError
+from fer3d.files import read_bytes, write_bytes
 from fer3d.formats import number_blocks, textures
-from fer3d.formats.files import read_bytes, write_bytes
 from fer3d.scan import Scan, check_scan
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fer3d import _native
 from fer3d.checks import check_dtype, check_index, check_shape
 from fer3d.errors import ArgumentError, FormatError
-from fer3d.formats.files import line_of
+from fer3d.files import line_of
 
 
 class Polygons(NamedTuple):

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer3d.errors import FileError, FormatError
+from fer3d.files import line_of, read_bytes, write_bytes
 from fer3d.formats import number_blocks, textures
-from fer3d.formats.files import line_of, read_bytes, write_bytes
 from fer3d.scan import Scan, check_scan
 
 # Lines of interest. A backslash at the end of a line joins it with the next.

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from fer3d.checks import check_dtype, check_shape
 from fer3d.errors import ArgumentError, FileError
-from fer3d.formats.files import write_bytes
+from fer3d.files import write_bytes
 from fer3d.scan import Scan
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer3d.errors import FormatError
+from fer3d.files import line_of
 from fer3d.formats import number_blocks
-from fer3d.formats.files import line_of
 from fer3d.formats.number_blocks import Polygons
 
 _HEADER = re.compile(rb"(?:\xef\xbb\xbf)?\s*#VRML V2\.0", re.IGNORECASE)

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fer3d import files
 from fer3d.errors import FormatError
-from fer3d.formats import files, textures
+from fer3d.formats import textures
 
 if TYPE_CHECKING:
     from PIL import Image

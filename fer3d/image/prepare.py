@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from fer3d import __version__
 from fer3d.config import PreprocessSettings
 from fer3d.errors import CardError, Fer3dError, PrepareError
+from fer3d.files import sha256
 from fer3d.image.align import EYES_APART, align
 from fer3d.image.detect import Detection, FaceFinder
 from fer3d.image.landmarks68 import eye_centres
 from fer3d.image.pictures import read_picture
 from fer3d.image.records import read_record_picture
-from fer3d.prepare import Stopwatch, file_hash, portable, record_facts, relative
+from fer3d.prepare import Stopwatch, portable, record_facts, relative
 from fer3d.store import PreparedScan
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def _key(record: Record, settings: PreprocessSettings, inputs: Mapping[str, Any]
     recipe = {
         "record": record_facts(record),
         "inputs": inputs,
-        "landmarks": file_hash(given) if given is not None and given.is_file() else None,
+        "landmarks": sha256(given) if given is not None and given.is_file() else None,
         "settings": used,
         "fer3d": __version__,
     }
@@ -183,7 +184,7 @@ def _hash(record: Record) -> str:
     """Of the file; of an entry of one, of its pixels: nobody wants to read 300 MB for each of 35,887 pictures."""
     path = record.files["scan"]
     if not _is_entry(record):
-        return file_hash(path)
+        return sha256(path)
     return hashlib.sha256(read_record_picture(path, record.attributes).pixels.tobytes()).hexdigest()
 
 

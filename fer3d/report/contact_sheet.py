@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from fer3d.files import write_bytes
 from fer3d.report.pictures import Picture, channel_picture, grid, normals_picture, shaded_picture
 from fer3d.scan import LABELS
-from fer3d.store import PreparedScan, read_scan, write_bytes
+from fer3d.store import PreparedScan, read_scan
 
 _THUMBNAIL = 128  # pixels; 4 pictures of 2 subjects fit a laptop screen
 
@@ -44,7 +45,7 @@ def write_contact_sheet(folder: Path, rows: Sequence[Mapping[str, Any]], subject
     buffer = io.BytesIO()
     grid(pictures, labels, titles).save(buffer, "PNG")
     path = folder / "contact_sheet.png"
-    write_bytes(path, buffer.getvalue())
+    write_bytes(path, buffer.getvalue(), make_folder=True)
     return path
 
 

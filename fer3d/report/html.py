@@ -13,9 +13,10 @@ from typing import Any
 
 from fer3d import __version__
 from fer3d.errors import Fer3dError
+from fer3d.files import read_json, sha256, write_bytes
 from fer3d.report import figures
-from fer3d.run_folder import Run, fold_name, prepared_folder, read_json, read_log, read_run, sha256
-from fer3d.store import header_for, is_simulated, open_tensors, read_manifest, write_bytes
+from fer3d.run_folder import Run, fold_name, prepared_folder, read_log, read_run
+from fer3d.store import header_for, is_simulated, open_tensors, read_manifest
 
 _SHOWN_MISTAKES = 12
 _THUMBNAIL = 112  # pixels
@@ -132,7 +133,7 @@ def render(pages: Sequence[RunPage], comparison: Mapping[str, Any] | None = None
 
 def write_report(path: Path, pages: Sequence[RunPage], comparison: Mapping[str, Any] | None = None) -> None:
     """Write the page. Raises FileError if the disk refuses."""
-    write_bytes(path, render(pages, comparison).encode())
+    write_bytes(path, render(pages, comparison).encode(), make_folder=True)
 
 
 def _thumbnails(run: Run, ids: Sequence[str], store: Path | None) -> tuple[dict[str, Pictures], str]:

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer3d.errors import ArgumentError, FormatError
-from fer3d.formats.files import read_bytes, write_bytes
+from fer3d.files import read_bytes, write_bytes
 from fer3d.synth.face import FaceModel, Lid
 
 _MARK, _VERSION = "fer3d_face_model", 1

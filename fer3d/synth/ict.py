@@ -50,7 +50,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from fer3d.errors import FormatError
-from fer3d.formats.files import read_bytes
+from fer3d.files import read_bytes
 from fer3d.landmarks import BU83
 from fer3d.synth import ict_folder
 from fer3d.synth.face import EYE, MOUTH, SKIN, FaceModel

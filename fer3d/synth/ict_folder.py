@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer3d.errors import FileError, FormatError
-from fer3d.formats.files import read_bytes
+from fer3d.files import read_bytes
 
 FACE_VERTICES = 9409
 NEUTRAL, INDICES = "generic_neutral_mesh.obj", "vertex_indices.json"

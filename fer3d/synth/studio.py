@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fer3d.formats.files import write_bytes
+from fer3d.files import write_bytes
 from fer3d.scan import EXPRESSIONS
 from fer3d.synth import appearance, expression, light, wrinkles
 from fer3d.synth.camera import Camera
