@@ -52,15 +52,15 @@ def tables():
 
 def one(size, peak):
     """The table of one size."""
-    from fer3d.map_orientation import map_orientation
-    from fer3d.models.orientation import OrientationEnergy
+    from fer3d.ops.map_orientation import map_orientation
+    from fer3d.ops.orientation_energy import OrientationEnergy
 
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(SCANS, CHANNELS, size, size, generator=generator)
     measured = torch.ones(SCANS, 1, size, size)
     learned, pictures = x.clone().requires_grad_(), as_bytes(x)
     calls = {
-        "fer3d.map_orientation": lambda: map_orientation(x, measured, CELLS, DIRECTIONS),
+        "fer3d.ops.map_orientation": lambda: map_orientation(x, measured, CELLS, DIRECTIONS),
         "the same in torch, as where gradients are wanted": lambda: map_orientation(
             learned, measured, CELLS, DIRECTIONS
         ),
@@ -77,7 +77,7 @@ def one(size, peak):
         took = best(call)
         ours = ours or took
         work = SCANS * CHANNELS * size**2 * (_OF_A_PIXEL + DIRECTIONS // 2 * _OF_A_DIRECTION)
-        share = f"{100 * work / (1e6 * took * peak):.0f} %" if name == "fer3d.map_orientation" else ""
+        share = f"{100 * work / (1e6 * took * peak):.0f} %" if name == "fer3d.ops.map_orientation" else ""
         lines.append(f"| {name} | {took:.1f} | {took / ours:.1f} | {share} |")
     return "\n".join(lines)
 

@@ -73,7 +73,7 @@ def manifold_pool_grad_cpu(
     threads: int,
 ) -> NDArray[Float]: ...
 
-# Only where has_cuda. Device pointers are integers (0: none), `sizes` is B, N, V, R, A, K, C, O; fer3d.ops_cuda calls.
+# Only where has_cuda. Device pointers are integers (0: none), `sizes` is B, N, V, R, A, K, C, O; fer3d.ops.cuda calls.
 def manifold_conv_cuda_numbers(stage: int, sizes: Sequence[int], vertices: int, parts: int) -> int: ...
 def manifold_conv_cuda(
     dtype: int,

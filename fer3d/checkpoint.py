@@ -22,7 +22,7 @@ from torch import nn
 from fer3d.channels import Normalisation, channel_names, stack_channels
 from fer3d.errors import ArgumentError, CheckpointError, FileError
 from fer3d.files import write_bytes
-from fer3d.maps import Maps
+from fer3d.maps.render import Maps
 from fer3d.models import build_model, reads_trees
 from fer3d.registration import Registration
 from fer3d.scan import Scan

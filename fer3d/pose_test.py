@@ -22,12 +22,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer3d import __version__, maps, metrics
+from fer3d import __version__, metrics
 from fer3d.config import PreprocessSettings, settings
 from fer3d.errors import ArgumentError, Fer3dError, FileError
 from fer3d.evaluate import without_nan
 from fer3d.files import write_bytes
 from fer3d.kernels import topology
+from fer3d.maps import curvature, render
 from fer3d.metrics import Interval
 from fer3d.prepare import build_tree
 from fer3d.run_folder import Predictions, fold_name, prepared_folder, read_predictions, read_run
@@ -162,7 +163,7 @@ def in_view(scan: Scan) -> Scan:
 
     A corner is seen if it faces the camera by more than ten degrees and no other part stands before it.
     """
-    normals = np.nan_to_num(maps.vertex_normals(scan).astype(np.float64))
+    normals = np.nan_to_num(curvature.vertex_normals(scan).astype(np.float64))
     points = scan.vertices.astype(np.float64)
     seen = (normals[:, 2] > _STEEPEST) & (exposed(points, scan.faces, points + LIFT * normals) > 0.5)
     keep = seen[scan.faces[:, 0]] & seen[scan.faces[:, 1]] & seen[scan.faces[:, 2]]
@@ -206,13 +207,13 @@ def _answer(job: _Job) -> dict[tuple[str, float], int | str]:
 
 def _predicted(path: str, scan: Scan) -> int:
     model, chosen = _model(path)
-    normals = maps.vertex_normals(scan)
-    curvatures = maps.principal_curvatures(scan, radius=chosen.curvature_radius_mm, normals=normals)
+    normals = curvature.vertex_normals(scan)
+    curvatures = curvature.principal_curvatures(scan, radius=chosen.curvature_radius_mm, normals=normals)
     if model.reads_trees:
         tree = build_tree(scan, chosen, np.zeros(3)).with_features(scan, normals, curvatures)
         batch = model.prepare_tree(scan, tree)
     else:
-        rendered = maps.render_maps(
+        rendered = render.render_maps(
             scan,
             maps=model.maps,
             size=chosen.size,

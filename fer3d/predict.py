@@ -24,7 +24,7 @@ from fer3d.prepare import FileFrame, prepare_with_tree
 from fer3d.scan import Scan
 
 if TYPE_CHECKING:
-    from fer3d.maps import Maps
+    from fer3d.maps.render import Maps
     from fer3d.training_data import InputNormalisation
     from fer3d.tree import SampleTree
 

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fer3d import __version__, align, axes, clean, formats, maps
+from fer3d import __version__, align, axes, clean, formats
 from fer3d.config import PreprocessSettings
 from fer3d.errors import CardError, Fer3dError, FileError, PrepareError
 from fer3d.files import sha256
+from fer3d.maps import curvature, render
 from fer3d.scan import Scan
 from fer3d.store import PreparedScan
 from fer3d.tree import SampleTree
@@ -61,7 +62,7 @@ def prepare(
     settings: PreprocessSettings | None = None,
     stopwatch: Stopwatch | None = None,
     frame: FileFrame | None = None,
-) -> tuple[Scan, maps.Maps]:
+) -> tuple[Scan, render.Maps]:
     """Take a raw scan through every stage after reading.
 
     Args:
@@ -86,7 +87,7 @@ def prepare_with_tree(
     settings: PreprocessSettings | None = None,
     stopwatch: Stopwatch | None = None,
     frame: FileFrame | None = None,
-) -> tuple[Scan, maps.Maps, SampleTree | None]:
+) -> tuple[Scan, render.Maps, SampleTree | None]:
     """What `prepare` gives and, if `settings.tree`, the sample tree with its inputs: normals and curvature channels.
 
     The tree starts at the nose tip that alignment found. It has one row per vertex that any stencil reads; `rows` leads
@@ -106,13 +107,13 @@ def prepare_with_tree(
     with watch.stage("crop"):
         scan = align.crop(scan, radius=settings.crop_mm)
     with watch.stage("normals"):
-        normals = maps.vertex_normals(scan)
+        normals = curvature.vertex_normals(scan)
     curvatures = None
     if settings.tree or "curvature" in settings.maps:
         with watch.stage("curvature"):
-            curvatures = maps.principal_curvatures(scan, radius=settings.curvature_radius_mm, normals=normals)
+            curvatures = curvature.principal_curvatures(scan, radius=settings.curvature_radius_mm, normals=normals)
     with watch.stage("maps"):
-        made = maps.render_maps(
+        made = render.render_maps(
             scan,
             maps=settings.maps,
             size=settings.size,
@@ -281,7 +282,7 @@ def portable(text: str, folder: Path) -> str:
     return " ".join(text.split()).replace(f"{folder}{os.sep}", "")
 
 
-def _row(record: Record, scan: Scan, made: maps.Maps, folder: Path) -> dict[str, Any]:
+def _row(record: Record, scan: Scan, made: render.Maps, folder: Path) -> dict[str, Any]:
     names = sorted(scan.landmarks)
     steps = {entry["step"]: entry for entry in scan.history}
     nose = np.linalg.solve(scan.placement, [0.0, 0.0, 0.0, 1.0])[:3]
@@ -305,7 +306,7 @@ def _row(record: Record, scan: Scan, made: maps.Maps, folder: Path) -> dict[str,
     }
 
 
-def _arrays(scan: Scan, made: maps.Maps, settings: PreprocessSettings) -> dict[str, Any]:
+def _arrays(scan: Scan, made: render.Maps, settings: PreprocessSettings) -> dict[str, Any]:
     arrays: dict[str, Any] = {"maps": made.stack.astype(np.float16), "mask": made.mask}
     if made.texture is not None:
         arrays["texture"] = made.texture

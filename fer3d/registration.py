@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from fer3d.augment import augment, unchanged
 from fer3d.channels import Normalisation
 from fer3d.errors import ArgumentError
-from fer3d.models.orientation import OrientationEnergy
+from fer3d.ops.orientation_energy import OrientationEnergy
 from fer3d.store import manifest_landmarks
 
 # What an expression moves least: corners of the eyes, base of the nose.

@@ -29,17 +29,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fer3d import _native, maps, stencil_code
+from fer3d import _native, stencil_code
 from fer3d.checks import check_dtype, check_index, check_range, check_shape
 from fer3d.errors import ArgumentError, FormatError, PrepareError
 from fer3d.kernels import topology
+from fer3d.maps import curvature, groups
 from fer3d.scan import Scan, check_scan
 
 LEVELS = (4096, 1024, 256, 68)  # each level has about twice the spacing of the one below; 68 as the landmarks of iBUG
 RINGS = (0.25, 0.5, 1.0)  # shares of a radius: dense in the middle and sparse outside, as a retina is
 RAYS = 8
 RADII = (3.0, 6.0, 12.0)  # mm, from level 0 to 1; twice as much from each level to the next
-CHANNELS = maps.MAP_CHANNELS["curvature"]  # rotation-invariant inputs of a vertex
+CHANNELS = groups.MAP_CHANNELS["curvature"]  # rotation-invariant inputs of a vertex
 
 _PREFIX = "tree_"
 
@@ -210,7 +211,13 @@ class SampleTree:
             check_shape(f"curvatures[{number}]", k, (count,))
         k1, k2 = k1[self.rows], k2[self.rows]
         made = [
-            f(k1, k2) for f in (maps.shape_index, maps.curvedness, maps.mean_curvature, maps.gaussian_curvature)
+            f(k1, k2)
+            for f in (
+                curvature.shape_index,
+                curvature.curvedness,
+                curvature.mean_curvature,
+                curvature.gaussian_curvature,
+            )
         ]  # in the order of CHANNELS
         return replace(self, normals=normals[self.rows], channels=np.stack(made, axis=1))
 

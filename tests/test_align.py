@@ -10,8 +10,7 @@ from fer3d.landmark_pose import swap_sides
 from fer3d.scan import Scan
 from fer3d.synth.face import mean_face
 from fer3d.synth.scene import pose
-
-from . import shapes
+from tests import shapes
 
 TURN = pose(0.4, -0.3, 0.8, (50.0, -20.0, 140.0))  # no two angles or shifts alike
 

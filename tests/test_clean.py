@@ -11,8 +11,7 @@ from fer3d.clean import clean, drop_bad_faces, fill_holes, largest_piece, remove
 from fer3d.errors import ArgumentError, PrepareError
 from fer3d.kernels import topology
 from fer3d.scan import Scan
-
-from . import shapes
+from tests import shapes
 
 STEPS = ("drop_bad_faces", "remove_spikes", "largest_piece", "fill_holes")
 # Lengths in units of `edge`: open patches 40 wide, the curved ones of radius 30.

@@ -10,11 +10,11 @@ ROOT = Path(__file__).parents[1]
 _DIGESTS = """
 import hashlib
 import numpy as np, torch
-from fer3d.map_orientation import map_orientation
+from fer3d.ops.map_orientation import map_orientation
 from fer3d.maps import principal_curvatures
-from fer3d.patch_orientation import patch_orientation
+from fer3d.ops.patch_orientation import patch_orientation
 from tests import shapes
-from tests.test_patch_orientation import DISTANCES, random_case
+from tests.ops.test_patch_orientation import DISTANCES, random_case
 
 torch.set_num_threads(1)
 random = torch.Generator().manual_seed(0)

@@ -21,8 +21,7 @@ from fer3d.synth.camera import Camera
 from fer3d.synth.capture import capture
 from fer3d.synth.face import FaceModel, mean_face
 from fer3d.synth.scene import pose
-
-from . import shapes
+from tests import shapes
 
 HEAD = Path(__file__).parents[1].parent / "shared" / "data" / "lee_perry_smith" / "LeePerrySmith.ply"
 needs_head = pytest.mark.skipif(not HEAD.exists(), reason="shared/data/lee_perry_smith is not here")

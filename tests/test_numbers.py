@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from fer3d import _native
 from fer3d.errors import ArgumentError, FormatError
 from fer3d.formats import number_blocks
-
-from .reference import numbers as reference
+from tests.reference import numbers as reference
 
 separators = st.text(alphabet=" \t\r\n,", min_size=1, max_size=4)
 gaps = st.one_of(separators, st.text(alphabet="0]#{x ", max_size=5).map(lambda comment: f" #{comment}\n"))

@@ -7,9 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer3d.kernels import topology, winding
-
-from . import shapes
-from .reference import topology as slow
+from tests import shapes
+from tests.reference import topology as slow
 
 
 def for_many(test):

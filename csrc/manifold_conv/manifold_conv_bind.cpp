@@ -123,7 +123,7 @@ void bind_conv(py::module_& m) {
 }
 
 #ifdef FER3D_CUDA
-// Device pointers come as integers; fer3d.ops_cuda has checked what lies behind them.
+// Device pointers come as integers; fer3d.ops.cuda has checked what lies behind them.
 template <typename T>
 T* pointer(uintptr_t address) {
   return reinterpret_cast<T*>(address);

@@ -30,7 +30,7 @@ from fer3d.store import PreparedScan
 
 if TYPE_CHECKING:
     from fer3d.catalog import Record
-    from fer3d.maps import Maps
+    from fer3d.maps.render import Maps
 
 PUPILS_MM = 63.0  # the usual distance of the pupils of adults: turns pixels of a crop into mm, so-so, for augmentation
 _WHOLE = "no face found: the whole picture was taken for one"
@@ -60,7 +60,7 @@ def picture_maps(path: Path, settings: PreprocessSettings) -> tuple[Maps, tuple[
         PrepareError: if no face is found in it.
         MissingLibraryError: if no detector is installed.
     """
-    from fer3d.maps import Maps
+    from fer3d.maps.render import Maps
 
     picture = read_picture(path)
     detection = _finder(settings.detectors, settings.whole_picture)(picture.pixels)

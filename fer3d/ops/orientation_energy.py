@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from fer3d.map_orientation import averaged, map_orientation
+from fer3d.ops.map_orientation import averaged, map_orientation
 
 FLOOR = 0.05  # standard deviations of a channel a pixel: flatter than this is flat
 _LEAST = 1e-3  # the same, of the mean of a whole map of energies

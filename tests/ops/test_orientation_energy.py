@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fer3d.models.orientation import FLOOR, OrientationEnergy
+from fer3d.ops.orientation_energy import FLOOR, OrientationEnergy
 from tests.reference import map_orientation as reference
 
 

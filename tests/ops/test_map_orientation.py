@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer3d.errors import ArgumentError
-from fer3d.map_orientation import _energies, map_orientation
+from fer3d.ops.map_orientation import _energies, map_orientation
 from tests.reference import map_orientation as reference
 
 

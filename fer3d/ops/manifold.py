@@ -398,10 +398,10 @@ _manifold_pool.register_autograd(_manifold_pool_backward, setup_context=_manifol
 
 
 if _native.has_cuda:
-    from fer3d import ops_cuda
+    from fer3d.ops import cuda
 
-    _manifold_conv.register_kernel("cuda")(ops_cuda.manifold_conv)
-    _manifold_conv_grad_x.register_kernel("cuda")(ops_cuda.manifold_conv_grad_x)
-    _manifold_conv_grad_kernel.register_kernel("cuda")(ops_cuda.manifold_conv_grad_kernel)
-    _manifold_pool.register_kernel("cuda")(ops_cuda.manifold_pool)
-    _manifold_pool_grad.register_kernel("cuda")(ops_cuda.manifold_pool_grad)
+    _manifold_conv.register_kernel("cuda")(cuda.manifold_conv)
+    _manifold_conv_grad_x.register_kernel("cuda")(cuda.manifold_conv_grad_x)
+    _manifold_conv_grad_kernel.register_kernel("cuda")(cuda.manifold_conv_grad_kernel)
+    _manifold_pool.register_kernel("cuda")(cuda.manifold_pool)
+    _manifold_pool_grad.register_kernel("cuda")(cuda.manifold_pool_grad)

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from fer3d import _native, ops
 from fer3d.errors import ArgumentError
-
-from .reference import manifold_conv as reference
-from .reference.manifold_pool import manifold_pool as pool_reference
+from fer3d.ops import manifold
+from tests.reference import manifold_conv as reference
+from tests.reference.manifold_pool import manifold_pool as pool_reference
 
 COMPILER = shutil.which(os.environ.get("CXX", "c++"))
 CUDA = torch.cuda.is_available() and _native.has_cuda
@@ -183,11 +183,13 @@ def test_manifold_conv_registers_cleanly(device):
     x, indices, weights, kernel = case(device=device)
     x.requires_grad_()
     kernel.requires_grad_()
-    torch.library.opcheck(ops._manifold_conv, (x, indices, weights, kernel))
-    torch.library.opcheck(ops._manifold_conv, (reference.patches(x, indices, weights).detach(), None, None, kernel))
-    y, shift = ops._manifold_conv(x.detach(), indices, weights, kernel.detach())
-    torch.library.opcheck(ops._manifold_conv_grad_x, (y, shift, indices, weights, kernel.detach(), x.shape[1]))
-    torch.library.opcheck(ops._manifold_conv_grad_kernel, (y, shift, x.detach(), indices, weights))
+    torch.library.opcheck(manifold._manifold_conv, (x, indices, weights, kernel))
+    torch.library.opcheck(
+        manifold._manifold_conv, (reference.patches(x, indices, weights).detach(), None, None, kernel)
+    )
+    y, shift = manifold._manifold_conv(x.detach(), indices, weights, kernel.detach())
+    torch.library.opcheck(manifold._manifold_conv_grad_x, (y, shift, indices, weights, kernel.detach(), x.shape[1]))
+    torch.library.opcheck(manifold._manifold_conv_grad_kernel, (y, shift, x.detach(), indices, weights))
 
 
 class Block(torch.nn.Module):
@@ -268,7 +270,7 @@ def test_manifold_conv_first_of_equal_rotations_wins(device):
     x, indices, weights, kernel = case(A=4, C=1, O=2, dtype=torch.float64, device=device)
     kernel[:] = 1
     kernel.requires_grad_()
-    _, shift = ops._manifold_conv(torch.zeros_like(x), indices, weights, kernel)
+    _, shift = manifold._manifold_conv(torch.zeros_like(x), indices, weights, kernel)
     assert (shift == 0).all()
     y = ops.manifold_conv_patches(torch.ones(1, 1, 3, 4, 1, dtype=torch.float64, device=device), kernel)
     assert y.tolist() == [[[12, 12]]]
@@ -469,9 +471,9 @@ def test_manifold_pool_and_convolution_do_not_see_the_frame(mode, device):
 def test_manifold_pool_registers_cleanly(mode, device):
     x, indices, weights, layout, _ = pooling(LAYOUTS[0], mode, device=device)
     bins = [ring[0] for ring in layout.rings], [ring[1] for ring in layout.rings], list(layout.windows), layout.rays
-    torch.library.opcheck(ops._manifold_pool, (x, indices, weights, *bins, mode == "max"))
-    y, winner = ops._manifold_pool(x.detach(), indices, weights, *bins, mode == "max")
-    torch.library.opcheck(ops._manifold_pool_grad, (y, winner, indices, weights, x.shape[1], *bins, mode == "max"))
+    torch.library.opcheck(manifold._manifold_pool, (x, indices, weights, *bins, mode == "max"))
+    y, winner = manifold._manifold_pool(x.detach(), indices, weights, *bins, mode == "max")
+    torch.library.opcheck(manifold._manifold_pool_grad, (y, winner, indices, weights, x.shape[1], *bins, mode == "max"))
 
 
 @pytest.mark.parametrize("mode", ["max", "mean"])
@@ -500,7 +502,7 @@ def test_manifold_pool_does_not_depend_on_the_number_of_threads(mode):
 
 def test_manifold_pool_first_of_equal_bins_wins(device):
     x, indices, weights, *_ = pooling(ops.RetinaLayout(((1, 3),), (3,), 1), "max", device=device)
-    y, winner = ops._manifold_pool(torch.ones_like(x), indices, weights.sign() / 4, [1], [3], [3], 1, True)
+    y, winner = manifold._manifold_pool(torch.ones_like(x), indices, weights.sign() / 4, [1], [3], [3], 1, True)
     masked = (weights == 0).all(dim=4)
     order = [(r, a) for r in (1, 2) for a in (15, 0, 1)]
     for b, v in ((0, 0), (0, 1), (1, 7)):

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from fer3d.errors import ArgumentError
 from fer3d.models.face_grid import REACH, SPREAD, FaceGrid
-from fer3d.patch_orientation import _energies, _energies_in_torch, patch_orientation
+from fer3d.ops.patch_orientation import _energies, _energies_in_torch, patch_orientation
 from tests.prepared_trees import surface, tree_of
 from tests.reference import patch_orientation as reference
 

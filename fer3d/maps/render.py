@@ -14,206 +14,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from fer3d.checks import check_dtype, check_range, check_shape
 from fer3d.errors import ArgumentError, PrepareError
-from fer3d.kernels import cells, curvature, inpaint, raster, sampling, topology
-from fer3d.kernels import normals as normal_kernels
+from fer3d.kernels import inpaint, raster, sampling
+from fer3d.maps.curvature import (
+    CURVATURE_RADIUS,
+    _checked_normals,
+    curvedness,
+    gaussian_curvature,
+    mean_curvature,
+    principal_curvatures,
+    shape_index,
+)
+from fer3d.maps.groups import MAP_CHANNELS
 from fer3d.scan import Scan, check_scan
 
-# What `render_maps` can be asked for, and the channels that each brings. Texture is no channel: see `Maps.texture`.
-MAP_CHANNELS = {
-    "depth": ("depth",),
-    "normal": ("normal_x", "normal_y", "normal_z"),
-    "curvature": ("shape_index", "curvedness", "mean", "gaussian"),
-    "texture": (),
-}
-
 NONE, MEASURED, FILLED = 0, 1, 2  # the values of `Maps.mask`
-
-# Our choice, in mm. At 1 mm edges a ball of 6 mm holds about 100 vertices: 0.1 mm of noise moves a curvature by
-# 0.004 / mm, and a ball of 10 mm radius (a nose tip) is seen 8 % too flat. See `principal_curvatures`.
-CURVATURE_RADIUS = 6.0
-LEAST_MEMBERS = 12  # twice the unknowns of a quadric
-WIDENINGS = (1.0, 1.5, 2.25)
-
-# 1/mm. float32 coordinates at 100 mm are rounded to 4e-6 mm, which the default radius makes into less than this.
-FLAT = 1e-6
-
-_MOST_CELLS = 1 << 21
-
-
-def vertex_normals(scan: Scan) -> NDArray[np.float32]:
-    """Unit normals at the vertices, outward if the faces are counter-clockwise.
-
-    Faces are weighted by sin(angle) / (product of the two sides) after Max [1]: exact on any triangulation of a
-    sphere and, without noise, the most accurate of the usual weights on a torus or a saddle (angle and area weights
-    err two and five times as much). Vertices at exactly one position, as uv seams make them, share a normal.
-
-    Args:
-        scan: With at least one face.
-
-    Returns:
-        (V, 3) float32. NaN at a vertex that has no face, or only faces of no area or with NaN corners.
-
-    Raises:
-        ArgumentError: if `scan` is no Scan or has no face.
-
-    References:
-        .. [1] Max. Weights for computing vertex normals from facet normals. Journal of Graphics Tools 4(2), 1999.
-    """
-    check_scan("scan", scan)
-    made: NDArray[np.float32] = normal_kernels.vertex_normals(scan.vertices, scan.faces, topology.weld(scan.vertices))
-    return made
-
-
-def principal_curvatures(
-    scan: Scan, radius: float = CURVATURE_RADIUS, *, normals: NDArray[np.float32] | None = None
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Principal curvatures at the vertices, from a quadric fitted to the vertices within `radius`.
-
-    The neighbours of a vertex are those within `radius` that the mesh connects to it inside that ball and whose
-    normals lie within 90 degrees of its own, so that the lips, or an eyelid and the eye, do not mix. In the tangent
-    frame h = c + p u + q v + A uu + B uv + C vv is fitted by least squares in float64, with the weight
-    1 - (distance / radius)^2 (Epanechnikov's, the best for derivatives by local polynomials [1]); k1 and k2 follow from
-    the two fundamental forms at the vertex. With `c` free, the noise of the vertex itself does not enter directly.
-
-    Choosing `radius`, for vertices with noise of standard deviation s and edges of length e (all in mm; constants
-    measured on spheres, tori and saddles):
-
-    - noise: the standard deviation of a curvature is about 8 s e / radius^3, in 1/mm; three times that on a rim;
-    - bias: a curvature k comes out too small by about 0.2 (radius k)^2 of itself;
-    - so radius = (8 s e / d)^(1/3) is the smallest with a standard deviation d, and it should stay below 1 / k.
-
-    A vertex with fewer than 12 vertices in its ball, as on coarse meshes, gets a ball 1.5 and then 2.25 times as wide.
-
-    Args:
-        scan: In mm, with at least one face.
-        radius: In mm.
-        normals: (V, 3) float32. Those of `vertex_normals`, if at hand.
-
-    Returns:
-        k1, k2: (V,) float32 in 1/mm, k1 >= k2, positive where convex. NaN where the normal is NaN, where even the
-            widest ball holds fewer than 12 vertices, or where they lie too close to one line or conic for a fit.
-
-    Raises:
-        ArgumentError: if `scan` is no Scan or has no face, `normals` does not fit, or `radius` is not positive or
-            larger than the scan.
-
-    References:
-        .. [1] Fan, Gijbels. Local polynomial modelling and its applications. Chapman and Hall, 1996. Section 3.2.
-    """
-    check_scan("scan", scan)
-    normals = _checked_normals(scan, normals)
-    check_range("radius", radius, 1e-6, 1e6, "mm")
-    first = topology.weld(scan.vertices)
-    use = (first == np.arange(len(first))) & np.isfinite(normals).all(axis=1) & np.isfinite(scan.vertices).all(axis=1)
-    k1, k2 = np.full(len(first), np.nan), np.full(len(first), np.nan)
-    if use.any():
-        points = scan.vertices.astype(np.float64)
-        low, high = points[use].min(axis=0), points[use].max(axis=0)
-        size = float(np.linalg.norm(high - low))
-        if radius > size:
-            raise ArgumentError(
-                f"`radius` should be less than the size of the scan, {size:.3g}, is {radius:g}: is the scan in mm?"
-            )
-        todo = use.copy()
-        for factor in WIDENINGS:
-            _fit_quadrics(points, normals, scan.faces, first, use, todo, (low, high), factor * radius, k1, k2)
-            if not todo.any():
-                break
-    return k1[first].astype(np.float32), k2[first].astype(np.float32)
-
-
-def _fit_quadrics(
-    points: NDArray[np.float64],
-    normals: NDArray[np.float32],
-    faces: NDArray[np.int32],
-    first: NDArray[np.int32],
-    use: NDArray[np.bool_],
-    todo: NDArray[np.bool_],
-    box: tuple[NDArray[np.float64], NDArray[np.float64]],
-    radius: float,
-    k1: NDArray[np.float64],
-    k2: NDArray[np.float64],
-) -> None:
-    """Fit the vertices in `todo` with one radius; write `k1`, `k2`, and leave in `todo` those with too few members."""
-    cell, shape = _cell_grid(*box, radius / 2)
-    order, begin = cells.cell_table(points, use, cell, box[0], shape)
-    position = np.full(len(points), -1, dtype=np.int32)
-    position[order] = np.arange(len(order), dtype=np.int32)
-    start, other, rim = curvature.links(faces, first, position, len(order))
-    frames = curvature.ring_mean(normals[order], start, other).astype(np.float64)
-    one, two, members = curvature.principal_curvatures(
-        points[order], frames, begin, shape, start, other, rim, todo[order], float(radius), LEAST_MEMBERS
-    )
-    done = order[todo[order] & (members >= LEAST_MEMBERS)]
-    k1[done], k2[done] = one[position[done]], two[position[done]]
-    todo[done] = False
-
-
-def _cell_grid(low: NDArray[np.float64], high: NDArray[np.float64], cell: float) -> tuple[float, NDArray[np.int64]]:
-    """Side of the cells (at least `cell`) and how many there are along x, y, z. A stray vertex makes them larger."""
-    while True:
-        shape = np.floor((high - low) / cell) + 1
-        if shape.prod() <= _MOST_CELLS:
-            return cell, shape.astype(np.int64)
-        cell *= 2.0
-
-
-def shape_index(k1: ArrayLike, k2: ArrayLike) -> NDArray[np.floating]:
-    """Koenderink's shape index [1] on the house scale: 1 cap, 0.75 ridge, 0.5 saddle, 0.25 rut, 0 cup.
-
-    1/2 + atan((k1 + k2) / (k1 - k2)) / pi, for curvatures that are positive where convex. It does not depend on scale,
-    nor on which of the two is given first. NaN where the surface is flat (both within 1e-6 / mm of zero, where a
-    ratio would be made of rounding) and where either is NaN.
-
-    Args:
-        k1, k2: Any shapes that broadcast, 1/mm.
-
-    Returns:
-        Of the common shape; float32 from float32, else float64.
-
-    References:
-        .. [1] Koenderink, van Doorn. Surface shape and curvature scales. Image and Vision Computing 10(8), 1992.
-
-    >>> shape_index([0.1, 0.1, 0.1, 0.0, -0.1, 0.0], [0.1, 0.0, -0.1, -0.1, -0.1, 0.0])
-    array([1.  , 0.75, 0.5 , 0.25, 0.  ,  nan])
-    """
-    k1, k2 = _curvature_pair(k1, k2)
-    index = 0.5 + np.arctan2(k1 + k2, np.abs(k1 - k2)) / k1.dtype.type(np.pi)
-    flat = np.maximum(np.abs(k1), np.abs(k2)) <= FLAT
-    return np.where(flat, k1.dtype.type(np.nan), index)
-
-
-def curvedness(k1: ArrayLike, k2: ArrayLike) -> NDArray[np.floating]:
-    """How strongly the surface bends: sqrt((k1^2 + k2^2) / 2), 1/mm. Koenderink and van Doorn 1992."""
-    k1, k2 = _curvature_pair(k1, k2)
-    made: NDArray[np.floating] = np.sqrt((k1 * k1 + k2 * k2) * k1.dtype.type(0.5))
-    return made
-
-
-def mean_curvature(k1: ArrayLike, k2: ArrayLike) -> NDArray[np.floating]:
-    """(k1 + k2) / 2, 1/mm: positive on a sphere."""
-    k1, k2 = _curvature_pair(k1, k2)
-    return (k1 + k2) * k1.dtype.type(0.5)  # type: ignore[no-any-return]
-
-
-def gaussian_curvature(k1: ArrayLike, k2: ArrayLike) -> NDArray[np.floating]:
-    """k1 * k2, 1/mm^2."""
-    k1, k2 = _curvature_pair(k1, k2)
-    return k1 * k2
-
-
-def _curvature_pair(k1: ArrayLike, k2: ArrayLike) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    a, b = np.asarray(k1), np.asarray(k2)
-    kind = np.float32 if a.dtype == np.float32 and b.dtype == np.float32 else np.float64
-    try:
-        a, b = np.broadcast_arrays(a.astype(kind), b.astype(kind))
-    except ValueError:
-        raise ArgumentError(f"`k1` and `k2` should have shapes that broadcast, have {a.shape} and {b.shape}") from None
-    return a, b
 
 
 @dataclass(frozen=True, eq=False)
@@ -381,14 +199,6 @@ def _checked_size(size: int | tuple[int, int]) -> tuple[int, int]:
     ):
         raise ArgumentError(f"`size` should be a whole number in [1, 16384] or two of them (H, W), is {size!r}")
     return int(sides[0]), int(sides[1])
-
-
-def _checked_normals(scan: Scan, normals: NDArray[np.float32] | None) -> NDArray[np.float32]:
-    if normals is None:
-        return vertex_normals(scan)
-    check_dtype("normals", normals, np.float32)
-    check_shape("normals", normals, (len(scan.vertices), 3))
-    return normals
 
 
 def _checked_curvatures(

@@ -1,0 +1,31 @@
+"""Differentiable operations on maps and meshes: torch tensors in, torch tensors out. One operation, one file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fer3d import lazy_names
+
+if TYPE_CHECKING:
+    from fer3d.ops.manifold import RetinaLayout, manifold_conv, manifold_conv_patches, manifold_pool, retina_layout
+    from fer3d.ops.orientation_energy import OrientationEnergy
+
+__all__ = [
+    "OrientationEnergy",
+    "RetinaLayout",
+    "manifold_conv",
+    "manifold_conv_patches",
+    "manifold_pool",
+    "retina_layout",
+]
+
+_HOMES = {
+    "manifold_conv": "manifold",
+    "manifold_conv_patches": "manifold",
+    "manifold_pool": "manifold",
+    "retina_layout": "manifold",
+    "RetinaLayout": "manifold",
+    "OrientationEnergy": "orientation_energy",
+}
+
+__getattr__ = lazy_names(__name__, _HOMES)
