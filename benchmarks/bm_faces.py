@@ -190,8 +190,8 @@ def speed(finders, photos):
 
     from PIL import Image
 
+    from fer3d.formats.pictures import decode_picture
     from fer3d.image.align import align
-    from fer3d.image.pictures import decode_picture
 
     finder, pictures = finders["chain"], [picture for picture, *_ in photos]
     files = []

@@ -210,9 +210,9 @@ class Card(_Facts):
         labels, suffixes = _any_label(self.words), ""
         if any("%suffixes%" in pattern for pattern in self.patterns):
             if self.kind == "pictures":
-                from fer3d.image.pictures import SUFFIXES
+                from fer3d.formats.pictures import SUFFIXES
             else:
-                from fer3d.formats import SUFFIXES
+                from fer3d.formats.suffixes import SUFFIXES
             suffixes = _any_suffix(SUFFIXES)
         return tuple(_compile("patterns", pattern, labels, suffixes) for pattern in self.patterns)
 

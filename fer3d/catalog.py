@@ -15,12 +15,12 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 
 from fer3d.cards import FIELD_GROUPS, Card, load_card, shipped_cards
 from fer3d.errors import CardError
 from fer3d.folder_listing import Listing, list_folder, shown
+from fer3d.formats.suffixes import scan_suffix
 from fer3d.label_sources import Inside, read_labels
 from fer3d.label_table import FILE, Row, read_label_table, split_action_units
 
@@ -199,7 +199,7 @@ def detect(folder: str | Path, *, listing: Listing | None = None) -> Detection:
     """
     listing = listing or list_folder(folder)
     known = [load_card(name) for name in shipped_cards()]
-    scans = {name for name in listing.files if _scan_suffix(name)}
+    scans = {name for name in listing.files if scan_suffix(name)}
     flat = not scans and any(_is_flat(name) for name in listing.files)
     cards = [card for card in known if (card.kind == "pictures") == flat]
     if flat:
@@ -259,7 +259,7 @@ def _detect_pictures(listing: Listing, cards: Sequence[Card]) -> Detection:
 
 def _is_flat(name: str, tables: bool = True) -> bool:
     """Whether a name is that of a picture or a clip; with `tables`, also of a file that holds pictures."""
-    from fer3d.image.pictures import SUFFIXES  # here, so that a card can be read without the readers
+    from fer3d.formats.pictures import SUFFIXES  # here, so that a card can be read without the readers
 
     suffix = posixpath.splitext(name)[1].lower()
     return suffix in SUFFIXES or suffix == ".avi" or (tables and suffix in (".csv", ".mat") and name != FILE)
@@ -372,7 +372,7 @@ def _inside(listing: Listing, card: Card, entry: Inside) -> Record:
 def _words(relative: str, match: re.Match[str]) -> dict[str, str]:
     """What a template of this scan may name; a group that took no part in the match is absent."""
     folder, name = posixpath.split(relative)
-    stem = name.removesuffix(_scan_suffix(name) or posixpath.splitext(name)[1])
+    stem = name.removesuffix(scan_suffix(name) or posixpath.splitext(name)[1])
     words = {key: text for key, text in match.groupdict().items() if text is not None}
     words |= {"stem": stem, "name": name, "folder": folder, "path": posixpath.join(folder, stem)}
     return words
@@ -395,19 +395,6 @@ def _fill(template: str, words: Mapping[str, str]) -> str | None:
         return template.format_map(words)
     except KeyError:
         return None
-
-
-@cache
-def _suffixes() -> tuple[str, ...]:
-    from fer3d.formats import SUFFIXES  # here, so that a card can be read without the readers
-
-    return tuple(sorted(SUFFIXES, key=len, reverse=True))
-
-
-def _scan_suffix(name: str) -> str:
-    """The suffix of a known scan format that a name ends with, as it is written there, or ''."""
-    lower = name.lower()
-    return next((name[-len(suffix) :] for suffix in _suffixes() if lower.endswith(suffix)), "")
 
 
 def _number(text: str | None) -> int | None:

@@ -138,9 +138,10 @@ def run_predict(
         unit: Of the files. None: as the run's settings say.
         axes: Which axes of the files point up and to the camera.
     """
-    from fer3d.formats import is_scan
-    from fer3d.image.pictures import is_picture
-    from fer3d.predict import find_scans, load, predict_files
+    from fer3d.formats.find import find_scans
+    from fer3d.formats.pictures import is_picture
+    from fer3d.formats.suffixes import is_scan
+    from fer3d.predict import load, predict_files
     from fer3d.prepare import FileFrame
 
     if as_json and as_csv:

@@ -15,10 +15,10 @@ from rich.table import Table
 
 from fer3d.errors import ArgumentError
 from fer3d.files import write_bytes
+from fer3d.formats.find import find_scans
+from fer3d.formats.pictures import is_picture
 from fer3d.image.detect import FaceFinder
 from fer3d.image.extract import FaceRow, extract_faces, table
-from fer3d.image.pictures import is_picture
-from fer3d.predict import find_scans
 
 console = Console()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import math
 import os
 import re
@@ -18,8 +17,9 @@ from numpy.typing import NDArray
 from fer3d import formats
 from fer3d.config import PreprocessSettings, settings
 from fer3d.errors import Fer3dError, FileError, FormatError
-from fer3d.image import pictures
-from fer3d.image.pictures import is_picture
+from fer3d.formats import pictures
+from fer3d.formats.find import landmark_file
+from fer3d.formats.pictures import is_picture
 from fer3d.prepare import FileFrame, prepare_with_tree
 from fer3d.scan import Scan
 
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 # Below it, no more than half are right: of 720 simulated strangers 49 % between 0.5 and 0.6, 70 % between 0.6 and 0.7.
 LOW_CONFIDENCE = 0.6
 SPLIT = 0.5  # of the fold models: fewer than half of them have the label as their first guess
-
-_LANDMARK_SUFFIXES = (".bnd", ".lm3", ".pse")
 
 
 class FoldModel(Protocol):
@@ -306,37 +304,6 @@ def predict_files(
             where = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{Path(where.filename).name}:{where.lineno}"
             yield Row(path, None, f"internal error at {place}, {type(error).__name__}: {error}")
-
-
-def find_scans(
-    items: Iterable[str | Path], wanted: Callable[[str | os.PathLike[str]], bool] = formats.is_scan
-) -> list[Path]:
-    """Files of folders (all scans in them, at any depth), of patterns such as "scans/*.wrl", and of plain names.
-
-    Args:
-        items: What a user types.
-        wanted: Which files of a folder count.
-
-    A name or pattern that gives nothing stays in the list, so that it fails as a row and is not overlooked. A file that
-    comes twice is listed once.
-    """
-    found: dict[Path, None] = {}
-    for item in items:
-        path = Path(item)
-        if path.is_dir():
-            files = sorted(file for file in path.rglob("*") if file.is_file() and wanted(file))
-        elif path.exists():
-            files = [path]
-        else:
-            files = sorted(map(Path, glob.glob(str(item), recursive=True)))  # noqa: PTH207  (absolute patterns too)
-        found |= dict.fromkeys(files or [path])
-    return list(found)
-
-
-def landmark_file(scan: Path) -> Path | None:
-    """The landmark file that has the name of `scan`, in its folder; None without one."""
-    places = (scan.with_suffix(suffix) for suffix in _LANDMARK_SUFFIXES)
-    return next((place for place in places if place.is_file()), None)
 
 
 def _model_files(run: Path, fold: str | None) -> list[Path]:

@@ -16,37 +16,42 @@ import importlib
 import os
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
+from fer3d import lazy_names
 from fer3d.errors import ArgumentError
 from fer3d.formats.landmark_files import read_landmarks, read_lm2
+from fer3d.formats.suffixes import MODULES, SUFFIXES, is_scan, scan_suffix
 from fer3d.scan import Scan
 
-__all__ = ["SUFFIXES", "is_scan", "read", "read_landmarks", "read_lm2", "write"]
+if TYPE_CHECKING:
+    from fer3d.formats.interop import (
+        from_open3d,
+        from_pytorch3d,
+        from_trimesh,
+        to_open3d,
+        to_pytorch3d,
+        to_trimesh,
+    )
 
-# Modules are imported at the first file of their kind, so that a listing of formats costs no library.
-_MODULES = {
-    ".wrl": "vrml",
-    ".bnt": "bnt",
-    ".abs": "frgc",
-    ".abs.gz": "frgc",
-    ".obj": "obj",
-    ".ply": "mesh_files",
-    ".stl": "mesh_files",
-    ".glb": "mesh_files",
-    ".gltf": "mesh_files",
-    ".off": "mesh_files",
-}
+__all__ = [
+    "SUFFIXES",
+    "from_open3d",
+    "from_pytorch3d",
+    "from_trimesh",
+    "is_scan",
+    "read",
+    "read_landmarks",
+    "read_lm2",
+    "to_open3d",
+    "to_pytorch3d",
+    "to_trimesh",
+    "write",
+]
 
-SUFFIXES: tuple[str, ...] = tuple(_MODULES)
+_HOMES = {name: "interop" for name in __all__ if name.startswith(("from_", "to_"))}
 
-
-def is_scan(path: str | os.PathLike[str]) -> bool:
-    """Whether the name ends, in any case, in one of `SUFFIXES`. The file is not looked at.
-
-    >>> is_scan("bs000/bs000_N_N_0.BNT"), is_scan("04201d302.abs.gz"), is_scan("F0001_AN01WH_F3D.bmp")
-    (True, True, False)
-    """
-    return _suffix(path) is not None
+__getattr__ = lazy_names(__name__, _HOMES)
 
 
 def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
@@ -82,13 +87,9 @@ def write(scan: Scan, path: str | os.PathLike[str]) -> None:
     _module(path).write(scan, path)
 
 
-def _suffix(path: str | os.PathLike[str]) -> str | None:
-    name = Path(path).name.lower()
-    return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), None)
-
-
 def _module(path: str | os.PathLike[str]) -> ModuleType:
-    suffix = _suffix(path)
-    if suffix is None:
+    suffix = scan_suffix(Path(path).name).lower()
+    if not suffix:
         raise ArgumentError(f"`path` should end in one of {', '.join(SUFFIXES)}, is {os.fspath(path)}")
-    return importlib.import_module(f"fer3d.formats.{_MODULES[suffix]}")
+    # imported at the first file of its kind, so that a listing of formats costs no library
+    return importlib.import_module(f"fer3d.formats.{MODULES[suffix]}")

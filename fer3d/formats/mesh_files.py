@@ -106,7 +106,7 @@ def write(scan: Scan, path: str | os.PathLike[str]) -> None:
         return
     if suffix not in (".stl", ".glb", ".off"):
         raise ArgumentError(f"`path` should end in .ply, .stl, .glb or .off, is {path}")
-    from fer3d.interop import to_trimesh
+    from fer3d.formats.interop import to_trimesh
 
     mesh = to_trimesh(scan if suffix == ".glb" else replace(scan, uv=None, texture=None))
     exported: Any = mesh.export(file_type=suffix[1:])

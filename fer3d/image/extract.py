@@ -10,9 +10,9 @@ from typing import Any
 
 from fer3d.errors import Fer3dError, FileError
 from fer3d.formats import textures
+from fer3d.formats.pictures import read_picture
 from fer3d.image.align import SIZE, align
 from fer3d.image.detect import Detection, Face, FaceFinder
-from fer3d.image.pictures import read_picture
 
 COLUMNS = (
     "file",

@@ -20,10 +20,10 @@ from fer3d import __version__
 from fer3d.config import PreprocessSettings
 from fer3d.errors import CardError, Fer3dError, PrepareError
 from fer3d.files import sha256
+from fer3d.formats.pictures import read_picture
 from fer3d.image.align import EYES_APART, align
 from fer3d.image.detect import Detection, FaceFinder
 from fer3d.image.landmarks68 import eye_centres
-from fer3d.image.pictures import read_picture
 from fer3d.image.records import read_record_picture
 from fer3d.prepare import Stopwatch, portable, record_facts, relative
 from fer3d.store import PreparedScan

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer3d.errors import FileError, FormatError, MissingLibraryError
-from fer3d.image.pictures import Picture, read_picture
+from fer3d.formats.pictures import Picture, read_picture
 from fer3d.label_sources import FER_SIDE
 
 

@@ -16,7 +16,7 @@ VERTICES = np.array([[0, 0, 0.5], [2, 0, 0.25], [2, 3, -1], [0, 3, 0.125]], np.f
 FACES = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
 UV = np.array([[0.1, 0.2], [0.9, 0.25], [0.8, 0.7], [0.05, 0.6]], np.float32)
 TEXTURE = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
-HEAD = Path(__file__).parents[1].parent / "shared" / "data" / "lee_perry_smith" / "LeePerrySmith.ply"
+HEAD = Path(__file__).parents[2].parent / "shared" / "data" / "lee_perry_smith" / "LeePerrySmith.ply"
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from fer3d.errors import FileError, FormatError
-from fer3d.image import pictures
-from fer3d.image.pictures import read_picture
+from fer3d.formats import pictures
+from fer3d.formats.pictures import read_picture
 
 PIXELS = np.array(
     [[[255, 0, 10], [0, 200, 20], [30, 40, 50]], [[1, 2, 3], [4, 5, 6], [7, 8, 9]]], np.uint8

@@ -4,8 +4,8 @@ import types
 import numpy as np
 import pytest
 
-from fer3d import interop
 from fer3d.errors import ArgumentError, MissingLibraryError
+from fer3d.formats import interop
 from fer3d.scan import Scan
 
 TEXTURE = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)  # no row or column like another
