@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from fer3d.synth.face import FaceModel
+from fer3d.face.load import builtin_face, load_face
 from tests.mesh_checks import crossing, lip_lines, random_face, turned
 
 
@@ -34,10 +34,10 @@ def one_face(model, lips, seed):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faces", type=int, default=1000)
-    parser.add_argument("--model", help="a file or folder for FaceModel.load; the built-in one without")
+    parser.add_argument("--model", help="a file or folder for fer3d.face.load_face; the built-in one without")
     arguments = parser.parse_args()
     before = time.perf_counter()
-    model = FaceModel.load(arguments.model) if arguments.model else FaceModel.builtin()
+    model = load_face(arguments.model) if arguments.model else builtin_face()
     made = time.perf_counter() - before
     lips = lip_lines(model)
     seconds, folded, crossed, gap, overlap = np.array(

@@ -45,17 +45,17 @@ def blocks(arguments):
     """Markdown blocks, one after the other."""
     import cv2
 
+    from fer3d.face.load import builtin_face, load_face
     from fer3d.image.detect import DETECTORS, FaceFinder
-    from fer3d.synth.face import FaceModel
 
     cv2.setNumThreads(1)
     yield heading(cv2)
     finders = {name: FaceFinder([name]) for name in DETECTORS} | {"chain": FaceFinder()}
     yield astronaut(finders)
     yield lfw(finders)
-    models = [("built-in face", FaceModel.builtin())]
+    models = [("built-in face", builtin_face())]
     if arguments.face_model.exists():
-        models.append((arguments.face_model.stem, FaceModel.load(arguments.face_model)))
+        models.append((arguments.face_model.stem, load_face(arguments.face_model)))
     counts = [arguments.renders - arguments.renders // 2, arguments.renders // 2]
     counts = counts if len(models) == 2 else [arguments.renders]
     pairs = zip(models, counts, strict=True)

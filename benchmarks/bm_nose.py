@@ -48,14 +48,14 @@ def main():
 
 def tables(arguments):
     """Markdown blocks, one after the other."""
+    from fer3d.face.load import builtin_face, load_face, mean_face
     from fer3d.nose import find_nose_tip
-    from fer3d.synth.face import FaceModel, mean_face
 
     find_nose_tip(mean_face())  # compiles
     yield machine(arguments)
-    models = [("built-in face", FaceModel.builtin())]
+    models = [("built-in face", builtin_face())]
     if arguments.face_model.exists():
-        models.insert(0, (arguments.face_model.stem, FaceModel.load(arguments.face_model)))
+        models.insert(0, (arguments.face_model.stem, load_face(arguments.face_model)))
     else:
         yield f"No face model at {arguments.face_model.name}: the built-in face alone."
     yield simulated([(name, trials(model, arguments)) for name, model in models])

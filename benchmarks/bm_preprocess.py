@@ -108,7 +108,7 @@ def ours(folder, arguments):
 
 def plain(folder, arguments):
     """The plain script on the first scans of the folder."""
-    from fer3d.synth.face import mean_face
+    from fer3d.face.load import mean_face
 
     target = mean_face().landmark_array(LANDMARKS)
     scans = sorted((folder / "scans").rglob("*_F3D.wrl"))[: arguments.plain_scans]

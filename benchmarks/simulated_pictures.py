@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from fer3d.face.load import builtin_face
 from fer3d.synth.scene import Window
 
 YAWS = (0, 15, 30, 45)  # degrees
@@ -90,12 +91,11 @@ def photographs(seed, subjects, views, lamps, hard, size):
     from fer3d.image.align import align
     from fer3d.scan import EXPRESSIONS
     from fer3d.synth import appearance, expression
-    from fer3d.synth.face import FaceModel
     from fer3d.synth.habits import Habits, Variety
     from fer3d.synth.photograph import Lens, developed, radiance
     from fer3d.synth.scene import pose, set_up
 
-    model, lens, known = FaceModel.builtin(), Lens(shot=0.0004, read=0.004), lights()
+    model, lens, known = builtin_face(), Lens(shot=0.0004, read=0.004), lights()
     atlas = appearance.atlas(model, 256)
     conditions = [(view, lamp) for view in views for lamp in lamps]
     for subject in subjects:

@@ -1,6 +1,6 @@
 """A scan in its file's unit and pose in, a scan in mm, frontal, nose tip at the origin, out.
 
-The frontal frame is that of `fer3d.synth.face.mean_face`: whatever way the pose is found, it is the rotation that lays
+The frontal frame is that of `fer3d.face.load.mean_face`: whatever way the pose is found, it is the rotation that lays
 the scan on the mean face, so scans with and without landmarks end up in one frame.
 """
 

@@ -114,7 +114,7 @@ def _fit(
     landmarks: Mapping[str, NDArray[np.float64]], scan: Scan
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float, int]:
     """Rotation (3, 3), shift (3,), weighted RMS in mm and number of landmarks."""
-    from fer3d.synth.face import mean_face
+    from fer3d.face.load import mean_face
 
     names = tuple(name for name in WEIGHTS if name in landmarks and np.isfinite(landmarks[name]).all())
     if len(names) < _FEWEST:

@@ -102,10 +102,10 @@ class MeanFaceField:
 
 @lru_cache(maxsize=1)
 def mean_face_field() -> MeanFaceField:
-    """The field of `fer3d.synth.face.mean_face`, made once a process (about 0.1 s)."""
+    """The field of `fer3d.face.load.mean_face`, made once a process (about 0.1 s)."""
     from scipy.ndimage import distance_transform_edt
 
-    from fer3d.synth.face import mean_face
+    from fer3d.face.load import mean_face
 
     face = mean_face()
     normals = vertex_normals(face.vertices, face.faces, weld(face.vertices)).astype(np.float64)

@@ -134,7 +134,7 @@ class StrictError(Fer3dError, ValueError):
 
 def warm_up() -> None:
     """Compile the Numba kernels, or load them from their cache, so that no progress bar stands still for it."""
-    from fer3d.synth.face import mean_face
+    from fer3d.face.load import mean_face
 
     prepare(mean_face(), PreprocessSettings(pose="landmarks", size=32))
 

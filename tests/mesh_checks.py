@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from fer3d.synth.face import SKIN
+from fer3d.face.model import SKIN
 
 
 def turned(before, after, triangles):

@@ -6,9 +6,9 @@ from scipy.spatial.transform import Rotation
 
 from fer3d.align import crop, frontal, outward, to_millimetres
 from fer3d.errors import ArgumentError, PrepareError
+from fer3d.face.load import mean_face
 from fer3d.landmark_pose import swap_sides
 from fer3d.scan import Scan
-from fer3d.synth.face import mean_face
 from fer3d.synth.scene import pose
 from tests import shapes
 

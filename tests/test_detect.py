@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from fer3d.errors import ArgumentError, MissingLibraryError
+from fer3d.face.load import builtin_face
 from fer3d.image import detect, landmarks68
 from fer3d.image.detect import DETECTORS, Attempt, FaceFinder
 from fer3d.image.mtcnn import refined, square, suppressed
 from fer3d.synth import appearance
-from fer3d.synth.face import FaceModel
 from fer3d.synth.photograph import Lens, photograph
 from fer3d.synth.scene import Window, pose
 
@@ -30,7 +30,7 @@ BLANK = np.full((240, 320, 3), 90, np.uint8)
 @pytest.fixture(scope="module")
 def photos():
     """Three simulated people on a grey ground, 240 x 240: from the front, and turned by 15 and 30 degrees."""
-    model = FaceModel.builtin()
+    model = builtin_face()
     atlas = appearance.atlas(model, 256)
     window = Window(-119.5, 119.5, 1.0, 240, 240)
     made = []

@@ -14,12 +14,12 @@ from fer3d import formats
 from fer3d.align import outward, to_millimetres
 from fer3d.clean import clean
 from fer3d.errors import ArgumentError, PrepareError
+from fer3d.face.load import builtin_face, mean_face
 from fer3d.nose import find_nose_tip, protruding_point
 from fer3d.scan import EXPRESSIONS, Scan
 from fer3d.synth import expression
 from fer3d.synth.camera import Camera
 from fer3d.synth.capture import capture
-from fer3d.synth.face import FaceModel, mean_face
 from fer3d.synth.scene import pose
 from tests import shapes
 
@@ -52,7 +52,7 @@ def degrees(rotation):
 
 def simulated(number, angles, **settings):
     """A scan of person `number` with one of the expressions, ready for the search, and the truth about it."""
-    model, generator = FaceModel.builtin(), np.random.default_rng([42, number])
+    model, generator = builtin_face(), np.random.default_rng([42, number])
     identity = np.clip(generator.normal(0.0, 1.0, len(model.identity_modes)), -2.5, 2.5)
     shown = expression.weights(expression.recipe(EXPRESSIONS[number % 7]), 1.0, model.action_units)
     placement = pose(*np.radians(angles), (12.0, -7.0, 60.0))

@@ -14,6 +14,7 @@ from fer3d import catalog, formats, synth
 from fer3d.cards import load_card
 from fer3d.config import PreprocessSettings
 from fer3d.errors import ArgumentError, CardError, FileError, FormatError, PrepareError
+from fer3d.face.load import builtin_face, mean_face
 from fer3d.landmarks import HOUSE_LANDMARKS
 from fer3d.prepare import FileFrame, Stopwatch, is_current, prepare, prepare_record, read_record, relative
 from fer3d.preprocess import preprocess
@@ -21,7 +22,6 @@ from fer3d.scan import Scan
 from fer3d.store import manifest_landmarks, pack, read_manifest, read_scan, write_manifest, write_scan
 from fer3d.synth.camera import Camera
 from fer3d.synth.capture import capture
-from fer3d.synth.face import FaceModel, mean_face
 from fer3d.synth.scene import pose
 from fer3d.synth.truth import read_truth
 from fer3d.tree import read_tree
@@ -65,7 +65,7 @@ def moved(points, placement):
 
 def simulated(angles=(0.2, -0.1, 0.15), number=0):
     """A raw scan in mm with landmarks, as a reader gives it."""
-    model, generator = FaceModel.builtin(), np.random.default_rng(number)
+    model, generator = builtin_face(), np.random.default_rng(number)
     identity = np.clip(generator.normal(0.0, 1.0, len(model.identity_modes)), -2.0, 2.0)
     return capture(model, model.shape(identity), pose(*angles, (5.0, -9.0, 40.0)), Camera(pitch=2.0), generator).scan
 

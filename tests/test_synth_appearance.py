@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
+from fer3d.face.load import builtin_face
+from fer3d.face.model import EYE, MOUTH
 from fer3d.synth import appearance
-from fer3d.synth.face import EYE, MOUTH, FaceModel
 
 
 @pytest.fixture(scope="module")
 def model():
-    return FaceModel.builtin()
+    return builtin_face()
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ import pytest
 from scipy.spatial import cKDTree
 
 from fer3d.errors import ArgumentError, PrepareError
+from fer3d.face.load import builtin_face
 from fer3d.landmarks import bu83_names
 from fer3d.synth import sensor
 from fer3d.synth.camera import STEREO, Camera
 from fer3d.synth.capture import capture
-from fer3d.synth.face import FaceModel
 from fer3d.synth.scene import Look, pose, rotation, seen_from, set_up, unrolled
 
 CLEAN = Camera(
@@ -29,7 +29,7 @@ CLEAN = Camera(
 
 @pytest.fixture(scope="module")
 def model():
-    return FaceModel.builtin()
+    return builtin_face()
 
 
 def shoot(model, camera=CLEAN, seed=0, placement=None, **more):

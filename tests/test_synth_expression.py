@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fer3d.errors import ArgumentError
+from fer3d.face.load import builtin_face
 from fer3d.scan import EXPRESSIONS
 from fer3d.synth import expression
-from fer3d.synth.face import FaceModel
 from fer3d.synth.habits import Habits
 
-UNITS = FaceModel.builtin().action_units
+UNITS = builtin_face().action_units
 
 
 def test_ways_are_the_house_labels_in_order_and_their_shares_are_whole():

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from fer3d.errors import ArgumentError
+from fer3d.face.load import builtin_face
 from fer3d.synth import expression
-from fer3d.synth.face import FaceModel
 from fer3d.synth.habits import NO_VARIETY, Habits, Variety
 
-UNITS = FaceModel.builtin().action_units
+UNITS = builtin_face().action_units
 
 
 def person(seed, variety=None):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from fer3d.errors import ArgumentError
+from fer3d.face.load import builtin_face
+from fer3d.face.model import SKIN, FaceModel
 from fer3d.synth import appearance, light
-from fer3d.synth.face import SKIN, FaceModel
 from fer3d.synth.light import LIGHTS, Lamp, Light, reached
 from fer3d.synth.photograph import (
     HEAD_VIEWS,
@@ -28,7 +29,7 @@ ALBEDO = (GREY / 255) ** 2.2
 
 def solid(points, triangles):
     """A face model of any mesh: one point is every landmark."""
-    face = FaceModel.builtin()
+    face = builtin_face()
     V = len(points)
     return FaceModel(
         name="solid",
@@ -66,7 +67,7 @@ def grey_look():
 
 @pytest.fixture(scope="module")
 def model():
-    return FaceModel.builtin()
+    return builtin_face()
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from fer3d.errors import ArgumentError
+from fer3d.face.load import builtin_face
 from fer3d.synth import sensor
 from fer3d.synth.camera import STEREO, Camera
 from fer3d.synth.capture import capture
-from fer3d.synth.face import FaceModel
 from fer3d.synth.occluders import KINDS, occluder
 from fer3d.synth.scene import LENS, Look, pose, set_up
 from fer3d.synth.visibility import BY_OCCLUDER, BY_SELF, PATCHES, VISIBLE, patch_vertices, visibility
@@ -18,7 +18,7 @@ MOUTH_POINTS = ("labiale_superius", "labiale_inferius", "cheilion_left", "cheili
 
 @pytest.fixture(scope="module")
 def model():
-    return FaceModel.builtin()
+    return builtin_face()
 
 
 def seen(model, kind=None, seed=0, shape=None, **more):

@@ -10,8 +10,8 @@ import pytest
 
 from fer3d import formats, synth
 from fer3d.errors import ArgumentError, FileError, FormatError
+from fer3d.face.load import load_face
 from fer3d.synth.camera import Camera
-from fer3d.synth.face import FaceModel
 from fer3d.synth.scene import rotation
 from fer3d.synth.truth import read_truth
 
@@ -167,7 +167,7 @@ def test_truth_files_that_are_none(tmp_path):
 
 def test_meshes_in_correspondence_are_the_faces_behind_the_scans(tmp_path):
     synth.make(tmp_path / "s", subjects=1, seed=9, meshes=True, **SMALL)
-    model = FaceModel.load(tmp_path / "s" / "correspondence" / "model.npz")
+    model = load_face(tmp_path / "s" / "correspondence" / "model.npz")
     for scan in read_truth(tmp_path / "s").scans.values():
         points = np.load(tmp_path / "s" / "correspondence" / f"{scan.file}.npy")
         assert points.shape == model.neutral.shape

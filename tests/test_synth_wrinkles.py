@@ -9,10 +9,11 @@ import pytest
 
 from fer3d import synth
 from fer3d.errors import ArgumentError
+from fer3d.face.load import builtin_face, load_face
+from fer3d.face.model import SKIN
 from fer3d.synth import appearance, photograph, wrinkles
 from fer3d.synth.camera import Camera
 from fer3d.synth.capture import capture
-from fer3d.synth.face import SKIN, FaceModel
 from fer3d.synth.light import Light
 from fer3d.synth.scene import Look, around, pose, set_up
 
@@ -31,10 +32,10 @@ PLACES = {
 @pytest.fixture(scope="module", params=["builtin", "ict"])
 def model(request):
     if request.param == "builtin":
-        return FaceModel.builtin()
+        return builtin_face()
     if not ICT.is_file():
         pytest.skip("ICT-FaceKit is not here")
-    return FaceModel.load(ICT)
+    return load_face(ICT)
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ from scipy.spatial.transform import Rotation
 
 from fer3d import align, clean, maps, tree
 from fer3d.errors import ArgumentError, PrepareError
+from fer3d.face.load import builtin_face
 from fer3d.kernels import topology
 from fer3d.scan import Scan
 from fer3d.synth.camera import Camera
 from fer3d.synth.capture import capture
-from fer3d.synth.face import FaceModel
 from fer3d.synth.scene import pose
 from fer3d.tree import SampleTree, farthest_points, geodesic_stencils
 from tests import shapes
@@ -29,7 +29,7 @@ SMALL = {"levels": (600, 150, 40), "radii": (3.0, 6.0), "rings": (0.5, 1.0)}  # 
 @pytest.fixture(scope="module")
 def scan():
     """A simulated scan with noise, holes and the landmark of its nose tip."""
-    model, generator = FaceModel.builtin(), np.random.default_rng(0)
+    model, generator = builtin_face(), np.random.default_rng(0)
     shape = model.shape(np.clip(generator.normal(0.0, 1.0, len(model.identity_modes)), -2.0, 2.0))
     made = capture(model, shape, pose(0.2, -0.1, 0.15, (5.0, -9.0, 40.0)), Camera(pitch=2.0), generator).scan
     return clean.clean(align.to_millimetres(made))

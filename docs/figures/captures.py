@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from fer3d.face.load import builtin_face, load_face
 from fer3d.maps import render_maps
 from fer3d.report.pictures import channel_picture, grid, shaded_picture
 from fer3d.scan import Scan
 from fer3d.synth import appearance
 from fer3d.synth.camera import STEREO, Camera
 from fer3d.synth.capture import capture
-from fer3d.synth.face import FaceModel
 from fer3d.synth.light import LIGHTS
 from fer3d.synth.occluders import occluder
 from fer3d.synth.photograph import Lens, photograph
@@ -114,7 +114,7 @@ def occluders(model, atlas):
 
 
 def main():
-    model = FaceModel.load(sys.argv[1]) if len(sys.argv) > 1 else FaceModel.builtin()
+    model = load_face(sys.argv[1]) if len(sys.argv) > 1 else builtin_face()
     atlas = appearance.atlas(model, 1024)
     for make in (scan_with_holes, lights, occluders):
         make(model, atlas).save(DOCS / f"{make.__name__}.png", optimize=True)

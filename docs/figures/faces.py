@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from fer3d.face.load import builtin_face, load_face
 from fer3d.report.pictures import BACKGROUND
 from fer3d.scan import EXPRESSIONS
 from fer3d.synth import appearance, expression, wrinkles
-from fer3d.synth.face import FaceModel
 from fer3d.synth.light import LIGHTS, Lamp, Light
 from fer3d.synth.photograph import Lens, photograph
 from fer3d.synth.scene import Look, Window, pose
@@ -113,6 +113,6 @@ def expressions(model):
 
 
 if __name__ == "__main__":
-    face = FaceModel.load(sys.argv[1]) if len(sys.argv) > 1 else FaceModel.builtin()
+    face = load_face(sys.argv[1]) if len(sys.argv) > 1 else builtin_face()
     action_units(face)
     expressions(face)

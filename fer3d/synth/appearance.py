@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, zoom
 
+from fer3d.face.model import EYE, MOUTH, SKIN, FaceModel
 from fer3d.kernels.raster import NO_JITTER, zbuffer
 from fer3d.synth import features
-from fer3d.synth.face import EYE, MOUTH, SKIN, FaceModel
 from fer3d.synth.features import Array, blend, rgb
 from fer3d.synth.scene import Look
 

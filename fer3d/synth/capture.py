@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from fer3d.errors import PrepareError
+from fer3d.face.model import FaceModel
 from fer3d.formats.range_grid import triangulate
 from fer3d.scan import Scan
 from fer3d.synth import sensor
 from fer3d.synth.camera import Camera
-from fer3d.synth.face import FaceModel
 from fer3d.synth.light import LIGHTS, Light
 from fer3d.synth.scene import Look, Occluder, Scene, set_up
 from fer3d.synth.visibility import Visibility, visibility

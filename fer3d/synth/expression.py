@@ -1,7 +1,7 @@
 """The six prototypical expressions as recipes of action units, and the weights of one face that shows one.
 
 Which units belong to an emotion follows the tables of FACS handbooks (EMFACS), which give several ways of showing each;
-weights and shares are our choices. Units and their names are those of `fer3d.synth.face`; a recipe drives every face
+weights and shares are our choices. Units and their names are those of `fer3d.face.model`; a recipe drives every face
 model that has its units. What differs between people is in `fer3d.synth.habits`.
 """
 
@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fer3d.errors import ArgumentError
+from fer3d.face.model import sides
 from fer3d.scan import EXPRESSIONS
-from fer3d.synth.face import sides
 from fer3d.synth.habits import Habits
 
 # Share of the full recipe at the four intensity levels of BU-3DFE.

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from fer3d.errors import PrepareError
+from fer3d.face.model import FaceModel
 from fer3d.formats import bnt, frgc, landmark_files, textures, vrml
 from fer3d.kernels import topology
 from fer3d.landmarks import BOSPHORUS, bu83_names
@@ -31,7 +32,6 @@ from fer3d.synth import photograph, sensor
 from fer3d.synth.camera import STEREO, Camera
 from fer3d.synth.capture import Capture, capture, nearest_vertices, with_truth
 from fer3d.synth.expression import LEVELS, recipe
-from fer3d.synth.face import FaceModel
 from fer3d.synth.habits import Habits
 from fer3d.synth.light import Light
 from fer3d.synth.scene import Look, Occluder, Window, pose, set_up

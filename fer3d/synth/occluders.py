@@ -19,8 +19,8 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinat
 
 from fer3d.checks import check_shape
 from fer3d.errors import ArgumentError
+from fer3d.face.model import FaceModel
 from fer3d.kernels.shadow import depth_map
-from fer3d.synth.face import FaceModel
 from fer3d.synth.scene import LENS, SOLID, STRAND, Look, Occluder, Window, around
 
 Array = NDArray[np.float64]

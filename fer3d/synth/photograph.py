@@ -24,8 +24,8 @@ from scipy.ndimage import gaussian_filter
 
 from fer3d.checks import check_range
 from fer3d.errors import ArgumentError
+from fer3d.face.model import FaceModel
 from fer3d.kernels.shading import expose, shade
-from fer3d.synth.face import FaceModel
 from fer3d.synth.light import LIGHTS, Lamp, Light, reached
 from fer3d.synth.scene import Look, Occluder, Scene, Window, rotation, set_up
 from fer3d.synth.visibility import Visibility, visibility

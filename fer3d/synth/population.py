@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 from fer3d import __version__
 from fer3d.checks import check_range
 from fer3d.errors import ArgumentError, FileError, FormatError
+from fer3d.face.load import save_face
+from fer3d.face.npz import fingerprint
 from fer3d.synth import expression
 from fer3d.synth.camera import Camera
-from fer3d.synth.face_file import fingerprint
 from fer3d.synth.habits import Variety
 from fer3d.synth.layouts import LAYOUTS, Job
 from fer3d.synth.studio import CORRESPONDENCE, Plan, Studio
@@ -72,7 +73,7 @@ def make(
         subjects: How many, women and men in turn.
         seed: Of everything random. Another seed gives other people.
         workers: Processes.
-        face_model: A file or folder for `FaceModel.load`. None: the built-in face.
+        face_model: A file or folder for `fer3d.face.load_face`. None: the built-in face.
         levels: Intensities of bu3dfe, of 1 to 4.
         frames: Length of a sequence of bu4dfe.
         pitch: Distance of samples, mm. None: what is usual in the layout (bu3dfe 1.9: some 8,000 vertices).
@@ -107,7 +108,7 @@ def make(
         _make_folder(parent)
     if meshes:
         _make_folder(root / CORRESPONDENCE)
-        studio.model.save(root / CORRESPONDENCE / "model.npz")
+        save_face(studio.model, root / CORRESPONDENCE / "model.npz")
     with TruthWriter(root, recipe, tuple(studio.model.landmarks)) as truth:
         done = 0
         for scans in _run(root, plan, studio, jobs, workers):

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from fer3d.checks import check_dtype, check_shape
 from fer3d.errors import ArgumentError
+from fer3d.face.model import FaceModel
 from fer3d.kernels.raster import NO_JITTER, zbuffer
 from fer3d.kernels.shading import area_normals
-from fer3d.synth.face import FaceModel
 
-# What a triangle of an occluder is. Above the parts of a face (`fer3d.synth.face`), of which there may be more one day.
+# What a triangle of an occluder is. Above the parts of a face (`fer3d.face.model`), of which there may be more one day.
 SOLID, STRAND, LENS = 100, 101, 102
 
 _AXIS_BEHIND = 80.0  # mm from the origin of a face model back to the axis about which `unrolled` unrolls

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import zoom
 
+from fer3d.face.model import MOUTH, SKIN, TEETH
 from fer3d.kernels.raster import NO_JITTER, zbuffer
 from fer3d.landmarks import bu83_names
 from fer3d.synth.camera import Camera
-from fer3d.synth.face import MOUTH, SKIN, TEETH
 from fer3d.synth.light import Light
 from fer3d.synth.photograph import Lens, developed, radiance
 from fer3d.synth.scene import SOLID, STRAND, Look, Scene, Window, seen_from, unrolled

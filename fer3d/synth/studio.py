@@ -17,12 +17,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fer3d.face.load import builtin_face, load_face
 from fer3d.files import write_bytes
 from fer3d.scan import EXPRESSIONS
 from fer3d.synth import appearance, expression, light, wrinkles
 from fer3d.synth.camera import Camera
 from fer3d.synth.capture import Capture
-from fer3d.synth.face import FaceModel
 from fer3d.synth.habits import Habits, Variety
 from fer3d.synth.layouts import LAYOUTS, Job, Shot, recipe_of
 from fer3d.synth.occluders import occluder
@@ -72,7 +72,7 @@ class Studio:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.layout = LAYOUTS[plan.layout]
-        self.model = FaceModel.builtin() if plan.face_model is None else FaceModel.load(plan.face_model)
+        self.model = builtin_face() if plan.face_model is None else load_face(plan.face_model)
         expression.check_units(self.model.action_units, self.model.name)
         self._atlas: appearance.Atlas | None = None
         self._room = self._generator(_ROOM).random(light.ROOM_NUMBERS)  # the lamps of a lab do not move

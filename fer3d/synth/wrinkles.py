@@ -23,9 +23,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fer3d.face.model import SKIN
 from fer3d.synth import features
 from fer3d.synth.appearance import Atlas
-from fer3d.synth.face import SKIN
 from fer3d.synth.features import Array, Pen
 from fer3d.synth.scene import Look
 

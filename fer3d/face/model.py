@@ -13,10 +13,8 @@ each can go alone; left is the subject's. `FaceModel.mode_weights` says what the
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +23,6 @@ from numpy.typing import NDArray
 from fer3d.checks import check_dtype, check_index, check_shape
 from fer3d.errors import ArgumentError
 from fer3d.landmarks import HOUSE_LANDMARKS
-from fer3d.scan import Scan
 
 # What a triangle of a face model shows.
 SKIN, EYE, MOUTH, TEETH = 0, 1, 2, 3
@@ -110,35 +107,6 @@ class FaceModel:
         unknown = {mode for modes in self.action_units.values() for mode in modes} - set(self.expression_names)
         if unknown:
             raise ArgumentError(f"`action_units` should name modes, names {', '.join(sorted(unknown))}")
-
-    @staticmethod
-    def builtin() -> FaceModel:
-        """Our own procedural model, made by formulas; see `procedural_face`. Made once a process."""
-        return _builtin()
-
-    @staticmethod
-    def load(path: str | os.PathLike[str]) -> FaceModel:
-        """A model from what `save` wrote, from an .npz of ICT-FaceKit, or from ICT-FaceKit's own folder of OBJ files.
-
-        See `fer3d.synth.face_file` and `fer3d.synth.ict` for the layouts.
-
-        Raises:
-            FileError: if a file is missing or cannot be read.
-            FormatError: if it holds no face model.
-        """
-        from fer3d.synth import face_file, ict
-
-        return face_file.load(path) if face_file.is_one(path) else ict.load(path)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model as one .npz; see `fer3d.synth.face_file`.
-
-        Raises:
-            FileError: if it cannot be written.
-        """
-        from fer3d.synth import face_file
-
-        face_file.save(self, path)
 
     def shape(
         self, identity: NDArray[np.float64] | None = None, expression: Mapping[str, float] | None = None
@@ -243,35 +211,3 @@ def sides(unit: str, units: Collection[str]) -> tuple[str, ...]:
     raise ArgumentError(
         f"`units` should be action units of the face model, hold {unit!r}; it has {', '.join(sorted(units))}"
     )
-
-
-@lru_cache(maxsize=1)
-def _builtin() -> FaceModel:
-    from fer3d.synth import procedural_mesh
-
-    return procedural_mesh.builtin()
-
-
-@lru_cache(maxsize=1)
-def mean_face() -> Scan:
-    """The neutral built-in face as a scan: what unknown scans are aligned to.
-
-    Returns:
-        mm; the nose tip is the origin (the vertex with the largest z), frontal, mirror-symmetric in x; skin, closed
-        lips and balls of the eyes (no inside of the mouth), with the house landmarks. Always the same object: do not
-        write into it.
-    """
-    from fer3d.synth import procedural_mesh
-
-    face = procedural_mesh.neutral()
-    faces = face.triangles[(face.part != MOUTH) & (face.part != TEETH)]
-    scan = Scan.of(
-        face.points,
-        faces,
-        uv=face.uv,
-        landmarks={name: face.points[face.landmarks[name]].copy() for name in HOUSE_LANDMARKS},
-        history=({"step": "mean_face", "face_model": procedural_mesh.NAME},),
-    )
-    used = np.zeros(len(face.points), np.bool_)
-    used[faces] = True
-    return scan.kept(used, "drop_mouth")

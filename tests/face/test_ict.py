@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from fer3d.errors import FileError, FormatError
-from fer3d.synth import expression, face_file, ict_folder
-from fer3d.synth.face import EYE, MOUTH, SKIN, FaceModel
-from fer3d.synth.ict import load
+from fer3d.face import ict_folder, npz
+from fer3d.face.ict import load
+from fer3d.face.load import builtin_face, load_face, save_face
+from fer3d.face.model import EYE, MOUTH, SKIN
+from fer3d.synth import expression
 
-ICT = Path(__file__).parents[1].parent / "shared" / "data" / "ict_facekit.npz"
+ICT = Path(__file__).parents[2].parent / "shared" / "data" / "ict_facekit.npz"
 needs_ict = pytest.mark.skipif(not ICT.exists(), reason="shared/data/ict_facekit.npz is not here")
 
 
@@ -78,7 +80,7 @@ def test_wrong_arrays_are_named(tmp_path, changes, message):
 
 def test_files_that_are_no_models(tmp_path):
     with pytest.raises(FileError, match="gone.npz: cannot be read: No such file"):
-        FaceModel.load(tmp_path / "gone.npz")
+        load_face(tmp_path / "gone.npz")
     (tmp_path / "text.npz").write_text("a face")
     with pytest.raises(FormatError, match="text.npz: an .npz of plain arrays was wanted"):
         load(tmp_path / "text.npz")
@@ -216,7 +218,7 @@ def same(a, b):
 
 def test_the_folder_of_obj_files_is_the_same_model(tmp_path, made_up):
     np.savez(tmp_path / "face.npz", **made_up)
-    same(FaceModel.load(folder(tmp_path / "FaceXModel", made_up)), FaceModel.load(tmp_path / "face.npz"))
+    same(load_face(folder(tmp_path / "FaceXModel", made_up)), load_face(tmp_path / "face.npz"))
 
 
 @needs_ict
@@ -258,12 +260,12 @@ def test_what_a_folder_lacks_is_named(tmp_path, made_up):
 @pytest.mark.parametrize("which", ["builtin", "made_up"])
 def test_saved_models_come_back_bit_for_bit(tmp_path, made_up, which):
     if which == "builtin":
-        model = FaceModel.builtin()
+        model = builtin_face()
     else:
         np.savez(tmp_path / "face.npz", **made_up)
-        model = FaceModel.load(tmp_path / "face.npz")
-    model.save(tmp_path / "saved.npz")
-    back = FaceModel.load(tmp_path / "saved.npz")
+        model = load_face(tmp_path / "face.npz")
+    save_face(model, tmp_path / "saved.npz")
+    back = load_face(tmp_path / "saved.npz")
     for key in ("name", "expression_names", "landmarks", "action_units"):
         assert getattr(back, key) == getattr(model, key), key
     for key in ("neutral", "identity_modes", "expression_modes", "triangles", "part", "uv"):
@@ -277,14 +279,14 @@ def test_saved_models_come_back_bit_for_bit(tmp_path, made_up, which):
 
 def test_damaged_saved_models_are_refused(tmp_path, made_up):
     np.savez(tmp_path / "face.npz", **made_up)
-    FaceModel.load(tmp_path / "face.npz").save(tmp_path / "saved.npz")
+    save_face(load_face(tmp_path / "face.npz"), tmp_path / "saved.npz")
     with np.load(tmp_path / "saved.npz") as file:
         good = {key: file[key] for key in file.files}
 
     def refused(message, **changes):
         np.savez(tmp_path / "bad.npz", **{k: v for k, v in (good | changes).items() if v is not None})
         with pytest.raises(FormatError, match=message):
-            FaceModel.load(tmp_path / "bad.npz")
+            load_face(tmp_path / "bad.npz")
 
     refused("a face model of fer3d lacks uv, lid_closed_by", uv=None, lid_closed_by=None)
     refused("version 1 of a face model was wanted, this is 2", fer3d_face_model=np.int64(2))
@@ -297,18 +299,18 @@ def test_damaged_saved_models_are_refused(tmp_path, made_up):
     whole = (tmp_path / "saved.npz").read_bytes()
     (tmp_path / "cut.npz").write_bytes(whole[:-200])
     with pytest.raises(FormatError):
-        FaceModel.load(tmp_path / "cut.npz")
+        load_face(tmp_path / "cut.npz")
     with pytest.raises(FileError, match="cannot be written"):
-        FaceModel.load(tmp_path / "face.npz").save(tmp_path / "nowhere" / "saved.npz")
+        save_face(load_face(tmp_path / "face.npz"), tmp_path / "nowhere" / "saved.npz")
 
 
 def test_fingerprints_tell_models_apart(tmp_path, made_up):
     path = folder(tmp_path / "FaceXModel", made_up)
-    before = face_file.fingerprint(path)
-    assert before == face_file.fingerprint(folder(tmp_path / "elsewhere", made_up))
+    before = npz.fingerprint(path)
+    assert before == npz.fingerprint(folder(tmp_path / "elsewhere", made_up))
     (path / "jawOpen.obj").write_text(obj_text(np.zeros((149, 3))))
-    assert face_file.fingerprint(path) != before
+    assert npz.fingerprint(path) != before
     np.savez(tmp_path / "face.npz", **made_up)
-    assert face_file.fingerprint(tmp_path / "face.npz") != before
+    assert npz.fingerprint(tmp_path / "face.npz") != before
     with pytest.raises(FileError, match="gone.npz: cannot be read"):
-        face_file.fingerprint(tmp_path / "gone.npz")
+        npz.fingerprint(tmp_path / "gone.npz")

@@ -1,4 +1,4 @@
-"""ICT-FaceKit's own folder of OBJ files, as users download it, as arrays for `fer3d.synth.ict`.
+"""ICT-FaceKit's own folder of OBJ files, as users download it, as arrays for `fer3d.face.ict`.
 
 The folder (`FaceXModel`) holds `generic_neutral_mesh.obj`; `identity000.obj`, `identity001.obj` ...: the neutral mesh
 plus one identity mode; an OBJ for each expression, named for it (`browDown_L.obj`); and `vertex_indices.json`, whose
@@ -23,7 +23,7 @@ NEUTRAL, INDICES = "generic_neutral_mesh.obj", "vertex_indices.json"
 
 
 def arrays(folder: Path) -> dict[str, NDArray[Any]]:
-    """The folder's model under the keys of the .npz layout, see `fer3d.synth.ict`.
+    """The folder's model under the keys of the .npz layout, see `fer3d.face.ict`.
 
     Raises:
         FileError: if a file is missing or cannot be read.

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from fer3d.errors import ArgumentError
+from fer3d.face.load import builtin_face, load_face
 from fer3d.landmarks import bu83_names
-from fer3d.synth.face import FaceModel
 from tests.mesh_checks import crossing, lip_lines, random_face, turned
 
-ICT = Path(__file__).parents[1].parent / "shared" / "data" / "ict_facekit.npz"
+ICT = Path(__file__).parents[2].parent / "shared" / "data" / "ict_facekit.npz"
 X, Y, Z = 0, 1, 2
 
 # BU numbers of landmarks that move together. Left, middle or both; the right side mirrors the left.
@@ -60,14 +60,14 @@ FURTHEST = {"AU27": 45.0, "AU26": 20.0}
 
 @pytest.fixture(scope="module")
 def builtin():
-    return FaceModel.builtin()
+    return builtin_face()
 
 
 @pytest.fixture(scope="module")
 def ict():
     if not ICT.exists():
         pytest.skip("shared/data/ict_facekit.npz is not here")
-    return FaceModel.load(ICT)
+    return load_face(ICT)
 
 
 def change(model, unit, weight=1.0):
@@ -98,7 +98,7 @@ def test_what_should_move_does_and_the_rest_stays(builtin, unit):
 @pytest.mark.parametrize("unit", FACS)
 def test_ict_moves_the_same_way(ict, unit):
     if unit not in ict.action_units and f"{unit}_L" not in ict.action_units:
-        pytest.skip("ARKit has no counterpart: see fer3d.synth.ict")
+        pytest.skip("ARKit has no counterpart: see fer3d.face.ict")
     moved = change(ict, unit)
     for number, axis, sign in FACS[unit][0]:
         assert sign * moved[number][axis] >= 0.7, (number, moved[number])
@@ -163,7 +163,7 @@ def test_half_closed_eyes_are_half_closed(builtin):
 
 
 def eye_opening():
-    from fer3d.synth.procedural_people import identity_names
+    from fer3d.face.procedural.people import identity_names
 
     return identity_names().index("eye_opening")
 
@@ -194,8 +194,8 @@ def test_lips_part_and_never_cross(builtin):
 
 def test_teeth_show_when_lips_part(builtin):
     """In front of the middle of the gap there is no skin; behind it are teeth, before the hollow of the mouth."""
+    from fer3d.face.model import TEETH
     from fer3d.kernels.raster import NO_JITTER, zbuffer
-    from fer3d.synth.face import TEETH
 
     def seen(units):
         points = builtin.shape(None, builtin.mode_weights(units))

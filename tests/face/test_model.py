@@ -6,16 +6,17 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from fer3d.errors import ArgumentError
+from fer3d.face.load import builtin_face, mean_face
+from fer3d.face.model import EYE, MOUTH, SKIN, TEETH
 from fer3d.landmarks import HOUSE_LANDMARKS
 from fer3d.scan import Scan
 from fer3d.synth import expression
-from fer3d.synth.face import EYE, MOUTH, SKIN, TEETH, FaceModel, mean_face
 from tests.mesh_checks import turned
 
 
 @pytest.fixture(scope="module")
 def model():
-    return FaceModel.builtin()
+    return builtin_face()
 
 
 def normals(points, triangles):

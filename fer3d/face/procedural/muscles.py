@@ -22,8 +22,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fer3d.synth import procedural_face as surface
-from fer3d.synth.procedural_face import Array
+from fer3d.face.procedural import surface
+from fer3d.face.procedural.surface import Array
 
 _MIRROR = np.array([-1.0, 1.0, 1.0])
 _STEP = 0.5  # mm, of finite differences

@@ -2,7 +2,7 @@
 
 Muscles and directions are those of the FACS manual and of anatomy; sizes, mm at weight 1, are our choices, about what
 faces show at the strongest. A unit is the sum of its parts (see `procedural_muscles`), so it is one linear mode. What
-is not linear in a person's face, lids that must meet whatever the size of the eye, `fer3d.synth.face.Lid` settles.
+is not linear in a person's face, lids that must meet whatever the size of the eye, `fer3d.face.model.Lid` settles.
 
 Convention: as `procedural_muscles`.
 """
@@ -15,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fer3d.synth import procedural_face as surface
-from fer3d.synth.face import Lid
-from fer3d.synth.procedural_face import Array
-from fer3d.synth.procedural_muscles import Field, Fold, Jaw, Lids, Linear, Mover, Ring, Skin, Tissue
+from fer3d.face.model import Lid
+from fer3d.face.procedural import surface
+from fer3d.face.procedural.muscles import Field, Fold, Jaw, Lids, Linear, Mover, Ring, Skin, Tissue
+from fer3d.face.procedural.surface import Array
 
 
 class Unit(NamedTuple):

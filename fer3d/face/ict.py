@@ -1,4 +1,4 @@
-"""A measured face model: ICT-FaceKit (light), from one .npz file or from its own folder (`fer3d.synth.ict_folder`).
+"""A measured face model: ICT-FaceKit (light), from one .npz file or from its own folder (`fer3d.face.ict_folder`).
 
 Keys of the .npz: `neutral` (V, 3) in cm; `identity_modes` (M, V, 3), to be weighted by N(0, 1); `expression_modes`
 (N, V, 3) and `expression_names` (N,), ARKit names; `triangles` (F, 3); `uv` (V, 2); `landmarks68` (68,), rows of
@@ -50,10 +50,10 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from fer3d.errors import FormatError
+from fer3d.face import ict_folder
+from fer3d.face.model import EYE, MOUTH, SKIN, FaceModel
 from fer3d.files import read_bytes
 from fer3d.landmarks import BU83
-from fer3d.synth import ict_folder
-from fer3d.synth.face import EYE, MOUTH, SKIN, FaceModel
 
 _MM = 10.0
 _SHAPES: dict[str, tuple[int | str, ...]] = {

@@ -7,14 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fer3d.face.model import EYE, MOUTH, SKIN, TEETH, FaceModel
+from fer3d.face.procedural import inside, people, surface, units
+from fer3d.face.procedural.muscles import Field, Layer
+from fer3d.face.procedural.surface import Array, Grid
 from fer3d.landmarks import BU83
-from fer3d.synth import procedural_face as surface
-from fer3d.synth import procedural_inside as inside
-from fer3d.synth import procedural_people as people
-from fer3d.synth import procedural_units as units
-from fer3d.synth.face import EYE, MOUTH, SKIN, TEETH, FaceModel
-from fer3d.synth.procedural_face import Array, Grid
-from fer3d.synth.procedural_muscles import Field, Layer
 
 NAME = "builtin"
 

@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer3d.errors import ArgumentError, FormatError
+from fer3d.face.model import FaceModel, Lid
 from fer3d.files import read_bytes, write_bytes
-from fer3d.synth.face import FaceModel, Lid
 
 _MARK, _VERSION = "fer3d_face_model", 1
 _PLAIN = ("neutral", "identity_modes", "expression_modes", "triangles", "part", "uv")

@@ -14,9 +14,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from fer3d.synth import procedural_face as surface
-from fer3d.synth.procedural_face import Array
-from fer3d.synth.procedural_muscles import Field, Fold, Layer, Lids, Skin, Tissue
+from fer3d.face.procedural import surface
+from fer3d.face.procedural.muscles import Field, Fold, Layer, Lids, Skin, Tissue
+from fer3d.face.procedural.surface import Array
 
 Rule = Callable[[Skin], Array]
 Plane = Callable[[Array, Array], Array]

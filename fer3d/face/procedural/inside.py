@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fer3d.synth import procedural_face as surface
-from fer3d.synth.procedural_face import Array
+from fer3d.face.procedural import surface
+from fer3d.face.procedural.surface import Array
 
 # The hollow behind the lips, level by level: mm behind the line between them, mm away from it, share by which it goes
 # along with the lips (what is further in stays off the teeth).
