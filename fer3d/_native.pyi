@@ -149,7 +149,7 @@ def manifold_pool_grad_cuda(
     grad_x: int,
 ) -> None: ...
 
-# sample_tree: the contract is in csrc/sample_tree/sample_tree.h; fer3d.tree is the checked face.
+# sample_tree: the contract is in csrc/sample_tree/sample_tree.h; fer3d.tree.sample_tree is the checked face.
 def geodesic_stencils(
     points: NDArray[np.float64],
     faces: NDArray[np.int32],

@@ -27,7 +27,7 @@ from fer3d.models import build_model, reads_trees
 from fer3d.registration import Registration
 from fer3d.scan import Scan
 from fer3d.training_data import InputNormalisation
-from fer3d.tree import SampleTree
+from fer3d.tree.sample_tree import SampleTree
 from fer3d.tree_input import TreeBatch, TreeNormalisation, stack_trees, stencils_of
 
 _HEADER_KEY = "fer3d"  # one key: safetensors writes several in random order
@@ -141,7 +141,7 @@ class LoadedModel:
         Raises:
             ArgumentError: if its stencils are not those of training, or it has no features.
         """
-        from fer3d.tree_data import one_level
+        from fer3d.tree.one_level import one_level
 
         settings = self.facts.model_settings
         wanted = {name: settings[name] for name in stencils_of(tree)}

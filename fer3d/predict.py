@@ -26,7 +26,7 @@ from fer3d.scan import Scan
 if TYPE_CHECKING:
     from fer3d.maps.render import Maps
     from fer3d.training_data import InputNormalisation
-    from fer3d.tree import SampleTree
+    from fer3d.tree.sample_tree import SampleTree
 
 # Below it, no more than half are right: of 720 simulated strangers 49 % between 0.5 and 0.6, 70 % between 0.6 and 0.7.
 LOW_CONFIDENCE = 0.6

@@ -26,7 +26,7 @@ from fer3d.files import sha256
 from fer3d.maps import curvature, render
 from fer3d.scan import Scan
 from fer3d.store import PreparedScan
-from fer3d.tree import SampleTree
+from fer3d.tree.sample_tree import SampleTree
 
 if TYPE_CHECKING:
     from fer3d.catalog import Record

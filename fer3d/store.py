@@ -8,7 +8,7 @@
 
 A scan file holds `maps` (C, H, W) float16 (NaN = not measured), `mask` (H, W) uint8 (0 none, 1 measured, 2 filled),
 `texture` (H, W, 3) uint8 if there is one, and, unless switched off, `vertices` (V, 3) float32 in mm and `faces` (F, 3)
-int32; after `preprocess --tree` also the arrays of its `SampleTree`, named `tree_...`, which `fer3d.tree.read_tree`
+int32; after `preprocess --tree` also the arrays of its `SampleTree`, named `tree_...`, which `read_tree`
 puts together. Its header holds the manifest row, the names of the channels, and the hashes of inputs and settings that
 decide whether a later run may keep the file. Files appear by `os.replace`: a reader never sees half a file, and a
 killed run leaves only whole ones. The same input and settings give the same bytes.
@@ -31,6 +31,8 @@ from fer3d.files import write_bytes
 
 if TYPE_CHECKING:
     import pyarrow
+
+    from fer3d.tree.sample_tree import SampleTree
 
 Array = NDArray[Any]
 
@@ -105,6 +107,28 @@ def header_for(folder: Path, row: Mapping[str, Any]) -> dict[str, Any]:
     """The header of the scan of a manifest row, from its own file or from its shard. Raises as `read_scan`."""
     header = read_header(folder / row["file"])
     return header[row["id"]] if row["prefix"] else header
+
+
+def read_tree(folder: str | Path, row: Mapping[str, Any]) -> SampleTree:
+    """The tree of a prepared scan, from its own file or from its shard.
+
+    Args:
+        folder: What `fer3d preprocess --tree` or `fer3d pack` wrote.
+        row: Its line of the manifest: see `read_manifest`.
+
+    Raises:
+        FileError, FormatError: if the file is missing, damaged or has no tree.
+    """
+    from fer3d.tree.sample_tree import PREFIX, SampleTree
+
+    folder = Path(folder)
+    facts = header_for(folder, row).get("tree")
+    if facts is None:
+        raise FormatError(f"{folder / row['file']}: has no tree for {row['id']}; prepare the scans with --tree")
+    prefix = row["prefix"]
+    with open_tensors(folder / row["file"]) as file:
+        names = [name for name in file.keys() if name.startswith(prefix + PREFIX)]  # noqa: SIM118  (a handle, not a dict)
+        return SampleTree.from_arrays({name.removeprefix(prefix): file.get_tensor(name) for name in names}, facts)
 
 
 def manifest_schema() -> pyarrow.Schema:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from fer3d.augment import KNOTS
 from fer3d.config import TrainSettings
-from fer3d.tree import CHANNELS
+from fer3d.tree.sample_tree import CHANNELS
 from fer3d.tree_input import TreeBatch, mirror
 
 _REACH = 90.0  # mm: the bend is given on [-_REACH, _REACH]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from fer3d.channels import FLAT_SHAPE_INDEX
 from fer3d.errors import ArgumentError
-from fer3d.tree import CHANNELS, SampleTree
+from fer3d.tree.sample_tree import CHANNELS, SampleTree
 
 # What `inputs` stands for. Rotation-invariant [D]; or positions, normals and the shape index, the 2018 setting of
 # FLM-CNN's first author [F: papers3d 1.2], which a turned head changes.

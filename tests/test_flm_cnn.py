@@ -29,9 +29,10 @@ from fer3d.run_folder import read_predictions, read_run
 from fer3d.scan import Scan
 from fer3d.training import Device, Watch, train
 from fer3d.training_data import labelled_rows
-from fer3d.tree import SampleTree
+from fer3d.tree.one_level import one_level
+from fer3d.tree.sample_tree import SampleTree
 from fer3d.tree_augment import augment, draw
-from fer3d.tree_data import load_trees, one_level
+from fer3d.tree_data import load_trees
 from fer3d.tree_input import TreeNormalisation, mirror, stack_trees, stencils_of
 from tests.commands import fer3d
 from tests.prepared import SIX, write_prepared

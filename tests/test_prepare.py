@@ -19,12 +19,11 @@ from fer3d.landmarks import HOUSE_LANDMARKS
 from fer3d.prepare import FileFrame, Stopwatch, is_current, prepare, prepare_record, read_record, relative
 from fer3d.preprocess import preprocess
 from fer3d.scan import Scan
-from fer3d.store import manifest_landmarks, pack, read_manifest, read_scan, write_manifest, write_scan
+from fer3d.store import manifest_landmarks, pack, read_manifest, read_scan, read_tree, write_manifest, write_scan
 from fer3d.synth.camera import Camera
 from fer3d.synth.capture import capture
 from fer3d.synth.scene import pose
 from fer3d.synth.truth import read_truth
-from fer3d.tree import read_tree
 
 SMALL = PreprocessSettings(size=56)
 MADE = {"bu3dfe": {"levels": (4,)}, "bu4dfe": {"frames": 1}, "bosphorus": {}, "frgc": {}}

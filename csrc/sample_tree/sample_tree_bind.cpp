@@ -7,7 +7,7 @@
 
 namespace {
 
-// What keeps the kernels inside their arrays; the checked face is fer3d.tree.
+// What keeps the kernels inside their arrays; the checked face is fer3d.tree.sample_tree.
 void require_mesh(const Array<double>& points, const Array<int32_t>& faces) {
   require_ndim(points, 2, "points");
   require_ndim(faces, 2, "faces");

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fer3d import _native
 from fer3d.checks import check_dtype, check_index, check_shape
 from fer3d.errors import ArgumentError
-from fer3d.tree import RAYS, geodesic_stencils
+from fer3d.tree.stencils import RAYS, geodesic_stencils
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,8 +6,8 @@ import torch
 
 from fer3d import _native
 from fer3d.errors import ArgumentError
-from fer3d.tracing import TracingTables, trace
-from fer3d.tree import geodesic_stencils
+from fer3d.tree.stencils import geodesic_stencils
+from fer3d.tree.tracing import TracingTables, trace
 from tests import shapes
 
 RADII = (2.0, 5.0, 14.0)

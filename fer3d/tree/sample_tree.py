@@ -23,26 +23,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fer3d import _native, stencil_code
-from fer3d.checks import check_dtype, check_index, check_range, check_shape
-from fer3d.errors import ArgumentError, FormatError, PrepareError
+from fer3d import _native
+from fer3d.checks import check_dtype, check_range, check_shape
+from fer3d.errors import ArgumentError, PrepareError
 from fer3d.kernels import topology
 from fer3d.maps import curvature, groups
 from fer3d.scan import Scan, check_scan
+from fer3d.tree import stencil_code
+from fer3d.tree.stencils import RAYS, check_count, checked_number, checked_points
 
 LEVELS = (4096, 1024, 256, 68)  # each level has about twice the spacing of the one below; 68 as the landmarks of iBUG
 RINGS = (0.25, 0.5, 1.0)  # shares of a radius: dense in the middle and sparse outside, as a retina is
-RAYS = 8
 RADII = (3.0, 6.0, 12.0)  # mm, from level 0 to 1; twice as much from each level to the next
 CHANNELS = groups.MAP_CHANNELS["curvature"]  # rotation-invariant inputs of a vertex
 
-_PREFIX = "tree_"
+PREFIX = "tree_"  # what the names of a tree's arrays begin with
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,12 +142,12 @@ class SampleTree:
         sizes = _checked_levels(levels)
         shares = _checked_rings(rings)
         spans = _checked_radii(radii, len(sizes) - 1)
-        _check_count("rays", rays, 1 << 10)
-        _check_count("threads", threads, 1 << 10)
+        check_count("rays", rays, 1 << 10)
+        check_count("threads", threads, 1 << 10)
         points = scan.vertices.astype(np.float64)
         faces = topology.welded_faces(scan.faces, topology.weld(scan.vertices))
         nose = _nearest(points, faces, _checked_start(scan, start)[None])
-        seeds = nose if top is None else _nearest(points, faces, _checked_points("top", top, (sizes[-1], 3)))
+        seeds = nose if top is None else _nearest(points, faces, checked_points("top", top, (sizes[-1], 3)))
         distances, ring = _distances(spans, shares)
         found, rows, kept, cover, triangles, indices, weights = _native.sample_tree(
             points, faces, seeds, list(sizes), points[nose[0]], distances, rays, threads
@@ -222,7 +222,7 @@ class SampleTree:
         return replace(self, normals=normals[self.rows], channels=np.stack(made, axis=1))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """What `from_arrays` takes: name -> array, for the store. Stencils are coded: see `fer3d.stencil_code`."""
+        """What `from_arrays` takes: name -> array, for the store. Stencils are coded: see `fer3d.tree.stencil_code`."""
         named: dict[str, NDArray[Any]] = {"rows": self.rows, "positions": self.positions}
         named |= {f"faces_{level}": block for level, block in enumerate(self.faces)}
         for level, (indices, weights) in enumerate(zip(self.indices, self.weights, strict=True)):
@@ -231,7 +231,7 @@ class SampleTree:
             named["normals"] = self.normals
         if self.channels is not None:
             named["channels"] = self.channels
-        return {_PREFIX + name: array for name, array in named.items()}
+        return {PREFIX + name: array for name, array in named.items()}
 
     def facts(self) -> dict[str, Any]:
         """What `from_arrays` takes beside the arrays, for the header of the store."""
@@ -248,159 +248,29 @@ class SampleTree:
         """The tree whose `arrays` and `facts` these are. Raises KeyError if one is missing."""
         sizes = tuple(facts["sizes"])
         transitions = range(len(sizes) - 1)
-        if _PREFIX + "indices_0" in arrays:  # stored before stencils were coded
+        if PREFIX + "indices_0" in arrays:  # stored before stencils were coded
             stencils = [
-                (arrays[f"{_PREFIX}indices_{level}"], arrays[f"{_PREFIX}weights_{level}"]) for level in transitions
+                (arrays[f"{PREFIX}indices_{level}"], arrays[f"{PREFIX}weights_{level}"]) for level in transitions
             ]
         else:
             names = ("ring", "corners", "triple", "shares")
             stencils = [
-                stencil_code.decode({name: arrays[f"{_PREFIX}{name}_{level}"] for name in names})
+                stencil_code.decode({name: arrays[f"{PREFIX}{name}_{level}"] for name in names})
                 for level in transitions
             ]
         return cls(
-            rows=arrays[_PREFIX + "rows"],
+            rows=arrays[PREFIX + "rows"],
             sizes=sizes,
             indices=tuple(indices for indices, _ in stencils),
             weights=tuple(weights for _, weights in stencils),
-            faces=tuple(arrays[f"{_PREFIX}faces_{level}"] for level in range(len(sizes))),
+            faces=tuple(arrays[f"{PREFIX}faces_{level}"] for level in range(len(sizes))),
             radii=tuple(tuple(span) for span in facts["radii_mm"]),
             rings=tuple(facts["rings"]),
             cover=tuple(facts["cover_mm"]),
-            positions=arrays[_PREFIX + "positions"],
-            normals=arrays.get(_PREFIX + "normals"),
-            channels=arrays.get(_PREFIX + "channels"),
+            positions=arrays[PREFIX + "positions"],
+            normals=arrays.get(PREFIX + "normals"),
+            channels=arrays.get(PREFIX + "channels"),
         )
-
-
-def read_tree(folder: str | Path, row: Mapping[str, Any]) -> SampleTree:
-    """The tree of a prepared scan, from its own file or from its shard.
-
-    Args:
-        folder: What `fer3d preprocess --tree` or `fer3d pack` wrote.
-        row: Its line of the manifest: see `store.read_manifest`.
-
-    Raises:
-        FileError, FormatError: if the file is missing, damaged or has no tree.
-    """
-    from fer3d.store import header_for, open_tensors
-
-    folder = Path(folder)
-    facts = header_for(folder, row).get("tree")
-    if facts is None:
-        raise FormatError(f"{folder / row['file']}: has no tree for {row['id']}; prepare the scans with --tree")
-    prefix = row["prefix"]
-    with open_tensors(folder / row["file"]) as file:
-        names = [name for name in file.keys() if name.startswith(prefix + _PREFIX)]  # noqa: SIM118  (a handle, not a dict)
-        return SampleTree.from_arrays({name.removeprefix(prefix): file.get_tensor(name) for name in names}, facts)
-
-
-def geodesic_stencils(
-    vertices: NDArray[np.floating],
-    faces: NDArray[np.int32],
-    sources: NDArray[np.int32],
-    radii: Sequence[float],
-    rays: int = RAYS,
-    *,
-    direction: ArrayLike | None = None,
-    threads: int = 1,
-) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Samples in geodesic polar coordinates about vertices of a mesh, on that mesh: its exponential map.
-
-    Rays are straightest geodesics [1] in float64. On a sphere of 50 mm and 10,242 irregular vertices samples at 10 mm
-    are 0.002 mm and 0.02 degrees off; on a plane, rounding. A ray ends where the surface does: at a rim, at an edge of
-    more than two faces or of two that are wound against each other, and at a face with a corner that is not finite
-    or two corners in one place. At a vertex in which two parts of the surface touch, rays see the part with the larger
-    angle.
-
-    Args:
-        vertices: (V, 3) float32 or float64.
-        faces: (F, 3) int32, counter-clockwise from outside.
-        sources: (N,) int32. Rows of `vertices`. One without a face has only masked samples.
-        radii: K distances, ascending, above zero.
-        rays: A. They divide the angle around the source in equal parts; at a rim, as if what is missing were flat.
-        direction: (N, 3) or (3,) Where ray 0 of each source points, as well as the surface allows. None, or one with
-            no part along the surface: into the middle of the widest corner about the source.
-        threads: Over sources. The result does not depend on it.
-
-    Returns:
-        indices: (N, K, A, 3) int32, rows of `vertices`; the source itself where a sample is masked.
-        weights: (N, K, A, 3) float64 in [0, 1], summing to 1; three zeros where a sample is masked.
-
-    Raises:
-        ArgumentError: if an argument has the wrong type, shape or range.
-
-    References:
-        .. [1] Polthier, Schmies. Straightest geodesics on polyhedral surfaces. Mathematical Visualization, 1998.
-    """
-    points, faces = _checked_mesh(vertices, faces)
-    check_dtype("sources", sources, np.int32)
-    check_shape("sources", sources, ("N",))
-    check_index("sources", sources, len(points))
-    distances = np.array([_number("radii", radius) for radius in radii])
-    if not len(distances) or distances[0] <= 0 or (np.diff(distances) <= 0).any():
-        raise ArgumentError(f"`radii` should be ascending distances above zero, are {list(radii)}")
-    _check_count("rays", rays, 1 << 10)
-    _check_count("threads", threads, 1 << 10)
-    if direction is None:
-        towards = np.zeros((len(sources), 3))
-    else:
-        given = np.asarray(direction, dtype=np.float64)
-        towards = np.ascontiguousarray(np.broadcast_to(given, (len(sources), 3)) if given.shape == (3,) else given)
-        _checked_points("direction", towards, (len(sources), 3))
-    return _native.geodesic_stencils(points, faces, np.ascontiguousarray(sources), towards, distances, rays, threads)
-
-
-def farthest_points(
-    vertices: NDArray[np.floating], faces: NDArray[np.int32], seeds: NDArray[np.int32], count: int
-) -> tuple[NDArray[np.int32], NDArray[np.int32], float]:
-    """Vertices in farthest-point order [1] on the distance along the surface.
-
-    The distance is that of a front that marches over the triangles and sees its source through the edge it came over,
-    unfolded: exact on a plane but for obtuse angles at the rim, 0.1 % off a quarter around a sphere, 1.3 % at the
-    antipode. Of several farthest
-    vertices the one farthest from the seeds is next, then the first row.
-
-    Args:
-        vertices: (V, 3) float32 or float64.
-        faces: (F, 3) int32.
-        seeds: (n,) int32, n >= 1. The first of the order.
-        count: How many to find, at least n.
-
-    Returns:
-        order: (count,) int32, or fewer if edges join no more vertices to the seeds.
-        owner: (V,) int32. The place in `order` of the nearest one; -1 where edges lead to none.
-        cover: The largest distance of a vertex from its owner.
-
-    Raises:
-        ArgumentError: if an argument has the wrong type, shape or range.
-
-    References:
-        .. [1] Eldar, Lindenbaum, Porat, Zeevi. The farthest point strategy for progressive image sampling. IEEE
-           Transactions on Image Processing 6(9), 1997.
-    """
-    points, faces = _checked_mesh(vertices, faces)
-    check_dtype("seeds", seeds, np.int32)
-    check_shape("seeds", seeds, ("n",))
-    check_index("seeds", seeds, len(points))
-    if not len(seeds) or len(np.unique(seeds)) < len(seeds):
-        raise ArgumentError(f"`seeds` should be at least one row and no row twice, are {seeds.tolist()}")
-    _check_count("count", count, 1 << 31, low=len(seeds))
-    order, owners, cover = _native.farthest_points(points, faces, np.ascontiguousarray(seeds), [count])
-    return order, owners[0], float(cover[0])
-
-
-def _checked_mesh(
-    vertices: NDArray[np.floating], faces: NDArray[np.int32]
-) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    if not isinstance(vertices, np.ndarray) or vertices.dtype not in (np.float32, np.float64):
-        came = vertices.dtype if isinstance(vertices, np.ndarray) else type(vertices).__name__
-        raise ArgumentError(f"`vertices` should be a NumPy array of float32 or float64, is {came}")
-    check_shape("vertices", vertices, ("V", 3))
-    check_dtype("faces", faces, np.int32)
-    check_shape("faces", faces, ("F", 3))
-    check_index("faces", faces, len(vertices))
-    return np.ascontiguousarray(vertices, dtype=np.float64), np.ascontiguousarray(faces)
 
 
 def _checked_levels(levels: Sequence[int]) -> tuple[int, ...]:
@@ -413,9 +283,9 @@ def _checked_levels(levels: Sequence[int]) -> tuple[int, ...]:
 
 def _checked_rings(rings: int | Sequence[float]) -> tuple[float, ...]:
     if isinstance(rings, int | np.integer):
-        _check_count("rings", int(rings), 1 << 10)
+        check_count("rings", int(rings), 1 << 10)
         return tuple((ring + 1) / int(rings) for ring in range(int(rings)))
-    shares = tuple(_number("rings", ring) for ring in rings)
+    shares = tuple(checked_number("rings", ring) for ring in rings)
     if not shares or shares[0] <= 0 or shares[-1] > 1 or (np.diff(shares) <= 0).any():
         raise ArgumentError(f"`rings` should be ascending shares in (0, 1] or how many, is {rings}")
     return shares
@@ -426,10 +296,10 @@ def _checked_radii(
 ) -> tuple[tuple[float, ...], ...]:
     given: tuple[Any, ...] = tuple(radii)
     if given and not any(isinstance(radius, Sequence | np.ndarray) for radius in given):
-        first = tuple(_number("radii", radius) for radius in given)
+        first = tuple(checked_number("radii", radius) for radius in given)
         spans = tuple(tuple(radius * 2**level for radius in first) for level in range(transitions))
     else:
-        spans = tuple(tuple(_number("radii", radius) for radius in span) for span in given)
+        spans = tuple(tuple(checked_number("radii", radius) for radius in span) for span in given)
     if len(spans) != transitions or not spans[0] or len({len(span) for span in spans}) > 1:
         raise ArgumentError(
             f"`radii` should be S radii, or as many for each of {transitions} transitions, is {list(radii)}"
@@ -456,40 +326,14 @@ def _distances(
 
 def _checked_start(scan: Scan, start: ArrayLike | None) -> NDArray[np.float64]:
     if start is not None:
-        return _checked_points("start", start, (3,))
+        return checked_points("start", start, (3,))
     if "pronasale" in scan.landmarks:
-        return _checked_points("landmarks['pronasale']", scan.landmarks["pronasale"], (3,))
+        return checked_points("landmarks['pronasale']", scan.landmarks["pronasale"], (3,))
     if any(record["step"] == "frontal" for record in scan.history):
         return np.zeros(3)
     raise ArgumentError(
         "`start` should be the nose tip: the scan neither has a landmark `pronasale` nor went through align.frontal"
     )
-
-
-def _checked_points(name: str, points: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    try:
-        array = np.ascontiguousarray(points, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ArgumentError(f"`{name}` should hold numbers of shape {shape}, is {points!r}") from None
-    check_shape(name, array, shape)
-    if not np.isfinite(array).all():
-        raise ArgumentError(f"`{name}` should be finite, holds {array[~np.isfinite(array)][0]}")
-    return array
-
-
-def _check_count(name: str, value: int, high: int, low: int = 1) -> None:
-    if not isinstance(value, int | np.integer) or not low <= value <= high:
-        raise ArgumentError(f"`{name}` should be a whole number in [{low}, {high}], is {value!r}")
-
-
-def _number(name: str, value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise ArgumentError(f"`{name}` should hold numbers, holds {value!r}") from None
-    if not np.isfinite(number):
-        raise ArgumentError(f"`{name}` should hold finite numbers, holds {value!r}")
-    return number
 
 
 def _nearest(points: NDArray[np.float64], faces: NDArray[np.int32], places: NDArray[np.float64]) -> NDArray[np.int32]:

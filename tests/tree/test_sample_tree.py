@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.spatial import ConvexHull, Delaunay
 from scipy.spatial.transform import Rotation
 
-from fer3d import align, clean, maps, tree
+from fer3d import align, clean, maps
 from fer3d.errors import ArgumentError, PrepareError
 from fer3d.face.load import builtin_face
 from fer3d.kernels import topology
@@ -17,7 +17,9 @@ from fer3d.scan import Scan
 from fer3d.synth.camera import Camera
 from fer3d.synth.capture import capture
 from fer3d.synth.scene import pose
-from fer3d.tree import SampleTree, farthest_points, geodesic_stencils
+from fer3d.tree import sample_tree
+from fer3d.tree.sample_tree import SampleTree
+from fer3d.tree.stencils import farthest_points, geodesic_stencils
 from tests import shapes
 from tests.reference import sample_tree as slow
 
@@ -489,7 +491,7 @@ def test_features_come_in_the_order_of_the_vertices():
     normals = maps.vertex_normals(shape.scan)
     made = torus_tree(shape.scan).with_features(shape.scan, normals, maps.principal_curvatures(shape.scan, 5.0))
     assert made.channels.shape == (made.sizes[0], 4)
-    assert tree.CHANNELS == ("shape_index", "curvedness", "mean", "gaussian")
+    assert sample_tree.CHANNELS == ("shape_index", "curvedness", "mean", "gaussian")
     np.testing.assert_allclose(made.channels[:, 2], (shape.k1 + shape.k2)[made.rows] / 2, atol=0.01)
     np.testing.assert_array_equal(made.normals, normals[made.rows])
     assert same(made, SampleTree.from_arrays(made.arrays(), made.facts()))

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer3d import stencil_code
-from fer3d.tree import SampleTree
+from fer3d.tree import stencil_code
+from fer3d.tree.sample_tree import SampleTree
 from tests import shapes
 
 
