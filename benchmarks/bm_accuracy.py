@@ -40,11 +40,11 @@ from machine import where
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from fer3d import ablate, synth
+from fer3d.catalog.protocols import Fold, folds_to_json
 from fer3d.compare import compare
 from fer3d.config import MAP_GROUPS, PreprocessSettings, train_settings
 from fer3d.evaluate import per_round
 from fer3d.preprocess import preprocess
-from fer3d.protocols import Fold, folds_to_json
 from fer3d.question import Question
 from fer3d.run_folder import read_predictions, read_run
 from fer3d.store import read_manifest

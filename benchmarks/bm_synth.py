@@ -98,7 +98,7 @@ def counts(folder, options):
         root = folder / f"{layout}-full"
         synth.make(root, layout, workers=options.workers, texture=64, **size)
         card, _ = catalog.choose(root, "auto")
-        records = catalog.records(root, card)
+        records = catalog.read_records(root, card)
         people = len({record.subject for record in records})
         spent = time.perf_counter() - start
         rows.append(f"| {layout} | {people} | {len(records):,} | {what(layout, records)} | {card.name} | {spent:.0f} |")

@@ -26,7 +26,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from fer3d.cards import load_card
+from fer3d.catalog.cards import load_card
 from fer3d.config import PreprocessSettings, TrainSettings
 from fer3d.errors import ConfigError
 from fer3d.preprocess import Outcome, Summary, preprocess, warm_up
@@ -98,16 +98,16 @@ def run_preprocess(
 
 def show_detection(scans: Path) -> str:
     """Say which card fits `scans` and why; gives the card's name."""
-    from fer3d import catalog
+    from fer3d.catalog import detect
 
-    detection = catalog.detect(scans)
+    detection = detect.detect_card(scans)
     console.print(escape(str(detection)), highlight=False)
     return detection.card.name
 
 
 def run_inspect(scans: Path, dataset: str, read: bool, workers: int | None) -> int:
     """Inspect a folder, print the tables, give the number of unreadable files."""
-    from fer3d import inspection
+    from fer3d.catalog import inspection
     from fer3d.console_inspection import render
 
     with progress_bar("reading", "files") as (progress, task):

@@ -10,8 +10,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from fer3d.catalog import Record
-from fer3d.inspection import Inspection
+from fer3d.catalog.inspection import Inspection
+from fer3d.catalog.records import Record
 from fer3d.scan import LABELS
 
 

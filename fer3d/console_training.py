@@ -10,9 +10,9 @@ from typing import Any
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from fer3d.catalog.protocols import Fold
 from fer3d.config import TrainSettings
 from fer3d.console import console
-from fer3d.protocols import Fold
 from fer3d.question import Question
 from fer3d.training import Device, Watch, train
 

@@ -29,7 +29,7 @@ from fer3d.store import PreparedScan
 from fer3d.tree.sample_tree import SampleTree
 
 if TYPE_CHECKING:
-    from fer3d.catalog import Record
+    from fer3d.catalog.records import Record
 
 
 @dataclass

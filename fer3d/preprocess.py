@@ -27,7 +27,8 @@ from fer3d.store import PreparedScan, read_header, write_manifest, write_scan
 from fer3d.workers import worker_pool
 
 if TYPE_CHECKING:
-    from fer3d.catalog import Card, Record
+    from fer3d.catalog.cards import Card
+    from fer3d.catalog.records import Record
 
 _QUEUED = 3  # tasks a worker has waiting: enough to never idle, few enough to stop soon
 
@@ -104,7 +105,7 @@ def preprocess(
         ArgumentError: if `workers` is below 1, or `out` belongs to another data set.
         PrepareError, FormatError, FileError: with `strict`, what the first failing scan raised.
     """
-    from fer3d import catalog
+    from fer3d.catalog import detect, records
 
     start = time.perf_counter()
     settings = settings or PreprocessSettings()
@@ -112,8 +113,8 @@ def preprocess(
     workers = workers if workers is not None else len(os.sched_getaffinity(0))
     if workers < 1:
         raise ArgumentError(f"`workers` should be at least 1, is {workers}")
-    card, _ = catalog.choose(scans, dataset)
-    found = catalog.read_catalog(scans, card)
+    card, _ = detect.choose(scans, dataset)
+    found = records.read_catalog(scans, card)
     frame = FileFrame(card.unit, card.up, card.towards_camera)
     _open_folder(out, card, settings, scans)
 

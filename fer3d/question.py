@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fer3d import protocols
+from fer3d.catalog import protocols
+from fer3d.catalog.protocols import Fold, Protocol
 from fer3d.errors import ArgumentError
 from fer3d.files import read_json
-from fer3d.protocols import Fold, Protocol
 from fer3d.training_data import labelled_rows
 
 
@@ -20,7 +20,7 @@ class Question:
 
     Attributes:
         data: Prepared folder.
-        protocol: A name of `fer3d.protocols.protocol_names()`, or a folds.json.
+        protocol: A name of `fer3d.catalog.protocols.protocol_names()`, or a folds.json.
         test_data: Prepared folder to test on, with protocol "cross" and only then.
         classes, folds: For the general protocols, see `load_protocol`.
         rounds: How often to shuffle anew.

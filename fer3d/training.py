@@ -19,12 +19,12 @@ from torch import nn
 
 from fer3d import __version__
 from fer3d import train as loop
+from fer3d.catalog.protocols import Fold
 from fer3d.checkpoint import ModelFacts, save_model
 from fer3d.config import TrainSettings
 from fer3d.errors import ArgumentError, FileError
 from fer3d.files import read_json, sha256, write_json
 from fer3d.models import build_model, model_arguments, reads_trees, registers, uses_tree
-from fer3d.protocols import Fold
 from fer3d.question import Plan, Question, plan_run
 from fer3d.registration import Registration, landmarks_suffice, stretches_of
 from fer3d.run_writer import gather_predictions, is_finished, open_run, write_log, write_predictions

@@ -11,7 +11,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from fer3d import catalog, formats, synth
-from fer3d.cards import load_card
+from fer3d.catalog.cards import load_card
 from fer3d.config import PreprocessSettings
 from fer3d.errors import ArgumentError, CardError, FileError, FormatError, PrepareError
 from fer3d.face.load import builtin_face, mean_face
@@ -51,7 +51,7 @@ def bu3dfe(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bu3dfe") / "scans"
     synth.make(folder, subjects=1, seed=6, pitch=2.0, levels=(4,), texture=64)
     card = load_card("bu3dfe")
-    return folder, catalog.records(folder, card)
+    return folder, catalog.read_records(folder, card)
 
 
 def degrees(rotation):
@@ -88,7 +88,7 @@ def test_landmarks_in_the_store_lie_within_a_millimetre_and_a_half_of_the_truth(
 def test_landmarks_in_the_store_are_those_of_the_files(tree):
     scans, prepared, _ = tree
     dataset = read_manifest(prepared)[0]["dataset"]
-    files = {record.relative: record.files["landmarks"] for record in catalog.records(scans, load_card(dataset))}
+    files = {record.relative: record.files["landmarks"] for record in catalog.read_records(scans, load_card(dataset))}
     for row in read_manifest(prepared):
         placement = np.array(row["placement"]).reshape(4, 4)
         points = formats.read_landmarks(files[row["source"]])
@@ -201,7 +201,7 @@ def test_scans_without_faces_are_refused():
 def copied(folder, target):
     """A copy of the tree, and its records."""
     shutil.copytree(folder, target)
-    return target, catalog.records(target, load_card("bu3dfe"))
+    return target, catalog.read_records(target, load_card("bu3dfe"))
 
 
 def test_an_unreadable_landmark_file_is_a_warning_and_an_error_only_where_landmarks_are_insisted_on(bu3dfe, tmp_path):
@@ -299,7 +299,7 @@ def test_a_texture_that_was_not_found_is_looked_for_again(bu3dfe, tmp_path):
     folder, (record, *_) = copied(bu3dfe[0], tmp_path / "scans")
     for picture in folder.rglob("*.bmp"):
         picture.rename(picture.with_suffix(".away"))
-    record = catalog.records(folder, load_card("bu3dfe"))[0]
+    record = catalog.read_records(folder, load_card("bu3dfe"))[0]
     header = prepare_record(record, SMALL, folder).header
     assert "texture" not in header["inputs"]
     assert not is_current(header, record, SMALL, folder, FileFrame())

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fer3d.catalog.protocols import part_folds
 from fer3d.config import preprocess_settings, train_settings
 from fer3d.errors import ConfigError, ProtocolError
 from fer3d.image.align import canonical_eyes
 from fer3d.image.landmarks68 import moved
 from fer3d.predict import load
 from fer3d.preprocess import preprocess
-from fer3d.protocols import part_folds
 from fer3d.question import Question
 from fer3d.run_folder import read_predictions, read_run
 from fer3d.store import read_header, read_manifest, read_scan

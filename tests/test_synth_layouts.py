@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fer3d import formats, synth
-from fer3d.catalog import detect, records
+from fer3d.catalog import detect_card, read_records
 from fer3d.formats import bnt, landmark_files, read_landmarks, read_lm2
 from fer3d.landmarks import bu83_names
 from fer3d.scan import EXPRESSIONS
@@ -30,9 +30,9 @@ def on_mesh(scan, points):
 
 @pytest.mark.parametrize("layout", ["bu3dfe", "bu4dfe", "bosphorus", "frgc"])
 def test_every_tree_is_taken_for_the_real_one(trees, layout):
-    detection = detect(trees / layout)
+    detection = detect_card(trees / layout)
     assert detection.card.name == layout
-    found = records(trees / layout, detection.card)
+    found = read_records(trees / layout, detection.card)
     truth = read_truth(trees / layout)
     assert truth.complete
     assert len(found) == len(truth.scans)
@@ -50,7 +50,7 @@ def test_every_tree_is_taken_for_the_real_one(trees, layout):
 def test_labels_of_the_records_are_the_truth(trees, layout):
     folder = trees / layout
     truth = read_truth(folder).scans
-    for record in records(folder, detect(folder).card):
+    for record in read_records(folder, detect_card(folder).card):
         [file] = [path for role, path in record.files.items() if role == "scan"]
         scan = truth[str(file.relative_to(folder) if file.is_absolute() else file)]
         assert record.expression == scan.expression

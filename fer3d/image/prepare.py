@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer3d import __version__
+from fer3d.catalog.record_pictures import read_record_picture
 from fer3d.config import PreprocessSettings
 from fer3d.errors import CardError, Fer3dError, PrepareError
 from fer3d.files import sha256
@@ -24,12 +25,11 @@ from fer3d.formats.pictures import read_picture
 from fer3d.image.align import EYES_APART, align
 from fer3d.image.detect import Detection, FaceFinder
 from fer3d.image.landmarks68 import eye_centres
-from fer3d.image.records import read_record_picture
 from fer3d.prepare import Stopwatch, portable, record_facts, relative
 from fer3d.store import PreparedScan
 
 if TYPE_CHECKING:
-    from fer3d.catalog import Record
+    from fer3d.catalog.records import Record
     from fer3d.maps.render import Maps
 
 PUPILS_MM = 63.0  # the usual distance of the pupils of adults: turns pixels of a crop into mm, so-so, for augmentation

@@ -192,7 +192,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _write_labels(root: Path, jobs: Sequence[Job]) -> None:
-    """FRGC's names hold no expression; `labels.csv` says them, in the columns of `fer3d.label_table`."""
+    """FRGC's names hold no expression; `labels.csv` says them, in the columns of `fer3d.catalog.label_table`."""
     from fer3d.files import write_bytes
 
     lines = ["path,expression", *(f"{job.file},{job.expression}" for job in jobs)]

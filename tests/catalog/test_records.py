@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer3d.cards import load_card, shipped_cards
-from fer3d.catalog import Catalog, Record, choose, detect, read_catalog, records
+from fer3d.catalog import Catalog, Record, choose, detect_card, read_catalog, read_records
+from fer3d.catalog.cards import load_card, shipped_cards
+from fer3d.catalog.folder_listing import Listing, list_folder, shown
 from fer3d.errors import CardError, FileError
-from fer3d.folder_listing import Listing, list_folder, shown
 from tests import trees
 
 
 def by_path(folder: Path, dataset: str) -> dict[str, Record]:
-    return {record.relative: record for record in records(folder, load_card(dataset))}
+    return {record.relative: record for record in read_records(folder, load_card(dataset))}
 
 
 def listed(*files: str, folder: str = "/nowhere/scans") -> Listing:
@@ -39,7 +39,7 @@ def test_choose_names_or_detects(tmp_path: Path, dataset: str):
 
 
 def test_detection_says_what_matched(tmp_path: Path):
-    detection = detect(trees.bu3dfe(tmp_path, ["F0001"]))
+    detection = detect_card(trees.bu3dfe(tmp_path, ["F0001"]))
     assert str(detection) == (
         "BU-3DFE: 25 scans, such as F0001/F0001_AN01WH_F3D.wrl, F0001/F0001_AN02WH_F3D.wrl, F0001/F0001_AN03WH_F3D.wrl"
         "; 100% of 50 scan files explained"
@@ -51,15 +51,15 @@ def test_detection_says_what_matched(tmp_path: Path):
 def test_folder_may_be_above_or_below_the_root(tmp_path: Path, above: str, below: str):
     trees.bu4dfe(tmp_path / above, subjects=["F001"])
     folder = tmp_path / above / below if below else tmp_path
-    detection = detect(folder)
+    detection = detect_card(folder)
     assert detection.card.name == "bu4dfe"
-    assert "F001_Fear_002" in {record.id for record in records(folder, detection.card)}
+    assert "F001_Fear_002" in {record.id for record in read_records(folder, detection.card)}
 
 
 def test_detection_falls_back_to_generic_where_a_card_explains_too_little(tmp_path: Path):
     trees.generic(tmp_path)
     trees.touch(tmp_path, ["F0001/F0001_NE00WH_F3D.wrl"])
-    detection = detect(tmp_path)
+    detection = detect_card(tmp_path)
     assert detection.card.name == "generic"
     assert detection.others == {"bu3dfe": 1}
     assert "would match 1 as bu3dfe" in detection.reason
@@ -67,25 +67,25 @@ def test_detection_falls_back_to_generic_where_a_card_explains_too_little(tmp_pa
 
 def test_empty_folder(tmp_path: Path):
     with pytest.raises(CardError, match=r"no file under .* matches .*BU-3DFE: F0001/F0001_AN01WH_F3D\.wrl.*no file at"):
-        detect(tmp_path)
+        detect_card(tmp_path)
     with pytest.raises(CardError, match=r"BU-4DFE: F001/Angry/000\.wrl\); there is no file at all\. Ask Binghamton"):
-        records(tmp_path, load_card("bu4dfe"))
+        read_records(tmp_path, load_card("bu4dfe"))
 
 
 def test_folder_of_other_files_says_what_is_there(tmp_path: Path):
     trees.touch(tmp_path, ["a.mp4", "b.mp4", "c.MP4", "README"])
     with pytest.raises(CardError, match=r"there is 3 \.mp4, 1 no suffix"):
-        detect(tmp_path)
+        detect_card(tmp_path)
 
 
 def test_missing_folder_and_file_as_folder(tmp_path: Path):
     with pytest.raises(FileError, match=r"scans: wanted a folder of scans, found nothing there"):
-        detect(tmp_path / "scans")
+        detect_card(tmp_path / "scans")
     trees.touch(tmp_path, ["a.ply"])
     with pytest.raises(FileError, match=r"a\.ply: wanted a folder of scans, found a file"):
-        detect(tmp_path / "a.ply")
+        detect_card(tmp_path / "a.ply")
     with pytest.raises(FileError, match=r"a\\x00b: wanted a folder of scans"):
-        detect("a\0b")
+        detect_card("a\0b")
 
 
 # Folders
@@ -107,7 +107,7 @@ def test_links_are_followed_and_loops_are_not(tmp_path: Path):
 def test_folder_given_as_a_link_keeps_its_name(tmp_path: Path):
     trees.bu4dfe(tmp_path / "real")
     (tmp_path / "scans").symlink_to(tmp_path / "real")
-    record = records(tmp_path / "scans", load_card("bu4dfe"))[0]
+    record = read_records(tmp_path / "scans", load_card("bu4dfe"))[0]
     assert record.files["scan"] == tmp_path / "scans" / "F001" / "Angry" / "000.wrl"
 
 
@@ -150,7 +150,7 @@ def test_names_in_any_script_and_with_spaces(tmp_path: Path):
 def test_name_that_is_no_text(tmp_path: Path):
     name = os.fsdecode(b"anna/happy/\xff\n.ply")
     trees.touch(tmp_path, [name])
-    record = records(tmp_path, load_card("generic"))[0]
+    record = read_records(tmp_path, load_card("generic"))[0]
     assert record.relative == "anna/happy/\\udcff\\x0a.ply"
     assert record.files["scan"].is_file()
     record.id.encode("ascii")
@@ -158,12 +158,12 @@ def test_name_that_is_no_text(tmp_path: Path):
 
 def test_companion_that_differs_in_case_or_composition(tmp_path: Path):
     trees.touch(tmp_path, ["F0001/F0001_NE00WH_F3D.WRL", "F0001/F0001_NE00WH_F3D.BND", "F0001/f0001_ne00wh_f3d.Bmp"])
-    files = records(tmp_path, load_card("bu3dfe"))[0].files
+    files = read_records(tmp_path, load_card("bu3dfe"))[0].files
     assert files["landmarks"].name == "F0001_NE00WH_F3D.BND"
     assert files["texture"].name == "f0001_ne00wh_f3d.Bmp"
     decomposed = unicodedata.normalize("NFD", "Åsa")
     trees.touch(tmp_path / "two", ["Åsa/happy/Åsa.ply", f"Åsa/happy/{decomposed}.lm3"])
-    assert "landmarks" in records(tmp_path / "two", load_card("generic"))[0].files
+    assert "landmarks" in read_records(tmp_path / "two", load_card("generic"))[0].files
 
 
 def test_extra_and_orphaned_files(tmp_path: Path):
@@ -179,7 +179,7 @@ def test_missing_companions_are_problems(tmp_path: Path):
     trees.bu3dfe(tmp_path, ["F0001"])
     (tmp_path / "F0001" / "F0001_HA02WH_F3D.bnd").unlink()
     (tmp_path / "F0001" / "F0001_HA03WH_RAW.pse").unlink()  # not wanted by the card
-    troubled = {r.id: r.problems for r in records(tmp_path, load_card("bu3dfe")) if r.problems}
+    troubled = {r.id: r.problems for r in read_records(tmp_path, load_card("bu3dfe")) if r.problems}
     assert troubled == {"F0001_HA02WH_F3D": ("no landmarks file, wanted F0001_HA02WH_F3D.bnd",)}
 
 
@@ -206,9 +206,9 @@ def test_two_files_of_one_id_are_both_refused_and_nothing_else(tmp_path: Path):
 
 def test_ids_of_refused_twins_do_not_depend_on_what_else_is_there(tmp_path: Path):
     trees.touch(tmp_path, ["a/s1/happy/1.ply", "a/s1/happy/1.obj"])
-    before = {record.relative: record.id for record in records(tmp_path, load_card("generic"))}
+    before = {record.relative: record.id for record in read_records(tmp_path, load_card("generic"))}
     trees.touch(tmp_path, ["a/s1/happy/2.ply", "a/s0/happy/1.ply"])
-    after = {record.relative: record.id for record in records(tmp_path, load_card("generic"))}
+    after = {record.relative: record.id for record in read_records(tmp_path, load_card("generic"))}
     assert before.items() <= after.items()
 
 
@@ -242,7 +242,7 @@ def test_two_people_in_equal_parts_are_both_refused(tmp_path: Path):
 
 def test_ids_that_differ_in_case_only_are_told_apart(tmp_path: Path):
     trees.touch(tmp_path, ["anna/happy/1.ply", "Anna/happy/1.ply"])
-    found = records(tmp_path, load_card("generic"))
+    found = read_records(tmp_path, load_card("generic"))
     assert len({record.id.casefold() for record in found}) == 2
     assert not any(record.error for record in found)
 
@@ -258,23 +258,23 @@ def test_records_are_the_same_in_any_order_of_the_disk(tmp_path: Path):
     names = [f"s{n}/happy/{m}.ply" for n in range(5) for m in range(5)]
     trees.touch(tmp_path / "one", names)
     trees.touch(tmp_path / "two", reversed(names))
-    first, second = (records(tmp_path / part, load_card("generic")) for part in ("one", "two"))
+    first, second = (read_records(tmp_path / part, load_card("generic")) for part in ("one", "two"))
     assert [replace(r, files={}) for r in first] == [replace(r, files={}) for r in second]
 
 
 def test_record_can_be_pickled(tmp_path: Path):
-    record = records(trees.bosphorus(tmp_path), load_card("bosphorus"))[0]
+    record = read_records(trees.bosphorus(tmp_path), load_card("bosphorus"))[0]
     assert pickle.loads(pickle.dumps(record)) == record
 
 
 def test_pattern_whose_subject_is_missing(tmp_path: Path):
     card = load_card("generic").model_copy(update={"patterns": (r"(?:(?P<subject>s\d)_)?\w+\.ply",)})
     trees.touch(tmp_path, ["s1_a.ply", "b.ply"])
-    found = {record.relative: record for record in records(tmp_path, card)}
+    found = {record.relative: record for record in read_records(tmp_path, card)}
     assert found["b.ply"].error == "wanted a subject in the path, got none"
     assert found["s1_a.ply"].error is None
     (tmp_path / "labels.csv").write_text("path,subject\nb.ply,bert\ns1_a.ply,\n")
-    found = {record.relative: record for record in records(tmp_path, card)}
+    found = {record.relative: record for record in read_records(tmp_path, card)}
     assert [(r.subject, r.error) for r in found.values()] == [("bert", None), ("s1", None)]
 
 

@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+import fer3d
 from fer3d.errors import CardError
 from fer3d.scan import LABELS
 
@@ -40,8 +41,12 @@ FIELD_GROUPS = (
 # What a template may name besides the groups of the patterns.
 TEMPLATE_WORDS = ("stem", "name", "folder", "path")
 
-_shipped = Path(__file__).parent / "datasets"  # so in an installed package
-SHIPPED = _shipped if _shipped.is_dir() else Path(__file__).parents[1] / "datasets"  # and so in a checkout
+# Where the cards of the package lie: inside an installed package, beside the package in a checkout.
+_PACKAGE = Path(fer3d.__file__).parent
+SHIPPED = next(folder for folder in (_PACKAGE / "datasets", _PACKAGE.parent / "datasets") if folder.is_dir())
+
+# The label files that can be read besides the names: `fer3d.catalog.labels.sources` has a reader for each.
+LabelSource = Literal["fer2013", "ferplus", "ckplus", "rafdb", "affectnet", "affectnet-files", "mmi", "tfd"]
 
 Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
 Axis = Literal["+x", "-x", "+y", "-y", "+z", "-z", "auto"]
@@ -116,7 +121,7 @@ class Card(_Facts):
     id: Text = "{stem}"
     subject: Text = "{subject}"
     sequence: Text | None = None
-    labels_from: str | None = None
+    labels_from: LabelSource | None = None
     constant: tuple[str, ...] = ()
     ignored: tuple[Text, ...] = ()
 
@@ -135,15 +140,6 @@ class Card(_Facts):
         if isinstance(data, dict) and data.get("kind") == "pictures":
             return {"unit": "auto", "up": "auto", "towards_camera": "auto"} | data
         return data
-
-    @field_validator("labels_from")
-    @classmethod
-    def _known_source(cls, source: str | None) -> str | None:
-        from fer3d.label_sources import SOURCES  # here, as it needs cards
-
-        if source is not None and source not in SOURCES:
-            raise ValueError(f"wanted one of {_listed(SOURCES)}, got {source!r}")
-        return source
 
     @field_validator("labels")
     @classmethod

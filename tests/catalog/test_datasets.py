@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fer3d.cards import SHIPPED, Card, load_card, shipped_cards
-from fer3d.catalog import Record, detect, read_catalog, records
+from fer3d.catalog import Record, detect_card, read_catalog, read_records
+from fer3d.catalog.cards import SHIPPED, Card, load_card, shipped_cards
 from fer3d.scan import EXPRESSIONS, LABELS
 from tests import trees
 
@@ -167,7 +167,7 @@ def card(request: pytest.FixtureRequest) -> Card:
 def one(folder: Path, name: str, dataset: str) -> Record:
     """The record of a folder with this one file."""
     trees.touch(folder, [name])
-    (record,) = records(folder, load_card(dataset))
+    (record,) = read_records(folder, load_card(dataset))
     return record
 
 
@@ -227,7 +227,7 @@ def test_path_gives_the_record(card: Card, tmp_path: Path):
 
 def test_tree_is_detected_and_read_whole(card: Card, tmp_path: Path):
     folder = trees.MAKE[card.name](tmp_path / "scans")
-    detection = detect(folder)
+    detection = detect_card(folder)
     assert detection.card.name == card.name
     assert detection.share > 0.9
     catalog = read_catalog(folder, card)
@@ -244,7 +244,7 @@ def test_tree_is_detected_and_read_whole(card: Card, tmp_path: Path):
 
 
 def test_bu3dfe_counts(tmp_path: Path):
-    found = records(trees.bu3dfe(tmp_path), load_card("bu3dfe"))
+    found = read_records(trees.bu3dfe(tmp_path), load_card("bu3dfe"))
     assert len(found) == 2 * 25
     assert sum(record.expression == "neutral" for record in found) == 2
     assert {record.intensity for record in found if record.expression == "neutral"} == {0}
@@ -253,7 +253,7 @@ def test_bu3dfe_counts(tmp_path: Path):
 
 
 def test_bu3dfe_companions(tmp_path: Path):
-    record = records(trees.bu3dfe(tmp_path), load_card("bu3dfe"))[0]
+    record = read_records(trees.bu3dfe(tmp_path), load_card("bu3dfe"))[0]
     assert {role: path.name for role, path in record.files.items()} == {
         "scan": "F0001_AN01WH_F3D.wrl",
         "landmarks": "F0001_AN01WH_F3D.bnd",
@@ -273,20 +273,20 @@ def test_bu3dfe_companions(tmp_path: Path):
     ],
 )
 def test_bu4dfe_landmarks_are_found_where_they_are(tmp_path: Path, landmarks: str, place: str):
-    found = records(trees.bu4dfe(tmp_path / "scans", landmarks=landmarks), load_card("bu4dfe"))
+    found = read_records(trees.bu4dfe(tmp_path / "scans", landmarks=landmarks), load_card("bu4dfe"))
     files = {record.id: record.files for record in found}
     assert files["F001_Fear_002"]["landmarks"].resolve() == (tmp_path / place).resolve()
     assert all("landmarks" in roles for roles in files.values())
 
 
 def test_bu4dfe_without_landmarks_says_so(tmp_path: Path):
-    found = records(trees.bu4dfe(tmp_path, landmarks=None), load_card("bu4dfe"))
+    found = read_records(trees.bu4dfe(tmp_path, landmarks=None), load_card("bu4dfe"))
     assert found[0].problems == ("no landmarks file, wanted 000.bnd",)
     assert found[0].error is None
 
 
 def test_bu4dfe_frames_are_in_sequence(tmp_path: Path):
-    found = records(trees.bu4dfe(tmp_path, frames=3), load_card("bu4dfe"))
+    found = read_records(trees.bu4dfe(tmp_path, frames=3), load_card("bu4dfe"))
     assert [r.frame for r in found if r.sequence == "M043_Sad"] == list(range(3 + 4))
     assert len({r.sequence for r in found}) == 12
 
@@ -357,7 +357,7 @@ def test_bosphorus_ignored_scans_are_left_alone(tmp_path: Path):
 
 
 def test_frgc_subject_is_one_person_in_all_sessions(tmp_path: Path):
-    found = records(trees.frgc(tmp_path), load_card("frgc"))
+    found = read_records(trees.frgc(tmp_path), load_card("frgc"))
     sessions = [(record.subject, record.attributes["session"]) for record in found]
     assert sorted(sessions) == [
         ("02463", "Spring2003"),
@@ -370,7 +370,7 @@ def test_frgc_subject_is_one_person_in_all_sessions(tmp_path: Path):
 
 def test_frgc_takes_a_users_landmarks(tmp_path: Path):
     trees.touch(trees.frgc(tmp_path), ["Fall2003range/04717d43.lm3"])
-    with_landmarks = [r.id for r in records(tmp_path, load_card("frgc")) if "landmarks" in r.files]
+    with_landmarks = [r.id for r in read_records(tmp_path, load_card("frgc")) if "landmarks" in r.files]
     assert with_landmarks == ["04717d43"]
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from fer3d.catalog.inspection import Inspection, Missing, Unreadable, inspect
 from fer3d.console_inspection import render
 from fer3d.errors import ArgumentError, CardError
-from fer3d.inspection import Inspection, Missing, Unreadable, inspect
 from tests import trees
 
 

@@ -6,18 +6,19 @@ import shutil
 import numpy as np
 import pytest
 
-from fer3d.cards import load_card
-from fer3d.catalog import records
+from fer3d.catalog import duplicates, read_records
+from fer3d.catalog.cards import load_card
+from fer3d.catalog.inspection import ClassCount, inspect
+from fer3d.catalog.record_pictures import read_record_picture
 from fer3d.errors import FileError, FormatError
-from fer3d.image import duplicates
-from fer3d.image.records import read_record_picture
-from fer3d.inspection import ClassCount, inspect
 from tests import picture_trees as trees
-from tests.test_inspect import printed
+from tests.catalog.test_inspection import printed
 
 
 def pixels_of(folder, name):
-    return {r.id: read_record_picture(r.files["scan"], r.attributes).pixels for r in records(folder, load_card(name))}
+    return {
+        r.id: read_record_picture(r.files["scan"], r.attributes).pixels for r in read_records(folder, load_card(name))
+    }
 
 
 def test_entries_of_fer2013(tmp_path):

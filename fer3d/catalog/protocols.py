@@ -26,7 +26,7 @@ from pydantic import (
     field_validator,
 )
 
-from fer3d.cards import SHIPPED, expand_range
+from fer3d.catalog.cards import SHIPPED, expand_range
 from fer3d.errors import CardError, ProtocolError
 from fer3d.scan import EXPRESSIONS, LABELS
 

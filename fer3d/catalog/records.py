@@ -1,8 +1,8 @@
 """A card and a folder of scans -> records. The only reader of data sets: everything later takes records.
 
->>> from fer3d.catalog import detect, records
->>> card = detect("scans/").card            # doctest: +SKIP
->>> for record in records("scans/", card):  # doctest: +SKIP
+>>> from fer3d.catalog import detect_card, read_records
+>>> card = detect_card("scans/").card            # doctest: +SKIP
+>>> for record in read_records("scans/", card):  # doctest: +SKIP
 ...     print(record.id, record.subject, record.expression, record.files["scan"])
 """
 
@@ -13,18 +13,17 @@ import posixpath
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fer3d.cards import FIELD_GROUPS, Card, load_card, shipped_cards
+from fer3d.catalog.cards import FIELD_GROUPS, Card
+from fer3d.catalog.folder_listing import Listing, list_folder, shown
+from fer3d.catalog.label_table import FILE, Row, read_label_table, split_action_units
+from fer3d.catalog.labels.reading import Inside
+from fer3d.catalog.labels.sources import read_labels
 from fer3d.errors import CardError
-from fer3d.folder_listing import Listing, list_folder, shown
 from fer3d.formats.suffixes import scan_suffix
-from fer3d.label_sources import Inside, read_labels
-from fer3d.label_table import FILE, Row, read_label_table, split_action_units
-
-__all__ = ["Card", "Catalog", "Detection", "Record", "choose", "detect", "load_card", "read_catalog", "records"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,41 +86,7 @@ class Catalog:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Detection:
-    """Which card fits a folder, and why.
-
-    Attributes:
-        card: The one that explains most scan files, at least half; else the generic one.
-        matched: Scans it finds.
-        scans: Files in the folder that are scans by their suffix.
-        share: Of those, how many the card explains, as scan or as companion, in [0, 1].
-        examples: Up to three matched paths.
-        others: Name of every other card that matched something -> scans it finds.
-    """
-
-    card: Card
-    matched: int
-    scans: int
-    share: float
-    examples: tuple[str, ...]
-    others: Mapping[str, int]
-
-    def __str__(self) -> str:
-        """Card and reason, in one line."""
-        return f"{self.card.title}: {self.reason}"
-
-    @property
-    def reason(self) -> str:
-        """What matched, in one line."""
-        text = (
-            f"{self.matched:,} scans, such as {', '.join(self.examples)}; {self.share:.0%} of {self.scans:,} scan files"
-        )
-        others = ", ".join(f"{matched:,} as {name}" for name, matched in self.others.items())
-        return text + (f" explained; would match {others}" if others else " explained")
-
-
-def records(folder: str | Path, card: Card, *, labels: str | Path | None = None) -> list[Record]:
+def read_records(folder: str | Path, card: Card, *, labels: str | Path | None = None) -> list[Record]:
     """The records of a folder, sorted by id. As `read_catalog`, which also tells what else lies there."""
     return list(read_catalog(folder, card, labels=labels).records)
 
@@ -135,7 +100,7 @@ def read_catalog(
         folder: The data set's root, or a folder above it, or as many levels below as the card allows.
         card: From `load_card` or `detect`.
         labels: A label table; without one, `labels.csv` in the folder, if there is one.
-        listing: What `fer3d.folder_listing.list_folder(folder)` gave, to spare a second walk.
+        listing: What `fer3d.catalog.folder_listing.list_folder(folder)` gave, to spare a second walk.
 
     Returns:
         The catalogue. Scans whose identity is in doubt are in it too, with `Record.error`; all others are unharmed:
@@ -151,10 +116,10 @@ def read_catalog(
     table_file = Path(labels) if labels is not None else listing.folder / FILE if FILE in listing.files else None
     table = read_label_table(table_file, card) if table_file else {}
     labels_of = read_labels(listing, card)
-    matches = [(name, match) for name, match in _matches(listing, card) if name not in labels_of.dropped]
+    matches = [(name, match) for name, match in matching(listing, card) if name not in labels_of.dropped]
     if not matches and not labels_of.inside:
         reason = "".join(f" {note}." for note in labels_of.notes[:1])
-        raise CardError(_nothing(listing, [card]) + reason)
+        raise CardError(no_match(listing, [card]) + reason)
     claimed: set[str] = set(labels_of.used)
     used: set[str] = set()
     found = []
@@ -190,106 +155,12 @@ def read_catalog(
     )
 
 
-def detect(folder: str | Path, *, listing: Listing | None = None) -> Detection:
-    """Find out which data set lies in a folder, by names alone.
-
-    Raises:
-        FileError: if the folder is missing or may not be opened.
-        CardError: if there is no scan in it: the message says which layouts were looked for, and what is there.
-    """
-    listing = listing or list_folder(folder)
-    known = [load_card(name) for name in shipped_cards()]
-    scans = {name for name in listing.files if scan_suffix(name)}
-    flat = not scans and any(_is_flat(name) for name in listing.files)
-    cards = [card for card in known if (card.kind == "pictures") == flat]
-    if flat:
-        return _detect_pictures(listing, cards)
-    found = {card.name: _matches(listing, card) for card in cards if card.name != "generic"}
-    best, explained = None, 0
-    for card in cards:
-        if found.get(card.name):
-            names = _explained(listing, card, found[card.name], scans)
-            if len(names) > explained:
-                best, explained = card, len(names)
-    if best is None or 2 * explained < len(scans):
-        best = next(card for card in cards if card.name == "generic")
-        found[best.name] = _matches(listing, best)
-        explained = len(found[best.name])
-    if not found[best.name]:
-        raise CardError(_nothing(listing, cards))
-    return Detection(
-        card=best,
-        matched=len(found[best.name]),
-        scans=len(scans),
-        share=explained / len(scans),
-        examples=tuple(shown(name) for name, _ in found[best.name][:3]),
-        others={name: len(matches) for name, matches in found.items() if matches and name != best.name},
-    )
-
-
-def _detect_pictures(listing: Listing, cards: Sequence[Card]) -> Detection:
-    """As `detect`, in a folder without scans: pictures, clips, and files that hold pictures."""
-    found: dict[str, set[str]] = {}
-    counts: dict[str, int] = {}
-    pictures = {name for name in listing.files if _is_flat(name, tables=False)}
-    for card in cards:
-        labels = read_labels(listing, card)
-        names = {name for name, _ in _matches(listing, card)} | {entry.relative for entry in labels.inside}
-        counts[card.name] = len(names - {entry.relative for entry in labels.inside} - labels.dropped)
-        counts[card.name] += len(labels.inside)
-        found[card.name] = names | labels.dropped
-    general = next(card for card in cards if card.name == "pictures")
-    special = [card for card in cards if card is not general and found[card.name]]
-    # Of two that explain as much, the one whose labels are in files of its own: the other knows less.
-    best = max(special, key=lambda card: (len(found[card.name]), card.labels_from is not None), default=general)
-    if 2 * len(found[best.name] & pictures) < len(pictures):
-        best = general
-    if not found[best.name]:
-        raise CardError(_nothing(listing, cards))
-    whole = {name for name in pictures if not any(fit.search(name) for fit in best.ignorers)} | found[best.name]
-    return Detection(
-        card=best,
-        matched=counts[best.name],
-        scans=len(whole),
-        share=len(found[best.name]) / len(whole),
-        examples=tuple(shown(name) for name in sorted(found[best.name])[:3]),
-        others={card.name: counts[card.name] for card in special if card is not best and counts[card.name]},
-    )
-
-
-def _is_flat(name: str, tables: bool = True) -> bool:
-    """Whether a name is that of a picture or a clip; with `tables`, also of a file that holds pictures."""
-    from fer3d.formats.pictures import SUFFIXES  # here, so that a card can be read without the readers
-
-    suffix = posixpath.splitext(name)[1].lower()
-    return suffix in SUFFIXES or suffix == ".avi" or (tables and suffix in (".csv", ".mat") and name != FILE)
-
-
-def choose(
-    folder: str | Path, dataset: str | Path = "auto", *, listing: Listing | None = None
-) -> tuple[Card, Detection | None]:
-    """The card of this name or path; or, for "auto", the one that fits the folder, with what matched."""
-    if dataset == "auto":
-        detection = detect(folder, listing=listing)
-        return detection.card, detection
-    return load_card(dataset), None
-
-
-def _matches(listing: Listing, card: Card) -> list[tuple[str, re.Match[str]]]:
+def matching(listing: Listing, card: Card) -> list[tuple[str, re.Match[str]]]:
     """(relative path, match) of every scan of the card, in order of path."""
     names = listing.folder.resolve().parts[1:]
     above = "".join(f"{name}/" for name in names[len(names) - card.look_above :]) if card.look_above else ""
     pairs = ((name, card.match(above + name)) for name in listing.files)
     return [(name, match) for name, match in pairs if match]
-
-
-def _explained(listing: Listing, card: Card, matches: Iterable[tuple[str, re.Match[str]]], scans: Set[str]) -> Set[str]:
-    """Those of `scans` that the card knows, as a scan or as a companion of one."""
-    known = {name for name, _ in matches}
-    if not scans <= known:
-        for name, match in matches:
-            known.update(found for found in _companions(listing, card, name, _words(name, match)).values() if found)
-    return scans & known
 
 
 def _record(
@@ -301,7 +172,7 @@ def _record(
         row: Its line of `labels.csv`, which has the last word.
         said: What the data set's own label files say.
     """
-    words = _words(relative, match)
+    words = words_of(relative, match)
     groups = {key: text for key, text in match.groupdict().items() if text is not None}
     problems: list[str] = []
     expression = card.label(groups["expression"]) if "expression" in groups else None
@@ -318,7 +189,7 @@ def _record(
         attributes["pose"] = groups["pose"]
     if other is not None:
         attributes["expression"] = other
-    companions = _companions(listing, card, relative, words)
+    companions = companions_of(listing, card, relative, words)
     for role, companion in card.companions.items():
         if companion.wanted and companions[role] is None:
             problems.append(f"no {role} file, wanted {shown(companion.files[0].format_map(words))}")
@@ -369,7 +240,7 @@ def _inside(listing: Listing, card: Card, entry: Inside) -> Record:
     )
 
 
-def _words(relative: str, match: re.Match[str]) -> dict[str, str]:
+def words_of(relative: str, match: re.Match[str]) -> dict[str, str]:
     """What a template of this scan may name; a group that took no part in the match is absent."""
     folder, name = posixpath.split(relative)
     stem = name.removesuffix(scan_suffix(name) or posixpath.splitext(name)[1])
@@ -378,7 +249,7 @@ def _words(relative: str, match: re.Match[str]) -> dict[str, str]:
     return words
 
 
-def _companions(listing: Listing, card: Card, relative: str, words: Mapping[str, str]) -> dict[str, str | None]:
+def companions_of(listing: Listing, card: Card, relative: str, words: Mapping[str, str]) -> dict[str, str | None]:
     """Role -> relative path of the first of its files that is there, or None."""
     below = words["folder"] + "/" if words["folder"] else ""
     found: dict[str, str | None] = {}
@@ -482,7 +353,7 @@ def _scattered(matches: Iterable[tuple[str, re.Match[str]]]) -> list[str]:
     ]
 
 
-def _nothing(listing: Listing, cards: Sequence[Card]) -> str:
+def no_match(listing: Listing, cards: Sequence[Card]) -> str:
     """Why there is nothing to read: what was looked for, what is there, how to get it. One line."""
     layouts = "; ".join(f"{card.title}: {card.layout}" for card in cards)
     there = Counter(posixpath.splitext(name)[1].lower() or "no suffix" for name in listing.files)

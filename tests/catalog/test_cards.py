@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fer3d.cards import SHIPPED, load_card
+from fer3d.catalog.cards import SHIPPED, load_card
 from fer3d.errors import CardError
 
 GOOD = (SHIPPED / "generic" / "dataset.toml").read_text(encoding="utf-8")

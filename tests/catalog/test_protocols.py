@@ -4,10 +4,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from fer3d import protocols
-from fer3d.cards import load_card
+from fer3d.catalog import protocols
+from fer3d.catalog.cards import load_card
+from fer3d.catalog.protocols import Fold, check_folds, check_scans, choose_rows, load_protocol, make_folds
 from fer3d.errors import ProtocolError
-from fer3d.protocols import Fold, check_folds, check_scans, choose_rows, load_protocol, make_folds
 from fer3d.scan import EXPRESSIONS
 
 SIX = EXPRESSIONS[1:]

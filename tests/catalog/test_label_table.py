@@ -8,15 +8,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fer3d.cards import load_card
-from fer3d.catalog import Record, records
+from fer3d.catalog import Record, read_records
+from fer3d.catalog.cards import load_card
+from fer3d.catalog.label_table import read_label_table, split_action_units
 from fer3d.errors import CardError
-from fer3d.label_table import read_label_table, split_action_units
 from tests import trees
 
 
 def by_path(folder: Path, dataset: str) -> dict[str, Record]:
-    return {record.relative: record for record in records(folder, load_card(dataset))}
+    return {record.relative: record for record in read_records(folder, load_card(dataset))}
 
 
 def table(folder: Path, text: str | bytes) -> Path:
@@ -51,14 +51,14 @@ def test_label_table_says_what_the_path_does_not(tmp_path: Path):
 def test_label_table_elsewhere(tmp_path: Path):
     trees.frgc(tmp_path / "scans")
     file = table(tmp_path, "path,expression\nFall2003range/04717d43.abs.gz,sad\n".replace("sad", "Sadness"))
-    labels = [r.expression for r in records(tmp_path / "scans", load_card("frgc"), labels=file)]
+    labels = [r.expression for r in read_records(tmp_path / "scans", load_card("frgc"), labels=file)]
     assert labels.count("sadness") == 1
 
 
 def test_label_table_joins_composed_names(tmp_path: Path):
     trees.touch(tmp_path, [unicodedata.normalize("NFD", "Åsa/1.ply")])
     table(tmp_path, "path,expression\nÅsa/1.ply,fear\n")
-    assert records(tmp_path, load_card("generic"))[0].expression == "fear"
+    assert read_records(tmp_path, load_card("generic"))[0].expression == "fear"
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_bad_label_table_is_refused_in_one_line(tmp_path: Path, text: str | byte
     trees.touch(tmp_path, ["a.ply"])
     file = table(tmp_path, text)
     with pytest.raises(CardError, match=message) as error:
-        records(tmp_path, load_card("generic"))
+        read_records(tmp_path, load_card("generic"))
     assert str(error.value).startswith(str(file))
     assert len(str(error.value).splitlines()) == 1
 
@@ -97,7 +97,7 @@ def test_bad_label_table_is_refused_in_one_line(tmp_path: Path, text: str | byte
 def test_label_table_that_is_not_there(tmp_path: Path):
     trees.touch(tmp_path, ["a.ply"])
     with pytest.raises(CardError, match=r"x\.csv: cannot be read: No such file"):
-        records(tmp_path, load_card("generic"), labels=tmp_path / "x.csv")
+        read_records(tmp_path, load_card("generic"), labels=tmp_path / "x.csv")
 
 
 @given(st.binary(max_size=80) | st.text(alphabet='path,expression\n"\r;sad0.ply', max_size=80).map(str.encode))

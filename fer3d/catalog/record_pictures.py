@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fer3d.catalog.labels.fer2013 import FER_SIDE
 from fer3d.errors import FileError, FormatError, MissingLibraryError
 from fer3d.formats.pictures import Picture, read_picture
-from fer3d.label_sources import FER_SIDE
 
 
 def read_record_picture(path: Path, attributes: Mapping[str, str]) -> Picture:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fer3d.cards import Card
+from fer3d.catalog.cards import Card
+from fer3d.catalog.folder_listing import shown
 from fer3d.errors import CardError
-from fer3d.folder_listing import shown
 
 FILE = "labels.csv"
 COLUMNS = ("path", "subject", "expression", "intensity", "sequence", "frame", "action_units", "yaw", "pitch", "roll")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer3d.image import duplicates
-from fer3d.image.duplicates import fingerprint, twins
+from fer3d.catalog import duplicates
+from fer3d.catalog.duplicates import fingerprint, twins
 from tests.picture_trees import noise
 
 

@@ -13,15 +13,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from fer3d.cards import Card
-from fer3d.catalog import Catalog, Detection, Record, choose, read_catalog
+from fer3d.catalog.cards import Card
+from fer3d.catalog.detect import Detection, choose
+from fer3d.catalog.folder_listing import list_folder
+from fer3d.catalog.records import Catalog, Record, read_catalog
 from fer3d.checks import check_range
 from fer3d.errors import Fer3dError, FileError
-from fer3d.folder_listing import list_folder
 from fer3d.workers import worker_pool
 
 if TYPE_CHECKING:
-    from fer3d.image.duplicates import Fingerprint
+    from fer3d.catalog.duplicates import Fingerprint
 
 CHUNK = 8  # files a worker takes at a time: small enough that the progress moves, large enough that talk costs nothing
 
@@ -68,7 +69,7 @@ class Twin:
 
     Attributes:
         first, second: Relative paths.
-        kind: "exact" or "near"; see `fer3d.image.duplicates`.
+        kind: "exact" or "near"; see `fer3d.catalog.duplicates`.
         groups: Their parts, or where there are none their subjects.
         labels: What each is labelled.
     """
@@ -209,7 +210,7 @@ def _class_counts(found: Sequence[Record], card: Card) -> Iterator[ClassCount]:
 
 def _twins(found: Sequence[Record], prints: Mapping[str, Fingerprint]) -> tuple[tuple[Twin, ...], bool]:
     """Pictures that are in two parts; without parts, of two subjects; and whether near ones were looked for."""
-    from fer3d.image.duplicates import too_many, twins
+    from fer3d.catalog.duplicates import too_many, twins
 
     seen = [record for record in found if record.relative in prints]
     if not seen:
@@ -344,8 +345,8 @@ def _read_chunk(jobs: Sequence[Job]) -> list[Outcome]:
 
 
 def _read_one_picture(relative: str, path: Path, attributes: Mapping[str, str]) -> Outcome:
-    from fer3d.image.duplicates import fingerprint
-    from fer3d.image.records import read_record_picture
+    from fer3d.catalog.duplicates import fingerprint
+    from fer3d.catalog.record_pictures import read_record_picture
 
     try:
         return Outcome(relative, [], (), fingerprint(read_record_picture(path, attributes).pixels))

@@ -1,0 +1,145 @@
+"""Which data set lies in a folder: the card that explains most of its files."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
+
+from fer3d.catalog.cards import Card, load_card, shipped_cards
+from fer3d.catalog.folder_listing import Listing, list_folder, shown
+from fer3d.catalog.label_table import FILE
+from fer3d.catalog.labels.sources import read_labels
+from fer3d.catalog.records import companions_of, matching, no_match, words_of
+from fer3d.errors import CardError
+from fer3d.formats.suffixes import scan_suffix
+
+
+@dataclass(frozen=True)
+class Detection:
+    """Which card fits a folder, and why.
+
+    Attributes:
+        card: The one that explains most scan files, at least half; else the generic one.
+        matched: Scans it finds.
+        scans: Files in the folder that are scans by their suffix.
+        share: Of those, how many the card explains, as scan or as companion, in [0, 1].
+        examples: Up to three matched paths.
+        others: Name of every other card that matched something -> scans it finds.
+    """
+
+    card: Card
+    matched: int
+    scans: int
+    share: float
+    examples: tuple[str, ...]
+    others: Mapping[str, int]
+
+    def __str__(self) -> str:
+        """Card and reason, in one line."""
+        return f"{self.card.title}: {self.reason}"
+
+    @property
+    def reason(self) -> str:
+        """What matched, in one line."""
+        text = (
+            f"{self.matched:,} scans, such as {', '.join(self.examples)}; {self.share:.0%} of {self.scans:,} scan files"
+        )
+        others = ", ".join(f"{matched:,} as {name}" for name, matched in self.others.items())
+        return text + (f" explained; would match {others}" if others else " explained")
+
+
+def detect_card(folder: str | Path, *, listing: Listing | None = None) -> Detection:
+    """Find out which data set lies in a folder, by names alone.
+
+    Raises:
+        FileError: if the folder is missing or may not be opened.
+        CardError: if there is no scan in it: the message says which layouts were looked for, and what is there.
+    """
+    listing = listing or list_folder(folder)
+    known = [load_card(name) for name in shipped_cards()]
+    scans = {name for name in listing.files if scan_suffix(name)}
+    flat = not scans and any(_is_flat(name) for name in listing.files)
+    cards = [card for card in known if (card.kind == "pictures") == flat]
+    if flat:
+        return _detect_pictures(listing, cards)
+    found = {card.name: matching(listing, card) for card in cards if card.name != "generic"}
+    best, explained = None, 0
+    for card in cards:
+        if found.get(card.name):
+            names = _explained(listing, card, found[card.name], scans)
+            if len(names) > explained:
+                best, explained = card, len(names)
+    if best is None or 2 * explained < len(scans):
+        best = next(card for card in cards if card.name == "generic")
+        found[best.name] = matching(listing, best)
+        explained = len(found[best.name])
+    if not found[best.name]:
+        raise CardError(no_match(listing, cards))
+    return Detection(
+        card=best,
+        matched=len(found[best.name]),
+        scans=len(scans),
+        share=explained / len(scans),
+        examples=tuple(shown(name) for name, _ in found[best.name][:3]),
+        others={name: len(matches) for name, matches in found.items() if matches and name != best.name},
+    )
+
+
+def _detect_pictures(listing: Listing, cards: Sequence[Card]) -> Detection:
+    """As `detect_card`, in a folder without scans: pictures, clips, and files that hold pictures."""
+    found: dict[str, set[str]] = {}
+    counts: dict[str, int] = {}
+    pictures = {name for name in listing.files if _is_flat(name, tables=False)}
+    for card in cards:
+        labels = read_labels(listing, card)
+        names = {name for name, _ in matching(listing, card)} | {entry.relative for entry in labels.inside}
+        counts[card.name] = len(names - {entry.relative for entry in labels.inside} - labels.dropped)
+        counts[card.name] += len(labels.inside)
+        found[card.name] = names | labels.dropped
+    general = next(card for card in cards if card.name == "pictures")
+    special = [card for card in cards if card is not general and found[card.name]]
+    # Of two that explain as much, the one whose labels are in files of its own: the other knows less.
+    best = max(special, key=lambda card: (len(found[card.name]), card.labels_from is not None), default=general)
+    if 2 * len(found[best.name] & pictures) < len(pictures):
+        best = general
+    if not found[best.name]:
+        raise CardError(no_match(listing, cards))
+    whole = {name for name in pictures if not any(fit.search(name) for fit in best.ignorers)} | found[best.name]
+    return Detection(
+        card=best,
+        matched=counts[best.name],
+        scans=len(whole),
+        share=len(found[best.name]) / len(whole),
+        examples=tuple(shown(name) for name in sorted(found[best.name])[:3]),
+        others={card.name: counts[card.name] for card in special if card is not best and counts[card.name]},
+    )
+
+
+def _is_flat(name: str, tables: bool = True) -> bool:
+    """Whether a name is that of a picture or a clip; with `tables`, also of a file that holds pictures."""
+    from fer3d.formats.pictures import SUFFIXES  # here, so that a card can be read without the readers
+
+    suffix = posixpath.splitext(name)[1].lower()
+    return suffix in SUFFIXES or suffix == ".avi" or (tables and suffix in (".csv", ".mat") and name != FILE)
+
+
+def choose(
+    folder: str | Path, dataset: str | Path = "auto", *, listing: Listing | None = None
+) -> tuple[Card, Detection | None]:
+    """The card of this name or path; or, for "auto", the one that fits the folder, with what matched."""
+    if dataset == "auto":
+        detection = detect_card(folder, listing=listing)
+        return detection.card, detection
+    return load_card(dataset), None
+
+
+def _explained(listing: Listing, card: Card, matches: Iterable[tuple[str, re.Match[str]]], scans: Set[str]) -> Set[str]:
+    """Those of `scans` that the card knows, as a scan or as a companion of one."""
+    known = {name for name, _ in matches}
+    if not scans <= known:
+        for name, match in matches:
+            known.update(found for found in companions_of(listing, card, name, words_of(name, match)).values() if found)
+    return scans & known

@@ -1,0 +1,118 @@
+"""What the readers of label files share: what they give, and how they read tables, texts and words for expressions.
+
+A card names its reader as `labels_from`. Each reader takes the listing and the card, and gives `Labels`. A table that
+is not what it should be is one note, a line that is wrong one error on its picture, or one note if it has no picture:
+all else goes on. Which facts of a layout were read and which recalled stands in its card.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fer3d.catalog.cards import Card
+from fer3d.catalog.folder_listing import Listing, shown
+from fer3d.catalog.label_table import Row
+
+MOST_LINES = 2_000_000  # of a table: ten times AffectNet, so that a file of garbage ends
+
+
+@dataclass(frozen=True)
+class Inside:
+    """A picture that is no file but an entry of one.
+
+    Attributes:
+        relative: The file.
+        entry: Number of the entry in it, from 0.
+        id: Of the record.
+        fields, attributes: Of the record.
+    """
+
+    relative: str
+    entry: int
+    id: str
+    fields: Mapping[str, Any]
+    attributes: Mapping[str, str]
+
+
+@dataclass
+class Labels:
+    """What the label files of a folder say.
+
+    Attributes:
+        rows: Relative path of a picture -> what is said of it.
+        inside: Pictures that are entries of a file.
+        used: The label files.
+        dropped: Pictures that are another version of one that is kept.
+        notes: One line each about what could not be used.
+        complete: Whether a picture that no row is about should be reported.
+    """
+
+    rows: dict[str, Row] = field(default_factory=dict)
+    inside: list[Inside] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)
+    dropped: set[str] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
+    complete: bool = False
+
+
+def label_fields(card: Card, word: str, where: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Record fields and attributes of one of the data set's words for an expression: a house label, a class that has
+    none, or the error that it is unknown."""
+    label = card.label(word)
+    if label is not None:
+        return {"expression": label}, {}
+    if word in card.other_labels:
+        return {}, {"expression": card.other_labels[word]}
+    wanted = ", ".join([*card.labels, *card.other_labels])
+    return {"error": f"{where}: wanted an expression among {wanted}, got {brief(word)!r}"}, {}
+
+
+def find_file(listing: Listing, pattern: str) -> str | None:
+    """The first file whose name the pattern fits, in any case."""
+    matcher = re.compile(rf"(?:^|/)(?:{pattern})\Z", re.IGNORECASE)
+    return next((name for name in listing.files if matcher.search(name)), None)
+
+
+def read_text(listing: Listing, name: str, notes: list[str]) -> str | None:
+    try:
+        return (listing.folder / name).read_bytes().decode("utf-8-sig", "replace")
+    except OSError as error:
+        notes.append(f"{name}: cannot be read: {error.strerror}")
+        return None
+
+
+def read_table(
+    listing: Listing, name: str, wanted: Iterable[str], notes: list[str]
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line, lower-case column -> cell) of a table with a header; a note and nothing if it lacks a column."""
+    text = read_text(listing, name, notes)
+    if text is None:
+        return
+    reader = csv.reader(io.StringIO(text, newline=""))
+    columns: list[str] = []
+    try:
+        for cells in reader:
+            if not columns:
+                columns = [cell.strip().lower() for cell in cells]
+                if missing := [column for column in wanted if column not in columns]:
+                    got = brief(", ".join(columns))
+                    notes.append(f"{name}:1: wanted a column {missing[0]}, got {got}: the table is not used")
+                    return
+            elif len(cells) == len(columns):
+                yield reader.line_num, dict(zip(columns, (cell.strip() for cell in cells), strict=True))
+            elif any(cells):
+                notes.append(f"{name}:{reader.line_num}: wanted {len(columns)} cells, got {len(cells)}")
+    except csv.Error as error:
+        notes.append(f"{name}:{reader.line_num}: wanted comma-separated values, got {error}")
+    if not columns:
+        notes.append(f"{name}: wanted a line of column names, got an empty file")
+
+
+def brief(text: str) -> str:
+    text = shown(" ".join(text.split()))
+    return text if len(text) <= 80 else text[:77] + "..."
