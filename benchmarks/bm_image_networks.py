@@ -47,7 +47,7 @@ def main():
 
 def tables(arguments):
     """Markdown blocks, one after the other."""
-    from fer3d.image.models import NETWORKS
+    from fer3d.image.networks import NETWORKS
 
     names = arguments.only.split(",") if arguments.only else list(NETWORKS)
     device = torch.device(arguments.device)
@@ -69,7 +69,7 @@ def tables(arguments):
 
 def network_row(name, pixels, device, arguments):
     """A line of the table."""
-    from fer3d.image.models import build_network
+    from fer3d.image.networks import build_network
 
     torch.manual_seed(0)
     network = build_network(name, classes=CLASSES, size=pixels).to(device, memory_format=torch.channels_last).train()

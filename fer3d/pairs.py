@@ -22,9 +22,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from fer3d.errors import ArgumentError, TrainError
-from fer3d.image.losses import pair_targets
 
 Row = Mapping[str, Any]
 
@@ -122,3 +122,43 @@ class Pairing:
 def _moment(row: Row) -> tuple[Any, ...]:
     attributes = json.loads(row["attributes"] or "{}")
     return (row.get("intensity"), *(attributes.get(name) for name in _MOMENT))
+
+
+def pair_targets(
+    subjects: Sequence[Any],
+    expressions: Sequence[Any],
+    easy: Sequence[bool],
+    random: np.random.Generator,
+    *,
+    moments: Sequence[Any] | None = None,
+) -> NDArray[np.intp]:
+    """For each picture under hard conditions one of the same subject and expression under easy ones, drawn evenly.
+
+    Args:
+        subjects, expressions: N each.
+        easy: N: whether a picture was taken frontally and in even light.
+        random: Where the draws come from.
+        moments: N recordings, if those of one subject and expression should not be mixed: in Multi-PIE, session and
+            recording number. None: they may.
+
+    Returns:
+        (N,): the row of the target; -1 for an easy picture, and for a hard one that has no easy one.
+
+    Raises:
+        ArgumentError: if the lengths differ.
+    """
+    count = len(subjects)
+    moments = [None] * count if moments is None else moments
+    for name, values in (("expressions", expressions), ("easy", easy), ("moments", moments)):
+        if len(values) != count:
+            raise ArgumentError(f"`{name}` should have {count} entries, as `subjects`, has {len(values)}")
+    keys = list(zip(subjects, expressions, moments, strict=True))
+    pools: dict[tuple[Any, ...], list[int]] = {}
+    for row, key in enumerate(keys):
+        if easy[row]:
+            pools.setdefault(key, []).append(row)
+    targets = np.full(count, -1, dtype=np.intp)
+    for row, key in enumerate(keys):
+        if not easy[row] and key in pools:
+            targets[row] = pools[key][random.integers(len(pools[key]))]
+    return targets

@@ -18,7 +18,7 @@ from fer3d.errors import ArgumentError
 from fer3d.evaluate import evaluate_run
 from fer3d.files import read_json, write_bytes
 from fer3d.image.illumination import ILLUMINATIONS
-from fer3d.image.models import NETWORKS
+from fer3d.image.networks import NETWORKS
 from fer3d.question import Question
 from fer3d.training import Device, Job, Watch, train, train_side_by_side
 
@@ -32,7 +32,7 @@ class Cell:
 
     Attributes:
         data: Name of the prepared folder.
-        network: A name of `fer3d.image.models.NETWORKS`.
+        network: A name of `fer3d.image.networks.NETWORKS`.
         illumination: A name of `fer3d.image.illumination.ILLUMINATIONS`.
         accuracy, low, high: With its 95 % interval by subject.
         scans, folds: Tested.

@@ -8,8 +8,8 @@ from fer3d.ablate import map_subsets
 from fer3d.channels import channel_names
 from fer3d.config import MAP_GROUPS, train_settings
 from fer3d.errors import ArgumentError, CheckpointError, FileError, MissingLibraryError
-from fer3d.image.models import NETWORKS, build_network
-from fer3d.image.models.picture_network import grey
+from fer3d.image.networks import NETWORKS, build_network
+from fer3d.image.networks.picture_network import grey
 from fer3d.models import MODELS, build_model, model_arguments, reads_trees
 from fer3d.models.backbones import BACKBONES, PLACED, build_branch
 from fer3d.models.initial_weights import load_initial

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,7 +16,7 @@ from fer3d.checkpoint import load_model, load_state
 from fer3d.config import train_settings
 from fer3d.errors import ArgumentError, ConfigError, TrainError
 from fer3d.image.losses import pull
-from fer3d.pairs import Pairing, easy_test
+from fer3d.pairs import Pairing, easy_test, pair_targets
 from fer3d.question import Question
 from fer3d.run_folder import read_log
 from fer3d.training import Device, Watch, train
@@ -241,3 +242,26 @@ def test_two_processes_reach_the_loss_of_one(prepared, tmp_path):
     for a, b in zip(one, two, strict=True):
         assert abs(a["validation_loss"] - b["validation_loss"]) < 1e-3
         assert abs(a["train_loss"] - b["train_loss"]) < 1e-3
+
+
+def test_pairs_have_one_subject_and_expression_and_an_easy_target():
+    random = np.random.default_rng(0)
+    subjects, expressions, easy = random.integers(0, 5, 300), random.integers(0, 3, 300), random.random(300) < 0.2
+    moments = random.integers(0, 2, 300)
+    for more in (None, moments):
+        targets = pair_targets(subjects, expressions, easy, random, moments=more)
+        for row, target in enumerate(targets):
+            same = (subjects == subjects[row]) & (expressions == expressions[row]) & easy
+            if more is not None:
+                same &= moments == moments[row]
+            if easy[row] or not same.any():
+                assert target == -1
+            else:
+                assert same[target]
+    drawn = {pair_targets([0] * 4, [1] * 4, [False, True, True, True], random)[0] for _ in range(60)}
+    assert drawn == {1, 2, 3}
+
+
+def test_lengths_that_differ_are_named():
+    with pytest.raises(ArgumentError, match="`easy` should have 1 entries, as `subjects`, has 2"):
+        pair_targets([1], [1], [True, False], np.random.default_rng(0))

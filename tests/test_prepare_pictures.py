@@ -22,7 +22,7 @@ from fer3d.training import Device, train
 from tests import picture_trees as trees
 from tests.commands import fer3d
 from tests.formats.test_pictures import png
-from tests.test_detect import needs_face, photos, true_eyes  # noqa: F401  (a fixture)
+from tests.image.test_detect import needs_face, photos, true_eyes  # noqa: F401  (a fixture)
 
 SMALL = preprocess_settings(None, ("size=48",))
 

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.nn import functional
 
 from fer3d.checks import check_shape
@@ -171,7 +166,7 @@ def siamese(
     """Two terms after Baddar, Kim and Ro [1]: cross entropy, and the pull of a feature towards that of its target.
 
     CE(logits, labels) + weight / 2 |f(x) - f(target)|^2, both means over the batch. The target is a picture of the same
-    subject and expression under the best conditions, see `pair_targets`. The form is inferred from the abstract; the
+    subject and expression under the best conditions, see `fer3d.pairs.pair_targets`. The form is inferred from the abstract; the
     weight is not known.
 
     Args:
@@ -224,46 +219,6 @@ def pull(features: torch.Tensor, target_features: torch.Tensor, paired: torch.Te
         check_shape("paired", paired, (len(features),))
         apart = apart.masked_fill(~paired, 0.0)
     return apart.mean() / 2.0
-
-
-def pair_targets(
-    subjects: Sequence[Any],
-    expressions: Sequence[Any],
-    easy: Sequence[bool],
-    random: np.random.Generator,
-    *,
-    moments: Sequence[Any] | None = None,
-) -> NDArray[np.intp]:
-    """For each picture under hard conditions one of the same subject and expression under easy ones, drawn evenly.
-
-    Args:
-        subjects, expressions: N each.
-        easy: N: whether a picture was taken frontally and in even light.
-        random: Where the draws come from.
-        moments: N recordings, if those of one subject and expression should not be mixed: in Multi-PIE, session and
-            recording number. None: they may.
-
-    Returns:
-        (N,): the row of the target; -1 for an easy picture, and for a hard one that has no easy one.
-
-    Raises:
-        ArgumentError: if the lengths differ.
-    """
-    count = len(subjects)
-    moments = [None] * count if moments is None else moments
-    for name, values in (("expressions", expressions), ("easy", easy), ("moments", moments)):
-        if len(values) != count:
-            raise ArgumentError(f"`{name}` should have {count} entries, as `subjects`, has {len(values)}")
-    keys = list(zip(subjects, expressions, moments, strict=True))
-    pools: dict[tuple[Any, ...], list[int]] = {}
-    for row, key in enumerate(keys):
-        if easy[row]:
-            pools.setdefault(key, []).append(row)
-    targets = np.full(count, -1, dtype=np.intp)
-    for row, key in enumerate(keys):
-        if not easy[row] and key in pools:
-            targets[row] = pools[key][random.integers(len(pools[key]))]
-    return targets
 
 
 def _flat(maps: torch.Tensor) -> torch.Tensor:

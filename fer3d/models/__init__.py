@@ -23,7 +23,7 @@ from torch import nn
 
 from fer3d.config import TrainSettings
 from fer3d.errors import ArgumentError
-from fer3d.image.models import NETWORKS
+from fer3d.image.networks import NETWORKS
 from fer3d.models.backbones import PLACED
 from fer3d.models.df_cnn import DFCNN
 from fer3d.models.dff_cnn import DFFCNN

@@ -17,7 +17,8 @@ from torch import nn
 from torch.nn import functional
 
 from fer3d.channels import INPUT_CHANNELS, check_groups
-from fer3d.models.backbones import PLACED, Branch, build_branch, conv_block
+from fer3d.image.convolutions import Branch, conv_block
+from fer3d.models.backbones import PLACED, build_branch
 from fer3d.models.fusion import side_by_side
 from fer3d.models.plain_cnn import PlainCNN
 

@@ -36,7 +36,7 @@ import torch
 from torch import nn
 
 from fer3d.errors import ArgumentError
-from fer3d.models.backbones import conv_block
+from fer3d.image.convolutions import conv_block
 from fer3d.models.face_grid import FaceGrid, face_frame
 from fer3d.models.fusion import side_by_side
 from fer3d.models.placed import placed_layers

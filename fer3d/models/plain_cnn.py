@@ -9,7 +9,7 @@ from torch import nn
 
 from fer3d.channels import channel_names
 from fer3d.errors import ArgumentError
-from fer3d.models.backbones import conv_block
+from fer3d.image.convolutions import conv_block
 
 
 class PlainCNN(nn.Module):

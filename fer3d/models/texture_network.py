@@ -1,4 +1,4 @@
-"""Networks for pictures (`fer3d.image.models`) trained on the texture of prepared scans: honest 2D baselines."""
+"""Networks for pictures (`fer3d.image.networks`) trained on the texture of prepared scans: honest 2D baselines."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from fer3d.errors import ArgumentError
-from fer3d.image.models import build_network, network_class
-from fer3d.image.models.picture_network import grey, resized
+from fer3d.image.networks import build_network, network_class
+from fer3d.image.networks.picture_network import grey, resized
 
 
 class TextureNetwork(nn.Module):
@@ -21,7 +21,7 @@ class TextureNetwork(nn.Module):
     the luma of those.
 
     Args:
-        name: One of `fer3d.image.models.NETWORKS`.
+        name: One of `fer3d.image.networks.NETWORKS`.
         maps: ("texture",).
         classes: K.
         pixels: Rows and columns of the picture that it sees. None: as published.

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, cast
 from fer3d.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from fer3d.image.models.picture_network import PictureNetwork
+    from fer3d.image.networks.picture_network import PictureNetwork
 
-# Name -> module and class, imported when asked for: some take their blocks from `fer3d.models`, which lists these.
+# Name -> module and class, imported when asked for.
 NETWORKS: Mapping[str, tuple[str, str]] = {
     "tang": ("tang", "Tang"),
     "yu-zhang": ("yu_zhang", "YuZhang"),

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from fer3d.image.models.picture_network import PictureNetwork
-from fer3d.models.backbones import conv_block, resnet_18
+from fer3d.image.convolutions import conv_block, resnet_18
+from fer3d.image.networks.picture_network import PictureNetwork
 
 _PUBLISHED = 80  # pixels from which the stem is the published one
 

@@ -8,9 +8,9 @@ from torch import nn
 
 from fer3d.errors import ArgumentError
 from fer3d.image.losses import feature_redundancy, locality_preserving, squared_hinge
-from fer3d.image.models import NETWORKS, build_network, network_class
-from fer3d.image.models.khorrami import LocalMean
-from fer3d.image.models.picture_network import grey, resized
+from fer3d.image.networks import NETWORKS, build_network, network_class
+from fer3d.image.networks.khorrami import LocalMean
+from fer3d.image.networks.picture_network import grey, resized
 from fer3d.image.pooling import StochasticPool2d
 
 SIZES = (42, 48, 64, 96, 100, 224)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from torch import nn
 
 from fer3d.checks import check_range
-from fer3d.image.models.picture_network import PictureNetwork, convolution, initialise
+from fer3d.image.networks.picture_network import PictureNetwork, convolution, initialise
 
 
 class Jung(PictureNetwork):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from fer3d.image.models.picture_network import PictureNetwork, convolution
+from fer3d.image.networks.picture_network import PictureNetwork, convolution
 
 
 class Kahou(PictureNetwork):

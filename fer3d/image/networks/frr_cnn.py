@@ -20,7 +20,7 @@ from torch import nn
 
 from fer3d.checks import check_range
 from fer3d.image.losses import feature_redundancy
-from fer3d.image.models.picture_network import PictureNetwork, convolution, initialise
+from fer3d.image.networks.picture_network import PictureNetwork, convolution, initialise
 from fer3d.image.perturb import rotated
 from fer3d.image.pooling import TransformationInvariantPool
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from fer3d.checks import check_range
 from fer3d.image.losses import squared_hinge
-from fer3d.image.models.picture_network import PictureNetwork, convolution
+from fer3d.image.networks.picture_network import PictureNetwork, convolution
 
 
 class Tang(PictureNetwork):

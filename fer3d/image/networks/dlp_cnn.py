@@ -16,7 +16,7 @@ from torch import nn
 
 from fer3d.checks import check_range
 from fer3d.image.losses import locality_preserving
-from fer3d.image.models.picture_network import PictureNetwork, convolution, initialise
+from fer3d.image.networks.picture_network import PictureNetwork, convolution, initialise
 
 
 class DLPCNN(PictureNetwork):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.commands import fer3d
-from tests.test_detect import needs_face, photos  # noqa: F401  (a fixture)
+from tests.image.test_detect import needs_face, photos  # noqa: F401  (a fixture)
 
 pytestmark = needs_face
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from fer3d.image.models.picture_network import PictureNetwork, convolution, initialise
+from fer3d.image.networks.picture_network import PictureNetwork, convolution, initialise
 from fer3d.image.pooling import StochasticPool2d
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from fer3d.checks import check_range
-from fer3d.image.models.picture_network import PictureNetwork
+from fer3d.image.networks.picture_network import PictureNetwork
 
 _BATCH = 64  # theirs: the code takes it for an input of the hidden layer when it draws its weights
 _GAINS = (0.2, 1.2)

@@ -132,24 +132,6 @@ def test_the_target_is_held_if_asked_for(hold):
     assert (target.grad is None) is hold
 
 
-def test_pairs_have_one_subject_and_expression_and_an_easy_target():
-    random = np.random.default_rng(0)
-    subjects, expressions, easy = random.integers(0, 5, 300), random.integers(0, 3, 300), random.random(300) < 0.2
-    moments = random.integers(0, 2, 300)
-    for more in (None, moments):
-        targets = losses.pair_targets(subjects, expressions, easy, random, moments=more)
-        for row, target in enumerate(targets):
-            same = (subjects == subjects[row]) & (expressions == expressions[row]) & easy
-            if more is not None:
-                same &= moments == moments[row]
-            if easy[row] or not same.any():
-                assert target == -1
-            else:
-                assert same[target]
-    drawn = {losses.pair_targets([0] * 4, [1] * 4, [False, True, True, True], random)[0] for _ in range(60)}
-    assert drawn == {1, 2, 3}
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -164,10 +146,6 @@ def test_pairs_have_one_subject_and_expression_and_an_easy_target():
         (
             lambda: losses.siamese(normal(7, 4), normal(7, 3), normal(7, 2), LABELS),
             r"`target_features` should have shape \(7, 3\), has \(7, 2\)",
-        ),
-        (
-            lambda: losses.pair_targets([1], [1], [True, False], np.random.default_rng(0)),
-            "`easy` should have 1 entries, as `subjects`, has 2",
         ),
     ],
 )

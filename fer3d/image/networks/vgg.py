@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from fer3d.image.models.picture_network import PictureNetwork, convolution, initialise, two_hidden
+from fer3d.image.networks.picture_network import PictureNetwork, convolution, initialise, two_hidden
 
 
 class VGG11(PictureNetwork):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from fer3d.image.models.picture_network import PictureNetwork, convolution, initialise, two_hidden
+from fer3d.image.networks.picture_network import PictureNetwork, convolution, initialise, two_hidden
 
 _WIDE, _MIDDLE = 160, 80  # pixels from which the first convolution strides by 4, as published, and by 2
 
