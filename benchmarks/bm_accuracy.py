@@ -40,14 +40,15 @@ from machine import where
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from fer3d import ablate, synth
+from fer3d.catalog.folder_listing import TRUTH_FILE
 from fer3d.catalog.protocols import Fold, folds_to_json
 from fer3d.compare import compare
 from fer3d.config import MAP_GROUPS, PreprocessSettings, train_settings
 from fer3d.evaluate import per_round
-from fer3d.preprocess import preprocess
+from fer3d.prepare.folder import preprocess
+from fer3d.prepare.store import read_manifest
 from fer3d.question import Question
 from fer3d.run_folder import read_predictions, read_run
-from fer3d.store import read_manifest
 from fer3d.synth import truth
 from fer3d.training import Job, train_side_by_side
 
@@ -149,7 +150,7 @@ def make_data(arguments):
 
 def prepare(scans, prepared, settings, arguments):
     """The prepared folder of the raw scans, which are simulated unless all of them are there."""
-    if not (scans / truth.FILE).is_file() or not truth.read_recipe(scans)[1]:
+    if not (scans / TRUTH_FILE).is_file() or not truth.read_recipe(scans)[1]:
         synth.make(
             scans,
             "bu3dfe",

@@ -105,7 +105,7 @@ def load(name, path, options):
     from fer3d import synth
     from fer3d.config import PreprocessSettings
     from fer3d.dataset import PreparedDataset
-    from fer3d.preprocess import preprocess
+    from fer3d.prepare.folder import preprocess
 
     scans, out = options.work / f"{name}-{options.seed}", options.work / f"{name}-{options.seed}-prepared"
     if not (out / "manifest.parquet").exists():

@@ -137,7 +137,7 @@ class Bench:
         """Yaw in degrees and light of each picture predicted."""
         import json
 
-        from fer3d.store import read_manifest
+        from fer3d.prepare.store import read_manifest
 
         facts = {row["id"]: row for row in read_manifest(self.tested)}
         yaws = np.array([round(np.degrees(facts[name]["pose"][0])) for name in predictions.ids])
@@ -228,7 +228,7 @@ def correlation(bench, run):
     """Mean absolute correlation of a trained FRR-CNN's maps, over its layers, on 256 pictures of the people tested."""
     from fer3d.checkpoint import load_model
     from fer3d.image.losses import mean_absolute_correlation
-    from fer3d.store import read_manifest
+    from fer3d.prepare.store import read_manifest
     from fer3d.training_data import load
 
     rows = read_manifest(bench.tested)[::7][:256]

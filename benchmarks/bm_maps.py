@@ -59,7 +59,8 @@ def table():
 
 def face(folder):
     """A simulated scan in the frontal frame, cropped, and its file."""
-    from fer3d import align, formats, synth
+    from fer3d import formats, synth
+    from fer3d.prepare import align
 
     synth.make(folder / "scans", layout="bu3dfe", subjects=1, seed=1, levels=(4,), pitch=PITCH)
     sizes = {path: len(formats.read(path).vertices) for path in sorted((folder / "scans").rglob("*_F3D.wrl"))}

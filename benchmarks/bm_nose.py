@@ -49,7 +49,7 @@ def main():
 def tables(arguments):
     """Markdown blocks, one after the other."""
     from fer3d.face.load import builtin_face, load_face, mean_face
-    from fer3d.nose import find_nose_tip
+    from fer3d.prepare.nose import find_nose_tip
 
     find_nose_tip(mean_face())  # compiles
     yield machine(arguments)
@@ -67,8 +67,8 @@ def tables(arguments):
 
 def trials(model, arguments):
     """(scans, 3): error of the nose in mm, of the rotation in degrees, and ms; refused scans have infinite errors."""
-    from fer3d.align import outward
-    from fer3d.clean import clean
+    from fer3d.prepare.align import outward
+    from fer3d.prepare.clean import clean
     from fer3d.scan import EXPRESSIONS
     from fer3d.synth import appearance, expression
     from fer3d.synth.camera import Camera
@@ -97,8 +97,8 @@ def trials(model, arguments):
 def head_trials(path):
     """What was done to the real head, and the result."""
     from fer3d import formats
-    from fer3d.align import outward, to_millimetres
-    from fer3d.clean import clean
+    from fer3d.prepare.align import outward, to_millimetres
+    from fer3d.prepare.clean import clean
     from fer3d.synth.scene import pose
 
     raw = formats.read(path)
@@ -124,7 +124,7 @@ def head_trials(path):
 def trial(scan, tip, placement):
     """Error of the nose in mm, of the rotation in degrees, and ms."""
     from fer3d.errors import PrepareError
-    from fer3d.nose import find_nose_tip
+    from fer3d.prepare.nose import find_nose_tip
 
     start = time.process_time()
     try:

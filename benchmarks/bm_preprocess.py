@@ -90,7 +90,7 @@ def run(kind, folder, arguments):
 
 def ours(folder, arguments):
     """`fer3d preprocess` on the folder: finishing times, seconds a stage, vertices, peak memory of a worker."""
-    from fer3d.preprocess import preprocess, warm_up
+    from fer3d.prepare.folder import preprocess, warm_up
 
     warm_up()
     start, ends, vertices = time.perf_counter(), [], []

@@ -54,7 +54,8 @@ def tables():
 
 def face(pitch, least):
     """A simulated scan, cleaned, frontal and cropped: the smallest with at least so many vertices."""
-    from fer3d import align, clean, formats, synth
+    from fer3d import formats, synth
+    from fer3d.prepare import align, clean
 
     with tempfile.TemporaryDirectory() as folder:
         synth.make(Path(folder) / "scans", layout="bu3dfe", subjects=1, seed=1, levels=(4,), pitch=pitch)
@@ -159,9 +160,10 @@ def bytes_a_scan(scan):
     bins, its soft weights kept sparse."""
     from scipy.spatial import cKDTree
 
-    from fer3d import maps, store, tree
+    from fer3d import maps, tree
     from fer3d.config import PreprocessSettings
-    from fer3d.prepare import build_tree
+    from fer3d.prepare import store
+    from fer3d.prepare.scan import build_tree
 
     normals = maps.vertex_normals(scan)
     made = build_tree(scan, PreprocessSettings(), np.zeros(3))

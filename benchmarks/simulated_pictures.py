@@ -53,7 +53,7 @@ def write(folder, seed, subjects, views=YAWS, lamps=None, *, hard=None, size=48)
         size: Rows and columns of a picture.
     """
     from fer3d.files import write_bytes
-    from fer3d.store import PreparedScan, write_manifest, write_scan
+    from fer3d.prepare.store import PreparedScan, write_manifest, write_scan
 
     if (folder / "manifest.parquet").is_file():
         return folder

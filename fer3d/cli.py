@@ -15,7 +15,7 @@ import typer
 from fer3d import cli_training
 
 if TYPE_CHECKING:
-    from fer3d.preprocess import Summary
+    from fer3d.prepare.folder import Summary
 
 SOME_FAILED = 3
 
@@ -194,7 +194,7 @@ def pack(
     per_shard: Annotated[int, typer.Option(help="Scans a shard; 250 to 1000 suits network file systems.", min=1)] = 500,
 ) -> None:
     """Gather prepared scans into immutable shards: few large files instead of thousands of small ones."""
-    from fer3d import store
+    from fer3d.prepare import store
 
     shards = store.pack(prepared, out, per_shard)
     typer.echo(f"{out}: {shards} shard{'s' if shards != 1 else ''}; reads like {prepared}")

@@ -29,7 +29,7 @@ from rich.text import Text
 from fer3d.catalog.cards import load_card
 from fer3d.config import PreprocessSettings, TrainSettings
 from fer3d.errors import ConfigError
-from fer3d.preprocess import Outcome, Summary, preprocess, warm_up
+from fer3d.prepare.folder import Outcome, Summary, preprocess, warm_up
 
 _SHOWN_FAILURES = 10
 _SHOWN_DOUBTS = 10  # of pictures
@@ -150,10 +150,10 @@ def run_maps(scan: Path, out: Path, landmarks: Path | None, settings: Preprocess
 
     from fer3d import formats
     from fer3d.files import write_bytes
-    from fer3d.prepare import prepare
-    from fer3d.report.contact_sheet import scan_pictures
-    from fer3d.report.pictures import grid
-    from fer3d.store import PreparedScan
+    from fer3d.prepare.contact_sheet import scan_pictures
+    from fer3d.prepare.drawing import grid
+    from fer3d.prepare.scan import prepare
+    from fer3d.prepare.store import PreparedScan
 
     raw = formats.read(scan)
     if landmarks is not None:

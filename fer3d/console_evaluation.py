@@ -142,7 +142,7 @@ def run_predict(
     from fer3d.formats.pictures import is_picture
     from fer3d.formats.suffixes import is_scan
     from fer3d.predict import load, predict_files
-    from fer3d.prepare import FileFrame
+    from fer3d.prepare.scan import FileFrame
 
     if as_json and as_csv:
         raise ArgumentError("`--json` and `--csv` should not be given together")

@@ -11,8 +11,8 @@ import torch
 from torch.utils.data import Dataset
 
 from fer3d.errors import ArgumentError
+from fer3d.prepare.store import header_for, open_tensors, read_manifest
 from fer3d.scan import EXPRESSIONS, LABELS
-from fer3d.store import header_for, open_tensors, read_manifest
 
 Sample = dict[str, Any]
 

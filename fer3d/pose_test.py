@@ -30,10 +30,10 @@ from fer3d.files import write_bytes
 from fer3d.kernels import topology
 from fer3d.maps import curvature, render
 from fer3d.metrics import Interval
-from fer3d.prepare import build_tree
+from fer3d.prepare.scan import build_tree
+from fer3d.prepare.store import open_tensors, read_manifest
 from fer3d.run_folder import Predictions, fold_name, prepared_folder, read_predictions, read_run
 from fer3d.scan import Scan
-from fer3d.store import open_tensors, read_manifest
 from fer3d.synth.camera import Camera
 from fer3d.synth.scene import rotation
 from fer3d.synth.visibility import LIFT, exposed

@@ -20,7 +20,7 @@ from fer3d.errors import Fer3dError, FileError, FormatError
 from fer3d.formats import pictures
 from fer3d.formats.find import landmark_file
 from fer3d.formats.pictures import is_picture
-from fer3d.prepare import FileFrame, prepare_with_tree
+from fer3d.prepare.scan import FileFrame, prepare_with_tree
 from fer3d.scan import Scan
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class Predictor:
     @property
     def reads_pictures(self) -> bool:
         """Whether its networks were trained on pictures; else on scans."""
-        from fer3d.image.prepare import pixel_of
+        from fer3d.prepare.picture import pixel_of
 
         model = self.models[0]
         pixel = model.pixel_mm
@@ -196,7 +196,7 @@ class Predictor:
         return self._prediction(probabilities, (*prepared.warnings, *blind))
 
     def _of_picture(self, picture: Scan | str | Path) -> Prediction:
-        from fer3d.image.prepare import picture_maps
+        from fer3d.prepare.picture import picture_maps
 
         if isinstance(picture, Scan) or not is_picture(picture):
             name = "`scan`" if isinstance(picture, Scan) else picture

@@ -1,10 +1,10 @@
 """Registration of maps: a wide or long face is stretched until its eyes and its nose lie where they lie on average.
 
-Alignment (`fer3d.align`) turns and moves a face and keeps its size. Networks with weights for every place of the face
-then see the mouth of a long face where a short one has its chin, and with a few dozen people to learn from they cannot
-tell the one from the other. The landmarks of the training scans say how each should be stretched; how to tell it from
-the maps alone is learned from the same scans, so a scan to be recognised needs no landmarks. All of this is our
-choice [D]; on 110 simulated people kept for tuning, halved twice, it was worth two and three points to DFF-CNN.
+Alignment (`fer3d.prepare.align`) turns and moves a face and keeps its size. Networks with weights for every place of
+the face then see the mouth of a long face where a short one has its chin, and with a few dozen people to learn from
+they cannot tell the one from the other. The landmarks of the training scans say how each should be stretched; how to
+tell it from the maps alone is learned from the same scans, so a scan to be recognised needs no landmarks. All of this
+is our choice [D]; on 110 simulated people kept for tuning, halved twice, it was worth two and three points to DFF-CNN.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fer3d.augment import augment, unchanged
 from fer3d.channels import Normalisation
 from fer3d.errors import ArgumentError
 from fer3d.ops.orientation_energy import OrientationEnergy
-from fer3d.store import manifest_landmarks
+from fer3d.prepare.store import manifest_landmarks
 
 # What an expression moves least: corners of the eyes, base of the nose.
 EYES = ("exocanthion_left", "endocanthion_left", "endocanthion_right", "exocanthion_right")

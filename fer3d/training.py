@@ -25,10 +25,10 @@ from fer3d.config import TrainSettings
 from fer3d.errors import ArgumentError, FileError
 from fer3d.files import read_json, sha256, write_json
 from fer3d.models import build_model, model_arguments, reads_trees, registers, uses_tree
+from fer3d.prepare.store import is_simulated
 from fer3d.question import Plan, Question, plan_run
 from fer3d.registration import Registration, landmarks_suffice, stretches_of
 from fer3d.run_writer import gather_predictions, is_finished, open_run, write_log, write_predictions
-from fer3d.store import is_simulated
 from fer3d.training_data import InputNormalisation, MapData, TrainingData, check_no_twins, load
 from fer3d.workers import worker_pool
 

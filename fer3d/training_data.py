@@ -22,9 +22,9 @@ from fer3d.augment import augment, draw
 from fer3d.channels import Normalisation, channel_names, stack_channels, stored_channels
 from fer3d.config import TrainSettings
 from fer3d.errors import ArgumentError, ProtocolError
+from fer3d.prepare.store import header_for, open_tensors, read_manifest
 from fer3d.registration import Registration, stretches_of
 from fer3d.scan import LABELS
-from fer3d.store import header_for, open_tensors, read_manifest
 
 _SHOWN = 3
 _AT_ONCE = 64  # scans that are registered

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fer3d.config import TrainSettings
 from fer3d.errors import ArgumentError
-from fer3d.store import header_for, open_tensors, read_tree
+from fer3d.prepare.store import header_for, open_tensors, read_tree
 from fer3d.training_data import TrainingData, check_same_recipe
 from fer3d.tree.one_level import one_level
 from fer3d.tree.sample_tree import SampleTree

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from fer3d.store import PreparedScan, write_manifest, write_scan
+from fer3d.prepare.store import PreparedScan, write_manifest, write_scan
 
 CHANNELS = ("depth", "normal_x", "normal_y", "normal_z", "shape_index", "curvedness", "mean", "gaussian")
 SIX = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")

@@ -7,9 +7,9 @@ from scipy.spatial import Delaunay
 
 from fer3d import maps
 from fer3d.config import PreprocessSettings
-from fer3d.prepare import build_tree
+from fer3d.prepare.scan import build_tree
+from fer3d.prepare.store import PreparedScan, write_manifest, write_scan
 from fer3d.scan import Scan
-from fer3d.store import PreparedScan, write_manifest, write_scan
 from tests.prepared import SIX
 
 SETTINGS = PreprocessSettings(

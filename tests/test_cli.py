@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from fer3d import synth
-from fer3d.store import read_manifest
+from fer3d.prepare.store import read_manifest
 from fer3d.synth.truth import read_recipe
 
 COMMANDS = (

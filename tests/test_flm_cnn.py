@@ -23,7 +23,7 @@ from fer3d.maps import vertex_normals
 from fer3d.models import build_model, model_arguments, uses_tree
 from fer3d.models.face_grid import face_frame
 from fer3d.models.flm_cnn import patch_layout
-from fer3d.prepare import prepare_with_tree
+from fer3d.prepare.scan import prepare_with_tree
 from fer3d.question import Question
 from fer3d.run_folder import read_predictions, read_run
 from fer3d.scan import Scan

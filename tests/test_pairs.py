@@ -141,7 +141,7 @@ def test_the_term_of_a_batch_is_its_definition(prepared):
     from lightning_fabric import Fabric
 
     from fer3d.models import build_model
-    from fer3d.store import read_manifest
+    from fer3d.prepare.store import read_manifest
     from fer3d.training_data import load
 
     fabric, chosen = Fabric(accelerator="cpu", devices=1), settings(*SIAMESE, "mirror=1")
@@ -172,7 +172,7 @@ def test_the_term_of_a_batch_is_its_definition(prepared):
 def test_a_partner_is_changed_as_the_scan_itself(prepared):
     from lightning_fabric import Fabric
 
-    from fer3d.store import read_manifest
+    from fer3d.prepare.store import read_manifest
     from fer3d.training_data import load
 
     data = load([(prepared, read_manifest(prepared))], ("texture",), SIX)

@@ -15,9 +15,9 @@ from fer3d.compare import compare
 from fer3d.errors import FileError, FormatError
 from fer3d.evaluate import current_metrics
 from fer3d.files import sha256
+from fer3d.prepare.store import PreparedScan, write_manifest, write_scan
 from fer3d.report import figures
 from fer3d.report.html import render, run_page, write_report
-from fer3d.store import PreparedScan, write_manifest, write_scan
 from tests.commands import fer3d
 from tests.runs import CLASSES, read_rows, write_json, write_predictions, write_run
 

@@ -5,7 +5,8 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
-from fer3d import clean, formats, synth
+from fer3d import formats, synth
+from fer3d.prepare import clean
 from fer3d.synth.truth import read_truth
 
 CLASSES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")

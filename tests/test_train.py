@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from fer3d import store
 from fer3d import train as loop
 from fer3d.checkpoint import load_model, load_state
 from fer3d.config import train_settings
 from fer3d.maps import Maps
+from fer3d.prepare import store
 from fer3d.question import Question
 from fer3d.run_folder import read_log, read_predictions, read_run
 from fer3d.training import Device, Watch, train

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from fer3d import store
 from fer3d.errors import ArgumentError, FileError
+from fer3d.prepare import store
 from fer3d.training_data import labelled_rows, load
 from tests.prepared import SIX, write_prepared
 

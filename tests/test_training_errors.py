@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from fer3d import store
 from fer3d.checkpoint import save_state
 from fer3d.config import PRESETS, train_settings
 from fer3d.errors import ArgumentError, CheckpointError, ConfigError, FileError, ProtocolError, TrainError
+from fer3d.prepare import store
 from fer3d.question import Question, question_of
 from fer3d.run_folder import read_predictions, read_run
 from fer3d.train import State

@@ -10,7 +10,7 @@ import numpy as np
 
 from fer3d.face.load import builtin_face, load_face
 from fer3d.maps import render_maps
-from fer3d.report.pictures import channel_picture, grid, shaded_picture
+from fer3d.prepare.drawing import channel_picture, grid, shaded_picture
 from fer3d.scan import Scan
 from fer3d.synth import appearance
 from fer3d.synth.camera import STEREO, Camera

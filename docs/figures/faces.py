@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from fer3d.face.load import builtin_face, load_face
-from fer3d.report.pictures import BACKGROUND
+from fer3d.prepare.drawing import BACKGROUND
 from fer3d.scan import EXPRESSIONS
 from fer3d.synth import appearance, expression, wrinkles
 from fer3d.synth.light import LIGHTS, Lamp, Light

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from fer3d.errors import FileError
 
+# Where a simulated data set keeps its truth: a folder that holds it is a simulated one.
+TRUTH_FILE = "truth.parquet"
+
 # Litter of operating systems and version control: never part of a data set, so not even an extra file.
 LITTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
 

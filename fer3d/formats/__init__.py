@@ -63,8 +63,8 @@ def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
 
     Returns:
         The scan. Vertices stand in the file's order (`Scan.file_vertex` says more); coordinates that are NaN or
-        infinite in the file still are: `fer3d.clean` drops their faces. The first record of `history` names the file,
-        the format and the counts; `warnings` name a texture that was not found as the file says.
+        infinite in the file still are: `fer3d.prepare.clean` drops their faces. The first record of `history` names the
+        file, the format and the counts; `warnings` name a texture that was not found as the file says.
 
     Raises:
         ArgumentError: if the suffix is none of `SUFFIXES`.

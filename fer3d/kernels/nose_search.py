@@ -1,8 +1,8 @@
 """The search for the nose: samples, candidates, and laying samples on a face. Arrays in, arrays out; no checks.
 
 A pose is a row (13,): the 9 entries of a rotation, 3 of a shift, a scale; it takes a point x of the scan to
-scale * rotation @ x + shift in the frame of the face. A field (see `fer3d.nose.MeanFaceField`) answers for any point
-which point of the face is about the nearest.
+scale * rotation @ x + shift in the frame of the face. A field (see `fer3d.prepare.nose.MeanFaceField`) answers for any
+point which point of the face is about the nearest.
 """
 
 import numpy as np

@@ -14,9 +14,9 @@ from typing import Any
 from fer3d import __version__
 from fer3d.errors import Fer3dError
 from fer3d.files import read_json, sha256, write_bytes
+from fer3d.prepare.store import header_for, is_simulated, open_tensors, read_manifest
 from fer3d.report import figures
 from fer3d.run_folder import Run, fold_name, prepared_folder, read_log, read_run
-from fer3d.store import header_for, is_simulated, open_tensors, read_manifest
 
 _SHOWN_MISTAKES = 12
 _THUMBNAIL = 112  # pixels
@@ -150,8 +150,8 @@ def _thumbnails(run: Run, ids: Sequence[str], store: Path | None) -> tuple[dict[
 
 
 def _pictures(folder: Path, row: Mapping[str, Any]) -> Pictures:
-    from fer3d.report.contact_sheet import scan_pictures
-    from fer3d.store import PreparedScan
+    from fer3d.prepare.contact_sheet import scan_pictures
+    from fer3d.prepare.store import PreparedScan
 
     with open_tensors(folder / row["file"]) as file:
         names = [key for key in ("maps", "texture") if row["prefix"] + key in file.keys()]  # noqa: SIM118

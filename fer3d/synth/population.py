@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fer3d import __version__
+from fer3d.catalog.folder_listing import TRUTH_FILE
 from fer3d.checks import check_range
 from fer3d.errors import ArgumentError, FileError, FormatError
 from fer3d.face.load import save_face
@@ -25,7 +26,7 @@ from fer3d.synth.camera import Camera
 from fer3d.synth.habits import Variety
 from fer3d.synth.layouts import LAYOUTS, Job
 from fer3d.synth.studio import CORRESPONDENCE, Plan, Studio
-from fer3d.synth.truth import FILE, ScanTruth, TruthWriter, read_recipe
+from fer3d.synth.truth import ScanTruth, TruthWriter, read_recipe
 from fer3d.workers import worker_pool
 
 _BUNDLE = 5  # scans a task
@@ -170,7 +171,7 @@ def _check_free(root: Path, recipe: dict[str, Any], overwrite: bool) -> None:
         raise ArgumentError(f"`folder` should be a folder, {root} is a file")
     if overwrite or not root.is_dir() or not any(root.iterdir()):
         return
-    if not (root / FILE).exists():
+    if not (root / TRUTH_FILE).exists():
         raise ArgumentError(f"`folder` should be empty or simulated before, {root} holds other files")
     try:
         earlier, _ = read_recipe(root)

@@ -36,10 +36,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from fer3d.catalog.folder_listing import TRUTH_FILE
 from fer3d.errors import FileError, FormatError
 from fer3d.synth.visibility import BY_OCCLUDER, BY_SELF, PATCHES, VISIBLE
 
-FILE = "truth.parquet"
 _KEY = b"fer3d.synth"
 _STATES = (VISIBLE, BY_SELF, BY_OCCLUDER)
 _WEIGHTS = pa.map_(pa.string(), pa.float32())
@@ -122,8 +122,8 @@ class TruthWriter:
     """
 
     def __init__(self, folder: Path, recipe: Mapping[str, Any], landmarks: tuple[str, ...]) -> None:
-        self._path, self._landmarks = folder / FILE, landmarks
-        self._part = folder / f"{FILE}.tmp"
+        self._path, self._landmarks = folder / TRUTH_FILE, landmarks
+        self._part = folder / f"{TRUTH_FILE}.tmp"
         head = {"recipe": recipe, "landmarks": list(landmarks), "patches": list(PATCHES)}
         self._schema = _schema(head | {"complete": True})
         try:
@@ -202,7 +202,7 @@ def read_truth(folder: str | os.PathLike[str]) -> Truth:
 
 def _path(folder: str | os.PathLike[str]) -> Path:
     path = Path(folder)
-    path = path / FILE if path.is_dir() else path
+    path = path / TRUTH_FILE if path.is_dir() else path
     if not path.exists():
         raise FileError(f"{path}: is not there: a folder that fer3d.synth.make wrote was wanted")
     return path

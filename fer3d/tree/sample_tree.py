@@ -117,8 +117,8 @@ class SampleTree:
         stays has it.
 
         Args:
-            scan: In mm, cleaned: see `fer3d.clean`. Edges of more than two faces, and of two faces that are wound
-                against each other, count as its boundary.
+            scan: In mm, cleaned: see `fer3d.prepare.clean`. Edges of more than two faces, and of two faces that are
+                wound against each other, count as its boundary.
             levels: Numbers of vertices, descending; at least two. A scan with fewer than the first gives all it has.
             rings: Shares of a radius, ascending, in (0, 1]; or how many, for equal steps.
             rays: A.

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from scipy.spatial import ConvexHull, Delaunay
 from scipy.spatial.transform import Rotation
 
-from fer3d import align, clean, maps
+from fer3d import maps
 from fer3d.errors import ArgumentError, PrepareError
 from fer3d.face.load import builtin_face
 from fer3d.kernels import topology
+from fer3d.prepare import align, clean
 from fer3d.scan import Scan
 from fer3d.synth.camera import Camera
 from fer3d.synth.capture import capture

@@ -14,7 +14,7 @@ import torch
 import fer3d
 from fer3d import _native, ops
 from fer3d.catalog.cards import load_card, shipped_cards
-from fer3d.store import read_manifest, read_tree
+from fer3d.prepare.store import read_manifest, read_tree
 from fer3d.tree.sample_tree import SampleTree
 from fer3d.tree_input import stack_trees
 

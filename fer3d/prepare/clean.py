@@ -37,7 +37,7 @@ def clean(scan: Scan, *, spike: float = SPIKE, hole: float = HOLE) -> Scan:
     records. Cleaning a clean scan changes nothing but its history.
 
     Args:
-        scan: In mm (see `fer3d.align.to_millimetres`).
+        scan: In mm (see `fer3d.prepare.align.to_millimetres`).
         spike: As for `remove_spikes`, mm.
         hole: As for `fill_holes`, mm.
 

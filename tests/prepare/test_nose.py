@@ -11,11 +11,11 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from fer3d import formats
-from fer3d.align import outward, to_millimetres
-from fer3d.clean import clean
 from fer3d.errors import ArgumentError, PrepareError
 from fer3d.face.load import builtin_face, mean_face
-from fer3d.nose import find_nose_tip, protruding_point
+from fer3d.prepare.align import outward, to_millimetres
+from fer3d.prepare.clean import clean
+from fer3d.prepare.nose import find_nose_tip, protruding_point
 from fer3d.scan import EXPRESSIONS, Scan
 from fer3d.synth import expression
 from fer3d.synth.camera import Camera
@@ -23,7 +23,7 @@ from fer3d.synth.capture import capture
 from fer3d.synth.scene import pose
 from tests import shapes
 
-HEAD = Path(__file__).parents[1].parent / "shared" / "data" / "lee_perry_smith" / "LeePerrySmith.ply"
+HEAD = Path(__file__).parents[2].parent / "shared" / "data" / "lee_perry_smith" / "LeePerrySmith.ply"
 needs_head = pytest.mark.skipif(not HEAD.exists(), reason="shared/data/lee_perry_smith is not here")
 
 # The head's unit is arbitrary: at 48 mm chin to crown are 205 mm and the outer corners of the eyes 99 mm apart.

@@ -14,10 +14,10 @@ from fer3d.errors import ConfigError, ProtocolError
 from fer3d.image.align import canonical_eyes
 from fer3d.image.landmarks68 import moved
 from fer3d.predict import load
-from fer3d.preprocess import preprocess
+from fer3d.prepare.folder import preprocess
+from fer3d.prepare.store import read_header, read_manifest, read_scan
 from fer3d.question import Question
 from fer3d.run_folder import read_predictions, read_run
-from fer3d.store import read_header, read_manifest, read_scan
 from fer3d.training import Device, train
 from tests import picture_trees as trees
 from tests.commands import fer3d

@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer3d import preprocess as module
 from fer3d import synth
 from fer3d.catalog import Record
 from fer3d.config import PreprocessSettings
 from fer3d.dataset import PreparedDataset
 from fer3d.errors import ArgumentError, CardError
-from fer3d.preprocess import Outcome, StrictError, preprocess
-from fer3d.store import read_manifest
+from fer3d.prepare import folder
+from fer3d.prepare.folder import Outcome, StrictError, preprocess
+from fer3d.prepare.store import read_manifest
 
 SMALL = PreprocessSettings(size=48)
 
@@ -79,7 +79,7 @@ def test_bytes_do_not_depend_on_where_the_folders_lie(scans, prepared, tmp_path,
 def test_a_killed_run_goes_on_to_the_same_bytes(scans, prepared, tmp_path):
     out = tmp_path / "prepared"
     code = (
-        "from fer3d.preprocess import preprocess; from fer3d.config import PreprocessSettings\n"
+        "from fer3d.prepare.folder import preprocess; from fer3d.config import PreprocessSettings\n"
         f"if __name__ == '__main__': preprocess({str(scans)!r}, {str(out)!r}, settings=PreprocessSettings(size=48), "
         "workers=2)"
     )
@@ -251,7 +251,7 @@ def test_a_worker_that_dies_takes_one_scan_with_it():
     records = [
         replace(first, id=f"s{i}", relative=f"s{i}.wrl", files={"scan": Path(f"scans/s{i}.wrl")}) for i in range(24)
     ]
-    outcomes = {outcome.record.id: outcome for outcome in module._run(records, _Deadly("s5"), 2)}
+    outcomes = {outcome.record.id: outcome for outcome in folder._run(records, _Deadly("s5"), 2)}
     assert len(outcomes) == 24
     failed = [name for name, outcome in outcomes.items() if outcome.status == "failed"]
     assert failed == ["s5"]
@@ -262,7 +262,7 @@ def test_a_bug_of_ours_costs_one_scan_too(scans, tmp_path, monkeypatch):
     def broken(record, *_):
         raise KeyError("surprise")
 
-    monkeypatch.setattr(module, "prepare_record", broken)
+    monkeypatch.setattr(folder, "prepare_record", broken)
     summary = preprocess(scans, tmp_path / "prepared", settings=SMALL, workers=1)
     assert len(summary.failures) == 14
     assert re.search(r"\.wrl: internal error at test_preprocess\.py:\d+, KeyError: 'surprise'", summary.failures[0][1])

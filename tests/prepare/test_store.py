@@ -7,7 +7,7 @@ import pytest
 
 from fer3d.errors import ArgumentError, FileError, FormatError
 from fer3d.files import write_bytes
-from fer3d.store import (
+from fer3d.prepare.store import (
     PreparedScan,
     manifest_landmarks,
     pack,

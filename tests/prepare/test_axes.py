@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from fer3d.axes import to_house_axes
 from fer3d.errors import ArgumentError
+from fer3d.prepare.axes import to_house_axes
 from fer3d.scan import Scan
 
 LOPSIDED = Scan.of([[1, 2, 3], [4, 5, 7], [1, 0, 1]], [[0, 1, 2]], landmarks={"pronasale": np.array([1.0, 2.0, 3.0])})

@@ -22,8 +22,17 @@ from fer3d import __version__
 from fer3d.config import PreprocessSettings
 from fer3d.errors import ArgumentError, Fer3dError
 from fer3d.files import clear_temporaries, write_json
-from fer3d.prepare import FileFrame, Stopwatch, is_current, portable, prepare, prepare_record, record_facts, relative
-from fer3d.store import PreparedScan, read_header, write_manifest, write_scan
+from fer3d.prepare.scan import (
+    FileFrame,
+    Stopwatch,
+    is_current,
+    portable,
+    prepare,
+    prepare_record,
+    record_facts,
+    relative,
+)
+from fer3d.prepare.store import PreparedScan, read_header, write_manifest, write_scan
 from fer3d.workers import worker_pool
 
 if TYPE_CHECKING:
@@ -153,14 +162,14 @@ class _Task:
 
     def _is_current(self, header: dict[str, Any], record: Record) -> bool:
         if self.flat:
-            from fer3d.image.prepare import picture_is_current
+            from fer3d.prepare.picture import picture_is_current
 
             return picture_is_current(header, record, self.settings, self.scans)
         return is_current(header, record, self.settings, self.scans, self.frame)
 
     def _prepared(self, record: Record, watch: Stopwatch) -> PreparedScan:
         if self.flat:
-            from fer3d.image.prepare import prepare_picture
+            from fer3d.prepare.picture import prepare_picture
 
             return prepare_picture(record, self.settings, self.scans, self.people, watch)
         return prepare_record(record, self.settings, self.scans, self.frame, watch)
@@ -265,19 +274,19 @@ def _open_folder(out: Path, card: Card, settings: PreprocessSettings, scans: Pat
         if owner not in (None, card.name):
             raise ArgumentError(f"`out` should be a new folder or one of {card.name}, {out} holds {owner}")
         clear_temporaries(out)
-    from fer3d.synth import truth
+    from fer3d.catalog.folder_listing import TRUTH_FILE
 
     content = {
         "dataset": card.name,
         "fer3d": __version__,
         "settings": settings.model_dump(mode="json"),
-        "simulated": (scans / truth.FILE).is_file(),  # results on simulated faces are to be called that
+        "simulated": (scans / TRUTH_FILE).is_file(),  # results on simulated faces are to be called that
     }
     write_json(recipe, content)
 
 
 def _finish(out: Path, outcomes: Sequence[Outcome], notes: tuple[str, ...], start: float) -> Summary:
-    from fer3d.report.contact_sheet import write_contact_sheet
+    from fer3d.prepare.contact_sheet import write_contact_sheet
 
     rows = sorted((outcome.row for outcome in outcomes), key=lambda row: (row["id"], row["source"]))
     write_manifest(out, rows)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from fer3d.checks import check_range
 from fer3d.errors import ArgumentError, PrepareError
 from fer3d.kernels import topology, winding
-from fer3d.landmark_pose import LandmarkPose, landmark_pose
-from fer3d.nose import NoseFit, find_nose_tip, protruding_point
+from fer3d.prepare.landmark_pose import LandmarkPose, landmark_pose
+from fer3d.prepare.nose import NoseFit, find_nose_tip, protruding_point
 from fer3d.scan import Scan, check_scan
 
 __all__ = ["NoseFit", "crop", "find_nose_tip", "frontal", "outward", "to_millimetres"]
@@ -77,7 +77,7 @@ def outward(scan: Scan) -> Scan:
 
     Raises:
         ArgumentError: if `scan` has no face.
-        PrepareError: if a vertex of a face is not finite (see `fer3d.clean.drop_bad_faces`).
+        PrepareError: if a vertex of a face is not finite (see `fer3d.prepare.clean.drop_bad_faces`).
     """
     check_scan("scan", scan)
     faces = topology.welded_faces(scan.faces, topology.weld(scan.vertices))
@@ -98,10 +98,10 @@ def outward(scan: Scan) -> Scan:
 def frontal(scan: Scan, method: str = "auto") -> Scan:
     """The scan in the frontal frame: nose tip at the origin, face towards +z, crown towards +y.
 
-    From landmarks: the rotation that lays them on those of the mean face (`fer3d.landmark_pose`); the nose tip is the
-    landmark pronasale, or without it the point of the surface that sticks out most near where it should be. Where a
-    data set calls the right side left, the landmarks would make the face look away: they change sides then, and the
-    history says so. From the shape: see `find_nose_tip`.
+    From landmarks: the rotation that lays them on those of the mean face (`fer3d.prepare.landmark_pose`); the nose tip
+    is the landmark pronasale, or without it the point of the surface that sticks out most near where it should be.
+    Where a data set calls the right side left, the landmarks would make the face look away: they change sides then, and
+    the history says so. From the shape: see `find_nose_tip`.
 
     Args:
         scan: In mm, cleaned, wound outward.

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fer3d import __version__, align, axes, clean, formats
+from fer3d import __version__, formats
 from fer3d.config import PreprocessSettings
 from fer3d.errors import CardError, Fer3dError, FileError, PrepareError
 from fer3d.files import sha256
 from fer3d.maps import curvature, render
+from fer3d.prepare import align, axes, clean
+from fer3d.prepare.store import PreparedScan
 from fer3d.scan import Scan
-from fer3d.store import PreparedScan
 from fer3d.tree.sample_tree import SampleTree
 
 if TYPE_CHECKING:

@@ -16,10 +16,19 @@ from fer3d.config import PreprocessSettings
 from fer3d.errors import ArgumentError, CardError, FileError, FormatError, PrepareError
 from fer3d.face.load import builtin_face, mean_face
 from fer3d.landmarks import HOUSE_LANDMARKS
-from fer3d.prepare import FileFrame, Stopwatch, is_current, prepare, prepare_record, read_record, relative
-from fer3d.preprocess import preprocess
+from fer3d.prepare import FileFrame, prepare, prepare_record
+from fer3d.prepare.folder import preprocess
+from fer3d.prepare.scan import Stopwatch, is_current, read_record, relative
+from fer3d.prepare.store import (
+    manifest_landmarks,
+    pack,
+    read_manifest,
+    read_scan,
+    read_tree,
+    write_manifest,
+    write_scan,
+)
 from fer3d.scan import Scan
-from fer3d.store import manifest_landmarks, pack, read_manifest, read_scan, read_tree, write_manifest, write_scan
 from fer3d.synth.camera import Camera
 from fer3d.synth.capture import capture
 from fer3d.synth.scene import pose

@@ -6,7 +6,7 @@ from scipy.spatial.transform import Rotation
 
 from fer3d.errors import ArgumentError, PrepareError
 from fer3d.face.load import mean_face
-from fer3d.landmark_pose import WEIGHTS, landmark_pose, rigid_fit, swap_sides
+from fer3d.prepare.landmark_pose import WEIGHTS, landmark_pose, rigid_fit, swap_sides
 from fer3d.scan import Scan
 from fer3d.synth.scene import pose
 

@@ -25,8 +25,8 @@ from fer3d.formats.pictures import read_picture
 from fer3d.image.align import EYES_APART, align
 from fer3d.image.detect import Detection, FaceFinder
 from fer3d.image.landmarks68 import eye_centres
-from fer3d.prepare import Stopwatch, portable, record_facts, relative
-from fer3d.store import PreparedScan
+from fer3d.prepare.scan import Stopwatch, portable, record_facts, relative
+from fer3d.prepare.store import PreparedScan
 
 if TYPE_CHECKING:
     from fer3d.catalog.records import Record

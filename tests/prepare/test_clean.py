@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer3d.clean import clean, drop_bad_faces, fill_holes, largest_piece, remove_spikes
 from fer3d.errors import ArgumentError, PrepareError
 from fer3d.kernels import topology
+from fer3d.prepare.clean import clean, drop_bad_faces, fill_holes, largest_piece, remove_spikes
 from fer3d.scan import Scan
 from tests import shapes
 

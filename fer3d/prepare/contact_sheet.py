@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 
 from fer3d.files import write_bytes
-from fer3d.report.pictures import Picture, channel_picture, grid, normals_picture, shaded_picture
+from fer3d.prepare.drawing import Picture, channel_picture, grid, normals_picture, shaded_picture
+from fer3d.prepare.store import PreparedScan, read_scan
 from fer3d.scan import LABELS
-from fer3d.store import PreparedScan, read_scan
 
 _THUMBNAIL = 128  # pixels; 4 pictures of 2 subjects fit a laptop screen
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from fer3d.align import crop, frontal, outward, to_millimetres
 from fer3d.errors import ArgumentError, PrepareError
 from fer3d.face.load import mean_face
-from fer3d.landmark_pose import swap_sides
+from fer3d.prepare.align import crop, frontal, outward, to_millimetres
+from fer3d.prepare.landmark_pose import swap_sides
 from fer3d.scan import Scan
 from fer3d.synth.scene import pose
 from tests import shapes

@@ -1,0 +1,43 @@
+"""From a scan as it was read to what networks are fed: axes, cleaning, pose, maps, and the folder that they are stored
+in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fer3d import lazy_names
+
+if TYPE_CHECKING:
+    from fer3d.prepare.folder import Outcome, Summary, preprocess
+    from fer3d.prepare.scan import FileFrame, prepare, prepare_record
+    from fer3d.prepare.store import PreparedScan, pack, read_manifest, read_scan, read_tree
+
+__all__ = [
+    "FileFrame",
+    "Outcome",
+    "PreparedScan",
+    "Summary",
+    "pack",
+    "prepare",
+    "prepare_record",
+    "preprocess",
+    "read_manifest",
+    "read_scan",
+    "read_tree",
+]
+
+_HOMES = {
+    "FileFrame": "scan",
+    "prepare": "scan",
+    "prepare_record": "scan",
+    "Outcome": "folder",
+    "Summary": "folder",
+    "preprocess": "folder",
+    "PreparedScan": "store",
+    "pack": "store",
+    "read_manifest": "store",
+    "read_scan": "store",
+    "read_tree": "store",
+}
+
+__getattr__ = lazy_names(__name__, _HOMES)
