@@ -115,11 +115,12 @@ def lfw(finders):
 def take(model, count, arguments):
     """`count` photographs: (picture, eyes (2, 2), mouth (2,), yaw in degrees)."""
     from fer3d.scan import EXPRESSIONS
-    from fer3d.synth import appearance, expression
-    from fer3d.synth.habits import Habits
-    from fer3d.synth.light import LIGHTS
-    from fer3d.synth.photograph import photograph
-    from fer3d.synth.scene import Window, pose
+    from fer3d.synth.acting import expression
+    from fer3d.synth.acting.habits import Habits
+    from fer3d.synth.looks import appearance
+    from fer3d.synth.optics.light import LIGHTS
+    from fer3d.synth.optics.photograph import photograph
+    from fer3d.synth.optics.scene import Window, pose
 
     atlas = appearance.atlas(model, 512)
     window = Window(-159.5, 159.5, 1.0, 320, 320)

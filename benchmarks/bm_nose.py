@@ -70,11 +70,12 @@ def trials(model, arguments):
     from fer3d.prepare.align import outward
     from fer3d.prepare.clean import clean
     from fer3d.scan import EXPRESSIONS
-    from fer3d.synth import appearance, expression
-    from fer3d.synth.camera import Camera
+    from fer3d.synth.acting import expression
+    from fer3d.synth.acting.habits import Habits
     from fer3d.synth.capture import capture
-    from fer3d.synth.habits import Habits
-    from fer3d.synth.scene import pose
+    from fer3d.synth.looks import appearance
+    from fer3d.synth.optics.camera import Camera
+    from fer3d.synth.optics.scene import pose
 
     atlas = appearance.atlas(model, 256)
     rows = []
@@ -99,7 +100,7 @@ def head_trials(path):
     from fer3d import formats
     from fer3d.prepare.align import outward, to_millimetres
     from fer3d.prepare.clean import clean
-    from fer3d.synth.scene import pose
+    from fer3d.synth.optics.scene import pose
 
     raw = formats.read(path)
     scan = raw.moved(np.diag([HEAD_MM, HEAD_MM, HEAD_MM, 1.0]), "scaled")

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from fer3d.face.load import builtin_face
-from fer3d.synth.scene import Window
+from fer3d.synth.optics.scene import Window
 
 YAWS = (0, 15, 30, 45)  # degrees
 # Of the distance between the eyes, along each axis: a median distance of 0.032, as bm_faces.py measures of the chain.
@@ -24,7 +24,7 @@ _WINDOW = Window(-96.0, 96.0, 1.6, 121, 121)  # mm of the photograph, before the
 
 def lights():
     """Name -> light in the frame of the frontal camera. "side" ones have a lamp on the left; see `photographs`."""
-    from fer3d.synth.light import LIGHTS, Lamp, Light
+    from fer3d.synth.optics.light import LIGHTS, Lamp, Light
 
     def side(strength, room):
         return Light((Lamp(1.15, 0.2, strength, size=0.08),), (room, room, room), 0.3)
@@ -90,10 +90,11 @@ def photographs(seed, subjects, views, lamps, hard, size):
     """Subject, expression, view, lamp and the aligned face of every picture."""
     from fer3d.image.align import align
     from fer3d.scan import EXPRESSIONS
-    from fer3d.synth import appearance, expression
-    from fer3d.synth.habits import Habits, Variety
-    from fer3d.synth.photograph import Lens, developed, radiance
-    from fer3d.synth.scene import pose, set_up
+    from fer3d.synth.acting import expression
+    from fer3d.synth.acting.habits import Habits, Variety
+    from fer3d.synth.looks import appearance
+    from fer3d.synth.optics.photograph import Lens, developed, radiance
+    from fer3d.synth.optics.scene import pose, set_up
 
     model, lens, known = builtin_face(), Lens(shot=0.0004, read=0.004), lights()
     atlas = appearance.atlas(model, 256)

@@ -34,9 +34,9 @@ from fer3d.prepare.scan import build_tree
 from fer3d.prepare.store import open_tensors, read_manifest
 from fer3d.run_folder import Predictions, fold_name, prepared_folder, read_predictions, read_run
 from fer3d.scan import Scan
-from fer3d.synth.camera import Camera
-from fer3d.synth.scene import rotation
-from fer3d.synth.visibility import LIFT, exposed
+from fer3d.synth.optics.camera import Camera
+from fer3d.synth.optics.scene import rotation
+from fer3d.synth.optics.visibility import LIFT, exposed
 from fer3d.workers import worker_pool
 
 ANGLES = (-90.0, -60.0, -45.0, -30.0, -15.0, 0.0, 15.0, 30.0, 45.0, 60.0, 90.0)  # degrees of yaw

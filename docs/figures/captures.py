@@ -12,13 +12,13 @@ from fer3d.face.load import builtin_face, load_face
 from fer3d.maps import render_maps
 from fer3d.prepare.drawing import channel_picture, grid, shaded_picture
 from fer3d.scan import Scan
-from fer3d.synth import appearance
-from fer3d.synth.camera import STEREO, Camera
 from fer3d.synth.capture import capture
-from fer3d.synth.light import LIGHTS
-from fer3d.synth.occluders import occluder
-from fer3d.synth.photograph import Lens, photograph
-from fer3d.synth.scene import Window, pose, rotation
+from fer3d.synth.looks import appearance
+from fer3d.synth.looks.occluders import occluder
+from fer3d.synth.optics.camera import STEREO, Camera
+from fer3d.synth.optics.light import LIGHTS
+from fer3d.synth.optics.photograph import Lens, photograph
+from fer3d.synth.optics.scene import Window, pose, rotation
 
 DOCS = Path(__file__).parents[1]
 SIZE, PIXEL = (300, 250), 0.8  # rows and columns, mm

@@ -14,10 +14,11 @@ from PIL import Image, ImageDraw, ImageFont
 from fer3d.face.load import builtin_face, load_face
 from fer3d.prepare.drawing import BACKGROUND
 from fer3d.scan import EXPRESSIONS
-from fer3d.synth import appearance, expression, wrinkles
-from fer3d.synth.light import LIGHTS, Lamp, Light
-from fer3d.synth.photograph import Lens, photograph
-from fer3d.synth.scene import Look, Window, pose
+from fer3d.synth.acting import expression
+from fer3d.synth.looks import appearance, wrinkles
+from fer3d.synth.optics.light import LIGHTS, Lamp, Light
+from fer3d.synth.optics.photograph import Lens, photograph
+from fer3d.synth.optics.scene import Look, Window, pose
 
 DOCS = Path(__file__).parents[1]
 MIDDLE = 2.0  # y of the middle of the pictures, mm

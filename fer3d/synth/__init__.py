@@ -1,10 +1,24 @@
 """Simulated scans with exact truth, so that the rest of the package can be shown and tested without licensed data.
 
-`face` holds the face model (`procedural_*`: our own, made by code; `ict`: a measured one from a file), `expression` the
-recipes of the six prototypes, `appearance` the texture, `camera` the range camera, `layouts` the writers of data set
-trees, `truth` what is written beside them. Results on simulated faces should always be called that.
+`acting` holds what people do, `looks` what they look like, `optics` how they are scanned and photographed, `layouts`
+the writers of data set trees, `truth` what is written beside them. The face models are those of `fer3d.face`. Results
+on simulated faces should always be called that.
 """
 
-from fer3d.synth.population import Made, make
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fer3d import lazy_names
+
+if TYPE_CHECKING:
+    from fer3d.synth.population import Made, make
 
 __all__ = ["Made", "make"]
+
+_HOMES = {
+    "Made": "population",
+    "make": "population",
+}
+
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -13,11 +13,11 @@ from fer3d.errors import PrepareError
 from fer3d.face.model import FaceModel
 from fer3d.formats.range_grid import triangulate
 from fer3d.scan import Scan
-from fer3d.synth import sensor
-from fer3d.synth.camera import Camera
-from fer3d.synth.light import LIGHTS, Light
-from fer3d.synth.scene import Look, Occluder, Scene, set_up
-from fer3d.synth.visibility import Visibility, visibility
+from fer3d.synth.optics import sensor
+from fer3d.synth.optics.camera import Camera
+from fer3d.synth.optics.light import LIGHTS, Light
+from fer3d.synth.optics.scene import Look, Occluder, Scene, set_up
+from fer3d.synth.optics.visibility import Visibility, visibility
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,8 +30,8 @@ class Capture:
         measured: Names of the landmarks that the scan holds surface at.
         pose: (4, 4) float64. From the model's frame (mm, frontal, nose tip of the mean face at the origin) to the
             scan's.
-        visibility: What the views could see of landmarks and patches; see `fer3d.synth.visibility`. What is visible
-            may still not be measured.
+        visibility: What the views could see of landmarks and patches; see `fer3d.synth.optics.visibility`. What is
+            visible may still not be measured.
     """
 
     scan: Scan
@@ -58,12 +58,12 @@ def capture(
     Args:
         model: The face model.
         shape: (V, 3) float64. Its shape in its own frame, see `FaceModel.shape`.
-        placement: (4, 4) float64. A rigid motion from there to the camera's frame; see `fer3d.synth.scene.pose`.
+        placement: (4, 4) float64. A rigid motion from there to the camera's frame; see `fer3d.synth.optics.scene.pose`.
         camera: Settings.
         generator: All that is random. The same state gives the same scan.
         look: Says which spots are dark, hairy or wet. None: none is, and the scan gets no texture.
         light: On the face while the texture is taken.
-        occluders: What is on the face; see `fer3d.synth.occluders`.
+        occluders: What is on the face; see `fer3d.synth.looks.occluders`.
         texture: Rows and columns of the texture, a lit picture in the projection of the scan.
 
     Raises:

@@ -28,13 +28,13 @@ from fer3d.formats import bnt, frgc, landmark_files, textures, vrml
 from fer3d.kernels import topology
 from fer3d.landmarks import BOSPHORUS, bu83_names
 from fer3d.scan import EXPRESSIONS, Scan
-from fer3d.synth import photograph, sensor
-from fer3d.synth.camera import STEREO, Camera
+from fer3d.synth.acting.expression import LEVELS, recipe
+from fer3d.synth.acting.habits import Habits
 from fer3d.synth.capture import Capture, capture, nearest_vertices, with_truth
-from fer3d.synth.expression import LEVELS, recipe
-from fer3d.synth.habits import Habits
-from fer3d.synth.light import Light
-from fer3d.synth.scene import Look, Occluder, Window, pose, set_up
+from fer3d.synth.optics import photograph, sensor
+from fer3d.synth.optics.camera import STEREO, Camera
+from fer3d.synth.optics.light import Light
+from fer3d.synth.optics.scene import Look, Occluder, Window, pose, set_up
 
 BU83_NAMES = bu83_names(np.arange(1, 84))
 _FACE_AREA, _RAW_AREA = 30_000.0, 48_000.0  # mm^2 of the picture that a cropped face has, and a raw scan
@@ -112,7 +112,7 @@ class Job:
         frame: In a sequence, else None; place, pose, vigour and time course are those of the sequence.
         recipe: Action unit -> weight, instead of that of `expression`.
         turn: Yaw and pitch in degrees, asked of the subject.
-        occluder: Code of `fer3d.synth.occluders`, or None.
+        occluder: Code of `fer3d.synth.looks.occluders`, or None.
     """
 
     subject: int

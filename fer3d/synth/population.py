@@ -21,10 +21,10 @@ from fer3d.checks import check_range
 from fer3d.errors import ArgumentError, FileError, FormatError
 from fer3d.face.load import save_face
 from fer3d.face.npz import fingerprint
-from fer3d.synth import expression
-from fer3d.synth.camera import Camera
-from fer3d.synth.habits import Variety
+from fer3d.synth.acting import expression
+from fer3d.synth.acting.habits import Variety
 from fer3d.synth.layouts import LAYOUTS, Job
+from fer3d.synth.optics.camera import Camera
 from fer3d.synth.studio import CORRESPONDENCE, Plan, Studio
 from fer3d.synth.truth import ScanTruth, TruthWriter, read_recipe
 from fer3d.workers import worker_pool
@@ -80,9 +80,9 @@ def make(
         pitch: Distance of samples, mm. None: what is usual in the layout (bu3dfe 1.9: some 8,000 vertices).
         yaw, nod, roll: Greatest turn of a head each way, radians; drawn evenly. `nod` is up and down.
         camera: Other settings of the camera; its pitch counts unless `pitch` is given.
-        variety: How much people differ in what they show. None: as calibrated, see `fer3d.synth.habits`.
+        variety: How much people differ in what they show. None: as calibrated, see `fer3d.synth.acting.habits`.
         wrinkles: Factor on the depth of folds that come with action units and only pictures show; 0: none. 1: as
-            calibrated, see `fer3d.synth.wrinkles`.
+            calibrated, see `fer3d.synth.looks.wrinkles`.
         texture: Rows and columns of the texture.
         meshes: Whether to write, below `correspondence/`, the face behind each scan: (V, 3) float32 in the frame of the
             scan file, the same vertices for all, and the face model they belong to, `model.npz`.

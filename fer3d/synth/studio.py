@@ -20,14 +20,16 @@ from numpy.typing import NDArray
 from fer3d.face.load import builtin_face, load_face
 from fer3d.files import write_bytes
 from fer3d.scan import EXPRESSIONS
-from fer3d.synth import appearance, expression, light, wrinkles
-from fer3d.synth.camera import Camera
+from fer3d.synth.acting import expression
+from fer3d.synth.acting.habits import Habits, Variety
+from fer3d.synth.acting.time_course import Course
 from fer3d.synth.capture import Capture
-from fer3d.synth.habits import Habits, Variety
 from fer3d.synth.layouts import LAYOUTS, Job, Shot, recipe_of
-from fer3d.synth.occluders import occluder
-from fer3d.synth.scene import Look, Occluder, pose
-from fer3d.synth.time_course import Course
+from fer3d.synth.looks import appearance, wrinkles
+from fer3d.synth.looks.occluders import occluder
+from fer3d.synth.optics import light
+from fer3d.synth.optics.camera import Camera
+from fer3d.synth.optics.scene import Look, Occluder, pose
 from fer3d.synth.truth import ScanTruth
 
 CORRESPONDENCE = "correspondence"  # folder of the faces behind the scans

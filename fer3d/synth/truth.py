@@ -8,15 +8,15 @@ entries of the list columns).
 | --- | --- |
 | file | path of the scan relative to the root, with / |
 | subject, expression, level, frame, phase | null where there is none; level 0; phase of a sequence |
-| occluder | code of `fer3d.synth.occluders`, or null |
+| occluder | code of `fer3d.synth.looks.occluders`, or null |
 | action_units | unit -> intensity, 0 to 1.3, of those that are shown |
 | units | unit with side -> weight, of all |
 | pose | 16: from the face model's frame to the file's, (4, 4) row by row |
-| yaw, pitch, roll | radians, see `fer3d.synth.scene` |
+| yaw, pitch, roll | radians, see `fer3d.synth.optics.scene` |
 | landmarks | L x 3: where each truly is in the file's frame, exact point of the model's surface, also if hidden |
 | visibility | L: 0 visible, 1 hidden by the face itself, 2 hidden by an occluder |
 | measured | L: whether the scan holds surface there |
-| patches | P: visible share of each patch, see `fer3d.synth.visibility` |
+| patches | P: visible share of each patch, see `fer3d.synth.optics.visibility` |
 
 The landmark files of the data set's own format hold vertices of the scan, as in the real one: off by up to a pitch.
 """
@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 
 from fer3d.catalog.folder_listing import TRUTH_FILE
 from fer3d.errors import FileError, FormatError
-from fer3d.synth.visibility import BY_OCCLUDER, BY_SELF, PATCHES, VISIBLE
+from fer3d.synth.optics.visibility import BY_OCCLUDER, BY_SELF, PATCHES, VISIBLE
 
 _KEY = b"fer3d.synth"
 _STATES = (VISIBLE, BY_SELF, BY_OCCLUDER)

@@ -11,7 +11,7 @@ from fer3d.face import ict_folder, npz
 from fer3d.face.ict import load
 from fer3d.face.load import builtin_face, load_face, save_face
 from fer3d.face.model import EYE, MOUTH, SKIN
-from fer3d.synth import expression
+from fer3d.synth.acting import expression
 
 ICT = Path(__file__).parents[2].parent / "shared" / "data" / "ict_facekit.npz"
 needs_ict = pytest.mark.skipif(not ICT.exists(), reason="shared/data/ict_facekit.npz is not here")

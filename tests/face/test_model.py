@@ -10,7 +10,7 @@ from fer3d.face.load import builtin_face, mean_face
 from fer3d.face.model import EYE, MOUTH, SKIN, TEETH
 from fer3d.landmarks import HOUSE_LANDMARKS
 from fer3d.scan import Scan
-from fer3d.synth import expression
+from fer3d.synth.acting import expression
 from tests.mesh_checks import turned
 
 

@@ -12,9 +12,9 @@ from fer3d.face.load import builtin_face
 from fer3d.image import detect, landmarks68
 from fer3d.image.detect import DETECTORS, Attempt, FaceFinder
 from fer3d.image.mtcnn import refined, square, suppressed
-from fer3d.synth import appearance
-from fer3d.synth.photograph import Lens, photograph
-from fer3d.synth.scene import Window, pose
+from fer3d.synth.looks import appearance
+from fer3d.synth.optics.photograph import Lens, photograph
+from fer3d.synth.optics.scene import Window, pose
 
 
 def installed(*modules):

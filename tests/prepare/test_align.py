@@ -9,7 +9,7 @@ from fer3d.face.load import mean_face
 from fer3d.prepare.align import crop, frontal, outward, to_millimetres
 from fer3d.prepare.landmark_pose import swap_sides
 from fer3d.scan import Scan
-from fer3d.synth.scene import pose
+from fer3d.synth.optics.scene import pose
 from tests import shapes
 
 TURN = pose(0.4, -0.3, 0.8, (50.0, -20.0, 140.0))  # no two angles or shifts alike

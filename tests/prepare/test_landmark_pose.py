@@ -8,7 +8,7 @@ from fer3d.errors import ArgumentError, PrepareError
 from fer3d.face.load import mean_face
 from fer3d.prepare.landmark_pose import WEIGHTS, landmark_pose, rigid_fit, swap_sides
 from fer3d.scan import Scan
-from fer3d.synth.scene import pose
+from fer3d.synth.optics.scene import pose
 
 TURN = pose(0.5, -0.3, 0.9, (40.0, -25.0, 130.0))  # no two angles or shifts alike
 

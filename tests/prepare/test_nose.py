@@ -17,10 +17,10 @@ from fer3d.prepare.align import outward, to_millimetres
 from fer3d.prepare.clean import clean
 from fer3d.prepare.nose import find_nose_tip, protruding_point
 from fer3d.scan import EXPRESSIONS, Scan
-from fer3d.synth import expression
-from fer3d.synth.camera import Camera
+from fer3d.synth.acting import expression
 from fer3d.synth.capture import capture
-from fer3d.synth.scene import pose
+from fer3d.synth.optics.camera import Camera
+from fer3d.synth.optics.scene import pose
 from tests import shapes
 
 HEAD = Path(__file__).parents[2].parent / "shared" / "data" / "lee_perry_smith" / "LeePerrySmith.ply"

@@ -29,9 +29,9 @@ from fer3d.prepare.store import (
     write_scan,
 )
 from fer3d.scan import Scan
-from fer3d.synth.camera import Camera
 from fer3d.synth.capture import capture
-from fer3d.synth.scene import pose
+from fer3d.synth.optics.camera import Camera
+from fer3d.synth.optics.scene import pose
 from fer3d.synth.truth import read_truth
 
 SMALL = PreprocessSettings(size=56)

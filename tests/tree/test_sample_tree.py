@@ -15,9 +15,9 @@ from fer3d.face.load import builtin_face
 from fer3d.kernels import topology
 from fer3d.prepare import align, clean
 from fer3d.scan import Scan
-from fer3d.synth.camera import Camera
 from fer3d.synth.capture import capture
-from fer3d.synth.scene import pose
+from fer3d.synth.optics.camera import Camera
+from fer3d.synth.optics.scene import pose
 from fer3d.tree import sample_tree
 from fer3d.tree.sample_tree import SampleTree
 from fer3d.tree.stencils import farthest_points, geodesic_stencils

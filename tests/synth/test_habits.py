@@ -5,8 +5,8 @@ import pytest
 
 from fer3d.errors import ArgumentError
 from fer3d.face.load import builtin_face
-from fer3d.synth import expression
-from fer3d.synth.habits import NO_VARIETY, Habits, Variety
+from fer3d.synth.acting import expression
+from fer3d.synth.acting.habits import NO_VARIETY, Habits, Variety
 
 UNITS = builtin_face().action_units
 

@@ -89,7 +89,7 @@ class Habits:
         lively: Factor on everything.
         gain: Unit -> factor; 0 for one that is never shown.
         tilt: Unit -> share by which the left side is stronger.
-        way: Emotion -> a number in [0, 1) that picks one of the ways of `fer3d.synth.expression.WAYS`.
+        way: Emotion -> a number in [0, 1) that picks one of the ways of `fer3d.synth.acting.expression.WAYS`.
         leak: Emotion -> which other leaks in, and its share.
         rest: Unit -> weight that it has at rest.
     """

@@ -21,7 +21,7 @@ from fer3d.checks import check_shape
 from fer3d.errors import ArgumentError
 from fer3d.face.model import FaceModel
 from fer3d.kernels.shadow import depth_map
-from fer3d.synth.scene import LENS, SOLID, STRAND, Look, Occluder, Window, around
+from fer3d.synth.optics.scene import LENS, SOLID, STRAND, Look, Occluder, Window, around
 
 Array = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ from fer3d.catalog import detect_card, read_records
 from fer3d.formats import bnt, landmark_files, read_landmarks, read_lm2
 from fer3d.landmarks import bu83_names
 from fer3d.scan import EXPRESSIONS
-from fer3d.synth.habits import Variety
+from fer3d.synth.acting.habits import Variety
 from fer3d.synth.truth import read_truth
 
 NAMES = bu83_names(np.arange(1, 84))

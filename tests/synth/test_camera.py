@@ -9,10 +9,10 @@ from scipy.spatial import cKDTree
 from fer3d.errors import ArgumentError, PrepareError
 from fer3d.face.load import builtin_face
 from fer3d.landmarks import bu83_names
-from fer3d.synth import sensor
-from fer3d.synth.camera import STEREO, Camera
 from fer3d.synth.capture import capture
-from fer3d.synth.scene import Look, pose, rotation, seen_from, set_up, unrolled
+from fer3d.synth.optics import sensor
+from fer3d.synth.optics.camera import STEREO, Camera
+from fer3d.synth.optics.scene import Look, pose, rotation, seen_from, set_up, unrolled
 
 CLEAN = Camera(
     pitch_spread=0.0,

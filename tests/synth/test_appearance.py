@@ -5,7 +5,7 @@ import pytest
 
 from fer3d.face.load import builtin_face
 from fer3d.face.model import EYE, MOUTH
-from fer3d.synth import appearance
+from fer3d.synth.looks import appearance
 
 
 @pytest.fixture(scope="module")

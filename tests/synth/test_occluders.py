@@ -5,12 +5,12 @@ import pytest
 
 from fer3d.errors import ArgumentError
 from fer3d.face.load import builtin_face
-from fer3d.synth import sensor
-from fer3d.synth.camera import STEREO, Camera
 from fer3d.synth.capture import capture
-from fer3d.synth.occluders import KINDS, occluder
-from fer3d.synth.scene import LENS, Look, pose, set_up
-from fer3d.synth.visibility import BY_OCCLUDER, BY_SELF, PATCHES, VISIBLE, patch_vertices, visibility
+from fer3d.synth.looks.occluders import KINDS, occluder
+from fer3d.synth.optics import sensor
+from fer3d.synth.optics.camera import STEREO, Camera
+from fer3d.synth.optics.scene import LENS, Look, pose, set_up
+from fer3d.synth.optics.visibility import BY_OCCLUDER, BY_SELF, PATCHES, VISIBLE, patch_vertices, visibility
 
 UPPER = ("bu83_19", "bu83_29", "exocanthion_left", "exocanthion_right", "pronasale")
 MOUTH_POINTS = ("labiale_superius", "labiale_inferius", "cheilion_left", "cheilion_right")

@@ -11,13 +11,14 @@ from fer3d import synth
 from fer3d.errors import ArgumentError
 from fer3d.face.load import builtin_face, load_face
 from fer3d.face.model import SKIN
-from fer3d.synth import appearance, photograph, wrinkles
-from fer3d.synth.camera import Camera
 from fer3d.synth.capture import capture
-from fer3d.synth.light import Light
-from fer3d.synth.scene import Look, around, pose, set_up
+from fer3d.synth.looks import appearance, wrinkles
+from fer3d.synth.optics import photograph
+from fer3d.synth.optics.camera import Camera
+from fer3d.synth.optics.light import Light
+from fer3d.synth.optics.scene import Look, around, pose, set_up
 
-ICT = Path(__file__).parents[2] / "shared" / "data" / "ict_facekit.npz"
+ICT = Path(__file__).parents[3] / "shared" / "data" / "ict_facekit.npz"
 # Unit -> box on the left half of a face between landmarks: x from and to, y from and to, each a landmark and an offset.
 PLACES = {
     "AU1": ((("pronasale", -4), ("bu83_17", 22)), (("bu83_17", 2), ("bu83_17", 27))),

@@ -29,14 +29,14 @@ _BACK_OF_HEAD = np.radians(125.0)  # angle from the front beyond which `unrolled
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Look:
-    """What a person's surface looks like, in the uv of the face model; see `fer3d.synth.appearance.paint`.
+    """What a person's surface looks like, in the uv of the face model; see `fer3d.synth.looks.appearance.paint`.
 
     Attributes:
         colour: (S, S, 3) uint8. Reflectance as displayed: no light on it.
         gloss: (S, S) uint8. How wet or oily, 0 to 255: eyes and lips most.
         hair: (S, S) uint8. Share covered by hair, 0 to 255: brows, lashes, beard.
         wrinkles: (S, S) uint8 or None. How dark folds are that are too fine for a scanner, 0 to 255; only pictures show
-            them. See `fer3d.synth.wrinkles`.
+            them. See `fer3d.synth.looks.wrinkles`.
     """
 
     colour: NDArray[np.uint8]
@@ -61,7 +61,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Occluder:
-    """A thing on a face, in the frame of the face model; see `fer3d.synth.occluders`.
+    """A thing on a face, in the frame of the face model; see `fer3d.synth.looks.occluders`.
 
     Attributes:
         kind: Its code, such as GLASSES.

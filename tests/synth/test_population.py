@@ -11,8 +11,8 @@ import pytest
 from fer3d import formats, synth
 from fer3d.errors import ArgumentError, FileError, FormatError
 from fer3d.face.load import load_face
-from fer3d.synth.camera import Camera
-from fer3d.synth.scene import rotation
+from fer3d.synth.optics.camera import Camera
+from fer3d.synth.optics.scene import rotation
 from fer3d.synth.truth import read_truth
 
 SMALL = {"levels": (2,), "pitch": 4.0, "texture": 32}

@@ -8,9 +8,10 @@ import pytest
 from fer3d.errors import ArgumentError
 from fer3d.face.load import builtin_face
 from fer3d.face.model import SKIN, FaceModel
-from fer3d.synth import appearance, light
-from fer3d.synth.light import LIGHTS, Lamp, Light, reached
-from fer3d.synth.photograph import (
+from fer3d.synth.looks import appearance
+from fer3d.synth.optics import light
+from fer3d.synth.optics.light import LIGHTS, Lamp, Light, reached
+from fer3d.synth.optics.photograph import (
     HEAD_VIEWS,
     PERFECT,
     VIEWS,
@@ -21,7 +22,7 @@ from fer3d.synth.photograph import (
     radiance,
     session,
 )
-from fer3d.synth.scene import Look, Occluder, Window, pose, set_up
+from fer3d.synth.optics.scene import Look, Occluder, Window, pose, set_up
 
 GREY = 188  # displayed; 0.51 in linear light
 ALBEDO = (GREY / 255) ** 2.2

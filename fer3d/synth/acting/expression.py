@@ -2,7 +2,7 @@
 
 Which units belong to an emotion follows the tables of FACS handbooks (EMFACS), which give several ways of showing each;
 weights and shares are our choices. Units and their names are those of `fer3d.face.model`; a recipe drives every face
-model that has its units. What differs between people is in `fer3d.synth.habits`.
+model that has its units. What differs between people is in `fer3d.synth.acting.habits`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from fer3d.errors import ArgumentError
 from fer3d.face.model import sides
 from fer3d.scan import EXPRESSIONS
-from fer3d.synth.habits import Habits
+from fer3d.synth.acting.habits import Habits
 
 # Share of the full recipe at the four intensity levels of BU-3DFE.
 LEVELS = {1: 0.40, 2: 0.60, 3: 0.80, 4: 1.00}

@@ -2,7 +2,7 @@
 
 Lamps are far away: light comes in one direction and does not grow weaker over the face. A surface of reflectance 1 that
 faces a lamp of intensity 1 looks white. Shadows are cast by a depth map seen from the lamp and are as soft as the lamp
-is large. Everything is linear; `fer3d.synth.photograph` makes displayed values of it.
+is large. Everything is linear; `fer3d.synth.optics.photograph` makes displayed values of it.
 
 Convention: directions point from the face to the lamp, in the camera's frame: +x is the subject's left, the right of a
 picture.
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from fer3d.checks import check_range, check_shape
 from fer3d.errors import ArgumentError
-from fer3d.synth.scene import Scene, rotation, seen_from
-from fer3d.synth.visibility import exposed
+from fer3d.synth.optics.scene import Scene, rotation, seen_from
+from fer3d.synth.optics.visibility import exposed
 
 Colour = tuple[float, float, float]  # red, green, blue; 1 is neutral
 

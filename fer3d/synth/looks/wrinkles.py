@@ -24,10 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer3d.face.model import SKIN
-from fer3d.synth import features
-from fer3d.synth.appearance import Atlas
-from fer3d.synth.features import Array, Pen
-from fer3d.synth.scene import Look
+from fer3d.synth.looks import features
+from fer3d.synth.looks.appearance import Atlas
+from fer3d.synth.looks.features import Array, Pen
+from fer3d.synth.optics.scene import Look
 
 DEPTH = 1.1  # of the wrinkles of a person of middle depth; 1 is the deepest that is painted
 _SPREAD = 0.35  # standard deviation of the logarithm of depth, from person to person and again from unit to unit
@@ -94,7 +94,7 @@ def worn(look: Look, wrinkles: Mapping[str, Wrinkles], units: Mapping[str, float
     Args:
         look: The person's, of the atlas that the wrinkles were grown on.
         wrinkles: See `grown`.
-        units: Unit (with side, where the model has sides) -> weight, see `fer3d.synth.expression.weights`.
+        units: Unit (with side, where the model has sides) -> weight, see `fer3d.synth.acting.expression.weights`.
     """
     smooth = np.ones(look.gloss.size, np.float32)
     for unit, lines in wrinkles.items():

@@ -26,9 +26,9 @@ from fer3d.checks import check_range
 from fer3d.errors import ArgumentError
 from fer3d.face.model import FaceModel
 from fer3d.kernels.shading import expose, shade
-from fer3d.synth.light import LIGHTS, Lamp, Light, reached
-from fer3d.synth.scene import Look, Occluder, Scene, Window, rotation, set_up
-from fer3d.synth.visibility import Visibility, visibility
+from fer3d.synth.optics.light import LIGHTS, Lamp, Light, reached
+from fer3d.synth.optics.scene import Look, Occluder, Scene, Window, rotation, set_up
+from fer3d.synth.optics.visibility import Visibility, visibility
 
 GAMMA = 2.2
 _LINEAR = ((np.arange(256) / 255.0) ** GAMMA).astype(np.float32)
@@ -111,7 +111,7 @@ def photograph(
     """Take a picture of a face.
 
     Args:
-        model, shape, placement, look, occluders: See `fer3d.synth.scene.set_up`.
+        model, shape, placement, look, occluders: See `fer3d.synth.optics.scene.set_up`.
         light: In the camera's frame.
         window: What part of the x-y plane of the camera's frame the picture shows.
         lens: None: `Lens()`, or `PERFECT` without a generator.
@@ -250,7 +250,7 @@ def session(
     """The pictures of one moment from many sides under many flashes: 13 x 19 unless told otherwise.
 
     Args:
-        model, shape, look, occluders: See `fer3d.synth.scene.set_up`; the subject looks at camera 051.
+        model, shape, look, occluders: See `fer3d.synth.optics.scene.set_up`; the subject looks at camera 051.
         generator: Of the noise of the pictures.
         views: Cameras out of `VIEWS`.
         flash: Out of `flashes()`; None: all 19.

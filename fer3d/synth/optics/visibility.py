@@ -27,7 +27,7 @@ from scipy.spatial import cKDTree
 from fer3d.face.model import SKIN, FaceModel
 from fer3d.kernels.shadow import depth_map, seen_share
 from fer3d.landmarks import BU83
-from fer3d.synth.scene import Scene, around, seen_from
+from fer3d.synth.optics.scene import Scene, around, seen_from
 
 VISIBLE, BY_SELF, BY_OCCLUDER = "visible", "hidden_by_self", "hidden_by_occluder"
 

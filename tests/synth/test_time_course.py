@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fer3d.errors import ArgumentError
-from fer3d.synth.time_course import Course
+from fer3d.synth.acting.time_course import Course
 
 UNITS = ("AU1", "AU2", "AU12")
 

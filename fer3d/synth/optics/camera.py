@@ -13,8 +13,8 @@ mouth, no more often if it is open than if it is closed, and an open one is a pi
 smooth: the number of holes shall not tell the expression. What is left gets noise along the view that grows with slant
 and with the square of the distance, as triangulation has it, steps of the depth and a few spikes.
 
-These are the settings; `fer3d.synth.sensor` measures, `fer3d.synth.capture` makes a scan of it. Convention: see
-`fer3d.synth.scene`, which also has `pose`.
+These are the settings; `fer3d.synth.optics.sensor` measures, `fer3d.synth.capture` makes a scan of it. Convention: see
+`fer3d.synth.optics.scene`, which also has `pose`.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from fer3d.errors import ArgumentError
 from fer3d.face.load import builtin_face
 from fer3d.scan import EXPRESSIONS
-from fer3d.synth import expression
-from fer3d.synth.habits import Habits
+from fer3d.synth.acting import expression
+from fer3d.synth.acting.habits import Habits
 
 UNITS = builtin_face().action_units
 

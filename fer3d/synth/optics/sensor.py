@@ -1,6 +1,6 @@
 """How the range camera measures: which samples see what, which are lost, and by how much the others err.
 
-See `fer3d.synth.camera` for what is simulated and for the settings.
+See `fer3d.synth.optics.camera` for what is simulated and for the settings.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from scipy.ndimage import zoom
 from fer3d.face.model import MOUTH, SKIN, TEETH
 from fer3d.kernels.raster import NO_JITTER, zbuffer
 from fer3d.landmarks import bu83_names
-from fer3d.synth.camera import Camera
-from fer3d.synth.light import Light
-from fer3d.synth.photograph import Lens, developed, radiance
-from fer3d.synth.scene import SOLID, STRAND, Look, Scene, Window, seen_from, unrolled
-from fer3d.synth.visibility import LIFT, exposed
+from fer3d.synth.optics.camera import Camera
+from fer3d.synth.optics.light import Light
+from fer3d.synth.optics.photograph import Lens, developed, radiance
+from fer3d.synth.optics.scene import SOLID, STRAND, Look, Scene, Window, seen_from, unrolled
+from fer3d.synth.optics.visibility import LIFT, exposed
 
 _SHARPNESS = 80  # exponent of the cosines by which views are merged: one fades into the next over 3 degrees of slant
 _TURN_OF_A_MILLIMETRE = 0.008  # radians of error of registration that go with 1 mm: as at the edge of a face

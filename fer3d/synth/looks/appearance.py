@@ -1,9 +1,9 @@
 """What a face looks like: one look a person, painted in the uv of the face model.
 
-Colour is a function of the place on the neutral face. What has outlines is drawn by `fer3d.synth.features`; skin has a
-tone, blotches, pores, warmer cheeks and nose, on some freckles, moles, lines of age, stubble or a beard; hair begins at
-a hairline. So any model with uv and the 83 landmarks gets a face; nothing depends on how its uv are laid out. No light
-is painted: see `fer3d.synth.light`.
+Colour is a function of the place on the neutral face. What has outlines is drawn by `fer3d.synth.looks.features`; skin
+has a tone, blotches, pores, warmer cheeks and nose, on some freckles, moles, lines of age, stubble or a beard; hair
+begins at a hairline. So any model with uv and the 83 landmarks gets a face; nothing depends on how its uv are laid out.
+No light is painted: see `fer3d.synth.optics.light`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from scipy.ndimage import distance_transform_edt, zoom
 
 from fer3d.face.model import EYE, MOUTH, SKIN, FaceModel
 from fer3d.kernels.raster import NO_JITTER, zbuffer
-from fer3d.synth import features
-from fer3d.synth.features import Array, blend, rgb
-from fer3d.synth.scene import Look
+from fer3d.synth.looks import features
+from fer3d.synth.looks.features import Array, blend, rgb
+from fer3d.synth.optics.scene import Look
 
 # Skin from light to dark, hair, irises, lips as factors on the skin. Red, green, blue; our choices.
 _SKIN = np.array(

@@ -1,0 +1,1 @@
+"""What people do: expressions in action units, habits, the course of time."""

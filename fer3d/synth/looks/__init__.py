@@ -1,0 +1,1 @@
+"""What a face looks like: skin, features, fine lines, what covers it."""

@@ -1,0 +1,1 @@
+"""How a face is scanned and photographed: cameras, lamps, a scene, a range sensor."""
