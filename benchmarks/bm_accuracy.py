@@ -16,7 +16,7 @@ three, which were taken when the first alone was known to be 3.6 points above th
 The second command asks the same of more people: it trains on each third of 162, as many as in a fold of 60, and tests
 on the other two thirds.
 
-DFF-CNN's maps are registered (`fer3d.registration`), the plain CNN's are not and are depth and normals, as those of
+DFF-CNN's maps are registered (`fer3d.data.warp`), the plain CNN's are not and are depth and normals, as those of
 `bm_difficulty.py`. Two more rows say how much of the difference is the registration's and how much that of more maps:
 plain CNNs whose maps are registered, and one that sees all four maps.
 

@@ -104,7 +104,7 @@ def load(name, path, options):
     """Arrays of all scans with an expression: input (N, C, H, W) float32, label, level, subject, artefacts."""
     from fer3d import synth
     from fer3d.config import PreprocessSettings
-    from fer3d.dataset import PreparedDataset
+    from fer3d.data.torch_dataset import PreparedDataset
     from fer3d.prepare.folder import preprocess
 
     scans, out = options.work / f"{name}-{options.seed}", options.work / f"{name}-{options.seed}-prepared"

@@ -227,9 +227,9 @@ def redundancy(bench):
 def correlation(bench, run):
     """Mean absolute correlation of a trained FRR-CNN's maps, over its layers, on 256 pictures of the people tested."""
     from fer3d.checkpoint import load_model
+    from fer3d.data.samples import load
     from fer3d.image.losses import mean_absolute_correlation
     from fer3d.prepare.store import read_manifest
-    from fer3d.training_data import load
 
     rows = read_manifest(bench.tested)[::7][:256]
     model = load_model(run / "r00f00" / "model.safetensors")

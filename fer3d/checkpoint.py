@@ -19,16 +19,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from fer3d.channels import Normalisation, channel_names, stack_channels
+from fer3d.data.channels import Normalisation, channel_names, stack_channels
+from fer3d.data.samples import InputNormalisation
+from fer3d.data.tree_batch import TreeBatch, TreeNormalisation, stack_trees, stencils_of
+from fer3d.data.warp import Registration
 from fer3d.errors import ArgumentError, CheckpointError, FileError
 from fer3d.files import write_bytes
 from fer3d.maps.render import Maps
 from fer3d.models import build_model, reads_trees
-from fer3d.registration import Registration
 from fer3d.scan import Scan
-from fer3d.training_data import InputNormalisation
 from fer3d.tree.sample_tree import SampleTree
-from fer3d.tree_input import TreeBatch, TreeNormalisation, stack_trees, stencils_of
 
 _HEADER_KEY = "fer3d"  # one key: safetensors writes several in random order
 _REGISTRATION = "registration."  # what the names of its tensors begin with
@@ -47,7 +47,7 @@ class ModelFacts:
         size: Rows and columns of the maps, if it reads maps.
         pixel_mm: Width of a pixel, mm, likewise.
         mirror: Whether probabilities are averaged over a scan and its mirror image.
-        illumination: What is done to the light of textures, see `fer3d.channels.relit`.
+        illumination: What is done to the light of textures, see `fer3d.data.channels.relit`.
         registration: How maps are stretched before they are normalised, if they are.
     """
 

@@ -24,8 +24,8 @@ from fer3d.prepare.scan import FileFrame, prepare_with_tree
 from fer3d.scan import Scan
 
 if TYPE_CHECKING:
+    from fer3d.data.samples import InputNormalisation
     from fer3d.maps.render import Maps
-    from fer3d.training_data import InputNormalisation
     from fer3d.tree.sample_tree import SampleTree
 
 # Below it, no more than half are right: of 720 simulated strangers 49 % between 0.5 and 0.6, 70 % between 0.6 and 0.7.
@@ -233,7 +233,7 @@ class Predictor:
         """The maps, with the mean colour of training for a texture that is needed and that the scan does not have."""
         if "texture" not in self.settings.maps or maps.texture is not None:
             return maps, ()
-        from fer3d.channels import INPUT_CHANNELS
+        from fer3d.data.channels import INPUT_CHANNELS
 
         means = dict(zip(self.models[0].normalisation.channels, self.models[0].normalisation.mean, strict=True))
         colour = [round(255 * means[name]) for name in INPUT_CHANNELS["texture"]]

@@ -9,9 +9,9 @@ from typing import Any
 
 from fer3d.catalog import protocols
 from fer3d.catalog.protocols import Fold, Protocol
+from fer3d.data.samples import labelled_rows
 from fer3d.errors import ArgumentError
 from fer3d.files import read_json
-from fer3d.training_data import labelled_rows
 
 
 @dataclass(frozen=True)

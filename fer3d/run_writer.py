@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fer3d.catalog.protocols import Fold, folds_to_json
+from fer3d.data.samples import TrainingData
 from fer3d.errors import FormatError, TrainError
 from fer3d.files import clear_temporaries, read_json, write_bytes, write_json
-from fer3d.training_data import TrainingData
 
 if TYPE_CHECKING:
     import pyarrow

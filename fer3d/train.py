@@ -21,10 +21,10 @@ from torch.nn import functional
 
 from fer3d.checkpoint import load_state, load_weights, probabilities, save_state
 from fer3d.config import TrainSettings
+from fer3d.data.pairs import Pairing
+from fer3d.data.samples import InputNormalisation, TrainingData, shown
 from fer3d.errors import ArgumentError, CheckpointError, TrainError
 from fer3d.image.losses import pull
-from fer3d.pairs import Pairing
-from fer3d.training_data import InputNormalisation, TrainingData, shown
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -22,14 +22,14 @@ from fer3d import train as loop
 from fer3d.catalog.protocols import Fold
 from fer3d.checkpoint import ModelFacts, save_model
 from fer3d.config import TrainSettings
+from fer3d.data.samples import InputNormalisation, MapData, TrainingData, check_no_twins, load
+from fer3d.data.warp import Registration, landmarks_suffice, stretches_of
 from fer3d.errors import ArgumentError, FileError
 from fer3d.files import read_json, sha256, write_json
 from fer3d.models import build_model, model_arguments, reads_trees, registers, uses_tree
 from fer3d.prepare.store import is_simulated
 from fer3d.question import Plan, Question, plan_run
-from fer3d.registration import Registration, landmarks_suffice, stretches_of
 from fer3d.run_writer import gather_predictions, is_finished, open_run, write_log, write_predictions
-from fer3d.training_data import InputNormalisation, MapData, TrainingData, check_no_twins, load
 from fer3d.workers import worker_pool
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def read_data(model: str, plan: Plan, settings: TrainSettings) -> TrainingData:
         return load(plan.sources, settings.maps, classes, settings.illumination)
     if settings.illumination != "raw":
         raise ArgumentError(f"`illumination` should be raw for {model}, which sees no texture")
-    from fer3d.tree_data import load_trees
+    from fer3d.data.tree_samples import load_trees
 
     return load_trees(plan.sources, settings, classes, tree=uses_tree(model, settings))
 

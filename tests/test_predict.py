@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from fer3d import formats, predict, synth
-from fer3d.channels import Normalisation, channel_names
 from fer3d.checkpoint import ModelFacts, load_model, save_model
 from fer3d.config import PreprocessSettings
+from fer3d.data.channels import Normalisation, channel_names
 from fer3d.errors import CheckpointError, FileError, FormatError
 from fer3d.formats.find import find_scans, landmark_file
 from fer3d.models import build_model

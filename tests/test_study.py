@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from fer3d import study
-from fer3d.channels import relit, stack_channels
 from fer3d.checkpoint import load_model
 from fer3d.config import train_settings
+from fer3d.data.channels import relit, stack_channels
 from fer3d.errors import ArgumentError, ConfigError
 from fer3d.image.illumination import ILLUMINATIONS, normalise_illumination
 from fer3d.maps import Maps

@@ -196,9 +196,9 @@ def test_networks_for_pictures_run_on_the_texture(prepared, tmp_path, model, mor
 
 def test_an_objective_of_the_network_takes_the_place_of_cross_entropy_and_a_penalty_stands_beside_it(prepared):
     """Tang's criterion and the penalty of FRR-CNN, term by term, with mixing and class weights."""
+    from fer3d.data.samples import load
     from fer3d.image.losses import squared_hinge
     from fer3d.models import build_model
-    from fer3d.training_data import load
 
     rows = store.read_manifest(prepared)
     data = load([(prepared, rows)], ("texture",), SIX)
@@ -219,8 +219,8 @@ def test_an_objective_of_the_network_takes_the_place_of_cross_entropy_and_a_pena
 
 
 def test_every_expert_of_a_network_has_the_whole_loss(prepared):
+    from fer3d.data.samples import load
     from fer3d.models import build_model
-    from fer3d.training_data import load
 
     rows = store.read_manifest(prepared)
     data = load([(prepared, rows)], ("depth", "normal"), SIX)

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from fer3d.config import MAP_GROUPS
+from fer3d.data.samples import labelled_rows, load
 from fer3d.prepare.drawing import channel_picture, grid, shaded_picture
-from fer3d.training_data import labelled_rows, load
 
 DOCS = Path(__file__).parents[1]
 LABEL, TIMES = "happiness", 3

@@ -166,7 +166,7 @@ def siamese(
     """Two terms after Baddar, Kim and Ro [1]: cross entropy, and the pull of a feature towards that of its target.
 
     CE(logits, labels) + weight / 2 |f(x) - f(target)|^2, both means over the batch. The target is a picture of the same
-    subject and expression under the best conditions, see `fer3d.pairs.pair_targets`. The form is inferred from the
+    subject and expression under the best conditions, see `fer3d.data.pairs.pair_targets`. The form is inferred from the
     abstract; the weight is not known.
 
     Args:

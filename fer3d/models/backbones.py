@@ -16,7 +16,7 @@ from torch import nn
 
 from fer3d.errors import ArgumentError
 from fer3d.image.convolutions import Branch, Residual, conv_block, resnet_18
-from fer3d.models.placed import placed_layers
+from fer3d.models.local_layers import placed_layers
 from fer3d.ops.orientation_energy import OrientationEnergy
 
 

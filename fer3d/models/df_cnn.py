@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from fer3d.channels import channel_names
+from fer3d.data.channels import channel_names
 from fer3d.models.dff_cnn import FusionNetwork
 
 FUSED = 32  # [F]

@@ -16,10 +16,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from fer3d.channels import INPUT_CHANNELS, check_groups
+from fer3d.data.channels import INPUT_CHANNELS, check_groups
 from fer3d.image.convolutions import Branch, conv_block
 from fer3d.models.backbones import PLACED, build_branch
-from fer3d.models.fusion import side_by_side
+from fer3d.models.concatenate import side_by_side
 from fer3d.models.plain_cnn import PlainCNN
 
 _EARLY = 64  # pixels along a side: of 96 x 96 a plain CNN learned less
@@ -33,7 +33,7 @@ class FusionNetwork(nn.Module):
         branches: One a group.
         fuse: (B, sum of D, h, w) -> (B, fused).
         head: (B, fused) -> (B, K) logits.
-        registers: Its maps are registered (`fer3d.registration`) unless the settings say otherwise.
+        registers: Its maps are registered (`fer3d.data.warp`) unless the settings say otherwise.
     """
 
     registers = True

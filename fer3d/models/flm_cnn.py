@@ -35,14 +35,14 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from fer3d.data.tree_batch import INPUTS, TreeBatch, real_rows
 from fer3d.errors import ArgumentError
 from fer3d.image.convolutions import conv_block
+from fer3d.models.concatenate import side_by_side
 from fer3d.models.face_grid import FaceGrid, face_frame
-from fer3d.models.fusion import side_by_side
-from fer3d.models.placed import placed_layers
+from fer3d.models.local_layers import placed_layers
 from fer3d.models.surface_filters import SurfaceFilters
 from fer3d.ops.manifold import RetinaLayout, manifold_conv_patches, manifold_pool, retina_layout
-from fer3d.tree_input import INPUTS, TreeBatch, real_rows
 
 _RINGS, _RAYS = 3, 8  # of a patch, pooled or not
 _GEOMETRY = 6  # channels of `_geometry`

@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from fer3d.channels import INPUT_CHANNELS
 from fer3d.checkpoint import read_tensors
+from fer3d.data.channels import INPUT_CHANNELS
 from fer3d.errors import ArgumentError, CheckpointError, FileError, MissingLibraryError
 from fer3d.image.convolutions import Branch
 from fer3d.models.dff_cnn import FusionNetwork

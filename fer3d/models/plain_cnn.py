@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from fer3d.channels import channel_names
+from fer3d.data.channels import channel_names
 from fer3d.errors import ArgumentError
 from fer3d.image.convolutions import conv_block
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from fer3d.data.tree_batch import TreeBatch
 from fer3d.models.face_grid import FaceGrid
 from fer3d.ops.orientation_energy import without_contrast
 from fer3d.ops.patch_orientation import patch_orientation
-from fer3d.tree_input import TreeBatch
 
 DIRECTIONS = 8
 _FLOOR = 0.02  # deviations of a channel a mm: a patch flatter than this is flat

@@ -17,7 +17,7 @@ import pytest
 from fer3d import synth
 from fer3d.catalog import Record
 from fer3d.config import PreprocessSettings
-from fer3d.dataset import PreparedDataset
+from fer3d.data.torch_dataset import PreparedDataset
 from fer3d.errors import ArgumentError, CardError
 from fer3d.prepare import folder
 from fer3d.prepare.folder import Outcome, StrictError, preprocess

@@ -14,9 +14,9 @@ import torch
 import fer3d
 from fer3d import _native, ops
 from fer3d.catalog.cards import load_card, shipped_cards
+from fer3d.data.tree_batch import stack_trees
 from fer3d.prepare.store import read_manifest, read_tree
 from fer3d.tree.sample_tree import SampleTree
-from fer3d.tree_input import stack_trees
 
 
 def command(*arguments):

@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy.ndimage import binary_erosion
 
-from fer3d.augment import augment, draw, unchanged
-from fer3d.channels import Normalisation, channel_names, mirrored
 from fer3d.config import TrainSettings
+from fer3d.data.augment_maps import augment, draw, unchanged
+from fer3d.data.channels import Normalisation, channel_names, mirrored
 
 PIXEL, H, W = 2.0, 60, 80  # lopsided: an exchange of x and y would show
 CHANNELS = channel_names(["depth", "normal", "curvature", "texture"])

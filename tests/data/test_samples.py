@@ -1,9 +1,9 @@
 import pytest
 import torch
 
+from fer3d.data.samples import labelled_rows, load
 from fer3d.errors import ArgumentError, FileError
 from fer3d.prepare import store
-from fer3d.training_data import labelled_rows, load
 from tests.prepared import SIX, write_prepared
 
 

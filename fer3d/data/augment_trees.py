@@ -1,7 +1,7 @@
 """Random changes of a batch of surfaces that keep the geometry true: a bent face has bent normals.
 
-The counterpart of `fer3d.augment` for sample trees, in the same frame and from the same settings. Stencils stay as they
-are: the changes are smooth and small, so geodesics move with the surface to first order.
+The counterpart of `fer3d.data.augment_maps` for sample trees, in the same frame and from the same settings. Stencils
+stay as they are: the changes are smooth and small, so geodesics move with the surface to first order.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Mapping
 import torch
 from torch.nn import functional
 
-from fer3d.augment import KNOTS
 from fer3d.config import TrainSettings
+from fer3d.data.augment_maps import KNOTS
+from fer3d.data.tree_batch import TreeBatch, mirror
 from fer3d.tree.sample_tree import CHANNELS
-from fer3d.tree_input import TreeBatch, mirror
 
 _REACH = 90.0  # mm: the bend is given on [-_REACH, _REACH]
 _STEP = 0.5  # mm, of the differences that turn normals

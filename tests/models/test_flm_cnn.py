@@ -17,6 +17,10 @@ from torch.nn import functional
 from fer3d import synth
 from fer3d.checkpoint import load_model
 from fer3d.config import PreprocessSettings, TrainSettings, train_settings
+from fer3d.data.augment_trees import augment, draw
+from fer3d.data.samples import labelled_rows
+from fer3d.data.tree_batch import TreeNormalisation, mirror, stack_trees, stencils_of
+from fer3d.data.tree_samples import load_trees
 from fer3d.errors import ArgumentError
 from fer3d.formats import read
 from fer3d.maps import vertex_normals
@@ -28,12 +32,8 @@ from fer3d.question import Question
 from fer3d.run_folder import read_predictions, read_run
 from fer3d.scan import Scan
 from fer3d.training import Device, Watch, train
-from fer3d.training_data import labelled_rows
 from fer3d.tree.one_level import one_level
 from fer3d.tree.sample_tree import SampleTree
-from fer3d.tree_augment import augment, draw
-from fer3d.tree_data import load_trees
-from fer3d.tree_input import TreeNormalisation, mirror, stack_trees, stencils_of
 from tests.commands import fer3d
 from tests.prepared import SIX, write_prepared
 from tests.prepared_trees import SETTINGS, surface, tree_of, write_prepared_trees

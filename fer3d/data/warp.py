@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fer3d.augment import augment, unchanged
-from fer3d.channels import Normalisation
+from fer3d.data.augment_maps import augment, unchanged
+from fer3d.data.channels import Normalisation
 from fer3d.errors import ArgumentError
 from fer3d.ops.orientation_energy import OrientationEnergy
 from fer3d.prepare.store import manifest_landmarks
@@ -62,7 +62,7 @@ class Registration:
 
         Args:
             channels: C names.
-            values: (N, C + 1, H, W), as `fer3d.channels.stack_channels` makes them.
+            values: (N, C + 1, H, W), as `fer3d.data.channels.stack_channels` makes them.
             rows: (M,) int64. Those of the training scans, and no others.
             stretches: (M, 3), as `stretches_of` gives them; scans of which it is NaN are left out.
 
@@ -92,10 +92,11 @@ class Registration:
         return torch.minimum(torch.maximum(told, self.low.to(values.device)), self.high.to(values.device))
 
     def apply(self, values: torch.Tensor, pixel: float) -> torch.Tensor:
-        """(B, C + 1, H, W) in physical units -> the same, float16, stretched as `fer3d.augment.augment` does it.
+        """(B, C + 1, H, W) in physical units -> the same, float16, stretched as `fer3d.data.augment_maps.augment` does
+        it.
 
         Args:
-            values: As `fer3d.channels.stack_channels` makes them.
+            values: As `fer3d.data.channels.stack_channels` makes them.
             pixel: Width of a pixel, mm.
         """
         return stretched(self.before.channels, values, self.stretches(values), pixel).half()

@@ -2,7 +2,7 @@
 
 A set of this field is small (720 scans of 9 channels at 96 x 96 are 120 MB as float16), so it is read once and stays
 where the network is: no loader processes, no queue, and augmentation on whole batches. `MapData` holds maps;
-`fer3d.tree_data.TreeData` sample trees.
+`fer3d.data.tree_samples.TreeData` sample trees.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any, Protocol, Self
 import numpy as np
 import torch
 
-from fer3d.augment import augment, draw
-from fer3d.channels import Normalisation, channel_names, stack_channels, stored_channels
 from fer3d.config import TrainSettings
+from fer3d.data.augment_maps import augment, draw
+from fer3d.data.channels import Normalisation, channel_names, stack_channels, stored_channels
+from fer3d.data.warp import Registration, stretches_of
 from fer3d.errors import ArgumentError, ProtocolError
 from fer3d.prepare.store import header_for, open_tensors, read_manifest
-from fer3d.registration import Registration, stretches_of
 from fer3d.scan import LABELS
 
 _SHOWN = 3
@@ -123,7 +123,7 @@ class MapData(TrainingData):
     """N scans as maps; `inputs` are map groups.
 
     Attributes:
-        values: (N, C + 1, H, W) float16, physical units, the mask last: see `fer3d.channels.stack_channels`.
+        values: (N, C + 1, H, W) float16, physical units, the mask last: see `fer3d.data.channels.stack_channels`.
         pixel: Width of a pixel, mm.
     """
 
@@ -159,11 +159,11 @@ class MapData(TrainingData):
         return self.values[rows.to(self.values.device)].to(device).float()
 
     def draw(self, settings: TrainSettings, count: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """As `fer3d.augment.draw`."""
+        """As `fer3d.data.augment_maps.draw`."""
         return draw(settings, count, generator)
 
     def augment(self, batch: torch.Tensor, draws: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """As `fer3d.augment.augment`."""
+        """As `fer3d.data.augment_maps.augment`."""
         return augment(self.channels, batch, draws, self.pixel)
 
     def fit_normalisation(self, rows: torch.Tensor) -> Normalisation:
@@ -225,7 +225,7 @@ def load(
         sources: Prepared folders, each with the rows wanted.
         maps: Map groups.
         classes: House labels in the order of the label numbers; must cover the rows.
-        illumination: What is done to the light of textures, see `fer3d.channels.relit`.
+        illumination: What is done to the light of textures, see `fer3d.data.channels.relit`.
 
     Raises:
         ArgumentError: if scans lack a map, or differ in size, pixel or settings.

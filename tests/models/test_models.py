@@ -5,8 +5,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from fer3d.ablate import map_subsets
-from fer3d.channels import channel_names
 from fer3d.config import MAP_GROUPS, train_settings
+from fer3d.data.channels import channel_names
 from fer3d.errors import ArgumentError, CheckpointError, FileError, MissingLibraryError
 from fer3d.image.networks import NETWORKS, build_network
 from fer3d.image.networks.picture_network import grey
@@ -14,7 +14,7 @@ from fer3d.models import MODELS, build_model, model_arguments, reads_trees
 from fer3d.models.backbones import BACKBONES, PLACED, build_branch
 from fer3d.models.initial_weights import load_initial
 from fer3d.models.linear_svm import fit_linear_svm
-from fer3d.models.placed import Dropout
+from fer3d.models.local_layers import Dropout
 from fer3d.models.synced_norm import SyncedBatchNorm2d, synchronise
 
 

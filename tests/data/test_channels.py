@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from fer3d import maps
-from fer3d.channels import Normalisation, channel_names, stack_channels
+from fer3d.data.channels import Normalisation, channel_names, stack_channels
 from fer3d.errors import ArgumentError
 
 NAMES = ("shape_index", "depth", "normal_x", "normal_y", "normal_z", "curvedness", "mean")

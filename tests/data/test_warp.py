@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from fer3d.augment import augment, unchanged
-from fer3d.channels import channel_names, mirrored
+from fer3d.data.augment_maps import augment, unchanged
+from fer3d.data.channels import channel_names, mirrored
+from fer3d.data.warp import EYES, NOSE, Registration, landmarks_suffice, stretched, stretches_of
 from fer3d.errors import ArgumentError
-from fer3d.registration import EYES, NOSE, Registration, landmarks_suffice, stretched, stretches_of
 from tests.prepared import POINTS, landmarks_of
 
 PIXEL, SIZE = 3.0, 48

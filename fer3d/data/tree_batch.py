@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fer3d.channels import FLAT_SHAPE_INDEX
+from fer3d.data.channels import FLAT_SHAPE_INDEX
 from fer3d.errors import ArgumentError
 from fer3d.tree.sample_tree import CHANNELS, SampleTree
 

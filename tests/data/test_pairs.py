@@ -14,15 +14,15 @@ import torch
 from fer3d import train as loop
 from fer3d.checkpoint import load_model, load_state
 from fer3d.config import train_settings
+from fer3d.data.pairs import Pairing, easy_test, pair_targets
 from fer3d.errors import ArgumentError, ConfigError, TrainError
 from fer3d.image.losses import pull
-from fer3d.pairs import Pairing, easy_test, pair_targets
 from fer3d.question import Question
 from fer3d.run_folder import read_log
 from fer3d.training import Device, Watch, train
 from tests.prepared import SIX, write_prepared
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LIGHTS = (("even", 0.0), ("side", 0.0), ("even", 30.0), ("dim", -45.0))
 SIAMESE = ("siamese=0.5", "easy=yaw=5,light=even")
 
@@ -140,9 +140,9 @@ def test_the_term_of_a_batch_is_its_definition(prepared):
     """What the loop computes, against features of single pictures, one after the other."""
     from lightning_fabric import Fabric
 
+    from fer3d.data.samples import load
     from fer3d.models import build_model
     from fer3d.prepare.store import read_manifest
-    from fer3d.training_data import load
 
     fabric, chosen = Fabric(accelerator="cpu", devices=1), settings(*SIAMESE, "mirror=1")
     data = load([(prepared, read_manifest(prepared))], ("texture",), SIX)
@@ -172,8 +172,8 @@ def test_the_term_of_a_batch_is_its_definition(prepared):
 def test_a_partner_is_changed_as_the_scan_itself(prepared):
     from lightning_fabric import Fabric
 
+    from fer3d.data.samples import load
     from fer3d.prepare.store import read_manifest
-    from fer3d.training_data import load
 
     data = load([(prepared, read_manifest(prepared))], ("texture",), SIX)
     data.values[:] = data.values[:1]  # all pictures alike: what differs is how they were changed
@@ -231,7 +231,8 @@ def test_a_stopped_run_ends_with_the_same_bits(prepared, tmp_path):
 def test_two_processes_reach_the_loss_of_one(prepared, tmp_path):
     train_slice(prepared, tmp_path / "one")
     script = tmp_path / "two.py"
-    script.write_text("import sys; from tests.test_pairs import train_slice; train_slice(*sys.argv[1:], devices=2)")
+    code = "import sys; from tests.data.test_pairs import train_slice; train_slice(*sys.argv[1:], devices=2)"
+    script.write_text(code)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [*launch, str(prepared), str(tmp_path / "two")]

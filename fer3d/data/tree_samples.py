@@ -13,13 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from fer3d.config import TrainSettings
+from fer3d.data.augment_trees import augment, draw
+from fer3d.data.samples import TrainingData, check_same_recipe
+from fer3d.data.tree_batch import INPUTS, TreeBatch, TreeNormalisation, fill_batch, stencils_of
 from fer3d.errors import ArgumentError
 from fer3d.prepare.store import header_for, open_tensors, read_tree
-from fer3d.training_data import TrainingData, check_same_recipe
 from fer3d.tree.one_level import one_level
 from fer3d.tree.sample_tree import SampleTree
-from fer3d.tree_augment import augment, draw
-from fer3d.tree_input import INPUTS, TreeBatch, TreeNormalisation, fill_batch, stencils_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +63,11 @@ class TreeData(TrainingData):
         return self.trees.rows(rows.to(self.trees.values.device)).to(device)
 
     def draw(self, settings: TrainSettings, count: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """As `fer3d.tree_augment.draw`."""
+        """As `fer3d.data.augment_trees.draw`."""
         return draw(settings, count, self.trees.values.shape[1], generator)
 
     def augment(self, batch: TreeBatch, draws: Mapping[str, torch.Tensor]) -> TreeBatch:
-        """As `fer3d.tree_augment.augment`."""
+        """As `fer3d.data.augment_trees.augment`."""
         return augment(batch, draws)
 
     def fit_normalisation(self, rows: torch.Tensor) -> TreeNormalisation:

@@ -1,6 +1,6 @@
 """Random changes of a batch of maps that keep the geometry true: a turned face has turned normals.
 
-All work on a whole batch on its device, in the physical units of `fer3d.channels.stack_channels`, before
+All work on a whole batch on its device, in the physical units of `fer3d.data.channels.stack_channels`, before
 normalisation. Random numbers come in as a table drawn on the CPU for the whole batch (`draw`), so that the same seed
 gives the same change on every device, and on any number of processes that share a batch.
 """
@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch.nn import functional
 
-from fer3d.channels import CURVATURES, INPUT_CHANNELS
 from fer3d.config import TrainSettings
+from fer3d.data.channels import CURVATURES, INPUT_CHANNELS
 
 Draws = Mapping[str, torch.Tensor]
 
