@@ -47,10 +47,10 @@ from fer3d.config import MAP_GROUPS, PreprocessSettings, train_settings
 from fer3d.evaluate import per_round
 from fer3d.prepare.folder import preprocess
 from fer3d.prepare.store import read_manifest
-from fer3d.question import Question
-from fer3d.run_folder import read_predictions, read_run
 from fer3d.synth import truth
-from fer3d.training import Job, train_side_by_side
+from fer3d.train.plan import Question
+from fer3d.train.run import Job, train_side_by_side
+from fer3d.train.run_folder import read_predictions, read_run
 
 PLAIN = {"lr": 3e-3, "weight_decay": 1e-2}  # what suits the plain CNN; everything else it shares
 PLAIN_MAPS = ("depth", "normal")

@@ -30,8 +30,8 @@ from fer3d.config import PreprocessSettings, train_settings
 from fer3d.files import read_json
 from fer3d.pose_test import KINDS, pose_test
 from fer3d.prepare.store import read_manifest
-from fer3d.question import Question
-from fer3d.training import Job, train_side_by_side
+from fer3d.train.plan import Question
+from fer3d.train.run import Job, train_side_by_side
 
 MAPS = ("depth", "normal", "curvature")
 OURS = {"epochs": 15}  # of FLM-CNN: a fold in minutes; everything else it shares with DFF-CNN

@@ -43,10 +43,10 @@ def main():
 def blocks(arguments):
     """Markdown blocks, one after the other."""
     from fer3d.config import train_settings
-    from fer3d.question import Question
     from fer3d.scan import EXPRESSIONS
     from fer3d.study import STUDIED_LIGHTS, STUDIED_NETWORKS, study_illumination, table
-    from fer3d.training import Device
+    from fer3d.train.plan import Question
+    from fer3d.train.run import Device
 
     networks = tuple(arguments.networks.split(",")) if arguments.networks else STUDIED_NETWORKS
     seed, work = arguments.seed, arguments.work

@@ -119,9 +119,9 @@ class Bench:
         """Train, or take what was trained before; what it says of the people tested, and its run folder."""
         from fer3d.config import train_settings
         from fer3d.files import read_json
-        from fer3d.question import Question
-        from fer3d.run_folder import read_predictions, read_run
-        from fer3d.training import Device, train
+        from fer3d.train.plan import Question
+        from fer3d.train.run import Device, train
+        from fer3d.train.run_folder import read_predictions, read_run
 
         run = self.work / "runs" / f"{name}-{self.seed}-{repeat}"
         folder = folder or self.people(repeat)
@@ -226,10 +226,10 @@ def redundancy(bench):
 
 def correlation(bench, run):
     """Mean absolute correlation of a trained FRR-CNN's maps, over its layers, on 256 pictures of the people tested."""
-    from fer3d.checkpoint import load_model
     from fer3d.data.samples import load
     from fer3d.image.losses import mean_absolute_correlation
     from fer3d.prepare.store import read_manifest
+    from fer3d.train.checkpoint import load_model
 
     rows = read_manifest(bench.tested)[::7][:256]
     model = load_model(run / "r00f00" / "model.safetensors")

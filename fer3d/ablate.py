@@ -17,8 +17,8 @@ from fer3d.errors import ArgumentError
 from fer3d.evaluate import evaluate_run
 from fer3d.files import read_json, write_bytes
 from fer3d.models import reads_trees
-from fer3d.question import Question
-from fer3d.training import Device, Job, Watch, train, train_side_by_side
+from fer3d.train.plan import Question
+from fer3d.train.run import Device, Job, Watch, train, train_side_by_side
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def ablate(
     """Train every variant; a second call goes on where the first was stopped.
 
     Args:
-        model, question, device, watch: As `fer3d.training.train` takes them.
+        model, question, device, watch: As `fer3d.train.run.train` takes them.
         out: Folder: one run folder a variant, `ablation.json` and `ablation.md`, which grow with every variant.
         settings: As for `train`; of a model of maps, all subsets of its maps are run.
         workers: Variants trained at once, each on one thread of the CPU; then `device` and `watch` are not used.

@@ -83,8 +83,8 @@ def train(
     """
     from fer3d import console_training
     from fer3d.config import train_settings
-    from fer3d.question import question_of
-    from fer3d.training import Device
+    from fer3d.train.plan import question_of
+    from fer3d.train.run import Device
 
     switches = {"mes": no_mes, "hvp": no_hvp, "tree": uniform}
     off = {name: False for name, given in switches.items() if given}
@@ -119,8 +119,8 @@ def ablate(
     """
     from fer3d import console_training
     from fer3d.config import train_settings
-    from fer3d.question import question_of
-    from fer3d.training import Device
+    from fer3d.train.plan import question_of
+    from fer3d.train.run import Device
 
     settings = train_settings(preset, config, set_ or ())
     question = question_of(data, protocol, None, fold, folds, rounds, labels, False, allow_missing)
@@ -171,8 +171,8 @@ def study_illumination(
     """
     from fer3d import console_training
     from fer3d.config import train_settings
-    from fer3d.question import question_of
-    from fer3d.training import Device
+    from fer3d.train.plan import question_of
+    from fer3d.train.run import Device
 
     settings = train_settings(preset, config, set_ or (), maps="texture")
     if settings.pixels is None:

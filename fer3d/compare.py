@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fer3d import metrics
 from fer3d.errors import ArgumentError
 from fer3d.metrics import Interval
-from fer3d.run_folder import Predictions, Run, read_predictions, read_run
+from fer3d.train.run_folder import Predictions, Run, read_predictions, read_run
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from fer3d.catalog.protocols import Fold
 from fer3d.config import TrainSettings
 from fer3d.console import console
-from fer3d.question import Question
-from fer3d.training import Device, Watch, train
+from fer3d.train.plan import Question
+from fer3d.train.run import Device, Watch, train
 
 
 def run_train(model: str, question: Question, out: Path, settings: TrainSettings, resume: bool, device: Device) -> None:

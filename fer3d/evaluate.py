@@ -16,7 +16,7 @@ from fer3d import __version__, metrics
 from fer3d.errors import Fer3dError
 from fer3d.files import read_json, sha256, write_bytes
 from fer3d.metrics import Interval
-from fer3d.run_folder import Predictions, read_predictions, read_run
+from fer3d.train.run_folder import Predictions, read_predictions, read_run
 
 _WORST = 24  # mistakes that are listed
 
@@ -146,7 +146,7 @@ def evaluate_run(run: str | Path, *, resamples: int = metrics.RESAMPLES, seed: i
 
     Raises:
         FileError: if a file of the run is missing, or metrics.json cannot be written.
-        FormatError: if the predictions are not to be trusted: see `fer3d.run_folder.read_predictions`.
+        FormatError: if the predictions are not to be trusted: see `fer3d.train.run_folder.read_predictions`.
         ArgumentError: if `resamples` is below 1.
     """
     read = read_run(run)

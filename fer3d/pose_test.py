@@ -32,11 +32,11 @@ from fer3d.maps import curvature, render
 from fer3d.metrics import Interval
 from fer3d.prepare.scan import build_tree
 from fer3d.prepare.store import open_tensors, read_manifest
-from fer3d.run_folder import Predictions, fold_name, prepared_folder, read_predictions, read_run
 from fer3d.scan import Scan
 from fer3d.synth.optics.camera import Camera
 from fer3d.synth.optics.scene import rotation
 from fer3d.synth.optics.visibility import LIFT, exposed
+from fer3d.train.run_folder import Predictions, fold_name, prepared_folder, read_predictions, read_run
 from fer3d.workers import worker_pool
 
 ANGLES = (-90.0, -60.0, -45.0, -30.0, -15.0, 0.0, 15.0, 30.0, 45.0, 60.0, 90.0)  # degrees of yaw
@@ -228,7 +228,7 @@ def _predicted(path: str, scan: Scan) -> int:
 
 @lru_cache(maxsize=4)
 def _model(path: str) -> tuple[Any, PreprocessSettings]:
-    from fer3d.checkpoint import load_model
+    from fer3d.train.checkpoint import load_model
 
     model = load_model(path)
     return model, settings(PreprocessSettings, dict(model.preprocess), path)

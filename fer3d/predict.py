@@ -34,7 +34,7 @@ SPLIT = 0.5  # of the fold models: fewer than half of them have the label as the
 
 
 class FoldModel(Protocol):
-    """What `predict` needs of one trained network; `fer3d.checkpoint.LoadedModel` is one."""
+    """What `predict` needs of one trained network; `fer3d.train.checkpoint.LoadedModel` is one."""
 
     @property
     def classes(self) -> Sequence[str]:
@@ -261,7 +261,7 @@ def load(run: str | Path, fold: str | None = None) -> Predictor:
         FileError: if there is no finished fold, or not this one.
         FormatError: if a model file is damaged, or the folds differ in classes, maps or preprocessing.
     """
-    from fer3d.checkpoint import load_model
+    from fer3d.train.checkpoint import load_model
 
     paths = _model_files(Path(run), fold)
     models: list[FoldModel] = [load_model(path) for path in paths]

@@ -19,8 +19,8 @@ from fer3d.evaluate import evaluate_run
 from fer3d.files import read_json, write_bytes
 from fer3d.image.illumination import ILLUMINATIONS
 from fer3d.image.networks import NETWORKS
-from fer3d.question import Question
-from fer3d.training import Device, Job, Watch, train, train_side_by_side
+from fer3d.train.plan import Question
+from fer3d.train.run import Device, Job, Watch, train, train_side_by_side
 
 STUDIED_NETWORKS = ("tang", "yu-zhang", "kahou", "alexnet")  # those of [1]
 STUDIED_LIGHTS = ("raw", "hist-eq", "isotropic", "dct", "dog")

@@ -9,14 +9,14 @@ from fer3d import maps
 from fer3d.config import train_settings
 from fer3d.errors import ArgumentError, FileError
 from fer3d.pose_test import KINDS, in_view, pose_test, turned
-from fer3d.question import Question
-from fer3d.run_folder import read_predictions, read_run
 from fer3d.scan import Scan
-from fer3d.training import train
+from fer3d.train.plan import Question
+from fer3d.train.run import train
+from fer3d.train.run_folder import read_predictions, read_run
 from tests import shapes
 from tests.commands import fer3d
 from tests.prepared_trees import surface, write_prepared_trees
-from tests.test_train import CPU
+from tests.train.test_run import CPU
 
 QUICK = ("width=4", "epochs=2", "batch=6", "test_mirror=false")
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from fer3d import formats, predict, synth
-from fer3d.checkpoint import ModelFacts, load_model, save_model
 from fer3d.config import PreprocessSettings
 from fer3d.data.channels import Normalisation, channel_names
 from fer3d.errors import CheckpointError, FileError, FormatError
@@ -17,6 +16,7 @@ from fer3d.formats.find import find_scans, landmark_file
 from fer3d.models import build_model
 from fer3d.predict import Prediction, load, predict_files
 from fer3d.prepare import prepare
+from fer3d.train.checkpoint import ModelFacts, load_model, save_model
 from tests.commands import fer3d
 from tests.runs import CLASSES, write_json, write_run
 

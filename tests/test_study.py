@@ -7,17 +7,17 @@ import pytest
 import torch
 
 from fer3d import study
-from fer3d.checkpoint import load_model
 from fer3d.config import train_settings
 from fer3d.data.channels import relit, stack_channels
 from fer3d.errors import ArgumentError, ConfigError
 from fer3d.image.illumination import ILLUMINATIONS, normalise_illumination
 from fer3d.maps import Maps
 from fer3d.prepare import store
-from fer3d.question import Question, plan_run
-from fer3d.run_folder import read_predictions, read_run
 from fer3d.study import Cell, study_illumination, table
-from fer3d.training import Device, read_data, train
+from fer3d.train.checkpoint import load_model
+from fer3d.train.plan import Question, plan_run
+from fer3d.train.run import Device, read_data, train
+from fer3d.train.run_folder import read_predictions, read_run
 from tests.commands import fer3d
 from tests.prepared import write_prepared
 

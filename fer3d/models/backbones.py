@@ -1,7 +1,7 @@
 """Branches: convolution stacks that turn one map group (B, C, H, W) into features (B, D, h, w).
 
 `scattering`, `oriented` and `small` are ours, for CPUs; the others follow published networks up to their last
-convolution, in plain torch, with parameter names of their own (`fer3d.models.initial_weights` brings ImageNet weights
+convolution, in plain torch, with parameter names of their own (`fer3d.train.initial_weights` brings ImageNet weights
 into them). Every branch has the attributes `out_channels` (D) and `first`, its first convolution. Those of the
 backbones in `PLACED` have weights of their own for every place of the face; their features are of the whole of it
 (h = w = 1).

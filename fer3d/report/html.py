@@ -16,7 +16,7 @@ from fer3d.errors import Fer3dError
 from fer3d.files import read_json, sha256, write_bytes
 from fer3d.prepare.store import header_for, is_simulated, open_tensors, read_manifest
 from fer3d.report import figures
-from fer3d.run_folder import Run, fold_name, prepared_folder, read_log, read_run
+from fer3d.train.run_folder import Run, fold_name, prepared_folder, read_log, read_run
 
 _SHOWN_MISTAKES = 12
 _THUMBNAIL = 112  # pixels

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from fer3d import train as loop
-from fer3d.checkpoint import load_model, load_state
 from fer3d.config import train_settings
 from fer3d.data.pairs import Pairing, easy_test, pair_targets
 from fer3d.errors import ArgumentError, ConfigError, TrainError
 from fer3d.image.losses import pull
-from fer3d.question import Question
-from fer3d.run_folder import read_log
-from fer3d.training import Device, Watch, train
+from fer3d.train import loop
+from fer3d.train.checkpoint import load_model, load_state
+from fer3d.train.plan import Question
+from fer3d.train.run import Device, Watch, train
+from fer3d.train.run_folder import read_log
 from tests.prepared import SIX, write_prepared
 
 ROOT = Path(__file__).parents[2]

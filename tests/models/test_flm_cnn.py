@@ -15,7 +15,6 @@ from torch import nn
 from torch.nn import functional
 
 from fer3d import synth
-from fer3d.checkpoint import load_model
 from fer3d.config import PreprocessSettings, TrainSettings, train_settings
 from fer3d.data.augment_trees import augment, draw
 from fer3d.data.samples import labelled_rows
@@ -28,16 +27,17 @@ from fer3d.models import build_model, model_arguments, uses_tree
 from fer3d.models.face_grid import face_frame
 from fer3d.models.flm_cnn import patch_layout
 from fer3d.prepare.scan import prepare_with_tree
-from fer3d.question import Question
-from fer3d.run_folder import read_predictions, read_run
 from fer3d.scan import Scan
-from fer3d.training import Device, Watch, train
+from fer3d.train.checkpoint import load_model
+from fer3d.train.plan import Question
+from fer3d.train.run import Device, Watch, train
+from fer3d.train.run_folder import read_predictions, read_run
 from fer3d.tree.one_level import one_level
 from fer3d.tree.sample_tree import SampleTree
 from tests.commands import fer3d
 from tests.prepared import SIX, write_prepared
 from tests.prepared_trees import SETTINGS, surface, tree_of, write_prepared_trees
-from tests.test_train import CPU
+from tests.train.test_run import CPU
 
 QUICK = ("width=4", "epochs=2", "batch=6", "noise_mm=0.1")
 INVARIANT = TreeNormalisation(("shape_index", "curvedness", "mean", "gaussian"), (0.6, 0.4, 0.1, 0.0), (0.25,) * 4)

@@ -12,10 +12,10 @@ from fer3d.image.networks import NETWORKS, build_network
 from fer3d.image.networks.picture_network import grey
 from fer3d.models import MODELS, build_model, model_arguments, reads_trees
 from fer3d.models.backbones import BACKBONES, PLACED, build_branch
-from fer3d.models.initial_weights import load_initial
-from fer3d.models.linear_svm import fit_linear_svm
 from fer3d.models.local_layers import Dropout
-from fer3d.models.synced_norm import SyncedBatchNorm2d, synchronise
+from fer3d.train.initial_weights import load_initial
+from fer3d.train.linear_svm import fit_linear_svm
+from fer3d.train.synced_norm import SyncedBatchNorm2d, synchronise
 
 
 def batch_of(maps, size=32, count=2):

@@ -16,9 +16,9 @@ from fer3d.image.landmarks68 import moved
 from fer3d.predict import load
 from fer3d.prepare.folder import preprocess
 from fer3d.prepare.store import read_header, read_manifest, read_scan
-from fer3d.question import Question
-from fer3d.run_folder import read_predictions, read_run
-from fer3d.training import Device, train
+from fer3d.train.plan import Question
+from fer3d.train.run import Device, train
+from fer3d.train.run_folder import read_predictions, read_run
 from tests import picture_trees as trees
 from tests.commands import fer3d
 from tests.formats.test_pictures import png

@@ -24,7 +24,7 @@ class PictureNetwork(nn.Module):
         hidden: Feature maps -> (B, D).
         head: (B, D) -> (B, K) logits.
 
-    A network with an objective of its own also has one or both of the methods that `fer3d.train.fit` looks for:
+    A network with an objective of its own also has one or both of the methods that `fer3d.train.loop.fit` looks for:
         criterion: (B, K) logits and (B,) labels -> (B,): the loss instead of cross entropy;
         penalty: what `observe` gave beside the logits, and (B,) labels -> (): a term beside that loss.
     """

@@ -1,4 +1,4 @@
-"""`fit`: one network on one fold. The whole loop stands here, top to bottom; `fer3d.training` runs it fold by fold.
+"""`fit`: one network on one fold. The whole loop stands here, top to bottom; `fer3d.train.run` runs it fold by fold.
 
 Every random number of an epoch comes from (seed, round, fold, epoch): a run that was killed goes on from its last
 whole epoch and ends with the same bits, and several processes that share a batch draw the same changes as one would.
@@ -19,12 +19,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from fer3d.checkpoint import load_state, load_weights, probabilities, save_state
 from fer3d.config import TrainSettings
 from fer3d.data.pairs import Pairing
 from fer3d.data.samples import InputNormalisation, TrainingData, shown
 from fer3d.errors import ArgumentError, CheckpointError, TrainError
 from fer3d.image.losses import pull
+from fer3d.train.checkpoint import load_state, load_weights, probabilities, save_state
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -16,24 +16,24 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from fer3d import train as loop
-from fer3d.checkpoint import load_model, load_state
 from fer3d.config import train_settings
 from fer3d.maps import Maps
 from fer3d.prepare import store
-from fer3d.question import Question
-from fer3d.run_folder import read_log, read_predictions, read_run
-from fer3d.training import Device, Watch, train
+from fer3d.train import loop
+from fer3d.train.checkpoint import load_model, load_state
+from fer3d.train.plan import Question
+from fer3d.train.run import Device, Watch, train
+from fer3d.train.run_folder import read_log, read_predictions, read_run
 from tests.prepared import SIX, write_prepared
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CPU = Device("cpu")
 QUICK = ("width=4", "epochs=2", "batch=8", "maps=depth,normal", "shift_mm=1")
 
 SCRIPT = """
 import sys, time
 from fer3d import training_data
-from tests.test_train import train_slice
+from tests.train.test_run import train_slice
 made = training_data.augment
 def slow(*arguments, **options):
     time.sleep(0.15)
@@ -256,7 +256,7 @@ def test_a_killed_run_ends_with_the_same_bits(prepared, tmp_path):
 def test_two_processes_reach_the_loss_of_one(prepared, tmp_path):
     nothing_left_out = ("dropout=0", "place_dropout=0", "map_dropout=0")
     train_slice(prepared, tmp_path / "one", *nothing_left_out)
-    code = "import sys; from tests.test_train import train_slice; train_slice(*sys.argv[1:], devices=2)"
+    code = "import sys; from tests.train.test_run import train_slice; train_slice(*sys.argv[1:], devices=2)"
     script = tmp_path / "two.py"
     script.write_text(code)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]

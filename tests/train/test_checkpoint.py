@@ -9,12 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from fer3d.checkpoint import ModelFacts, load_model, load_state, read_tensors, save_model, save_state
 from fer3d.data.channels import Normalisation, channel_names
 from fer3d.data.warp import Registration
 from fer3d.errors import ArgumentError, CheckpointError, FileError
 from fer3d.maps import Maps
 from fer3d.models import build_model
+from fer3d.train.checkpoint import ModelFacts, load_model, load_state, read_tensors, save_model, save_state
 
 MAPS = ("depth", "normal")
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from fer3d.checkpoint import read_tensors
 from fer3d.data.channels import INPUT_CHANNELS
 from fer3d.errors import ArgumentError, CheckpointError, FileError, MissingLibraryError
 from fer3d.image.convolutions import Branch
 from fer3d.models.dff_cnn import FusionNetwork
+from fer3d.train.checkpoint import read_tensors
 
 LIBRARIES = ("torchvision", "timm")
 _NAMES = {"resnet-18": ("resnet18", "resnet18"), "vgg-16": ("vgg16_bn", "vgg16_bn")}

@@ -1,4 +1,4 @@
-"""What training writes into a run folder; `fer3d.run_folder` reads it and says what lies where."""
+"""What training writes into a run folder; `fer3d.train.run_folder` reads it and says what lies where."""
 
 from __future__ import annotations
 

@@ -18,9 +18,7 @@ import torch
 from torch import nn
 
 from fer3d import __version__
-from fer3d import train as loop
 from fer3d.catalog.protocols import Fold
-from fer3d.checkpoint import ModelFacts, save_model
 from fer3d.config import TrainSettings
 from fer3d.data.samples import InputNormalisation, MapData, TrainingData, check_no_twins, load
 from fer3d.data.warp import Registration, landmarks_suffice, stretches_of
@@ -28,8 +26,10 @@ from fer3d.errors import ArgumentError, FileError
 from fer3d.files import read_json, sha256, write_json
 from fer3d.models import build_model, model_arguments, reads_trees, registers, uses_tree
 from fer3d.prepare.store import is_simulated
-from fer3d.question import Plan, Question, plan_run
-from fer3d.run_writer import gather_predictions, is_finished, open_run, write_log, write_predictions
+from fer3d.train import loop
+from fer3d.train.checkpoint import ModelFacts, save_model
+from fer3d.train.plan import Plan, Question, plan_run
+from fer3d.train.run_writer import gather_predictions, is_finished, open_run, write_log, write_predictions
 from fer3d.workers import worker_pool
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def train(
     Args:
         model: A name of `fer3d.models.MODELS`.
         question: Data, protocol, folds.
-        out: Run folder; see `fer3d.run_folder` for what it holds.
+        out: Run folder; see `fer3d.train.run_folder` for what it holds.
         settings: None for those of the `small` preset.
         resume: Go on with the run in `out`: finished folds are kept, the one under way goes on from its last epoch.
         device: None for one, the best there is.
@@ -349,11 +349,11 @@ def _network(
     torch.manual_seed(loop.seeded(settings.seed, fold.round, fold.fold))
     network = build_model(model, **arguments)
     if settings.init is not None:
-        from fer3d.models.initial_weights import load_initial
+        from fer3d.train.initial_weights import load_initial
 
         load_initial(network, settings.init, settings.backbone)
     if fabric.world_size > 1:
-        from fer3d.models.synced_norm import synchronise
+        from fer3d.train.synced_norm import synchronise
 
         synchronise(network)
     if reads_trees(model):
@@ -386,7 +386,7 @@ def _read_out(
     Its margins then go through the softmax: the order of the classes is the SVM's, probabilities are not calibrated.
     """
     from fer3d.models.df_cnn import DFCNN
-    from fer3d.models.linear_svm import fit_linear_svm
+    from fer3d.train.linear_svm import fit_linear_svm
 
     head = network.head
     if not isinstance(network, DFCNN) or not isinstance(head, nn.Linear):

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from fer3d.checkpoint import save_state
 from fer3d.config import PRESETS, train_settings
 from fer3d.errors import ArgumentError, CheckpointError, ConfigError, FileError, ProtocolError, TrainError
 from fer3d.prepare import store
-from fer3d.question import Question, question_of
-from fer3d.run_folder import read_predictions, read_run
-from fer3d.train import State
-from fer3d.training import train
+from fer3d.train.checkpoint import save_state
+from fer3d.train.loop import State
+from fer3d.train.plan import Question, question_of
+from fer3d.train.run import train
+from fer3d.train.run_folder import read_predictions, read_run
 from tests.prepared import write_prepared
-from tests.test_train import CPU, quick
+from tests.train.test_run import CPU, quick
 
 
 @pytest.fixture(scope="module")
