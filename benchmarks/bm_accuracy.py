@@ -39,12 +39,13 @@ from machine import where
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from fer3d import ablate, synth
+from fer3d import synth
 from fer3d.catalog.folder_listing import TRUTH_FILE
 from fer3d.catalog.protocols import Fold, folds_to_json
-from fer3d.compare import compare
 from fer3d.config import MAP_GROUPS, PreprocessSettings, train_settings
-from fer3d.evaluate import per_round
+from fer3d.evaluate import ablation
+from fer3d.evaluate.compare import compare
+from fer3d.evaluate.measure import per_round
 from fer3d.prepare.folder import preprocess
 from fer3d.prepare.store import read_manifest
 from fer3d.synth import truth
@@ -93,7 +94,7 @@ def tables(arguments):
     data = make_data(arguments)
     settings = train_settings(arguments.preset, None, [*arguments.set, f"seed={arguments.seed}"])
     question = ask(arguments, data)
-    subsets = ablate.map_subsets() if arguments.ablate else [*((g,) for g in MAP_GROUPS), MAP_GROUPS]
+    subsets = ablation.map_subsets() if arguments.ablate else [*((g,) for g in MAP_GROUPS), MAP_GROUPS]
     kind = "thirds" if arguments.thirds else f"{arguments.folds}x{arguments.rounds}"
     folder = arguments.work / "runs" / f"{arguments.size}-{arguments.preset}-{kind}"
     plain = settings.model_copy(update=PLAIN | {"maps": PLAIN_MAPS})
@@ -114,11 +115,11 @@ def tables(arguments):
     for job, _ in train_side_by_side([*mine.values(), *rivals], arguments.workers):
         print(f"{job.out.name}: done after {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
     runs = {maps: job.out for maps, job in mine.items()}
-    entries = [ablate.measure(folder) for folder in runs.values()]
-    seconds = sum(entry.seconds for entry in [*entries, *(ablate.measure(job.out) for job in rivals)])
+    entries = [ablation.measure(folder) for folder in runs.values()]
+    seconds = sum(entry.seconds for entry in [*entries, *(ablation.measure(job.out) for job in rivals)])
     yield heading(arguments, data, settings, seconds)
     yield goals(arguments.model, [job.out for job in rivals], runs, "third" if arguments.thirds else "round")
-    yield f"## {arguments.model}, by maps\n\n" + ablate.table(entries).rstrip()
+    yield f"## {arguments.model}, by maps\n\n" + ablation.table(entries).rstrip()
 
 
 def ask(arguments, data):
@@ -190,7 +191,7 @@ def heading(arguments, data, settings, seconds):
 
 def goals(model, rivals, mine, part):
     """All maps against the rivals, plain-cnn first, and each single map, on the same scans: paired, by subject."""
-    whole, p = mine[MAP_GROUPS], ablate.percent
+    whole, p = mine[MAP_GROUPS], ablation.percent
     singles = [folder for maps, folder in mine.items() if len(maps) == 1]
     others = [*rivals, *singles]
     lines = [f"## {model} with all maps, and what it has to beat", ""]
@@ -198,7 +199,7 @@ def goals(model, rivals, mine, part):
     lines += ["|---|---|---|---|---|---|---|"]
     gains = []  # in the order of `others`
     for folder in (whole, *others):
-        entry = ablate.measure(folder)
+        entry = ablation.measure(folder)
         cells = ["", "", ""]
         if folder != whole:
             pair = compare([whole, folder]).pairs[0]
@@ -223,12 +224,12 @@ def by_round(part, folders):
     shares = [per_round(read_predictions(read_run(folder))) for folder in folders]
     if len(shares[0]) == 1:
         return []
-    gains = ", ".join(ablate.percent(shares[0][number] - shares[1][number], "+") for number in shares[0])
+    gains = ", ".join(ablation.percent(shares[0][number] - shares[1][number], "+") for number in shares[0])
     lines = ["", f"That is of all {part}s together. One by one, all maps are better than {folders[1].name} by {gains}."]
     lines += [f"McNemar's p is of the first {part}.", ""]
     lines += [f"| run | {' | '.join(map(str, shares[0]))} |", "|" + "---|" * (1 + len(shares[0]))]
     for folder, made in zip(folders, shares, strict=True):
-        lines.append(f"| {folder.name} | {' | '.join(map(ablate.percent, made.values()))} |")
+        lines.append(f"| {folder.name} | {' | '.join(map(ablation.percent, made.values()))} |")
     return lines
 
 

@@ -24,11 +24,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import bm_accuracy as base
 from machine import where
 
-from fer3d import ablate
-from fer3d.compare import compare
 from fer3d.config import PreprocessSettings, train_settings
+from fer3d.evaluate import ablation
+from fer3d.evaluate.compare import compare
+from fer3d.evaluate.pose import KINDS, pose_test
 from fer3d.files import read_json
-from fer3d.pose_test import KINDS, pose_test
 from fer3d.prepare.store import read_manifest
 from fer3d.train.plan import Question
 from fer3d.train.run import Job, train_side_by_side
@@ -75,20 +75,20 @@ def tables(arguments):
     question = Question(data, only=only)
     folder = arguments.work / "runs" / f"{arguments.preset}-{arguments.folds}"
     ours = settings.model_copy(update=OURS)
-    planned = {"+".join(parts) or "none": changed for parts, changed in ablate.variants(FULL, ours)}
+    planned = {"+".join(parts) or "none": changed for parts, changed in ablation.variants(FULL, ours)}
     jobs = {name: Job(FULL, question, folder / f"{FULL}-{name}", changed) for name, changed in planned.items()}
     jobs[PLAIN] = Job(PLAIN, question, folder / PLAIN, settings.model_copy(update=GEODESIC))
     jobs[FLAT] = Job(FLAT, question, folder / FLAT, settings.model_copy(update={"maps": MAPS}))
-    full = jobs.pop("+".join(ablate.SWITCHES))
+    full = jobs.pop("+".join(ablation.SWITCHES))
     compared = [jobs[PLAIN], full, jobs[FLAT]]  # first: what they say does not wait for the ablation
     others = [job for job in jobs.values() if job not in compared]
     for job, _ in train_side_by_side([*compared, *others], arguments.workers):
         print(f"{job.out.name}: done after {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
-    measured = {job.out: ablate.measure(job.out) for job in (full, *jobs.values())}
+    measured = {job.out: ablation.measure(job.out) for job in (full, *jobs.values())}
     yield heading(arguments, data, settings, sum(entry.seconds for entry in measured.values()))
     yield goals(full.out, jobs[PLAIN].out, jobs[FLAT].out)
     entries = [measured[job.out] for job in (full, *jobs.values()) if job.model == FULL]
-    yield f"## What each idea of {FULL} is worth\n\n" + ablate.table(entries, ablate.SWITCHES).rstrip()
+    yield f"## What each idea of {FULL} is worth\n\n" + ablation.table(entries, ablation.SWITCHES).rstrip()
     if arguments.pose:
         yield pose(data, [full.out, jobs[FLAT].out], arguments)
 
@@ -124,7 +124,7 @@ def heading(arguments, data, settings, seconds):
 
 def goals(full, plain, flat):
     """FLM-CNN against both, on the same scans: paired, by subject."""
-    p = ablate.percent
+    p = ablation.percent
     lines = ["## Against the plain geodesic CNN and against maps", ""]
     lines += [
         "| run | accuracy | 95 % interval | FLM-CNN better by | 95 % interval | McNemar p | parameters | s a fold |"
@@ -132,7 +132,7 @@ def goals(full, plain, flat):
     lines += ["|---|---|---|---|---|---|---|---|"]
     gains = {}
     for folder in (full, plain, flat):
-        entry = ablate.measure(folder)
+        entry = ablation.measure(folder)
         cells = ["", "", ""]
         if folder != full:
             pair = compare([full, folder]).pairs[0]
@@ -163,7 +163,7 @@ def pose(data, runs, arguments):
         lines += [f"| yaw | {' | '.join(f'{angle:g}' for angle in angles)} |"]
         lines += ["|---|" + "---|" * len(angles)]
         for kind in KINDS:
-            lines.append(f"| {kind} | " + " | ".join(ablate.percent(by_place[kind, a]) for a in angles) + " |")
+            lines.append(f"| {kind} | " + " | ".join(ablation.percent(by_place[kind, a]) for a in angles) + " |")
         lines.append("")
     return "\n".join(lines).rstrip()
 

@@ -43,8 +43,8 @@ def main():
 def blocks(arguments):
     """Markdown blocks, one after the other."""
     from fer3d.config import train_settings
+    from fer3d.evaluate.illumination_study import STUDIED_LIGHTS, STUDIED_NETWORKS, study_illumination, table
     from fer3d.scan import EXPRESSIONS
-    from fer3d.study import STUDIED_LIGHTS, STUDIED_NETWORKS, study_illumination, table
     from fer3d.train.plan import Question
     from fer3d.train.run import Device
 

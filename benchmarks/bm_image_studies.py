@@ -242,7 +242,7 @@ def correlation(bench, run):
 
 def ensemble(bench):
     """Networks weighted on the predictions for half of the people, tested on the other half, and the reverse."""
-    from fer3d.image.ensemble import hinge_weights, likelihood_weights
+    from fer3d.evaluate.ensemble import hinge_weights, likelihood_weights
 
     members = {"3c2f": "plain", "3c2f, siamese": "siamese", "frr-cnn": "frr-cnn", "tang": "tang"}
     more = {"siamese": SIAMESE, "frr-cnn": (FRR_LOSS, FRR_EPOCHS)}

@@ -21,9 +21,9 @@ from fer3d.console import console
 from fer3d.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from fer3d.compare import Comparison
-    from fer3d.evaluate import Metrics
-    from fer3d.metrics import Interval
+    from fer3d.evaluate.compare import Comparison
+    from fer3d.evaluate.measure import Metrics
+    from fer3d.evaluate.metrics import Interval
     from fer3d.predict import Predictor, Row
 
 _UNDEFINED = "n/a"
@@ -31,7 +31,7 @@ _UNDEFINED = "n/a"
 
 def run_evaluate(runs: Sequence[Path], resamples: int, seed: int) -> None:
     """Measure each run, write its metrics.json, print its numbers."""
-    from fer3d.evaluate import evaluate_run
+    from fer3d.evaluate.measure import evaluate_run
 
     for run in runs:
         show_metrics(evaluate_run(run, resamples=resamples, seed=seed))
@@ -48,7 +48,7 @@ def run_pose_test(
     seed: int,
 ) -> None:
     """Test each run on turned scans, write its pose_test.json, print its table."""
-    from fer3d.pose_test import ANGLES, KINDS, pose_test
+    from fer3d.evaluate.pose import ANGLES, KINDS, pose_test
 
     for run in runs:
         with Progress(console=Console(stderr=True), transient=True) as progress:
@@ -104,8 +104,8 @@ def show_metrics(made: Metrics) -> None:
 
 def run_compare(runs: Sequence[Path], resamples: int, seed: int, as_json: bool) -> None:
     """Compare the runs and print the tables, or JSON."""
-    from fer3d.compare import compare
-    from fer3d.evaluate import without_nan
+    from fer3d.evaluate.compare import compare
+    from fer3d.evaluate.measure import without_nan
 
     made = compare(runs, resamples=resamples, seed=seed)
     if as_json:
@@ -163,8 +163,8 @@ def run_predict(
 
 def run_report(runs: Sequence[Path], out: Path | None, prepared: Path | None) -> None:
     """Write report.html for the runs, measuring those that have not been."""
-    from fer3d.compare import compare
-    from fer3d.evaluate import current_metrics
+    from fer3d.evaluate.compare import compare
+    from fer3d.evaluate.measure import current_metrics
     from fer3d.report.html import run_page, write_report
 
     path = out if out is not None else runs[0] / "report.html"

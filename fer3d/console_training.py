@@ -24,7 +24,7 @@ def run_train(model: str, question: Question, out: Path, settings: TrainSettings
     if not _is_first_process():
         return
     from fer3d.console_evaluation import show_metrics
-    from fer3d.evaluate import evaluate_run
+    from fer3d.evaluate.measure import evaluate_run
 
     show_metrics(evaluate_run(out))
     console.print(f"-> {escape(str(out))}; look closer: fer3d report {escape(str(out))}", highlight=False)
@@ -34,7 +34,7 @@ def run_ablate(
     model: str, question: Question, out: Path, settings: TrainSettings, device: Device, workers: int
 ) -> None:
     """Train every variant with a progress bar, then print the table."""
-    from fer3d.ablate import ablate
+    from fer3d.evaluate.ablation import ablate
 
     with _progress() as watch:
 
@@ -59,7 +59,7 @@ def run_study_illumination(
     workers: int,
 ) -> None:
     """Train every cell with a progress bar, then print the table."""
-    from fer3d.study import study_illumination
+    from fer3d.evaluate.illumination_study import study_illumination
 
     with _progress() as watch:
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer3d.compare import compare
 from fer3d.errors import FileError, FormatError
-from fer3d.evaluate import current_metrics
+from fer3d.evaluate.compare import compare
+from fer3d.evaluate.measure import current_metrics
 from fer3d.files import sha256
 from fer3d.prepare.store import PreparedScan, write_manifest, write_scan
 from fer3d.report import figures

@@ -77,7 +77,7 @@ def run_page(folder: str | Path, metrics: Mapping[str, Any], prepared: Path | No
 
     Args:
         folder: The run folder.
-        metrics: Its metrics, as `fer3d.evaluate.current_metrics` gives them.
+        metrics: Its metrics, as `fer3d.evaluate.measure.current_metrics` gives them.
         prepared: The prepared folder that it was trained on; None: looked for beside the run.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Definitions of `fer3d.metrics`, one prediction at a time."""
+"""Definitions of `fer3d.evaluate.metrics`, one prediction at a time."""
 
 import itertools
 import math

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer3d import metrics
 from fer3d.errors import ArgumentError
-from fer3d.metrics import Interval
+from fer3d.evaluate import metrics
+from fer3d.evaluate.metrics import Interval
 from fer3d.train.run_folder import Predictions, Run, read_predictions, read_run
 
 

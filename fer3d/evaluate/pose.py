@@ -22,14 +22,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer3d import __version__, metrics
+from fer3d import __version__
 from fer3d.config import PreprocessSettings, settings
 from fer3d.errors import ArgumentError, Fer3dError, FileError
-from fer3d.evaluate import without_nan
+from fer3d.evaluate import metrics
+from fer3d.evaluate.measure import without_nan
+from fer3d.evaluate.metrics import Interval
 from fer3d.files import write_bytes
 from fer3d.kernels import topology
 from fer3d.maps import curvature, render
-from fer3d.metrics import Interval
 from fer3d.prepare.scan import build_tree
 from fer3d.prepare.store import open_tensors, read_manifest
 from fer3d.scan import Scan

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from fer3d.ablate import percent
 from fer3d.config import TrainSettings
 from fer3d.errors import ArgumentError
-from fer3d.evaluate import evaluate_run
+from fer3d.evaluate.ablation import percent
+from fer3d.evaluate.measure import evaluate_run
 from fer3d.files import read_json, write_bytes
 from fer3d.image.illumination import ILLUMINATIONS
 from fer3d.image.networks import NETWORKS

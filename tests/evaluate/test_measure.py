@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from fer3d.errors import ArgumentError, FileError, FormatError
-from fer3d.evaluate import current_metrics, evaluate_run, measure, per_round
+from fer3d.evaluate import evaluate_run
+from fer3d.evaluate.measure import current_metrics, measure, per_round
 from fer3d.train.run_folder import Predictions, read_log, read_predictions, read_run
 from tests.runs import CLASSES, read_rows, write_json, write_predictions, write_run
 

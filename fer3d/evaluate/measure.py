@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer3d import __version__, metrics
+from fer3d import __version__
 from fer3d.errors import Fer3dError
+from fer3d.evaluate import metrics
+from fer3d.evaluate.metrics import Interval
 from fer3d.files import read_json, sha256, write_bytes
-from fer3d.metrics import Interval
 from fer3d.train.run_folder import Predictions, read_predictions, read_run
 
 _WORST = 24  # mistakes that are listed
@@ -32,7 +33,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """One class: its name, how many predictions are of it, and its measures (see `fer3d.metrics`)."""
+    """One class: its name, how many predictions are of it, and its measures (see `fer3d.evaluate.metrics`)."""
 
     name: str
     scans: int

@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize
 
 from fer3d.errors import ArgumentError
-from fer3d.image.ensemble import combine, hinge_weights, likelihood_weights
+from fer3d.evaluate.ensemble import combine, hinge_weights, likelihood_weights
 
 RULES = {"likelihood": likelihood_weights, "hinge": hinge_weights}
 

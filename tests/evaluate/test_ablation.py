@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from fer3d.ablate import SWITCHES, Entry, map_subsets, table, variants
 from fer3d.config import MAP_GROUPS, TrainSettings, train_settings
 from fer3d.errors import ArgumentError
+from fer3d.evaluate.ablation import SWITCHES, Entry, map_subsets, table, variants
 from tests.commands import fer3d
 from tests.prepared import write_prepared
 from tests.prepared_trees import write_prepared_trees

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from fer3d import study
 from fer3d.config import train_settings
 from fer3d.data.channels import relit, stack_channels
 from fer3d.errors import ArgumentError, ConfigError
+from fer3d.evaluate import illumination_study
+from fer3d.evaluate.illumination_study import Cell, study_illumination, table
 from fer3d.image.illumination import ILLUMINATIONS, normalise_illumination
 from fer3d.maps import Maps
 from fer3d.prepare import store
-from fer3d.study import Cell, study_illumination, table
 from fer3d.train.checkpoint import load_model
 from fer3d.train.plan import Question, plan_run
 from fer3d.train.run import Device, read_data, train
@@ -137,7 +137,7 @@ def test_several_data_sets_side_by_side(prepared, tmp_path, monkeypatch):
         assert workers == 2
         return ((job, train(job.model, job.question, job.out, job.settings, device=Device("cpu"))) for job in jobs)
 
-    monkeypatch.setattr(study, "train_side_by_side", one_by_one)
+    monkeypatch.setattr(illumination_study, "train_side_by_side", one_by_one)
     other = write_prepared(tmp_path / "other", ["F0003", "M0003"])
     question, settings = Question(prepared, folds=2, only=(0,)), train_settings("small", None, QUICK)
     options = {"networks": ("3c2f",), "illuminations": ("raw", "dct"), "workers": 2}

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from fer3d.compare import compare, mcnemar
 from fer3d.errors import ArgumentError
+from fer3d.evaluate.compare import compare, mcnemar
 from tests.runs import CLASSES, read_rows, write_predictions, write_run
 
 

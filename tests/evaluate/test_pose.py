@@ -8,7 +8,7 @@ import pytest
 from fer3d import maps
 from fer3d.config import train_settings
 from fer3d.errors import ArgumentError, FileError
-from fer3d.pose_test import KINDS, in_view, pose_test, turned
+from fer3d.evaluate.pose import KINDS, in_view, pose_test, turned
 from fer3d.scan import Scan
 from fer3d.train.plan import Question
 from fer3d.train.run import train
@@ -104,7 +104,7 @@ def test_what_cannot_be_tested_is_said(prepared, run, tmp_path):
 
 def test_scans_that_fail_count_as_wrong_and_say_why(run, monkeypatch):
     flat = Scan.of(surface().vertices[:3], np.array([[0, 1, 2]], np.int32))
-    monkeypatch.setattr("fer3d.pose_test.in_view", lambda scan: flat)
+    monkeypatch.setattr("fer3d.evaluate.pose.in_view", lambda scan: flat)
     made = pose_test(run, angles=(0.0,), scans=2)
     assert [point.failed for point in made.points] == [0, 2]
     assert made.points[1].accuracy.value == 0.0

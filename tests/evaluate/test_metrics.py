@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer3d import metrics
 from fer3d.errors import ArgumentError
+from fer3d.evaluate import metrics
 from tests.reference import metrics as reference
 
 CLASSES = 4

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fer3d.config import MAP_GROUPS, TrainSettings
 from fer3d.errors import ArgumentError
-from fer3d.evaluate import evaluate_run
+from fer3d.evaluate.measure import evaluate_run
 from fer3d.files import read_json, write_bytes
 from fer3d.models import reads_trees
 from fer3d.train.plan import Question

@@ -1,0 +1,18 @@
+"""What a run is worth: metrics with intervals by subject, comparisons, turned heads, ablations and studies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fer3d import lazy_names
+
+if TYPE_CHECKING:
+    from fer3d.evaluate.measure import evaluate_run
+
+__all__ = ["evaluate_run"]
+
+_HOMES = {
+    "evaluate_run": "measure",
+}
+
+__getattr__ = lazy_names(__name__, _HOMES)
