@@ -3,7 +3,7 @@
 import sys
 from unittest import mock
 
-from fer3d.cli import main
+from fer3d.cli.app import main
 
 
 def fer3d(capsys, *arguments):

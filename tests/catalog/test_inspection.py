@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from fer3d.catalog.inspection import Inspection, Missing, Unreadable, inspect
-from fer3d.console_inspection import render
+from fer3d.cli.show_inspection import render
 from fer3d.errors import ArgumentError, CardError
 from tests import trees
 

@@ -1,6 +1,6 @@
 """The commands that train: one run, the parts of a model left out one by one, the tables of published studies.
 
-`fer3d.cli` puts them beside the others. What takes time to import is imported inside the command that needs it.
+`fer3d.cli.app` puts them beside the others. What takes time to import is imported inside the command that needs it.
 """
 
 from pathlib import Path
@@ -81,7 +81,7 @@ def train(
 
         torchrun --nproc-per-node 2 -m fer3d train dff-cnn --devices 2 ...
     """
-    from fer3d import console_training
+    from fer3d.cli import show_training
     from fer3d.config import train_settings
     from fer3d.train.plan import question_of
     from fer3d.train.run import Device
@@ -90,7 +90,7 @@ def train(
     off = {name: False for name, given in switches.items() if given}
     settings = train_settings(preset, config, set_ or (), maps=maps, init=init, **off)
     question = question_of(data, protocol, test_data, fold, folds, rounds, labels, validation, allow_missing)
-    console_training.run_train(model, question, out, settings, resume, Device(accelerator, devices))
+    show_training.run_train(model, question, out, settings, resume, Device(accelerator, devices))
 
 
 def ablate(
@@ -117,14 +117,14 @@ def ablate(
 
     Run it again after a stop: what is finished is kept.
     """
-    from fer3d import console_training
+    from fer3d.cli import show_training
     from fer3d.config import train_settings
     from fer3d.train.plan import question_of
     from fer3d.train.run import Device
 
     settings = train_settings(preset, config, set_ or ())
     question = question_of(data, protocol, None, fold, folds, rounds, labels, False, allow_missing)
-    console_training.run_ablate(model, question, out, settings, Device(accelerator, devices), workers)
+    show_training.run_ablate(model, question, out, settings, Device(accelerator, devices), workers)
 
 
 study = typer.Typer(no_args_is_help=True, help="Tables of many runs, after published studies.")
@@ -169,7 +169,7 @@ def study_illumination(
 
         fer3d study illumination --data kdef-48 --data jaffe-48 --folds 5 --workers 4 -o runs/illumination
     """
-    from fer3d import console_training
+    from fer3d.cli import show_training
     from fer3d.config import train_settings
     from fer3d.train.plan import question_of
     from fer3d.train.run import Device
@@ -178,7 +178,7 @@ def study_illumination(
     if settings.pixels is None:
         settings = settings.model_copy(update={"pixels": 48})
     question = question_of(data[0], protocol, None, fold, folds, rounds, labels, False, allow_missing)
-    console_training.run_study_illumination(
+    show_training.run_study_illumination(
         data,
         question,
         out,

@@ -5,28 +5,15 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
-from rich.text import Text
 
 from fer3d.catalog.cards import load_card
+from fer3d.cli.terminal import console, progress_bar
 from fer3d.config import PreprocessSettings, TrainSettings
 from fer3d.errors import ConfigError
 from fer3d.prepare.folder import Outcome, Summary, preprocess, warm_up
@@ -34,36 +21,6 @@ from fer3d.prepare.folder import Outcome, Summary, preprocess, warm_up
 _SHOWN_FAILURES = 10
 _SHOWN_DOUBTS = 10  # of pictures
 _SHOWN_NOTES = 10
-
-console = Console()
-
-
-class _Rate(ProgressColumn):
-    """Scans a second since the start."""
-
-    def __init__(self, unit: str) -> None:
-        super().__init__()
-        self._unit = unit
-
-    def render(self, task: Task) -> Text:
-        rate = task.completed / task.elapsed if task.elapsed else 0.0
-        return Text(f"{rate:.1f} {self._unit}/s", style="cyan")
-
-
-@contextmanager
-def progress_bar(title: str, unit: str = "scans") -> Iterator[tuple[Progress, Any]]:
-    """A Rich progress bar with rate and time left; gives the bar and its one task."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Rate(unit),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        yield progress, progress.add_task(title, total=None)
 
 
 def run_preprocess(
@@ -108,7 +65,7 @@ def show_detection(scans: Path) -> str:
 def run_inspect(scans: Path, dataset: str, read: bool, workers: int | None) -> int:
     """Inspect a folder, print the tables, give the number of unreadable files."""
     from fer3d.catalog import inspection
-    from fer3d.console_inspection import render
+    from fer3d.cli.show_inspection import render
 
     with progress_bar("reading", "files") as (progress, task):
         result = inspection.inspect(

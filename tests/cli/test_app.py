@@ -31,7 +31,7 @@ COMMANDS = (
 def fer3d(*arguments, cwd=None):
     """Run a command in a process of its own; its output without line breaks that only the width of the screen made."""
     done = subprocess.run(
-        [sys.executable, "-c", "from fer3d.cli import main; main()", *map(str, arguments)],
+        [sys.executable, "-c", "from fer3d.cli.app import main; main()", *map(str, arguments)],
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -69,7 +69,7 @@ def test_the_help_names_every_model():
 def test_help_loads_nothing_heavy():
     code = (
         "import sys; sys.argv = ['fer3d', '--help']\n"
-        "from fer3d.cli import main\n"
+        "from fer3d.cli.app import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
         "heavy = {'numpy', 'torch', 'numba', 'scipy', 'trimesh', 'pydantic', 'pyarrow'} & set(sys.modules)\n"

@@ -12,7 +12,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch or OpenBLAS:
 
 import typer
 
-from fer3d import cli_training
+from fer3d.cli import training
 
 if TYPE_CHECKING:
     from fer3d.prepare.folder import Summary
@@ -98,12 +98,12 @@ def preprocess(
 
         fer3d preprocess my_scans --dataset my_card/dataset.toml --set crop_mm=80
     """
-    from fer3d import console
+    from fer3d.cli import show_preparation
     from fer3d.config import preprocess_settings
 
     groups = tuple(maps.split(",")) if maps else None
     chosen = preprocess_settings(config, set_ or (), maps=groups, size=size, tree=tree or None)
-    summary = console.run_preprocess(scans, out, dataset, chosen, workers, strict)
+    summary = show_preparation.run_preprocess(scans, out, dataset, chosen, workers, strict)
     raise typer.Exit(_exit_code(summary))
 
 
@@ -112,9 +112,9 @@ def settings(
     command: Annotated[str, typer.Argument(help="preprocess or train.")] = "preprocess",
 ) -> None:
     """Every setting of `preprocess` or `train` with its default, as a TOML file to start from."""
-    from fer3d import console
+    from fer3d.cli import show_preparation
 
-    console.print_settings(command)
+    show_preparation.print_settings(command)
 
 
 @app.command()
@@ -125,9 +125,9 @@ def inspect(
     workers: Annotated[int | None, typer.Option(help="Processes. [default: one a core]", min=1)] = None,
 ) -> None:
     """What is in a folder of scans: subjects, classes, what is missing, extra or unreadable."""
-    from fer3d import console
+    from fer3d.cli import show_preparation
 
-    unreadable = console.run_inspect(scans, dataset, read, workers)
+    unreadable = show_preparation.run_inspect(scans, dataset, read, workers)
     raise typer.Exit(SOME_FAILED if unreadable else 0)
 
 
@@ -162,9 +162,9 @@ def synth(
 
     fer3d synth scans4d --layout bu4dfe --subjects 10 --frames 100
     """
-    from fer3d import console
+    from fer3d.cli import show_preparation
 
-    console.run_synth(
+    show_preparation.run_synth(
         out,
         workers,
         (yaw, nod, roll),
@@ -209,15 +209,15 @@ def maps(
     set_: Annotated[list[str] | None, typer.Option("--set", help="One setting, key=value; may be repeated.")] = None,
 ) -> None:
     """Prepare one scan and look at it: its maps as one picture, its history in words."""
-    from fer3d import console
+    from fer3d.cli import show_preparation
     from fer3d.config import preprocess_settings
 
-    console.run_maps(scan, out, landmarks, preprocess_settings(config, set_ or ()))
+    show_preparation.run_maps(scan, out, landmarks, preprocess_settings(config, set_ or ()))
 
 
-app.command()(cli_training.train)
-app.command()(cli_training.ablate)
-app.add_typer(cli_training.study, name="study")
+app.command()(training.train)
+app.command()(training.ablate)
+app.add_typer(training.study, name="study")
 
 
 Runs = Annotated[list[Path], typer.Argument(help="Run folders of `fer3d train`.", show_default=False)]
@@ -247,12 +247,12 @@ def evaluate(
 
         fer3d evaluate runs/flm --pose-test --workers 2
     """
-    from fer3d import console_evaluation
+    from fer3d.cli import show_evaluation
 
-    console_evaluation.run_evaluate(runs, resamples, seed)
+    show_evaluation.run_evaluate(runs, resamples, seed)
     if pose_test:
         yaws = None if angles is None else tuple(map(float, _numbers(angles)))
-        console_evaluation.run_pose_test(runs, prepared, yaws, scans, workers, resamples, seed)
+        show_evaluation.run_pose_test(runs, prepared, yaws, scans, workers, resamples, seed)
 
 
 @app.command()
@@ -266,9 +266,9 @@ def compare(
 
     The interval is a paired bootstrap by subject, the p-value McNemar's exact test, corrected for the number of pairs.
     """
-    from fer3d import console_evaluation
+    from fer3d.cli import show_evaluation
 
-    console_evaluation.run_compare(runs, resamples, seed, json_)
+    show_evaluation.run_compare(runs, resamples, seed, json_)
 
 
 @app.command()
@@ -302,9 +302,9 @@ def predict(
 
         fer3d predict runs/fer "holidays/*.jpg"
     """
-    from fer3d import console_evaluation
+    from fer3d.cli import show_evaluation
 
-    failed = console_evaluation.run_predict(
+    failed = show_evaluation.run_predict(
         run,
         scans,
         fold,
@@ -341,9 +341,9 @@ def faces(
 
         fer3d faces anna.jpg "holidays/*.png" -o crops --all
     """
-    from fer3d import console_faces
+    from fer3d.cli import show_faces
 
-    failed = console_faces.run_faces(
+    failed = show_faces.run_faces(
         pictures,
         out,
         size=size,
@@ -365,9 +365,9 @@ def report(
     ] = None,
 ) -> None:
     """One self-contained report.html of one run, or of several with their comparison."""
-    from fer3d import console_evaluation
+    from fer3d.cli import show_evaluation
 
-    console_evaluation.run_report(runs, out, prepared)
+    show_evaluation.run_report(runs, out, prepared)
 
 
 def _exit_code(summary: "Summary") -> int:

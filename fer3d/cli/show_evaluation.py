@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.progress import Progress, TaskID, track
 from rich.table import Table
 
-from fer3d.console import console
+from fer3d.cli.terminal import console
 from fer3d.errors import ArgumentError
 
 if TYPE_CHECKING:

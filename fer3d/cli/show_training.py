@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from fer3d.catalog.protocols import Fold
+from fer3d.cli.terminal import console
 from fer3d.config import TrainSettings
-from fer3d.console import console
 from fer3d.train.plan import Question
 from fer3d.train.run import Device, Watch, train
 
@@ -23,7 +23,7 @@ def run_train(model: str, question: Question, out: Path, settings: TrainSettings
         train(model, question, out, settings, resume=resume, device=device, watch=watch)
     if not _is_first_process():
         return
-    from fer3d.console_evaluation import show_metrics
+    from fer3d.cli.show_evaluation import show_metrics
     from fer3d.evaluate.measure import evaluate_run
 
     show_metrics(evaluate_run(out))
