@@ -42,16 +42,17 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from fer3d import synth
 from fer3d.catalog.folder_listing import TRUTH_FILE
 from fer3d.catalog.protocols import Fold, folds_to_json
-from fer3d.config import MAP_GROUPS, PreprocessSettings, train_settings
+from fer3d.config import MAP_GROUPS, PreprocessSettings
 from fer3d.evaluate import ablation
 from fer3d.evaluate.compare import compare
 from fer3d.evaluate.measure import per_round
 from fer3d.prepare.folder import preprocess
 from fer3d.prepare.store import read_manifest
 from fer3d.synth import truth
-from fer3d.train.plan import Question
+from fer3d.train.plan import Experiment
 from fer3d.train.run import Job, train_side_by_side
 from fer3d.train.run_folder import read_predictions, read_run
+from fer3d.train.settings import train_settings
 
 PLAIN = {"lr": 3e-3, "weight_decay": 1e-2}  # what suits the plain CNN; everything else it shares
 PLAIN_MAPS = ("depth", "normal")
@@ -93,20 +94,20 @@ def tables(arguments):
     start = time.perf_counter()
     data = make_data(arguments)
     settings = train_settings(arguments.preset, None, [*arguments.set, f"seed={arguments.seed}"])
-    question = ask(arguments, data)
+    experiment = ask(arguments, data)
     subsets = ablation.map_subsets() if arguments.ablate else [*((g,) for g in MAP_GROUPS), MAP_GROUPS]
     kind = "thirds" if arguments.thirds else f"{arguments.folds}x{arguments.rounds}"
     folder = arguments.work / "runs" / f"{arguments.size}-{arguments.preset}-{kind}"
     plain = settings.model_copy(update=PLAIN | {"maps": PLAIN_MAPS})
     rivals = [
-        Job("plain-cnn", question, folder / "plain-cnn", plain),
-        Job("plain-cnn", question, folder / "plain-cnn-registered", plain.model_copy(update={"registered": True})),
-        Job("plain-cnn", question, folder / "plain-cnn-all-maps", plain.model_copy(update={"maps": MAP_GROUPS})),
+        Job("plain-cnn", experiment, folder / "plain-cnn", plain),
+        Job("plain-cnn", experiment, folder / "plain-cnn-registered", plain.model_copy(update={"registered": True})),
+        Job("plain-cnn", experiment, folder / "plain-cnn-all-maps", plain.model_copy(update={"maps": MAP_GROUPS})),
     ]
     mine = {
         maps: Job(
             arguments.model,
-            question,
+            experiment,
             folder / f"{arguments.model}-{'+'.join(maps)}",
             settings.model_copy(update={"maps": maps}),
         )
@@ -123,10 +124,10 @@ def tables(arguments):
 
 
 def ask(arguments, data):
-    """The question: some or all of ten folds, or the thirds, each a round of its own."""
+    """The experiment: some or all of ten folds, or the thirds, each a round of its own."""
     if not arguments.thirds:
         only = None if arguments.folds == "all" else tuple(range(int(arguments.folds)))
-        return Question(data, rounds=arguments.rounds, only=only)
+        return Experiment(data, rounds=arguments.rounds, only=only)
     people = sorted({row["subject"] for row in read_manifest(data)})
     people = np.random.default_rng(arguments.seed).permutation(people)
     parts = [set(part.tolist()) for part in np.array_split(people, 3)]
@@ -135,7 +136,7 @@ def ask(arguments, data):
     ]
     file = arguments.work / "thirds.json"
     file.write_text(json.dumps(folds_to_json(folds)), encoding="utf-8")
-    return Question(data, str(file))
+    return Experiment(data, str(file))
 
 
 def make_data(arguments):

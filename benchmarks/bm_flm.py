@@ -24,14 +24,15 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import bm_accuracy as base
 from machine import where
 
-from fer3d.config import PreprocessSettings, train_settings
+from fer3d.config import PreprocessSettings
 from fer3d.evaluate import ablation
 from fer3d.evaluate.compare import compare
 from fer3d.evaluate.pose import KINDS, pose_test
 from fer3d.files import read_json
 from fer3d.prepare.store import read_manifest
-from fer3d.train.plan import Question
+from fer3d.train.plan import Experiment
 from fer3d.train.run import Job, train_side_by_side
+from fer3d.train.settings import train_settings
 
 MAPS = ("depth", "normal", "curvature")
 OURS = {"epochs": 15}  # of FLM-CNN: a fold in minutes; everything else it shares with DFF-CNN
@@ -72,13 +73,13 @@ def tables(arguments):
     data = make_data(arguments)
     settings = train_settings(arguments.preset, None, [*arguments.set, f"seed={arguments.seed}"])
     only = None if arguments.folds == "all" else tuple(range(int(arguments.folds)))
-    question = Question(data, only=only)
+    experiment = Experiment(data, only=only)
     folder = arguments.work / "runs" / f"{arguments.preset}-{arguments.folds}"
     ours = settings.model_copy(update=OURS)
     planned = {"+".join(parts) or "none": changed for parts, changed in ablation.variants(FULL, ours)}
-    jobs = {name: Job(FULL, question, folder / f"{FULL}-{name}", changed) for name, changed in planned.items()}
-    jobs[PLAIN] = Job(PLAIN, question, folder / PLAIN, settings.model_copy(update=GEODESIC))
-    jobs[FLAT] = Job(FLAT, question, folder / FLAT, settings.model_copy(update={"maps": MAPS}))
+    jobs = {name: Job(FULL, experiment, folder / f"{FULL}-{name}", changed) for name, changed in planned.items()}
+    jobs[PLAIN] = Job(PLAIN, experiment, folder / PLAIN, settings.model_copy(update=GEODESIC))
+    jobs[FLAT] = Job(FLAT, experiment, folder / FLAT, settings.model_copy(update={"maps": MAPS}))
     full = jobs.pop("+".join(ablation.SWITCHES))
     compared = [jobs[PLAIN], full, jobs[FLAT]]  # first: what they say does not wait for the ablation
     others = [job for job in jobs.values() if job not in compared]

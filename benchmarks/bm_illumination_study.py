@@ -21,7 +21,7 @@ from machine import said, where
 
 RESULTS = Path(__file__).parent / "results"
 TRAINING_PEOPLE, TESTED_PEOPLE = 16, 20
-SETTINGS = ("pixels=32", "batch=32", "epochs=20", "lr=0.001")
+SETTINGS = ("model.pixels=32", "batch=32", "epochs=20", "lr=0.001")
 SETTINGS += ("rotate_deg=2", "scale=0.02", "stretch=0", "bend_mm=0", "shift_mm=4", "texture_jitter=0")
 
 
@@ -42,11 +42,11 @@ def main():
 
 def blocks(arguments):
     """Markdown blocks, one after the other."""
-    from fer3d.config import train_settings
     from fer3d.evaluate.illumination_study import STUDIED_LIGHTS, STUDIED_NETWORKS, study_illumination, table
     from fer3d.scan import EXPRESSIONS
-    from fer3d.train.plan import Question
+    from fer3d.train.plan import Experiment
     from fer3d.train.run import Device
+    from fer3d.train.settings import train_settings
 
     networks = tuple(arguments.networks.split(",")) if arguments.networks else STUDIED_NETWORKS
     seed, work = arguments.seed, arguments.work
@@ -58,11 +58,11 @@ def blocks(arguments):
         f"Simulated people, seed {seed}: {TRAINING_PEOPLE} to train on, {TESTED_PEOPLE} others to test, 7 expressions "
         f"in {len(lamps)} lights ({', '.join(lamps)}) from the front. Settings: {' '.join(SETTINGS)}."
     )
-    question = Question(training, "cross", test_data=tested, classes=EXPRESSIONS)
+    experiment = Experiment(training, "cross", test_data=tested, classes=EXPRESSIONS)
     settings = train_settings("small", None, SETTINGS)
     cells = study_illumination(
         [training],
-        question,
+        experiment,
         work / f"runs-{seed}",
         settings,
         networks=networks,

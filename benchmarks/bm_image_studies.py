@@ -30,7 +30,15 @@ EVERY = "neutral,anger,disgust,fear,happiness,sadness,surprise"
 
 TRAINING_PEOPLE, TESTED_PEOPLE = 24, 20
 HARD = 1  # pictures of a training face beside the easy one: of a few conditions each, as of people met in the wild
-SETTINGS = ("maps=texture", "width=12", "pixels=24", "dropout=0.3", "batch=64", "lr=0.003", "label_smoothing=0")
+SETTINGS = (
+    "model.maps=texture",
+    "model.width=12",
+    "model.pixels=24",
+    "model.dropout=0.3",
+    "batch=64",
+    "lr=0.003",
+    "label_smoothing=0",
+)
 SETTINGS += ("rotate_deg=2", "scale=0.02", "stretch=0", "bend_mm=0", "shift_mm=4", "texture_jitter=0")
 # From single trial runs on the other people, which are not repeated here.
 REGIME = (
@@ -51,7 +59,7 @@ FACES = 7 * TRAINING_PEOPLE
 SETTINGS += (epochs(FACES * (1 + HARD), STEPS),)
 EVEN_EPOCHS = epochs(FACES * len(pictures.YAWS), STEPS / 2)
 SIAMESE = ("siamese=0.02", f"easy={pictures.EASY}")
-FRR_LOSS = "own_loss=20"
+FRR_LOSS = "model.penalty_weight=20"
 MORE = 3  # repeats of redundancy
 FRR_CHOICE = (
     "The form of the penalty and its weight were chosen on other people (seed 100, four repeats each). There points "
@@ -117,17 +125,17 @@ class Bench:
 
     def predictions(self, name, model, repeat, *settings, folder=None):
         """Train, or take what was trained before; what it says of the people tested, and its run folder."""
-        from fer3d.config import train_settings
         from fer3d.files import read_json
-        from fer3d.train.plan import Question
+        from fer3d.train.plan import Experiment
         from fer3d.train.run import Device, train
         from fer3d.train.run_folder import read_predictions, read_run
+        from fer3d.train.settings import train_settings
 
         run = self.work / "runs" / f"{name}-{self.seed}-{repeat}"
         folder = folder or self.people(repeat)
-        question = Question(folder, "cross", test_data=self.tested, classes=tuple(EVERY.split(",")))
+        experiment = Experiment(folder, "cross", test_data=self.tested, classes=tuple(EVERY.split(",")))
         chosen = train_settings("small", None, (*SETTINGS, f"seed={repeat}", *settings))
-        train(model, question, run, chosen, resume=True, device=Device("cpu"))
+        train(model, experiment, run, chosen, resume=True, device=Device("cpu"))
         made, done = read_predictions(read_run(run)), read_json(run / "r00f00" / "done.json")
         self.spent[run] = done["seconds"]
         print(f"{name} {repeat}: {100 * made.right.mean():.1f} %", flush=True)
@@ -204,7 +212,7 @@ def redundancy(bench):
     rows, gaps = [], []
     for repeat in range(bench.repeats + MORE):
         own, run = bench.predictions("frr-cnn", "frr-cnn", repeat, FRR_LOSS, FRR_EPOCHS)
-        twin, twin_run = bench.predictions("frr-twin", "frr-cnn", repeat, "own_loss=0", FRR_EPOCHS)
+        twin, twin_run = bench.predictions("frr-twin", "frr-cnn", repeat, "model.penalty_weight=0", FRR_EPOCHS)
         alike = [correlation(bench, folder) for folder in (run, twin_run)]
         rows.append((*alike, 100 * own.right.mean(), 100 * twin.right.mean()))
         gaps.append(100.0 * (own.right.astype(float) - twin.right))
@@ -299,7 +307,7 @@ def illumination(bench):
         pictures.write(folder, 1000 * bench.seed + repeat + 1, TRAINING_PEOPLE, lamps=("even",))
         for kind in kinds:
             name = f"even-{kind}"
-            made, _ = bench.predictions(name, "3c2f", repeat, f"illumination={kind}", EVEN_EPOCHS, folder=folder)
+            made, _ = bench.predictions(name, "3c2f", repeat, f"model.illumination={kind}", EVEN_EPOCHS, folder=folder)
             right[kind].append(100 * made.right)
     _, seen = bench.conditions(made)
     lines = [

@@ -1,6 +1,7 @@
 """Argument checks shared by the public functions. Each message names the argument, what was wanted, what came."""
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,3 +46,22 @@ def check_range(name: str, value: float, low: float, high: float, unit: str = ""
     if not low <= value <= high:
         unit = f" {unit}" if unit else ""
         raise ArgumentError(f"`{name}` should lie in [{low:g}, {high:g}]{unit}, is {value!r}")
+
+
+def check_choice(name: str, value: str, choices: Collection[str]) -> str:
+    """`value`, if it is one of `choices`; else ArgumentError, which names the nearest.
+
+    >>> check_choice("model", "dffcnn", ("dff-cnn", "plain-cnn"))
+    Traceback (most recent call last):
+    fer3d.errors.ArgumentError: `model` should be one of dff-cnn, plain-cnn, is 'dffcnn'; did you mean 'dff-cnn'?
+    """
+    if value in choices:
+        return value
+    near = nearest(value, choices)
+    hint = f"; did you mean {near!r}?" if near else ""
+    raise ArgumentError(f"`{name}` should be one of {', '.join(choices)}, is {value!r}{hint}")
+
+
+def nearest(value: str, choices: Collection[str], cutoff: float = 0.6) -> str | None:
+    """The choice that is most like `value`, or None if none shares `cutoff` of its letters with it, in their order."""
+    return next(iter(difflib.get_close_matches(value, choices, n=1, cutoff=cutoff)), None)

@@ -8,9 +8,18 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    SerializeAsAny,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from fer3d.errors import ConfigError, FileError
 
@@ -123,65 +132,90 @@ class PreprocessSettings(BaseModel):
         return self.pixel_mm if self.pixel_mm is not None else 0.8 * 224 / self.size
 
 
-class TrainSettings(BaseModel):
-    """How a network is built and trained. Defaults are those of the `small` preset."""
+class NetworkSettings(BaseModel):
+    """What every network's own settings have in common. Each network brings a subclass beside it, as `Settings`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    # the network
-    maps: tuple[str, ...] = Field(MAP_GROUPS, description="Map groups that are fed.")
-    backbone: str = Field("oriented", description="Branches: oriented, scattering, small, vgg-m, vgg-16 or resnet-18.")
-    width: int | None = Field(None, ge=1, le=1024, description="Features of the first convolution. Unset: the usual.")
-    dropout: float | None = Field(None, ge=0.0, lt=1.0, description="Before the last layer. Unset: the model's own.")
-    place_dropout: float = Field(
-        0.5,
-        ge=0.0,
-        lt=1.0,
-        description="Share of what lies on the grid that a branch with weights for every place, or a part of flm-cnn, "
-        "misses in training.",
-    )
-    registered: bool | None = Field(
-        None,
-        description="Whether maps are first stretched to lay eyes and nose on those of the mean face, as learned from "
-        "the landmarks of the training scans. Unset: for dff-cnn and df-cnn, if half of the scans have them.",
-    )
-    mask: bool = Field(False, description="Whether branches also see which pixels were measured.")
-    position: bool = Field(True, description="Whether branches also see where on the map a pixel lies.")
-    map_dropout: float = Field(
-        0.2, ge=0.0, lt=1.0, description="Chance that the fusion misses a map, or a part of flm-cnn, while training."
-    )
-    auxiliary: float = Field(
-        0.3, ge=0.0, le=10.0, description="Weight of the loss of each branch's (or part's) own classifier. 0: none."
-    )
-    inputs: Literal["invariant", "xyz"] = Field(
-        "invariant", description="Of trees: what no turn of the head changes, or positions, normals and shape index."
-    )
-    rotation: Literal["fixed", "max"] = Field(
-        "fixed", description="Of flm-cnn: kernels lie along the ray away from the nose, or as they answer most."
-    )
-    mes: bool = Field(True, description="Of flm-cnn: multi-scale encoding. false: the middle radius alone.")
-    hvp: bool = Field(True, description="Of flm-cnn: pooling like a retina's. false: single samples.")
-    tree: bool = Field(True, description="Of flm-cnn: the sample tree. false: all on the vertices of one level.")
-    depth: int = Field(1, ge=1, le=16, description="Of flm-cnn: layers that encode the radii of a block jointly.")
-    early_fusion: bool | None = Field(
-        None,
-        description="Of dff-cnn: whether a plain CNN on all maps stacked has a say beside the branches. Unset: if "
-        "these have weights for every place.",
-    )
-    init: str | None = Field(None, description="File of image weights for the branches, or torchvision, or timm.")
-    freeze_epochs: int = Field(0, ge=0, description="Epochs at the start in which the branches do not change.")
-    read_out: Literal["softmax", "svm"] = Field("softmax", description="Of df-cnn: its own, or a linear SVM.")
-    svm_c: float = Field(
-        1.0, gt=0.0, description="C of that SVM, and of tang's; the range in df-cnn's paper is 2^-5 to 2^5."
-    )
-    pixels: int | None = Field(
-        None, ge=8, le=1024, description="Rows and columns that a network for pictures sees. Unset: as published."
-    )
+    of_training: ClassVar[frozenset[str]] = frozenset()
+    """Fields that training uses; all others are arguments of the network."""
+
+    def derived(self) -> dict[str, Any]:
+        """Arguments of the network that follow from several settings; they win over a field of the same name."""
+        return {}
+
+    def refuse(self, name: str, reason: str) -> None:
+        """Raise ValueError, which validation reports, if a setting was given that would change nothing."""
+        if name in self.model_fields_set and getattr(self, name) != type(self).model_fields[name].default:
+            raise ValueError(f"`{name}` {reason}")
+
+
+class TextureSettings(NetworkSettings):
+    """Of networks that read maps of a face: what is done to these before they see them."""
+
     illumination: Literal["raw", "hist-eq", "isotropic", "dct", "dog", "tan-triggs"] = Field(
         "raw", description="What is done to the light of textures, which then are grey. raw: nothing."
     )
-    own_loss: float | None = Field(
-        None, ge=0.0, le=1e6, description="Weight of the term of their own of dlp-cnn and frr-cnn. Unset: the model's."
+    warp: bool | None = Field(
+        None,
+        description="Whether maps are first warped, so that eyes and nose lie where they lie on the mean face, as "
+        "learned from the landmarks of the training scans. Unset: for dff-cnn and df-cnn, if half of the scans have "
+        "landmarks.",
+    )
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The map groups that are fed."""
+        return ("texture",)
+
+
+class MapSettings(TextureSettings):
+    """Of networks that choose the map groups that they are fed."""
+
+    maps: tuple[str, ...] = Field(MAP_GROUPS, description="Map groups that are fed.")
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The map groups that are fed."""
+        return self.maps
+
+    @field_validator("maps", mode="before")
+    @classmethod
+    def _split_groups(cls, maps: Any) -> Any:
+        return _split(maps)
+
+    @field_validator("maps")
+    @classmethod
+    def _known_groups(cls, maps: tuple[str, ...]) -> tuple[str, ...]:
+        return _ordered_groups(maps)
+
+    @model_validator(mode="after")
+    def _light_is_seen(self) -> Self:
+        if self.illumination != "raw" and "texture" not in self.maps:
+            raise ValueError(f"`illumination` {self.illumination} needs texture among `maps`")
+        return self
+
+
+class TreeSettings(NetworkSettings):
+    """Of networks that read sample trees."""
+
+    vertex_features: Literal["invariant", "xyz"] = Field(
+        "invariant", description="What no turn of the head changes, or positions, normals and shape index."
+    )
+
+    @property
+    def whole_tree(self) -> bool:
+        """Whether all levels of a tree are fed, or the vertices of one."""
+        return True
+
+
+class TrainSettings(BaseModel):
+    """How a network is trained. Defaults are those of the `small` preset."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: SerializeAsAny[NetworkSettings] = Field(
+        default_factory=NetworkSettings, description="The network's own settings; empty: its defaults."
     )
 
     # the optimiser
@@ -189,7 +223,6 @@ class TrainSettings(BaseModel):
     batch: int = Field(32, ge=1, le=65_536, description="Scans a step, over all processes together.")
     optimizer: Literal["adamw", "sgd"] = Field("adamw", description="adamw, or sgd with Nesterov momentum.")
     lr: float = Field(2e-3, gt=0.0, le=10.0, description="Highest learning rate.")
-    frozen_lr: float = Field(1e-3, gt=0.0, le=10.0, description="The same while the branches are frozen.")
     weight_decay: float = Field(0.05, ge=0.0, le=10.0, description="Of all weights but biases and norms.")
     momentum: float = Field(0.9, ge=0.0, lt=1.0, description="Of sgd.")
     schedule: Literal["one-cycle", "cosine", "constant"] = Field(
@@ -240,11 +273,6 @@ class TrainSettings(BaseModel):
         "auto", description="Where the scans lie: on the device if they fill less than half of it, else in main memory."
     )
 
-    @field_validator("maps", mode="before")
-    @classmethod
-    def _split_groups(cls, maps: Any) -> Any:
-        return _split(maps)
-
     @field_validator("easy", mode="before")
     @classmethod
     def _split_conditions(cls, easy: Any) -> Any:
@@ -258,50 +286,21 @@ class TrainSettings(BaseModel):
                 raise ValueError(f"should hold conditions such as yaw=5 or flash=07, holds {condition!r}")
         return easy
 
-    @field_validator("maps")
-    @classmethod
-    def _known_groups(cls, maps: tuple[str, ...]) -> tuple[str, ...]:
-        return _ordered_groups(maps)
-
     @model_validator(mode="after")
-    def _frozen_is_a_part(self) -> "TrainSettings":
-        if self.freeze_epochs >= self.epochs:
-            raise ValueError(f"`freeze_epochs` should be less than `epochs` {self.epochs}")
-        return self
-
-    @model_validator(mode="after")
-    def _light_is_seen(self) -> "TrainSettings":
-        if self.illumination != "raw" and "texture" not in self.maps:
-            raise ValueError(f"`illumination` {self.illumination} needs texture among `maps`")
-        return self
-
-    @model_validator(mode="after")
-    def _pairs_can_be_made(self) -> "TrainSettings":
+    def _pairs_can_be_made(self) -> Self:
         if self.siamese and not self.easy:
             raise ValueError("`easy` should say what siamese pulls towards, such as yaw=0,flash=07")
         if self.siamese and self.mixup:
             raise ValueError("`mixup` should be 0 with siamese: a mixed picture has no partner")
+        if not self.siamese and self.easy:
+            raise ValueError("`easy` is of siamese, which is off")
         return self
 
-
-# What `--preset` stands for; TOML and `--set` come on top.
-PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "small": {},
-    # spec 2.3: two stages, SGD 0.9, weight decay 5e-4, batch 32, 40 epochs; made for 224 x 224 maps and a GPU
-    "full": {
-        "backbone": "resnet-18",
-        "epochs": 40,
-        "freeze_epochs": 5,
-        "optimizer": "sgd",
-        "lr": 1e-2,
-        "weight_decay": 5e-4,
-        "schedule": "cosine",
-        "precision": "bf16-mixed",
-        "deterministic": False,
-    },
-    # for demonstrations: a minute a fold
-    "tiny": {"width": 8, "epochs": 15},
-}
+    @model_validator(mode="after")
+    def _momentum_is_of_sgd(self) -> Self:
+        if self.optimizer != "sgd" and "momentum" in self.model_fields_set and self.momentum != 0.9:
+            raise ValueError(f"`momentum` is of sgd, `optimizer` is {self.optimizer}")
+        return self
 
 
 def _split(maps: Any) -> Any:
@@ -361,8 +360,12 @@ def read_toml(path: Path) -> dict[str, Any]:
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
     """`["size=112", "maps=depth,normal"]` as a table. Values are TOML where they parse as such, else plain strings.
 
+    A key `a.b` is the key `b` of the table `a`.
+
     >>> parse_assignments(["size=112", "pose=shape", "maps=depth,normal"])
     {'size': 112, 'pose': 'shape', 'maps': ['depth', 'normal']}
+    >>> parse_assignments(["model.width=8", "model.hvp=false"])
+    {'model': {'width': 8, 'hvp': False}}
 
     Raises:
         ConfigError: for an item without `=`.
@@ -372,7 +375,13 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
         key, equals, text = item.partition("=")
         if not equals:
             raise ConfigError(f"settings: `--set {item}` should read key=value")
-        table[key.strip()] = _value(text.strip())
+        *tables, name = key.strip().split(".")
+        place = table
+        for part in tables:
+            place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise ConfigError(f"settings: `--set {item}`: `{part}` is a value, not a table")
+        place[name] = _value(text.strip())
     return table
 
 
@@ -397,25 +406,6 @@ def preprocess_settings(
         ConfigError, FileError: as `settings` and `read_toml`.
     """
     return _layered(PreprocessSettings, {}, config, assignments, options)
-
-
-def train_settings(
-    preset: str = "small", config: Path | None = None, assignments: Iterable[str] = (), **options: Any
-) -> TrainSettings:
-    """Settings from a preset, then a TOML file, then `--set` items, then options given by name; the later wins.
-
-    Args:
-        preset: One of `PRESETS`.
-        config: TOML file with the keys of `TrainSettings`, or None.
-        assignments: Items such as "epochs=60".
-        options: Fields by name; None means "not given".
-
-    Raises:
-        ConfigError, FileError: for an unknown preset or key (names the nearest valid one), or a value out of range.
-    """
-    if preset not in PRESETS:
-        raise ConfigError(f"settings: `preset` should be one of {', '.join(PRESETS)}, got {preset!r}")
-    return _layered(TrainSettings, PRESETS[preset], config, assignments, options)
 
 
 def _layered(

@@ -6,27 +6,23 @@ import math
 import os
 import re
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fer3d import formats
 from fer3d.config import PreprocessSettings, settings
 from fer3d.errors import Fer3dError, FileError, FormatError
-from fer3d.formats import pictures
 from fer3d.formats.find import landmark_file
-from fer3d.formats.pictures import is_picture
-from fer3d.prepare.scan import FileFrame, prepare_with_tree
+from fer3d.prepare.scan import FileFrame
 from fer3d.scan import Scan
 
 if TYPE_CHECKING:
-    from fer3d.data.samples import InputNormalisation
-    from fer3d.maps.render import Maps
-    from fer3d.tree.sample_tree import SampleTree
+    from fer3d.data.input_kinds import InputKind, PreparedFace
+    from fer3d.train.checkpoint import ModelFacts
 
 # Below it, no more than half are right: of 720 simulated strangers 49 % between 0.5 and 0.6, 70 % between 0.6 and 0.7.
 LOW_CONFIDENCE = 0.6
@@ -38,33 +34,26 @@ class FoldModel(Protocol):
 
     @property
     def classes(self) -> Sequence[str]:
-        """K house labels."""
+        """K canonical labels."""
 
     @property
-    def reads_trees(self) -> bool:
-        """Whether it is fed sample trees; else maps."""
+    def kind(self) -> InputKind:
+        """What it is fed."""
 
     @property
     def maps(self) -> Sequence[str]:
         """Map groups that it is fed."""
 
     @property
-    def pixel_mm(self) -> float | None:
-        """Width of a pixel of those maps."""
-
-    @property
-    def normalisation(self) -> InputNormalisation:
-        """Means of its input."""
+    def facts(self) -> ModelFacts:
+        """What its file says about it."""
 
     @property
     def preprocess(self) -> Mapping[str, Any]:
         """Settings that its scans were prepared with."""
 
-    def prepare_input(self, maps: Maps) -> Any:
-        """Maps -> tensor of one scan."""
-
-    def prepare_tree(self, scan: Scan, tree: SampleTree) -> Any:
-        """Prepared scan and its tree -> batch of one scan."""
+    def from_scan(self, face: PreparedFace) -> Any:
+        """A prepared face -> batch of one."""
 
     def probabilities(self, batch: Any) -> Any:
         """Batch of B scans -> (B, K) tensor."""
@@ -152,13 +141,9 @@ class Predictor:
         return tuple(self.models[0].classes)
 
     @property
-    def reads_pictures(self) -> bool:
-        """Whether its networks were trained on pictures; else on scans."""
-        from fer3d.prepare.picture import pixel_of
-
-        model = self.models[0]
-        pixel = model.pixel_mm
-        return tuple(model.maps) == ("texture",) and pixel is not None and pixel == pixel_of(self.settings.size)
+    def kind(self) -> InputKind:
+        """What its networks are fed."""
+        return self.models[0].kind
 
     def __call__(
         self, scan: Scan | str | Path, *, landmarks: str | Path | None = None, frame: FileFrame | None = None
@@ -176,69 +161,29 @@ class Predictor:
             PrepareError: if the scan cannot be prepared, or no face is found in the picture.
             ArgumentError: if a network needs a map that the scan does not give.
         """
-        if self.reads_pictures or (not isinstance(scan, Scan) and is_picture(scan)):
-            return self._of_picture(scan)
-        raw = scan if isinstance(scan, Scan) else formats.read(scan, texture="texture" in self.settings.maps)
-        if landmarks is not None:
-            points = formats.read_landmarks(landmarks)
-            raw = raw.step("landmarks", {"file": Path(landmarks).name, "count": len(points)}, landmarks=points)
-        chosen = self.settings
-        if chosen.pose == "landmarks" and not raw.landmarks:
-            raw = raw.warn("posed by its shape, while the run's scans were posed by landmarks")
-            chosen = chosen.model_copy(update={"pose": "shape"})
-        prepared, made, tree = prepare_with_tree(raw, chosen, frame=frame)
-        blind: tuple[str, ...] = ()
-        if tree is not None:
-            probabilities = self.probabilities_of_tree(prepared, tree)  # (M, K)
-        else:
-            made, blind = self._with_texture(made)
-            probabilities = self.probabilities(made)
-        return self._prediction(probabilities, (*prepared.warnings, *blind))
-
-    def _of_picture(self, picture: Scan | str | Path) -> Prediction:
-        from fer3d.prepare.picture import picture_maps
-
-        if isinstance(picture, Scan) or not is_picture(picture):
-            name = "`scan`" if isinstance(picture, Scan) else picture
-            raise FormatError(f"{name}: wanted a picture, as the run was trained on pictures, got a scan")
-        if not self.reads_pictures:
-            raise FormatError(f"{picture}: wanted a scan, as the run was trained on scans, got a picture")
-        maps, warnings = picture_maps(Path(picture), self.settings)
-        return self._prediction(self.probabilities(maps), warnings)
-
-    def _prediction(self, probabilities: NDArray[np.float64], warnings: tuple[str, ...]) -> Prediction:
+        face = self.kind.read(scan, self.settings, self.models[0].facts.inputs, landmarks=landmarks, frame=frame)
+        probabilities = self.probabilities([face])[:, 0]  # (M, K)
         mean = probabilities.mean(axis=0)
         return Prediction(
             probabilities=dict(zip(self.classes, mean.tolist(), strict=True)),
             agreement=float((probabilities.argmax(axis=1) == mean.argmax()).mean()),
-            warnings=warnings,
+            warnings=face.warnings,
         )
 
-    def probabilities(self, maps: Maps) -> NDArray[np.float64]:
-        """(M, K): what each of the M networks gives each class, for one scan's maps."""
-        return self._probabilities(lambda model: model.prepare_input(maps)[None])
+    def probabilities(self, faces: Sequence[PreparedFace]) -> NDArray[np.float64]:
+        """(M, N, K): what each of the M networks gives each class, for N prepared faces.
 
-    def probabilities_of_tree(self, scan: Scan, tree: SampleTree) -> NDArray[np.float64]:
-        """(M, K): what each of the M networks gives each class, for one prepared scan's tree."""
-        return self._probabilities(lambda model: model.prepare_tree(scan, tree))
-
-    def _probabilities(self, batch_for: Callable[[FoldModel], Any]) -> NDArray[np.float64]:
+        Raises:
+            ArgumentError: if a face was not prepared as those of training.
+        """
         import torch
 
         with torch.inference_mode():
-            rows = [model.probabilities(batch_for(model))[0].double().cpu().numpy() for model in self.models]
+            rows = [
+                model.probabilities(self.kind.collate([model.from_scan(face) for face in faces])).double().cpu().numpy()
+                for model in self.models
+            ]
         return np.stack(rows)
-
-    def _with_texture(self, maps: Maps) -> tuple[Maps, tuple[str, ...]]:
-        """The maps, with the mean colour of training for a texture that is needed and that the scan does not have."""
-        if "texture" not in self.settings.maps or maps.texture is not None:
-            return maps, ()
-        from fer3d.data.channels import INPUT_CHANNELS
-
-        means = dict(zip(self.models[0].normalisation.channels, self.models[0].normalisation.mean, strict=True))
-        colour = [round(255 * means[name]) for name in INPUT_CHANNELS["texture"]]
-        even = np.where(maps.mask[..., None] > 0, np.array(colour), 0).astype(np.uint8)  # (H, W, 3)
-        return replace(maps, texture=even), ("no texture: its branch saw the mean colour of the training scans",)
 
 
 @dataclass(frozen=True)
@@ -267,7 +212,7 @@ def load(run: str | Path, fold: str | None = None) -> Predictor:
     models: list[FoldModel] = [load_model(path) for path in paths]
     first = models[0]
     for path, model in zip(paths[1:], models[1:], strict=True):
-        for name in ("classes", "maps", "reads_trees", "preprocess"):
+        for name in ("classes", "maps", "kind", "preprocess"):
             if getattr(model, name) != getattr(first, name):
                 raise FormatError(
                     f"{path}: `{name}` should be that of {paths[0].parent.name}, {getattr(first, name)}, "
@@ -275,8 +220,7 @@ def load(run: str | Path, fold: str | None = None) -> Predictor:
                 )
     known = {key: value for key, value in dict(first.preprocess).items() if key in PreprocessSettings.model_fields}
     chosen = settings(PreprocessSettings, known, str(paths[0]))
-    # what no network reads would be made for nothing; depth, the cheapest, is always made
-    chosen = chosen.model_copy(update={"maps": tuple(first.maps) or ("depth",), "tree": first.reads_trees})
+    chosen = first.kind.preprocessing(chosen, first.maps)  # what no network reads would be made for nothing
     return Predictor(tuple(models), chosen)
 
 
@@ -291,13 +235,12 @@ def predict_files(
         landmarks: Whether to use the landmark file beside a scan, where there is one.
         frame: Axes and unit of all files.
     """
-    of_pictures = predictor.reads_pictures
     for path in paths:
         try:
             beside = landmark_file(path) if landmarks else None
             yield Row(path, predictor(path, landmarks=beside, frame=frame))
         except Fer3dError as error:
-            yield Row(path, None, _reason(path, str(error), pictures.SUFFIXES if of_pictures else formats.SUFFIXES))
+            yield Row(path, None, _reason(path, str(error), predictor.kind.suffixes))
         except MemoryError:
             yield Row(path, None, "not enough memory to prepare it")
         except Exception as error:  # a bug of ours: it may cost this scan, not the others
@@ -328,7 +271,7 @@ def _is_fold(name: str) -> bool:
     return re.fullmatch(r"r\d+f\d+", name) is not None
 
 
-def _reason(path: Path, message: str, suffixes: Sequence[str] = formats.SUFFIXES) -> str:
+def _reason(path: Path, message: str, suffixes: Sequence[str]) -> str:
     """A message about `path` on one line, without the path that stands beside it anyhow."""
     if path.is_dir():
         return f"holds no file that ends in {', '.join(suffixes)}"

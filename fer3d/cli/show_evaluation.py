@@ -139,8 +139,6 @@ def run_predict(
         axes: Which axes of the files point up and to the camera.
     """
     from fer3d.formats.find import find_scans
-    from fer3d.formats.pictures import is_picture
-    from fer3d.formats.suffixes import is_scan
     from fer3d.predict import load, predict_files
     from fer3d.prepare.scan import FileFrame
 
@@ -150,7 +148,7 @@ def run_predict(
     if unit is not None:
         predictor = _with_unit(predictor, unit)
     frame = FileFrame(unit or "auto", *axes)
-    paths = find_scans(scans, is_picture if predictor.reads_pictures else is_scan)
+    paths = find_scans(scans, predictor.kind.is_file)
     rows = list(_with_progress(predict_files(predictor, paths, landmarks=landmarks, frame=frame), len(paths)))
     if as_json:
         _write(json.dumps([_row_json(row) for row in rows], indent=2, ensure_ascii=False) + "\n")

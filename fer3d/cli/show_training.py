@@ -13,14 +13,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from fer3d.catalog.protocols import Fold
 from fer3d.cli.terminal import console
 from fer3d.config import TrainSettings
-from fer3d.train.plan import Question
-from fer3d.train.run import Device, Watch, train
+from fer3d.train.plan import Experiment
+from fer3d.train.run import Callbacks, Device, train
 
 
-def run_train(model: str, question: Question, out: Path, settings: TrainSettings, resume: bool, device: Device) -> None:
+def run_train(
+    model: str, experiment: Experiment, out: Path, settings: TrainSettings, resume: bool, device: Device
+) -> None:
     """Train with a progress bar, then measure what came out and print it."""
-    with _progress() as watch:
-        train(model, question, out, settings, resume=resume, device=device, watch=watch)
+    with _progress() as callbacks:
+        train(model, experiment, out, settings, resume=resume, device=device, callbacks=callbacks)
     if not _is_first_process():
         return
     from fer3d.cli.show_evaluation import show_metrics
@@ -31,17 +33,17 @@ def run_train(model: str, question: Question, out: Path, settings: TrainSettings
 
 
 def run_ablate(
-    model: str, question: Question, out: Path, settings: TrainSettings, device: Device, workers: int
+    model: str, experiment: Experiment, out: Path, settings: TrainSettings, device: Device, workers: int
 ) -> None:
     """Train every variant with a progress bar, then print the table."""
     from fer3d.evaluate.ablation import ablate
 
-    with _progress() as watch:
+    with _progress() as callbacks:
 
         def begin(parts: tuple[str, ...], number: int, total: int) -> None:
-            watch.notice(f"{number + 1} of {total}: {', '.join(parts) or 'none'}")
+            callbacks.on_message(f"{number + 1} of {total}: {', '.join(parts) or 'none'}")
 
-        ablate(model, question, out, settings, workers=workers, device=device, watch=watch, begin=begin)
+        ablate(model, experiment, out, settings, workers=workers, device=device, callbacks=callbacks, begin=begin)
     if _is_first_process():
         made = (out / "ablation.md").read_text(encoding="utf-8")
         console.print(made, highlight=False, markup=False, soft_wrap=True)
@@ -50,9 +52,9 @@ def run_ablate(
 
 def run_study_illumination(
     folders: list[Path],
-    question: Question,
+    experiment: Experiment,
     out: Path,
-    settings: TrainSettings,
+    settings: Mapping[str, TrainSettings],
     networks: list[str],
     illuminations: list[str],
     device: Device,
@@ -61,21 +63,21 @@ def run_study_illumination(
     """Train every cell with a progress bar, then print the table."""
     from fer3d.evaluate.illumination_study import study_illumination
 
-    with _progress() as watch:
+    with _progress() as callbacks:
 
         def begin(name: str, number: int, total: int) -> None:
-            watch.notice(f"{number + 1} of {total}: {name}")
+            callbacks.on_message(f"{number + 1} of {total}: {name}")
 
         study_illumination(
             folders,
-            question,
+            experiment,
             out,
             settings,
             networks=networks,
             illuminations=illuminations,
             workers=workers,
             device=device,
-            watch=watch,
+            callbacks=callbacks,
             begin=begin,
         )
     if _is_first_process():
@@ -85,7 +87,7 @@ def run_study_illumination(
 
 
 @contextmanager
-def _progress() -> Iterator[Watch]:
+def _progress() -> Iterator[Callbacks]:
     """A bar a fold, with the numbers of the last epoch beside it; one line a fold stays when it is done."""
     columns = (
         TextColumn("{task.description}"),
@@ -99,14 +101,17 @@ def _progress() -> Iterator[Watch]:
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("reading", total=None, numbers="")
 
-        def tick(fold: Fold, epochs: int, row: Mapping[str, Any]) -> None:
+        def on_epoch_end(fold: Fold, epochs: int, row: Mapping[str, Any]) -> None:
             if row["epoch"] == 1:
                 progress.reset(task, description=fold.name, total=epochs)
             progress.update(task, description=fold.name, total=epochs, completed=row["epoch"], numbers=numbers(row))
             if row["epoch"] == epochs:
                 progress.console.print(f"{fold.name} {numbers(row)}", highlight=False)
 
-        yield Watch(lambda text: progress.console.print(escape(text), highlight=False), tick)
+        def on_message(text: str) -> None:
+            progress.console.print(escape(text), highlight=False)
+
+        yield Callbacks(on_epoch_end=on_epoch_end, on_message=on_message)
 
 
 def numbers(row: Mapping[str, Any]) -> str:

@@ -82,15 +82,15 @@ def train(
         torchrun --nproc-per-node 2 -m fer3d train dff-cnn --devices 2 ...
     """
     from fer3d.cli import show_training
-    from fer3d.config import train_settings
-    from fer3d.train.plan import question_of
+    from fer3d.train.plan import experiment_of
     from fer3d.train.run import Device
+    from fer3d.train.settings import train_settings
 
     switches = {"mes": no_mes, "hvp": no_hvp, "tree": uniform}
-    off = {name: False for name, given in switches.items() if given}
-    settings = train_settings(preset, config, set_ or (), maps=maps, init=init, **off)
-    question = question_of(data, protocol, test_data, fold, folds, rounds, labels, validation, allow_missing)
-    show_training.run_train(model, question, out, settings, resume, Device(accelerator, devices))
+    own = {"maps": maps, "init": init, **{name: False for name, given in switches.items() if given}}
+    settings = train_settings(model, preset, config, set_ or (), model=own)
+    experiment = experiment_of(data, protocol, test_data, fold, folds, rounds, labels, validation, allow_missing)
+    show_training.run_train(model, experiment, out, settings, resume, Device(accelerator, devices))
 
 
 def ablate(
@@ -118,13 +118,13 @@ def ablate(
     Run it again after a stop: what is finished is kept.
     """
     from fer3d.cli import show_training
-    from fer3d.config import train_settings
-    from fer3d.train.plan import question_of
+    from fer3d.train.plan import experiment_of
     from fer3d.train.run import Device
+    from fer3d.train.settings import train_settings
 
-    settings = train_settings(preset, config, set_ or ())
-    question = question_of(data, protocol, None, fold, folds, rounds, labels, False, allow_missing)
-    show_training.run_ablate(model, question, out, settings, Device(accelerator, devices), workers)
+    settings = train_settings(model, preset, config, set_ or ())
+    experiment = experiment_of(data, protocol, None, fold, folds, rounds, labels, False, allow_missing)
+    show_training.run_ablate(model, experiment, out, settings, Device(accelerator, devices), workers)
 
 
 study = typer.Typer(no_args_is_help=True, help="Tables of many runs, after published studies.")
@@ -161,7 +161,8 @@ def study_illumination(
 
     After Shin, Kim and Kwon (2016). hist-eq evens the histogram, isotropic divides by a smooth luminance, dct drops the
     slowest waves of the logarithm, dog is a difference of Gaussians. All networks see 48 x 48 pixels unless
-    `--set pixels=...` says otherwise. Each cell is a run of its own: `fer3d compare` and `fer3d report` read them.
+    `--set model.pixels=...` says otherwise. Each cell is a run of its own: `fer3d compare` and `fer3d report` read
+    them.
 
     Run it again after a stop: what is finished is kept.
 
@@ -170,20 +171,24 @@ def study_illumination(
         fer3d study illumination --data kdef-48 --data jaffe-48 --folds 5 --workers 4 -o runs/illumination
     """
     from fer3d.cli import show_training
-    from fer3d.config import train_settings
-    from fer3d.train.plan import question_of
+    from fer3d.train.plan import experiment_of
     from fer3d.train.run import Device
+    from fer3d.train.settings import train_settings
 
-    settings = train_settings(preset, config, set_ or (), maps="texture")
-    if settings.pixels is None:
-        settings = settings.model_copy(update={"pixels": 48})
-    question = question_of(data[0], protocol, None, fold, folds, rounds, labels, False, allow_missing)
+    names = networks.split(",")
+    settings = {}
+    for name in names:
+        chosen = train_settings(name, preset, config, set_ or ())
+        if chosen.model.model_dump().get("pixels", 0) is None:
+            chosen = chosen.model_copy(update={"model": chosen.model.model_copy(update={"pixels": 48})})
+        settings[name] = chosen
+    experiment = experiment_of(data[0], protocol, None, fold, folds, rounds, labels, False, allow_missing)
     show_training.run_study_illumination(
         data,
-        question,
+        experiment,
         out,
         settings,
-        networks.split(","),
+        names,
         illuminations.split(","),
         Device(accelerator, devices),
         workers,

@@ -21,13 +21,16 @@ import torch
 from fer3d.config import TrainSettings
 from fer3d.data.augment_maps import augment, draw
 from fer3d.data.channels import Normalisation, channel_names, stack_channels, stored_channels
-from fer3d.data.warp import Registration, stretches_of
+from fer3d.data.warp import FaceWarp, landmark_warps
 from fer3d.errors import ArgumentError, ProtocolError
 from fer3d.prepare.store import header_for, open_tensors, read_manifest
 from fer3d.scan import LABELS
 
+Sources = Sequence[tuple[Path, Sequence[Mapping[str, Any]]]]
+"""Prepared folders, each with the manifest rows that are wanted."""
+
 _SHOWN = 3
-_AT_ONCE = 64  # scans that are registered
+_AT_ONCE = 64  # scans that are warped
 
 
 class InputNormalisation(Protocol):
@@ -57,7 +60,7 @@ class TrainingData(ABC):
     """N scans. A batch is what the network takes: a tensor of maps, or a `TreeBatch`.
 
     Attributes:
-        inputs: Names of what is fed: map groups, or what `TrainSettings.inputs` says.
+        inputs: Names of what is fed: map groups, or a key of `VERTEX_FEATURES`.
         labels: (N,) int64, index into `classes`.
         classes: House labels.
         rows: N manifest rows; `row["subject"]` is unique over all folders.
@@ -170,13 +173,13 @@ class MapData(TrainingData):
         """Over measured pixels."""
         return Normalisation.fit(self.channels, self.values, rows)
 
-    def fit_registration(self, rows: torch.Tensor) -> Registration:
+    def fit_warp(self, rows: torch.Tensor) -> FaceWarp:
         """Learned from the training scans `rows`, (M,) int64, and their landmarks. ArgumentError if these lack."""
-        return Registration.fit(self.channels, self.values, rows, stretches_of(self.rows, rows))
+        return FaceWarp.fit(self.channels, self.values, rows, landmark_warps(self.rows, rows))
 
-    def registered(self, registration: Registration) -> MapData:
-        """The same scans, every face stretched as its maps tell."""
-        parts = [registration.apply(part, self.pixel) for part in torch.split(self.values, _AT_ONCE)]
+    def warped(self, warp: FaceWarp) -> MapData:
+        """The same scans, every face warped as its maps say."""
+        parts = [warp.apply(part, self.pixel) for part in torch.split(self.values, _AT_ONCE)]
         return replace(self, values=torch.cat(parts))
 
 
@@ -214,7 +217,7 @@ def label_hint(label: str) -> str:
 
 
 def load(
-    sources: Sequence[tuple[Path, Sequence[Mapping[str, Any]]]],
+    sources: Sources,
     maps: Sequence[str],
     classes: Sequence[str],
     illumination: str = "raw",
@@ -256,7 +259,7 @@ def load(
         digests.append(digest)
     if bare:
         raise ArgumentError(
-            f"{sources[0][0]}: `maps` asks for texture, {len(bare)} of {len(pairs)} scans have none: {shown(bare)}"
+            f"{sources[0][0]}: `maps` asks for texture, {len(bare)} of {len(pairs)} scans have none: {name_some(bare)}"
         )
     return MapData(
         inputs=tuple(maps),
@@ -270,17 +273,17 @@ def load(
     )
 
 
-def shown(names: Sequence[str]) -> str:
+def name_some(names: Sequence[str]) -> str:
     """The first few names, and how many more.
 
-    >>> shown(["a", "b", "c", "d", "e"])
+    >>> name_some(["a", "b", "c", "d", "e"])
     'a, b, c and 2 more'
     """
     more = len(names) - _SHOWN
     return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def check_no_twins(data: TrainingData, parts: Mapping[str, Sequence[str]], where: str) -> None:
+def check_leakage(data: TrainingData, parts: Mapping[str, Sequence[str]], where: str) -> None:
     """Raise ProtocolError if one scan stands in two parts of a fold under two subjects: a subject was renamed.
 
     Args:

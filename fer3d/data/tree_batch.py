@@ -22,9 +22,9 @@ from fer3d.data.channels import FLAT_SHAPE_INDEX
 from fer3d.errors import ArgumentError
 from fer3d.tree.sample_tree import CHANNELS, SampleTree
 
-# What `inputs` stands for. Rotation-invariant [D]; or positions, normals and the shape index, the 2018 setting of
-# FLM-CNN's first author [F: papers3d 1.2], which a turned head changes.
-INPUTS: Mapping[str, tuple[str, ...]] = {
+# What `vertex_features` stands for. Rotation-invariant [D]; or positions, normals and the shape index, the 2018 setting
+# of FLM-CNN's first author [F: papers3d 1.2], which a turned head changes.
+VERTEX_FEATURES: Mapping[str, tuple[str, ...]] = {
     "invariant": CHANNELS,
     "xyz": ("x", "y", "z", "normal_x", "normal_y", "normal_z", "shape_index"),
 }
@@ -127,6 +127,31 @@ def fill_batch(count: int, sizes: Sequence[int], trees: Iterable[SampleTree]) ->
         put_tree(batch, row, tree)
     assert batch is not None
     return batch
+
+
+def join_trees(batches: Sequence[TreeBatch]) -> TreeBatch:
+    """Several batches as one, padded to the largest. ArgumentError if there is none, or their stencils differ."""
+    if not batches or len({tuple(part.shape[2:] for part in batch.indices) for batch in batches}) != 1:
+        raise ArgumentError("`batches` should hold at least one, all with stencils of one shape")
+
+    def joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+        count = max(part.shape[1] for part in parts)
+        return torch.cat([_padded(part, count) for part in parts])
+
+    return TreeBatch(
+        joined([batch.values for batch in batches]),
+        joined([batch.positions for batch in batches]),
+        joined([batch.normals for batch in batches]),
+        tuple(joined(parts) for parts in zip(*(batch.indices for batch in batches), strict=True)),
+        tuple(joined(parts) for parts in zip(*(batch.weights for batch in batches), strict=True)),
+        joined([batch.real for batch in batches]),
+    )
+
+
+def _padded(part: torch.Tensor, count: int) -> torch.Tensor:
+    """(B, n, ...) -> (B, count, ...), zeros behind."""
+    more = part.new_zeros(part.shape[0], count - part.shape[1], *part.shape[2:])
+    return torch.cat([part, more], dim=1)
 
 
 def put_tree(batch: TreeBatch, row: int, tree: SampleTree) -> None:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from fer3d.config import TrainSettings
 from fer3d.data.augment_trees import augment, draw
-from fer3d.data.samples import TrainingData, check_same_recipe
-from fer3d.data.tree_batch import INPUTS, TreeBatch, TreeNormalisation, fill_batch, stencils_of
+from fer3d.data.samples import Sources, TrainingData, check_same_recipe
+from fer3d.data.tree_batch import VERTEX_FEATURES, TreeBatch, TreeNormalisation, fill_batch, stencils_of
 from fer3d.errors import ArgumentError
 from fer3d.prepare.store import header_for, open_tensors, read_tree
 from fer3d.tree.one_level import one_level
@@ -24,7 +24,7 @@ from fer3d.tree.sample_tree import SampleTree
 
 @dataclass(frozen=True, eq=False)
 class TreeData(TrainingData):
-    """N scans as sample trees; `inputs` is what `TrainSettings.inputs` says.
+    """N scans as sample trees; `inputs` is the key of `VERTEX_FEATURES` that is fed.
 
     Attributes:
         trees: All scans as one batch, indices int16 or int32 and weights float16.
@@ -37,7 +37,7 @@ class TreeData(TrainingData):
     @property
     def channels(self) -> tuple[str, ...]:
         """The C names."""
-        return INPUTS[self.inputs[0]]
+        return VERTEX_FEATURES[self.inputs[0]]
 
     @property
     def nbytes(self) -> int:
@@ -76,26 +76,24 @@ class TreeData(TrainingData):
 
 
 def load_trees(
-    sources: Sequence[tuple[Path, Sequence[Mapping[str, Any]]]],
-    settings: TrainSettings,
+    sources: Sources,
+    vertex_features: str,
     classes: Sequence[str],
     *,
-    tree: bool = True,
+    whole_tree: bool = True,
 ) -> TreeData:
     """Read the sample trees of scans.
 
     Args:
         sources: Prepared folders, each with the rows wanted.
-        settings: What is fed.
+        vertex_features: A key of `VERTEX_FEATURES`: what is fed.
         classes: House labels in the order of the label numbers; must cover the rows.
-        tree: False: one level of each tree, see `one_level`.
+        whole_tree: False: one level of each tree, see `one_level`.
 
     Raises:
-        ArgumentError: if the scans were prepared without trees or in different ways, or `mixup` is asked for.
+        ArgumentError: if the scans were prepared without trees or in different ways.
         FileError, FormatError: if a scan file is missing or damaged.
     """
-    if settings.mixup:
-        raise ArgumentError(f"`mixup` should be 0 for a model that reads trees, is {settings.mixup:g}")
     recipes = [(folder, header_for(folder, rows[0])) for folder, rows in sources]
     for folder, header in recipes:
         check_same_recipe(recipes[0][0], recipes[0][1], folder, header)
@@ -107,18 +105,18 @@ def load_trees(
         for folder, row in pairs:
             made = read_tree(folder, row)
             digests.append(hashlib.blake2b(made.positions.tobytes() + made.rows.tobytes(), digest_size=16).hexdigest())
-            if not tree:
+            if not whole_tree:
                 made = one_level(made, *_mesh(folder, row))
             kinds[:] = [stencils_of(made)]
             yield made
 
     levels = [_sizes(folder, row) for folder, row in pairs]
-    if not tree:
+    if not whole_tree:
         levels = [[sizes[-2]] * 2 for sizes in levels]
     sizes = [max(column) for column in zip(*levels, strict=True)]
     trees = fill_batch(len(pairs), sizes, read())
     return TreeData(
-        inputs=(settings.inputs,),
+        inputs=(vertex_features,),
         labels=torch.tensor([list(classes).index(row["expression"]) for _, row in pairs]),
         classes=tuple(classes),
         rows=tuple(row for _, row in pairs),

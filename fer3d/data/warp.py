@@ -1,8 +1,8 @@
-"""Registration of maps: a wide or long face is stretched until its eyes and its nose lie where they lie on average.
+"""`FaceWarp`: a wide or long face is warped until its eyes and its nose lie where they lie on average.
 
 Alignment (`fer3d.prepare.align`) turns and moves a face and keeps its size. Networks with weights for every place of
 the face then see the mouth of a long face where a short one has its chin, and with a few dozen people to learn from
-they cannot tell the one from the other. The landmarks of the training scans say how each should be stretched; how to
+they cannot tell the one from the other. The landmarks of the training scans say how each should be warped; how to
 tell it from the maps alone is learned from the same scans, so a scan to be recognised needs no landmarks. All of this
 is our choice [D]; on 110 simulated people kept for tuning, halved twice, it was worth two and three points to DFF-CNN.
 """
@@ -27,7 +27,7 @@ from fer3d.prepare.store import manifest_landmarks
 EYES = ("exocanthion_left", "endocanthion_left", "endocanthion_right", "exocanthion_right")
 NOSE = ("alare_left", "alare_right", "subnasale")
 
-_SHARE = 0.5  # of the scans that must have them for maps to be registered without being asked for
+_SHARE = 0.5  # of the scans that must have them for maps to be warped without being asked for
 _PENALTY = 0.1  # of the ridge regression, as a share of the mean square of a scan's features
 _LEAST = 8  # scans with these landmarks, below which nothing is learned
 _MOST = 2000  # scans to learn from: the matrix of their likenesses is solved
@@ -35,17 +35,17 @@ _BATCH = 64
 
 
 @dataclass(frozen=True, eq=False)
-class Registration:
-    """Maps -> the stretch that lays a face on the mean of the training scans, and those maps stretched.
+class FaceWarp:
+    """Maps -> the affine warp that lays a face on the mean of the training scans, and those maps under it.
 
-    Told by ridge regression from the orientation energies of all channels (`OrientationEnergy`), learned from the
+    Predicted by ridge regression from the orientation energies of all channels (`OrientationEnergy`), learned from the
     training scans and their mirror images.
 
     Attributes:
-        before: What brings unregistered maps to the scale of the energies.
+        before: What brings maps before the warp to the scale of the energies.
         weights: (D, 3) float32.
         constant: (3,) float32.
-        low, high: (3,) float32: least and largest of the training scans, beyond which no scan is stretched.
+        low, high: (3,) float32: least and largest of the training scans, beyond which no scan is warped.
     """
 
     before: Normalisation
@@ -55,29 +55,27 @@ class Registration:
     high: torch.Tensor
 
     @classmethod
-    def fit(
-        cls, channels: Sequence[str], values: torch.Tensor, rows: torch.Tensor, stretches: torch.Tensor
-    ) -> Registration:
+    def fit(cls, channels: Sequence[str], values: torch.Tensor, rows: torch.Tensor, warps: torch.Tensor) -> FaceWarp:
         """Learn it.
 
         Args:
             channels: C names.
             values: (N, C + 1, H, W), as `fer3d.data.channels.stack_channels` makes them.
             rows: (M,) int64. Those of the training scans, and no others.
-            stretches: (M, 3), as `stretches_of` gives them; scans of which it is NaN are left out.
+            warps: (M, 3), as `landmark_warps` gives them; scans of which it is NaN are left out.
 
         Raises:
             ArgumentError: if fewer than 8 scans are left.
         """
-        known = torch.isfinite(stretches).all(dim=1)
+        known = torch.isfinite(warps).all(dim=1)
         if int(known.sum()) < _LEAST:
             raise ArgumentError(
-                f"`registered` wants at least {_LEAST} training scans with the landmarks {', '.join(EYES)} and one of "
+                f"`warp` wants at least {_LEAST} training scans with the landmarks {', '.join(EYES)} and one of "
                 f"{', '.join(NOSE)}, got {int(known.sum())} of {len(rows)}"
             )
         rows = rows.to(known.device)[known]
-        rows, stretches = _thinned(rows), _thinned(stretches[known])
-        wanted = stretches.to(values.device, torch.float32)
+        rows, warps = _thinned(rows), _thinned(warps[known])
+        wanted = warps.to(values.device, torch.float32)
         rows = rows.to(values.device)
         before = Normalisation.fit(channels, values, rows)
         parts = [before.apply(values[part].float()) for part in torch.split(rows, _BATCH)]
@@ -85,21 +83,21 @@ class Registration:
         weights, constant = _ridge(features, wanted.repeat(2, 1))
         return cls(before, weights, constant, wanted.amin(dim=0), wanted.amax(dim=0))
 
-    def stretches(self, values: torch.Tensor) -> torch.Tensor:
+    def predict(self, values: torch.Tensor) -> torch.Tensor:
         """(B, C + 1, H, W) in physical units -> (B, 3): log stretch along x and y, then shift along y in mm."""
-        told = _energies(self.before.apply(values.float())) @ self.weights.to(values.device)
-        told = told + self.constant.to(values.device)
-        return torch.minimum(torch.maximum(told, self.low.to(values.device)), self.high.to(values.device))
+        predicted = _energies(self.before.apply(values.float())) @ self.weights.to(values.device)
+        predicted = predicted + self.constant.to(values.device)
+        return torch.minimum(torch.maximum(predicted, self.low.to(values.device)), self.high.to(values.device))
 
     def apply(self, values: torch.Tensor, pixel: float) -> torch.Tensor:
-        """(B, C + 1, H, W) in physical units -> the same, float16, stretched as `fer3d.data.augment_maps.augment` does
+        """(B, C + 1, H, W) in physical units -> the same, float16, warped as `fer3d.data.augment_maps.augment` does
         it.
 
         Args:
             values: As `fer3d.data.channels.stack_channels` makes them.
             pixel: Width of a pixel, mm.
         """
-        return stretched(self.before.channels, values, self.stretches(values), pixel).half()
+        return apply_warps(self.before.channels, values, self.predict(values), pixel).half()
 
     def state(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         """What JSON can hold of it, and its tensors: the arguments of `from_state`."""
@@ -107,7 +105,7 @@ class Registration:
         return asdict(self.before), tensors
 
     @classmethod
-    def from_state(cls, facts: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Registration:
+    def from_state(cls, facts: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> FaceWarp:
         """The inverse of `state`.
 
         Raises:
@@ -123,8 +121,8 @@ class Registration:
         return made
 
 
-def stretches_of(rows: Sequence[Mapping[str, Any]], train: torch.Tensor) -> torch.Tensor:
-    """How faces should be stretched for their landmarks to lie on the mean of the training scans.
+def landmark_warps(rows: Sequence[Mapping[str, Any]], train: torch.Tensor) -> torch.Tensor:
+    """How faces should be warped for their landmarks to lie on the mean of the training scans.
 
     Along x the corners of the eyes are laid on theirs by least squares about the middle of the face, along y these and
     the base of the nose, which also says how far the face is then shifted.
@@ -149,25 +147,25 @@ def stretches_of(rows: Sequence[Mapping[str, Any]], train: torch.Tensor) -> torc
     if complete.any():
         count = np.isfinite(points[complete]).sum(axis=0)
         mean = np.nansum(points[complete], axis=0) / np.maximum(count, 1)
-        made[complete] = [_stretch(scan, mean) for scan in points[complete]]
+        made[complete] = [_warp(scan, mean) for scan in points[complete]]
     return torch.from_numpy(made)
 
 
-def landmarks_suffice(stretches: torch.Tensor) -> bool:
-    """Whether half of the scans, and 8 of them, had the landmarks to say their stretch: (M, 3) of `stretches_of`."""
-    having = int(torch.isfinite(stretches).all(dim=1).sum())
-    return having >= max(_LEAST, _SHARE * len(stretches))
+def landmarks_suffice(warps: torch.Tensor) -> bool:
+    """Whether half of the scans, and 8 of them, had the landmarks that say their warp: (M, 3) of `landmark_warps`."""
+    having = int(torch.isfinite(warps).all(dim=1).sum())
+    return having >= max(_LEAST, _SHARE * len(warps))
 
 
-def stretched(channels: Sequence[str], values: torch.Tensor, stretches: torch.Tensor, pixel: float) -> torch.Tensor:
-    """(B, C + 1, H, W) in physical units, stretched and shifted by (B, 3) as `stretches_of` gives them: float32."""
+def apply_warps(channels: Sequence[str], values: torch.Tensor, warps: torch.Tensor, pixel: float) -> torch.Tensor:
+    """(B, C + 1, H, W) in physical units, under the warps (B, 3) as `landmark_warps` gives them: float32."""
     draws = unchanged(len(values))
-    draws["stretch"][:, :2] = stretches[:, :2].exp()
-    draws["shift"][:, 1] = stretches[:, 2]
+    draws["stretch"][:, :2] = warps[:, :2].exp()
+    draws["shift"][:, 1] = warps[:, 2]
     return augment(channels, values, draws, pixel)
 
 
-def _stretch(scan: NDArray[np.float64], mean: NDArray[np.float64]) -> tuple[float, float, float]:
+def _warp(scan: NDArray[np.float64], mean: NDArray[np.float64]) -> tuple[float, float, float]:
     """From the (7, 2) landmarks of a scan, of which some may be NaN, and their mean."""
     eyes, there = slice(len(EYES)), np.isfinite(scan[:, 1])
     across, _ = _line(mean[eyes, 0], scan[eyes, 0])

@@ -9,16 +9,16 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from itertools import combinations
 from pathlib import Path
 
 from fer3d.config import MAP_GROUPS, TrainSettings
-from fer3d.errors import ArgumentError
 from fer3d.evaluate.measure import evaluate_run
 from fer3d.files import read_json, write_bytes
-from fer3d.models import reads_trees
-from fer3d.train.plan import Question
-from fer3d.train.run import Device, Job, Watch, train, train_side_by_side
+from fer3d.models import network_class
+from fer3d.models.flm_cnn import PARTS
+from fer3d.train.plan import Experiment
+from fer3d.train.run import Callbacks, Device, Job, train, train_side_by_side
+from fer3d.train.settings import complete
 
 
 @dataclass(frozen=True)
@@ -45,55 +45,37 @@ class Entry:
     seconds: float
 
 
-SWITCHES = ("mes", "hvp", "tree")  # of FLM-CNN, in the words of `TrainSettings`
-
-
-def map_subsets(groups: Sequence[str] = MAP_GROUPS) -> list[tuple[str, ...]]:
-    """Every subset but the empty one, small ones first.
-
-    >>> len(map_subsets())
-    15
-    >>> map_subsets(["depth", "normal"])
-    [('depth',), ('normal',), ('depth', 'normal')]
-    """
-    return [subset for size in range(1, len(groups) + 1) for subset in combinations(groups, size)]
-
-
 def variants(model: str, settings: TrainSettings) -> list[tuple[tuple[str, ...], TrainSettings]]:
     """Parts and settings of every run of an ablation, small ones first.
 
-    >>> [parts for parts, _ in variants("flm-cnn", TrainSettings())]
+    >>> [parts for parts, _ in variants("flm-cnn", complete("flm-cnn", None))]
     [(), ('hvp', 'tree'), ('mes', 'tree'), ('mes', 'hvp'), ('mes', 'hvp', 'tree')]
 
     Raises:
         ArgumentError: if there is no such model, or it has no parts.
     """
-    if not reads_trees(model):
-        return [(maps, settings.model_copy(update={"maps": maps})) for maps in map_subsets(settings.maps)]
-    if model != "flm-cnn":
-        raise ArgumentError(f"`model` should have parts that can be left out, {model} has none")
-    kept = [(), *(tuple(name for name in SWITCHES if name != left_out) for left_out in SWITCHES), SWITCHES]
-    return [(parts, settings.model_copy(update={name: name in parts for name in SWITCHES})) for parts in kept]
+    kept = network_class(model).variants(complete(model, settings).model)
+    return [(parts, settings.model_copy(update={"model": own})) for parts, own in kept.items()]
 
 
 def ablate(
     model: str,
-    question: Question,
+    experiment: Experiment,
     out: str | Path,
     settings: TrainSettings,
     *,
     workers: int = 1,
     device: Device | None = None,
-    watch: Watch | None = None,
+    callbacks: Callbacks | None = None,
     begin: Callable[[tuple[str, ...], int, int], None] = lambda maps, number, total: None,
 ) -> list[Entry]:
     """Train every variant; a second call goes on where the first was stopped.
 
     Args:
-        model, question, device, watch: As `fer3d.train.run.train` takes them.
+        model, experiment, device, callbacks: As `fer3d.train.run.train` takes them.
         out: Folder: one run folder a variant, `ablation.json` and `ablation.md`, which grow with every variant.
         settings: As for `train`; of a model of maps, all subsets of its maps are run.
-        workers: Variants trained at once, each on one thread of the CPU; then `device` and `watch` are not used.
+        workers: Variants trained at once, each on one thread of the CPU; then `device` and `callbacks` are not used.
         begin: Called with the parts, their number and how many there are, before each, or with several workers after.
 
     Returns:
@@ -104,9 +86,10 @@ def ablate(
     """
     out = Path(out)
     planned = variants(model, settings)
-    jobs = [Job(model, question, out / ("+".join(parts) or "none"), changed) for parts, changed in planned]
+    jobs = [Job(model, experiment, out / ("+".join(parts) or "none"), changed) for parts, changed in planned]
     parts_of = {job.out: parts for job, (parts, _) in zip(jobs, planned, strict=True)}
-    order, groups = list(parts_of.values()), SWITCHES if reads_trees(model) else settings.maps
+    order = list(parts_of.values())
+    groups = max(order, key=len)
     entries: list[Entry] = []
 
     def finished(run: Path) -> None:
@@ -127,7 +110,7 @@ def ablate(
         return entries
     for number, job in enumerate(jobs):
         begin(parts_of[job.out], number, len(jobs))
-        finished(train(model, question, job.out, job.settings, resume=True, device=device, watch=watch))
+        finished(train(model, experiment, job.out, job.settings, resume=True, device=device, callbacks=callbacks))
     return entries
 
 
@@ -136,7 +119,8 @@ def measure(run: Path) -> Entry:
     made = evaluate_run(run)
     done = [read_json(path) for path in sorted(run.glob("r*f*/done.json"))]
     facts = read_json(run / "run.json")
-    parts = [name for name in SWITCHES if facts["settings"][name]] if reads_trees(facts["model"]) else facts["maps"]
+    switches = [name for name in PARTS if name in facts["settings"]["model"]]
+    parts = [name for name in switches if facts["settings"]["model"][name]] if switches else facts["maps"]
     return Entry(
         parts=tuple(parts),
         accuracy=made.accuracy.value,

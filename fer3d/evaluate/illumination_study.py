@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -19,8 +19,8 @@ from fer3d.evaluate.measure import evaluate_run
 from fer3d.files import read_json, write_bytes
 from fer3d.image.illumination import ILLUMINATIONS
 from fer3d.image.networks import NETWORKS
-from fer3d.train.plan import Question
-from fer3d.train.run import Device, Job, Watch, train, train_side_by_side
+from fer3d.train.plan import Experiment
+from fer3d.train.run import Callbacks, Device, Job, train, train_side_by_side
 
 STUDIED_NETWORKS = ("tang", "yu-zhang", "kahou", "alexnet")  # those of [1]
 STUDIED_LIGHTS = ("raw", "hist-eq", "isotropic", "dct", "dog")
@@ -52,27 +52,27 @@ class Cell:
 
 def study_illumination(
     folders: Sequence[Path],
-    question: Question,
+    experiment: Experiment,
     out: str | Path,
-    settings: TrainSettings,
+    settings: Mapping[str, TrainSettings],
     *,
     networks: Sequence[str] = STUDIED_NETWORKS,
     illuminations: Sequence[str] = STUDIED_LIGHTS,
     workers: int = 1,
     device: Device | None = None,
-    watch: Watch | None = None,
+    callbacks: Callbacks | None = None,
     begin: Callable[[str, int, int], None] = lambda name, number, total: None,
 ) -> list[Cell]:
     """Train every network on every kind of picture of every data set; a second call goes on where the first stopped.
 
     Args:
         folders: Prepared folders with textures; names must differ.
-        question: Protocol and folds for all of them; its `data` is not used.
+        experiment: Protocol and folds for all of them; its `data` is not used.
         out: Folder: one run folder a cell, `study.json` and `study.md`, which grow with every cell.
-        settings: As for `train`; `maps` and `illumination` are set here.
+        settings: Network -> its settings; `illumination` is set here.
         networks, illuminations: Rows and columns of the table.
-        workers: Runs at once, each on one thread of the CPU; then `device` and `watch` are not used.
-        device, watch: As `train` takes them.
+        workers: Runs at once, each on one thread of the CPU; then `device` and `callbacks` are not used.
+        device, callbacks: As `train` takes them.
         begin: Called with the name of a run, its number and how many there are, before each, or with several workers
             after.
 
@@ -95,9 +95,10 @@ def study_illumination(
     for folder, name in zip(folders, names, strict=True):
         for network in networks:
             for illumination in illuminations:
-                changed = settings.model_copy(update={"maps": ("texture",), "illumination": illumination})
+                own = settings[network].model.model_copy(update={"illumination": illumination})
+                changed = settings[network].model_copy(update={"model": own})
                 run = out / name / f"{network}+{illumination}"
-                jobs[run] = (name, network, illumination), Job(network, replace(question, data=folder), run, changed)
+                jobs[run] = (name, network, illumination), Job(network, replace(experiment, data=folder), run, changed)
     order, cells = [key for key, _ in jobs.values()], []
 
     def finished(run: Path) -> None:
@@ -117,7 +118,9 @@ def study_illumination(
         return cells
     for number, (key, job) in enumerate(jobs.values()):
         begin(" ".join(key), number, len(jobs))
-        finished(train(job.model, job.question, job.out, job.settings, resume=True, device=device, watch=watch))
+        finished(
+            train(job.model, job.experiment, job.out, job.settings, resume=True, device=device, callbacks=callbacks)
+        )
     return cells
 
 

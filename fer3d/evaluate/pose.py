@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from fer3d import __version__
 from fer3d.config import PreprocessSettings, settings
+from fer3d.data.input_kinds import PreparedFace
 from fer3d.errors import ArgumentError, Fer3dError, FileError
 from fer3d.evaluate import metrics
 from fer3d.evaluate.measure import without_nan
@@ -210,20 +211,20 @@ def _predicted(path: str, scan: Scan) -> int:
     model, chosen = _model(path)
     normals = curvature.vertex_normals(scan)
     curvatures = curvature.principal_curvatures(scan, radius=chosen.curvature_radius_mm, normals=normals)
-    if model.reads_trees:
-        tree = build_tree(scan, chosen, np.zeros(3)).with_features(scan, normals, curvatures)
-        batch = model.prepare_tree(scan, tree)
-    else:
-        rendered = render.render_maps(
-            scan,
-            maps=model.maps,
-            size=chosen.size,
-            pixel=chosen.pixel,
-            fill=chosen.hole_mm,
-            normals=normals,
-            curvatures=curvatures,
-        )
-        batch = model.prepare_input(rendered)[None]
+    wanted = model.kind.preprocessing(chosen, model.maps)
+    maps = render.render_maps(
+        scan,
+        maps=wanted.maps,
+        size=wanted.size,
+        pixel=wanted.pixel,
+        fill=wanted.hole_mm,
+        normals=normals,
+        curvatures=curvatures,
+    )
+    tree = None
+    if wanted.tree:
+        tree = build_tree(scan, wanted, np.zeros(3)).with_features(scan, normals, curvatures)
+    batch = model.from_scan(PreparedFace(maps, scan, tree))
     return int(model.probabilities(batch)[0].argmax())
 
 

@@ -195,10 +195,12 @@ def siamese(
     check_shape("logits", logits, (len(features), "K"))
     check_shape("labels", labels, (len(features),))
     target = target_features.detach() if hold_target else target_features
-    return functional.cross_entropy(logits, labels) + weight * pull(features, target, paired)
+    return functional.cross_entropy(logits, labels) + weight * siamese_term(features, target, paired)
 
 
-def pull(features: torch.Tensor, target_features: torch.Tensor, paired: torch.Tensor | None = None) -> torch.Tensor:
+def siamese_term(
+    features: torch.Tensor, target_features: torch.Tensor, paired: torch.Tensor | None = None
+) -> torch.Tensor:
     """The second term of `siamese` before its weight: the mean over the batch of 1/2 |f(x) - f(target)|^2.
 
     Args:

@@ -1,129 +1,122 @@
-"""Networks, one paper a file. Every one takes (B, C + 1, H, W), normalised maps with the mask last, or, if it convolves
-on the surface, a normalised `TreeBatch`; and gives logits.
-
-In training a network gives (A, B, K): its own logits first, then those of auxiliary classifiers, if it has any. Where
-its own logits are the mean of several experts' (`experts` says of how many, 1 if it is not there), those of the
-experts, each with a loss of its own, stand in their place. `features` gives what its `head` reads. A network may bring
-an objective of its own:
-
-- `criterion`, (B, K) logits and (B,) labels -> (B,): the loss that takes the place of cross entropy;
-- `penalty`, what it saw and (B,) labels -> (): a term beside the loss. In training it then gives its logits and what
-  the penalty reads, as a pair.
-"""
+"""Networks, one paper a file, and the door for networks from outside. What each has to be: `fer3d.models.network`."""
 
 from __future__ import annotations
 
-import difflib
-import inspect
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any
+import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
-from fer3d.config import TrainSettings
+from fer3d.checks import check_choice
 from fer3d.errors import ArgumentError
 from fer3d.image.networks import NETWORKS
-from fer3d.models.backbones import PLACED
-from fer3d.models.df_cnn import DFCNN
-from fer3d.models.dff_cnn import DFFCNN
-from fer3d.models.flm_cnn import FLMCNN, GCNN
-from fer3d.models.plain_cnn import PlainCNN
-from fer3d.models.texture_network import TextureNetwork, check_texture_alone, texture_arguments
 
-MODELS: Mapping[str, Callable[..., nn.Module]] = {
-    "dff-cnn": DFFCNN,
-    "df-cnn": DFCNN,
-    "plain-cnn": PlainCNN,
-    "flm-cnn": FLMCNN,
-    "gcnn": GCNN,
-    **{name: partial(TextureNetwork, name) for name in NETWORKS},
+if TYPE_CHECKING:
+    from fer3d.models.network import Network
+
+ENTRY_POINTS = "fer3d.models"  # the group in which an installed package names its networks
+
+# Name -> module and class, imported when asked for.
+_OWN: Mapping[str, tuple[str, str]] = {
+    "dff-cnn": ("dff_cnn", "DFFCNN"),
+    "df-cnn": ("df_cnn", "DFCNN"),
+    "plain-cnn": ("plain_cnn", "PlainCNN"),
+    "flm-cnn": ("flm_cnn", "FLMCNN"),
+    "gcnn": ("flm_cnn", "GCNN"),
 }
 
 
-def build_model(name: str, **settings: Any) -> nn.Module:
+class _Models(Mapping[str, "type[Network]"]):
+    """Name -> class of every network of this package and of those that are installed beside it."""
+
+    def __getitem__(self, name: str) -> type[Network]:
+        return network_class(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(model_names())
+
+    def __len__(self) -> int:
+        return len(model_names())
+
+
+MODELS = _Models()
+
+
+def model_names() -> tuple[str, ...]:
+    """Names of all networks: those of this package first, then those of installed packages."""
+    own = (*_OWN, *NETWORKS)
+    return (*own, *(name for name in _installed() if name not in own))
+
+
+def network_class(name: str) -> type[Network]:
+    """The class of a network.
+
+    Args:
+        name: One of `model_names()`; or "module:Class", for a class in a module that can be imported, also from the
+            working folder.
+
+    Raises:
+        ArgumentError: if there is no such network (names the nearest), or it is no `Network`.
+    """
+    if ":" in name:
+        return _from_outside(name, name)
+    check_choice("model", name, model_names())
+    if name in _OWN:
+        module, kind = _OWN[name]
+        own: type[Network] = getattr(import_module(f"{__name__}.{module}"), kind)
+        return own
+    if name in NETWORKS:
+        from fer3d.models.texture_network import texture_network
+
+        return texture_network(name)
+    return _from_outside(name, _installed()[name])
+
+
+def build_model(name: str, **arguments: Any) -> Network:
     """A network with random weights.
 
     Args:
-        name: One of `MODELS`.
-        settings: Arguments of the network.
+        name: As for `network_class`.
+        arguments: Of its `__init__`.
 
     Raises:
-        ArgumentError: if there is no such model (names the nearest), or it does not take an argument.
+        ArgumentError: if there is no such network, or it does not take an argument.
     """
-    wanted = _arguments(name)
-    for key in settings:
-        if key not in wanted:
-            raise ArgumentError(f"`{key}` is no argument of {name}, which takes {', '.join(wanted)}")
-    return MODELS[name](**settings)
+    kind = network_class(name)
+    taken = kind.taken()
+    for key in arguments:
+        if key not in taken:
+            raise ArgumentError(f"`{key}` is no argument of {name}, which takes {', '.join(taken)}")
+    return kind(**arguments)
 
 
-def reads_trees(name: str) -> bool:
-    """Whether a model is fed sample trees; else it is fed maps. ArgumentError if there is no such model."""
-    _arguments(name)
-    return getattr(MODELS[name], "reads", "maps") == "tree"
+@cache
+def _installed() -> Mapping[str, str]:
+    """Name -> "module:Class" of the networks that installed packages bring."""
+    return {entry.name: entry.value for entry in entry_points(group=ENTRY_POINTS)}
 
 
-def registers(name: str) -> bool:
-    """Whether a model wants its maps registered, unless told otherwise. ArgumentError if there is no such model."""
-    _arguments(name)
-    return bool(getattr(MODELS[name], "registers", False))
+def _from_outside(name: str, place: str) -> type[Network]:
+    """The class at "module:Class". ArgumentError if it is not there, or no network."""
+    from fer3d.models.network import Network
 
-
-def uses_tree(name: str, settings: TrainSettings) -> bool:
-    """Whether a model is fed all levels of sample trees; else all its convolutions are on the vertices of one."""
-    return name != "gcnn" and settings.tree
-
-
-def model_arguments(name: str, settings: TrainSettings, classes: int, shape: Mapping[str, Any]) -> dict[str, Any]:
-    """What `build_model` needs to build the network that `settings` describe, as JSON can hold it.
-
-    Args:
-        name: One of `MODELS`.
-        settings: Of the training.
-        classes: K.
-        shape: What depends on the scans, see `TrainingData.shape`.
-
-    Raises:
-        ArgumentError: if there is no such model, or it does not take these maps.
-    """
-    wanted = _arguments(name)
-    if name in NETWORKS:
-        check_texture_alone(name, settings.maps)
-    offered = {
-        "maps": list(settings.maps),
-        "classes": classes,
-        "backbone": settings.backbone,
-        "width": settings.width,
-        "depth": settings.depth,
-        "dropout": settings.dropout,
-        "place_dropout": settings.place_dropout,
-        "mask": settings.mask,
-        "position": settings.position,
-        "map_dropout": settings.map_dropout,
-        "auxiliary": settings.auxiliary > 0,
-        "early_fusion": _has_early_fusion(settings),
-        "pixels": settings.pixels,
-        "own_loss": settings.own_loss,
-        "svm_c": settings.svm_c,
-        "inputs": settings.inputs,
-        "mes": settings.mes,
-        "rotation": settings.rotation,
-        "hvp": settings.hvp,
-        "tree": uses_tree(name, settings),
-        **shape,
-    }
-    return {key: value for key, value in offered.items() if key in wanted and value is not None}
-
-
-def _has_early_fusion(settings: TrainSettings) -> bool:
-    """As asked for; else beside branches that learn no small shapes themselves."""
-    return settings.backbone in PLACED if settings.early_fusion is None else settings.early_fusion
-
-
-def _arguments(name: str) -> tuple[str, ...]:
-    if name not in MODELS:
-        near = difflib.get_close_matches(name, MODELS, n=1, cutoff=0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ArgumentError(f"`model` should be one of {', '.join(MODELS)}, is {name!r}{hint}")
-    return texture_arguments(name) if name in NETWORKS else tuple(inspect.signature(MODELS[name]).parameters)
+    module, _, kind = place.partition(":")
+    if not all(part.isidentifier() for part in (*module.split("."), kind)):
+        raise ArgumentError(f"`model` should be a name or module:Class, is {name!r}")
+    here = str(Path.cwd())
+    if here not in sys.path:  # a script that a package installs does not look in the working folder
+        sys.path.append(here)
+    try:
+        found = getattr(import_module(module), kind)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise
+        raise ArgumentError(f"`model` {name}: there is no module {error.name}, here or installed") from None
+    except AttributeError:
+        raise ArgumentError(f"`model` {name}: the module {module} has no class {kind}") from None
+    if not (isinstance(found, type) and issubclass(found, Network)):
+        raise ArgumentError(f"`model` {name}: {kind} should be a subclass of fer3d.models.network.Network")
+    return found

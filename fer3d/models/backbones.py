@@ -3,8 +3,8 @@
 `scattering`, `oriented` and `small` are ours, for CPUs; the others follow published networks up to their last
 convolution, in plain torch, with parameter names of their own (`fer3d.train.initial_weights` brings ImageNet weights
 into them). Every branch has the attributes `out_channels` (D) and `first`, its first convolution. Those of the
-backbones in `PLACED` have weights of their own for every place of the face; their features are of the whole of it
-(h = w = 1).
+backbones in `LOCALLY_CONNECTED` have weights of their own for every place of the face; their features are of the whole
+of it (h = w = 1).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import nn
 
 from fer3d.errors import ArgumentError
 from fer3d.image.convolutions import Branch, Residual, conv_block, resnet_18
-from fer3d.models.local_layers import placed_layers
+from fer3d.models.local_layers import locally_connected
 from fer3d.ops.orientation_energy import OrientationEnergy
 
 
@@ -26,7 +26,7 @@ class OrientedBranch(Branch):
     def __init__(self, channels: int, extra: int, out_channels: int, dropout: float, order: int) -> None:
         energy = OrientationEnergy(order=order)
         inputs = energy.outputs(channels) + extra
-        super().__init__(placed_layers(inputs, out_channels, energy.cells, dropout), out_channels)
+        super().__init__(locally_connected(inputs, out_channels, energy.cells, dropout), out_channels)
         self.energy, self.extra = energy, extra
 
     def forward(self, x: torch.Tensor, measured: torch.Tensor) -> torch.Tensor:
@@ -110,20 +110,22 @@ BACKBONES: dict[str, Callable[..., Branch]] = {
     "vgg-16": vgg_16,
     "resnet-18": resnet_18,
 }
-PLACED = ("scattering", "oriented")
+LOCALLY_CONNECTED = ("scattering", "oriented")
 
 
 def build_branch(
-    backbone: str, channels: int, width: int | None = None, extra: int = 0, place_dropout: float = 0.5
+    backbone: str, channels: int, width: int | None = None, extra: int = 0, location_dropout: float = 0.5
 ) -> Branch:
     """A branch by name.
 
     Args:
         backbone: One of `BACKBONES`.
         channels: Of the map group.
-        width: Features of the first convolution, a quarter of them for those in `PLACED`. None: as published.
+        width: Features of the first convolution, a quarter of them for those in `LOCALLY_CONNECTED`. None: as
+        published.
         extra: Further channels, behind those of the map group, that are no map: the mask, positions.
-        place_dropout: Of those in `PLACED`: share of the directions and places that they miss while training.
+        location_dropout: Of those in `LOCALLY_CONNECTED`: share of the directions and places that they miss while
+            training.
 
     Raises:
         ArgumentError: if there is no such backbone.
@@ -132,6 +134,6 @@ def build_branch(
         raise ArgumentError(f"`backbone` should be one of {', '.join(BACKBONES)}, is {backbone!r}")
     given = {} if width is None else {"width": width}
     make = BACKBONES[backbone]
-    if backbone in PLACED:
-        return make(channels, extra=extra, dropout=place_dropout, **given)
+    if backbone in LOCALLY_CONNECTED:
+        return make(channels, extra=extra, dropout=location_dropout, **given)
     return make(channels + extra, **given)

@@ -13,12 +13,14 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar, Literal, Self
 
 import torch
+from pydantic import Field, model_validator
 from torch import nn
 
 from fer3d.data.channels import channel_names
-from fer3d.models.dff_cnn import FusionNetwork
+from fer3d.models.dff_cnn import FusionNetwork, FusionSettings
 
 FUSED = 32  # [F]
 
@@ -35,11 +37,25 @@ class DFCNN(FusionNetwork):
         backbone, width: Of the branches, see `fer3d.models.backbones`.
         fusion: Features of the first fusion convolution; the last has half as many, at half the resolution.
         dropout: Before the 32-D layer.
-        place_dropout, mask, position, map_dropout, auxiliary: See `fer3d.models.dff_cnn.DFFCNN`.
+        location_dropout, mask, position, map_dropout, auxiliary: See `fer3d.models.dff_cnn.DFFCNN`.
 
     Raises:
         ArgumentError: if a map group or the backbone is unknown.
     """
+
+    class Settings(FusionSettings):
+        """What DF-CNN can be told."""
+
+        of_training: ClassVar[frozenset[str]] = frozenset({"read_out", "svm_c"})
+
+        read_out: Literal["softmax", "svm"] = Field("softmax", description="Its own, or a linear SVM.")
+        svm_c: float = Field(1.0, gt=0.0, description="C of that SVM; the range in the paper is 2^-5 to 2^5.")
+
+        @model_validator(mode="after")
+        def _used_by_the_read_out(self) -> Self:
+            if self.read_out != "svm":
+                self.refuse("svm_c", f"is of an SVM, `read_out` is {self.read_out}")
+            return self
 
     def __init__(
         self,
@@ -51,13 +67,13 @@ class DFCNN(FusionNetwork):
         width: int | None = None,
         fusion: int = 128,
         dropout: float = 0.5,
-        place_dropout: float = 0.5,
+        location_dropout: float = 0.5,
         mask: bool = False,
         position: bool = True,
         map_dropout: float = 0.0,
-        auxiliary: bool = True,
+        auxiliary: float = 0.3,
     ) -> None:
-        super().__init__(maps, backbone, width, place_dropout, mask, position, map_dropout, auxiliary, classes)
+        super().__init__(maps, backbone, width, location_dropout, mask, position, map_dropout, auxiliary, classes)
         convolutions = nn.Sequential(*self.fusion_convolutions(fusion, fusion // 2), nn.Flatten())
         self.fuse = nn.Sequential(
             convolutions,

@@ -10,22 +10,61 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self
 
 import torch
+from pydantic import Field, model_validator
 from torch import nn
 from torch.nn import functional
 
+from fer3d.config import MapSettings, NetworkSettings
 from fer3d.data.channels import INPUT_CHANNELS, check_groups
 from fer3d.image.convolutions import Branch, conv_block
-from fer3d.models.backbones import PLACED, build_branch
+from fer3d.models.backbones import LOCALLY_CONNECTED, build_branch
 from fer3d.models.concatenate import side_by_side
+from fer3d.models.network import Criterion, Losses, Network, PretrainedSettings, map_variants
 from fer3d.models.plain_cnn import PlainCNN
 
 _EARLY = 64  # pixels along a side: of 96 x 96 a plain CNN learned less
 
 
-class FusionNetwork(nn.Module):
+class FusionSettings(MapSettings, PretrainedSettings):
+    """What DFF-CNN and DF-CNN can be told."""
+
+    backbone: Literal["oriented", "scattering", "small", "vgg-m", "vgg-16", "resnet-18"] = Field(
+        "oriented", description="Layers of the branches, see `fer3d.models.backbones`."
+    )
+    width: int | None = Field(None, ge=1, le=1024, description="Features of the first convolution. Unset: the usual.")
+    fusion: int = Field(128, ge=2, le=4096, description="Features of the fusion convolutions.")
+    dropout: float | None = Field(None, ge=0.0, lt=1.0, description="Before the last layer. Unset: the model's own.")
+    location_dropout: float = Field(
+        0.5,
+        ge=0.0,
+        lt=1.0,
+        description="Share of its inputs that a locally connected layer misses in training.",
+    )
+    mask: bool = Field(False, description="Whether branches also see which pixels were measured.")
+    position: bool = Field(True, description="Whether convolutional branches also see where on the map a pixel lies.")
+    map_dropout: float = Field(
+        0.2, ge=0.0, lt=1.0, description="Chance that the fusion misses a map of a scan while training."
+    )
+    auxiliary: float = Field(
+        0.3, ge=0.0, le=10.0, description="Weight of the loss of each branch's own classifier. 0: none."
+    )
+
+    @model_validator(mode="after")
+    def _used_by_the_branches(self) -> Self:
+        if self.backbone in LOCALLY_CONNECTED:
+            self.refuse("position", f"is of convolutional branches, `backbone` is {self.backbone}")
+        else:
+            self.refuse("location_dropout", f"is of locally connected branches, `backbone` is {self.backbone}")
+        if not self.freeze_epochs:
+            self.refuse("frozen_lr", "is of frozen branches, `freeze_epochs` is 0")
+        return self
+
+
+class FusionNetwork(Network, abstract=True):
     """What DFF-CNN and DF-CNN share: branches, whose features are concatenated for `fuse`, then `head`.
 
     Attributes:
@@ -33,34 +72,36 @@ class FusionNetwork(nn.Module):
         branches: One a group.
         fuse: (B, sum of D, h, w) -> (B, fused).
         head: (B, fused) -> (B, K) logits.
-        registers: Its maps are registered (`fer3d.data.warp`) unless the settings say otherwise.
     """
 
-    registers = True
+    warps = True
 
     def __init__(
         self,
         maps: Sequence[str],
         backbone: str,
         width: int | None,
-        place_dropout: float,
+        location_dropout: float,
         mask: bool,
         position: bool,
         map_dropout: float,
-        auxiliary: bool,
+        auxiliary: float,
         classes: int,
     ) -> None:
         super().__init__()
         check_groups(maps)
         self.maps = tuple(maps)
         self.mask, self.map_dropout = mask, map_dropout
-        self.placed = backbone in PLACED
-        self.position = position and not self.placed  # which know where they look
+        self.whole_face = backbone in LOCALLY_CONNECTED
+        self.position = position and not self.whole_face  # which know where they look
         extra = mask + 2 * self.position
         self.branches = nn.ModuleDict(
-            {group: build_branch(backbone, len(INPUT_CHANNELS[group]), width, extra, place_dropout) for group in maps}
+            {
+                group: build_branch(backbone, len(INPUT_CHANNELS[group]), width, extra, location_dropout)
+                for group in maps
+            }
         )
-        self.auxiliary = nn.ModuleDict()
+        self.auxiliary, self.auxiliary_weight = nn.ModuleDict(), float(auxiliary)
         if auxiliary and len(maps) > 1:
             self.auxiliary.update({group: nn.Linear(self.branch(group).out_channels, classes) for group in maps})
         self.fuse: nn.Module = nn.Identity()
@@ -79,7 +120,7 @@ class FusionNetwork(nn.Module):
 
     def fusion_convolutions(self, out: int, last: int) -> list[nn.Module]:
         """1 x 1 to `out` features, 3 x 3 to `last` at half the size; of whole faces one of 1 x 1 to `last`."""
-        if self.placed:
+        if self.whole_face:
             return [*conv_block(self.concatenated, last, 1)]
         return [*conv_block(self.concatenated, out, 1), *conv_block(out, last, stride=2)]
 
@@ -102,17 +143,32 @@ class FusionNetwork(nn.Module):
         return fused
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, C + 1, H, W) -> (B, K) logits; while training, (1 + number of auxiliary heads, B, K)."""
+        """(B, C + 1, H, W) -> (B, K) logits."""
+        logits: torch.Tensor = self.head(self.features(x))
+        return logits
+
+    def losses(self, x: torch.Tensor, criterion: Criterion) -> Losses:
+        """That of the logits, and that of each branch's own classifier."""
         parts = self.branch_features(x)
         logits: torch.Tensor = self.head(self.fuse(self.concatenate(parts)))
-        if not self.training:
-            return logits
-        extra = [
-            self.auxiliary[group](part.mean((2, 3)))
+        return Losses(logits, {"classification": criterion(logits), **self.auxiliary_losses(parts, criterion)})
+
+    def auxiliary_losses(self, parts: Sequence[torch.Tensor], criterion: Criterion) -> dict[str, torch.Tensor]:
+        """Name -> weighted loss of the branches' own classifiers, on their features (B, D, h, w)."""
+        return {
+            f"auxiliary.{group}": self.auxiliary_weight * criterion(self.auxiliary[group](part.mean((2, 3))))
             for group, part in zip(self.maps, parts, strict=True)
             if group in self.auxiliary
-        ]
-        return torch.stack([logits, *extra])
+        }
+
+    def pretrained(self) -> Mapping[str, nn.Module]:
+        """The branches by map group."""
+        return {group: self.branch(group) for group in self.maps}
+
+    @classmethod
+    def variants(cls, settings: NetworkSettings) -> Mapping[tuple[str, ...], NetworkSettings]:
+        """All subsets of the maps."""
+        return map_variants(settings)
 
 
 class DFFCNN(FusionNetwork):
@@ -131,19 +187,34 @@ class DFFCNN(FusionNetwork):
         backbone, width: Of the branches, see `fer3d.models.backbones`.
         fusion: Features of the fusion convolutions.
         dropout: Before the last layer, and that of early fusion. Unset: 0.3, and 0.5 as in the plain CNN.
-        place_dropout: See `fer3d.models.backbones.build_branch`.
+        location_dropout: See `fer3d.models.backbones.build_branch`.
         mask: Whether each branch also sees which pixels were measured.
         position: Whether each branch also sees where a pixel lies, x to the right and y up from -1 to 1 [D]: aligned
             faces have their features in known places, which global average pooling would forget. Of no use to
             `scattering` and `oriented` branches, which have weights for every place.
         map_dropout: Chance that the fusion does not see a map of a scan while training [D].
-        auxiliary: Whether each branch has a linear classifier of its own while training, so that none lives off the
-            others' gradient [D].
+        auxiliary: Weight of the loss of a linear classifier of each branch, so that none lives off the others' gradient
+            [D]. 0: there are none.
         early_fusion: Whether there is early fusion.
+        target: Kind of the target, which says how two answers become one.
 
     Raises:
         ArgumentError: if a map group or the backbone is unknown, or `size` too small for early fusion.
     """
+
+    class Settings(FusionSettings):
+        """What DFF-CNN can be told."""
+
+        early_fusion: bool | None = Field(
+            None,
+            description="Whether a plain CNN on all maps stacked has a say beside the branches. Unset: if these have "
+            "weights for every location.",
+        )
+
+        def derived(self) -> dict[str, Any]:
+            """Early fusion as asked for; else beside branches that learn no small shapes themselves."""
+            wanted = self.backbone in LOCALLY_CONNECTED if self.early_fusion is None else self.early_fusion
+            return {"early_fusion": wanted}
 
     def __init__(
         self,
@@ -155,14 +226,15 @@ class DFFCNN(FusionNetwork):
         width: int | None = None,
         fusion: int = 128,
         dropout: float | None = None,
-        place_dropout: float = 0.5,
+        location_dropout: float = 0.5,
         mask: bool = False,
         position: bool = True,
         map_dropout: float = 0.0,
-        auxiliary: bool = True,
+        auxiliary: float = 0.3,
         early_fusion: bool = False,
+        target: str = "classes",
     ) -> None:
-        super().__init__(maps, backbone, width, place_dropout, mask, position, map_dropout, auxiliary, classes)
+        super().__init__(maps, backbone, width, location_dropout, mask, position, map_dropout, auxiliary, classes)
         self.fuse = nn.Sequential(
             *self.fusion_convolutions(fusion, fusion),
             nn.AdaptiveAvgPool2d(1),
@@ -170,22 +242,34 @@ class DFFCNN(FusionNetwork):
         )
         late, early = (0.3, 0.5) if dropout is None else (dropout, dropout)
         self.head = nn.Sequential(nn.Dropout(late), nn.Linear(fusion, classes))
+        self.target = target
         self.early = PlainCNN(maps, classes, size=min(size, _EARLY), dropout=early) if early_fusion else None
 
-    @property
-    def experts(self) -> int:
-        """How many parts give an answer of their own, see `fer3d.models`."""
-        return 1 if self.early is None else 2
-
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, C + 1, H, W) -> (B, K) logits; while training, (experts + number of auxiliary heads, B, K)."""
+        """(B, C + 1, H, W) -> (B, K) logits."""
         logits = super().forward(x)
+        return logits if self.early is None else self._answer(logits, self._early(x))
+
+    def losses(self, x: torch.Tensor, criterion: Criterion) -> Losses:
+        """Early fusion has a loss of its own, beside that of the fused branches and those of each branch."""
+        found = super().losses(x, criterion)
         if self.early is None:
-            return logits
-        early = self.early.head(self.early.features(_at_most(x, _EARLY)))
-        if self.training:
-            return torch.cat([logits[:1], early[None], logits[1:]])
-        answer: torch.Tensor = (logits.log_softmax(dim=-1) + early.log_softmax(dim=-1)) / 2
+            return found
+        late, early = found.outputs, self._early(x)
+        (first, value), *rest = found.terms.items()
+        terms = {first: value, "early": criterion(early), **dict(rest)}
+        return Losses(self._answer(late, early), terms)
+
+    def _early(self, x: torch.Tensor) -> torch.Tensor:
+        assert self.early is not None
+        logits: torch.Tensor = self.early(_at_most(x, _EARLY))
+        return logits
+
+    def _answer(self, late: torch.Tensor, early: torch.Tensor) -> torch.Tensor:
+        """Of classes the mean of both logarithms of probabilities; of other targets the mean of both outputs."""
+        if self.target != "classes":
+            return (late + early) / 2
+        answer: torch.Tensor = (late.log_softmax(dim=-1) + early.log_softmax(dim=-1)) / 2
         return answer
 
 

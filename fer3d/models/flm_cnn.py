@@ -30,17 +30,22 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import torch
+from pydantic import Field
 from torch import nn
 
-from fer3d.data.tree_batch import INPUTS, TreeBatch, real_rows
+from fer3d.checks import check_choice
+from fer3d.config import NetworkSettings, TreeSettings
+from fer3d.data.tree_batch import VERTEX_FEATURES, TreeBatch, real_rows
 from fer3d.errors import ArgumentError
 from fer3d.image.convolutions import conv_block
 from fer3d.models.concatenate import side_by_side
 from fer3d.models.face_grid import FaceGrid, face_frame
-from fer3d.models.local_layers import placed_layers
+from fer3d.models.local_layers import locally_connected
+from fer3d.models.network import Criterion, Losses, Network
 from fer3d.models.surface_filters import SurfaceFilters
 from fer3d.ops.manifold import RetinaLayout, manifold_conv_patches, manifold_pool, retina_layout
 
@@ -48,10 +53,11 @@ _RINGS, _RAYS = 3, 8  # of a patch, pooled or not
 _GEOMETRY = 6  # channels of `_geometry`
 _PLACE = 6  # channels of `_places`
 _FEATURES = 48  # of each part, of the whole face
+PARTS = ("mes", "hvp", "tree")  # settings that switch the ideas of the paper off
 _FACE = 90.0  # mm, the radius of the ball that preprocessing keeps
 
 
-class FLMCNN(nn.Module):
+class FLMCNN(Network):
     """FLM-CNN on trees of one kind.
 
     Args:
@@ -59,24 +65,56 @@ class FLMCNN(nn.Module):
         rings: Shares of a radius, R of them.
         rays: A.
         classes: K.
-        inputs: "invariant", or "xyz": see `tree_input.INPUTS`. With the latter a network sees positions and normals
-            as they are stored, and neither the geometry of its patches nor the frame of the face.
+        vertex_features: "invariant", or "xyz": see `fer3d.data.tree_batch.VERTEX_FEATURES`. With the latter a network
+            sees positions and normals as they are stored, and neither the geometry of its patches nor the frame of the
+            face.
         rotation: "fixed" or "max", see the module.
         width: Features of each radius in the first block; twice as many in each next.
         depth: Pointwise layers that encode the radii of a block jointly.
         dropout: Before the last layer.
-        place_dropout: Share of the numbers on the grid that a scan misses while training.
+        location_dropout: Share of the numbers on the grid that a scan misses while training.
         map_dropout: Chance that the fusion does not see a part of a scan, the filters or a block, while training.
-        auxiliary: Whether each part has a linear classifier of its own while training.
+        auxiliary: Weight of the loss of a linear classifier of each part while training. 0: there are none.
         mes: Multi-scale encoding. Without it, the middle radius alone, with as many features as all would have.
         hvp: Human-vision-inspired pooling.
         tree: False for trees of one level, see `tree_data.one_level`: every block convolves on the same vertices.
 
     Raises:
-        ArgumentError: if the stencils have too few rings or rays, or `inputs` or `rotation` is unknown.
+        ArgumentError: if the stencils have too few rings or rays, or `vertex_features` or `rotation` is unknown.
     """
 
-    reads = "tree"
+    reads = "trees"
+
+    class Settings(TreeSettings):
+        """What FLM-CNN can be told."""
+
+        rotation: Literal["fixed", "max"] = Field(
+            "fixed", description="Kernels lie along the ray away from the nose, or as they answer most."
+        )
+        mes: bool = Field(True, description="Multi-scale encoding. false: the middle radius alone.")
+        hvp: bool = Field(True, description="Human-vision-inspired pooling. false: single samples.")
+        tree: bool = Field(True, description="The sample tree. false: all on the vertices of one level.")
+        width: int = Field(16, ge=1, le=1024, description="Features of each radius in the first block.")
+        depth: int = Field(1, ge=1, le=16, description="Layers that encode the radii of a block jointly.")
+        hidden: int = Field(128, ge=1, le=4096, description="Features that the last layer reads.")
+        dropout: float = Field(0.3, ge=0.0, lt=1.0, description="Before the last layer.")
+        location_dropout: float = Field(
+            0.5, ge=0.0, lt=1.0, description="Share of the numbers on the face's grid that a scan misses in training."
+        )
+        map_dropout: float = Field(
+            0.2,
+            ge=0.0,
+            lt=1.0,
+            description="Chance that the fusion misses a part, the filters or a block, in training.",
+        )
+        auxiliary: float = Field(
+            0.3, ge=0.0, le=10.0, description="Weight of the loss of each part's own classifier. 0: none."
+        )
+
+        @property
+        def whole_tree(self) -> bool:
+            """Whether all levels of a tree are fed, or the vertices of one."""
+            return self.tree
 
     def __init__(
         self,
@@ -85,28 +123,26 @@ class FLMCNN(nn.Module):
         rays: int,
         classes: int = 6,
         *,
-        inputs: str = "invariant",
+        vertex_features: str = "invariant",
         rotation: str = "fixed",
         width: int = 16,
         depth: int = 1,
         dropout: float = 0.3,
-        place_dropout: float = 0.5,
+        location_dropout: float = 0.5,
         map_dropout: float = 0.0,
-        auxiliary: bool = True,
+        auxiliary: float = 0.3,
         mes: bool = True,
         hvp: bool = True,
         tree: bool = True,
         hidden: int = 128,
     ) -> None:
         super().__init__()
-        if inputs not in INPUTS:
-            raise ArgumentError(f"`inputs` should be one of {', '.join(INPUTS)}, is {inputs!r}")
-        if rotation not in ("fixed", "max"):
-            raise ArgumentError(f"`rotation` should be 'fixed' or 'max', is {rotation!r}")
+        check_choice("vertex_features", vertex_features, VERTEX_FEATURES)
+        check_choice("rotation", rotation, ("fixed", "max"))
         layout = patch_layout(len(rings), rays, hvp)
-        self.invariant = inputs == "invariant"
+        self.invariant = vertex_features == "invariant"
         self.tree, self.map_dropout = tree, map_dropout
-        channels, blocks = len(INPUTS[inputs]), []
+        channels, blocks = len(VERTEX_FEATURES[vertex_features]), []
         self.grid = FaceGrid()
         fine = (range(len(rings)), 1) if hvp else ([first for first, _ in layout.rings], rays // layout.rays)
         self.filters = SurfaceFilters(channels, radii[0], rings, *fine, facing=self.invariant)
@@ -120,8 +156,9 @@ class FLMCNN(nn.Module):
             laid.append(out)
         self.blocks = nn.ModuleList(blocks)
         self.parts = nn.ModuleList(
-            nn.Sequential(*placed_layers(count, _FEATURES, self.grid.cells, place_dropout)) for count in laid
+            nn.Sequential(*locally_connected(count, _FEATURES, self.grid.cells, location_dropout)) for count in laid
         )
+        self.auxiliary_weight = float(auxiliary)
         self.auxiliary = nn.ModuleList(nn.Linear(_FEATURES, classes) for _ in laid if auxiliary)
         self.fuse = nn.Sequential(*conv_block(_FEATURES * len(laid), hidden, 1), nn.Flatten())
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, classes))
@@ -152,32 +189,59 @@ class FLMCNN(nn.Module):
         return fused
 
     def forward(self, batch: TreeBatch) -> torch.Tensor:
-        """A normalised batch -> (B, K) logits; while training, (1 + number of auxiliary classifiers, B, K)."""
+        """A normalised batch -> (B, K) logits."""
+        logits: torch.Tensor = self.head(self.features(batch))
+        return logits
+
+    def losses(self, batch: TreeBatch, criterion: Criterion) -> Losses:
+        """That of the logits, from which the fusion sometimes misses a part, and that of each part's own classifier."""
         parts = self.part_features(batch)
-        logits: torch.Tensor = self.head(self.fuse(side_by_side(parts, self.map_dropout if self.training else 0.0)))
-        if not self.training:
-            return logits
-        extra = [classifier(part.flatten(1)) for classifier, part in zip(self.auxiliary, parts, strict=False)]
-        return torch.stack([logits, *extra])
+        logits: torch.Tensor = self.head(self.fuse(side_by_side(parts, self.map_dropout)))
+        terms = {"classification": criterion(logits)}
+        for number, (classifier, part) in enumerate(zip(self.auxiliary, parts, strict=False)):
+            terms[f"auxiliary.{number}"] = self.auxiliary_weight * criterion(classifier(part.flatten(1)))
+        return Losses(logits, terms)
+
+    @classmethod
+    def variants(cls, settings: NetworkSettings) -> Mapping[tuple[str, ...], NetworkSettings]:
+        """The three ideas of the paper: none, all but one, all."""
+        kept = [(), *(tuple(part for part in PARTS if part != out) for out in PARTS), PARTS]
+        return {parts: settings.model_copy(update={part: part in parts for part in PARTS}) for parts in kept}
 
 
-class GCNN(nn.Module):
+class GCNN(Network):
     """A plain geodesic CNN [2]: what FLM-CNN has to beat. A pointwise layer, then convolutions of one radius, all on
     the vertices of one level; patches sampled at points, at rings of equal distances; mean and maximum over vertices.
 
     Args:
         radii, rings, rays, classes: As for FLM-CNN; of the radii, the middle one is used.
-        inputs: As for FLM-CNN, without the geometry of patches.
+        vertex_features: As for FLM-CNN, without the geometry of patches.
         width: Features of the first convolution; the others have 2 and 4 times as many.
         dropout: Before the last layer.
         layers: Convolutions.
         tree: False for trees of one level. With a tree, there is a convolution a transition and `layers` is not used.
 
     Raises:
-        ArgumentError: if the stencils have too few rings or rays, or `inputs` is unknown.
+        ArgumentError: if the stencils have too few rings or rays, or `vertex_features` is unknown.
     """
 
-    reads = "tree"
+    reads = "trees"
+
+    class Settings(TreeSettings):
+        """What the plain geodesic CNN can be told."""
+
+        width: int = Field(32, ge=1, le=1024, description="Features of the first convolution.")
+        layers: int = Field(3, ge=1, le=16, description="Convolutions.")
+        dropout: float = Field(0.5, ge=0.0, lt=1.0, description="Before the last layer.")
+
+        @property
+        def whole_tree(self) -> bool:
+            """Never: all its convolutions are on the vertices of one level."""
+            return False
+
+        def derived(self) -> dict[str, Any]:
+            """See `whole_tree`."""
+            return {"tree": False}
 
     def __init__(
         self,
@@ -186,17 +250,16 @@ class GCNN(nn.Module):
         rays: int,
         classes: int = 6,
         *,
-        inputs: str = "invariant",
+        vertex_features: str = "invariant",
         width: int = 32,
         dropout: float = 0.5,
         layers: int = 3,
         tree: bool = False,
     ) -> None:
         super().__init__()
-        if inputs not in INPUTS:
-            raise ArgumentError(f"`inputs` should be one of {', '.join(INPUTS)}, is {inputs!r}")
+        check_choice("vertex_features", vertex_features, VERTEX_FEATURES)
         self.layout, self.scale, self.tree = patch_layout(len(rings), rays, False), len(radii[0]) // 2, tree
-        self.first = nn.Sequential(nn.Linear(len(INPUTS[inputs]), width), nn.ReLU())
+        self.first = nn.Sequential(nn.Linear(len(VERTEX_FEATURES[vertex_features]), width), nn.ReLU())
         channels = width
         self.kernels, self.norms = nn.ParameterList(), nn.ModuleList()
         for number in range(len(radii) if tree else layers):
@@ -216,9 +279,9 @@ class GCNN(nn.Module):
         return mean_and_max(x, batch.real)
 
     def forward(self, batch: TreeBatch) -> torch.Tensor:
-        """A normalised batch -> (B, K) logits; while training, (1, B, K)."""
+        """A normalised batch -> (B, K) logits."""
         logits: torch.Tensor = self.head(self.features(batch))
-        return logits[None] if self.training else logits
+        return logits
 
 
 class Block(nn.Module):

@@ -25,7 +25,7 @@ class Dropout(nn.Dropout):
         return x * ((torch.rand_like(x) >= self.p) / (1.0 - self.p))
 
 
-class PlaceNorm(nn.Module):
+class LocationNorm(nn.Module):
     """Batch normalisation of every channel at every place by itself, without scale and shift."""
 
     def __init__(self, channels: int, n: int) -> None:
@@ -38,7 +38,7 @@ class PlaceNorm(nn.Module):
         return y.view_as(x)
 
 
-def placed_layers(channels: int, out: int, n: int, dropout: float) -> list[nn.Module]:
+def locally_connected(channels: int, out: int, n: int, dropout: float) -> list[nn.Module]:
     """(B, C, n, n) -> (B, D, 1, 1): every place normalised, some of them left out in training, then all weighed.
 
     Args:
@@ -47,4 +47,4 @@ def placed_layers(channels: int, out: int, n: int, dropout: float) -> list[nn.Mo
         dropout: Share of the numbers that a training scan misses.
     """
     convolution = WholeConvolution(channels, out, n, bias=False)
-    return [PlaceNorm(channels, n), Dropout(dropout), convolution, nn.BatchNorm2d(out), nn.ReLU(inplace=True)]
+    return [LocationNorm(channels, n), Dropout(dropout), convolution, nn.BatchNorm2d(out), nn.ReLU(inplace=True)]

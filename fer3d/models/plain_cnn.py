@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
+from pydantic import Field
 from torch import nn
 
+from fer3d.config import MapSettings, NetworkSettings
 from fer3d.data.channels import channel_names
 from fer3d.errors import ArgumentError
 from fer3d.image.convolutions import conv_block
+from fer3d.models.network import Network, map_variants
 
 
-class PlainCNN(nn.Module):
+class PlainCNN(Network):
     """Four times convolution 3 x 3, batch normalisation, ReLU, max pooling; then one linear layer.
 
     Args:
@@ -25,6 +28,12 @@ class PlainCNN(nn.Module):
     Raises:
         ArgumentError: if a map group is unknown, or `size` less than the four poolings need.
     """
+
+    class Settings(MapSettings):
+        """What the plain CNN can be told."""
+
+        width: int = Field(16, ge=1, le=1024, description="Features of the first convolution.")
+        dropout: float = Field(0.5, ge=0.0, lt=1.0, description="Before the linear layer.")
 
     def __init__(
         self,
@@ -52,7 +61,12 @@ class PlainCNN(nn.Module):
         features: torch.Tensor = self.convolutions(x[:, :-1])
         return features
 
+    @classmethod
+    def variants(cls, settings: NetworkSettings) -> Mapping[tuple[str, ...], NetworkSettings]:
+        """All subsets of the maps."""
+        return map_variants(settings)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, C + 1, H, W) -> (B, K) logits; while training, (1, B, K)."""
+        """(B, C + 1, H, W) -> (B, K) logits."""
         logits: torch.Tensor = self.head(self.features(x))
-        return logits[None] if self.training else logits
+        return logits

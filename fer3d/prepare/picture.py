@@ -147,6 +147,7 @@ def prepare_picture(
             "inputs": inputs,
             "channels": [],
             "pixel_mm": pixel_of(settings.size),
+            "kind": "pictures",
             "people": people,
             "fer3d": __version__,
             "settings": settings.model_dump(mode="json"),

@@ -8,18 +8,18 @@ from fer3d import lazy_names
 
 if TYPE_CHECKING:
     from fer3d.train.checkpoint import LoadedModel, load_model
-    from fer3d.train.plan import Question
-    from fer3d.train.run import Device, Job, Watch, train, train_side_by_side
+    from fer3d.train.plan import Experiment
+    from fer3d.train.run import Callbacks, Device, Job, train, train_side_by_side
 
-__all__ = ["Device", "Job", "LoadedModel", "Question", "Watch", "load_model", "train", "train_side_by_side"]
+__all__ = ["Device", "Job", "LoadedModel", "Experiment", "Callbacks", "load_model", "train", "train_side_by_side"]
 
 _HOMES = {
     "Device": "run",
     "Job": "run",
-    "Watch": "run",
+    "Callbacks": "run",
     "train": "run",
     "train_side_by_side": "run",
-    "Question": "plan",
+    "Experiment": "plan",
     "LoadedModel": "checkpoint",
     "load_model": "checkpoint",
 }

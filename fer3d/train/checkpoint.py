@@ -12,62 +12,55 @@ import pickle
 import warnings
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from fer3d.data.channels import Normalisation, channel_names, stack_channels
+from fer3d.data.channels import channel_names
+from fer3d.data.input_kinds import InputFacts, InputKind, PreparedFace, input_kind
 from fer3d.data.samples import InputNormalisation
-from fer3d.data.tree_batch import TreeBatch, TreeNormalisation, stack_trees, stencils_of
-from fer3d.data.warp import Registration
+from fer3d.data.warp import FaceWarp
 from fer3d.errors import ArgumentError, CheckpointError, FileError
 from fer3d.files import write_bytes
-from fer3d.maps.render import Maps
-from fer3d.models import build_model, reads_trees
-from fer3d.scan import Scan
-from fer3d.tree.sample_tree import SampleTree
+from fer3d.models import build_model
+from fer3d.models.network import Network
+from fer3d.train.former import today
 
 _HEADER_KEY = "fer3d"  # one key: safetensors writes several in random order
-_REGISTRATION = "registration."  # what the names of its tensors begin with
+_WARP = "warp."  # what the names of its tensors begin with
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ModelFacts:
     """What a file of weights says about itself.
 
     Attributes:
-        model: Its name in `fer3d.models.MODELS`.
-        model_settings: Arguments of the network.
-        classes: House labels, in the order of the probabilities.
-        normalisation: Of the input.
+        model: Its name in `fer3d.models.MODELS`, or "module:Class".
+        model_settings: Arguments of the network's `__init__`.
+        classes: Canonical labels, in the order of the probabilities.
+        kind: Name of its `InputKind`.
+        inputs: How its input is made of a scan.
         preprocess: Settings that its training scans were prepared with.
-        size: Rows and columns of the maps, if it reads maps.
-        pixel_mm: Width of a pixel, mm, likewise.
         mirror: Whether probabilities are averaged over a scan and its mirror image.
-        illumination: What is done to the light of textures, see `fer3d.data.channels.relit`.
-        registration: How maps are stretched before they are normalised, if they are.
     """
 
     model: str
     model_settings: Mapping[str, Any]
     classes: tuple[str, ...]
-    normalisation: InputNormalisation
+    kind: str
+    inputs: InputFacts
     preprocess: Mapping[str, Any]
-    size: int | None
-    pixel_mm: float | None
     mirror: bool
-    illumination: str = "raw"
-    registration: Registration | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A trained model, ready to use: `probabilities(stack of prepare_input(maps))`."""
+    """A trained model, ready to use: `probabilities(from_scan(face))`."""
 
-    network: nn.Module
+    network: Network
     facts: ModelFacts
 
     @property
@@ -76,83 +69,41 @@ class LoadedModel:
         return self.facts.model
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        """House labels, in the order of the probabilities."""
-        return self.facts.classes
+    def kind(self) -> InputKind:
+        """What it is fed."""
+        return input_kind(self.facts.kind)
 
     @property
-    def reads_trees(self) -> bool:
-        """Whether it is fed sample trees; else maps."""
-        return reads_trees(self.facts.model)
+    def classes(self) -> tuple[str, ...]:
+        """Canonical labels, in the order of the probabilities."""
+        return self.facts.classes
 
     @property
     def maps(self) -> tuple[str, ...]:
         """Map groups that it is fed; none, if it is fed sample trees."""
-        return tuple(self.facts.model_settings.get("maps", ()))
+        return self.facts.inputs.groups
 
     @property
     def channels(self) -> tuple[str, ...]:
         """Names of the C channels that it is fed."""
-        return self.facts.normalisation.channels
-
-    @property
-    def pixel_mm(self) -> float | None:
-        """Width of a pixel of its maps."""
-        return self.facts.pixel_mm
+        return self.facts.inputs.normalisation.channels
 
     @property
     def normalisation(self) -> InputNormalisation:
         """Of its input."""
-        return self.facts.normalisation
+        return self.facts.inputs.normalisation
 
     @property
     def preprocess(self) -> Mapping[str, Any]:
         """Settings to prepare scans with."""
         return self.facts.preprocess
 
-    def prepare_input(self, maps: Maps) -> torch.Tensor:
-        """(C + 1, H, W) float32, normalised, the mask last.
-
-        Raises:
-            ArgumentError: if a map group is missing, or size or pixel are not those of training.
-        """
-        if self.facts.size is None or self.facts.pixel_mm is None:
-            raise ArgumentError(f"`maps` are not what {self.facts.model} is fed: it reads sample trees")
-        size, wanted = maps.mask.shape, (self.facts.size, self.facts.size)
-        if size != wanted or abs(maps.pixel - self.facts.pixel_mm) > 1e-6:
-            raise ArgumentError(
-                f"`maps` should be {wanted} pixels of {self.facts.pixel_mm:g} mm, are {size} of {maps.pixel:g} mm"
-            )
-        light = self.facts.illumination
-        stack = stack_channels(self.maps, maps.names, maps.stack, maps.mask, maps.texture, light)
-        values = torch.from_numpy(stack)[None]
-        if self.facts.registration is not None:
-            values = self.facts.registration.apply(values, maps.pixel)
-        normalised: torch.Tensor = self.normalisation.apply(values.float())[0]
-        return normalised
-
-    def prepare_tree(self, scan: Scan, tree: SampleTree) -> TreeBatch:
-        """A batch of one scan, normalised.
-
-        Args:
-            scan: The prepared scan.
-            tree: Its sample tree, with features.
-
-        Raises:
-            ArgumentError: if its stencils are not those of training, or it has no features.
-        """
-        from fer3d.tree.one_level import one_level
-
-        settings = self.facts.model_settings
-        wanted = {name: settings[name] for name in stencils_of(tree)}
-        if not settings.get("tree", False):
-            tree = one_level(tree, scan.vertices, scan.faces)
-        if stencils_of(tree) != wanted:
-            raise ArgumentError(f"`tree` should have stencils of {wanted}, has {stencils_of(tree)}")
-        return self.normalisation.apply(stack_trees([tree]).rows(torch.arange(1)))  # type: ignore[no-any-return]
+    def from_scan(self, face: PreparedFace) -> Any:
+        """A normalised batch of one prepared face. ArgumentError if it was not prepared as those of training."""
+        return self.kind.from_scan(face, self.facts.inputs)
 
     def probabilities(self, batch: Any) -> torch.Tensor:
-        """A batch of what `prepare_input` or `prepare_tree` makes -> (B, K) float32, rows sum to 1."""
+        """A batch of what `from_scan` makes -> (B, K) float32, rows sum to 1."""
         device = next(self.network.parameters()).device
         return probabilities(self.network, self.normalisation, batch.to(device), mirror=self.facts.mirror)
 
@@ -162,21 +113,37 @@ def probabilities(network: nn.Module, normalisation: InputNormalisation, batch: 
     was_training = network.training
     network.eval()
     with torch.no_grad():
-        made: torch.Tensor = network(batch).float().softmax(dim=-1)
+        answer: torch.Tensor = network(batch).float().softmax(dim=-1)
         if mirror:
-            made = (made + network(normalisation.mirrored(batch)).float().softmax(dim=-1)) / 2
+            answer = (answer + network(normalisation.mirrored(batch)).float().softmax(dim=-1)) / 2
     network.train(was_training)
-    return made
+    return answer
 
 
 def save_model(path: Path, network: nn.Module, facts: ModelFacts) -> None:
     """Write the weights and all that is needed to use them. Same weights, same bytes. FileError if the disk refuses."""
     from safetensors.torch import save
 
-    tensors, header = dict(network.state_dict()), asdict(replace(facts, registration=None))
-    if facts.registration is not None:
-        header["registration"], more = facts.registration.state()
-        tensors |= {_REGISTRATION + name: tensor for name, tensor in more.items()}
+    tensors, inputs = dict(network.state_dict()), facts.inputs
+    header: dict[str, Any] = {
+        "model": facts.model,
+        "model_settings": dict(facts.model_settings),
+        "classes": facts.classes,
+        "input": facts.kind,
+        "normalisation": asdict(inputs.normalisation),  # type: ignore[call-overload]
+        "groups": inputs.groups,
+        "size": inputs.size,
+        "pixel_mm": inputs.pixel_mm,
+        "illumination": inputs.illumination,
+        "stencils": dict(inputs.stencils),
+        "whole_tree": inputs.whole_tree,
+        "warp": None,
+        "preprocess": dict(facts.preprocess),
+        "mirror": facts.mirror,
+    }
+    if inputs.warp is not None:
+        header["warp"], more = inputs.warp.state()
+        tensors |= {_WARP + name: tensor for name, tensor in more.items()}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(header, sort_keys=True, separators=(",", ":"))
     write_bytes(path, save(tensors, metadata={_HEADER_KEY: text}), make_folder=True)
@@ -185,6 +152,8 @@ def save_model(path: Path, network: nn.Module, facts: ModelFacts) -> None:
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> LoadedModel:
     """Rebuild a trained model from one `model.safetensors`.
 
+    A network from outside the package ("module:Class") is imported by its name: the file holds no code.
+
     Raises:
         FileError: if the file is missing or cannot be read.
         CheckpointError: if it is not one of ours, or its weights do not fit its network (names the first).
@@ -192,14 +161,10 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> LoadedMo
     path = Path(path)
     tensors, metadata = _read_safetensors(path)
     try:
-        content = json.loads(metadata[_HEADER_KEY])
-        kind = TreeNormalisation if reads_trees(content["model"]) else Normalisation
-        normalisation = kind(**{key: tuple(value) for key, value in content.pop("normalisation").items()})
-        told = content.pop("registration", None)
-        facts = ModelFacts(**{**content, "classes": tuple(content["classes"])}, normalisation=normalisation)
+        header, tensors = today(json.loads(metadata[_HEADER_KEY]), tensors)
+        facts = _facts(header, tensors, path)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise CheckpointError(f"{path}: wanted a model of `fer3d train`, its header says nothing of one") from None
-    facts = replace(facts, registration=_registration(told, tensors, path))
     try:
         network = build_model(facts.model, **facts.model_settings)
     except ArgumentError as error:
@@ -209,28 +174,55 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> LoadedMo
     return LoadedModel(network.to(device).eval(), facts)
 
 
+def _facts(header: Mapping[str, Any], tensors: dict[str, torch.Tensor], path: Path) -> ModelFacts:
+    """What the header says; the tensors of a warp are taken out of `tensors`."""
+    try:
+        kind = input_kind(header["input"])
+    except ArgumentError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    inputs = InputFacts(
+        normalisation=kind.normalisation(header["normalisation"]),
+        groups=tuple(header["groups"]),
+        size=header["size"],
+        pixel_mm=header["pixel_mm"],
+        illumination=header["illumination"],
+        warp=_warp(header["warp"], tensors, path),
+        stencils=header["stencils"],
+        whole_tree=header["whole_tree"],
+    )
+    return ModelFacts(
+        model=header["model"],
+        model_settings=header["model_settings"],
+        classes=tuple(header["classes"]),
+        kind=kind.name,
+        inputs=inputs,
+        preprocess=header["preprocess"],
+        mirror=header["mirror"],
+    )
+
+
 def _check_channels(facts: ModelFacts, path: Path) -> None:
     """Raise CheckpointError for a model of maps that was fed other channels than this version makes of them."""
-    maps = facts.model_settings.get("maps")
-    if maps is None or reads_trees(facts.model):
+    groups = facts.inputs.groups
+    if not groups:
         return
-    made, wanted = facts.normalisation.channels, channel_names(maps)
-    if made != wanted:
+    found, wanted = facts.inputs.normalisation.channels, channel_names(groups)
+    if found != wanted:
         raise CheckpointError(
-            f"{path}: wanted a model of the channels {', '.join(wanted)}, it is of {', '.join(made)}: train it again"
+            f"{path}: wanted a model of the channels {', '.join(wanted)}, it is of {', '.join(found)}: train it again"
         )
 
 
-def _registration(facts: Mapping[str, Any] | None, tensors: dict[str, torch.Tensor], path: Path) -> Registration | None:
-    """The registration that the header of a model tells of, whose tensors are taken out of `tensors`."""
+def _warp(facts: Mapping[str, Any] | None, tensors: dict[str, torch.Tensor], path: Path) -> FaceWarp | None:
+    """The warp that a header describes, whose tensors are taken out of `tensors`."""
     if facts is None:
         return None
-    names = [name for name in tensors if name.startswith(_REGISTRATION)]
-    mine = {name.removeprefix(_REGISTRATION): tensors.pop(name) for name in names}
+    names = [name for name in tensors if name.startswith(_WARP)]
+    mine = {name.removeprefix(_WARP): tensors.pop(name) for name in names}
     try:
-        return Registration.from_state(facts, mine)
+        return FaceWarp.from_state(facts, mine)
     except (TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{path}: its registration is damaged: {error}") from None
+        raise CheckpointError(f"{path}: its warp is damaged: {error}") from None
 
 
 def load_weights(network: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:

@@ -18,7 +18,7 @@ from torch import nn
 from fer3d.data.channels import INPUT_CHANNELS
 from fer3d.errors import ArgumentError, CheckpointError, FileError, MissingLibraryError
 from fer3d.image.convolutions import Branch
-from fer3d.models.dff_cnn import FusionNetwork
+from fer3d.models.network import Network
 from fer3d.train.checkpoint import read_tensors
 
 LIBRARIES = ("torchvision", "timm")
@@ -34,11 +34,11 @@ _CLASSIFIER = re.compile(r"(^|\.)(fc\d*|pre_logits|classifier|head)(\.|$)")
 Unit = dict[str, torch.Tensor]
 
 
-def load_initial(network: nn.Module, source: str, backbone: str) -> None:
+def load_initial(network: Network, source: str, backbone: str) -> None:
     """Put image weights into every branch of a network.
 
     Args:
-        network: DFF-CNN or DF-CNN.
+        network: With branches for map groups, see `Network.pretrained`.
         source: A file (.safetensors, or a torch state dict, read with `weights_only=True`), or "torchvision" or "timm".
         backbone: What the branches are.
 
@@ -47,7 +47,8 @@ def load_initial(network: nn.Module, source: str, backbone: str) -> None:
         MissingLibraryError: if the library cannot be imported; says how to get the weights otherwise.
         FileError, CheckpointError: if the file is missing, damaged, or does not fit: names the first layer.
     """
-    if not isinstance(network, FusionNetwork):
+    parts = network.pretrained()
+    if not parts:
         raise ArgumentError("`init` needs a network with branches, such as dff-cnn or df-cnn")
     if source in LIBRARIES:
         tensors, path = _from_library(source, backbone), Path(source)
@@ -57,8 +58,9 @@ def load_initial(network: nn.Module, source: str, backbone: str) -> None:
             raise FileError(f"{path}: is missing; for ImageNet weights, {_HOW}")
         tensors = read_tensors(path)
     units = _units(tensors)
-    for group in network.maps:
-        _fill(network.branch(group), len(INPUT_CHANNELS[group]), units, path)
+    for group, branch in parts.items():
+        assert isinstance(branch, Branch)
+        _fill(branch, len(INPUT_CHANNELS[group]), units, path)
 
 
 def _from_library(name: str, backbone: str) -> dict[str, torch.Tensor]:

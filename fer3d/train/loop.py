@@ -21,10 +21,12 @@ from torch.nn import functional
 
 from fer3d.config import TrainSettings
 from fer3d.data.pairs import Pairing
-from fer3d.data.samples import InputNormalisation, TrainingData, shown
+from fer3d.data.samples import InputNormalisation, TrainingData, name_some
 from fer3d.errors import ArgumentError, CheckpointError, TrainError
-from fer3d.image.losses import pull
+from fer3d.image.losses import siamese_term
+from fer3d.models.network import Losses, Network, PretrainedSettings
 from fer3d.train.checkpoint import load_state, load_weights, probabilities, save_state
+from fer3d.train.objective import ClassLoss, Objective
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -57,7 +59,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Stage:
+class TrainingPhase:
     """Epochs [start, end) with one optimiser.
 
     Attributes:
@@ -77,8 +79,8 @@ class Batch:
 
     Attributes:
         x: B scans; with the Siamese objective, then the partners of those that have one.
-        y: (B,) int64 labels.
-        other: Labels mixed in, and their share.
+        y: (B,) targets.
+        other: Targets mixed in, and their share.
         paired: (B,) bool, with the Siamese objective: which have a partner.
     """
 
@@ -89,12 +91,12 @@ class Batch:
 
     @property
     def seen_labels(self) -> torch.Tensor:
-        """Labels of all that is in `x`."""
+        """Targets of all that is in `x`."""
         return self.y if self.paired is None else torch.cat([self.y, self.y[self.paired]])
 
 
 @dataclass(frozen=True)
-class Parts:
+class Split:
     """Rows of the data, each (M,) int64; `validation` may be empty."""
 
     train: torch.Tensor
@@ -103,9 +105,9 @@ class Parts:
 
 def fit(
     fabric: Fabric,
-    network: nn.Module,
+    network: Network,
     data: TrainingData,
-    parts: Parts,
+    split: Split,
     normalisation: InputNormalisation,
     settings: TrainSettings,
     *,
@@ -113,7 +115,7 @@ def fit(
     key: tuple[int, int],
     state_file: Path,
     identity: Mapping[str, Any],
-    tick: Callable[[Row], None],
+    on_epoch_end: Callable[[Row], None],
 ) -> list[Row]:
     """Train `network` in place.
 
@@ -121,18 +123,18 @@ def fit(
         fabric: Device, precision, processes.
         network: With its first weights, on the device. If `state_file` exists, it takes the weights from there.
         data: On the device, or on the host.
-        parts: Who is trained on and who is watched. Test scans never come in here.
+        split: Who is trained on and who is watched. Test scans never come in here.
         normalisation: Of the training scans.
         settings: How.
         name: Of the fold, for messages.
         key: (round, fold): with the seed, where random numbers come from.
         state_file: Written after every epoch, read to go on.
         identity: Must be equal in the state file.
-        tick: Called with the log row of every epoch, of those of an earlier run too.
+        on_epoch_end: Called with the log row of every epoch, of those of an earlier run too.
 
     Returns:
-        The log: epoch, train_loss (of the network's own logits or its first expert's, without other terms),
-            train_accuracy, validation_loss and validation_accuracy (None without validation scans), lr, seconds.
+        The log: epoch, train_loss (the first term of the network's losses), train_accuracy, validation_loss and
+        validation_accuracy (None without validation scans), lr, seconds.
 
     Raises:
         TrainError: if a loss is not a number, or there are no training scans.
@@ -141,58 +143,61 @@ def fit(
     """
     state = _restore(state_file, identity, network)
     for row in state.log:
-        tick(row)
-    batch = _local_batch(fabric, settings, len(parts.train), name)
-    loss_of = _loss(network, settings, data, parts.train, fabric.device)
-    pairing = Pairing.of(data.rows, parts.train, settings.easy, name) if settings.siamese else None
-    read_head = _head_input(network) if pairing else None
-    for stage in stages(settings):
-        if state.epoch >= stage.end:
+        on_epoch_end(row)
+    batch = _local_batch(fabric, settings, len(split.train), name)
+    loss = _class_loss(settings, data, split.train, fabric.device)
+    pairing = Pairing.of(data.rows, split.train, settings.easy, name) if settings.siamese else None
+    read_features = _classifier_input(network) if pairing else None
+    for phase in phases(settings):
+        if state.epoch >= phase.end:
             continue
-        model, optimizer = _set_up(fabric, network, settings, stage)
-        if state.epoch > stage.start:
+        model, optimizer = _set_up(fabric, network, settings, phase)
+        if state.epoch > phase.start:
             optimizer.load_state_dict(state.optimizer)
-        for epoch in range(state.epoch, stage.end):
+        for epoch in range(state.epoch, phase.end):
             start = time.perf_counter()
             network.train()
-            if stage.frozen:
-                _branches(network).eval()
-            batches = _batches(fabric, data, parts.train, normalisation, settings, batch, (*key, epoch), pairing)
-            losses, right, steps = [], 0, len(parts.train) // (batch * fabric.world_size)
+            if phase.frozen:
+                for branch in _pretrained(network):
+                    branch.eval()
+            batches = _batches(fabric, data, split.train, normalisation, settings, batch, (*key, epoch), pairing)
+            losses, correct, steps = [], 0, len(split.train) // (batch * fabric.world_size)
             for step, part in enumerate(batches):
-                rate = _rate(settings, stage, (epoch - stage.start) + step / steps)
+                rate = _rate(settings, phase, (epoch - phase.start) + step / steps)
                 for group in optimizer.param_groups:
                     group["lr"] = rate
-                made = model(part.x)
-                logits, seen = made if isinstance(made, tuple) else (made, ())
-                logits = logits[:, : len(part.y)]
-                parts_of_loss = loss_of(logits, seen, part)
-                if read_head is not None:
-                    parts_of_loss = torch.cat([parts_of_loss, settings.siamese * _apart(read_head(), part)[None]])
+                found: Losses = model.losses(part.x, Objective(loss, part.y, part.seen_labels, part.other))
+                terms = torch.stack(list(found.terms.values()))
+                if read_features is not None:
+                    terms = torch.cat([terms, settings.siamese * _siamese_term(read_features(), part)[None]])
                 optimizer.zero_grad()
-                fabric.backward(parts_of_loss.sum())
+                fabric.backward(terms.sum())
                 if settings.clip:
                     fabric.clip_gradients(model, optimizer, max_norm=settings.clip, error_if_nonfinite=False)
                 optimizer.step()
-                losses.append(parts_of_loss.detach())
-                right += int((logits[0].detach().argmax(1) == part.y).sum())
-            row = _row(fabric, name, epoch, losses, right, batch * steps, rate)
-            row |= validate(fabric, network, data, parts.validation, normalisation, settings)
+                losses.append(terms.detach())
+                correct += int((found.outputs[: len(part.y)].detach().argmax(1) == part.y).sum())
+            row = _row(fabric, name, epoch, losses, correct, batch * steps, rate)
+            row |= validate(fabric, network, data, split.validation, normalisation, settings)
             row["seconds"] = round(time.perf_counter() - start, 3)
             _remember(state, network, optimizer, row)
             if fabric.is_global_zero:
                 save_state(state_file, vars(state))
-            tick(row)
+            on_epoch_end(row)
     if settings.select == "best" and state.best:
         network.load_state_dict(state.best["network"])
     return state.log
 
 
-def stages(settings: TrainSettings) -> list[Stage]:
-    """One stage, or two: first with the branches frozen, then all."""
-    frozen = settings.freeze_epochs
-    whole = Stage(frozen, settings.epochs, settings.lr, frozen=False)
-    return [Stage(0, frozen, settings.frozen_lr, frozen=True), whole] if frozen else [whole]
+def phases(settings: TrainSettings) -> list[TrainingPhase]:
+    """One phase, or two: first with the branches frozen, then all."""
+    own = settings.model
+    frozen = own.freeze_epochs if isinstance(own, PretrainedSettings) else 0
+    whole = TrainingPhase(frozen, settings.epochs, settings.lr, frozen=False)
+    if not frozen:
+        return [whole]
+    assert isinstance(own, PretrainedSettings)
+    return [TrainingPhase(0, frozen, own.frozen_lr, frozen=True), whole]
 
 
 def validate(
@@ -290,17 +295,15 @@ def _batches(
         yield Batch(x, y, other)
 
 
-def _head_input(network: nn.Module) -> Callable[[], torch.Tensor]:
-    """A function that gives what the network's head last read, (B, D): its features, also inside of DDP."""
-    head, read = getattr(network, "head", None), [torch.empty(0)]
-    if not isinstance(head, nn.Module):
-        raise ArgumentError("`siamese` needs a network with a head that reads features")
-    head.register_forward_pre_hook(lambda module, arguments: read.__setitem__(0, arguments[0]))
+def _classifier_input(network: Network) -> Callable[[], torch.Tensor]:
+    """A function that gives what the network's classifier last read, (B, D): its features, also inside of DDP."""
+    read = [torch.empty(0)]
+    network.classifier.register_forward_pre_hook(lambda module, arguments: read.__setitem__(0, arguments[0]))
     return lambda: read[0]
 
 
-def _apart(features: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """The Siamese term before its weight, see `fer3d.image.losses.pull`.
+def _siamese_term(features: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """The Siamese term before its weight, see `fer3d.image.losses.siamese_term`.
 
     Its gradient reaches the partners too. With their features held fixed it would be the gradient of nothing: a step
     that moves a picture towards its partner moves the partner on, and features have been seen to grow without bound.
@@ -308,55 +311,26 @@ def _apart(features: torch.Tensor, batch: Batch) -> torch.Tensor:
     own, targets = features[: len(batch.y)].float(), features[: len(batch.y)].detach().float().clone()
     assert batch.paired is not None
     targets[batch.paired] = features[len(batch.y) :].float()
-    return pull(own, targets, batch.paired)
+    return siamese_term(own, targets, batch.paired)
 
 
-def _loss(
-    network: nn.Module, settings: TrainSettings, data: TrainingData, rows: torch.Tensor, device: torch.device
-) -> Callable[[torch.Tensor, tuple[torch.Tensor, ...], Batch], torch.Tensor]:
-    """(A, B, K) logits and what the network saw -> the terms of the loss, weighted, to be summed.
-
-    First that of the network's own logits, or of each of its experts', then its auxiliary classifiers', then its
-    penalty, if it has one: see `fer3d.models` for what a network may bring of its own.
-    """
-    experts = getattr(network, "experts", 1)
-    criterion, penalty = getattr(network, "criterion", None), getattr(network, "penalty", None)
+def _class_loss(settings: TrainSettings, data: TrainingData, rows: torch.Tensor, device: torch.device) -> ClassLoss:
+    """Cross entropy as the settings say; `balanced` weights are counted on the training scans `rows`."""
     weights = torch.ones(len(data.classes), device=device)
     if settings.class_weights == "balanced":
         counts = torch.bincount(data.labels[rows.to(data.labels.device)].cpu(), minlength=len(data.classes))
         weights = (len(rows) / (len(data.classes) * counts.clamp(min=1))).float().to(device)
-
-    def entropy(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return functional.cross_entropy(logits, y, reduction="none", label_smoothing=settings.label_smoothing)
-
-    def one(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        each = (criterion or entropy)(logits.float(), y)
-        return (each * weights[y]).mean()  # not over the sum of weights: processes must be able to average
-
-    def terms(
-        logits: torch.Tensor, seen: tuple[torch.Tensor, ...], y: torch.Tensor, seen_y: torch.Tensor
-    ) -> torch.Tensor:
-        made = [one(layer, y) for layer in logits]
-        return torch.stack(made if penalty is None else [*made, penalty(seen, seen_y).float()])
-
-    def loss(logits: torch.Tensor, seen: tuple[torch.Tensor, ...], batch: Batch) -> torch.Tensor:
-        made = terms(logits, seen, batch.y, batch.seen_labels)
-        if batch.other is not None:
-            y, share = batch.other
-            made = (1.0 - share) * made + share * terms(logits, seen, y, y)
-        own, auxiliary, rest = made[:experts], made[experts : len(logits)], made[len(logits) :]
-        return torch.cat([own, settings.auxiliary * auxiliary, rest])
-
-    return loss
+    return ClassLoss(weights, settings.label_smoothing)
 
 
 def _set_up(
-    fabric: Fabric, network: nn.Module, settings: TrainSettings, stage: Stage
+    fabric: Fabric, network: Network, settings: TrainSettings, phase: TrainingPhase
 ) -> tuple[Any, torch.optim.Optimizer]:
-    """The network and its optimiser, as Fabric wraps them, for one stage."""
+    """The network and its optimiser, as Fabric wraps them, for one phase."""
     network.requires_grad_(True)
-    if stage.frozen:
-        _branches(network).requires_grad_(False)
+    if phase.frozen:
+        for part in _pretrained(network):
+            part.requires_grad_(False)
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
@@ -364,30 +338,32 @@ def _set_up(
     ]
     optimizer: torch.optim.Optimizer
     if settings.optimizer == "adamw":
-        optimizer = torch.optim.AdamW(groups, lr=stage.lr)
+        optimizer = torch.optim.AdamW(groups, lr=phase.lr)
     else:
-        optimizer = torch.optim.SGD(groups, lr=stage.lr, momentum=settings.momentum, nesterov=settings.momentum > 0)
+        optimizer = torch.optim.SGD(groups, lr=phase.lr, momentum=settings.momentum, nesterov=settings.momentum > 0)
     model, wrapped = fabric.setup(network, optimizer)
+    model.mark_forward_method("losses")  # so that precision and gradients are handled as in a forward pass
     return model, wrapped
 
 
-def _branches(network: nn.Module) -> nn.Module:
-    branches = getattr(network, "branches", None)
-    if not isinstance(branches, nn.Module):
+def _pretrained(network: Network) -> list[nn.Module]:
+    """The parts that can be frozen. ArgumentError if the network has none."""
+    parts = list(network.pretrained().values())
+    if not parts:
         raise ArgumentError("`freeze_epochs` needs a network with branches, such as dff-cnn or df-cnn")
-    return branches
+    return parts
 
 
-def _rate(settings: TrainSettings, stage: Stage, epoch: float) -> float:
-    """The learning rate `epoch` epochs into a stage."""
-    done = epoch / (stage.end - stage.start)
+def _rate(settings: TrainSettings, phase: TrainingPhase, epoch: float) -> float:
+    """The learning rate `epoch` epochs into a phase."""
+    done = epoch / (phase.end - phase.start)
     if settings.schedule == "constant":
-        return stage.lr
+        return phase.lr
     if settings.schedule == "one-cycle" and done < _RISE:
-        return stage.lr * (0.04 + 0.96 * (1.0 - math.cos(math.pi * done / _RISE)) / 2.0)
+        return phase.lr * (0.04 + 0.96 * (1.0 - math.cos(math.pi * done / _RISE)) / 2.0)
     if settings.schedule == "one-cycle":
         done = (done - _RISE) / (1.0 - _RISE)
-    return stage.lr * (1.0 + math.cos(math.pi * done)) / 2.0
+    return phase.lr * (1.0 + math.cos(math.pi * done)) / 2.0
 
 
 def _local_batch(fabric: Fabric, settings: TrainSettings, scans: int, name: str) -> int:
@@ -400,9 +376,11 @@ def _local_batch(fabric: Fabric, settings: TrainSettings, scans: int, name: str)
     return batch
 
 
-def _row(fabric: Fabric, name: str, epoch: int, losses: list[torch.Tensor], right: int, scans: int, rate: float) -> Row:
+def _row(
+    fabric: Fabric, name: str, epoch: int, losses: list[torch.Tensor], correct: int, scans: int, rate: float
+) -> Row:
     """The log row of an epoch, averaged over processes; a loss that is no number ends the run."""
-    each = torch.stack(losses)  # (steps, A)
+    each = torch.stack(losses)  # (steps, terms)
     all_losses = each.sum(dim=1)
     bad = torch.nonzero(~torch.isfinite(all_losses))
     if len(bad):
@@ -410,7 +388,7 @@ def _row(fabric: Fabric, name: str, epoch: int, losses: list[torch.Tensor], righ
             f"{name}: epoch {epoch + 1}, step {int(bad[0]) + 1}: the loss should be a number, is "
             f"{float(all_losses[bad[0]]):g}; try a lower `lr` than {rate:g}, or precision 32-true"
         )
-    sums = torch.stack([each[:, 0].mean(), torch.tensor(right / scans, device=all_losses.device)])
+    sums = torch.stack([each[:, 0].mean(), torch.tensor(correct / scans, device=all_losses.device)])
     if fabric.world_size > 1:
         sums = fabric.all_reduce(sums, reduce_op="mean")  # type: ignore[assignment]
     return {
@@ -438,7 +416,9 @@ def _restore(path: Path, identity: Mapping[str, Any], network: nn.Module) -> Sta
         return State(identity)
     content = load_state(path)
     if set(content) != set(vars(State(identity))):
-        raise CheckpointError(f"{path}: wanted the state of a training, it holds {shown(sorted(map(str, content)))}")
+        raise CheckpointError(
+            f"{path}: wanted the state of a training, it holds {name_some(sorted(map(str, content)))}"
+        )
     for key, value in identity.items():
         if content["identity"].get(key) != value:
             raise CheckpointError(

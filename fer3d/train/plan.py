@@ -1,4 +1,4 @@
-"""What is asked of a training run: which scans, which protocol, which folds; and the rows and folds that answer it."""
+"""`Experiment`: which scans, which protocol, which folds; and its plan: the manifest rows and the folds themselves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fer3d.files import read_json
 
 
 @dataclass(frozen=True)
-class Question:
+class Experiment:
     """Which scans, which protocol, which folds.
 
     Attributes:
@@ -41,7 +41,7 @@ class Question:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class ExperimentPlan:
     """A run, ready to begin.
 
     Attributes:
@@ -57,7 +57,7 @@ class Plan:
     sources: list[tuple[Path, list[Mapping[str, Any]]]]
 
 
-def question_of(
+def experiment_of(
     data: Path,
     protocol: str,
     test_data: Path | None,
@@ -67,8 +67,8 @@ def question_of(
     labels: str | None,
     validation: bool,
     allow_missing: bool,
-) -> Question:
-    """A `Question` from what is typed on the command line: `fold` is "all" or "0,1,2", `labels` "fear,happiness".
+) -> Experiment:
+    """A `Experiment` from what is typed on the command line: `fold` is "all" or "0,1,2", `labels` "fear,happiness".
 
     Raises:
         ArgumentError: if `fold` is neither.
@@ -78,14 +78,14 @@ def question_of(
         raise ArgumentError(f"`fold` should be all, or numbers such as 0,1,2, is {fold!r}")
     only = None if fold == "all" else tuple(int(part) for part in parts)
     classes = tuple(labels.split(",")) if labels else None
-    return Question(data, protocol, test_data, classes, folds, rounds, validation, allow_missing, only)
+    return Experiment(data, protocol, test_data, classes, folds, rounds, validation, allow_missing, only)
 
 
-def plan_run(question: Question, seed: int) -> Plan:
-    """The answer to a question; nothing but manifests is read.
+def plan_experiment(experiment: Experiment, seed: int) -> ExperimentPlan:
+    """The plan of an experiment; nothing but manifests is read.
 
     Args:
-        question: Which scans, which protocol, which folds.
+        experiment: Which scans, which protocol, which folds.
         seed: Of the folds.
 
     Raises:
@@ -93,36 +93,38 @@ def plan_run(question: Question, seed: int) -> Plan:
         ProtocolError: as `make_folds`, `check_folds` and `check_scans`.
         FileError, FormatError: if a manifest or a folds.json cannot be read.
     """
-    if (question.protocol == "cross") != (question.test_data is not None):
+    if (experiment.protocol == "cross") != (experiment.test_data is not None):
         raise ArgumentError("`test_data` should be given with protocol cross, and only then")
-    own = Path(question.protocol) if question.protocol.endswith(".json") else None
-    protocol = protocols.load_protocol("k-fold" if own else question.protocol, question.classes, question.folds)
-    rows = protocols.choose_rows(protocol, labelled_rows(question.data))
+    own = Path(experiment.protocol) if experiment.protocol.endswith(".json") else None
+    protocol = protocols.load_protocol("k-fold" if own else experiment.protocol, experiment.classes, experiment.folds)
+    rows = protocols.choose_rows(protocol, labelled_rows(experiment.data))
     if not rows:
-        raise ArgumentError(f"{question.data}: has no scan that protocol {protocol.name} uses")
-    sources = [(question.data, rows)]
-    if question.test_data is not None:
-        others = protocols.choose_rows(protocol, labelled_rows(question.test_data))
-        sources = [(folder, _qualified(part)) for folder, part in ((question.data, rows), (question.test_data, others))]
+        raise ArgumentError(f"{experiment.data}: has no scan that protocol {protocol.name} uses")
+    sources = [(experiment.data, rows)]
+    if experiment.test_data is not None:
+        others = protocols.choose_rows(protocol, labelled_rows(experiment.test_data))
+        sources = [
+            (folder, _qualified(part)) for folder, part in ((experiment.data, rows), (experiment.test_data, others))
+        ]
         folds = protocols.cross_fold(sources[0][1], sources[1][1])
     elif own:
         protocol = Protocol(own.name, protocol.facts)
         folds = protocols.folds_from_json(read_json(own), str(own))
-    elif question.protocol == "parts":
+    elif experiment.protocol == "parts":
         folds = protocols.part_folds(rows)
     else:
         protocol, folds = protocols.make_folds(
             protocol,
             rows,
-            rounds=question.rounds,
+            rounds=experiment.rounds,
             seed=seed,
-            validation=question.validation,
-            allow_missing=question.allow_missing,
+            validation=experiment.validation,
+            allow_missing=experiment.allow_missing,
         )
     wanted = {subject for fold in folds for subjects in fold.parts().values() for subject in subjects}
     sources = [(folder, [row for row in part if row["subject"] in wanted]) for folder, part in sources]
     protocols.check_scans(folds, [row for _, part in sources for row in part])
-    return Plan(protocol, folds, _chosen(folds, question.only), sources)
+    return ExperimentPlan(protocol, folds, _chosen(folds, experiment.only), sources)
 
 
 def _qualified(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -1,4 +1,4 @@
-"""`train`: a model, prepared scans and a protocol in; a run folder out, fold by fold. What `fer3d train` calls."""
+"""`train`: a network, prepared scans and a protocol in; a run folder out, fold by fold. What `fer3d train` calls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,17 +20,21 @@ from torch import nn
 
 from fer3d import __version__
 from fer3d.catalog.protocols import Fold
-from fer3d.config import TrainSettings
-from fer3d.data.samples import InputNormalisation, MapData, TrainingData, check_no_twins, load
-from fer3d.data.warp import Registration, landmarks_suffice, stretches_of
+from fer3d.config import TextureSettings, TrainSettings, TreeSettings
+from fer3d.data.input_kinds import InputFacts, InputKind, kind_of_folders
+from fer3d.data.samples import InputNormalisation, MapData, TrainingData, check_leakage
+from fer3d.data.warp import FaceWarp, landmark_warps, landmarks_suffice
 from fer3d.errors import ArgumentError, FileError
 from fer3d.files import read_json, sha256, write_json
-from fer3d.models import build_model, model_arguments, reads_trees, registers, uses_tree
+from fer3d.models import build_model, network_class
+from fer3d.models.df_cnn import DFCNN
+from fer3d.models.network import Network, PretrainedSettings
 from fer3d.prepare.store import is_simulated
 from fer3d.train import loop
 from fer3d.train.checkpoint import ModelFacts, save_model
-from fer3d.train.plan import Plan, Question, plan_run
+from fer3d.train.plan import Experiment, ExperimentPlan, plan_experiment
 from fer3d.train.run_writer import gather_predictions, is_finished, open_run, write_log, write_predictions
+from fer3d.train.settings import complete, used
 from fer3d.workers import worker_pool
 
 if TYPE_CHECKING:
@@ -45,34 +50,67 @@ class Device:
     strategy: str = "auto"
 
 
-@dataclass(frozen=True, eq=False)
-class Watch:
-    """What to call on the way: `notice` with a line of text, `tick` with the fold, its number of epochs, a log row."""
+def _nothing(*arguments: Any) -> None:
+    return None
 
-    notice: Callable[[str], None] = field(default=lambda text: None)
-    tick: Callable[[Fold, int, Mapping[str, Any]], None] = field(default=lambda fold, epochs, row: None)
+
+@dataclass(frozen=True, eq=False)
+class Callbacks:
+    """What to call on the way.
+
+    Attributes:
+        on_run_start: With the network's name and all folds that are to be trained.
+        on_epoch_end: With the fold, its number of epochs and the log row.
+        on_message: With a line of text.
+    """
+
+    on_run_start: Callable[[str, Sequence[Fold]], None] = _nothing
+    on_epoch_end: Callable[[Fold, int, Mapping[str, Any]], None] = _nothing
+    on_message: Callable[[str], None] = _nothing
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """What all folds of a run share.
+
+    Attributes:
+        model: Name of the network.
+        kind: What it is fed.
+        settings: How it is trained.
+        arguments: Of its `__init__`.
+        out: The run folder.
+        callbacks: What to call on the way.
+    """
+
+    fabric: Fabric
+    model: str
+    kind: InputKind
+    settings: TrainSettings
+    arguments: Mapping[str, Any]
+    out: Path
+    callbacks: Callbacks
 
 
 def train(
     model: str,
-    question: Question,
+    experiment: Experiment,
     out: str | Path,
     settings: TrainSettings | None = None,
     *,
     resume: bool = False,
     device: Device | None = None,
-    watch: Watch | None = None,
+    callbacks: Callbacks | None = None,
 ) -> Path:
-    """Train and test a model on every fold of a protocol, or on some of them.
+    """Train and test a network on every fold of a protocol, or on some of them.
 
     Args:
-        model: A name of `fer3d.models.MODELS`.
-        question: Data, protocol, folds.
+        model: A name of `fer3d.models.MODELS`, or "module:Class" for a `Network` from outside.
+        experiment: Data, protocol, folds.
         out: Run folder; see `fer3d.train.run_folder` for what it holds.
-        settings: None for those of the `small` preset.
+        settings: None for those of the `small` preset, see `fer3d.train.settings.train_settings`.
         resume: Go on with the run in `out`: finished folds are kept, the one under way goes on from its last epoch.
         device: None for one, the best there is.
-        watch: What to tell the caller on the way.
+        callbacks: What to call on the way.
 
     Returns:
         The run folder.
@@ -82,43 +120,40 @@ def train(
             the file or the setting.
         FileError: if a file cannot be read or written.
     """
-    out, settings = Path(out), settings or TrainSettings()
-    watch, device = watch or Watch(), device or Device()
-    plan = plan_run(question, settings.seed)
-    data = read_data(model, plan, settings)
+    out, settings = Path(out), complete(model, settings)
+    callbacks, device = callbacks or Callbacks(), device or Device()
+    plan = plan_experiment(experiment, settings.seed)
+    kind, data = read_data(model, plan, settings)
     for fold in plan.chosen:
-        check_no_twins(data, fold.parts(), fold.name)
-    arguments = model_arguments(model, settings, len(data.classes), data.shape)
+        check_leakage(data, fold.parts(), fold.name)
+    _check_watched(plan.chosen, settings)
+    arguments = network_class(model).arguments(settings.model, len(data.classes), data.shape)
     with loop.deterministic(settings.deterministic):
         fabric = _fabric(device, settings)
-        facts = _facts(model, arguments, settings, question, plan, data, str(fabric.device))
+        run = _Run(fabric, model, kind, settings, arguments, out, callbacks)
+        facts = _facts(run, experiment, plan, data)
         if fabric.is_global_zero:
             facts = open_run(out, facts, plan.folds, resume=resume)
-        for note in (*plan.protocol.notes, *_lack_of_landmarks(data, plan.chosen, model, settings)):
-            watch.notice(note)
-        data = _place(data, fabric.device, settings)
+        callbacks.on_run_start(model, plan.chosen)
+        for note in (*plan.protocol.notes, *_lack_of_landmarks(run, data, plan.chosen)):
+            callbacks.on_message(note)
+        data = _on_device(data, fabric.device, settings)
         for fold in plan.chosen:
             if not is_finished(out, fold):
-                _train_fold(fabric, model, arguments, data, fold, settings, out, watch)
+                _train_fold(run, data, fold)
                 _finish_fold(fabric, out, plan.folds, facts)
     return out
 
 
-def read_data(model: str, plan: Plan, settings: TrainSettings) -> TrainingData:
-    """The scans of a plan as `model` reads them: maps, or sample trees.
+def read_data(model: str, plan: ExperimentPlan, settings: TrainSettings) -> tuple[InputKind, TrainingData]:
+    """The scans of a plan as `model` reads them, and what kind of input that is.
 
     Raises:
-        ArgumentError: if there is no such model, or the scans were not prepared for it.
+        ArgumentError: if there is no such network, or the scans were not prepared for it.
         FileError, FormatError: if a scan file is missing or damaged.
     """
-    classes = plan.protocol.facts.classes
-    if not reads_trees(model):
-        return load(plan.sources, settings.maps, classes, settings.illumination)
-    if settings.illumination != "raw":
-        raise ArgumentError(f"`illumination` should be raw for {model}, which sees no texture")
-    from fer3d.data.tree_samples import load_trees
-
-    return load_trees(plan.sources, settings, classes, tree=uses_tree(model, settings))
+    kind = kind_of_folders(network_class(model).reads, plan.sources)
+    return kind, kind.load(plan.sources, settings.model, plan.protocol.facts.classes)
 
 
 @dataclass(frozen=True)
@@ -126,7 +161,7 @@ class Job:
     """The arguments of one call of `train`."""
 
     model: str
-    question: Question
+    experiment: Experiment
     out: Path
     settings: TrainSettings
 
@@ -155,7 +190,7 @@ def train_side_by_side(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job,
 
 
 def _train_job(job: Job) -> Path:
-    return train(job.model, job.question, job.out, job.settings, resume=True, device=Device("cpu"))
+    return train(job.model, job.experiment, job.out, job.settings, resume=True, device=Device("cpu"))
 
 
 def _fabric(device: Device, settings: TrainSettings) -> Fabric:
@@ -172,15 +207,7 @@ def _fabric(device: Device, settings: TrainSettings) -> Fabric:
     return fabric
 
 
-def _facts(
-    model: str,
-    arguments: Mapping[str, Any],
-    settings: TrainSettings,
-    question: Question,
-    plan: Plan,
-    data: TrainingData,
-    device: str,
-) -> dict[str, Any]:
+def _facts(run: _Run, experiment: Experiment, plan: ExperimentPlan, data: TrainingData) -> dict[str, Any]:
     """Content of run.json."""
     folders = [
         {
@@ -194,9 +221,10 @@ def _facts(
     shape = {**data.shape, "pixel_mm": data.pixel_mm, "preprocess": dict(data.preprocess)}
     return {
         "fer3d": __version__,
-        "model": model,
-        "model_settings": dict(arguments),
-        "settings": settings.model_dump(mode="json"),
+        "model": run.model,
+        "model_settings": dict(run.arguments),
+        "input": run.kind.name,
+        "settings": used(run.settings),
         "classes": list(data.classes),
         "maps": list(data.inputs),
         "channels": list(data.channels),
@@ -206,49 +234,59 @@ def _facts(
             "title": plan.protocol.facts.title,
             "rounds": len({fold.round for fold in plan.folds}),
             "folds": len({fold.fold for fold in plan.folds}),
-            "seed": settings.seed,
-            "validation": question.validation,
+            "seed": run.settings.seed,
+            "validation": experiment.validation,
             "facts": plan.protocol.facts.model_dump(mode="json"),
             "notes": list(plan.protocol.notes),
         },
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
-        "device": device,
+        "device": str(run.fabric.device),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": None,
     }
 
 
-def _lack_of_landmarks(data: TrainingData, folds: Sequence[Fold], model: str, settings: TrainSettings) -> list[str]:
-    """What to tell the user if the model would have its maps registered and too few scans have landmarks."""
-    if settings.registered is not None or not registers(model):
+def _check_watched(folds: Sequence[Fold], settings: TrainSettings) -> None:
+    """Raise ArgumentError if the best epoch is to be chosen and there is nobody to choose it on."""
+    if settings.select == "best" and not all(fold.validation for fold in folds):
+        raise ArgumentError("`select` best needs validation subjects in every fold: --validation")
+
+
+def _wants_warp(run: _Run) -> bool | None:
+    """Whether the maps are to be warped; None: if enough scans have landmarks."""
+    if run.kind.layout != "maps":
+        return False
+    assert isinstance(run.settings.model, TextureSettings)
+    wanted = run.settings.model.warp
+    return None if wanted is None and network_class(run.model).warps else bool(wanted)
+
+
+def _lack_of_landmarks(run: _Run, data: TrainingData, folds: Sequence[Fold]) -> list[str]:
+    """What to tell the user if the network would have its maps warped and too few scans have landmarks."""
+    if _wants_warp(run) is not None:
         return []
-    bare = [fold for fold in folds if not landmarks_suffice(stretches_of(data.rows, data.rows_of(fold.train)))]
+    bare = [fold for fold in folds if not landmarks_suffice(landmark_warps(data.rows, data.rows_of(fold.train)))]
     if not bare:
         return []
     return [
-        f"maps are not registered in {len(bare)} of {len(folds)} folds: too few training scans have landmarks of the "
+        f"maps are not warped in {len(bare)} of {len(folds)} folds: too few training scans have landmarks of the "
         "eyes and the nose"
     ]
 
 
-def _registered(
-    data: TrainingData, train: torch.Tensor, model: str, settings: TrainSettings
-) -> tuple[TrainingData, Registration | None]:
-    """The scans as the model sees them, and what made them so, learned from the training scans `train`."""
-    if not isinstance(data, MapData):
-        if settings.registered:
-            raise ArgumentError(f"`registered` is of maps, {model} is fed sample trees")
-        return data, None
-    wanted = settings.registered
+def _warped(run: _Run, data: TrainingData, train: torch.Tensor) -> tuple[TrainingData, FaceWarp | None]:
+    """The scans as the network sees them, and what made them so, learned from the training scans `train`."""
+    wanted = _wants_warp(run)
     if wanted is None:
-        wanted = registers(model) and landmarks_suffice(stretches_of(data.rows, train))
+        wanted = landmarks_suffice(landmark_warps(data.rows, train))
     if not wanted:
         return data, None
-    registration = data.fit_registration(train)
-    return data.registered(registration), registration
+    assert isinstance(data, MapData)
+    warp = data.fit_warp(train)
+    return data.warped(warp), warp
 
 
-def _place(data: TrainingData, device: torch.device, settings: TrainSettings) -> TrainingData:
+def _on_device(data: TrainingData, device: torch.device, settings: TrainSettings) -> TrainingData:
     """The scans where batches are made of them."""
     if device.type == "cpu" or settings.data_on == "host":
         return data
@@ -256,76 +294,98 @@ def _place(data: TrainingData, device: torch.device, settings: TrainSettings) ->
     return data.to(device) if settings.data_on == "device" or 2 * data.nbytes < free else data
 
 
-def _train_fold(
-    fabric: Fabric,
-    model: str,
-    arguments: Mapping[str, Any],
-    data: TrainingData,
-    fold: Fold,
-    settings: TrainSettings,
-    out: Path,
-    watch: Watch,
-) -> None:
+def _train_fold(run: _Run, data: TrainingData, fold: Fold) -> None:
     """Train on a fold, test on it, and write its folder but for done.json."""
-    folder = out / fold.name
+    folder = run.out / fold.name
     train, validation, test = (data.rows_of(subjects) for subjects in (fold.train, fold.validation, fold.test))
-    data, registration = _registered(data, train, model, settings)
+    data, warp = _warped(run, data, train)
     normalisation = data.fit_normalisation(train)
-    network = _network(fabric, model, arguments, settings, fold)
-    log: list[Mapping[str, Any]] = []
-    writer = _tensorboard(folder) if settings.tensorboard and fabric.is_global_zero else None
+    network = _network(run, fold)
+    with _epoch_log(run, fold) as (log, on_epoch_end):
+        loop.fit(
+            run.fabric,
+            network,
+            data,
+            loop.Split(train, validation),
+            normalisation,
+            run.settings,
+            name=fold.name,
+            key=(fold.round, fold.fold),
+            state_file=folder / "last.ckpt",
+            identity=_identity(run, fold),
+            on_epoch_end=on_epoch_end,
+        )
+    _read_out(run, network, data, train, normalisation)
+    if run.fabric.is_global_zero:
+        _write_fold(run, fold, network, data, test, _input_facts(run, data, normalisation, warp), log)
 
-    def tick(row: Mapping[str, Any]) -> None:
+
+@contextmanager
+def _epoch_log(run: _Run, fold: Fold) -> Iterator[tuple[list[Mapping[str, Any]], Callable[[Mapping[str, Any]], None]]]:
+    """The rows of a fold's log, and what writes one more wherever it is to be seen."""
+    folder, log = run.out / fold.name, list[Mapping[str, Any]]()
+    first = run.fabric.is_global_zero
+    writer = _tensorboard(folder) if run.settings.tensorboard and first else None
+
+    def on_epoch_end(row: Mapping[str, Any]) -> None:
         log.append(row)
-        if fabric.is_global_zero:
+        if first:
             write_log(folder / "log.csv", log)
-            watch.tick(fold, settings.epochs, row)
+            run.callbacks.on_epoch_end(fold, run.settings.epochs, row)
         if writer is not None:
             for name, value in row.items():
                 if name != "epoch" and value is not None:
                     writer.add_scalar(name, value, row["epoch"])
 
-    loop.fit(
-        fabric,
-        network,
-        data,
-        loop.Parts(train, validation),
-        normalisation,
-        settings,
-        name=fold.name,
-        key=(fold.round, fold.fold),
-        state_file=folder / "last.ckpt",
-        identity=_identity(model, arguments, settings, fold),
-        tick=tick,
-    )
+    yield log, on_epoch_end
     if writer is not None:
         writer.close()
-    if settings.read_out == "svm":
-        _read_out(fabric, network, data, train, normalisation, settings)
-    if not fabric.is_global_zero:
-        return
-    start = time.perf_counter()
-    made = loop.predict_rows(fabric, network, data, test, normalisation, settings)
-    facts = ModelFacts(
-        model=model,
-        model_settings=arguments,
-        classes=data.classes,
+
+
+def _input_facts(run: _Run, data: TrainingData, normalisation: InputNormalisation, warp: FaceWarp | None) -> InputFacts:
+    own = run.settings.model
+    maps = isinstance(own, TextureSettings)
+    return InputFacts(
         normalisation=normalisation,
-        preprocess=data.preprocess,
+        groups=tuple(data.inputs) if maps else (),
         size=data.shape.get("size"),
         pixel_mm=data.pixel_mm,
+        illumination=own.illumination if isinstance(own, TextureSettings) else "raw",
+        warp=warp,
+        stencils={} if maps else dict(data.shape),
+        whole_tree=isinstance(own, TreeSettings) and own.whole_tree,
+    )
+
+
+def _write_fold(
+    run: _Run,
+    fold: Fold,
+    network: Network,
+    data: TrainingData,
+    test: torch.Tensor,
+    inputs: InputFacts,
+    log: Sequence[Mapping[str, Any]],
+) -> None:
+    """Test the network, and write its weights, predictions and what it took."""
+    folder, settings, start = run.out / fold.name, run.settings, time.perf_counter()
+    probabilities = loop.predict_rows(run.fabric, network, data, test, inputs.normalisation, settings)
+    facts = ModelFacts(
+        model=run.model,
+        model_settings=run.arguments,
+        classes=data.classes,
+        kind=run.kind.name,
+        inputs=inputs,
+        preprocess=data.preprocess,
         mirror=settings.test_mirror,
-        illumination=settings.illumination,
-        registration=registration,
     )
     save_model(folder / "model.safetensors", network, facts)
-    write_predictions(folder / "predictions.parquet", data, test, made, fold)
+    write_predictions(folder / "predictions.parquet", data, test, probabilities, fold)
     done = {
         "seconds": round(sum(row["seconds"] for row in log), 3),  # of an earlier part of the run too
         "test_seconds": round(time.perf_counter() - start, 3),
         "epochs": len(log),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "peak_mib": _peak_mib(fabric.device),
+        "peak_mib": _peak_mib(run.fabric.device),
     }
     write_json(folder / "done.json", done)
 
@@ -342,63 +402,57 @@ def _finish_fold(fabric: Fabric, out: Path, folds: Sequence[Fold], facts: Mappin
     fabric.barrier()
 
 
-def _network(
-    fabric: Fabric, model: str, arguments: Mapping[str, Any], settings: TrainSettings, fold: Fold
-) -> nn.Module:
+def _network(run: _Run, fold: Fold) -> Network:
     """A network with its first weights, the same on every process, on the device."""
-    torch.manual_seed(loop.seeded(settings.seed, fold.round, fold.fold))
-    network = build_model(model, **arguments)
-    if settings.init is not None:
+    torch.manual_seed(loop.seeded(run.settings.seed, fold.round, fold.fold))
+    network = build_model(run.model, **run.arguments)
+    own = run.settings.model
+    if isinstance(own, PretrainedSettings) and own.init is not None:
         from fer3d.train.initial_weights import load_initial
 
-        load_initial(network, settings.init, settings.backbone)
-    if fabric.world_size > 1:
+        load_initial(network, own.init, run.arguments.get("backbone", ""))
+    if run.fabric.world_size > 1:
         from fer3d.train.synced_norm import synchronise
 
         synchronise(network)
-    if reads_trees(model):
-        return network.to(fabric.device)
+    if run.kind.layout == "trees":
+        return network.to(run.fabric.device)
     # weights with their channels last: convolutions on a CPU take a tenth to a third less time
-    return network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return network.to(run.fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def _identity(model: str, arguments: Mapping[str, Any], settings: TrainSettings, fold: Fold) -> dict[str, Any]:
+def _identity(run: _Run, fold: Fold) -> dict[str, Any]:
     return {
         "fer3d": __version__,
         "torch": str(torch.__version__),
-        "model": model,
-        "model_settings": dict(arguments),
-        "settings": settings.model_dump(mode="json"),
+        "model": run.model,
+        "model_settings": dict(run.arguments),
+        "settings": used(run.settings),
         "fold": {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(fold).items()},
     }
 
 
 def _read_out(
-    fabric: Fabric,
-    network: nn.Module,
-    data: TrainingData,
-    rows: torch.Tensor,
-    normalisation: InputNormalisation,
-    settings: TrainSettings,
+    run: _Run, network: Network, data: TrainingData, rows: torch.Tensor, normalisation: InputNormalisation
 ) -> None:
-    """Put a linear SVM, fitted to the training scans' fused features, in place of the last layer.
+    """For DF-CNN with an SVM: put it, fitted to the training scans' fused features, in place of the last layer.
 
     Its margins then go through the softmax: the order of the classes is the SVM's, probabilities are not calibrated.
     """
-    from fer3d.models.df_cnn import DFCNN
+    own, head = run.settings.model, network.classifier
+    if not isinstance(own, DFCNN.Settings) or own.read_out != "svm":
+        return
     from fer3d.train.linear_svm import fit_linear_svm
 
-    head = network.head
-    if not isinstance(network, DFCNN) or not isinstance(head, nn.Linear):
-        raise ArgumentError("`read_out` svm is of df-cnn, not of this model")
+    assert isinstance(head, nn.Linear)
     network.eval()
     with torch.no_grad():
         parts = [
-            network.features(normalisation.apply(data.take(part, fabric.device))).cpu()
+            network.features(normalisation.apply(data.take(part, run.fabric.device))).cpu()
             for part in torch.split(rows, 64)
         ]
     labels = data.labels[rows.to(data.labels.device)].cpu().numpy()
-    weight, offset = fit_linear_svm(torch.cat(parts).double().numpy(), labels, len(data.classes), settings.svm_c)
+    weight, offset = fit_linear_svm(torch.cat(parts).double().numpy(), labels, len(data.classes), own.svm_c)
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(weight))
         head.bias.copy_(torch.from_numpy(offset))

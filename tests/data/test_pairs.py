@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from fer3d.config import train_settings
 from fer3d.data.pairs import Pairing, easy_test, pair_targets
 from fer3d.errors import ArgumentError, ConfigError, TrainError
-from fer3d.image.losses import pull
+from fer3d.image.losses import siamese_term
 from fer3d.train import loop
 from fer3d.train.checkpoint import load_model, load_state
-from fer3d.train.plan import Question
-from fer3d.train.run import Device, Watch, train
+from fer3d.train.plan import Experiment
+from fer3d.train.run import Callbacks, Device, train
 from fer3d.train.run_folder import read_log
+from fer3d.train.settings import train_settings
 from tests.prepared import SIX, write_prepared
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +49,9 @@ def prepared(tmp_path_factory):
 
 
 def settings(*more):
-    return train_settings("small", None, ("maps=texture", "pixels=16", "width=4", "epochs=2", "batch=8", *more))
+    return train_settings(
+        "small", None, ("model.maps=texture", "model.pixels=16", "model.width=4", "epochs=2", "batch=8", *more)
+    )
 
 
 @pytest.mark.parametrize(
@@ -130,10 +132,10 @@ def test_the_pull_is_its_definition():
         0.5 * sum(float(a - b) ** 2 for a, b in zip(f, t, strict=True)) for f, t in zip(features, targets, strict=True)
     ]
     wanted = (each[0] + each[2] + each[3]) / 5
-    torch.testing.assert_close(pull(features, targets, paired), torch.tensor(wanted))
-    torch.testing.assert_close(pull(features, targets), torch.tensor(sum(each) / 5))
+    torch.testing.assert_close(siamese_term(features, targets, paired), torch.tensor(wanted))
+    torch.testing.assert_close(siamese_term(features, targets), torch.tensor(sum(each) / 5))
     with pytest.raises(ArgumentError, match="`paired` should have shape"):
-        pull(features, targets, paired[:3])
+        siamese_term(features, targets, paired[:3])
 
 
 def test_the_term_of_a_batch_is_its_definition(prepared):
@@ -149,12 +151,12 @@ def test_the_term_of_a_batch_is_its_definition(prepared):
     rows = data.rows_of(["F0001", "F0002"])
     normalisation = data.fit_normalisation(rows)
     network = build_model("3c2f", classes=6, pixels=16, width=4)
-    read_head = loop._head_input(network)
+    read_head = loop._classifier_input(network)
     pairing = Pairing.of(data.rows, rows, chosen.easy, "fold")
     for batch in loop._batches(fabric, data, rows, normalisation, chosen, 16, (0, 0, 3), pairing):
         assert len(batch.x) == len(batch.seen_labels) == 16 + int(batch.paired.sum())
         logits = network(batch.x)
-        made = loop._apart(read_head(), batch)
+        made = loop._siamese_term(read_head(), batch)
         with torch.no_grad():
             alone = [network.features(picture[None])[0] for picture in batch.x]
         wanted, others = 0.0, iter(alone[16:])
@@ -188,8 +190,8 @@ def test_a_partner_is_changed_as_the_scan_itself(prepared):
 def test_it_changes_the_weights_and_is_the_same_twice(prepared, tmp_path):
     made = {}
     for name, more in (("plain", ()), ("pairs", SIAMESE), ("again", SIAMESE)):
-        question = Question(prepared, folds=3, only=(0,))
-        out = train("3c2f", question, tmp_path / name, settings(*more), device=Device("cpu"))
+        experiment = Experiment(prepared, folds=3, only=(0,))
+        out = train("3c2f", experiment, tmp_path / name, settings(*more), device=Device("cpu"))
         made[name] = load_model(out / "r00f00" / "model.safetensors").network.state_dict()["network.head.1.weight"]
     assert torch.equal(made["pairs"], made["again"])
     assert not torch.equal(made["pairs"], made["plain"])
@@ -199,22 +201,30 @@ def test_it_changes_the_weights_and_is_the_same_twice(prepared, tmp_path):
     ("model", "maps"), [("frr-cnn", "texture"), ("resnet-18", "texture"), ("dff-cnn", "depth,texture")]
 )
 def test_other_networks_pull_too(prepared, tmp_path, model, maps):
-    chosen = settings(*SIAMESE, f"maps={maps}", "epochs=1", "batch=24")
-    out = train(model, Question(prepared, folds=3, only=(0,)), tmp_path / "run", chosen, device=Device("cpu"))
+    chosen = settings(*SIAMESE, f"model.maps={maps}", "epochs=1", "batch=24")
+    out = train(model, Experiment(prepared, folds=3, only=(0,)), tmp_path / "run", chosen, device=Device("cpu"))
     assert math.isfinite(read_log(out / "r00f00")[0]["train_loss"])
 
 
 def train_slice(data, out, devices=1, epochs=4, resume=False):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    chosen = settings(*SIAMESE, "epochs=4", "dropout=0")
+    chosen = settings(*SIAMESE, "epochs=4", "model.dropout=0")
 
     def tick(fold, planned, entry):
         if entry["epoch"] == epochs < 4:
             raise KeyboardInterrupt
 
-    question = Question(Path(data), folds=3, only=(0,), validation=True)
-    train("3c2f", question, out, chosen, resume=resume, device=Device("cpu", devices), watch=Watch(tick=tick))
+    experiment = Experiment(Path(data), folds=3, only=(0,), validation=True)
+    train(
+        "3c2f",
+        experiment,
+        out,
+        chosen,
+        resume=resume,
+        device=Device("cpu", devices),
+        callbacks=Callbacks(on_epoch_end=tick),
+    )
     torch.set_num_threads(threads)
 
 

@@ -1,4 +1,4 @@
-"""Registration: learned from landmarks, it lays one face on the others by their maps alone."""
+"""FaceWarp: learned from landmarks, it lays one face on the others by their maps alone."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 
 from fer3d.data.augment_maps import augment, unchanged
 from fer3d.data.channels import channel_names, mirrored
-from fer3d.data.warp import EYES, NOSE, Registration, landmarks_suffice, stretched, stretches_of
+from fer3d.data.warp import EYES, NOSE, FaceWarp, landmark_warps, landmarks_suffice, stretched
 from fer3d.errors import ArgumentError
 from tests.prepared import POINTS, landmarks_of
 
@@ -44,7 +44,7 @@ def population(count, seed):
 def test_landmarks_say_how_to_stretch():
     rows = [landmarks_of(1.1, 0.9, 3.0), landmarks_of(1 / 1.1, 1 / 0.9, -3.0), landmarks_of(1.2, 1.05, -1.0)]
     train = torch.tensor([0, 2, 1])
-    made = stretches_of(rows, train).numpy()
+    made = landmark_warps(rows, train).numpy()
     assert made.shape == (3, 3)
     faces = np.array([[POINTS[name] for name in POINTS]] * 3) * [[[1.1, 0.9]], [[1.2, 1.05]], [[1 / 1.1, 1 / 0.9]]]
     faces[:, :, 1] += np.array([3.0, -1.0, -3.0])[:, None]
@@ -56,7 +56,7 @@ def test_landmarks_say_how_to_stretch():
 
 def test_the_mean_is_of_the_training_scans():
     rows = [landmarks_of(), landmarks_of(), landmarks_of(1.5, 1.5)]
-    np.testing.assert_allclose(stretches_of(rows, torch.tensor([0, 1])), 0, atol=1e-12)
+    np.testing.assert_allclose(landmark_warps(rows, torch.tensor([0, 1])), 0, atol=1e-12)
 
 
 def test_scans_without_the_landmarks_are_unknown():
@@ -68,23 +68,23 @@ def test_scans_without_the_landmarks_are_unknown():
         {"landmark_names": None, "landmarks": None},
         landmarks_of(high=1.1),
     ]
-    known = torch.isfinite(stretches_of(rows, torch.arange(5))).all(dim=1)
+    known = torch.isfinite(landmark_warps(rows, torch.arange(5))).all(dim=1)
     assert known.tolist() == [True, False, False, False, True]
     rows = [landmarks_of(), landmarks_of(), landmarks_of(), landmarks_of(high=-1.0)]  # upside down
-    known = torch.isfinite(stretches_of(rows, torch.arange(4))).all(dim=1)
+    known = torch.isfinite(landmark_warps(rows, torch.arange(4))).all(dim=1)
     assert known.tolist() == [True, True, True, False]
 
 
 def test_one_point_of_the_nose_is_enough():
     rows = [landmarks_of(), landmarks_of(1.1, 0.95, 2.0, names=(*EYES, NOSE[2]))]
-    made = stretches_of(rows, torch.arange(2)).numpy()
+    made = landmark_warps(rows, torch.arange(2)).numpy()
     np.testing.assert_allclose(made[1, 0] - made[0, 0], -np.log(1.1), atol=1e-9)
     assert np.isfinite(made).all()
 
 
 def test_half_of_the_scans_suffice():
     def suffice(rows):
-        return landmarks_suffice(stretches_of(rows, torch.arange(len(rows))))
+        return landmarks_suffice(landmark_warps(rows, torch.arange(len(rows))))
 
     whole, eyes, none = landmarks_of(), landmarks_of(names=EYES), {"landmark_names": None, "landmarks": None}
     unmeasured = whole | {"landmarks": [np.nan] * len(whole["landmarks"])}
@@ -108,8 +108,8 @@ def test_stretched_is_what_augmentation_does():
 def test_it_is_told_from_maps_alone():
     _, rows, maps = population(120, 1)
     train = torch.arange(120)
-    wanted = stretches_of(rows, train)
-    registration = Registration.fit(CHANNELS, maps, train, wanted)
+    wanted = landmark_warps(rows, train)
+    registration = FaceWarp.fit(CHANNELS, maps, train, wanted)
     numbers, _, strangers = population(40, 2)
     told = registration.stretches(strangers).numpy()
     truth = np.column_stack([-np.log(numbers[:, 0]), -np.log(numbers[:, 1]), -numbers[:, 2] / numbers[:, 1]])
@@ -126,7 +126,7 @@ def test_it_is_told_from_maps_alone():
 def test_a_mirror_image_is_stretched_alike():
     _, rows, maps = population(60, 3)
     train = torch.arange(60)
-    registration = Registration.fit(CHANNELS, maps, train, stretches_of(rows, train))
+    registration = FaceWarp.fit(CHANNELS, maps, train, landmark_warps(rows, train))
     flipped = mirrored(CHANNELS, maps.clone())
     difference = registration.stretches(maps) - registration.stretches(flipped)
     assert difference[:, :2].abs().mean() < 0.01
@@ -135,8 +135,8 @@ def test_a_mirror_image_is_stretched_alike():
 
 def test_no_scan_is_stretched_more_than_those_it_learned_from():
     _, rows, maps = population(40, 4)
-    wanted = stretches_of(rows, torch.arange(40))
-    registration = Registration.fit(CHANNELS, maps, torch.arange(40), wanted)
+    wanted = landmark_warps(rows, torch.arange(40))
+    registration = FaceWarp.fit(CHANNELS, maps, torch.arange(40), wanted)
     told = registration.stretches(torch.stack([face(2.0, 0.5, 20.0), face(0.4, 2.5, -30.0)]))
     assert (told >= wanted.amin(dim=0).float()).all()
     assert (told <= wanted.amax(dim=0).float()).all()
@@ -145,23 +145,23 @@ def test_no_scan_is_stretched_more_than_those_it_learned_from():
 def test_scans_of_unknown_stretch_are_left_out_and_few_are_not_enough():
     _, rows, maps = population(20, 5)
     train = torch.arange(20)
-    wanted = stretches_of(rows, train)
+    wanted = landmark_warps(rows, train)
     holes = wanted.clone()
     holes[12:] = torch.nan
-    whole = Registration.fit(CHANNELS, maps[:12], train[:12], wanted[:12])
-    torch.testing.assert_close(Registration.fit(CHANNELS, maps, train, holes).weights, whole.weights)
+    whole = FaceWarp.fit(CHANNELS, maps[:12], train[:12], wanted[:12])
+    torch.testing.assert_close(FaceWarp.fit(CHANNELS, maps, train, holes).weights, whole.weights)
     holes[7:] = torch.nan
     with pytest.raises(ArgumentError, match="`registered` wants at least 8 training scans .* got 7 of 20"):
-        Registration.fit(CHANNELS, maps, train, holes)
+        FaceWarp.fit(CHANNELS, maps, train, holes)
 
 
 def test_its_state_brings_it_back():
     _, rows, maps = population(20, 6)
-    one = Registration.fit(CHANNELS, maps, torch.arange(20), stretches_of(rows, torch.arange(20)))
+    one = FaceWarp.fit(CHANNELS, maps, torch.arange(20), landmark_warps(rows, torch.arange(20)))
     facts, tensors = one.state()
-    two = Registration.from_state(facts, tensors)
+    two = FaceWarp.from_state(facts, tensors)
     torch.testing.assert_close(two.apply(maps, PIXEL), one.apply(maps, PIXEL), rtol=0, atol=0)
     with pytest.raises(TypeError):
-        Registration.from_state(facts, {"weights": tensors["weights"]})
+        FaceWarp.from_state(facts, {"weights": tensors["weights"]})
     with pytest.raises(ValueError, match=r"weights should have shape \(14336, 3\), has \(5, 3\)"):
-        Registration.from_state(facts, tensors | {"weights": tensors["weights"][:5]})
+        FaceWarp.from_state(facts, tensors | {"weights": tensors["weights"][:5]})

@@ -4,14 +4,15 @@ import json
 
 import pytest
 
-from fer3d.config import MAP_GROUPS, TrainSettings, train_settings
+from fer3d.config import MAP_GROUPS, TrainSettings
 from fer3d.errors import ArgumentError
 from fer3d.evaluate.ablation import SWITCHES, Entry, map_subsets, table, variants
+from fer3d.train.settings import train_settings
 from tests.commands import fer3d
 from tests.prepared import write_prepared
 from tests.prepared_trees import write_prepared_trees
 
-QUICK = ("--set", "width=2", "--set", "epochs=1", "--set", "batch=8", "--accelerator", "cpu", "--folds", "2")
+QUICK = ("--set", "model.width=2", "--set", "epochs=1", "--set", "batch=8", "--accelerator", "cpu", "--folds", "2")
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def test_ablate_runs_every_subset_and_goes_on(capsys, prepared, tmp_path):
     assert (tmp_path / "a" / "depth" / "r00f00" / "done.json").is_file()
 
 
-FEW = ("--fold", "0", *QUICK, "--set", "maps=depth,normal")
+FEW = ("--fold", "0", *QUICK, "--set", "model.maps=depth,normal")
 
 
 def test_subsets_side_by_side_give_what_they_give_one_by_one(capsys, prepared, tmp_path):

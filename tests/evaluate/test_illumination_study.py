@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from fer3d.config import train_settings
 from fer3d.data.channels import relit, stack_channels
 from fer3d.errors import ArgumentError, ConfigError
 from fer3d.evaluate import illumination_study
@@ -15,13 +14,14 @@ from fer3d.image.illumination import ILLUMINATIONS, normalise_illumination
 from fer3d.maps import Maps
 from fer3d.prepare import store
 from fer3d.train.checkpoint import load_model
-from fer3d.train.plan import Question, plan_run
+from fer3d.train.plan import Experiment, plan_experiment
 from fer3d.train.run import Device, read_data, train
 from fer3d.train.run_folder import read_predictions, read_run
+from fer3d.train.settings import train_settings
 from tests.commands import fer3d
 from tests.prepared import write_prepared
 
-QUICK = ("pixels=16", "width=4", "epochs=1", "batch=8")
+QUICK = ("model.pixels=16", "model.width=4", "epochs=1", "batch=8")
 
 
 @pytest.fixture(scope="module")
@@ -65,17 +65,17 @@ def test_only_the_texture_of_a_stack_is_changed():
 
 def test_a_wrong_illumination_is_one_line(prepared):
     with pytest.raises(ConfigError, match="settings: `illumination` Input should be 'raw', 'hist-eq'"):
-        train_settings("small", None, ("illumination=histeq",))
+        train_settings("small", None, ("model.illumination=histeq",))
     with pytest.raises(ConfigError, match="settings: `illumination` dog needs texture among `maps`"):
-        train_settings("small", None, ("illumination=dog", "maps=depth"))
-    settings = train_settings("small", None, ("illumination=dog",))
+        train_settings("small", None, ("model.illumination=dog", "model.maps=depth"))
+    settings = train_settings("small", None, ("model.illumination=dog",))
     with pytest.raises(ArgumentError, match="`illumination` should be raw for gcnn, which sees no texture"):
-        read_data("gcnn", plan_run(Question(prepared, folds=2), 0), settings)
+        read_data("gcnn", plan_experiment(Experiment(prepared, folds=2), 0), settings)
 
 
 def test_a_model_file_alone_does_to_the_light_what_training_did(prepared, tmp_path):
-    settings = train_settings("small", None, ("maps=texture", "illumination=isotropic", *QUICK))
-    out = train("3c2f", Question(prepared, folds=2, only=(0,)), tmp_path / "run", settings, device=Device("cpu"))
+    settings = train_settings("small", None, ("model.maps=texture", "model.illumination=isotropic", *QUICK))
+    out = train("3c2f", Experiment(prepared, folds=2, only=(0,)), tmp_path / "run", settings, device=Device("cpu"))
     assert json.loads((out / "run.json").read_text())["settings"]["illumination"] == "isotropic"
     model = load_model(out / "r00f00" / "model.safetensors")
     assert model.facts.illumination == "isotropic"
@@ -92,8 +92,8 @@ def test_a_model_file_from_before_there_were_illuminations_is_raw(prepared, tmp_
     from safetensors import safe_open
     from safetensors.torch import load_file, save_file
 
-    settings = train_settings("small", None, ("maps=texture", *QUICK))
-    out = train("3c2f", Question(prepared, folds=2, only=(0,)), tmp_path / "run", settings, device=Device("cpu"))
+    settings = train_settings("small", None, ("model.maps=texture", *QUICK))
+    out = train("3c2f", Experiment(prepared, folds=2, only=(0,)), tmp_path / "run", settings, device=Device("cpu"))
     path = out / "r00f00" / "model.safetensors"
     with safe_open(path, "pt") as file:
         facts = json.loads(file.metadata()["fer3d"])
@@ -135,13 +135,13 @@ def test_the_study_makes_one_table_and_goes_on(capsys, prepared, tmp_path):
 def test_several_data_sets_side_by_side(prepared, tmp_path, monkeypatch):
     def one_by_one(jobs, workers):  # in this process: others take seconds to begin
         assert workers == 2
-        return ((job, train(job.model, job.question, job.out, job.settings, device=Device("cpu"))) for job in jobs)
+        return ((job, train(job.model, job.experiment, job.out, job.settings, device=Device("cpu"))) for job in jobs)
 
     monkeypatch.setattr(illumination_study, "train_side_by_side", one_by_one)
     other = write_prepared(tmp_path / "other", ["F0003", "M0003"])
-    question, settings = Question(prepared, folds=2, only=(0,)), train_settings("small", None, QUICK)
+    experiment, settings = Experiment(prepared, folds=2, only=(0,)), train_settings("small", None, QUICK)
     options = {"networks": ("3c2f",), "illuminations": ("raw", "dct"), "workers": 2}
-    cells = study_illumination([prepared, other], question, tmp_path / "study", settings, **options)
+    cells = study_illumination([prepared, other], experiment, tmp_path / "study", settings, **options)
     assert [(cell.data, cell.illumination) for cell in cells] == [
         ("prepared", "raw"),
         ("prepared", "dct"),

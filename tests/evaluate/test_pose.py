@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 
 from fer3d import maps
-from fer3d.config import train_settings
 from fer3d.errors import ArgumentError, FileError
 from fer3d.evaluate.pose import KINDS, in_view, pose_test, turned
 from fer3d.scan import Scan
-from fer3d.train.plan import Question
+from fer3d.train.plan import Experiment
 from fer3d.train.run import train
 from fer3d.train.run_folder import read_predictions, read_run
+from fer3d.train.settings import train_settings
 from tests import shapes
 from tests.commands import fer3d
 from tests.prepared_trees import surface, write_prepared_trees
 from tests.train.test_run import CPU
 
-QUICK = ("width=4", "epochs=2", "batch=6", "test_mirror=false")
+QUICK = ("model.width=4", "epochs=2", "batch=6", "test_mirror=false")
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +28,8 @@ def prepared(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(prepared):
-    question = Question(prepared, folds=3, only=(0,))
-    return train("flm-cnn", question, prepared.parent / "flm", train_settings("small", None, QUICK), device=CPU)
+    experiment = Experiment(prepared, folds=3, only=(0,))
+    return train("flm-cnn", experiment, prepared.parent / "flm", train_settings("small", None, QUICK), device=CPU)
 
 
 def test_a_turn_is_about_the_nose_to_the_left_of_the_subject():
@@ -79,8 +79,8 @@ def test_several_processes_say_the_same(run):
 
 
 def test_a_model_of_maps_is_tested_too(prepared, tmp_path):
-    settings = train_settings("small", None, ("width=4", "epochs=1", "batch=6", "maps=depth"))
-    run = train("dff-cnn", Question(prepared, folds=3, only=(0,)), tmp_path / "run", settings, device=CPU)
+    settings = train_settings("small", None, ("model.width=4", "epochs=1", "batch=6", "model.maps=depth"))
+    run = train("dff-cnn", Experiment(prepared, folds=3, only=(0,)), tmp_path / "run", settings, device=CPU)
     with pytest.raises(FileError, match="run: the prepared folder of its scans is not at hand; name it with"):
         pose_test(run)
     made = pose_test(run, prepared, angles=(0.0, 75.0), scans=3)

@@ -150,17 +150,17 @@ def test_the_local_mean_is_its_definition():
 
 
 def test_dlp_adds_the_locality_of_its_features():
-    network = build_network("dlp-cnn", size=48, own_loss=0.5, neighbours=2).eval()
+    network = build_network("dlp-cnn", size=48, penalty_weight=0.5, neighbours=2).eval()
     x, y = pictures(network, 6), torch.tensor([0, 0, 1, 1, 0, 2])
     _, seen = network.observe(x)
     torch.testing.assert_close(seen[0], network.features(x))
     torch.testing.assert_close(network.penalty(seen, y), 0.5 * locality_preserving(seen[0], y, 2))
-    network.own_loss = 0.0
+    network.penalty_weight = 0.0
     assert network.penalty(seen, y) == 0.0
 
 
 def test_frr_sees_three_views_and_penalises_each_layer():
-    network = build_network("frr-cnn", size=48, own_loss=2.0).eval()
+    network = build_network("frr-cnn", size=48, penalty_weight=2.0).eval()
     x = pictures(network)
     _, maps = network.observe(x)
     assert [tuple(layer.shape) for layer in maps] == [(6, 64, 48, 48), (6, 128, 24, 24), (6, 256, 12, 12)]
@@ -221,7 +221,7 @@ def test_smaller_pictures_are_averages():
         (lambda: build_network("khorrami", size=12), r"`size` should lie in \[16, 4096\] pixels, is 12"),
         (lambda: build_network("yu-zhang", size=0), r"`size` should lie in \[1, 4096\] pixels, is 0"),
         (lambda: build_network("frr-cnn", form="x"), "`form` should be correlation, cosine or distance, is 'x'"),
-        (lambda: build_network("frr-cnn", own_loss=-1), "`own_loss` should lie in .*, is -1"),
+        (lambda: build_network("frr-cnn", penalty_weight=-1), "`penalty_weight` should lie in .*, is -1"),
         (lambda: build_network("dlp-cnn", size=48, neighbours=0), "`neighbours` should lie in .*, is 0"),
         (lambda: build_network("tang", svm_c=0), "`svm_c` should lie in .*, is 0"),
         (

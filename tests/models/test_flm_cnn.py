@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from fer3d import synth
-from fer3d.config import PreprocessSettings, TrainSettings, train_settings
+from fer3d.config import PreprocessSettings, TrainSettings
 from fer3d.data.augment_trees import augment, draw
 from fer3d.data.samples import labelled_rows
 from fer3d.data.tree_batch import TreeNormalisation, mirror, stack_trees, stencils_of
@@ -29,9 +29,10 @@ from fer3d.models.flm_cnn import patch_layout
 from fer3d.prepare.scan import prepare_with_tree
 from fer3d.scan import Scan
 from fer3d.train.checkpoint import load_model
-from fer3d.train.plan import Question
-from fer3d.train.run import Device, Watch, train
+from fer3d.train.plan import Experiment
+from fer3d.train.run import Callbacks, Device, train
 from fer3d.train.run_folder import read_predictions, read_run
+from fer3d.train.settings import train_settings
 from fer3d.tree.one_level import one_level
 from fer3d.tree.sample_tree import SampleTree
 from tests.commands import fer3d
@@ -39,7 +40,7 @@ from tests.prepared import SIX, write_prepared
 from tests.prepared_trees import SETTINGS, surface, tree_of, write_prepared_trees
 from tests.train.test_run import CPU
 
-QUICK = ("width=4", "epochs=2", "batch=6", "noise_mm=0.1")
+QUICK = ("model.width=4", "epochs=2", "batch=6", "noise_mm=0.1")
 INVARIANT = TreeNormalisation(("shape_index", "curvedness", "mean", "gaussian"), (0.6, 0.4, 0.1, 0.0), (0.25,) * 4)
 
 
@@ -336,7 +337,7 @@ def test_one_level_leads_to_its_own_vertices(tree):
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch's own, as inductor loads
 @pytest.mark.parametrize("rotation", ["fixed", "max"])
 def test_it_compiles_without_a_break(tree, rotation):
-    still = {"dropout": 0.0, "place_dropout": 0.0, "map_dropout": 0.0}
+    still = {"dropout": 0.0, "location_dropout": 0.0, "map_dropout": 0.0}
     network, batch = network_for(tree, rotation=rotation, **still), batch_of(tree, others()[1][1])
     compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(compiled(batch), network(batch))
@@ -375,8 +376,8 @@ def test_without_strength_augmentation_changes_nothing(tree):
 @pytest.fixture(scope="module")
 def run(prepared, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "flm"
-    question = Question(prepared, folds=3, only=(0,), validation=True)
-    return train("flm-cnn", question, out, train_settings("small", None, QUICK), device=CPU)
+    experiment = Experiment(prepared, folds=3, only=(0,), validation=True)
+    return train("flm-cnn", experiment, out, train_settings("small", None, QUICK), device=CPU)
 
 
 def test_a_run_is_as_any_other(run):
@@ -407,14 +408,14 @@ def scan_of(row):
     ("model", "more"),
     [
         ("gcnn", ()),
-        ("flm-cnn", ("mes=false", "hvp=false")),
-        ("flm-cnn", ("tree=false", "rotation=max")),
-        ("flm-cnn", ("inputs=xyz",)),
+        ("flm-cnn", ("model.mes=false", "model.hvp=false")),
+        ("flm-cnn", ("model.tree=false", "model.rotation=max")),
+        ("flm-cnn", ("model.vertex_features=xyz",)),
     ],
 )
 def test_all_variants_train_and_load(prepared, tmp_path, model, more):
     settings = train_settings("small", None, (*QUICK, "epochs=1", *more))
-    run = train(model, Question(prepared, folds=3, only=(0,)), tmp_path / "run", settings, device=CPU)
+    run = train(model, Experiment(prepared, folds=3, only=(0,)), tmp_path / "run", settings, device=CPU)
     loaded = load_model(run / "r00f00" / "model.safetensors")
     line = pq.read_table(run / "r00f00" / "predictions.parquet").to_pylist()[0]
     rows = {row["id"]: row for row in labelled_rows(prepared)}
@@ -425,12 +426,12 @@ def test_all_variants_train_and_load(prepared, tmp_path, model, more):
 
 def test_it_learns(tmp_path):
     folder = write_prepared_trees(tmp_path / "data", ("F0001", "M0001", "F0002", "M0002"), SIX[::2], (1, 2, 3))
-    still = ("mirror=0", "test_mirror=false", "dropout=0.1")
+    still = ("mirror=0", "test_mirror=false", "model.dropout=0.1")
     settings = train_settings(
-        "small", None, ("width=8", "epochs=20", "batch=9", "label_smoothing=0", "lr=5e-3", *still)
+        "small", None, ("model.width=8", "epochs=20", "batch=9", "label_smoothing=0", "lr=5e-3", *still)
     )
-    question = Question(folder, classes=SIX[::2], folds=4, only=(1,))
-    run = train("flm-cnn", question, tmp_path / "run", settings, device=CPU)
+    experiment = Experiment(folder, classes=SIX[::2], folds=4, only=(1,))
+    run = train("flm-cnn", experiment, tmp_path / "run", settings, device=CPU)
     assert read_predictions(read_run(run)).right.mean() > 0.6  # of three classes
 
 
@@ -440,13 +441,13 @@ def test_a_stopped_run_ends_with_the_same_bits(prepared, tmp_path):
             raise KeyboardInterrupt
 
     settings = train_settings("small", None, (*QUICK, "epochs=3"))
-    question = Question(prepared, folds=3, only=(0,))
+    experiment = Experiment(prepared, folds=3, only=(0,))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.raises(KeyboardInterrupt):
-        train("flm-cnn", question, tmp_path / "one", settings, device=CPU, watch=Watch(tick=stop))
-    train("flm-cnn", question, tmp_path / "one", settings, device=CPU, resume=True)
-    train("flm-cnn", question, tmp_path / "two", settings, device=CPU)
+        train("flm-cnn", experiment, tmp_path / "one", settings, device=CPU, callbacks=Callbacks(on_epoch_end=stop))
+    train("flm-cnn", experiment, tmp_path / "one", settings, device=CPU, resume=True)
+    train("flm-cnn", experiment, tmp_path / "two", settings, device=CPU)
     torch.set_num_threads(threads)
     one, two = (tmp_path / name / "r00f00" for name in ("one", "two"))
     for name in ("model.safetensors", "predictions.parquet"):  # of megabytes, whose difference pytest must not print
@@ -463,7 +464,7 @@ def test_what_is_wrong_is_said(prepared, tree, tmp_path):
     with pytest.raises(ArgumentError, match="`mixup` should be 0 for a model that reads trees, is 0.4"):
         trees(prepared, mixup=0.4)
     with pytest.raises(ArgumentError, match="`registered` is of maps, flm-cnn is fed sample trees"):
-        train("flm-cnn", Question(prepared, folds=3), tmp_path / "run", TrainSettings(registered=True), device=CPU)
+        train("flm-cnn", Experiment(prepared, folds=3), tmp_path / "run", TrainSettings(registered=True), device=CPU)
     lean = write_prepared_trees(tmp_path / "lean", ["F0001"], SIX[:1], mesh=False)
     with pytest.raises(ArgumentError, match="traced on the scans' meshes, which were not kept; prepare them again"):
         trees(lean, tree=False)
@@ -479,8 +480,8 @@ def test_what_is_wrong_is_said(prepared, tree, tmp_path):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_it_trains_on_a_gpu(prepared, tmp_path):
-    question = Question(prepared, folds=3, only=(0,))
-    run = train("flm-cnn", question, tmp_path / "run", train_settings("small", None, QUICK), device=Device("cuda"))
+    experiment = Experiment(prepared, folds=3, only=(0,))
+    run = train("flm-cnn", experiment, tmp_path / "run", train_settings("small", None, QUICK), device=Device("cuda"))
     assert len(read_predictions(read_run(run))) == 6
 
 

@@ -4,17 +4,18 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from fer3d.config import MAP_GROUPS, train_settings
+from fer3d.config import MAP_GROUPS
 from fer3d.data.channels import channel_names
 from fer3d.errors import ArgumentError, CheckpointError, FileError, MissingLibraryError
 from fer3d.evaluate.ablation import map_subsets
 from fer3d.image.networks import NETWORKS, build_network
 from fer3d.image.networks.picture_network import grey
 from fer3d.models import MODELS, build_model, model_arguments, reads_trees
-from fer3d.models.backbones import BACKBONES, PLACED, build_branch
+from fer3d.models.backbones import BACKBONES, LOCALLY_CONNECTED, build_branch
 from fer3d.models.local_layers import Dropout
 from fer3d.train.initial_weights import load_initial
 from fer3d.train.linear_svm import fit_linear_svm
+from fer3d.train.settings import train_settings
 from fer3d.train.synced_norm import SyncedBatchNorm2d, synchronise
 
 
@@ -25,7 +26,7 @@ def batch_of(maps, size=32, count=2):
 @pytest.mark.parametrize("name", sorted(name for name in set(MODELS) - set(NETWORKS) if not reads_trees(name)))
 @pytest.mark.parametrize("maps", map_subsets(), ids="+".join)
 def test_every_model_takes_every_subset_of_the_maps(name, maps):
-    settings = train_settings("small", None, ["width=4"], maps=maps)
+    settings = train_settings("small", None, ["model.width=4"], maps=maps)
     network = build_model(name, **model_arguments(name, settings, 6, {"size": 32}))
     x = batch_of(maps)
     network.train()
@@ -42,7 +43,7 @@ def test_every_model_takes_every_subset_of_the_maps(name, maps):
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))
 def test_every_network_for_pictures_takes_the_texture(name):
-    settings = train_settings("small", None, ["maps=texture", "pixels=48", "dropout=0"])
+    settings = train_settings("small", None, ["model.maps=texture", "model.pixels=48", "model.dropout=0"])
     network = build_model(name, **model_arguments(name, settings, 6, {"size": 32})).eval()
     x = batch_of(["texture"])
     logits = network(x)
@@ -68,8 +69,12 @@ def test_networks_for_pictures_see_the_luma_at_the_size_of_the_paper():
 
 
 def test_settings_reach_the_networks_for_pictures():
-    settings = train_settings("small", None, ["maps=texture", "own_loss=0.25", "svm_c=3", "pixels=64"])
-    assert build_model("frr-cnn", **model_arguments("frr-cnn", settings, 6, {"size": 32})).network.own_loss == 0.25
+    settings = train_settings(
+        "small", None, ["model.maps=texture", "model.penalty_weight=0.25", "model.svm_c=3", "model.pixels=64"]
+    )
+    assert (
+        build_model("frr-cnn", **model_arguments("frr-cnn", settings, 6, {"size": 32})).network.penalty_weight == 0.25
+    )
     tang = build_model("tang", **model_arguments("tang", settings, 6, {"size": 32}))
     assert (tang.network.svm_c, tang.network.size) == (3.0, 64)
     assert "svm_c" not in model_arguments("df-cnn", settings, 6, {"size": 32})
@@ -136,7 +141,7 @@ def test_global_average_pooling_saves_parameters_and_takes_any_size():
         for name, more in (("dff-cnn", {}), ("df-cnn", {"size": 224}))
     }
     assert count["dff-cnn"] < count["df-cnn"]
-    for backbone in ("small", *PLACED):
+    for backbone in ("small", *LOCALLY_CONNECTED):
         network = build_model("dff-cnn", backbone=backbone, width=4).eval()
         assert network(batch_of(MAP_GROUPS, 40)).shape == network(batch_of(MAP_GROUPS, 24)).shape == (2, 6)
 
@@ -182,9 +187,15 @@ def test_early_fusion_is_there_unless_branches_learn_small_shapes_themselves():
         arguments = model_arguments("dff-cnn", train_settings("small", None, settings), 6, {"size": 32})
         return arguments["early_fusion"]
 
-    assert [whether(), whether("backbone=oriented"), whether("backbone=resnet-18")] == [True, True, False]
-    assert [whether("maps=curvature"), whether("maps=curvature", "early_fusion=false")] == [True, False]
-    assert [whether("early_fusion=false"), whether("backbone=small", "early_fusion=true")] == [False, True]
+    assert [whether(), whether("model.backbone=oriented"), whether("model.backbone=resnet-18")] == [True, True, False]
+    assert [whether("model.maps=curvature"), whether("model.maps=curvature", "model.early_fusion=false")] == [
+        True,
+        False,
+    ]
+    assert [whether("model.early_fusion=false"), whether("model.backbone=small", "model.early_fusion=true")] == [
+        False,
+        True,
+    ]
     assert "early_fusion" not in model_arguments("df-cnn", train_settings("small", None, []), 6, {"size": 32})
 
 
@@ -217,7 +228,7 @@ def test_placed_branches_weigh_every_place_by_itself(backbone, inputs, size):
     torch.testing.assert_close(branch(x, measured)[:, :, 0, 0], expected.relu(), atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("backbone", PLACED)
+@pytest.mark.parametrize("backbone", LOCALLY_CONNECTED)
 def test_placed_branches_take_what_is_usual_at_a_place_for_nothing(backbone):
     branch = build_branch(backbone, 1, 2).train()
     generator = torch.Generator().manual_seed(0)

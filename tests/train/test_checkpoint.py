@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from fer3d.data.channels import Normalisation, channel_names
-from fer3d.data.warp import Registration
+from fer3d.data.warp import FaceWarp
 from fer3d.errors import ArgumentError, CheckpointError, FileError
 from fer3d.maps import Maps
 from fer3d.models import build_model
@@ -181,4 +181,4 @@ def registration():
     channels = channel_names(MAPS)
     always = torch.tensor([0.1, 0.0, 0.0])
     before = Normalisation(channels, (0.0,) * 4, (1.0,) * 4)
-    return Registration(before, torch.zeros(4 * 8 * 256, 3), always, always.clone(), always.clone())
+    return FaceWarp(before, torch.zeros(4 * 8 * 256, 3), always, always.clone(), always.clone())

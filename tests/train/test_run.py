@@ -16,19 +16,19 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from fer3d.config import train_settings
 from fer3d.maps import Maps
 from fer3d.prepare import store
 from fer3d.train import loop
 from fer3d.train.checkpoint import load_model, load_state
-from fer3d.train.plan import Question
-from fer3d.train.run import Device, Watch, train
+from fer3d.train.plan import Experiment
+from fer3d.train.run import Callbacks, Device, train
 from fer3d.train.run_folder import read_log, read_predictions, read_run
+from fer3d.train.settings import train_settings
 from tests.prepared import SIX, write_prepared
 
 ROOT = Path(__file__).parents[2]
 CPU = Device("cpu")
-QUICK = ("width=4", "epochs=2", "batch=8", "maps=depth,normal", "shift_mm=1")
+QUICK = ("model.width=4", "epochs=2", "batch=8", "model.maps=depth,normal", "shift_mm=1")
 
 SCRIPT = """
 import sys, time
@@ -47,10 +47,10 @@ def train_slice(data, out, *more, resume=False, devices=1):
     """One fold of four epochs on one thread: the number of threads may change the last bit of a sum."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    settings = train_settings("small", None, ("width=4", "epochs=4", "batch=8", "maps=depth,normal", *more))
-    watch = Watch(tick=lambda fold, epochs, row: os.write(1, b"epoch %d\n" % row["epoch"]))
-    question = Question(Path(data), folds=3, only=(0,), validation=True)
-    train("dff-cnn", question, out, settings, resume=resume, device=Device("cpu", devices), watch=watch)
+    settings = train_settings("small", None, ("model.width=4", "epochs=4", "batch=8", "model.maps=depth,normal", *more))
+    watch = Callbacks(on_epoch_end=lambda fold, epochs, row: os.write(1, b"epoch %d\n" % row["epoch"]))
+    experiment = Experiment(Path(data), folds=3, only=(0,), validation=True)
+    train("dff-cnn", experiment, out, settings, resume=resume, device=Device("cpu", devices), callbacks=watch)
     torch.set_num_threads(threads)
 
 
@@ -67,8 +67,8 @@ def quick(*assignments):
 def run(prepared, tmp_path_factory):
     """Two of three folds, with validation subjects."""
     out = tmp_path_factory.mktemp("runs") / "x"
-    question = Question(prepared, folds=3, validation=True, only=(0, 2))
-    return train("dff-cnn", question, out, quick(), device=CPU)
+    experiment = Experiment(prepared, folds=3, validation=True, only=(0, 2))
+    return train("dff-cnn", experiment, out, quick(), device=CPU)
 
 
 def test_a_run_folder_holds_what_it_should(run):
@@ -131,16 +131,16 @@ def test_maps_are_registered_where_scans_have_landmarks_and_not_elsewhere(run, p
     assert load_model(run / "r00f00" / "model.safetensors").facts.registration is not None
     bare = write_prepared(tmp_path / "bare", change=lambda row: row.update(landmark_names=None, landmarks=None))
     notes = []
-    question = Question(prepared, folds=3, only=(0,))
+    experiment = Experiment(prepared, folds=3, only=(0,))
     for model, folder, more, wanted in (
         ("plain-cnn", prepared, (), False),
-        ("plain-cnn", prepared, ("registered=true",), True),
-        ("dff-cnn", prepared, ("registered=false",), False),
+        ("plain-cnn", prepared, ("model.warp=true",), True),
+        ("dff-cnn", prepared, ("model.warp=false",), False),
         ("dff-cnn", bare, (), False),
     ):
         out = tmp_path / f"{model}-{folder.name}-{'-'.join(more)}"
-        ask = replace(question, data=folder)
-        train(model, ask, out, quick("epochs=1", *more), device=CPU, watch=Watch(notice=notes.append))
+        ask = replace(experiment, data=folder)
+        train(model, ask, out, quick("epochs=1", *more), device=CPU, callbacks=Callbacks(on_message=notes.append))
         assert (load_model(out / "r00f00" / "model.safetensors").facts.registration is not None) == wanted
     assert [note for note in notes if "registered" in note] == [
         "maps are not registered in 1 of 1 folds: too few training scans have landmarks of the eyes and the nose"
@@ -158,16 +158,16 @@ def test_it_learns(prepared, tmp_path):
         "stretch=0",
         "bend_mm=0",
     )
-    settings = quick("epochs=12", "maps=depth", "auxiliary=0", *still)
-    out = train("dff-cnn", Question(prepared, folds=4, only=(1,)), tmp_path / "run", settings, device=CPU)
+    settings = quick("epochs=12", "model.maps=depth", "model.auxiliary=0", *still)
+    out = train("dff-cnn", Experiment(prepared, folds=4, only=(1,)), tmp_path / "run", settings, device=CPU)
     predictions = read_predictions(read_run(out))
     assert predictions.right.mean() > 0.8
 
 
 @pytest.mark.parametrize("model", ["df-cnn", "plain-cnn"])
 def test_other_models_run(prepared, tmp_path, model):
-    extra = ("read_out=svm",) if model == "df-cnn" else ()
-    out = train(model, Question(prepared, folds=2, only=(0,)), tmp_path / "run", quick(*extra), device=CPU)
+    extra = ("model.read_out=svm",) if model == "df-cnn" else ()
+    out = train(model, Experiment(prepared, folds=2, only=(0,)), tmp_path / "run", quick(*extra), device=CPU)
     assert len(read_predictions(read_run(out))) == 24
 
 
@@ -175,16 +175,16 @@ def test_other_models_run(prepared, tmp_path, model):
     ("model", "more"),
     [
         ("tang", ()),
-        ("khorrami", ("pixels=32",)),
+        ("khorrami", ("model.pixels=32",)),
         ("yu-zhang", ("class_weights=balanced",)),
-        ("frr-cnn", ("pixels=32", "mixup=0.4")),
-        ("dlp-cnn", ("pixels=32",)),
-        ("resnet-18", ("pixels=32", "precision=bf16-mixed")),
+        ("frr-cnn", ("model.pixels=32", "mixup=0.4")),
+        ("dlp-cnn", ("model.pixels=32",)),
+        ("resnet-18", ("model.pixels=32", "precision=bf16-mixed")),
     ],
 )
 def test_networks_for_pictures_run_on_the_texture(prepared, tmp_path, model, more):
-    settings = quick("maps=texture", "epochs=1", *more)
-    out = train(model, Question(prepared, folds=2, only=(0,)), tmp_path / "run", settings, device=CPU)
+    settings = quick("model.maps=texture", "epochs=1", *more)
+    out = train(model, Experiment(prepared, folds=2, only=(0,)), tmp_path / "run", settings, device=CPU)
     assert len(read_predictions(read_run(out))) == 24
     loaded = load_model(out / "r00f00" / "model.safetensors")
     assert loaded.maps == ("texture",)
@@ -203,7 +203,7 @@ def test_an_objective_of_the_network_takes_the_place_of_cross_entropy_and_a_pena
     rows = store.read_manifest(prepared)
     data = load([(prepared, rows)], ("texture",), SIX)
     y, z = torch.tensor([0, 1, 5, 3]), torch.tensor([2, 2, 5, 0])
-    settings = quick("maps=texture", "label_smoothing=0")
+    settings = quick("model.maps=texture", "label_smoothing=0")
     every = torch.arange(len(rows))
     tang = build_model("tang", classes=6, svm_c=0.5)
     logits = torch.randn(1, 4, 6, generator=torch.Generator().manual_seed(0))
@@ -211,7 +211,7 @@ def test_an_objective_of_the_network_takes_the_place_of_cross_entropy_and_a_pena
     made = loop._loss(tang, settings, data, every, torch.device("cpu"))(logits, (), batch)
     wanted = 0.7 * 0.5 * squared_hinge(logits[0], y).mean() + 0.3 * 0.5 * squared_hinge(logits[0], z).mean()
     torch.testing.assert_close(made, wanted[None])
-    frr = build_model("frr-cnn", classes=6, pixels=16, own_loss=2.0)
+    frr = build_model("frr-cnn", classes=6, pixels=16, penalty_weight=2.0)
     maps = (torch.rand(4, 3, 8, 8), torch.rand(4, 5, 4, 4))
     made = loop._loss(frr, settings, data, every, torch.device("cpu"))(logits, maps, loop.Batch(None, y))
     entropy = torch.nn.functional.cross_entropy(logits[0], y)
@@ -227,7 +227,7 @@ def test_every_expert_of_a_network_has_the_whole_loss(prepared):
     network = build_model("dff-cnn", maps=("depth", "normal"), size=16, width=4, early_fusion=True)
     made = torch.randn(4, 5, 6, generator=torch.Generator().manual_seed(0))
     y = torch.tensor([0, 1, 5, 3, 2])
-    settings = quick("auxiliary=0.25", "label_smoothing=0")
+    settings = quick("model.auxiliary=0.25", "label_smoothing=0")
     terms = loop._loss(network, settings, data, torch.arange(len(rows)), torch.device("cpu"))(
         made, (), loop.Batch(None, y)
     )
@@ -254,7 +254,7 @@ def test_a_killed_run_ends_with_the_same_bits(prepared, tmp_path):
 
 
 def test_two_processes_reach_the_loss_of_one(prepared, tmp_path):
-    nothing_left_out = ("dropout=0", "place_dropout=0", "map_dropout=0")
+    nothing_left_out = ("model.dropout=0", "model.location_dropout=0", "model.map_dropout=0")
     train_slice(prepared, tmp_path / "one", *nothing_left_out)
     code = "import sys; from tests.train.test_run import train_slice; train_slice(*sys.argv[1:], devices=2)"
     script = tmp_path / "two.py"
@@ -287,8 +287,8 @@ def test_frozen_branches_do_not_change(prepared, tmp_path):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "_set_up", spy)
-        settings = quick("freeze_epochs=1", "epochs=2")
-        out = train("dff-cnn", Question(prepared, folds=3, only=(0,)), tmp_path / "run", settings, device=CPU)
+        settings = quick("model.freeze_epochs=1", "epochs=2")
+        out = train("dff-cnn", Experiment(prepared, folds=3, only=(0,)), tmp_path / "run", settings, device=CPU)
     assert [frozen for frozen, _ in seen] == [True, False]
     first, second = (weights for _, weights in seen)
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -304,7 +304,7 @@ def test_frozen_branches_do_not_change(prepared, tmp_path):
         "class_weights=balanced",
         "optimizer=sgd",
         "schedule=cosine",
-        "mask=true",
+        "model.mask=true",
         "label_smoothing=0",
         "precision=bf16-mixed",
         "seed=1",
@@ -315,8 +315,8 @@ def test_settings_change_what_comes_out(prepared, tmp_path, run, more):
         row["status"] = "failed" if row["expression"] == "fear" and row["intensity"] == 4 else "ok"
 
     data = write_prepared(tmp_path / "data", change=lopsided) if "class_weights" in more else prepared
-    question = Question(data, folds=3, only=(0,), validation=True)
-    out = train("dff-cnn", question, tmp_path / "run", quick(more), device=CPU)
+    experiment = Experiment(data, folds=3, only=(0,), validation=True)
+    out = train("dff-cnn", experiment, tmp_path / "run", quick(more), device=CPU)
     assert len(read_predictions(read_run(out))) > 0
     one, two = ((folder / "r00f00" / "model.safetensors").read_bytes() for folder in (out, run))
     assert one != two
@@ -326,8 +326,8 @@ def test_the_best_epoch_is_chosen_on_validation_subjects(prepared, tmp_path):
     made = {}
     for select in ("last", "best"):
         settings = quick("epochs=6", f"select={select}", "lr=0.02", "schedule=constant")
-        question = Question(prepared, folds=3, only=(0,), validation=True)
-        made[select] = train("dff-cnn", question, tmp_path / select, settings, device=CPU) / "r00f00"
+        experiment = Experiment(prepared, folds=3, only=(0,), validation=True)
+        made[select] = train("dff-cnn", experiment, tmp_path / select, settings, device=CPU) / "r00f00"
     losses = [row["validation_loss"] for row in read_log(made["best"])]
     assert losses == [row["validation_loss"] for row in read_log(made["last"])]
     same = (made["best"] / "model.safetensors").read_bytes() == (made["last"] / "model.safetensors").read_bytes()
@@ -336,8 +336,8 @@ def test_the_best_epoch_is_chosen_on_validation_subjects(prepared, tmp_path):
 
 def test_training_on_one_set_and_testing_on_another(prepared, tmp_path):
     other = write_prepared(tmp_path / "other", ["F0001", "X9"], intensities=(None,), dataset="bosphorus")
-    question = Question(prepared, "cross", test_data=other)
-    out = train("dff-cnn", question, tmp_path / "run", quick("epochs=1"), device=CPU)
+    experiment = Experiment(prepared, "cross", test_data=other)
+    out = train("dff-cnn", experiment, tmp_path / "run", quick("epochs=1"), device=CPU)
     predictions = read_predictions(read_run(out))
     assert set(predictions.subjects) == {"bosphorus/F0001", "bosphorus/X9"}
     facts = json.loads((out / "run.json").read_text())
@@ -346,15 +346,15 @@ def test_training_on_one_set_and_testing_on_another(prepared, tmp_path):
 
 def test_a_tensorboard_log_is_written_if_asked_for(prepared, tmp_path):
     pytest.importorskip("tensorboard")
-    question = Question(prepared, folds=3, only=(0,))
-    out = train("dff-cnn", question, tmp_path / "run", quick("epochs=1", "tensorboard=true"), device=CPU)
+    experiment = Experiment(prepared, folds=3, only=(0,))
+    out = train("dff-cnn", experiment, tmp_path / "run", quick("epochs=1", "tensorboard=true"), device=CPU)
     assert list((out / "r00f00" / "tensorboard").glob("events.out.tfevents.*"))
 
 
 def test_where_the_scans_lie_changes_nothing(prepared, tmp_path):
     for where in ("host", "device"):
-        question = Question(prepared, folds=3, only=(0,))
-        train("dff-cnn", question, tmp_path / where, quick("epochs=1", f"data_on={where}"), device=CPU)
+        experiment = Experiment(prepared, folds=3, only=(0,))
+        train("dff-cnn", experiment, tmp_path / where, quick("epochs=1", f"data_on={where}"), device=CPU)
     one, two = ((tmp_path / where / "r00f00" / "model.safetensors").read_bytes() for where in ("host", "device"))
     assert one == two
 
@@ -362,7 +362,7 @@ def test_where_the_scans_lie_changes_nothing(prepared, tmp_path):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("more", [(), ("precision=bf16-mixed",), ("data_on=host",)])
 def test_it_trains_on_a_gpu(prepared, tmp_path, more):
-    question = Question(prepared, folds=3, only=(0,), validation=True)
-    out = train("dff-cnn", question, tmp_path / "run", quick(*more), device=Device("cuda"))
+    experiment = Experiment(prepared, folds=3, only=(0,), validation=True)
+    out = train("dff-cnn", experiment, tmp_path / "run", quick(*more), device=Device("cuda"))
     assert len(read_predictions(read_run(out))) == 24
     assert read_log(out / "r00f00")[1]["train_loss"] < 10

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from fer3d.config import PRESETS, train_settings
+from fer3d.config import PRESETS
 from fer3d.errors import ArgumentError, CheckpointError, ConfigError, FileError, ProtocolError, TrainError
 from fer3d.prepare import store
 from fer3d.train.checkpoint import save_state
 from fer3d.train.loop import State
-from fer3d.train.plan import Question, question_of
+from fer3d.train.plan import Experiment, experiment_of
 from fer3d.train.run import train
 from fer3d.train.run_folder import read_predictions, read_run
+from fer3d.train.settings import train_settings
 from tests.prepared import write_prepared
 from tests.train.test_run import CPU, quick
 
@@ -28,23 +29,23 @@ def prepared(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(prepared, tmp_path_factory):
     """Two of three folds, with validation subjects."""
-    question = Question(prepared, folds=3, validation=True, only=(0, 2))
-    return train("dff-cnn", question, tmp_path_factory.mktemp("runs") / "x", quick(), device=CPU)
+    experiment = Experiment(prepared, folds=3, validation=True, only=(0, 2))
+    return train("dff-cnn", experiment, tmp_path_factory.mktemp("runs") / "x", quick(), device=CPU)
 
 
-def fails(error, message, prepared, out, *assignments, question=None, model="dff-cnn", **options):
+def fails(error, message, prepared, out, *assignments, experiment=None, model="dff-cnn", **options):
     """`train` raises `error`, whose message is one line that matches."""
     with pytest.raises(error, match=message) as caught:
-        train(model, question or Question(prepared, folds=3), out, quick(*assignments), device=CPU, **options)
+        train(model, experiment or Experiment(prepared, folds=3), out, quick(*assignments), device=CPU, **options)
     assert "\n" not in str(caught.value)
 
 
 def test_a_planted_leak_in_the_folds_is_named(prepared, tmp_path):
     leak = {"round": 0, "fold": 0, "train": ["F0001", "M0001"], "validation": [], "test": ["M0002", "F0001"]}
     (tmp_path / "mine.json").write_text(json.dumps([leak]))
-    question = Question(prepared, str(tmp_path / "mine.json"))
+    experiment = Experiment(prepared, str(tmp_path / "mine.json"))
     message = "mine.json: round 0, fold 0: subject F0001 is in train and in test"
-    fails(ProtocolError, message, prepared, tmp_path / "run", question=question)
+    fails(ProtocolError, message, prepared, tmp_path / "run", experiment=experiment)
 
 
 def test_a_subject_under_two_names_is_found_by_the_scans(prepared, tmp_path):
@@ -58,15 +59,15 @@ def test_a_subject_under_two_names_is_found_by_the_scans(prepared, tmp_path):
     folds = [{"round": 0, "fold": 0, "train": ["F0001", "M0002"], "validation": [], "test": ["M0001", "M0099"]}]
     (tmp_path / "mine.json").write_text(json.dumps(folds))
     message = "r00f00: scan M0099_anger_3 of M0099 in test is scan M0002_anger_3 of M0002 in train: one person under"
-    question = Question(renamed, str(tmp_path / "mine.json"))
-    fails(ProtocolError, message, renamed, tmp_path / "run", question=question)
+    experiment = Experiment(renamed, str(tmp_path / "mine.json"))
+    fails(ProtocolError, message, renamed, tmp_path / "run", experiment=experiment)
 
 
 def test_folds_of_ones_own_are_used(prepared, tmp_path):
     folds = [{"round": 0, "fold": 0, "train": ["F0001", "M0001"], "validation": [], "test": ["M0002"]}]
     (tmp_path / "mine.json").write_text(json.dumps(folds))
-    question = Question(prepared, str(tmp_path / "mine.json"))
-    out = train("dff-cnn", question, tmp_path / "run", quick("epochs=1"), device=CPU)
+    experiment = Experiment(prepared, str(tmp_path / "mine.json"))
+    out = train("dff-cnn", experiment, tmp_path / "run", quick("epochs=1"), device=CPU)
     assert set(read_predictions(read_run(out)).subjects) == {"M0002"}
 
 
@@ -84,19 +85,19 @@ def test_a_fold_without_scans_is_named(prepared, tmp_path):
     folds = [{"round": 0, "fold": 0, "train": ["F0001", "M0001"], "validation": [], "test": ["F0077"]}]
     (tmp_path / "mine.json").write_text(json.dumps(folds))
     message = "round 0, fold 0: 1 of 1 test subjects have no scan in the data: F0077"
-    question = Question(prepared, str(tmp_path / "mine.json"))
-    fails(ProtocolError, message, prepared, tmp_path / "run", question=question)
+    experiment = Experiment(prepared, str(tmp_path / "mine.json"))
+    fails(ProtocolError, message, prepared, tmp_path / "run", experiment=experiment)
     message = "protocol k-fold: 10 folds want at least 10 subjects, the data has 4: a fold would be empty"
-    fails(ProtocolError, message, prepared, tmp_path / "run", question=Question(prepared))
+    fails(ProtocolError, message, prepared, tmp_path / "run", experiment=Experiment(prepared))
 
 
 def test_missing_maps_are_named(tmp_path):
     flat = write_prepared(tmp_path / "flat", ["F0001", "M0001"], channels=("depth",), texture=False)
     message = "flat: `maps` asks for normal, the scans have the channels depth; prepare them again with that map"
-    question = Question(flat, folds=2)
-    fails(ArgumentError, message, flat, tmp_path / "run", question=question)
+    experiment = Experiment(flat, folds=2)
+    fails(ArgumentError, message, flat, tmp_path / "run", experiment=experiment)
     message = "flat: `maps` asks for texture, 24 of 24 scans have none: F0001_anger_3, F0001_anger_4, .* and 21 more"
-    fails(ArgumentError, message, flat, tmp_path / "run", "maps=texture", question=question)
+    fails(ArgumentError, message, flat, tmp_path / "run", "model.maps=texture", experiment=experiment)
 
 
 def test_a_loss_that_is_no_number_ends_the_run(prepared, tmp_path):
@@ -120,65 +121,71 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_written(prepared, tmp_path
     fails(FileError, message, prepared, tmp_path / "run")
     assert not list((tmp_path / "run").rglob("*.tmp"))
     monkeypatch.undo()
-    train("dff-cnn", Question(prepared, folds=3), tmp_path / "run", quick(), device=CPU, resume=True)
+    train("dff-cnn", Experiment(prepared, folds=3), tmp_path / "run", quick(), device=CPU, resume=True)
 
 
 def test_a_run_is_not_overwritten_and_another_is_not_continued(run, prepared):
-    question = Question(prepared, folds=3, validation=True)
-    fails(TrainError, "already holds a run; --resume goes on with it", prepared, run, question=question)
+    experiment = Experiment(prepared, folds=3, validation=True)
+    fails(TrainError, "already holds a run; --resume goes on with it", prepared, run, experiment=experiment)
     message = "cannot go on with this run: `settings.epochs` was 2, is 3"
-    fails(TrainError, message, prepared, run, "epochs=3", question=question, resume=True)
+    fails(TrainError, message, prepared, run, "epochs=3", experiment=experiment, resume=True)
     message = "cannot go on with this run: `protocol.validation` was True, is False"
-    fails(TrainError, message, prepared, run, question=Question(prepared, folds=3), resume=True)
+    fails(TrainError, message, prepared, run, experiment=Experiment(prepared, folds=3), resume=True)
 
 
 def test_a_finished_run_is_left_alone(run, prepared):
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
-    train("dff-cnn", Question(prepared, folds=3, validation=True, only=(0, 2)), run, quick(), device=CPU, resume=True)
+    train("dff-cnn", Experiment(prepared, folds=3, validation=True, only=(0, 2)), run, quick(), device=CPU, resume=True)
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize(
-    ("question", "message"),
+    ("experiment", "message"),
     [
         ({"only": (3,)}, r"`fold` should lie in \[0, 2\] or be `all`, is 3"),
         ({"protocol": "cross"}, "`test_data` should be given with protocol cross, and only then"),
     ],
 )
-def test_questions_are_checked(prepared, tmp_path, question, message):
-    fails(ArgumentError, message, prepared, tmp_path / "run", question=Question(prepared, folds=3, **question))
+def test_questions_are_checked(prepared, tmp_path, experiment, message):
+    fails(ArgumentError, message, prepared, tmp_path / "run", experiment=Experiment(prepared, folds=3, **experiment))
 
 
 def test_missing_subjects_are_a_note_in_the_run(prepared, tmp_path):
-    question = Question(prepared, "bu3dfe-p1")
+    experiment = Experiment(prepared, "bu3dfe-p1")
     message = "protocol bu3dfe-p1: 58 of 60 subjects have no scan in the data: F0003, F0004, F0005 and 55 more; --allow"
-    fails(ProtocolError, message, prepared, tmp_path / "run", question=question)
+    fails(ProtocolError, message, prepared, tmp_path / "run", experiment=experiment)
 
 
 def test_freezing_needs_branches(prepared, tmp_path):
     message = "`freeze_epochs` needs a network with branches"
-    fails(ArgumentError, message, prepared, tmp_path / "run", "freeze_epochs=1", model="plain-cnn")
+    fails(ArgumentError, message, prepared, tmp_path / "run", "model.freeze_epochs=1", model="plain-cnn")
 
 
 def test_an_svm_needs_df_cnn(prepared, tmp_path):
-    fails(ArgumentError, "`read_out` svm is of df-cnn, not of this model", prepared, tmp_path / "run", "read_out=svm")
+    fails(
+        ArgumentError,
+        "`read_out` svm is of df-cnn, not of this model",
+        prepared,
+        tmp_path / "run",
+        "model.read_out=svm",
+    )
 
 
 def test_registration_needs_landmarks_and_maps(prepared, tmp_path):
     bare = write_prepared(tmp_path / "bare", change=lambda row: row.update(landmark_names=None, landmarks=None))
     message = "`registered` wants at least 8 training scans with the landmarks exocanthion_left, .* got 0 of 24"
-    fails(ArgumentError, message, bare, tmp_path / "run", "registered=true")
+    fails(ArgumentError, message, bare, tmp_path / "run", "model.warp=true")
 
 
 def test_two_sets_must_be_prepared_alike(prepared, tmp_path):
     odd = write_prepared(tmp_path / "odd", ["X9"], size=24, dataset="bosphorus")
     message = "odd: `pixel_mm` should be as in .*prepared, 11.25, is 7.5"
-    fails(ArgumentError, message, prepared, tmp_path / "run", question=Question(prepared, "cross", test_data=odd))
+    fails(ArgumentError, message, prepared, tmp_path / "run", experiment=Experiment(prepared, "cross", test_data=odd))
 
 
 def test_the_state_of_another_training_is_not_taken(prepared, tmp_path):
     out, settings = tmp_path / "run", quick()
-    train("dff-cnn", Question(prepared, folds=3, only=(0,)), out, settings, device=CPU)
+    train("dff-cnn", Experiment(prepared, folds=3, only=(0,)), out, settings, device=CPU)
     state = out / "r00f01" / "last.ckpt"
     save_state(state, {"epoch": 1})
     message = "r00f01/last.ckpt: wanted the state of a training, it holds epoch"
@@ -193,8 +200,8 @@ def test_the_state_of_another_training_is_not_taken(prepared, tmp_path):
     [
         ("epoch=3", "settings: unknown key `epoch`; did you mean `epochs`?"),
         ("lr=-1", "settings: `lr` .*, got -1"),
-        ("maps=depth,nose", "settings: `maps` should hold names out of .*, holds 'nose'"),
-        ("freeze_epochs=30", "settings: `freeze_epochs` should be less than `epochs` 30"),
+        ("model.maps=depth,nose", "settings: `maps` should hold names out of .*, holds 'nose'"),
+        ("model.freeze_epochs=30", "settings: `freeze_epochs` should be less than `epochs` 30"),
         ("schedule=linear", "settings: `schedule` Input should be 'one-cycle', 'cosine' or 'constant', got 'linear'"),
     ],
 )
@@ -213,4 +220,4 @@ def test_presets_are_checked():
 @pytest.mark.parametrize("text", ["one", "1;2", ""])
 def test_fold_numbers_are_checked(text):
     with pytest.raises(ArgumentError, match=f"`fold` should be all, or numbers such as 0,1,2, is '{text}'"):
-        question_of(Path("x"), "k-fold", None, text, None, 1, None, False, False)
+        experiment_of(Path("x"), "k-fold", None, text, None, 1, None, False, False)

@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from fer3d.checks import check_range
 from fer3d.image.losses import locality_preserving
-from fer3d.image.networks.picture_network import PictureNetwork, convolution, initialise
+from fer3d.image.networks.picture_network import PictureNetwork, PictureSettings, convolution, initialise
 
 
 class DLPCNN(PictureNetwork):
@@ -27,7 +28,7 @@ class DLPCNN(PictureNetwork):
         size: Of the pictures: None for 100.
         channels: 3, or 1.
         dropout: Before the last layer; the authors have none.
-        own_loss: Lambda, the weight of the locality-preserving loss; 0 makes it their base network.
+        penalty_weight: Lambda, the weight of the locality-preserving loss; 0 makes it their base network.
         neighbours: k, of the features that one is drawn to.
 
     Raises:
@@ -37,6 +38,17 @@ class DLPCNN(PictureNetwork):
     SIZE = 100
     CHANNELS = 3
 
+    class Settings(PictureSettings):
+        """What the network can be told."""
+
+        penalty_weight: float = Field(
+            0.003,
+            ge=0.0,
+            le=1e6,
+            description="Lambda, the weight of the locality-preserving loss. 0: its base network.",
+        )
+        neighbours: int = Field(20, ge=1, le=1_000_000, description="k, of the features that one is drawn to.")
+
     def __init__(
         self,
         classes: int = 7,
@@ -44,13 +56,13 @@ class DLPCNN(PictureNetwork):
         channels: int | None = None,
         *,
         dropout: float = 0.0,
-        own_loss: float = 0.003,
+        penalty_weight: float = 0.003,
         neighbours: int = 20,
     ) -> None:
         super().__init__(size, channels)
-        check_range("own_loss", own_loss, 0.0, 1e6)
+        check_range("penalty_weight", penalty_weight, 0.0, 1e6)
         check_range("neighbours", neighbours, 1, 1_000_000)
-        self.own_loss, self.neighbours = own_loss, neighbours
+        self.penalty_weight, self.neighbours = penalty_weight, neighbours
         self.convolutions = nn.Sequential(
             *convolution(self.channels, 64, 3),
             nn.MaxPool2d(2),
@@ -69,6 +81,6 @@ class DLPCNN(PictureNetwork):
 
     def penalty(self, seen: Sequence[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
         """The features (B, 2000) and (B,) labels -> (): lambda times the locality-preserving loss."""
-        if not self.own_loss:
+        if not self.penalty_weight:
             return seen[0].new_zeros(())
-        return self.own_loss * locality_preserving(seen[0].float(), labels, self.neighbours)
+        return self.penalty_weight * locality_preserving(seen[0].float(), labels, self.neighbours)

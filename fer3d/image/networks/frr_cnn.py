@@ -14,13 +14,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from fer3d.checks import check_range
 from fer3d.image.losses import feature_redundancy
-from fer3d.image.networks.picture_network import PictureNetwork, convolution, initialise
+from fer3d.image.networks.picture_network import PictureNetwork, PictureSettings, convolution, initialise
 from fer3d.image.perturb import rotated
 from fer3d.image.pooling import TransformationInvariantPool
 
@@ -56,8 +58,8 @@ class FRRCNN(PictureNetwork):
         channels: 1, or 3.
         width: Maps of the first convolution; the others have twice and four times as many.
         dropout: Before the last layer.
-        own_loss: Weight of the redundancy penalty, the mean over the three layers; 0 makes it its twin without. Of 5 to
-            40 the one that helped most on simulated faces, see benchmarks/bm_image_studies.py [D].
+        penalty_weight: Weight of the redundancy penalty, the mean over the three layers; 0 makes it its twin without.
+            Of 5 to 40 the one that helped most on simulated faces, see benchmarks/bm_image_studies.py [D].
         form: Of the penalty: "correlation", "cosine" or "distance", see `fer3d.image.losses.feature_redundancy`.
         turn_deg: Angle of the two turned views.
 
@@ -67,6 +69,16 @@ class FRRCNN(PictureNetwork):
 
     SIZE = 64
 
+    class Settings(PictureSettings):
+        """What the network can be told."""
+
+        width: int = Field(64, ge=1, le=1024, description="Maps of the first convolution.")
+        penalty_weight: float = Field(
+            20.0, ge=0.0, le=1e6, description="Weight of the redundancy penalty. 0: its twin without."
+        )
+        form: Literal["correlation", "cosine", "distance"] = Field("correlation", description="Of the penalty.")
+        turn_deg: float = Field(10.0, ge=0.0, le=180.0, description="Angle of the two turned views.")
+
     def __init__(
         self,
         classes: int = 7,
@@ -75,16 +87,16 @@ class FRRCNN(PictureNetwork):
         *,
         width: int = 64,
         dropout: float = 0.5,
-        own_loss: float = 20.0,
+        penalty_weight: float = 20.0,
         form: str = "correlation",
         turn_deg: float = 10.0,
     ) -> None:
         super().__init__(size, channels)
         check_range("width", width, 1, 1024)
-        check_range("own_loss", own_loss, 0.0, 1e6)
+        check_range("penalty_weight", penalty_weight, 0.0, 1e6)
         check_range("turn_deg", turn_deg, 0.0, 180.0, "degrees")
         feature_redundancy(torch.zeros(1, 2, 1, 1), form)  # an unknown form is an error now, not in training
-        self.own_loss, self.form = own_loss, form
+        self.penalty_weight, self.form = penalty_weight, form
         turns = [partial(rotated, angle=sign * math.radians(turn_deg)) for sign in (1, -1)]
         self.convolutions = TransformationInvariantPool(
             Stack(self.channels, (width, 2 * width, 4 * width)), [_as_it_is, *turns]
@@ -103,9 +115,9 @@ class FRRCNN(PictureNetwork):
 
     def penalty(self, seen: Sequence[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
         """The maps of every layer -> (): the weighted mean of their redundancy."""
-        if not self.own_loss:
+        if not self.penalty_weight:
             return seen[0].new_zeros(())
-        return self.own_loss * torch.stack([feature_redundancy(maps, self.form) for maps in seen]).mean()
+        return self.penalty_weight * torch.stack([feature_redundancy(maps, self.form) for maps in seen]).mean()
 
 
 def _as_it_is(pictures: torch.Tensor) -> torch.Tensor:

@@ -9,10 +9,11 @@ References:
 
 from __future__ import annotations
 
+from pydantic import Field
 from torch import nn
 
 from fer3d.checks import check_range
-from fer3d.image.networks.picture_network import PictureNetwork, convolution, initialise
+from fer3d.image.networks.picture_network import PictureNetwork, PictureSettings, convolution, initialise
 
 
 class Jung(PictureNetwork):
@@ -30,6 +31,11 @@ class Jung(PictureNetwork):
     """
 
     SIZE = 64
+
+    class Settings(PictureSettings):
+        """What the network can be told."""
+
+        width: int = Field(64, ge=1, le=1024, description="Maps of the first convolution.")
 
     def __init__(
         self,

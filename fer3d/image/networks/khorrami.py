@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 
 import torch
+from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
 from fer3d.checks import check_range
-from fer3d.image.networks.picture_network import PictureNetwork
+from fer3d.image.networks.picture_network import PictureNetwork, PictureSettings
 
 _BATCH = 64  # theirs: the code takes it for an input of the hidden layer when it draws its weights
 _GAINS = (0.2, 1.2)
@@ -55,6 +56,13 @@ class Khorrami(PictureNetwork):
     """
 
     SIZE = 96
+
+    class Settings(PictureSettings):
+        """What the network can be told."""
+
+        gain: float | None = Field(
+            None, ge=1e-6, le=1e6, description="Of the first weights. Unset: drawn from [0.2, 1.2], as theirs."
+        )
 
     def __init__(
         self,

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import nn
 from torch.func import functional_call
 from torch.nn import functional
 
 from fer3d.checks import check_range, check_shape
+from fer3d.config import TextureSettings
 from fer3d.errors import ArgumentError
+
+
+class PictureSettings(TextureSettings):
+    """What every network for pictures can be told. One with more brings a subclass, as `Settings`."""
+
+    pixels: int | None = Field(
+        None, ge=8, le=1024, description="Rows and columns of the pictures that it sees. Unset: as published."
+    )
+    channels: Literal[1, 3] | None = Field(None, description="1: grey, 3: colours. Unset: as published.")
+    dropout: float | None = Field(None, ge=0.0, lt=1.0, description="Unset: as published, or ours.")
 
 
 class PictureNetwork(nn.Module):
@@ -24,10 +36,14 @@ class PictureNetwork(nn.Module):
         hidden: Feature maps -> (B, D).
         head: (B, D) -> (B, K) logits.
 
-    A network with an objective of its own also has one or both of the methods that `fer3d.train.loop.fit` looks for:
+    A network with an objective of its own defines one or both of:
         criterion: (B, K) logits and (B,) labels -> (B,): the loss instead of cross entropy;
         penalty: what `observe` gave beside the logits, and (B,) labels -> (): a term beside that loss.
     """
+
+    Settings: ClassVar[type[PictureSettings]] = PictureSettings
+    criterion: Any = None
+    penalty: Any = None
 
     SIZE: ClassVar[int]
     CHANNELS: ClassVar[int] = 1

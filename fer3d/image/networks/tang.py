@@ -11,11 +11,12 @@ References:
 from __future__ import annotations
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from fer3d.checks import check_range
 from fer3d.image.losses import squared_hinge
-from fer3d.image.networks.picture_network import PictureNetwork, convolution
+from fer3d.image.networks.picture_network import PictureNetwork, PictureSettings, convolution
 
 
 class Tang(PictureNetwork):
@@ -35,6 +36,11 @@ class Tang(PictureNetwork):
     """
 
     SIZE = 42
+
+    class Settings(PictureSettings):
+        """What the network can be told."""
+
+        svm_c: float = Field(1.0, gt=0.0, le=1e9, description="C: the weight of the squared hinge loss.")
 
     def __init__(
         self,

@@ -1,0 +1,232 @@
+"""`Network`: what every network of the package is, and what one from outside has to be; checked when it is defined.
+
+A network names what it reads, brings its settings, and gives logits. All else has a default:
+
+    class Tiny(Network):
+        reads = "maps"
+
+        class Settings(MapSettings):
+            width: int = 8
+
+        def __init__(self, maps, classes, *, width=8):
+            super().__init__()
+            self.body = nn.Conv2d(len(channel_names(maps)) + 1, width, 3)
+            self.head = nn.Linear(width, classes)
+
+        def features(self, x):
+            return self.body(x).mean((2, 3))
+
+        def forward(self, x):
+            return self.head(self.features(x))
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, ClassVar, Protocol
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from fer3d.checks import nearest
+from fer3d.config import MapSettings, NetworkSettings
+from fer3d.data.input_kinds import LAYOUTS
+from fer3d.errors import ArgumentError
+
+# What a subclass may define; any other public method must not look like one of these.
+HOOKS = (
+    "reads",
+    "warps",
+    "Settings",
+    "forward",
+    "features",
+    "losses",
+    "classifier",
+    "pretrained",
+    "variants",
+    "arguments",
+    "taken",
+)
+# Parts of the contract until 0.1, which would be ignored now.
+_FORMER = {
+    "penalty": "losses",
+    "criterion": "losses",
+    "experts": "losses",
+    "registers": "warps",
+    "observe": "losses",
+}
+
+
+class PretrainedSettings(NetworkSettings):
+    """Settings of a network whose branches can begin with the weights of another, and stay frozen for a while."""
+
+    init: str | None = Field(None, description="File of image weights for the branches, or torchvision, or timm.")
+    freeze_epochs: int = Field(0, ge=0, description="Epochs at the start in which the branches do not change.")
+    frozen_lr: float = Field(1e-3, gt=0.0, le=10.0, description="Highest learning rate while the branches are frozen.")
+
+
+class Criterion(Protocol):
+    """The supervised loss of a batch, which training hands to `Network.losses`."""
+
+    def __call__(
+        self, outputs: torch.Tensor, each: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
+    ) -> torch.Tensor:
+        """(B, K) outputs of the network -> (), against the targets of the batch.
+
+        Args:
+            outputs: Of the scans of the batch, and of their partners, if there are any: those do not count.
+            each: (B, K) outputs and (B,) labels -> (B,): what to use instead of the target's own loss.
+        """
+
+    def of_labels(self, term: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """() of a term that depends on the labels of all scans that the network sees, mixed where mixup mixes."""
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What one pass over a training batch gives.
+
+    Attributes:
+        outputs: (B, K), the network's own answer.
+        terms: Name -> (): the parts of the loss, weighted, to be summed; the first is that of the network's answer.
+    """
+
+    outputs: torch.Tensor
+    terms: Mapping[str, torch.Tensor]
+
+
+class Network(nn.Module):
+    """The base class of networks.
+
+    Attributes:
+        reads: What it is fed: "maps", (B, C + 1, H, W), normalised channels with the mask last; or "trees", a
+            normalised `fer3d.data.tree_batch.TreeBatch`.
+        warps: Whether its maps are warped (`fer3d.data.warp`) unless the settings say otherwise.
+        Settings: Its settings. Each field is an argument of `__init__`, or one that a base class of settings brings.
+    """
+
+    reads: ClassVar[str] = "maps"
+    warps: ClassVar[bool] = False
+    Settings: ClassVar[type[NetworkSettings]] = NetworkSettings
+
+    def __init_subclass__(cls, abstract: bool = False, **more: Any) -> None:
+        """Check the contract. `abstract` marks a base class for several networks.
+
+        Raises:
+            TypeError: if a hook is misspelt, of a former version, or not what it should be.
+        """
+        super().__init_subclass__(**more)
+        for name in vars(cls):
+            _check_name(cls, name)
+        if abstract:
+            return
+        if cls.reads not in LAYOUTS:
+            raise TypeError(f"{cls.__name__}: `reads` should be one of {', '.join(LAYOUTS)}, is {cls.reads!r}")
+        if not (inspect.isclass(cls.Settings) and issubclass(cls.Settings, LAYOUTS[cls.reads])):
+            wanted = LAYOUTS[cls.reads].__name__
+            raise TypeError(f"{cls.__name__}: `Settings` should be a subclass of {wanted}, is {cls.Settings!r}")
+        if cls.forward is Network.forward:
+            raise TypeError(f"{cls.__name__}: `forward` is missing: a batch -> (B, K) logits")
+        _check_settings(cls)
+
+    @classmethod
+    def arguments(
+        cls, settings: NetworkSettings, classes: int, shape: Mapping[str, Any], target: str = "classes"
+    ) -> dict[str, Any]:
+        """What `__init__` is called with, as JSON can hold it; a checkpoint stores it.
+
+        Args:
+            settings: Of its `Settings`.
+            classes: K.
+            shape: What depends on the scans, see `fer3d.data.samples.TrainingData.shape`.
+            target: Kind of the target; most networks do not ask.
+        """
+        taken = cls.taken()
+        offered = {
+            **settings.model_dump(mode="json"),
+            **settings.derived(),
+            "classes": classes,
+            "target": target,
+            **shape,
+        }
+        return {name: value for name, value in offered.items() if name in taken and value is not None}
+
+    @classmethod
+    def taken(cls) -> tuple[str, ...]:
+        """Names of the arguments of `__init__`."""
+        return tuple(name for name in inspect.signature(cls.__init__).parameters if name != "self")
+
+    @property
+    def classifier(self) -> nn.Module:
+        """The layers that make logits (B, K) of features (B, D): `head`, unless a subclass says otherwise."""
+        head = self.head
+        assert isinstance(head, nn.Module)
+        return head
+
+    def forward(self, x: Any) -> torch.Tensor:
+        """A batch -> (B, K) logits, in training as in use."""
+        raise TypeError(f"{type(self).__name__} is not a whole network: it has no `forward`")
+
+    def features(self, x: Any) -> torch.Tensor:
+        """A batch -> (B, D): what `classifier` reads."""
+        raise TypeError(f"{type(self).__name__} has no `features`")
+
+    def losses(self, x: Any, criterion: Criterion) -> Losses:
+        """The terms of the loss on a training batch, by name.
+
+        A network with auxiliary classifiers, several answers or an objective of its own adds terms here.
+        """
+        logits = self(x)
+        return Losses(logits, {"classification": criterion(logits)})
+
+    def pretrained(self) -> Mapping[str, nn.Module]:
+        """The parts that image weights go into and that can be frozen at the start; none by default."""
+        return {}
+
+    @classmethod
+    def variants(cls, settings: NetworkSettings) -> Mapping[tuple[str, ...], NetworkSettings]:
+        """What an ablation compares: names of the parts that are kept -> settings of the network with these alone.
+
+        Raises:
+            ArgumentError: if the network has no parts that can be left out.
+        """
+        raise ArgumentError(f"`model` should be a network with parts that can be left out, is {cls.__name__}")
+
+
+def map_variants(settings: NetworkSettings) -> dict[tuple[str, ...], NetworkSettings]:
+    """The settings with each subset of their maps but the empty one: small ones first, each in the order of `maps`."""
+    assert isinstance(settings, MapSettings)
+    sizes = range(1, len(settings.maps) + 1)
+    chosen = [maps for size in sizes for maps in combinations(settings.maps, size)]
+    return {maps: settings.model_copy(update={"maps": maps}) for maps in chosen}
+
+
+def _check_name(cls: type[Network], name: str) -> None:
+    """TypeError if a name of a class body looks like a hook and is none: it would be ignored."""
+    if name.startswith("_") or name in HOOKS or hasattr(Network, name):
+        return
+    if name in _FORMER:
+        raise TypeError(f"{cls.__name__}: `{name}` is no hook of a Network any more; see `{_FORMER[name]}`")
+    near = nearest(name, HOOKS, 0.8)
+    if near is not None:
+        raise TypeError(
+            f"{cls.__name__}: `{name}` is no hook of a Network; did you mean `{near}`? If it is a method of your own, "
+            "give it another name"
+        )
+
+
+def _check_settings(cls: type[Network]) -> None:
+    """TypeError if a setting of the network's own is no argument of its `__init__`: it would be ignored."""
+    shared = set(PretrainedSettings.model_fields).union(*(base.model_fields for base in LAYOUTS.values()))
+    taken = cls.taken()
+    for name in cls.Settings.model_fields:
+        if name not in taken and name not in shared and name not in cls.Settings.of_training:
+            raise TypeError(
+                f"{cls.__name__}: the setting `{name}` is no argument of `__init__`, which takes {', '.join(taken)}"
+            )
+    if "classes" not in taken:
+        raise TypeError(f"{cls.__name__}: `__init__` should take `classes`, the number of logits")

@@ -1,0 +1,155 @@
+"""The settings of a training run: from a preset, a TOML file and the command line, checked against the network.
+
+A setting that the network, its input or the optimiser does not use is an error if somebody gave it, and is not stored
+with the run if nobody did: what stands in `run.json` is what the run used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fer3d.checks import nearest
+from fer3d.config import NetworkSettings, TrainSettings, parse_assignments, read_toml, settings
+from fer3d.data.input_kinds import unused_augmentation
+from fer3d.errors import ArgumentError, ConfigError
+from fer3d.models import network_class
+
+# What `--preset` stands for; TOML and `--set` come on top. Of `model`, a network takes the settings that it has.
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "small": {},
+    # spec 2.3: two stages, SGD 0.9, weight decay 5e-4, batch 32, 40 epochs; made for 224 x 224 maps and a GPU
+    "full": {
+        "model": {"backbone": "resnet-18", "freeze_epochs": 5},
+        "epochs": 40,
+        "optimizer": "sgd",
+        "lr": 1e-2,
+        "weight_decay": 5e-4,
+        "schedule": "cosine",
+        "precision": "bf16-mixed",
+        "deterministic": False,
+    },
+    # for demonstrations: a minute a fold
+    "tiny": {"model": {"width": 8}, "epochs": 15},
+}
+
+
+def train_settings(
+    network: str,
+    preset: str = "small",
+    config: Path | None = None,
+    assignments: Iterable[str] = (),
+    *,
+    model: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> TrainSettings:
+    """Settings from a preset, then a TOML file, then `--set` items, then options given by name; the later wins.
+
+    Args:
+        network: What is trained: a name of `fer3d.models.MODELS`, or "module:Class".
+        preset: One of `PRESETS`.
+        config: TOML file with the keys of `TrainSettings`, and the network's own in its table `model`; or None.
+        assignments: Items such as "epochs=60" and "model.width=8".
+        model: The network's own settings by name; None means "not given".
+        options: Fields of `TrainSettings` by name; None means "not given".
+
+    Raises:
+        ConfigError, FileError: for an unknown preset or key (names the nearest valid one), a value out of range, or a
+            setting that would change nothing.
+        ArgumentError: if there is no such network.
+    """
+    if preset not in PRESETS:
+        raise ConfigError(f"settings: `preset` should be one of {', '.join(PRESETS)}, got {preset!r}")
+    kind = network_class(network).Settings
+    common = {key: value for key, value in PRESETS[preset].items() if key != "model"}
+    own = {key: value for key, value in PRESETS[preset].get("model", {}).items() if key in kind.model_fields}
+    given: dict[str, Any] = {}
+    for table, where in (
+        (read_toml(config) if config is not None else {}, str(config)),
+        (parse_assignments(assignments), "settings"),
+        ({**options, "model": dict(model or {})}, "settings"),
+    ):
+        table = {key: value for key, value in table.items() if value is not None}
+        mine = {key: value for key, value in _own_table(table, where).items() if value is not None}
+        _check_keys(network, kind, table, mine, where)
+        common |= table
+        own |= mine
+        given |= table
+    chosen = settings(TrainSettings, {**common, "model": settings(kind, own, "settings: model")})
+    _refuse_unused(network, chosen, given)
+    return chosen
+
+
+def complete(network: str, chosen: TrainSettings | None) -> TrainSettings:
+    """The settings with the network's own defaults, where they say nothing of the network.
+
+    Raises:
+        ArgumentError: if they are of another network, or there is no such network.
+        ConfigError: if a setting was given that would change nothing.
+    """
+    kind = network_class(network).Settings
+    chosen = TrainSettings() if chosen is None else chosen
+    if type(chosen.model) is NetworkSettings:
+        chosen = chosen.model_copy(update={"model": kind()})
+    if not isinstance(chosen.model, kind):
+        raise ArgumentError(
+            f"`settings.model` should be the settings of {network}, {kind.__qualname__}, "
+            f"is {type(chosen.model).__qualname__}"
+        )
+    return chosen
+
+
+def used(chosen: TrainSettings) -> dict[str, Any]:
+    """The settings that a run uses, as JSON can hold them."""
+    table = chosen.model_dump(mode="json")
+    for name in _unused(chosen):
+        del table[name]
+    return table
+
+
+def _own_table(table: dict[str, Any], where: str) -> Mapping[str, Any]:
+    """The table `model`, taken out of `table`."""
+    own = table.pop("model", {})
+    if not isinstance(own, Mapping):
+        raise ConfigError(f"{where}: `model` should be a table of the network's settings, is {own!r}")
+    return own
+
+
+def _check_keys(
+    network: str, kind: type[NetworkSettings], table: Mapping[str, Any], own: Mapping[str, Any], where: str
+) -> None:
+    """Raise ConfigError for the first key that neither training nor the network has."""
+    mine = [f"model.{name}" for name in kind.model_fields]
+    known = [name for name in TrainSettings.model_fields if name != "model"]
+    for key in own:
+        if f"model.{key}" not in mine:
+            near = nearest(key, list(kind.model_fields))
+            hint = f"did you mean `model.{near}`? It" if near else "it"
+            raise ConfigError(f"{where}: unknown key `model.{key}` of {network}; {hint} takes {', '.join(mine)}")
+    for key in table:
+        if key not in known:
+            own_key = nearest(key, list(kind.model_fields))
+            near = nearest(key, known) if own_key is None else f"model.{own_key}"
+            hint = (
+                f"did you mean `{near}`?" if near else f"{network} takes {', '.join(mine)}, training {', '.join(known)}"
+            )
+            raise ConfigError(f"{where}: unknown key `{key}`; {hint}")
+
+
+def _unused(chosen: TrainSettings) -> dict[str, str]:
+    """Setting -> why nothing would read it."""
+    reasons = dict(unused_augmentation(chosen.model))
+    if chosen.optimizer != "sgd":
+        reasons["momentum"] = f"is of sgd, `optimizer` is {chosen.optimizer}"
+    if not chosen.siamese:
+        reasons["easy"] = "is of siamese, which is off"
+    return reasons
+
+
+def _refuse_unused(network: str, chosen: TrainSettings, given: Mapping[str, Any]) -> None:
+    """Raise ConfigError for a setting that somebody gave and nothing would read."""
+    defaults = TrainSettings.model_fields
+    for name, reason in _unused(chosen).items():
+        if name in given and getattr(chosen, name) != defaults[name].default:
+            raise ConfigError(f"settings: `{name}` would change nothing for {network}: it {reason}")
