@@ -262,7 +262,7 @@ def test_a_changed_package_simulator_or_rival_is_refused(toy, capsys, file, comm
         toy.commit()
     line = refusal(capsys, toy.run())
     assert f"{file}: wanted as at {toy.start[:7]}, which toy.toml names, has changed" in line
-    assert not toy.rows.exists()
+    assert not toy.work.exists()  # nothing has run
 
 
 def test_a_claim_that_was_stated_of_another_simulator_is_refused(toy, capsys):
