@@ -106,9 +106,9 @@ def admit(root, name, work):
     commit = claim_git.full_commit(root, file, claim.tries[number - 1].commit)
     claim_git.check_frozen(root, file, claim, commit)
     base = work if work is not None else Path(tempfile.gettempdir()) / f"fer3d-claims-{_short(str(root))}"
-    made = Measurement(root, file, claim, number, commit, base.resolve() / f"{name}-{claim.statement(number)}")
-    check_rows(made)
-    return made
+    measurement = Measurement(root, file, claim, number, commit, base.resolve() / f"{name}-{claim.statement(number)}")
+    check_rows(measurement)
+    return measurement
 
 
 def open_try(file, claim):
