@@ -170,8 +170,10 @@ def set_up(measurement, lock):
     """Run the commands of `setup` in a new worktree."""
     ready = measurement.tree / _READY
     if not ready.exists():
+        start = time.perf_counter()
         call("setup", measurement.claim.setup, measurement, lock)
         ready.touch()
+        say(f"setup in {measurement.folder}: {time.perf_counter() - start:.0f} s")
 
 
 def work_off(measurement, lock):
