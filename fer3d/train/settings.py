@@ -103,7 +103,7 @@ def complete(network: str, chosen: TrainSettings | None) -> TrainSettings:
 def used(chosen: TrainSettings) -> dict[str, Any]:
     """The settings that a run uses, as JSON can hold them."""
     table = chosen.model_dump(mode="json")
-    for name in _unused(chosen):
+    for name in unused(chosen):
         del table[name]
     return table
 
@@ -137,8 +137,8 @@ def _check_keys(
             raise ConfigError(f"{where}: unknown key `{key}`; {hint}")
 
 
-def _unused(chosen: TrainSettings) -> dict[str, str]:
-    """Setting -> why nothing would read it."""
+def unused(chosen: TrainSettings) -> dict[str, str]:
+    """Setting of training that nothing would read -> why."""
     reasons = dict(unused_augmentation(chosen.model))
     if chosen.optimizer != "sgd":
         reasons["momentum"] = f"is of sgd, `optimizer` is {chosen.optimizer}"
@@ -150,6 +150,6 @@ def _unused(chosen: TrainSettings) -> dict[str, str]:
 def _refuse_unused(network: str, chosen: TrainSettings, given: Mapping[str, Any]) -> None:
     """Raise ConfigError for a setting that somebody gave and nothing would read."""
     defaults = TrainSettings.model_fields
-    for name, reason in _unused(chosen).items():
+    for name, reason in unused(chosen).items():
         if name in given and getattr(chosen, name) != defaults[name].default:
             raise ConfigError(f"settings: `{name}` would change nothing for {network}: it {reason}")
