@@ -15,8 +15,8 @@ here.
 import argparse
 import json
 import os
-import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -25,13 +25,13 @@ import bm_accuracy as base
 from machine import where
 
 from fer3d.config import PreprocessSettings, train_settings
-from fer3d.evaluate import ablation
 from fer3d.evaluate.compare import compare
+from fer3d.evaluate.grid import Row, ablation_grid, markdown, numbers_of, percent, vary
 from fer3d.evaluate.pose import KINDS, pose_test
 from fer3d.files import read_json
 from fer3d.prepare.store import read_manifest
+from fer3d.train.jobs import Job
 from fer3d.train.plan import Question
-from fer3d.train.run import Job, train_side_by_side
 
 MAPS = ("depth", "normal", "curvature")
 OURS = {"epochs": 15}  # of FLM-CNN: a fold in minutes; everything else it shares with DFF-CNN
@@ -74,23 +74,20 @@ def tables(arguments):
     only = None if arguments.folds == "all" else tuple(range(int(arguments.folds)))
     question = Question(data, only=only)
     folder = arguments.work / "runs" / f"{arguments.preset}-{arguments.folds}"
-    ours = settings.model_copy(update=OURS)
-    planned = {"+".join(parts) or "none": changed for parts, changed in ablation.variants(FULL, ours)}
-    jobs = {name: Job(FULL, question, folder / f"{FULL}-{name}", changed) for name, changed in planned.items()}
-    jobs[PLAIN] = Job(PLAIN, question, folder / PLAIN, settings.model_copy(update=GEODESIC))
-    jobs[FLAT] = Job(FLAT, question, folder / FLAT, settings.model_copy(update={"maps": MAPS}))
-    full = jobs.pop("+".join(ablation.SWITCHES))
-    compared = [jobs[PLAIN], full, jobs[FLAT]]  # first: what they say does not wait for the ablation
-    others = [job for job in jobs.values() if job not in compared]
-    for job, _ in train_side_by_side([*compared, *others], arguments.workers):
-        print(f"{job.out.name}: done after {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
-    measured = {job.out: ablation.measure(job.out) for job in (full, *jobs.values())}
-    yield heading(arguments, data, settings, sum(entry.seconds for entry in measured.values()))
-    yield goals(full.out, jobs[PLAIN].out, jobs[FLAT].out)
-    entries = [measured[job.out] for job in (full, *jobs.values()) if job.model == FULL]
-    yield f"## What each idea of {FULL} is worth\n\n" + ablation.table(entries, ablation.SWITCHES).rstrip()
+    grid = base.with_prefix(ablation_grid(FULL, question, folder, vary(settings, OURS)), FULL)
+    *others, full = (cell.job for cell in grid.cells)
+    plain = Job(PLAIN, question, folder / PLAIN, vary(settings, GEODESIC))
+    flat = Job(FLAT, question, folder / FLAT, vary(settings, {"maps": MAPS}))
+    # first those that are compared: what they say does not wait for the ablation
+    jobs = [replace(job, cost=cost) for cost, job in ((3, plain), (3, full), (3, flat), *((1, job) for job in others))]
+    base.train_all(jobs, arguments.workers, start)
+    numbers = {job.out: numbers_of(job.out) for job in jobs}
+    yield heading(arguments, data, settings, sum(made.seconds for made in numbers.values()))
+    yield goals(full.out, plain.out, flat.out)
+    rows = [Row(cell, numbers[cell.job.out]) for cell in grid.cells]
+    yield f"## What each idea of {FULL} is worth\n\n" + markdown(grid, rows).rstrip()
     if arguments.pose:
-        yield pose(data, [full.out, jobs[FLAT].out], arguments)
+        yield pose(data, [full.out, flat.out], arguments)
 
 
 def make_data(arguments):
@@ -124,7 +121,7 @@ def heading(arguments, data, settings, seconds):
 
 def goals(full, plain, flat):
     """FLM-CNN against both, on the same scans: paired, by subject."""
-    p = ablation.percent
+    p = percent
     lines = ["## Against the plain geodesic CNN and against maps", ""]
     lines += [
         "| run | accuracy | 95 % interval | FLM-CNN better by | 95 % interval | McNemar p | parameters | s a fold |"
@@ -132,7 +129,7 @@ def goals(full, plain, flat):
     lines += ["|---|---|---|---|---|---|---|---|"]
     gains = {}
     for folder in (full, plain, flat):
-        entry = ablation.measure(folder)
+        entry = numbers_of(folder)
         cells = ["", "", ""]
         if folder != full:
             pair = compare([full, folder]).pairs[0]
@@ -163,7 +160,7 @@ def pose(data, runs, arguments):
         lines += [f"| yaw | {' | '.join(f'{angle:g}' for angle in angles)} |"]
         lines += ["|---|" + "---|" * len(angles)]
         for kind in KINDS:
-            lines.append(f"| {kind} | " + " | ".join(ablation.percent(by_place[kind, a]) for a in angles) + " |")
+            lines.append(f"| {kind} | " + " | ".join(percent(by_place[kind, a]) for a in angles) + " |")
         lines.append("")
     return "\n".join(lines).rstrip()
 

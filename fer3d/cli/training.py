@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+SOME_FAILED = 3  # the exit code when the command finished and some of its scans or runs failed
+
 Model = Annotated[
     str,
     typer.Argument(
@@ -115,16 +117,20 @@ def ablate(
 
     Of flm-cnn the parts are multi-scale encoding, pooling like a retina's and the tree: all, each left out, none.
 
-    Run it again after a stop: what is finished is kept.
+    Run it again after a stop: what is finished is kept. A run that fails is a line with its reason, and exit code 3.
     """
     from fer3d.cli import show_training
     from fer3d.config import train_settings
+    from fer3d.evaluate.grid import ablation_grid
     from fer3d.train.plan import question_of
     from fer3d.train.run import Device
 
     settings = train_settings(preset, config, set_ or ())
     question = question_of(data, protocol, None, fold, folds, rounds, labels, False, allow_missing)
-    show_training.run_ablate(model, question, out, settings, Device(accelerator, devices), workers)
+    failed = show_training.run_grid(
+        ablation_grid(model, question, out, settings), Device(accelerator, devices), workers
+    )
+    raise typer.Exit(SOME_FAILED if failed else 0)
 
 
 study = typer.Typer(no_args_is_help=True, help="Tables of many runs, after published studies.")
@@ -163,7 +169,7 @@ def study_illumination(
     slowest waves of the logarithm, dog is a difference of Gaussians. All networks see 48 x 48 pixels unless
     `--set pixels=...` says otherwise. Each cell is a run of its own: `fer3d compare` and `fer3d report` read them.
 
-    Run it again after a stop: what is finished is kept.
+    Run it again after a stop: what is finished is kept. A run that fails is a line with its reason, and exit code 3.
 
         fer3d preprocess kdef -o kdef-48 --size 48
 
@@ -171,6 +177,7 @@ def study_illumination(
     """
     from fer3d.cli import show_training
     from fer3d.config import train_settings
+    from fer3d.evaluate.grid import illumination_grid
     from fer3d.train.plan import question_of
     from fer3d.train.run import Device
 
@@ -178,13 +185,6 @@ def study_illumination(
     if settings.pixels is None:
         settings = settings.model_copy(update={"pixels": 48})
     question = question_of(data[0], protocol, None, fold, folds, rounds, labels, False, allow_missing)
-    show_training.run_study_illumination(
-        data,
-        question,
-        out,
-        settings,
-        networks.split(","),
-        illuminations.split(","),
-        Device(accelerator, devices),
-        workers,
-    )
+    grid = illumination_grid(data, question, out, settings, networks.split(","), illuminations.split(","))
+    failed = show_training.run_grid(grid, Device(accelerator, devices), workers)
+    raise typer.Exit(SOME_FAILED if failed else 0)

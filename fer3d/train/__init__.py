@@ -8,17 +8,31 @@ from fer3d import lazy_names
 
 if TYPE_CHECKING:
     from fer3d.train.checkpoint import LoadedModel, load_model
+    from fer3d.train.jobs import Executor, Job, JobResult, LocalExecutor
     from fer3d.train.plan import Question
-    from fer3d.train.run import Device, Job, Watch, train, train_side_by_side
+    from fer3d.train.run import Device, Watch, train
 
-__all__ = ["Device", "Job", "LoadedModel", "Question", "Watch", "load_model", "train", "train_side_by_side"]
+__all__ = [
+    "Device",
+    "Executor",
+    "Job",
+    "JobResult",
+    "LoadedModel",
+    "LocalExecutor",
+    "Question",
+    "Watch",
+    "load_model",
+    "train",
+]
 
 _HOMES = {
     "Device": "run",
-    "Job": "run",
     "Watch": "run",
     "train": "run",
-    "train_side_by_side": "run",
+    "Executor": "jobs",
+    "Job": "jobs",
+    "JobResult": "jobs",
+    "LocalExecutor": "jobs",
     "Question": "plan",
     "LoadedModel": "checkpoint",
     "load_model": "checkpoint",

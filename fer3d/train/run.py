@@ -6,8 +6,7 @@ import os
 import platform
 import resource
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import as_completed
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +29,6 @@ from fer3d.train import loop
 from fer3d.train.checkpoint import ModelFacts, save_model
 from fer3d.train.plan import Plan, Question, plan_run
 from fer3d.train.run_writer import gather_predictions, is_finished, open_run, write_log, write_predictions
-from fer3d.workers import worker_pool
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -119,43 +117,6 @@ def read_data(model: str, plan: Plan, settings: TrainSettings) -> TrainingData:
     from fer3d.data.tree_samples import load_trees
 
     return load_trees(plan.sources, settings, classes, tree=uses_tree(model, settings))
-
-
-@dataclass(frozen=True)
-class Job:
-    """The arguments of one call of `train`."""
-
-    model: str
-    question: Question
-    out: Path
-    settings: TrainSettings
-
-
-def train_side_by_side(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, Path]]:
-    """Runs on one CPU at once: a process a run, a thread a process, which small networks use better than all threads.
-
-    Args:
-        jobs: Each with a run folder of its own; a run that was begun goes on, a finished one is kept.
-        workers: Processes.
-
-    Yields:
-        A job and its run folder, as they get done.
-
-    Raises:
-        As `train`, for the first job that fails; those under way are finished first.
-    """
-    with worker_pool(workers) as pool:
-        futures = {pool.submit(_train_job, job): job for job in jobs}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        finally:
-            for future in futures:
-                future.cancel()
-
-
-def _train_job(job: Job) -> Path:
-    return train(job.model, job.question, job.out, job.settings, resume=True, device=Device("cpu"))
 
 
 def _fabric(device: Device, settings: TrainSettings) -> Fabric:
