@@ -32,6 +32,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,15 +44,13 @@ from fer3d import synth
 from fer3d.catalog.folder_listing import TRUTH_FILE
 from fer3d.catalog.protocols import Fold, folds_to_json
 from fer3d.config import MAP_GROUPS, PreprocessSettings
-from fer3d.evaluate import ablation
 from fer3d.evaluate.compare import compare
-from fer3d.evaluate.measure import per_round
+from fer3d.evaluate.grid import Cell, Grid, Row, ablation_grid, markdown, numbers_of, percent, vary
 from fer3d.prepare.folder import preprocess
 from fer3d.prepare.store import read_manifest
 from fer3d.synth import truth
+from fer3d.train.jobs import Job, LocalExecutor
 from fer3d.train.plan import Experiment
-from fer3d.train.run import Job, train_side_by_side
-from fer3d.train.run_folder import read_predictions, read_run
 from fer3d.train.settings import train_settings
 
 PLAIN = {"lr": 3e-3, "weight_decay": 1e-2}  # what suits the plain CNN; everything else it shares
@@ -93,34 +92,49 @@ def tables(arguments):
     """Markdown blocks, one after the other."""
     start = time.perf_counter()
     data = make_data(arguments)
-    settings = train_settings(arguments.preset, None, [*arguments.set, f"seed={arguments.seed}"])
+    given = [*arguments.set, f"seed={arguments.seed}"]
+    settings = train_settings(arguments.model, arguments.preset, None, given)
+    plain = train_settings("plain-cnn", arguments.preset, None, given).model_copy(update=PLAIN)
     experiment = ask(arguments, data)
-    subsets = ablation.map_subsets() if arguments.ablate else [*((g,) for g in MAP_GROUPS), MAP_GROUPS]
+    subsets = None if arguments.ablate else [*((g,) for g in MAP_GROUPS), MAP_GROUPS]
     kind = "thirds" if arguments.thirds else f"{arguments.folds}x{arguments.rounds}"
     folder = arguments.work / "runs" / f"{arguments.size}-{arguments.preset}-{kind}"
-    plain = settings.model_copy(update=PLAIN | {"maps": PLAIN_MAPS})
     rivals = [
-        Job("plain-cnn", experiment, folder / "plain-cnn", plain),
-        Job("plain-cnn", experiment, folder / "plain-cnn-registered", plain.model_copy(update={"registered": True})),
-        Job("plain-cnn", experiment, folder / "plain-cnn-all-maps", plain.model_copy(update={"maps": MAP_GROUPS})),
-    ]
-    mine = {
-        maps: Job(
-            arguments.model,
-            experiment,
-            folder / f"{arguments.model}-{'+'.join(maps)}",
-            settings.model_copy(update={"maps": maps}),
+        Job("plain-cnn", experiment, folder / f"plain-cnn{name}", vary(plain, changes))
+        for name, changes in (
+            ("", {"maps": PLAIN_MAPS}),
+            ("-warped", {"maps": PLAIN_MAPS, "warp": True}),
+            ("-all-maps", {"maps": MAP_GROUPS}),
         )
-        for maps in reversed(subsets)  # the longest first
-    }
-    for job, _ in train_side_by_side([*mine.values(), *rivals], arguments.workers):
-        print(f"{job.out.name}: done after {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
-    runs = {maps: job.out for maps, job in mine.items()}
-    entries = [ablation.measure(folder) for folder in runs.values()]
-    seconds = sum(entry.seconds for entry in [*entries, *(ablation.measure(job.out) for job in rivals)])
+    ]
+    grid = with_prefix(ablation_grid(arguments.model, experiment, folder, settings, subsets), arguments.model)
+    train_all([*(cell.job for cell in grid.cells), *rivals], arguments.workers, start)
+    rows = [Row(cell, numbers_of(cell.job.out)) for cell in grid.cells]
+    runs = {tuple(axis for axis in grid.axes if cell.values[axis]): cell.job.out for cell in grid.cells}
+    seconds = sum(row.numbers.seconds for row in rows) + sum(numbers_of(job.out).seconds for job in rivals)
     yield heading(arguments, data, settings, seconds)
     yield goals(arguments.model, [job.out for job in rivals], runs, "third" if arguments.thirds else "round")
-    yield f"## {arguments.model}, by maps\n\n" + ablation.table(entries).rstrip()
+    yield f"## {arguments.model}, by maps\n\n" + markdown(grid, rows).rstrip()
+
+
+def with_prefix(grid, prefix):
+    """The same grid, run folders named after the network too: those of others lie beside them."""
+    cells = [
+        Cell(cell.values, replace(cell.job, out=cell.job.out.with_name(f"{prefix}-{cell.job.out.name}")))
+        for cell in grid.cells
+    ]
+    return Grid(grid.axes, tuple(cells), grid.out, grid.title)
+
+
+def train_all(jobs, workers, start):
+    """Do the jobs side by side; one that fails ends the benchmark when the others are done."""
+    failed = []
+    for result in LocalExecutor(workers)(jobs):
+        failed += [f"{result.job.out}: {result.reason}"] if result.reason else []
+        said = f"failed: {result.reason}" if result.reason else f"done after {time.perf_counter() - start:.0f} s"
+        print(f"{result.job.out.name}: {said}", file=sys.stderr, flush=True)
+    if failed:
+        raise SystemExit("\n".join(failed))
 
 
 def ask(arguments, data):
@@ -192,7 +206,7 @@ def heading(arguments, data, settings, seconds):
 
 def goals(model, rivals, mine, part):
     """All maps against the rivals, plain-cnn first, and each single map, on the same scans: paired, by subject."""
-    whole, p = mine[MAP_GROUPS], ablation.percent
+    whole, p = mine[MAP_GROUPS], percent
     singles = [folder for maps, folder in mine.items() if len(maps) == 1]
     others = [*rivals, *singles]
     lines = [f"## {model} with all maps, and what it has to beat", ""]
@@ -200,7 +214,7 @@ def goals(model, rivals, mine, part):
     lines += ["|---|---|---|---|---|---|---|"]
     gains = []  # in the order of `others`
     for folder in (whole, *others):
-        entry = ablation.measure(folder)
+        entry = numbers_of(folder)
         cells = ["", "", ""]
         if folder != whole:
             pair = compare([whole, folder]).pairs[0]
@@ -222,15 +236,15 @@ def goals(model, rivals, mine, part):
 
 def by_round(part, folders):
     """Lines: what came out of each round, or third (`part`), of all maps, the plain CNN and others; none of one."""
-    shares = [per_round(read_predictions(read_run(folder))) for folder in folders]
+    shares = [numbers_of(folder).per_round for folder in folders]
     if len(shares[0]) == 1:
         return []
-    gains = ", ".join(ablation.percent(shares[0][number] - shares[1][number], "+") for number in shares[0])
+    gains = ", ".join(percent(mine - plain, "+") for mine, plain in zip(*shares[:2], strict=True))
     lines = ["", f"That is of all {part}s together. One by one, all maps are better than {folders[1].name} by {gains}."]
     lines += [f"McNemar's p is of the first {part}.", ""]
-    lines += [f"| run | {' | '.join(map(str, shares[0]))} |", "|" + "---|" * (1 + len(shares[0]))]
+    lines += [f"| run | {' | '.join(map(str, range(len(shares[0]))))} |", "|" + "---|" * (1 + len(shares[0]))]
     for folder, made in zip(folders, shares, strict=True):
-        lines.append(f"| {folder.name} | {' | '.join(map(ablation.percent, made.values()))} |")
+        lines.append(f"| {folder.name} | {' | '.join(map(percent, made))} |")
     return lines
 
 

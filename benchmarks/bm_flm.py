@@ -15,8 +15,8 @@ here.
 import argparse
 import json
 import os
-import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -25,13 +25,13 @@ import bm_accuracy as base
 from machine import where
 
 from fer3d.config import PreprocessSettings
-from fer3d.evaluate import ablation
 from fer3d.evaluate.compare import compare
+from fer3d.evaluate.grid import Row, ablation_grid, markdown, numbers_of, percent, vary
 from fer3d.evaluate.pose import KINDS, pose_test
 from fer3d.files import read_json
 from fer3d.prepare.store import read_manifest
+from fer3d.train.jobs import Job
 from fer3d.train.plan import Experiment
-from fer3d.train.run import Job, train_side_by_side
 from fer3d.train.settings import train_settings
 
 MAPS = ("depth", "normal", "curvature")
@@ -71,27 +71,25 @@ def tables(arguments):
     """Markdown blocks, one after the other."""
     start = time.perf_counter()
     data = make_data(arguments)
-    settings = train_settings(arguments.preset, None, [*arguments.set, f"seed={arguments.seed}"])
+    given = [*arguments.set, f"seed={arguments.seed}"]
+    settings = {name: train_settings(name, arguments.preset, None, given) for name in (FULL, PLAIN, FLAT)}
     only = None if arguments.folds == "all" else tuple(range(int(arguments.folds)))
     experiment = Experiment(data, only=only)
     folder = arguments.work / "runs" / f"{arguments.preset}-{arguments.folds}"
-    ours = settings.model_copy(update=OURS)
-    planned = {"+".join(parts) or "none": changed for parts, changed in ablation.variants(FULL, ours)}
-    jobs = {name: Job(FULL, experiment, folder / f"{FULL}-{name}", changed) for name, changed in planned.items()}
-    jobs[PLAIN] = Job(PLAIN, experiment, folder / PLAIN, settings.model_copy(update=GEODESIC))
-    jobs[FLAT] = Job(FLAT, experiment, folder / FLAT, settings.model_copy(update={"maps": MAPS}))
-    full = jobs.pop("+".join(ablation.SWITCHES))
-    compared = [jobs[PLAIN], full, jobs[FLAT]]  # first: what they say does not wait for the ablation
-    others = [job for job in jobs.values() if job not in compared]
-    for job, _ in train_side_by_side([*compared, *others], arguments.workers):
-        print(f"{job.out.name}: done after {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
-    measured = {job.out: ablation.measure(job.out) for job in (full, *jobs.values())}
-    yield heading(arguments, data, settings, sum(entry.seconds for entry in measured.values()))
-    yield goals(full.out, jobs[PLAIN].out, jobs[FLAT].out)
-    entries = [measured[job.out] for job in (full, *jobs.values()) if job.model == FULL]
-    yield f"## What each idea of {FULL} is worth\n\n" + ablation.table(entries, ablation.SWITCHES).rstrip()
+    grid = base.with_prefix(ablation_grid(FULL, experiment, folder, settings[FULL].model_copy(update=OURS)), FULL)
+    *others, full = (cell.job for cell in grid.cells)
+    plain = Job(PLAIN, experiment, folder / PLAIN, settings[PLAIN].model_copy(update=GEODESIC))
+    flat = Job(FLAT, experiment, folder / FLAT, vary(settings[FLAT], {"maps": MAPS}))
+    # first those that are compared: what they say does not wait for the ablation
+    jobs = [replace(job, cost=cost) for cost, job in ((3, plain), (3, full), (3, flat), *((1, job) for job in others))]
+    base.train_all(jobs, arguments.workers, start)
+    numbers = {job.out: numbers_of(job.out) for job in jobs}
+    yield heading(arguments, data, settings[FULL], sum(made.seconds for made in numbers.values()))
+    yield goals(full.out, plain.out, flat.out)
+    rows = [Row(cell, numbers[cell.job.out]) for cell in grid.cells]
+    yield f"## What each idea of {FULL} is worth\n\n" + markdown(grid, rows).rstrip()
     if arguments.pose:
-        yield pose(data, [full.out, jobs[FLAT].out], arguments)
+        yield pose(data, [full.out, flat.out], arguments)
 
 
 def make_data(arguments):
@@ -125,7 +123,7 @@ def heading(arguments, data, settings, seconds):
 
 def goals(full, plain, flat):
     """FLM-CNN against both, on the same scans: paired, by subject."""
-    p = ablation.percent
+    p = percent
     lines = ["## Against the plain geodesic CNN and against maps", ""]
     lines += [
         "| run | accuracy | 95 % interval | FLM-CNN better by | 95 % interval | McNemar p | parameters | s a fold |"
@@ -133,7 +131,7 @@ def goals(full, plain, flat):
     lines += ["|---|---|---|---|---|---|---|---|"]
     gains = {}
     for folder in (full, plain, flat):
-        entry = ablation.measure(folder)
+        entry = numbers_of(folder)
         cells = ["", "", ""]
         if folder != full:
             pair = compare([full, folder]).pairs[0]
@@ -164,7 +162,7 @@ def pose(data, runs, arguments):
         lines += [f"| yaw | {' | '.join(f'{angle:g}' for angle in angles)} |"]
         lines += ["|---|" + "---|" * len(angles)]
         for kind in KINDS:
-            lines.append(f"| {kind} | " + " | ".join(ablation.percent(by_place[kind, a]) for a in angles) + " |")
+            lines.append(f"| {kind} | " + " | ".join(percent(by_place[kind, a]) for a in angles) + " |")
         lines.append("")
     return "\n".join(lines).rstrip()
 

@@ -42,8 +42,15 @@ def main():
 
 def blocks(arguments):
     """Markdown blocks, one after the other."""
-    from fer3d.evaluate.illumination_study import STUDIED_LIGHTS, STUDIED_NETWORKS, study_illumination, table
+    from fer3d.evaluate.grid import (
+        STUDIED_ILLUMINATIONS,
+        STUDIED_NETWORKS,
+        illumination_grid,
+        markdown,
+        run_grid,
+    )
     from fer3d.scan import EXPRESSIONS
+    from fer3d.train.jobs import LocalExecutor
     from fer3d.train.plan import Experiment
     from fer3d.train.run import Device
     from fer3d.train.settings import train_settings
@@ -59,27 +66,24 @@ def blocks(arguments):
         f"in {len(lamps)} lights ({', '.join(lamps)}) from the front. Settings: {' '.join(SETTINGS)}."
     )
     experiment = Experiment(training, "cross", test_data=tested, classes=EXPRESSIONS)
-    settings = train_settings("small", None, SETTINGS)
-    cells = study_illumination(
-        [training],
-        experiment,
-        work / f"runs-{seed}",
-        settings,
-        networks=networks,
-        device=Device("cpu"),
-        begin=lambda name, number, total: print(f"{number + 1} of {total}: {name}", flush=True),
+    settings = {network: train_settings(network, "small", None, SETTINGS) for network in networks}
+    grid = illumination_grid([training], experiment, work / f"runs-{seed}", settings)
+    rows = run_grid(
+        grid,
+        executor=LocalExecutor(device=Device("cpu")),
+        on_start=lambda cell, number, total: print(f"{number + 1} of {total}: {cell.name}", flush=True),
     )
-    made = table(cells, STUDIED_LIGHTS).strip()
+    made = markdown(grid, rows).strip()
     yield f"% right, with its 95 % interval by person; the best of each row in bold.\n\n{made}"
-    raw = {cell.network: cell.accuracy for cell in cells if cell.illumination == "raw"}
+    accuracy = {(row.cell.values["network"], row.cell.values["illumination"]): row.numbers.accuracy for row in rows}
     gains = []
-    for light in STUDIED_LIGHTS[1:]:
-        mine = [100 * (cell.accuracy - raw[cell.network]) for cell in cells if cell.illumination == light]
+    for light in STUDIED_ILLUMINATIONS[1:]:
+        mine = [100 * (accuracy[network, light] - accuracy[network, "raw"]) for network in networks]
         gains.append(f"{light} {np.mean(mine):+.1f} ({min(mine):+.1f} to {max(mine):+.1f})")
-    minutes = sum(cell.seconds for cell in cells) / 60
+    minutes = sum(row.numbers.seconds for row in rows) / 60
     yield (
         f"Against raw, points, mean over the networks (least to most): {', '.join(gains)}. One training a cell. "
-        f"The {len(cells)} trainings took {minutes:.0f} minutes, a thread each."
+        f"The {len(rows)} trainings took {minutes:.0f} minutes, a thread each."
     )
 
 

@@ -31,7 +31,6 @@ EVERY = "neutral,anger,disgust,fear,happiness,sadness,surprise"
 TRAINING_PEOPLE, TESTED_PEOPLE = 24, 20
 HARD = 1  # pictures of a training face beside the easy one: of a few conditions each, as of people met in the wild
 SETTINGS = (
-    "model.maps=texture",
     "model.width=12",
     "model.pixels=24",
     "model.dropout=0.3",
@@ -126,6 +125,7 @@ class Bench:
     def predictions(self, name, model, repeat, *settings, folder=None):
         """Train, or take what was trained before; what it says of the people tested, and its run folder."""
         from fer3d.files import read_json
+        from fer3d.models import network_class
         from fer3d.train.plan import Experiment
         from fer3d.train.run import Device, train
         from fer3d.train.run_folder import read_predictions, read_run
@@ -134,7 +134,9 @@ class Bench:
         run = self.work / "runs" / f"{name}-{self.seed}-{repeat}"
         folder = folder or self.people(repeat)
         experiment = Experiment(folder, "cross", test_data=self.tested, classes=tuple(EVERY.split(",")))
-        chosen = train_settings("small", None, (*SETTINGS, f"seed={repeat}", *settings))
+        own = network_class(model).Settings.model_fields  # not every network has a width
+        common = [item for item in SETTINGS if not item.startswith("model.") or item[6:].partition("=")[0] in own]
+        chosen = train_settings(model, "small", None, (*common, f"seed={repeat}", *settings))
         train(model, experiment, run, chosen, resume=True, device=Device("cpu"))
         made, done = read_predictions(read_run(run)), read_json(run / "r00f00" / "done.json")
         self.spent[run] = done["seconds"]

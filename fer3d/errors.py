@@ -1,5 +1,8 @@
 """Every error that this package raises on purpose. All are ValueError or OSError (ImportError for a missing extra)."""
 
+import traceback
+from pathlib import Path
+
 
 class Fer3dError(Exception):
     """Root of the package's own errors: `except Fer3dError` catches all of them and nothing else."""
@@ -43,3 +46,17 @@ class TrainError(Fer3dError, ValueError):
 
 class MissingLibraryError(Fer3dError, ImportError):
     """An optional library is not installed. The message says which extra brings it."""
+
+
+def internal_error(error: BaseException) -> str:
+    """One line for an error that is a bug of this package: file and line where it arose, its type and its message.
+
+    >>> try:
+    ...     [][0]
+    ... except IndexError as error:
+    ...     internal_error(error).partition(", ")[2]
+    'IndexError: list index out of range'
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "at an unknown place"
+    return " ".join(f"internal error {place}, {type(error).__name__}: {error}".split())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer3d.config import PreprocessSettings, settings
-from fer3d.errors import Fer3dError, FileError, FormatError
+from fer3d.errors import Fer3dError, FileError, FormatError, internal_error
 from fer3d.formats.find import landmark_file
 from fer3d.prepare.scan import FileFrame
 from fer3d.scan import Scan
@@ -244,9 +243,7 @@ def predict_files(
         except MemoryError:
             yield Row(path, None, "not enough memory to prepare it")
         except Exception as error:  # a bug of ours: it may cost this scan, not the others
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            place = f"{Path(where.filename).name}:{where.lineno}"
-            yield Row(path, None, f"internal error at {place}, {type(error).__name__}: {error}")
+            yield Row(path, None, internal_error(error))
 
 
 def _model_files(run: Path, fold: str | None) -> list[Path]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from typing import Any, TypeVar
@@ -49,6 +50,73 @@ def map_on_threads(work: Callable[[Item], Made], items: Sequence[Item], threads:
         return [work(item) for item in items]
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(work, items))
+
+
+def map_on_processes(
+    work: Callable[[Item], Made],
+    items: Sequence[Item],
+    workers: int,
+    *,
+    died: Callable[[Item], Made],
+    queued: int = 1,
+    on_start: Callable[[Item], None] = lambda item: None,
+) -> Iterator[tuple[Item, Made]]:
+    """Each item with what `work` makes of it, as they get done, on some processes.
+
+    An item that kills its process (no memory, a crash in a library) costs only itself: those that were under way with
+    it are done again, one at a time, which shows whose fault it was.
+
+    Args:
+        work: Can be pickled; what it raises is raised here.
+        items: Begun in this order.
+        workers: Processes.
+        died: What stands for the result of an item that kills its process.
+        queued: Items that a process may have waiting: more than 1 keeps processes busy that need little time an item.
+        on_start: Called here with each item as it is handed to a process.
+    """
+    waiting = list(reversed(items))
+    while waiting:
+        suspects: list[Item] = []
+        yield from _map_until_broken(work, waiting, workers, queued, on_start, suspects)
+        for item in suspects:
+            with worker_pool(1) as pool:
+                try:
+                    made = pool.submit(work, item).result()
+                except BrokenProcessPool:
+                    made = died(item)
+            yield item, made
+
+
+def _map_until_broken(
+    work: Callable[[Item], Made],
+    waiting: list[Item],
+    workers: int,
+    queued: int,
+    on_start: Callable[[Item], None],
+    suspects: list[Item],
+) -> Iterator[tuple[Item, Made]]:
+    """Work off `waiting` from its end. If a process dies, stop, with the items then under way in `suspects`."""
+    with worker_pool(min(workers, len(waiting))) as pool:
+        flying: dict[Future[Made], Item] = {}
+        try:
+            while waiting or flying:
+                while waiting and len(flying) < queued * workers:
+                    item = waiting[-1]
+                    flying[pool.submit(work, item)] = item
+                    waiting.pop()
+                    on_start(item)
+                for future in wait(flying, return_when=FIRST_COMPLETED).done:
+                    made = future.result()
+                    yield flying.pop(future), made
+        except BrokenProcessPool:
+            for future, item in flying.items():
+                if future.done() and future.exception() is None:
+                    yield item, future.result()
+                else:
+                    suspects.append(item)
+        except BaseException:  # an error, Ctrl-C, or nobody wants more: what is queued does not begin
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def _begin(initializer: Callable[..., None] | None, initargs: tuple[Any, ...]) -> None:

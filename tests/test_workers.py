@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fer3d.workers import map_on_threads, worker_pool
+from fer3d.workers import map_on_processes, map_on_threads, worker_pool
 
 _PARENT = """
 import os, sys, time
@@ -47,6 +47,27 @@ def test_what_threads_make_is_in_order(threads):
     assert map_on_threads(work, range(9), threads) == [-item for item in range(9)]
     assert (threading.get_ident() in seen) == (threads == 1)
     assert map_on_threads(work, (), threads) == []
+
+
+def double_or_die(item):
+    if item == 3:
+        os._exit(9)
+    if item == 7:
+        raise ValueError("seven")
+    return 2 * item
+
+
+def test_an_item_that_kills_its_process_costs_only_itself():
+    begun = []
+    made = dict(map_on_processes(double_or_die, range(6), 2, died=lambda item: "died", queued=2, on_start=begun.append))
+    assert made == {0: 0, 1: 2, 2: 4, 3: "died", 4: 8, 5: 10}
+    assert begun == list(range(6))
+    assert list(map_on_processes(double_or_die, (), 2, died=str)) == []
+
+
+def test_what_a_process_raises_is_raised_here():
+    with pytest.raises(ValueError, match="seven"):
+        list(map_on_processes(double_or_die, [7], 1, died=str))
 
 
 def test_workers_have_one_thread_and_run_the_initializer():

@@ -1,6 +1,7 @@
 """The commands: parse, then one call. Whatever takes time to import is imported inside the command that needs it.
 
-Exit codes: 0 all went well; 3 the run finished and some scans failed; 1 the run stopped with an error; 2 wrong usage.
+Exit codes: 0 all went well; 3 the command finished and some scans or runs failed; 1 it stopped with an error; 2 wrong
+usage.
 """
 
 import os
@@ -13,11 +14,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch or OpenBLAS:
 import typer
 
 from fer3d.cli import training
+from fer3d.cli.training import SOME_FAILED
 
 if TYPE_CHECKING:
     from fer3d.prepare.folder import Summary
-
-SOME_FAILED = 3
 
 app = typer.Typer(
     help="Facial expressions from 3D and 4D scans: read, clean, align, map, recognise.\n\n"

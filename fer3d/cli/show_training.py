@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -15,6 +15,9 @@ from fer3d.cli.terminal import console
 from fer3d.config import TrainSettings
 from fer3d.train.plan import Experiment
 from fer3d.train.run import Callbacks, Device, train
+
+if TYPE_CHECKING:
+    from fer3d.evaluate.grid import Cell, Grid, Row
 
 
 def run_train(
@@ -32,58 +35,27 @@ def run_train(
     console.print(f"-> {escape(str(out))}; look closer: fer3d report {escape(str(out))}", highlight=False)
 
 
-def run_ablate(
-    model: str, experiment: Experiment, out: Path, settings: TrainSettings, device: Device, workers: int
-) -> None:
-    """Train every variant with a progress bar, then print the table."""
-    from fer3d.evaluate.ablation import ablate
+def run_grid(grid: Grid, device: Device, workers: int) -> int:
+    """Train every run of a grid with a progress bar, print the table, give the number of runs that failed."""
+    from fer3d.evaluate import grid as grids
+    from fer3d.train.jobs import LocalExecutor
 
     with _progress() as callbacks:
 
-        def begin(parts: tuple[str, ...], number: int, total: int) -> None:
-            callbacks.on_message(f"{number + 1} of {total}: {', '.join(parts) or 'none'}")
+        def on_start(cell: Cell, number: int, total: int) -> None:
+            callbacks.on_message(f"{number + 1} of {total}: {cell.name}")
 
-        ablate(model, experiment, out, settings, workers=workers, device=device, callbacks=callbacks, begin=begin)
+        def on_row(row: Row) -> None:
+            if row.reason:
+                callbacks.on_message(f"{row.cell.name} failed: {row.reason}")
+
+        executor = LocalExecutor(workers, device, callbacks)
+        rows = grids.run_grid(grid, executor=executor, on_start=on_start, on_row=on_row)
     if _is_first_process():
-        made = (out / "ablation.md").read_text(encoding="utf-8")
-        console.print(made, highlight=False, markup=False, soft_wrap=True)
-        console.print(f"-> {escape(str(out / 'ablation.md'))}", highlight=False)
-
-
-def run_study_illumination(
-    folders: list[Path],
-    experiment: Experiment,
-    out: Path,
-    settings: Mapping[str, TrainSettings],
-    networks: list[str],
-    illuminations: list[str],
-    device: Device,
-    workers: int,
-) -> None:
-    """Train every cell with a progress bar, then print the table."""
-    from fer3d.evaluate.illumination_study import study_illumination
-
-    with _progress() as callbacks:
-
-        def begin(name: str, number: int, total: int) -> None:
-            callbacks.on_message(f"{number + 1} of {total}: {name}")
-
-        study_illumination(
-            folders,
-            experiment,
-            out,
-            settings,
-            networks=networks,
-            illuminations=illuminations,
-            workers=workers,
-            device=device,
-            callbacks=callbacks,
-            begin=begin,
-        )
-    if _is_first_process():
-        made = (out / "study.md").read_text(encoding="utf-8")
-        console.print(made, highlight=False, markup=False, soft_wrap=True)
-        console.print(f"-> {escape(str(out / 'study.md'))}", highlight=False)
+        path = grid.out / f"{grid.title}.md"
+        console.print(path.read_text(encoding="utf-8"), highlight=False, markup=False, soft_wrap=True)
+        console.print(f"-> {escape(str(path))}", highlight=False)
+    return sum(row.numbers is None for row in rows)
 
 
 @contextmanager

@@ -10,6 +10,8 @@ import typer
 
 from fer3d.cli.options import TrainingOptions, with_options
 
+SOME_FAILED = 3  # the exit code when the command finished and some of its scans or runs failed
+
 Model = Annotated[
     str,
     typer.Argument(
@@ -71,12 +73,14 @@ def ablate(
 
     Of flm-cnn the parts are multi-scale encoding, pooling like a retina's and the tree: all, each left out, none.
 
-    Run it again after a stop: what is finished is kept.
+    Run it again after a stop: what is finished is kept. A run that fails is a line with its reason, and exit code 3.
     """
     from fer3d.cli import show_training
+    from fer3d.evaluate.grid import ablation_grid
 
-    experiment, settings = options.experiment(data), options.settings(model)
-    show_training.run_ablate(model, experiment, out, settings, options.device(), workers)
+    grid = ablation_grid(model, options.experiment(data), out, options.settings(model))
+    failed = show_training.run_grid(grid, options.device(), workers)
+    raise typer.Exit(SOME_FAILED if failed else 0)
 
 
 study = typer.Typer(no_args_is_help=True, help="Tables of many runs, after published studies.")
@@ -107,21 +111,19 @@ def study_illumination(
     `--set model.pixels=...` says otherwise. Each cell is a run of its own: `fer3d compare` and `fer3d report` read
     them.
 
-    Run it again after a stop: what is finished is kept.
+    Run it again after a stop: what is finished is kept. A run that fails is a line with its reason, and exit code 3.
 
         fer3d preprocess kdef -o kdef-48 --size 48
 
         fer3d study illumination --data kdef-48 --data jaffe-48 --folds 5 --workers 4 -o runs/illumination
     """
     from fer3d.cli import show_training
+    from fer3d.evaluate.grid import STUDIED_PIXELS, illumination_grid, vary
 
-    names = networks.split(",")
-    settings = {}
-    for name in names:
-        chosen = options.settings(name)
+    settings = {name: options.settings(name) for name in networks.split(",")}
+    for name, chosen in settings.items():
         if chosen.model.model_dump().get("pixels", 0) is None:
-            chosen = chosen.model_copy(update={"model": chosen.model.model_copy(update={"pixels": 48})})
-        settings[name] = chosen
-    show_training.run_study_illumination(
-        data, options.experiment(data[0]), out, settings, names, illuminations.split(","), options.device(), workers
-    )
+            settings[name] = vary(chosen, {"pixels": STUDIED_PIXELS})
+    grid = illumination_grid(data, options.experiment(data[0]), out, settings, illuminations.split(","))
+    failed = show_training.run_grid(grid, options.device(), workers)
+    raise typer.Exit(SOME_FAILED if failed else 0)

@@ -40,17 +40,13 @@ def confusion_matrix(truth: Integers, predicted: Integers, classes: int) -> Inte
     Raises:
         ArgumentError: if shapes, dtypes or an index do not fit.
     """
-    import torch
-    from torchmetrics.functional.classification import multiclass_confusion_matrix
-
     check_shape("truth", truth, ("N",))
     check_shape("predicted", predicted, truth.shape)
     for name, rows in (("truth", truth), ("predicted", predicted)):
         check_dtype(name, rows, np.int64)
         check_index(name, rows, classes)
-    made = multiclass_confusion_matrix(torch.from_numpy(predicted), torch.from_numpy(truth), classes)
-    counts: Integers = made.numpy().astype(np.int64)
-    return counts
+    counts: Integers = np.bincount(truth * classes + predicted, minlength=classes * classes)
+    return counts.reshape(classes, classes).astype(np.int64)
 
 
 def accuracy(confusion: Counts) -> Floats:
@@ -105,8 +101,8 @@ class Reliability:
     def expected_calibration_error(self) -> float:
         """Mean |accuracy - confidence| over the predictions, bin by bin [1]. NaN without any prediction.
 
-        torchmetrics' measure of this name is not used: it puts a confidence of exactly 1 in a bin of its own, which
-        the definition does not, and an overconfident network has many of those.
+        A confidence of exactly 1, of which an overconfident network has many, is in the last bin; torchmetrics puts it
+        in a bin of its own.
 
         References:
             .. [1] Guo, Pleiss, Sun, Weinberger. On calibration of modern neural networks. ICML 2017, eq. (3).

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fer3d.errors import Fer3dError, FileError
+from fer3d.errors import Fer3dError, FileError, internal_error
 from fer3d.formats import textures
 from fer3d.formats.pictures import read_picture
 from fer3d.image.align import SIZE, align
@@ -110,9 +109,7 @@ def extract_faces(
         except MemoryError:
             yield FaceRow(path, None, None, None, "not enough memory to read it")
         except Exception as error:  # a bug of ours: it may cost this picture, not the others
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            place = f"{Path(where.filename).name}:{where.lineno}"
-            yield FaceRow(path, None, None, None, f"internal error at {place}, {type(error).__name__}: {error}")
+            yield FaceRow(path, None, None, None, internal_error(error))
 
 
 def table(rows: Sequence[FaceRow]) -> str:

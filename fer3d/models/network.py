@@ -202,7 +202,8 @@ def map_variants(settings: NetworkSettings) -> dict[tuple[str, ...], NetworkSett
     assert isinstance(settings, MapSettings)
     sizes = range(1, len(settings.maps) + 1)
     chosen = [maps for size in sizes for maps in combinations(settings.maps, size)]
-    return {maps: settings.model_copy(update={"maps": maps}) for maps in chosen}
+    dark = {"illumination": "raw"}  # where there is no texture whose light could be changed
+    return {maps: settings.model_copy(update={"maps": maps} | ({} if "texture" in maps else dark)) for maps in chosen}
 
 
 def _check_name(cls: type[Network], name: str) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fer3d import __version__
 from fer3d.config import PreprocessSettings
-from fer3d.errors import ArgumentError, Fer3dError
+from fer3d.errors import ArgumentError, Fer3dError, internal_error
 from fer3d.files import clear_temporaries, write_json
 from fer3d.prepare.scan import (
     FileFrame,
@@ -190,9 +189,7 @@ class _Task:
         except MemoryError:
             reason = f"{record.files['scan']}: not enough memory to prepare it"
         except Exception as error:  # a bug of ours: it may cost this scan, not the run
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            place = f"{Path(where.filename).name}:{where.lineno}"
-            reason = f"{record.files['scan']}: internal error at {place}, {type(error).__name__}: {error}"
+            reason = f"{record.files['scan']}: {internal_error(error)}"
         return failure(record, reason, self.scans)
 
 

@@ -117,7 +117,7 @@ def read_tree(folder: str | Path, row: Mapping[str, Any]) -> SampleTree:
         row: Its line of the manifest: see `read_manifest`.
 
     Raises:
-        FileError, FormatError: if the file is missing, damaged or has no tree.
+        FileError, FormatError: if the file is missing or damaged, or has no tree, or one that lacks an array.
     """
     from fer3d.tree.sample_tree import PREFIX, SampleTree
 
@@ -128,7 +128,13 @@ def read_tree(folder: str | Path, row: Mapping[str, Any]) -> SampleTree:
     prefix = row["prefix"]
     with open_tensors(folder / row["file"]) as file:
         names = [name for name in file.keys() if name.startswith(prefix + PREFIX)]  # noqa: SIM118  (a handle, not a dict)
-        return SampleTree.from_arrays({name.removeprefix(prefix): file.get_tensor(name) for name in names}, facts)
+        arrays = {name.removeprefix(prefix): file.get_tensor(name) for name in names}
+    try:
+        return SampleTree.from_arrays(arrays, facts)
+    except KeyError as error:
+        raise FormatError(
+            f"{folder / row['file']}: the tree of {row['id']} lacks {error}; prepare the scans again with --tree"
+        ) from None
 
 
 def manifest_schema() -> pyarrow.Schema:

@@ -8,17 +8,31 @@ from fer3d import lazy_names
 
 if TYPE_CHECKING:
     from fer3d.train.checkpoint import LoadedModel, load_model
+    from fer3d.train.jobs import Executor, Job, JobResult, LocalExecutor
     from fer3d.train.plan import Experiment
-    from fer3d.train.run import Callbacks, Device, Job, train, train_side_by_side
+    from fer3d.train.run import Callbacks, Device, train
 
-__all__ = ["Device", "Job", "LoadedModel", "Experiment", "Callbacks", "load_model", "train", "train_side_by_side"]
+__all__ = [
+    "Device",
+    "Executor",
+    "Job",
+    "JobResult",
+    "LoadedModel",
+    "LocalExecutor",
+    "Experiment",
+    "Callbacks",
+    "load_model",
+    "train",
+]
 
 _HOMES = {
     "Device": "run",
-    "Job": "run",
     "Callbacks": "run",
     "train": "run",
-    "train_side_by_side": "run",
+    "Executor": "jobs",
+    "Job": "jobs",
+    "JobResult": "jobs",
+    "LocalExecutor": "jobs",
     "Experiment": "plan",
     "LoadedModel": "checkpoint",
     "load_model": "checkpoint",

@@ -27,6 +27,7 @@ from fer3d.image.losses import siamese_term
 from fer3d.models.network import Losses, Network, PretrainedSettings
 from fer3d.train.checkpoint import load_state, load_weights, probabilities, save_state
 from fer3d.train.objective import ClassLoss, Objective
+from fer3d.train.schedule import schedule
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -35,7 +36,6 @@ Row = dict[str, Any]
 
 _EVALUATED = 64  # scans at once, without gradients
 _PAIRS = 1  # tells the numbers that draw partners from those that shuffle
-_RISE = 0.25  # share of a one-cycle schedule in which the rate goes up
 
 
 @dataclass
@@ -154,6 +154,8 @@ def fit(
         model, optimizer = _set_up(fabric, network, settings, phase)
         if state.epoch > phase.start:
             optimizer.load_state_dict(state.optimizer)
+        steps, done = len(split.train) // (batch * fabric.world_size), max(state.epoch - phase.start, 0)
+        rates = schedule(settings, phase.end - phase.start, steps, optimizer, lr=phase.lr, done=done * steps)
         for epoch in range(state.epoch, phase.end):
             start = time.perf_counter()
             network.train()
@@ -161,11 +163,8 @@ def fit(
                 for branch in _pretrained(network):
                     branch.eval()
             batches = _batches(fabric, data, split.train, normalisation, settings, batch, (*key, epoch), pairing)
-            losses, correct, steps = [], 0, len(split.train) // (batch * fabric.world_size)
-            for step, part in enumerate(batches):
-                rate = _rate(settings, phase, (epoch - phase.start) + step / steps)
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
+            losses, correct = [], 0
+            for part in batches:
                 found: Losses = model.losses(part.x, Objective(loss, part.y, part.seen_labels, part.other))
                 terms = torch.stack(list(found.terms.values()))
                 if read_features is not None:
@@ -175,6 +174,8 @@ def fit(
                 if settings.clip:
                     fabric.clip_gradients(model, optimizer, max_norm=settings.clip, error_if_nonfinite=False)
                 optimizer.step()
+                rate = float(optimizer.param_groups[0]["lr"])
+                rates.step()
                 losses.append(terms.detach())
                 correct += int((found.outputs[: len(part.y)].detach().argmax(1) == part.y).sum())
             row = _row(fabric, name, epoch, losses, correct, batch * steps, rate)
@@ -352,18 +353,6 @@ def _pretrained(network: Network) -> list[nn.Module]:
     if not parts:
         raise ArgumentError("`freeze_epochs` needs a network with branches, such as dff-cnn or df-cnn")
     return parts
-
-
-def _rate(settings: TrainSettings, phase: TrainingPhase, epoch: float) -> float:
-    """The learning rate `epoch` epochs into a phase."""
-    done = epoch / (phase.end - phase.start)
-    if settings.schedule == "constant":
-        return phase.lr
-    if settings.schedule == "one-cycle" and done < _RISE:
-        return phase.lr * (0.04 + 0.96 * (1.0 - math.cos(math.pi * done / _RISE)) / 2.0)
-    if settings.schedule == "one-cycle":
-        done = (done - _RISE) / (1.0 - _RISE)
-    return phase.lr * (1.0 + math.cos(math.pi * done)) / 2.0
 
 
 def _local_batch(fabric: Fabric, settings: TrainSettings, scans: int, name: str) -> int:

@@ -7,7 +7,6 @@ import platform
 import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -24,7 +23,7 @@ from fer3d.config import TextureSettings, TrainSettings, TreeSettings
 from fer3d.data.input_kinds import InputFacts, InputKind, kind_of_folders
 from fer3d.data.samples import InputNormalisation, MapData, TrainingData, check_leakage
 from fer3d.data.warp import FaceWarp, landmark_warps, landmarks_suffice
-from fer3d.errors import ArgumentError, FileError
+from fer3d.errors import ArgumentError
 from fer3d.files import read_json, sha256, write_json
 from fer3d.models import build_model, network_class
 from fer3d.models.df_cnn import DFCNN
@@ -32,10 +31,10 @@ from fer3d.models.network import Network, PretrainedSettings
 from fer3d.prepare.store import is_simulated
 from fer3d.train import loop
 from fer3d.train.checkpoint import ModelFacts, save_model
+from fer3d.train.logger import log_epoch, tensorboard_logger
 from fer3d.train.plan import Experiment, ExperimentPlan, plan_experiment
 from fer3d.train.run_writer import gather_predictions, is_finished, open_run, write_log, write_predictions
 from fer3d.train.settings import complete, used
-from fer3d.workers import worker_pool
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -154,43 +153,6 @@ def read_data(model: str, plan: ExperimentPlan, settings: TrainSettings) -> tupl
     """
     kind = kind_of_folders(network_class(model).reads, plan.sources)
     return kind, kind.load(plan.sources, settings.model, plan.protocol.facts.classes)
-
-
-@dataclass(frozen=True)
-class Job:
-    """The arguments of one call of `train`."""
-
-    model: str
-    experiment: Experiment
-    out: Path
-    settings: TrainSettings
-
-
-def train_side_by_side(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, Path]]:
-    """Runs on one CPU at once: a process a run, a thread a process, which small networks use better than all threads.
-
-    Args:
-        jobs: Each with a run folder of its own; a run that was begun goes on, a finished one is kept.
-        workers: Processes.
-
-    Yields:
-        A job and its run folder, as they get done.
-
-    Raises:
-        As `train`, for the first job that fails; those under way are finished first.
-    """
-    with worker_pool(workers) as pool:
-        futures = {pool.submit(_train_job, job): job for job in jobs}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        finally:
-            for future in futures:
-                future.cancel()
-
-
-def _train_job(job: Job) -> Path:
-    return train(job.model, job.experiment, job.out, job.settings, resume=True, device=Device("cpu"))
 
 
 def _fabric(device: Device, settings: TrainSettings) -> Fabric:
@@ -325,21 +287,19 @@ def _epoch_log(run: _Run, fold: Fold) -> Iterator[tuple[list[Mapping[str, Any]],
     """The rows of a fold's log, and what writes one more wherever it is to be seen."""
     folder, log = run.out / fold.name, list[Mapping[str, Any]]()
     first = run.fabric.is_global_zero
-    writer = _tensorboard(folder) if run.settings.tensorboard and first else None
+    logger = tensorboard_logger(folder) if run.settings.tensorboard and first else None
 
     def on_epoch_end(row: Mapping[str, Any]) -> None:
         log.append(row)
         if first:
             write_log(folder / "log.csv", log)
             run.callbacks.on_epoch_end(fold, run.settings.epochs, row)
-        if writer is not None:
-            for name, value in row.items():
-                if name != "epoch" and value is not None:
-                    writer.add_scalar(name, value, row["epoch"])
+        if logger is not None:
+            log_epoch(logger, row)
 
     yield log, on_epoch_end
-    if writer is not None:
-        writer.close()
+    if logger is not None:
+        logger.finalize("success")
 
 
 def _input_facts(run: _Run, data: TrainingData, normalisation: InputNormalisation, warp: FaceWarp | None) -> InputFacts:
@@ -456,19 +416,6 @@ def _read_out(
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(weight))
         head.bias.copy_(torch.from_numpy(offset))
-
-
-def _tensorboard(folder: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        from fer3d.errors import MissingLibraryError
-
-        raise MissingLibraryError("`tensorboard` is not installed: pip install fer3d[tensorboard]") from None
-    try:
-        return SummaryWriter(str(folder / "tensorboard"))
-    except OSError as error:
-        raise FileError(f"{folder / 'tensorboard'}: cannot be written ({error.strerror})") from None
 
 
 def _peak_mib(device: torch.device) -> float:

@@ -247,17 +247,11 @@ class SampleTree:
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> SampleTree:
         """The tree whose `arrays` and `facts` these are. Raises KeyError if one is missing."""
         sizes = tuple(facts["sizes"])
-        transitions = range(len(sizes) - 1)
-        if PREFIX + "indices_0" in arrays:  # stored before stencils were coded
-            stencils = [
-                (arrays[f"{PREFIX}indices_{level}"], arrays[f"{PREFIX}weights_{level}"]) for level in transitions
-            ]
-        else:
-            names = ("ring", "corners", "triple", "shares")
-            stencils = [
-                stencil_code.decode({name: arrays[f"{PREFIX}{name}_{level}"] for name in names})
-                for level in transitions
-            ]
+        names = ("ring", "corners", "triple", "shares")
+        stencils = [
+            stencil_code.decode({name: arrays[f"{PREFIX}{name}_{level}"] for name in names})
+            for level in range(len(sizes) - 1)
+        ]
         return cls(
             rows=arrays[PREFIX + "rows"],
             sizes=sizes,

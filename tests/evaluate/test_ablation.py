@@ -6,7 +6,8 @@ import pytest
 
 from fer3d.config import MAP_GROUPS, TrainSettings
 from fer3d.errors import ArgumentError
-from fer3d.evaluate.ablation import SWITCHES, Entry, map_subsets, table, variants
+from fer3d.evaluate.grid import FLM_PARTS, ablation_grid, map_subsets
+from fer3d.train.plan import Experiment
 from fer3d.train.settings import train_settings
 from tests.commands import fer3d
 from tests.prepared import write_prepared
@@ -25,18 +26,6 @@ def test_there_are_fifteen_subsets_small_ones_first():
     assert len(set(subsets)) == 15
     assert [len(s) for s in subsets] == sorted(len(s) for s in subsets)
     assert subsets[-1] == MAP_GROUPS
-
-
-def test_the_table_says_which_maps_and_puts_the_best_first():
-    made = table(
-        [
-            Entry(("depth",), 0.5, 0.4, 0.6, 0.1, 72, 1, 1234, 10.0),
-            Entry(("normal", "texture"), 0.75, 0.7, 0.8, 0.1, 72, 2, 5678, 30.0),
-        ]
-    ).splitlines()
-    assert made[2] == "|   | x |   | x | 75.0 | 70.0 to 80.0 | 10.0 | 72 | 5,678 | 15 |"
-    assert made[3].startswith("| x |   |   |   | 50.0 | 40.0 to 60.0 |")
-    assert len({line.count("|") for line in made}) == 1
 
 
 def test_train_then_numbers(capsys, prepared, tmp_path):
@@ -85,13 +74,21 @@ def test_subsets_side_by_side_give_what_they_give_one_by_one(capsys, prepared, t
         assert (a["accuracy"], a["parameters"], a["scans"]) == (b["accuracy"], b["parameters"], b["scans"])
 
 
-def test_a_run_that_fails_beside_others_is_named(capsys, prepared, tmp_path):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_that_fails_costs_only_itself(capsys, prepared, tmp_path, workers):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "normal").write_text("in the way")
-    code, _, err = fer3d(capsys, "ablate", "--data", prepared, "-o", tmp_path / "a", *FEW, "--workers", 2)
-    assert code == 1
-    assert err.count("\n") == 1
-    assert "normal" in err
+    code, out, err = fer3d(capsys, "ablate", "--data", prepared, "-o", tmp_path / "a", *FEW, "--workers", workers)
+    assert code == 3, err
+    made = json.loads((tmp_path / "a" / "ablation.json").read_text())
+    assert [row["parts"] for row in made] == [["depth"], ["normal"], ["depth", "normal"]]
+    assert ["accuracy" in row for row in made] == [True, False, True]
+    assert "in the way" not in made[1]["reason"]
+    assert str(tmp_path / "a" / "normal") in made[1]["reason"]
+    text = (tmp_path / "a" / "ablation.md").read_text()
+    assert text in out
+    assert "|   | x | failed |  |  |  |  |  |" in text
+    assert f"- normal failed: {made[1]['reason']}\n" in text
 
 
 @pytest.mark.parametrize(
@@ -131,8 +128,8 @@ def test_the_parts_of_flm_cnn_are_its_ideas(capsys, tmp_path):
     lines = (tmp_path / "a" / "ablation.md").read_text().splitlines()
     assert lines[0].startswith("| mes | hvp | tree | accuracy")
     made = json.loads((tmp_path / "a" / "ablation.json").read_text())
-    assert [entry["parts"] for entry in made] == [[], ["hvp", "tree"], ["mes", "tree"], ["mes", "hvp"], list(SWITCHES)]
+    assert [entry["parts"] for entry in made] == [[], ["hvp", "tree"], ["mes", "tree"], ["mes", "hvp"], list(FLM_PARTS)]
     facts = json.loads((tmp_path / "a" / "mes+hvp" / "run.json").read_text())
     assert facts["model_settings"]["tree"] is False
     with pytest.raises(ArgumentError, match="`model` should have parts that can be left out, gcnn has none"):
-        variants("gcnn", TrainSettings())
+        ablation_grid("gcnn", Experiment(data), tmp_path, TrainSettings())

@@ -8,12 +8,12 @@ import torch
 
 from fer3d.data.channels import relit, stack_channels
 from fer3d.errors import ArgumentError, ConfigError
-from fer3d.evaluate import illumination_study
-from fer3d.evaluate.illumination_study import Cell, study_illumination, table
+from fer3d.evaluate.grid import illumination_grid, run_grid
 from fer3d.image.illumination import ILLUMINATIONS, normalise_illumination
 from fer3d.maps import Maps
 from fer3d.prepare import store
 from fer3d.train.checkpoint import load_model
+from fer3d.train.jobs import do_job
 from fer3d.train.plan import Experiment, plan_experiment
 from fer3d.train.run import Device, read_data, train
 from fer3d.train.run_folder import read_predictions, read_run
@@ -132,35 +132,20 @@ def test_the_study_makes_one_table_and_goes_on(capsys, prepared, tmp_path):
     assert (out / "study.md").read_text() == text
 
 
-def test_several_data_sets_side_by_side(prepared, tmp_path, monkeypatch):
-    def one_by_one(jobs, workers):  # in this process: others take seconds to begin
-        assert workers == 2
-        return ((job, train(job.model, job.experiment, job.out, job.settings, device=Device("cpu"))) for job in jobs)
+def test_several_data_sets_on_another_machine(prepared, tmp_path):
+    def elsewhere(jobs, on_start):  # gets done from the last to the first
+        assert [job.model for job in jobs] == ["3c2f"] * 4
+        return (do_job(job, Device("cpu")) for job in reversed(jobs))
 
-    monkeypatch.setattr(illumination_study, "train_side_by_side", one_by_one)
     other = write_prepared(tmp_path / "other", ["F0003", "M0003"])
     experiment, settings = Experiment(prepared, folds=2, only=(0,)), train_settings("small", None, QUICK)
-    options = {"networks": ("3c2f",), "illuminations": ("raw", "dct"), "workers": 2}
-    cells = study_illumination([prepared, other], experiment, tmp_path / "study", settings, **options)
-    assert [(cell.data, cell.illumination) for cell in cells] == [
-        ("prepared", "raw"),
-        ("prepared", "dct"),
-        ("other", "raw"),
-        ("other", "dct"),
-    ]
+    grid = illumination_grid([prepared, other], experiment, tmp_path / "study", settings, ("3c2f",), ("raw", "dct"))
+    seen = []
+    rows = run_grid(grid, executor=elsewhere, on_row=lambda row: seen.append(row.cell.name))
+    names = ["prepared 3c2f raw", "prepared 3c2f dct", "other 3c2f raw", "other 3c2f dct"]
+    assert [row.cell.name for row in rows] == names
+    assert seen == names[::-1]
     assert (tmp_path / "study" / "other" / "3c2f+dct" / "metrics.json").is_file()
-
-
-def test_the_table_marks_the_best_and_leaves_a_gap():
-    cells = [
-        Cell("kdef", "tang", "raw", 0.5, 0.4, 0.6, 70, 5, 1.0),
-        Cell("kdef", "tang", "dog", 0.625, float("nan"), float("nan"), 70, 5, 1.0),
-        Cell("kdef", "kahou", "raw", 0.25, 0.2, 0.3, 70, 5, 1.0),
-    ]
-    assert table(cells, ("raw", "dog")).splitlines()[2:] == [
-        "| kdef | tang | 50.0 (40.0 to 60.0) | **62.5** (n/a to n/a) | 70 |",
-        "| kdef | kahou | **25.0** (20.0 to 30.0) |  | 70 |",
-    ]
 
 
 @pytest.mark.parametrize(

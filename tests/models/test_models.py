@@ -7,7 +7,7 @@ from torch import nn
 from fer3d.config import MAP_GROUPS
 from fer3d.data.channels import channel_names
 from fer3d.errors import ArgumentError, CheckpointError, FileError, MissingLibraryError
-from fer3d.evaluate.ablation import map_subsets
+from fer3d.evaluate.grid import map_subsets
 from fer3d.image.networks import NETWORKS, build_network
 from fer3d.image.networks.picture_network import grey
 from fer3d.models import MODELS, build_model, model_arguments, reads_trees

@@ -14,6 +14,7 @@ from fer3d.prepare.store import (
     read_header,
     read_manifest,
     read_scan,
+    read_tree,
     write_manifest,
     write_scan,
 )
@@ -129,3 +130,21 @@ def test_a_damaged_store_is_named(folder, tmp_path):
     (folder / "manifest.parquet").write_bytes(b"garbage")
     with pytest.raises(FormatError, match=r"manifest\.parquet: is not a Parquet file"):
         read_manifest(folder)
+
+
+def test_a_tree_that_lacks_an_array_is_named(tmp_path):
+    from safetensors import safe_open
+    from safetensors.numpy import save_file
+
+    from tests.prepared_trees import write_prepared_trees
+
+    folder = write_prepared_trees(tmp_path / "trees", ("F0001",))
+    row = read_manifest(folder)[0]
+    path = folder / row["file"]
+    with safe_open(path, "np") as file:
+        arrays, facts = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    assert read_tree(folder, row).indices
+    del arrays["tree_ring_0"]
+    save_file(arrays, path, facts)
+    with pytest.raises(FormatError, match=r"lacks 'tree_ring_0'; prepare the scans again with --tree"):
+        read_tree(folder, row)

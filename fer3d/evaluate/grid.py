@@ -1,0 +1,378 @@
+"""A grid: runs that differ along axes, such as maps left out or network x illumination; one row a run, one table.
+
+`run_grid` hands the jobs of the cells to an executor (`fer3d.train.jobs`; by default this machine), measures every run
+as it gets done, and writes the table anew with each row, as JSON and as markdown. A second call goes on where the first
+was stopped. A run that fails costs only itself: its row has the reason.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fer3d import config
+from fer3d.config import TrainSettings
+from fer3d.errors import ArgumentError, Fer3dError, TrainError
+from fer3d.evaluate.measure import evaluate_run, per_round, without_nan
+from fer3d.files import read_json, write_bytes
+from fer3d.image.illumination import ILLUMINATIONS
+from fer3d.image.networks import NETWORKS
+from fer3d.models import network_class
+from fer3d.train.jobs import Executor, Job, LocalExecutor
+from fer3d.train.plan import Experiment, plan_experiment
+from fer3d.train.run_folder import read_predictions, read_run
+from fer3d.train.settings import complete
+
+STUDIED_NETWORKS = ("tang", "yu-zhang", "kahou", "alexnet")  # those of Shin, Kim and Kwon
+STUDIED_PIXELS = 48  # rows and columns of their pictures
+STUDIED_ILLUMINATIONS = ("raw", "hist-eq", "isotropic", "dct", "dog")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a grid: its value on each axis (a text, or whether a part is there), and the job that makes it."""
+
+    values: Mapping[str, str | bool]
+    job: Job
+
+    @property
+    def name(self) -> str:
+        """For people: the values, or the parts that are there."""
+        parts = [axis for axis, value in self.values.items() if value is True]
+        texts = [value for value in self.values.values() if isinstance(value, str)]
+        return " ".join(texts) or ", ".join(parts) or "none"
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What is measured on a run with at least one finished fold.
+
+    Attributes:
+        accuracy, low, high: With its 95 % interval by subject.
+        fold_sd: Standard deviation over folds; NaN for one fold.
+        per_round: Accuracy of each round.
+        scans, folds: Tested.
+        parameters: Of the network.
+        seconds: Of training, all folds.
+    """
+
+    accuracy: float
+    low: float
+    high: float
+    fold_sd: float
+    per_round: tuple[float, ...]
+    scans: int
+    folds: int
+    parameters: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of a cell: numbers, or the reason why there are none."""
+
+    cell: Cell
+    numbers: Numbers | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """The runs of a table.
+
+    Attributes:
+        axes: Names of the axes, in the order of the table's columns; a value that is true or false is a part.
+        cells: In the order of the table.
+        out: Folder of the runs and the table.
+        title: Name of the table's files, `title.json` and `title.md`.
+        across: The axis whose values are columns of the markdown table. None: every run is a line, the best first.
+
+    Raises:
+        ArgumentError: if there is no cell, one lacks an axis, or two have the same run folder.
+    """
+
+    axes: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    out: Path
+    title: str = "grid"
+    across: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.cells:
+            raise ArgumentError("`cells` should hold at least one run, is empty")
+        if self.across is not None and self.across not in self.axes:
+            raise ArgumentError(f"`across` should be one of {', '.join(self.axes)}, is {self.across!r}")
+        folders: set[Path] = set()
+        for cell in self.cells:
+            if set(cell.values) != set(self.axes):
+                raise ArgumentError(
+                    f"`cells` should have values on {', '.join(self.axes)}, that of {cell.job.out} has them on "
+                    f"{', '.join(cell.values)}"
+                )
+            if cell.job.out in folders:
+                raise ArgumentError(f"`cells` should have run folders of their own, {cell.job.out} is that of two")
+            folders.add(cell.job.out)
+
+    @cached_property
+    def cell_of(self) -> Mapping[Path, Cell]:
+        """Run folder -> cell."""
+        return {cell.job.out: cell for cell in self.cells}
+
+
+def vary(settings: TrainSettings, changes: Mapping[str, Any]) -> TrainSettings:
+    """Settings with some of the network's own changed.
+
+    Raises:
+        ConfigError: if a name is unknown (names the nearest) or the values do not fit together.
+    """
+    own = config.settings(type(settings.model), settings.model.model_dump() | dict(changes), "settings: model")
+    return settings.model_copy(update={"model": own})
+
+
+def run_grid(
+    grid: Grid,
+    *,
+    executor: Executor | None = None,
+    on_start: Callable[[Cell, int, int], None] = lambda cell, number, total: None,
+    on_row: Callable[[Row], None] = lambda row: None,
+) -> list[Row]:
+    """Do the jobs of a grid, measure their runs, write `title.json` and `title.md` anew with each.
+
+    Args:
+        grid: What to run.
+        executor: Where; None: on this machine, one run after another.
+        on_start: Called as a run begins, with its number, from 0, and how many there are.
+        on_row: Called with each row as it is measured.
+
+    Returns:
+        A row a cell, in the order of the cells.
+
+    Raises:
+        TrainError: if every run failed; names the first reason.
+        ArgumentError, ProtocolError, FileError, FormatError: as `plan_experiment`, for what is wrong before anything
+            begins.
+    """
+    for experiment, seed in {(cell.job.experiment, cell.job.settings.seed): None for cell in grid.cells}:
+        plan_experiment(experiment, seed)
+    begun = iter(range(len(grid.cells)))
+    rows: dict[Path, Row] = {}
+
+    def start(job: Job) -> None:
+        on_start(grid.cell_of[job.out], next(begun), len(grid.cells))
+
+    for result in (executor or LocalExecutor())([cell.job for cell in grid.cells], start):
+        cell = grid.cell_of[result.job.out]
+        rows[cell.job.out] = _row(cell, result.reason)
+        write_table(grid, _in_order(grid, rows))
+        on_row(rows[cell.job.out])
+    for cell in grid.cells:
+        if cell.job.out not in rows:
+            rows[cell.job.out] = Row(cell, None, "the executor gave no result for it")
+    made = _in_order(grid, rows)
+    if all(row.numbers is None for row in made):
+        raise TrainError(f"{grid.out}: none of {len(made)} runs succeeded; {made[0].cell.name}: {made[0].reason}")
+    return made
+
+
+def _row(cell: Cell, reason: str) -> Row:
+    if reason:
+        return Row(cell, None, reason)
+    try:
+        return Row(cell, numbers_of(cell.job.out))
+    except Fer3dError as error:  # an executor's machine may have left less than a run
+        return Row(cell, None, str(error))
+
+
+def _in_order(grid: Grid, rows: Mapping[Path, Row]) -> list[Row]:
+    return [rows[cell.job.out] for cell in grid.cells if cell.job.out in rows]
+
+
+def numbers_of(run: Path) -> Numbers:
+    """Measure a run with at least one finished fold, and write its metrics.json. Raises as `evaluate_run`."""
+    metrics = evaluate_run(run)
+    done = [read_json(path) for path in sorted(run.glob("r*f*/done.json"))]
+    return Numbers(
+        accuracy=metrics.accuracy.value,
+        low=metrics.accuracy.low,
+        high=metrics.accuracy.high,
+        fold_sd=metrics.over_folds.sd,
+        per_round=tuple(per_round(read_predictions(read_run(run))).values()),
+        scans=metrics.scans,
+        folds=metrics.folds,
+        parameters=done[0]["parameters"],
+        seconds=sum(item["seconds"] for item in done),
+    )
+
+
+def write_table(grid: Grid, rows: Sequence[Row]) -> None:
+    """Write `title.json` and `title.md` into the grid's folder. Raises FileError if the disk refuses."""
+    content = json.dumps(without_nan([to_json(row) for row in rows]), indent=2, allow_nan=False, ensure_ascii=False)
+    write_bytes(grid.out / f"{grid.title}.json", (content + "\n").encode(), make_folder=True)
+    write_bytes(grid.out / f"{grid.title}.md", markdown(grid, rows).encode(), make_folder=True)
+
+
+def to_json(row: Row) -> dict[str, Any]:
+    """A row as a table of plain values: texts by axis, `parts` that are there, the numbers; or the reason."""
+    values = row.cell.values
+    plain: dict[str, Any] = {axis: value for axis, value in values.items() if isinstance(value, str)}
+    if len(plain) < len(values):
+        plain["parts"] = [axis for axis, value in values.items() if value is True]
+    return plain | (asdict(row.numbers) if row.numbers else {"reason": row.reason})
+
+
+def markdown(grid: Grid, rows: Sequence[Row]) -> str:
+    """The rows as a markdown table, and a line a run that failed.
+
+    With `grid.across`, one axis runs across: accuracy with its interval in each cell, the best of each line in bold,
+    a gap where a run is still to come. Else a line a run, the best first.
+    """
+    lines = _long_table(grid.axes, rows) if grid.across is None else _wide_table(grid, rows)
+    failed = [f"- {row.cell.name} failed: {row.reason}" for row in rows if row.numbers is None]
+    return "\n".join([*lines, *([""] if failed else []), *failed]) + "\n"
+
+
+def _long_table(axes: Sequence[str], rows: Sequence[Row]) -> list[str]:
+    columns = ("accuracy", "95 % interval", "sd of folds", "scans", "parameters", "s a fold")
+    lines = [f"| {' | '.join((*axes, *columns))} |", "|" + "---|" * (len(axes) + len(columns))]
+    for row in sorted(rows, key=lambda row: -row.numbers.accuracy if row.numbers else math.inf):
+        cells = [_mark(row.cell.values[axis]) for axis in axes]
+        if n := row.numbers:
+            cells += [percent(n.accuracy), f"{percent(n.low)} to {percent(n.high)}", percent(n.fold_sd)]
+            cells += [str(n.scans), f"{n.parameters:,}", f"{n.seconds / n.folds:.0f}"]
+        else:
+            cells += ["failed", *[""] * (len(columns) - 1)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _wide_table(grid: Grid, rows: Sequence[Row]) -> list[str]:
+    down = [axis for axis in grid.axes if axis != grid.across]
+    across = list(dict.fromkeys(cell.values[str(grid.across)] for cell in grid.cells))
+    lines = [
+        f"| {' | '.join((*down, *map(_mark, across)))} | scans |",
+        "|" + "---|" * (len(down) + len(across) + 1),
+    ]
+    found: dict[tuple[str, ...], dict[str | bool, Row]] = {}
+    for row in rows:
+        key = tuple(_mark(row.cell.values[axis]) for axis in down)
+        found.setdefault(key, {})[row.cell.values[str(grid.across)]] = row
+    for key, line in found.items():
+        numbers = [row.numbers for row in line.values() if row.numbers]
+        best = max((n.accuracy for n in numbers), default=math.nan)
+        cells = [_wide_cell(line.get(value), best) for value in across]
+        scans = str(max(n.scans for n in numbers)) if numbers else ""
+        lines.append(f"| {' | '.join((*key, *cells, scans))} |")
+    return lines
+
+
+def _wide_cell(row: Row | None, best: float) -> str:
+    if row is None:  # still to come
+        return ""
+    if (n := row.numbers) is None:
+        return "failed"
+    mark = "**" if n.accuracy == best else ""
+    return f"{mark}{percent(n.accuracy)}{mark} ({percent(n.low)} to {percent(n.high)})"
+
+
+def _mark(value: str | bool) -> str:
+    return value if isinstance(value, str) else "x" if value else " "
+
+
+def percent(share: float, sign: str = "") -> str:
+    """A share in percent, or n/a where it is undefined.
+
+    >>> percent(0.123), percent(0.1, "+"), percent(float("nan"))
+    ('12.3', '+10.0', 'n/a')
+    """
+    return "n/a" if math.isnan(share) else f"{100 * share:{sign}.1f}"
+
+
+# The grids of `fer3d ablate` and `fer3d study`.
+
+
+def ablation_grid(
+    model: str,
+    experiment: Experiment,
+    out: str | Path,
+    settings: TrainSettings,
+    subsets: Sequence[tuple[str, ...]] | None = None,
+) -> Grid:
+    """The same model, folds and seeds with and without its parts, small networks first.
+
+    Args:
+        model: Its `variants` are run, see `fer3d.models.network.Network`: of a network of maps all subsets of its maps;
+            of flm-cnn its three ideas: all, each left out, none.
+        experiment, settings: As `fer3d.train.run.train` takes them.
+        out: Folder of the runs and of `ablation.json` and `ablation.md`.
+        subsets: The parts of the runs wanted. None: all variants.
+
+    Raises:
+        ArgumentError: if there is no such network, it has no parts, or a subset is none of its variants.
+    """
+    settings = complete(model, settings)
+    variants = network_class(model).variants(settings.model)
+    axes = max(variants, key=len)
+    cells = []
+    for parts in variants if subsets is None else subsets:
+        if parts not in variants:
+            raise ArgumentError(f"`subsets` should hold parts out of {', '.join(axes)}, holds {', '.join(parts)}")
+        changed = settings.model_copy(update={"model": variants[parts]})
+        job = Job(model, experiment, Path(out) / ("+".join(parts) or "none"), changed, 1.0 + len(parts))
+        cells.append(Cell({axis: axis in parts for axis in axes}, job))
+    return Grid(axes, tuple(cells), Path(out), "ablation")
+
+
+def illumination_grid(
+    folders: Sequence[Path],
+    experiment: Experiment,
+    out: str | Path,
+    settings: Mapping[str, TrainSettings],
+    illuminations: Sequence[str] = STUDIED_ILLUMINATIONS,
+) -> Grid:
+    """Data sets x networks x what is done to the light, after Shin, Kim and Kwon [1].
+
+    Args:
+        folders: Prepared folders with textures; names must differ.
+        experiment: Protocol and folds for all of them; its `data` is not used.
+        out: Folder of the runs and of `study.json` and `study.md`.
+        settings: Network -> its settings; `illumination` is set here. The networks are the lines of the table.
+        illuminations: The columns of the table.
+
+    Raises:
+        ArgumentError: if a name is unknown or comes twice.
+
+    References:
+        .. [1] Shin, Kim, Kwon. Baseline CNN structure analysis for facial expression recognition. RO-MAN 2016.
+    """
+    _check_names("networks", list(settings), list(NETWORKS))
+    _check_names("illuminations", illuminations, list(ILLUMINATIONS))
+    names = [folder.resolve().name for folder in folders]
+    if not names or len(set(names)) < len(names):
+        raise ArgumentError(
+            f"`data` should name one or more folders of different names, names {', '.join(names) or 'none'}"
+        )
+    cells = []
+    for folder, name in zip(folders, names, strict=True):
+        for network, chosen in settings.items():
+            for illumination in illuminations:
+                changed = vary(complete(network, chosen), {"illumination": illumination})
+                run = Path(out) / name / f"{network}+{illumination}"
+                values = {"data": name, "network": network, "illumination": illumination}
+                cells.append(Cell(values, Job(network, replace(experiment, data=folder), run, changed)))
+    return Grid(("data", "network", "illumination"), tuple(cells), Path(out), "study", across="illumination")
+
+
+def _check_names(argument: str, names: Sequence[str], known: Sequence[str]) -> None:
+    if not names or len(set(names)) < len(names):
+        raise ArgumentError(f"`{argument}` should be one or more different names, is {','.join(names) or 'none'}")
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ArgumentError(f"`{argument}` should hold names out of {', '.join(known)}, holds {name!r}{hint}")
