@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 import fer3d
+from fer3d.checks import did_you_mean
 from fer3d.errors import CardError
 from fer3d.scan import LABELS
 
@@ -253,7 +254,7 @@ def load_card(name_or_path: str | Path) -> Card:
         CardError: if there is no such card, or it is not what a card should be: one line that names file, key, what
             was wanted and what came.
     """
-    file = _card_file(name_or_path)
+    file = card_file(name_or_path)
     try:
         data = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -268,13 +269,16 @@ def load_card(name_or_path: str | Path) -> Card:
         raise CardError(f"{file}: {_one_line(error)}") from error
 
 
-def _card_file(name_or_path: str | Path) -> Path:
+def card_file(name_or_path: str | Path) -> Path:
+    """The `dataset.toml` that `load_card` reads. CardError if there is none."""
     if isinstance(name_or_path, str) and name_or_path in shipped_cards():
         return SHIPPED / name_or_path / "dataset.toml"
     path = Path(name_or_path)
     file = path / "dataset.toml" if path.is_dir() else path
     if not file.is_file():
-        raise CardError(f"no data set card {str(name_or_path)!r}: wanted {_listed(shipped_cards())} or a dataset.toml")
+        known = shipped_cards()
+        hint = did_you_mean(name_or_path, known)
+        raise CardError(f"no data set card {str(name_or_path)!r}: wanted {_listed(known)} or a dataset.toml{hint}")
     return file
 
 

@@ -21,7 +21,8 @@ ProtocolName = Annotated[
     str,
     typer.Option(
         help="bu3dfe-p1, -p2, -subset2, bosphorus-six, bu4dfe-60, -101, oulu-casia-vl, k-fold, leave-one-out, cross, "
-        "parts (the data set's own train and test), or a folds.json."
+        "parts (the data set's own train and test), a protocol of the card that the scans were prepared with, or a "
+        "folds.json."
     ),
 ]
 TestData = Annotated[Path | None, typer.Option(help="Prepared folder to test on, with protocol cross.")]

@@ -6,12 +6,12 @@ References:
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from fer3d.checks import check_choice
 from fer3d.config import TrainSettings
 from fer3d.errors import ArgumentError
 from fer3d.evaluate.ablation import percent
@@ -157,8 +157,4 @@ def _measure(run: Path, data: str, network: str, illumination: str) -> Cell:
 def _check(argument: str, names: Sequence[str], known: Sequence[str]) -> None:
     if not names or len(set(names)) < len(names):
         raise ArgumentError(f"`{argument}` should be one or more different names, is {','.join(names) or 'none'}")
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ArgumentError(f"`{argument}` should hold names out of {', '.join(known)}, holds {name!r}{hint}")
+    check_choice(argument, names, known)

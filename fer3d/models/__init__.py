@@ -13,7 +13,6 @@ an objective of its own:
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -21,6 +20,7 @@ from typing import Any
 
 from torch import nn
 
+from fer3d.checks import check_choice
 from fer3d.config import TrainSettings
 from fer3d.errors import ArgumentError
 from fer3d.image.networks import NETWORKS
@@ -122,8 +122,5 @@ def _has_early_fusion(settings: TrainSettings) -> bool:
 
 
 def _arguments(name: str) -> tuple[str, ...]:
-    if name not in MODELS:
-        near = difflib.get_close_matches(name, MODELS, n=1, cutoff=0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ArgumentError(f"`model` should be one of {', '.join(MODELS)}, is {name!r}{hint}")
+    check_choice("model", name, MODELS)
     return texture_arguments(name) if name in NETWORKS else tuple(inspect.signature(MODELS[name]).parameters)

@@ -2,6 +2,7 @@
 
     prepared/
         prepare.json            settings, card, versions, whether the faces are simulated: how this folder was made
+        card/                   the data set's card and its folds.toml, as they were (`fer3d.catalog.stored_card`)
         manifest.parquet        one row a scan, failed ones too, with the reason (columns: `MANIFEST`)
         contact_sheet.png
         scans/<id>.safetensors  or, after `fer3d pack`, shards/NNNNN.safetensors
@@ -238,6 +239,8 @@ def pack(folder: Path, out: Path, per_shard: int = 500) -> int:
     """
     from safetensors.numpy import save
 
+    from fer3d.catalog.stored_card import copy_stored_card
+
     if per_shard < 1:
         raise ArgumentError(f"`per_shard` should be at least 1, is {per_shard}")
     if (out / "manifest.parquet").exists():
@@ -258,6 +261,7 @@ def pack(folder: Path, out: Path, per_shard: int = 500) -> int:
     for extra in ("prepare.json", "contact_sheet.png"):
         if (folder / extra).is_file():
             write_bytes(out / extra, (folder / extra).read_bytes(), make_folder=True)
+    copy_stored_card(folder, out)
     write_manifest(out, rows)
     return len(shards)
 

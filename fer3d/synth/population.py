@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from fer3d import __version__
 from fer3d.catalog.folder_listing import TRUTH_FILE
-from fer3d.checks import check_range
+from fer3d.checks import check_choice, check_range
 from fer3d.errors import ArgumentError, FileError, FormatError
 from fer3d.face.load import save_face
 from fer3d.face.npz import fingerprint
@@ -137,8 +137,7 @@ def _plan(
     texture: int,
     meshes: bool,
 ) -> Plan:
-    if layout not in LAYOUTS:
-        raise ArgumentError(f"`layout` should be one of {', '.join(LAYOUTS)}, is {layout!r}")
+    check_choice("layout", layout, LAYOUTS)
     if seed < 0:
         raise ArgumentError(f"`seed` should be at least 0, is {seed}")
     if not levels or any(level not in expression.LEVELS for level in levels) or len(set(levels)) != len(levels):

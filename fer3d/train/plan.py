@@ -20,7 +20,7 @@ class Question:
 
     Attributes:
         data: Prepared folder.
-        protocol: A name of `fer3d.catalog.protocols.protocol_names()`, or a folds.json.
+        protocol: A name of `fer3d.catalog.protocol_files.protocol_names(data)`, or a folds.json.
         test_data: Prepared folder to test on, with protocol "cross" and only then.
         classes, folds: For the general protocols, see `load_protocol`.
         rounds: How often to shuffle anew.
@@ -96,7 +96,8 @@ def plan_run(question: Question, seed: int) -> Plan:
     if (question.protocol == "cross") != (question.test_data is not None):
         raise ArgumentError("`test_data` should be given with protocol cross, and only then")
     own = Path(question.protocol) if question.protocol.endswith(".json") else None
-    protocol = protocols.load_protocol("k-fold" if own else question.protocol, question.classes, question.folds)
+    name = "k-fold" if own else question.protocol
+    protocol = protocols.load_protocol(name, question.classes, question.folds, question.data)
     rows = protocols.choose_rows(protocol, labelled_rows(question.data))
     if not rows:
         raise ArgumentError(f"{question.data}: has no scan that protocol {protocol.name} uses")

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fer3d.checks import check_choice
 from fer3d.errors import ArgumentError
 from fer3d.face.model import sides
 from fer3d.scan import EXPRESSIONS
@@ -96,8 +97,7 @@ def recipe(expression: str, habits: Habits | None = None) -> dict[str, float]:
     Raises:
         ArgumentError: if the expression is not a house label.
     """
-    if expression not in WAYS:
-        raise ArgumentError(f"`expression` should be one of {', '.join(EXPRESSIONS)}, is {expression!r}")
+    check_choice("expression", expression, EXPRESSIONS)
     ways = WAYS[expression]
     if habits is None or expression == "neutral":
         return dict(ways[0].units)
