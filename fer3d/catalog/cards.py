@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 import fer3d
+from fer3d.catalog.card_targets import Targets, Text
 from fer3d.checks import did_you_mean
 from fer3d.errors import CardError
 from fer3d.scan import LABELS
@@ -35,6 +36,9 @@ FIELD_GROUPS = (
     "sequence",
     "frame",
     "action_units",
+    "compound",
+    "valence",
+    "arousal",
     "pose",
     "occlusion",
     "folder_subject",  # what the enclosing folder says: must agree with `subject`
@@ -49,7 +53,6 @@ SHIPPED = next(folder for folder in (_PACKAGE / "datasets", _PACKAGE.parent / "d
 # The label files that can be read besides the names: `fer3d.catalog.labels.sources` has a reader for each.
 LabelSource = Literal["fer2013", "ferplus", "ckplus", "rafdb", "affectnet", "affectnet-files", "mmi", "tfd"]
 
-Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
 Axis = Literal["+x", "-x", "+y", "-y", "+z", "-z", "auto"]
 
 
@@ -128,6 +131,7 @@ class Card(_Facts):
 
     labels: dict[str, str]
     other_labels: dict[str, str] = {}
+    targets: Targets = Targets()
     values: dict[str, dict[str, str]] = {}
     poses: dict[str, Pose] = {}
     occlusions: dict[str, str] = {}

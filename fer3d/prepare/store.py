@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
+# Columns that manifests of earlier versions lack; they are read as null.
+LATER_COLUMNS = ("compound", "valence", "arousal", "absent_units")
+
 _HEADER_KEY = "fer3d"  # one key: safetensors writes several in random order, and bytes must not depend on chance
 
 
@@ -147,7 +150,7 @@ def manifest_schema() -> pyarrow.Schema:
             ("intensity", pa.int32()),
             ("sequence", pa.string()),
             ("frame", pa.int32()),
-            ("action_units", pa.list_(pa.string())),
+            ("action_units", pa.list_(pa.string())),  # shown, such as AU12L, AU12:3
             ("pose", pa.list_(pa.float64())),  # yaw, pitch, roll as the data set names them
             ("occlusion", pa.string()),
             ("attributes", pa.string()),  # JSON: sex, ethnicity, ...
@@ -166,6 +169,10 @@ def manifest_schema() -> pyarrow.Schema:
             ("warnings", pa.list_(pa.string())),
             ("history", pa.string()),  # JSON: every step and what it did
             ("key", pa.string()),  # hash of inputs and settings
+            ("compound", pa.string()),  # such as "happily surprised"
+            ("valence", pa.float64()),  # in [-1, 1]
+            ("arousal", pa.float64()),
+            ("absent_units", pa.list_(pa.string())),  # known not to be shown, such as AU4
         ]
     )
 
@@ -184,7 +191,7 @@ def write_manifest(folder: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_manifest(folder: Path) -> list[dict[str, Any]]:
-    """The rows of `manifest.parquet`, sorted by id.
+    """The rows of `manifest.parquet`, sorted by id. What an earlier version did not write (`LATER_COLUMNS`) is None.
 
     Raises:
         FileError: if `folder` holds no manifest.
@@ -200,11 +207,11 @@ def read_manifest(folder: Path) -> list[dict[str, Any]]:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise FormatError(f"{path}: is not a Parquet file ({str(error).splitlines()[0]})") from None
-    missing = [name for name in manifest_schema().names if name not in table.column_names]
+    lacking = [name for name in manifest_schema().names if name not in table.column_names]
+    missing = [name for name in lacking if name not in LATER_COLUMNS]
     if missing:
         raise FormatError(f"{path}: lacks the columns {', '.join(missing)}; prepare the scans again")
-    rows: list[dict[str, Any]] = table.to_pylist()
-    return rows
+    return [{**row, **dict.fromkeys(lacking)} for row in table.to_pylist()]
 
 
 def is_simulated(folder: Path) -> bool:
