@@ -317,8 +317,8 @@ def value_sums(truth: Floats, predicted: Floats) -> Floats:
         predicted: (N, D) floating point.
 
     Returns:
-        (D, 7) float64: the number of known scans and the sums of t, p, t^2, p^2, t p, and [t and p have the same sign],
-        where 0 is a sign of its own. (S, D, 7) of S subjects suit `subject_interval`.
+        (D, 8) float64: the number of known scans and the sums of t, p, t^2, p^2, t p, (t - p)^2, and of whether t and p
+        have the same sign, where 0 is a sign of its own. (S, D, 8) of S subjects suit `subject_interval`.
 
     Raises:
         ArgumentError: if shapes do not fit, or a prediction is not finite.
@@ -330,17 +330,15 @@ def value_sums(truth: Floats, predicted: Floats) -> Floats:
     known = ~np.isnan(truth)
     t, p = np.where(known, truth, 0.0), np.where(known, predicted, 0.0).astype(np.float64)
     same = known & (np.sign(t) == np.sign(p))
-    sums: Floats = np.stack(
-        [x.sum(axis=0) for x in (known, t, p, t * t, p * p, t * p, same)], axis=-1, dtype=np.float64
-    )
-    return sums
+    terms = (known, t, p, t * t, p * p, t * p, (t - p) ** 2, same)
+    return np.stack([term.sum(axis=0, dtype=np.float64) for term in terms], axis=-1)
 
 
 def concordance(sums: Counts) -> Floats:
     """Concordance correlation coefficient: 2 cov / (var t + var p + (mean t - mean p)^2), all divided by N [1].
 
     Args:
-        sums: (..., 7) of `value_sums`.
+        sums: (..., 8) of `value_sums`.
 
     Returns:
         (...) float64 in [-1, 1]; 1 only where every prediction is the truth. NaN without scans, or where truth and
@@ -350,37 +348,37 @@ def concordance(sums: Counts) -> Floats:
         .. [1] Lin. A concordance correlation coefficient to evaluate reproducibility. Biometrics 45(1), 1989. His
            estimator divides by N, as here; dividing by N - 1 gives another number.
     """
-    _, shift, var_t, var_p, cov = _moments(sums)
+    shift, var_t, var_p, cov = _moments(sums)
     return _ratio(2 * cov, var_t + var_p + shift * shift)
 
 
 def pearson(sums: Counts) -> Floats:
-    """Pearson's correlation: (..., 7) of `value_sums` -> (...). NaN: truth or predictions are constant."""
-    _, _, var_t, var_p, cov = _moments(sums)
+    """Pearson's correlation: (..., 8) of `value_sums` -> (...). NaN: truth or predictions are constant."""
+    _, var_t, var_p, cov = _moments(sums)
     return _ratio(cov, np.sqrt(var_t * var_p))
 
 
 def rmse(sums: Counts) -> Floats:
-    """Root of the mean squared error: (..., 7) of `value_sums` -> (...). NaN without scans."""
-    n, _, _, tt, pp, tp, _ = np.moveaxis(np.asarray(sums, np.float64), -1, 0)
-    errors: Floats = np.sqrt(np.maximum(_ratio(tt + pp - 2 * tp, n), 0.0))
+    """Root of the mean squared error: (..., 8) of `value_sums` -> (...). NaN without scans."""
+    sums = np.asarray(sums, np.float64)
+    errors: Floats = np.sqrt(_ratio(sums[..., 6], sums[..., 0]))
     return errors
 
 
 def sign_agreement(sums: Counts) -> Floats:
-    """Share of scans whose prediction has the sign of the truth, 0 being a sign of its own: (..., 7) -> (...) [1].
+    """Share of scans whose prediction has the sign of the truth, 0 being a sign of its own: (..., 8) -> (...) [1].
 
     References:
         .. [1] Nicolaou, Gunes, Pantic. Continuous prediction of spontaneous affect from multiple cues and modalities in
            valence-arousal space. IEEE Transactions on Affective Computing 2(2), 2011.
     """
     sums = np.asarray(sums, np.float64)
-    return _ratio(sums[..., 6], sums[..., 0])
+    return _ratio(sums[..., 7], sums[..., 0])
 
 
-def _moments(sums: Counts) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-    """N, mean t - mean p, var t, var p and cov; a variance that is rounding is 0, and so is the covariance then."""
-    n, t, p, tt, pp, tp, _ = np.moveaxis(np.asarray(sums, np.float64), -1, 0)
+def _moments(sums: Counts) -> tuple[Floats, Floats, Floats, Floats]:
+    """Mean t - mean p, var t, var p, cov; a variance that is rounding is 0, and so is the covariance then."""
+    n, t, p, tt, pp, tp, _, _ = np.moveaxis(np.asarray(sums, np.float64), -1, 0)
     mean_t, mean_p, square_t, square_p, product = (_ratio(x, n) for x in (t, p, tt, pp, tp))
     var_t, var_p = square_t - mean_t**2, square_p - mean_p**2
     var_t = np.where(var_t <= _ROUNDING * square_t, 0.0, var_t)
@@ -388,7 +386,7 @@ def _moments(sums: Counts) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     cov = np.where((var_t == 0) | (var_p == 0), 0.0, product - mean_t * mean_p)
     shift = mean_t - mean_p
     shift = np.where(shift * shift <= _ROUNDING * (square_t + square_p), 0.0, shift)
-    return n, shift, var_t, var_p, cov
+    return shift, var_t, var_p, cov
 
 
 def _check_units(truth: Floats, scores: Floats) -> None:
