@@ -1,12 +1,17 @@
 """Argument checks shared by the public functions. Each message names the argument, what was wanted, what came."""
 
 import difflib
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from fer3d.errors import ArgumentError
+from fer3d.errors import ArgumentError, Fer3dError
+
+# Share of letters that two names must have in common, in the same order, for one to be offered in place of the other.
+# Half: any single typing error in a word of two letters or more, and what people call a class ("happy" for happiness:
+# 0.57), lies above; of words that have nothing to do with each other, nearly all lie below.
+_ALIKE = 0.5
 
 
 def check_shape(name: str, array: Any, shape: Sequence[int | str]) -> None:
@@ -48,20 +53,47 @@ def check_range(name: str, value: float, low: float, high: float, unit: str = ""
         raise ArgumentError(f"`{name}` should lie in [{low:g}, {high:g}]{unit}, is {value!r}")
 
 
-def check_choice(name: str, value: str, choices: Collection[str]) -> str:
-    """`value`, if it is one of `choices`; else ArgumentError, which names the nearest.
+def check_choice(
+    name: str, value: str | Sequence[str], choices: Iterable[str], error: type[Fer3dError] = ArgumentError
+) -> None:
+    """Raise an error that names the nearest choice unless `value`, a name or a list of names, is among `choices`.
 
-    >>> check_choice("model", "dffcnn", ("dff-cnn", "plain-cnn"))
+    Args:
+        name: Of the argument.
+        value: One name; or several, each of which is checked. That there is one at all is not.
+        choices: Names, in the order in which the message lists them.
+        error: Class of the error.
+
+    Raises:
+        ArgumentError: or what `error` says.
+
+    >>> check_choice("maps", ["depth", "norm"], ["depth", "normal"])
     Traceback (most recent call last):
-    fer3d.errors.ArgumentError: `model` should be one of dff-cnn, plain-cnn, is 'dffcnn'; did you mean 'dff-cnn'?
+    fer3d.errors.ArgumentError: `maps` should hold names out of depth, normal, holds 'norm'; did you mean 'normal'?
     """
-    if value in choices:
-        return value
+    known = tuple(choices)
+    several = isinstance(value, Sequence) and not isinstance(value, str)
+    for item in value if several else (value,):
+        if item not in known:
+            wanted, got = ("hold names out of", "holds") if several else ("be one of", "is")
+            text = f"`{name}` should {wanted} {', '.join(known) or 'none'}, {got} {item!r}"
+            raise error(text + did_you_mean(item, known))
+
+
+def nearest(value: Any, choices: Iterable[str], cutoff: float = _ALIKE) -> str | None:
+    """The choice that is spelt most like `value`, whatever the case of letters; None if none is at all like it.
+
+    >>> nearest("Hapiness", ["anger", "happiness"]), nearest("7", ["anger", "happiness"])
+    ('happiness', None)
+    """
+    folded: dict[str, str] = {}
+    for choice in choices:
+        folded.setdefault(choice.casefold(), choice)
+    near = difflib.get_close_matches(str(value).casefold(), folded, n=1, cutoff=cutoff)
+    return folded[near[0]] if near else None
+
+
+def did_you_mean(value: Any, choices: Iterable[str]) -> str:
+    """The end of a message about an unknown name: "; did you mean 'happiness'?", or nothing if no choice is like it."""
     near = nearest(value, choices)
-    hint = f"; did you mean {near!r}?" if near else ""
-    raise ArgumentError(f"`{name}` should be one of {', '.join(choices)}, is {value!r}{hint}")
-
-
-def nearest(value: str, choices: Collection[str], cutoff: float = 0.6) -> str | None:
-    """The choice that is most like `value`, or None if none shares `cutoff` of its letters with it, in their order."""
-    return next(iter(difflib.get_close_matches(value, choices, n=1, cutoff=cutoff)), None)
+    return "" if near is None else f"; did you mean {near!r}?"

@@ -3,7 +3,6 @@
 An unknown key is an error that names the nearest valid one: a mistyped setting is never ignored.
 """
 
-import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
@@ -21,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from fer3d.checks import nearest
 from fer3d.errors import ConfigError, FileError
 
 Settings = TypeVar("Settings", bound=BaseModel)
@@ -329,8 +329,8 @@ def settings(kind: type[Settings], values: Mapping[str, Any], where: str = "sett
     """
     for key in values:
         if key not in kind.model_fields:
-            near = difflib.get_close_matches(key, kind.model_fields, n=1, cutoff=0.4)
-            hint = f"; did you mean `{near[0]}`?" if near else f"; valid are {', '.join(kind.model_fields)}"
+            near = nearest(key, kind.model_fields)
+            hint = f"; did you mean `{near}`?" if near else f"; valid are {', '.join(kind.model_fields)}"
             raise ConfigError(f"{where}: unknown key `{key}`{hint}")
     try:
         return kind(**values)

@@ -23,6 +23,8 @@ from pydantic import (
 )
 
 import fer3d
+from fer3d.catalog.card_targets import Targets, Text
+from fer3d.checks import did_you_mean
 from fer3d.errors import CardError
 from fer3d.scan import LABELS
 
@@ -34,6 +36,9 @@ FIELD_GROUPS = (
     "sequence",
     "frame",
     "action_units",
+    "compound",
+    "valence",
+    "arousal",
     "pose",
     "occlusion",
     "folder_subject",  # what the enclosing folder says: must agree with `subject`
@@ -48,7 +53,6 @@ SHIPPED = next(folder for folder in (_PACKAGE / "datasets", _PACKAGE.parent / "d
 # The label files that can be read besides the names: `fer3d.catalog.labels.sources` has a reader for each.
 LabelSource = Literal["fer2013", "ferplus", "ckplus", "rafdb", "affectnet", "affectnet-files", "mmi", "tfd"]
 
-Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
 Axis = Literal["+x", "-x", "+y", "-y", "+z", "-z", "auto"]
 
 
@@ -127,6 +131,7 @@ class Card(_Facts):
 
     labels: dict[str, str]
     other_labels: dict[str, str] = {}
+    targets: Targets = Targets()
     values: dict[str, dict[str, str]] = {}
     poses: dict[str, Pose] = {}
     occlusions: dict[str, str] = {}
@@ -253,7 +258,7 @@ def load_card(name_or_path: str | Path) -> Card:
         CardError: if there is no such card, or it is not what a card should be: one line that names file, key, what
             was wanted and what came.
     """
-    file = _card_file(name_or_path)
+    file = card_file(name_or_path)
     try:
         data = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -268,13 +273,16 @@ def load_card(name_or_path: str | Path) -> Card:
         raise CardError(f"{file}: {_one_line(error)}") from error
 
 
-def _card_file(name_or_path: str | Path) -> Path:
+def card_file(name_or_path: str | Path) -> Path:
+    """The `dataset.toml` that `load_card` reads. CardError if there is none."""
     if isinstance(name_or_path, str) and name_or_path in shipped_cards():
         return SHIPPED / name_or_path / "dataset.toml"
     path = Path(name_or_path)
     file = path / "dataset.toml" if path.is_dir() else path
     if not file.is_file():
-        raise CardError(f"no data set card {str(name_or_path)!r}: wanted {_listed(shipped_cards())} or a dataset.toml")
+        known = shipped_cards()
+        hint = did_you_mean(name_or_path, known)
+        raise CardError(f"no data set card {str(name_or_path)!r}: wanted {_listed(known)} or a dataset.toml{hint}")
     return file
 
 

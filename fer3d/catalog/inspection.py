@@ -11,12 +11,13 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fer3d.catalog.cards import Card
 from fer3d.catalog.detect import Detection, choose
 from fer3d.catalog.folder_listing import list_folder
 from fer3d.catalog.records import Catalog, Record, read_catalog
+from fer3d.catalog.targets import targets_in
 from fer3d.checks import check_range
 from fer3d.errors import Fer3dError, FileError
 from fer3d.workers import worker_pool
@@ -89,6 +90,7 @@ class Inspection:
         catalog: Its records, extra files and notes.
         detection: What `detect` matched, or None where the card was named.
         counts: (expression or None, intensity or None) -> number of scans.
+        targets: Name of a target besides the expression -> number of scans that say anything of it.
         sequences: Number of sequences.
         missing: What subjects that are there lack of the card's `expected`.
         absent: Subjects of the card's `expected` of whom there is nothing.
@@ -106,6 +108,7 @@ class Inspection:
     catalog: Catalog
     detection: Detection | None
     counts: Mapping[tuple[str | None, int | None], int]
+    targets: Mapping[str, int]
     sequences: int
     missing: tuple[Missing, ...]
     absent: tuple[str, ...]
@@ -169,6 +172,7 @@ def inspect(
         catalog=catalog,
         detection=detection,
         counts=Counter((record.expression, record.intensity) for record in found),
+        targets={name: count for name, count in targets_in(map(_facts, found)).items() if name != "expression"},
         sequences=len({record.sequence for record in found} - {None}),
         missing=tuple(_missing(found, card)),
         absent=tuple(subject for subject in listed if subject not in there),
@@ -186,6 +190,10 @@ def inspect(
         twins=twins,
         near_searched=near_searched,
     )
+
+
+def _facts(record: Record) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in ("compound", "valence", "arousal", "action_units", "absent_units")}
 
 
 def label_of(record: Record) -> str | None:

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fer3d.catalog.action_units import shown_and_absent, split_action_units
 from fer3d.catalog.cards import Card
 from fer3d.catalog.folder_listing import shown
 from fer3d.errors import CardError
 
 FILE = "labels.csv"
-COLUMNS = ("path", "subject", "expression", "intensity", "sequence", "frame", "action_units", "yaw", "pitch", "roll")
+TARGETS = ("compound", "valence", "arousal", "action_units")
+COLUMNS = ("path", "subject", "expression", "intensity", "sequence", "frame", *TARGETS, "yaw", "pitch", "roll")
 ATTRIBUTES = ("sex", "ethnicity", "age", "session")
 ANGLES = ("yaw", "pitch", "roll")  # degrees in the file
 
@@ -68,18 +70,6 @@ def read_label_table(file: Path, card: Card) -> dict[str, Row]:
     return rows
 
 
-def split_action_units(text: str) -> tuple[str, ...]:
-    """Action units in any of the usual spellings, as AU and the number, with side or intensity if there is one.
-
-    >>> split_action_units("A22A25"), split_action_units("12L"), split_action_units("A26A12lw")
-    (('AU22', 'AU25'), ('AU12L',), ('AU26', 'AU12LW'))
-    >>> split_action_units("1+2 AU4B")
-    ('AU1', 'AU2', 'AU4B')
-    """
-    found = re.findall(r"(?<!\d)(\d{1,2})([A-Za-z]{0,2}?)(?=AU?\d|[^A-Za-z\d]|$)", text, re.ASCII)
-    return tuple(f"AU{int(number)}{suffix.upper()}" for number, suffix in found)
-
-
 def _text(file: Path, name: str) -> str:
     try:
         return file.read_bytes().decode("utf-8-sig")
@@ -122,13 +112,30 @@ def _row(name: str, line: int, columns: list[str], cells: list[str], card: Card)
         if fields["expression"] is None:
             wanted = ", ".join(card.words)
             raise CardError(f"{where}: wanted an expression among {wanted}, got {shown(given['expression'])!r}")
-    if "action_units" in given:
-        fields["action_units"] = split_action_units(given["action_units"])
-        if not fields["action_units"]:
-            raise CardError(f"{where}: wanted action units such as 'AU12 AU25', got {shown(given['action_units'])!r}")
+    try:
+        if "action_units" in given:
+            fields["action_units"], fields["absent_units"] = _units(given["action_units"])
+        if "compound" in given:
+            fields["compound"] = card.targets.compound_class(given["compound"])
+        for key in ("valence", "arousal"):
+            if key in given:
+                fields[key] = card.targets.value(key, given[key])
+    except ValueError as error:
+        raise CardError(f"{where}: {shown(str(error))}") from None
     if any(angle in given for angle in ANGLES):
         fields["pose"] = tuple(_radians(where, angle, given.get(angle)) for angle in ANGLES)
     return path, Row(line, fields, {key: given[key] for key in ATTRIBUTES if key in given})
+
+
+def _units(cell: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Codes of the units that are shown, and names of those that are not; ValueError for a word that is no unit."""
+    codes: list[str] = []
+    for word in re.split(r"[\s+;]+", cell):
+        found = split_action_units(word)
+        if not found:
+            raise ValueError(f"wanted action units such as 'AU12 AU25:3 AU4:0', got {word!r}")
+        codes += found
+    return shown_and_absent(codes)
 
 
 def _whole(where: str, key: str, cell: str) -> int:

@@ -1,79 +1,28 @@
 """Protocols: which scans count, and who is trained on and who is tested on. Folds are made of subjects, never of scans.
 
-A data set's own protocols are facts beside its card (`datasets/<name>/folds.toml`, named `<name>-<table>`, such as
-`bu3dfe-p1`); `k-fold` and `leave-one-out` are for any data. The same protocol, subjects and seed give the same folds.
+A data set's own protocols are facts beside its card, see `fer3d.catalog.protocol_files`; `k-fold` and `leave-one-out`
+are for any data. The same protocol, subjects and seed give the same folds.
 """
 
 from __future__ import annotations
 
-import difflib
-import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictBool,
-    StrictInt,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
 
-from fer3d.catalog.cards import SHIPPED, expand_range
-from fer3d.errors import CardError, ProtocolError
+from fer3d.catalog.protocol_files import GENERAL, ProtocolFacts, own_protocol, protocol_names
+from fer3d.checks import check_choice
+from fer3d.errors import ProtocolError
 from fer3d.scan import EXPRESSIONS, LABELS
 
 Rows = Sequence[Mapping[str, Any]]
 
-GENERAL = ("k-fold", "leave-one-out", "cross", "parts")
 PARTS = ("train", "validation", "test")
 _SHOWN = 3
-
-
-class ProtocolFacts(BaseModel):
-    """One table of a `folds.toml`. What every key means: `datasets/README.md`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    title: str
-    source: str
-    classes: Annotated[tuple[str, ...], Field(min_length=2)]
-    intensities: tuple[StrictInt, ...] = ()
-    subjects: tuple[str, ...] = ()
-    complete: StrictBool = False
-    draw: Annotated[StrictInt, Field(ge=2)] | None = None
-    redraw: StrictBool = False
-    folds: Annotated[StrictInt, Field(ge=2)] = 10
-    frames: Annotated[StrictInt, Field(ge=1)] | None = None
-    last_frames: Annotated[StrictInt, Field(ge=1)] | None = None
-    where: dict[str, str] = {}
-
-    @field_validator("classes")
-    @classmethod
-    def _house(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
-        for name in classes:
-            if name not in LABELS:
-                raise ValueError(f"wanted house labels, got {name!r}")
-        return tuple(name for name in LABELS if name in classes)
-
-    @field_validator("last_frames")
-    @classmethod
-    def _middle_or_end(cls, last: int | None, info: ValidationInfo) -> int | None:
-        if last is not None and info.data.get("frames") is not None:
-            raise ValueError("wanted `frames` or `last_frames`, not both")
-        return last
-
-    @field_validator("subjects")
-    @classmethod
-    def _expand(cls, subjects: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(name for item in subjects for name in expand_range(item))
 
 
 @dataclass(frozen=True)
@@ -118,37 +67,31 @@ class Protocol:
     notes: tuple[str, ...] = field(default=())
 
 
-def protocol_names() -> tuple[str, ...]:
-    """Every protocol that can be asked for by name."""
-    own = [f"{file.parent.name}-{table}" for file in sorted(SHIPPED.glob("*/folds.toml")) for table in _tables(file)]
-    return (*own, *GENERAL)
-
-
-def load_protocol(name: str, classes: Sequence[str] | None = None, folds: int | None = None) -> Protocol:
+def load_protocol(
+    name: str, classes: Sequence[str] | None = None, folds: int | None = None, prepared: Path | None = None
+) -> Protocol:
     """A protocol by name.
 
     Args:
-        name: One of `protocol_names()`.
-        classes: House labels to use, for `k-fold`, `leave-one-out` and `cross`; None: the six without neutral.
+        name: One of `protocol_names(prepared)`.
+        classes: House labels to use, for `k-fold`, `leave-one-out`, `cross` and `parts`; None: the six without neutral.
         folds: Number of folds of `k-fold`; None: 10.
+        prepared: A prepared folder, whose card may have protocols of its own. None: those of shipped cards alone.
 
     Raises:
-        ProtocolError: if there is no such protocol (names the nearest), or a data set's own is asked for other
-            classes or folds than it has.
+        ProtocolError: if there is no such protocol (names the nearest), a data set's own is asked for other classes or
+            folds than it has, or the card of the prepared folder and a shipped one differ in what they call `name`.
+        CardError: if a folds.toml is not what it should be.
     """
     if name in GENERAL:
         chosen = tuple(classes) if classes else EXPRESSIONS[1:]
         _check_classes(chosen)
         facts = ProtocolFacts(title=name, source="general", classes=chosen, folds=folds or 10)
         return Protocol(name, facts, each_out=name == "leave-one-out")
-    dataset, _, table = name.rpartition("-")  # data sets have hyphens in their names, tables have not
-    file = SHIPPED / dataset / "folds.toml"
-    tables = _tables(file) if file.is_file() else {}
-    if table not in tables:
-        raise ProtocolError(f"`protocol` should be one of {', '.join(protocol_names())}, is {name!r}{_near(name)}")
+    check_choice("protocol", name, protocol_names(prepared), ProtocolError)
     if classes is not None or folds is not None:
         raise ProtocolError(f"`protocol` {name} has its own classes and folds; use k-fold to choose them")
-    return Protocol(name, _facts(file, table, tables[table]))
+    return Protocol(name, own_protocol(name, prepared))
 
 
 def choose_rows(protocol: Protocol, rows: Rows) -> list[Mapping[str, Any]]:
@@ -320,34 +263,8 @@ def folds_from_json(content: Any, where: str) -> list[Fold]:
     return folds
 
 
-def _tables(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise CardError(f"{file}: wanted TOML, got {error}") from None
-
-
-def _facts(file: Path, name: str, table: Any) -> ProtocolFacts:
-    try:
-        return ProtocolFacts.model_validate(table)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in (name, *first["loc"]))
-        wanted = first["msg"].removeprefix("Value error, ")
-        raise CardError(f"{file}: `{key}` {wanted}, got {first['input']!r}") from None
-
-
-def _near(name: str) -> str:
-    near = difflib.get_close_matches(name, protocol_names(), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
 def _check_classes(classes: Sequence[str]) -> None:
-    for name in classes:
-        if name not in LABELS:
-            near = difflib.get_close_matches(name, LABELS, n=1, cutoff=0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ProtocolError(f"`classes` should hold names out of {', '.join(LABELS)}, holds {name!r}{hint}")
+    check_choice("classes", tuple(classes), LABELS, ProtocolError)
     if len(set(classes)) < 2:
         raise ProtocolError(f"`classes` should hold at least two names, holds {', '.join(classes)}")
 

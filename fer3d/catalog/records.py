@@ -16,10 +16,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from fer3d.catalog.action_units import shown_and_absent, split_action_units
 from fer3d.catalog.cards import FIELD_GROUPS, Card
 from fer3d.catalog.folder_listing import Listing, list_folder, shown
-from fer3d.catalog.label_table import FILE, Row, read_label_table, split_action_units
+from fer3d.catalog.label_table import FILE, Row, read_label_table
 from fer3d.catalog.labels.reading import Inside
 from fer3d.catalog.labels.sources import read_labels
 from fer3d.errors import CardError
@@ -39,7 +41,10 @@ class Record:
         intensity: The data set's own level, or None.
         sequence: Id of the sequence that a frame belongs to, or None.
         frame: Number of the frame in its sequence, or None.
-        action_units: Such as ("AU12L", "AU25").
+        compound: A compound class such as "happily surprised" (`fer3d.catalog.targets`), or None.
+        valence, arousal: In [-1, 1], or None.
+        action_units: Those shown, such as ("AU12L", "AU25", "AU6:3"); see `fer3d.catalog.action_units`.
+        absent_units: Those that are known not to be shown, such as ("AU4",). A unit in neither is unknown.
         pose: (yaw, pitch, roll) in radians, right-handed about +y, +x, +z, nan where turned by an unknown amount;
             or None where nothing says it.
         occlusion: What covers the face, or None.
@@ -58,7 +63,11 @@ class Record:
     intensity: int | None = None
     sequence: str | None = None
     frame: int | None = None
+    compound: str | None = None
+    valence: float | None = None
+    arousal: float | None = None
     action_units: tuple[str, ...] = ()
+    absent_units: tuple[str, ...] = ()
     pose: tuple[float, float, float] | None = None
     occlusion: str | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
@@ -209,7 +218,7 @@ def _record(
         intensity=_number(groups.get("intensity")),
         sequence=groups.get("sequence") or (_fill(card.sequence, words) if card.sequence else None),
         frame=_number(groups.get("frame")),
-        action_units=split_action_units(groups.get("action_units", "")),
+        **_targets(card, groups, problems),
         pose=pose.radians() if pose else None,
         occlusion=card.occlusions.get(occlusion, occlusion) if occlusion else None,
         attributes=attributes,
@@ -224,7 +233,30 @@ def _record(
         record = replace(record, **row.fields, attributes={**attributes, **row.attributes})
         if not subject and record.subject:
             record = replace(record, error=None)
+    if "action_units" in {**groups, **(said.fields if said else {}), **(row.fields if row else {})}:
+        scored = card.targets.action_units.absent(record.action_units, record.absent_units)
+        record = replace(record, absent_units=scored)
     return record, [relative, *files.values()]
+
+
+def _targets(card: Card, groups: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
+    """Fields of a record: what a path says of targets beyond the house labels. What it says wrongly is a problem."""
+    fields: dict[str, Any] = {}
+    try:
+        fields["action_units"], fields["absent_units"] = shown_and_absent(
+            split_action_units(groups.get("action_units", ""))
+        )
+    except ValueError as error:
+        problems.append(f"action units of the path: {error}")
+    try:
+        if "compound" in groups:
+            fields["compound"] = card.targets.compound_class(groups["compound"])
+        for name in ("valence", "arousal"):
+            if name in groups:
+                fields[name] = card.targets.value(name, groups[name])
+    except ValueError as error:
+        problems.append(str(error))
+    return fields
 
 
 def _inside(listing: Listing, card: Card, entry: Inside) -> Record:

@@ -23,7 +23,8 @@ class TrainingOptions:
         str,
         typer.Option(
             help="bu3dfe-p1, -p2, -subset2, bosphorus-six, bu4dfe-60, -101, oulu-casia-vl, k-fold, leave-one-out, "
-            "cross, parts (the data set's own train and test), or a folds.json."
+            "cross, parts (the data set's own train and test), a protocol of the card that the scans were prepared "
+            "with, or a folds.json."
         ),
     ] = "k-fold"
     fold: Annotated[str, typer.Option("--fold", help="Folds to train: all, or numbers such as 0,1,2.")] = "all"

@@ -56,6 +56,8 @@ def _headline(inspection: Inspection) -> list[str]:
     lines.append(", ".join(counts) + f"; {len(catalog.extra)} extra files, {catalog.ignored} left alone")
     if catalog.card.names_people:
         lines.append("subjects: " + _some(subjects))
+    if inspection.targets:
+        lines.append("other targets: " + ", ".join(f"{name} of {n:,}" for name, n in inspection.targets.items()))
     if inspection.classes:
         right = sum(count.got == count.wanted for count in inspection.classes)
         lines.append(f"class counts as of a complete set: {right} of {len(inspection.classes)}")

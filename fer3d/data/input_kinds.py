@@ -302,7 +302,8 @@ _KINDS: Mapping[str, InputKind] = {kind.name: kind for kind in (MapInput(), Tree
 
 def input_kind(name: str) -> InputKind:
     """The kind of this name. ArgumentError if there is none."""
-    return _KINDS[check_choice("input", name, _KINDS)]
+    check_choice("input", name, _KINDS)
+    return _KINDS[name]
 
 
 def kind_of_folders(layout: str, sources: Sources) -> InputKind:

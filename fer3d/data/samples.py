@@ -7,7 +7,6 @@ where the network is: no loader processes, no queue, and augmentation on whole b
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 import torch
 
+from fer3d.checks import did_you_mean
 from fer3d.config import TrainSettings
 from fer3d.data.augment_maps import augment, draw
 from fer3d.data.channels import Normalisation, channel_names, stack_channels, stored_channels
@@ -210,10 +210,7 @@ def label_hint(label: str) -> str:
     >>> label_hint("hapiness")
     "unknown label 'hapiness'; did you mean 'happiness'?"
     """
-    near = difflib.get_close_matches(label, LABELS, n=1, cutoff=0.5)
-    return f"unknown label {label!r}; " + (
-        f"did you mean {near[0]!r}?" if near else f"wanted one of {', '.join(LABELS)}"
-    )
+    return f"unknown label {label!r}" + (did_you_mean(label, LABELS) or f"; wanted one of {', '.join(LABELS)}")
 
 
 def load(

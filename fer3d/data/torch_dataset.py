@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from fer3d.checks import check_choice
 from fer3d.errors import ArgumentError
 from fer3d.prepare.store import header_for, open_tensors, read_manifest
 from fer3d.scan import EXPRESSIONS, LABELS
@@ -52,9 +53,7 @@ class PreparedDataset(Dataset[Sample]):
         where: Callable[[Mapping[str, Any]], bool] | None = None,
         transform: Callable[[Sample], Sample] | None = None,
     ) -> None:
-        unknown = [name for name in classes if name not in LABELS]
-        if unknown:
-            raise ArgumentError(f"`classes` should hold names out of {', '.join(LABELS)}, holds {unknown[0]!r}")
+        check_choice("classes", tuple(classes), LABELS)
         self.folder = Path(folder)
         self.classes = tuple(classes)
         self.texture = texture

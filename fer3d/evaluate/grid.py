@@ -7,7 +7,6 @@ was stopped. A run that fails costs only itself: its row has the reason.
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fer3d import config
+from fer3d.checks import check_choice
 from fer3d.config import TrainSettings
 from fer3d.errors import ArgumentError, Fer3dError, TrainError
 from fer3d.evaluate.measure import evaluate_run, per_round, without_nan
@@ -371,8 +371,4 @@ def illumination_grid(
 def _check_names(argument: str, names: Sequence[str], known: Sequence[str]) -> None:
     if not names or len(set(names)) < len(names):
         raise ArgumentError(f"`{argument}` should be one or more different names, is {','.join(names) or 'none'}")
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ArgumentError(f"`{argument}` should hold names out of {', '.join(known)}, holds {name!r}{hint}")
+    check_choice(argument, tuple(names), known)

@@ -1,9 +1,13 @@
-"""Measures of a classifier: arrays in, numbers out. What is undefined is NaN, never 0.
+"""Measures of predictions: of classes, of units (multi-label), of values. Arrays in, numbers out. What is undefined is
+NaN, never 0.
 
 Convention:
     - N predictions, K classes. `truth` and `predicted` are (N,) int64 rows of the list of classes; `probabilities` is
       (N, K), each row summing to 1; a confusion matrix is (K, K) int64, rows the truth, columns what was predicted.
     - The guess is the class of the highest probability, the first of them on a tie.
+    - Units: `truth` is (N, U) float64 of 0, 1 and NaN, `scores` (N, U) in [0, 1]. Values: `truth` and `predicted` are
+      (N, D) float64, `truth` NaN where nothing is known. What is unknown is left out, unit by unit, value by value.
+    - Measures that are made of sums (all but `roc_auc`) take the sums, which may be added over folds or drawn subjects.
 """
 
 from __future__ import annotations
@@ -76,7 +80,7 @@ def macro_f1(confusion: Counts) -> Floats:
     return mean
 
 
-def _ratio(part: NDArray[np.integer], whole: NDArray[np.integer]) -> Floats:
+def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Floats:
     """part / whole, NaN where whole is 0."""
     shares: Floats = np.full(np.shape(whole), np.nan)
     np.divide(part, whole, out=shares, where=np.asarray(whole) > 0)
@@ -207,3 +211,184 @@ def subject_interval(
     tail = 100 * (1 - level) / 2
     low, high = np.percentile(statistic(sums), [tail, 100 - tail])  # NaN if any of them is NaN
     return Interval(value, float(low), float(high))
+
+
+# What of a second moment may be rounding: a variance below it is that of a constant.
+_ROUNDING = 1e-12
+
+
+def unit_confusions(truth: Floats, scores: Floats, threshold: float = 0.5) -> Integers:
+    """A 2 x 2 confusion matrix of each unit over the scans that are known of it.
+
+    Args:
+        truth: (N, U) float64: 1 shown, 0 not shown, NaN unknown.
+        scores: (N, U) floating point. A unit is predicted as shown where it is at least `threshold`.
+        threshold: For all units.
+
+    Returns:
+        (U, 2, 2) int64, rows the truth, columns what was predicted, 0 before 1. With `precision`, `recall` and `f1` of
+        it, the entry [..., 1] is that of the unit as the positive class. (S, U, 2, 2) of S subjects suit
+        `subject_interval`.
+
+    Raises:
+        ArgumentError: if shapes do not fit, `truth` holds another number, or `scores` NaN.
+    """
+    _check_units(truth, scores)
+    predicted, shown = scores >= threshold, truth == 1
+    cells = [[~shown & ~predicted, ~shown & predicted], [shown & ~predicted, shown & predicted]]
+    counts = np.array(cells) & ~np.isnan(truth)  # (2, 2, N, U)
+    confusions: Integers = counts.sum(axis=2).transpose(2, 0, 1).astype(np.int64)
+    return confusions
+
+
+def base_rate(confusion: Counts) -> Floats:
+    """Share of the known scans that show a unit: (..., 2, 2) -> (...). NaN: none is known."""
+    return _ratio(confusion[..., 1, :].sum(axis=-1), confusion.sum(axis=(-2, -1)))
+
+
+def unit_f1(confusion: Counts) -> Floats:
+    """F1 of each unit, shown as the positive class: (..., 2, 2) -> (...). NaN: neither shown nor predicted anywhere."""
+    return f1(confusion)[..., 1]
+
+
+def roc_auc(truth: Floats, scores: Floats) -> Floats:
+    """Area under the ROC curve of each unit: how often a scan that shows it has a higher score than one that does not.
+
+    Equal scores count one half [1].
+
+    Args:
+        truth: (N, U) float64: 1 shown, 0 not shown, NaN unknown.
+        scores: (N, U) floating point.
+
+    Returns:
+        (U,) float64. NaN where no known scan shows the unit, or all do.
+
+    Raises:
+        ArgumentError: if shapes do not fit, `truth` holds another number, or `scores` NaN.
+
+    References:
+        .. [1] Hanley, McNeil. The meaning and use of the area under a receiver operating characteristic curve.
+           Radiology 143(1), 1982.
+    """
+    from scipy.stats import rankdata
+
+    _check_units(truth, scores)
+    areas: Floats = np.full(truth.shape[1], np.nan)
+    for unit in range(truth.shape[1]):
+        known = ~np.isnan(truth[:, unit])
+        shown = truth[known, unit] == 1
+        positive, negative = int(shown.sum()), int((~shown).sum())
+        if positive and negative:
+            ranks = rankdata(scores[known, unit])  # mean rank of equal scores
+            areas[unit] = (ranks[shown].sum() - positive * (positive + 1) / 2) / (positive * negative)
+    return areas
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over units or values, and over which.
+
+    Attributes:
+        value: Mean of those that are defined; NaN if none is.
+        left_out: Rows of those that are not defined, which a reader has to be told.
+    """
+
+    value: float
+    left_out: tuple[int, ...]
+
+
+def defined_mean(measures: Floats) -> Mean:
+    """The macro mean of (U,) measures of which some are undefined: those are left out, and named."""
+    check_shape("measures", measures, ("U",))
+    defined = ~np.isnan(measures)
+    value = float(measures[defined].mean()) if defined.any() else float("nan")
+    return Mean(value, tuple(np.flatnonzero(~defined).tolist()))
+
+
+def value_sums(truth: Floats, predicted: Floats) -> Floats:
+    """What `concordance`, `pearson`, `rmse` and `sign_agreement` are made of, over the scans that are known.
+
+    Args:
+        truth: (N, D) float64, NaN where unknown.
+        predicted: (N, D) floating point.
+
+    Returns:
+        (D, 8) float64: the number of known scans and the sums of t, p, t^2, p^2, t p, (t - p)^2, and of whether t and p
+        have the same sign, where 0 is a sign of its own. (S, D, 8) of S subjects suit `subject_interval`.
+
+    Raises:
+        ArgumentError: if shapes do not fit, or a prediction is not finite.
+    """
+    check_shape("truth", truth, ("N", "D"))
+    check_shape("predicted", predicted, truth.shape)
+    if not np.isfinite(predicted).all():
+        raise ArgumentError("`predicted` should be finite, holds NaN or infinity")
+    known = ~np.isnan(truth)
+    t, p = np.where(known, truth, 0.0), np.where(known, predicted, 0.0).astype(np.float64)
+    same = known & (np.sign(t) == np.sign(p))
+    terms = (known, t, p, t * t, p * p, t * p, (t - p) ** 2, same)
+    return np.stack([term.sum(axis=0, dtype=np.float64) for term in terms], axis=-1)
+
+
+def concordance(sums: Counts) -> Floats:
+    """Concordance correlation coefficient: 2 cov / (var t + var p + (mean t - mean p)^2), all divided by N [1].
+
+    Args:
+        sums: (..., 8) of `value_sums`.
+
+    Returns:
+        (...) float64 in [-1, 1]; 1 only where every prediction is the truth. NaN without scans, or where truth and
+        predictions are one and the same constant; 0 if one of them is constant and the other is not.
+
+    References:
+        .. [1] Lin. A concordance correlation coefficient to evaluate reproducibility. Biometrics 45(1), 1989. His
+           estimator divides by N, as here; dividing by N - 1 gives another number.
+    """
+    shift, var_t, var_p, cov = _moments(sums)
+    return _ratio(2 * cov, var_t + var_p + shift * shift)
+
+
+def pearson(sums: Counts) -> Floats:
+    """Pearson's correlation: (..., 8) of `value_sums` -> (...). NaN: truth or predictions are constant."""
+    _, var_t, var_p, cov = _moments(sums)
+    return _ratio(cov, np.sqrt(var_t * var_p))
+
+
+def rmse(sums: Counts) -> Floats:
+    """Root of the mean squared error: (..., 8) of `value_sums` -> (...). NaN without scans."""
+    sums = np.asarray(sums, np.float64)
+    errors: Floats = np.sqrt(_ratio(sums[..., 6], sums[..., 0]))
+    return errors
+
+
+def sign_agreement(sums: Counts) -> Floats:
+    """Share of scans whose prediction has the sign of the truth, 0 being a sign of its own: (..., 8) -> (...) [1].
+
+    References:
+        .. [1] Nicolaou, Gunes, Pantic. Continuous prediction of spontaneous affect from multiple cues and modalities in
+           valence-arousal space. IEEE Transactions on Affective Computing 2(2), 2011.
+    """
+    sums = np.asarray(sums, np.float64)
+    return _ratio(sums[..., 7], sums[..., 0])
+
+
+def _moments(sums: Counts) -> tuple[Floats, Floats, Floats, Floats]:
+    """Mean t - mean p, var t, var p, cov; a variance that is rounding is 0, and so is the covariance then."""
+    n, t, p, tt, pp, tp, _, _ = np.moveaxis(np.asarray(sums, np.float64), -1, 0)
+    mean_t, mean_p, square_t, square_p, product = (_ratio(x, n) for x in (t, p, tt, pp, tp))
+    var_t, var_p = square_t - mean_t**2, square_p - mean_p**2
+    var_t = np.where(var_t <= _ROUNDING * square_t, 0.0, var_t)
+    var_p = np.where(var_p <= _ROUNDING * square_p, 0.0, var_p)
+    cov = np.where((var_t == 0) | (var_p == 0), 0.0, product - mean_t * mean_p)
+    shift = mean_t - mean_p
+    shift = np.where(shift * shift <= _ROUNDING * (square_t + square_p), 0.0, shift)
+    return shift, var_t, var_p, cov
+
+
+def _check_units(truth: Floats, scores: Floats) -> None:
+    check_shape("truth", truth, ("N", "U"))
+    check_shape("scores", scores, truth.shape)
+    if not (np.isnan(truth) | (truth == 0) | (truth == 1)).all():
+        raise ArgumentError("`truth` should hold 0, 1 and NaN, holds other numbers")
+    if np.isnan(scores).any():
+        raise ArgumentError("`scores` should be numbers, holds NaN")

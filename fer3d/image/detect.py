@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fer3d.checks import check_dtype, check_shape
+from fer3d.checks import check_choice, check_dtype, check_shape
 from fer3d.config import DETECTORS
 from fer3d.errors import ArgumentError, MissingLibraryError
 from fer3d.image import landmarks68
@@ -197,9 +197,8 @@ class FaceFinder:
                 f"`detectors` should name one or more of {', '.join(DETECTORS)} once, is {self.detectors}"
             )
         self._loaded, self._missing = {}, {}
+        check_choice("detectors", self.detectors, DETECTORS)
         for name in self.detectors:
-            if name not in _LOADERS:
-                raise ArgumentError(f"`detectors` should hold names out of {', '.join(DETECTORS)}, holds {name!r}")
             try:
                 self._loaded[name] = _LOADERS[name]()
             except MissingLibraryError as error:

@@ -15,7 +15,6 @@ References:
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
 from collections.abc import Callable, Mapping
@@ -26,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from fer3d.checks import check_dtype, check_range, check_shape
+from fer3d.checks import check_choice, check_dtype, check_range, check_shape
 from fer3d.errors import ArgumentError
 from fer3d.kernels import illumination as kernels
 from fer3d.workers import map_on_threads
@@ -257,10 +256,7 @@ def normalise_illumination(name: str, pictures: Pictures, *, workers: int = 1, *
         ArgumentError: if there is none of that name (names the nearest), it does not take an argument, or `workers` is
             less than 1.
     """
-    if name not in ILLUMINATIONS:
-        near = difflib.get_close_matches(name, ILLUMINATIONS, n=1, cutoff=0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ArgumentError(f"`name` should be one of {', '.join(ILLUMINATIONS)}, is {name!r}{hint}")
+    check_choice("name", name, ILLUMINATIONS)
     function = ILLUMINATIONS[name]
     taken = list(inspect.signature(function).parameters)[1:]
     for key in settings:

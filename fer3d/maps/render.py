@@ -9,14 +9,13 @@ Convention:
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fer3d.checks import check_dtype, check_range, check_shape
+from fer3d.checks import check_choice, check_dtype, check_range, check_shape
 from fer3d.errors import ArgumentError, PrepareError
 from fer3d.kernels import inpaint, raster, sampling
 from fer3d.maps.curvature import (
@@ -58,8 +57,7 @@ class Maps:
         Raises:
             ArgumentError: if there is no such channel.
         """
-        if name not in self.names:
-            raise ArgumentError(f"`name` should be one of {', '.join(self.names)}, is {name!r}")
+        check_choice("name", name, self.names)
         return self.stack[self.names.index(name)]  # type: ignore[no-any-return]
 
 
@@ -181,10 +179,7 @@ def _checked_groups(maps: Sequence[str]) -> tuple[str, ...]:
     groups = (maps,) if isinstance(maps, str) else tuple(maps)
     if not groups:
         raise ArgumentError(f"`maps` should name at least one of {', '.join(MAP_CHANNELS)}, is empty")
-    for name in groups:
-        if name not in MAP_CHANNELS:
-            near = difflib.get_close_matches(str(name), MAP_CHANNELS, n=1, cutoff=0.0)[0]
-            raise ArgumentError(f"`maps` should hold names out of {', '.join(MAP_CHANNELS)}, holds {name!r}: {near!r}?")
+    check_choice("maps", groups, MAP_CHANNELS)
     if len(set(groups)) < len(groups):
         raise ArgumentError(f"`maps` should name each map once, is {groups}")
     return groups

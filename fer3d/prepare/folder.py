@@ -109,7 +109,7 @@ def preprocess(
         The counts and the failures.
 
     Raises:
-        CardError: if no card fits the folder.
+        CardError: if no card fits the folder, or the card or the folds.toml beside it is wrong.
         ArgumentError: if `workers` is below 1, or `out` belongs to another data set.
         PrepareError, FormatError, FileError: with `strict`, what the first failing scan raised.
     """
@@ -124,7 +124,7 @@ def preprocess(
     card, _ = detect.choose(scans, dataset)
     found = records.read_catalog(scans, card)
     frame = FileFrame(card.unit, card.up, card.towards_camera)
-    _open_folder(out, card, settings, scans)
+    _open_folder(out, card, card.name if dataset == "auto" else dataset, settings, scans)
 
     outcomes: list[Outcome] = []
     task = _Task(scans, out, settings, frame, card.kind == "pictures", card.names_people)
@@ -260,8 +260,16 @@ def _run_alone(record: Record, task: _Task) -> Outcome:
             return failure(record, reason, task.scans)
 
 
-def _open_folder(out: Path, card: Card, settings: PreprocessSettings, scans: Path) -> None:
-    """Make the folder, or check that it is one to continue."""
+def _open_folder(out: Path, card: Card, dataset: str | Path, settings: PreprocessSettings, scans: Path) -> None:
+    """Make the folder, or check that it is one to continue. `dataset` is the name or the path of the card."""
+    from fer3d.catalog.cards import card_file
+    from fer3d.catalog.folder_listing import TRUTH_FILE
+    from fer3d.catalog.protocol_files import check_folds_file
+    from fer3d.catalog.stored_card import FOLDS, store_card
+
+    folds = card_file(dataset).with_name(FOLDS)
+    if folds.is_file():  # a mistake in it is said now, not when the scans are made and somebody wants to train
+        check_folds_file(folds, card.name)
     recipe = out / "prepare.json"
     if recipe.is_file():
         try:
@@ -271,8 +279,7 @@ def _open_folder(out: Path, card: Card, settings: PreprocessSettings, scans: Pat
         if owner not in (None, card.name):
             raise ArgumentError(f"`out` should be a new folder or one of {card.name}, {out} holds {owner}")
         clear_temporaries(out)
-    from fer3d.catalog.folder_listing import TRUTH_FILE
-
+    store_card(dataset, out)
     content = {
         "dataset": card.name,
         "fer3d": __version__,

@@ -257,7 +257,17 @@ def is_current(
 
 
 def record_facts(record: Record) -> dict[str, Any]:
-    """What the catalogue says of a scan, as manifest columns."""
+    """What the catalogue says of a scan, as manifest columns.
+
+    Targets that came later (`LATER_COLUMNS` of the store) are left out where nothing is known of them: such a scan, and
+    the key of it in a folder that was prepared before, is what it was.
+    """
+    later = {
+        "compound": record.compound,
+        "valence": record.valence,
+        "arousal": record.arousal,
+        "absent_units": list(record.absent_units) or None,
+    }
     return {
         "id": record.id,
         "dataset": record.dataset,
@@ -270,7 +280,7 @@ def record_facts(record: Record) -> dict[str, Any]:
         "pose": None if record.pose is None else [float(angle) for angle in record.pose],
         "occlusion": record.occlusion,
         "attributes": json.dumps(dict(record.attributes), sort_keys=True),
-    }
+    } | {name: value for name, value in later.items() if value is not None}
 
 
 def relative(path: Path, folder: Path) -> str:

@@ -2,6 +2,7 @@
 
     prepared/
         prepare.json            settings, card, versions, whether the faces are simulated: how this folder was made
+        card/                   the data set's card and its folds.toml, as they were (`fer3d.catalog.stored_card`)
         manifest.parquet        one row a scan, failed ones too, with the reason (columns: `MANIFEST`)
         contact_sheet.png
         scans/<id>.safetensors  or, after `fer3d pack`, shards/NNNNN.safetensors
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from fer3d.tree.sample_tree import SampleTree
 
 Array = NDArray[Any]
+
+# Columns that manifests of earlier versions lack; they are read as null.
+LATER_COLUMNS = ("compound", "valence", "arousal", "absent_units")
 
 _HEADER_KEY = "fer3d"  # one key: safetensors writes several in random order, and bytes must not depend on chance
 
@@ -152,7 +156,7 @@ def manifest_schema() -> pyarrow.Schema:
             ("intensity", pa.int32()),
             ("sequence", pa.string()),
             ("frame", pa.int32()),
-            ("action_units", pa.list_(pa.string())),
+            ("action_units", pa.list_(pa.string())),  # shown, such as AU12L, AU12:3
             ("pose", pa.list_(pa.float64())),  # yaw, pitch, roll as the data set names them
             ("occlusion", pa.string()),
             ("attributes", pa.string()),  # JSON: sex, ethnicity, ...
@@ -171,6 +175,10 @@ def manifest_schema() -> pyarrow.Schema:
             ("warnings", pa.list_(pa.string())),
             ("history", pa.string()),  # JSON: every step and what it did
             ("key", pa.string()),  # hash of inputs and settings
+            ("compound", pa.string()),  # such as "happily surprised"
+            ("valence", pa.float64()),  # in [-1, 1]
+            ("arousal", pa.float64()),
+            ("absent_units", pa.list_(pa.string())),  # known not to be shown, such as AU4
         ]
     )
 
@@ -189,7 +197,7 @@ def write_manifest(folder: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_manifest(folder: Path) -> list[dict[str, Any]]:
-    """The rows of `manifest.parquet`, sorted by id.
+    """The rows of `manifest.parquet`, sorted by id. What an earlier version did not write (`LATER_COLUMNS`) is None.
 
     Raises:
         FileError: if `folder` holds no manifest.
@@ -205,11 +213,11 @@ def read_manifest(folder: Path) -> list[dict[str, Any]]:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise FormatError(f"{path}: is not a Parquet file ({str(error).splitlines()[0]})") from None
-    missing = [name for name in manifest_schema().names if name not in table.column_names]
+    lacking = [name for name in manifest_schema().names if name not in table.column_names]
+    missing = [name for name in lacking if name not in LATER_COLUMNS]
     if missing:
         raise FormatError(f"{path}: lacks the columns {', '.join(missing)}; prepare the scans again")
-    rows: list[dict[str, Any]] = table.to_pylist()
-    return rows
+    return [{**row, **dict.fromkeys(lacking)} for row in table.to_pylist()]
 
 
 def is_simulated(folder: Path) -> bool:
@@ -244,6 +252,8 @@ def pack(folder: Path, out: Path, per_shard: int = 500) -> int:
     """
     from safetensors.numpy import save
 
+    from fer3d.catalog.stored_card import copy_stored_card
+
     if per_shard < 1:
         raise ArgumentError(f"`per_shard` should be at least 1, is {per_shard}")
     if (out / "manifest.parquet").exists():
@@ -264,6 +274,7 @@ def pack(folder: Path, out: Path, per_shard: int = 500) -> int:
     for extra in ("prepare.json", "contact_sheet.png"):
         if (folder / extra).is_file():
             write_bytes(out / extra, (folder / extra).read_bytes(), make_folder=True)
+    copy_stored_card(folder, out)
     write_manifest(out, rows)
     return len(shards)
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from fer3d import __version__
 from fer3d.catalog.folder_listing import TRUTH_FILE
-from fer3d.checks import check_range
+from fer3d.checks import check_choice, check_range
 from fer3d.errors import ArgumentError, FileError, FormatError
 from fer3d.face.load import save_face
 from fer3d.face.npz import fingerprint
@@ -112,14 +112,15 @@ def make(
         save_face(studio.model, root / CORRESPONDENCE / "model.npz")
     with TruthWriter(root, recipe, tuple(studio.model.landmarks)) as truth:
         done = 0
+        codes: list[tuple[str, ...]] = []  # of the action units of each scan
         for scans in _run(root, plan, studio, jobs, workers):
             truth.write(scans)
+            codes += [expression.facs_codes(scan.units, studio.model.action_units) for scan in scans]
             for _ in scans:
                 done += 1
                 if progress is not None:
                     progress(done, len(jobs))
-    if layout == "frgc":
-        _write_labels(root, jobs)
+    _write_labels(root, jobs, codes, named=layout == "frgc")
     return Made(root, layout, subjects, len(jobs))
 
 
@@ -137,8 +138,7 @@ def _plan(
     texture: int,
     meshes: bool,
 ) -> Plan:
-    if layout not in LAYOUTS:
-        raise ArgumentError(f"`layout` should be one of {', '.join(LAYOUTS)}, is {layout!r}")
+    check_choice("layout", layout, LAYOUTS)
     if seed < 0:
         raise ArgumentError(f"`seed` should be at least 0, is {seed}")
     if not levels or any(level not in expression.LEVELS for level in levels) or len(set(levels)) != len(levels):
@@ -192,11 +192,18 @@ def _make_folder(folder: Path) -> None:
         raise FileError(f"{folder}: cannot be made: {error.strerror or error}") from error
 
 
-def _write_labels(root: Path, jobs: Sequence[Job]) -> None:
-    """FRGC's names hold no expression; `labels.csv` says them, in the columns of `fer3d.catalog.label_table`."""
+def _write_labels(root: Path, jobs: Sequence[Job], codes: Sequence[Sequence[str]], *, named: bool) -> None:
+    """`labels.csv`, in the columns of `fer3d.catalog.label_table`: what the names of a layout do not say.
+
+    Args:
+        codes: Of the action units of each job.
+        named: Whether to say the expression as well: FRGC's names do not.
+    """
     from fer3d.files import write_bytes
 
-    lines = ["path,expression", *(f"{job.file},{job.expression}" for job in jobs)]
+    lines = ["path,expression,action_units" if named else "path,action_units"]
+    for job, units in zip(jobs, codes, strict=True):
+        lines.append(",".join((job.file, *([str(job.expression)] if named else []), " ".join(units))))
     write_bytes(root / "labels.csv", ("\n".join(lines) + "\n").encode())
 
 

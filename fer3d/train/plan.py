@@ -20,7 +20,7 @@ class Experiment:
 
     Attributes:
         data: Prepared folder.
-        protocol: A name of `fer3d.catalog.protocols.protocol_names()`, or a folds.json.
+        protocol: A name of `fer3d.catalog.protocol_files.protocol_names(data)`, or a folds.json.
         test_data: Prepared folder to test on, with protocol "cross" and only then.
         classes, folds: For the general protocols, see `load_protocol`.
         rounds: How often to shuffle anew.
@@ -96,7 +96,8 @@ def plan_experiment(experiment: Experiment, seed: int) -> ExperimentPlan:
     if (experiment.protocol == "cross") != (experiment.test_data is not None):
         raise ArgumentError("`test_data` should be given with protocol cross, and only then")
     own = Path(experiment.protocol) if experiment.protocol.endswith(".json") else None
-    protocol = protocols.load_protocol("k-fold" if own else experiment.protocol, experiment.classes, experiment.folds)
+    name = "k-fold" if own else experiment.protocol
+    protocol = protocols.load_protocol(name, experiment.classes, experiment.folds, experiment.data)
     rows = protocols.choose_rows(protocol, labelled_rows(experiment.data))
     if not rows:
         raise ArgumentError(f"{experiment.data}: has no scan that protocol {protocol.name} uses")

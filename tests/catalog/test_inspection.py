@@ -167,3 +167,11 @@ def test_readers_warnings_are_shown(readable: Path):
 def test_workers_out_of_range(tmp_path: Path):
     with pytest.raises(ArgumentError, match=r"`workers` should lie in \[1, inf\], is 0"):
         inspect(tmp_path, workers=0)
+
+
+def test_other_targets_are_counted(tmp_path: Path):
+    trees.touch(tmp_path, ["a.ply", "b.ply", "c.ply"])
+    (tmp_path / "labels.csv").write_text("path,valence,action_units\na.ply,0.5,AU12:3\nb.ply,,AU4:0\nc.ply,,\n")
+    result = inspect(tmp_path, "generic")
+    assert result.targets == {"action-units": 2, "action-unit-intensities": 2, "valence": 1, "valence-arousal": 1}
+    assert "other targets: action-units of 2, action-unit-intensities of 2, valence of 1" in printed(result)

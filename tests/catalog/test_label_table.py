@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fer3d.catalog import Record, read_records
+from fer3d.catalog.action_units import split_action_units
 from fer3d.catalog.cards import load_card
-from fer3d.catalog.label_table import read_label_table, split_action_units
+from fer3d.catalog.label_table import read_label_table
 from fer3d.errors import CardError
 from tests import trees
 
@@ -79,7 +80,10 @@ def test_label_table_joins_composed_names(tmp_path: Path):
         ("path,frame\na.ply,-1\n", r":2: a\.ply: wanted a whole number as `frame`, got '-1'"),
         ("path,yaw\na.ply,left\n", r":2: a\.ply: wanted degrees in \[-360, 360\] as `yaw`, got 'left'"),
         ("path,pitch\na.ply,nan\n", r":2: a\.ply: wanted degrees in .* as `pitch`, got 'nan'"),
-        ("path,action_units\na.ply,smile\n", r":2: a\.ply: wanted action units such as 'AU12 AU25', got 'smile'"),
+        (
+            "path,action_units\na.ply,smile\n",
+            r":2: a\.ply: wanted action units such as 'AU12 .*', got 'smile'",
+        ),
         ('path,sex\n"a.ply,f\n', r":2: wanted comma-separated values, got unexpected end of data"),
         (b"path,sex\n\xe4.ply,f\n", r"labels\.csv: wanted UTF-8 text, got byte 0xe4 at 9"),
         ("path\n../../a\u2028.ply\n", r":2: wanted the path of a scan of .*, got '\.\./\.\./a\\\\u2028\.ply'"),

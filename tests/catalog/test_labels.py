@@ -115,6 +115,10 @@ def test_ckplus_labels_the_last_frame_and_the_first_is_neutral(tmp_path):
     found = read(trees.ckplus(tmp_path), "ckplus")
     assert [found[f"S005_001_0000000{n}"].expression for n in (1, 2, 3, 4)] == ["neutral", None, None, "happiness"]
     assert found["S005_001_00000004"].action_units == ("AU6", "AU12C")
+    absent = set(found["S005_001_00000004"].absent_units)
+    assert {"AU1", "AU4", "AU43"} <= absent
+    assert not {"AU6", "AU12"} & absent
+    assert found["S005_001_00000001"].absent_units == ()  # nobody scored it
     assert found["S005_001_00000002"].attributes["from_end"] == "2"
     assert found["S113_008_00000005"].expression == "contempt"
     assert found["S005_002_00000003"].expression is None
@@ -168,10 +172,10 @@ def test_affectnet_of_2017(tmp_path):
     found = read(trees.affectnet(tmp_path), "affectnet")
     happy = found["1_0123abcd"]
     assert (happy.expression, happy.attributes["part"]) == ("happiness", "train")
-    assert (happy.attributes["valence"], happy.attributes["arousal"]) == ("0.5", "-0.25")
+    assert (happy.valence, happy.arousal) == (0.5, -0.25)
     assert happy.attributes["eyes"] == "48.50 58.50 54.50 64.50"
     assert found["2_89abcdef"].attributes["expression"] == "uncertain"
-    assert "valence" not in found["2_89abcdef"].attributes
+    assert (found["2_89abcdef"].valence, found["2_89abcdef"].arousal) == (None, None)
     assert found["1_00aa11bb"].expression == "contempt"
     assert found["1_00aa11bb"].attributes["part"] == "validation"
 
@@ -197,14 +201,27 @@ def test_affectnet_label_out_of_range(tmp_path):
     assert "got '11'" in read(tmp_path, "affectnet")["1_00aa11bb"].error
 
 
+def test_affectnet_valence_out_of_range_costs_its_picture(tmp_path):
+    trees.affectnet(tmp_path)
+    text = (tmp_path / "training.csv").read_text()
+    trees.write(tmp_path, "training.csv", text.replace(",0.5,-0.25", ",1.5,-0.25"))
+    found = read(tmp_path, "affectnet")
+    assert found["1_0123abcd"].error == "training.csv:2: wanted a number in [-1, 1], got '1.5' as `valence`"
+    assert found["1_00aa11bb"].error is None
+
+
 def test_affectnet_of_later(tmp_path):
     trees.affectnet_files(tmp_path)
     (tmp_path / "train_set/annotations/7_exp.npy").write_bytes(b"no array")
     np.save(tmp_path / "train_set/annotations/99_exp.npy", np.array("1"))
+    np.save(tmp_path / "val_set/annotations/0_val.npy", np.array(-2.0))
     catalog = read_catalog(tmp_path, load_card("affectnet-files"))
     found = {record.id: record for record in catalog.records}
     assert found["train_set_0"].expression == "surprise"
     assert found["val_set_0"].expression == "contempt"
+    assert (found["train_set_0"].valence, found["train_set_0"].arousal) == (0.5, -0.1)
+    assert (found["val_set_0"].valence, found["val_set_0"].arousal) == (None, -0.1)
+    assert not catalog.extra
     assert found["val_set_0"].attributes == {"part": "validation", "number": "0"}
     assert found["train_set_7"].problems == ("no line in the label files of the data set",)
     assert [note.partition(": ")[2].partition(",")[0] for note in catalog.notes] == [

@@ -9,16 +9,17 @@ import pytest
 from PIL import Image
 
 from fer3d.catalog.protocols import part_folds
-from fer3d.config import preprocess_settings, train_settings
+from fer3d.config import preprocess_settings
 from fer3d.errors import ConfigError, ProtocolError
 from fer3d.image.align import canonical_eyes
 from fer3d.image.landmarks68 import moved
 from fer3d.predict import load
 from fer3d.prepare.folder import preprocess
 from fer3d.prepare.store import read_header, read_manifest, read_scan
-from fer3d.train.plan import Question
+from fer3d.train.plan import Experiment
 from fer3d.train.run import Device, train
 from fer3d.train.run_folder import read_predictions, read_run
+from fer3d.train.settings import train_settings
 from tests import picture_trees as trees
 from tests.commands import fer3d
 from tests.formats.test_pictures import png
@@ -124,8 +125,8 @@ def test_a_run_on_pictures_predicts_pictures_as_if_they_had_been_prepared(capsys
     Image.open(folder / "bert/sad/2.png").resize((280, 280)).save(folder / "emil_sad_5.png")
     preprocess(folder, tmp_path / "out", settings=SMALL, workers=1)
     settings = train_settings("tiny", None, ("maps=texture", "epochs=1", "width=4", "batch=2", "illumination=hist-eq"))
-    question = Question(tmp_path / "out", classes=("happiness", "sadness", "anger"), folds=2, only=(0,))
-    run = train("plain-cnn", question, tmp_path / "run", settings, device=Device("cpu"))
+    experiment = Experiment(tmp_path / "out", classes=("happiness", "sadness", "anger"), folds=2, only=(0,))
+    run = train("plain-cnn", experiment, tmp_path / "run", settings, device=Device("cpu"))
     predictor = load(run)
     assert predictor.reads_pictures
     tested = read_predictions(read_run(run))
@@ -155,8 +156,8 @@ def test_train_on_the_parts_of_a_data_set(tmp_path):
     shutil.copy(folder / "train/4/train_40001_aligned.jpg", folder / "test/4/test_49999_aligned.jpg")  # as in the wild
     preprocess(folder, tmp_path / "out", settings=SMALL, workers=1)
     settings = train_settings("tiny", None, ("maps=texture", "epochs=1", "width=4", "batch=4"))
-    question = Question(tmp_path / "out", "parts", classes=("happiness", "sadness"))
-    train("plain-cnn", question, tmp_path / "run", settings, device=Device("cpu"))
+    experiment = Experiment(tmp_path / "out", "parts", classes=("happiness", "sadness"))
+    train("plain-cnn", experiment, tmp_path / "run", settings, device=Device("cpu"))
     tested = read_predictions(read_run(tmp_path / "run"))
     assert set(tested.subjects) == {f"test_{name}_aligned" for name in ("40000", "40001", "49999", "50000", "50001")}
 
@@ -229,8 +230,8 @@ def test_tfd_from_its_matlab_file_to_its_own_folds(tmp_path):
     trees.tfd(tmp_path / "tfd", (1, 4, 1, 4, -1), (5, 5, 9, -1, 11), folds)
     preprocess(tmp_path / "tfd", tmp_path / "out", settings=SMALL, workers=1)
     settings = train_settings("tiny", None, ("maps=texture", "epochs=1", "width=4", "batch=2"))
-    question = Question(tmp_path / "out", "parts", classes=("anger", "happiness"))
-    train("plain-cnn", question, tmp_path / "run", settings, device=Device("cpu"))
+    experiment = Experiment(tmp_path / "out", "parts", classes=("anger", "happiness"))
+    train("plain-cnn", experiment, tmp_path / "run", settings, device=Device("cpu"))
     made = read_predictions(read_run(tmp_path / "run"))
     assert sorted(made.subjects) == ["id5", "id5", "id9"]
 

@@ -59,3 +59,46 @@ def subject_bootstrap(values_of_subject):
         values = [value for subject in drawn for value in values_of_subject[subject]]
         means.append(sum(values) / len(values))
     return sorted(means)
+
+
+def known(truth, predicted):
+    return [(t, p) for t, p in zip(truth, predicted, strict=True) if not math.isnan(t)]
+
+
+def unit_f1(truth, scores, threshold):
+    pairs = known(truth, scores)
+    return f1([int(t) for t, _ in pairs], [int(score >= threshold) for _, score in pairs], 1)
+
+
+def base_rate(truth):
+    pairs = known(truth, truth)
+    return sum(t for t, _ in pairs) / len(pairs) if pairs else math.nan
+
+
+def roc_auc(truth, scores):
+    """Every scan that shows the unit against every one that does not."""
+    pairs = known(truth, scores)
+    wins = [1.0 if a > b else 0.5 if a == b else 0.0 for t, a in pairs if t == 1 for u, b in pairs if u == 0]
+    return sum(wins) / len(wins) if wins else math.nan
+
+
+def concordance(truth, predicted):
+    pairs = known(truth, predicted)
+    if not pairs:
+        return math.nan
+    n = len(pairs)
+    mean_t, mean_p = sum(t for t, _ in pairs) / n, sum(p for _, p in pairs) / n
+    cov = sum((t - mean_t) * (p - mean_p) for t, p in pairs) / n
+    spread = sum((t - mean_t) ** 2 + (p - mean_p) ** 2 for t, p in pairs) / n + (mean_t - mean_p) ** 2
+    return 2 * cov / spread if spread else math.nan
+
+
+def rmse(truth, predicted):
+    pairs = known(truth, predicted)
+    return math.sqrt(sum((t - p) ** 2 for t, p in pairs) / len(pairs)) if pairs else math.nan
+
+
+def sign_agreement(truth, predicted):
+    pairs = known(truth, predicted)
+    sign = lambda x: (x > 0) - (x < 0)  # noqa: E731
+    return sum(sign(t) == sign(p) for t, p in pairs) / len(pairs) if pairs else math.nan

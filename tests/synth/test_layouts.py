@@ -5,8 +5,10 @@ import pytest
 
 from fer3d import formats, synth
 from fer3d.catalog import detect_card, read_records
+from fer3d.catalog.targets import target_of
 from fer3d.formats import bnt, landmark_files, read_landmarks, read_lm2
 from fer3d.landmarks import bu83_names
+from fer3d.prepare.scan import record_facts
 from fer3d.scan import EXPRESSIONS
 from fer3d.synth.acting.habits import Variety
 from fer3d.synth.truth import read_truth
@@ -56,6 +58,26 @@ def test_labels_of_the_records_are_the_truth(trees, layout):
         assert record.expression == scan.expression
         assert (record.intensity or 0) == scan.level
         assert record.frame == scan.frame
+
+
+@pytest.mark.parametrize("layout", ["bu3dfe", "bu4dfe", "bosphorus", "frgc"])
+def test_action_units_of_the_records_are_the_truth(trees, layout):
+    folder = trees / layout
+    truth = read_truth(folder).scans
+    rows = [record_facts(record) for record in read_records(folder, detect_card(folder).card)]
+    files = [record.relative for record in read_records(folder, detect_card(folder).card)]
+    target, shown = target_of(rows, "action-units")
+    _, levels = target_of(rows, "action-unit-intensities", target.names)
+    assert {"AU1", "AU12", "AU43"} <= set(target.names)
+    for number, file in enumerate(files):
+        weights = truth[file].action_units
+        assert {name for name, one in zip(target.names, shown[number], strict=True) if one == 1} == set(weights)
+        wanted = [5 * min(weights.get(name, 0.0), 1.0) for name in target.names]
+        assert levels[number] == pytest.approx(wanted, abs=0.006)  # two digits
+    assert not np.isnan(shown).any()
+    if layout == "bosphorus":
+        codes = dict(zip(files, (row["action_units"] for row in rows), strict=True))
+        assert [code[:6] for code in codes["bs000/bs000_LFAU_12L_0.bnt"]] == ["AU12L:"]
 
 
 def test_bu3dfe_files(trees):
@@ -111,7 +133,13 @@ def test_bu3dfe_raw_is_the_same_face_elsewhere(trees):
 
 def test_bu4dfe_has_landmarks_in_a_release_of_their_own(trees):
     folder = trees / "bu4dfe"
-    assert sorted(p.name for p in folder.iterdir()) == ["BU4DFE_BND_V1.1", "F001", "M001", "truth.parquet"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "BU4DFE_BND_V1.1",
+        "F001",
+        "M001",
+        "labels.csv",
+        "truth.parquet",
+    ]
     for label in ("Angry", "Disgust", "Fear", "Happy", "Sad", "Surprise"):
         for frame in ("000", "001"):
             assert (folder / "M001" / label / f"{frame}.jpg").exists()
@@ -209,7 +237,9 @@ def test_frgc_files(trees):
     image = formats.read(folder / file)
     assert on_mesh(image, list(points.values())).max() < 0.01
     assert image.vertices[:, 2].max() < -1000  # the sensor's frame
-    assert (folder / "labels.csv").read_text().startswith("path,expression\nFall2003range/04200d201.abs.gz,neutral\n")
+    lines = (folder / "labels.csv").read_text().splitlines()
+    assert lines[0] == "path,expression,action_units"
+    assert lines[1].startswith("Fall2003range/04200d201.abs.gz,neutral,AU1:")
 
 
 def test_a_picture_lies_on_its_range_image(trees):

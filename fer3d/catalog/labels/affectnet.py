@@ -9,7 +9,7 @@ import numpy as np
 from fer3d.catalog.cards import Card
 from fer3d.catalog.folder_listing import Listing, shown
 from fer3d.catalog.label_table import Row
-from fer3d.catalog.labels.reading import Labels, brief, label_fields, read_table
+from fer3d.catalog.labels.reading import Labels, affect_fields, brief, label_fields, read_table
 
 _AFFECTNET_COLUMNS = ("subdirectory_filepath", "expression")
 
@@ -32,7 +32,7 @@ def affectnet(listing: Listing, card: Card) -> Labels:
                 continue
             fields, attributes = label_fields(card, cells["expression"], where)
             attributes["part"] = part
-            attributes |= {key: cells[key] for key in ("valence", "arousal") if cells.get(key) not in (None, "", "-2")}
+            fields |= affect_fields(card, {key: cells.get(key) for key in ("valence", "arousal")}, where)
             if eyes := _eyes(cells.get("facial_landmarks") or ""):
                 attributes["eyes"] = eyes
             labels.rows[picture] = Row(line, fields, attributes)
@@ -49,21 +49,35 @@ def _eyes(text: str) -> str:
 
 
 def affectnet_files(listing: Listing, card: Card) -> Labels:
-    """The later release: `annotations/<n>_exp.npy`, a number stored as text."""
+    """The later release: `annotations/<n>_exp.npy`, `_val.npy` and `_aro.npy`, each a number, some stored as text."""
     labels = Labels(complete=True)
-    for name in listing.files:
-        found = re.search(r"(?:^|/)annotations/(\d+)_exp\.npy\Z", name)
-        if found is None:
+    names = {name: found for name in listing.files if (found := _ANNOTATION.search(name))}
+    labels.used.update(names)
+    for name, found in names.items():
+        if found["what"] != "exp":
             continue
-        labels.used.add(name)
-        picture = listing.find(name[: found.start(1)].removesuffix("annotations/") + f"images/{found[1]}.jpg")
+        folder, number = name[: found.start("number")], found["number"]
+        picture = listing.find(folder.removesuffix("annotations/") + f"images/{number}.jpg")
         if picture is None:
-            labels.notes.append(f"{name}: wanted a picture images/{found[1]}.jpg, found none")
+            labels.notes.append(f"{name}: wanted a picture images/{number}.jpg, found none")
             continue
-        try:
-            code = str(np.load(listing.folder / name, allow_pickle=False).reshape(())).strip()
-        except (OSError, ValueError, EOFError) as error:
-            labels.notes.append(f"{name}: wanted an array of one number, got {brief(str(error))}")
+        code = _number_in(listing, name, labels.notes)
+        if code is None:
             continue
-        labels.rows[picture] = Row(0, *label_fields(card, code.removesuffix(".0"), name))
+        fields, attributes = label_fields(card, code.removesuffix(".0"), name)
+        files = {"valence": f"{folder}{number}_val.npy", "arousal": f"{folder}{number}_aro.npy"}
+        texts = {key: _number_in(listing, file, labels.notes) for key, file in files.items() if file in names}
+        labels.rows[picture] = Row(0, fields | affect_fields(card, texts, name), attributes)
     return labels
+
+
+_ANNOTATION = re.compile(r"(?:^|/)annotations/(?P<number>\d+)_(?P<what>exp|val|aro)\.npy\Z")
+
+
+def _number_in(listing: Listing, name: str, notes: list[str]) -> str | None:
+    """The text of the one number in a file; None, with a note, if it is no such file."""
+    try:
+        return str(np.load(listing.folder / name, allow_pickle=False).reshape(())).strip()
+    except (OSError, ValueError, EOFError) as error:
+        notes.append(f"{name}: wanted an array of one number, got {brief(str(error))}")
+        return None

@@ -72,6 +72,18 @@ def label_fields(card: Card, word: str, where: str) -> tuple[dict[str, Any], dic
     return {"error": f"{where}: wanted an expression among {wanted}, got {brief(word)!r}"}, {}
 
 
+def affect_fields(card: Card, texts: Mapping[str, str | None], where: str) -> dict[str, Any]:
+    """Record fields of "valence" and "arousal" as the data set writes them; the error that one is no such number."""
+    fields: dict[str, Any] = {}
+    try:
+        for name, text in texts.items():
+            if text:
+                fields[name] = card.targets.value(name, text)
+    except ValueError as error:
+        return {"error": f"{where}: {shown(str(error))}"}
+    return fields
+
+
 def find_file(listing: Listing, pattern: str) -> str | None:
     """The first file whose name the pattern fits, in any case."""
     matcher = re.compile(rf"(?:^|/)(?:{pattern})\Z", re.IGNORECASE)

@@ -9,12 +9,11 @@ number of parameters is the published one.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
-from fer3d.errors import ArgumentError
+from fer3d.checks import check_choice
 
 if TYPE_CHECKING:
     from fer3d.image.networks.picture_network import PictureNetwork
@@ -41,10 +40,7 @@ def network_class(name: str) -> type[PictureNetwork]:
     Raises:
         ArgumentError: if there is none of that name (names the nearest).
     """
-    if name not in NETWORKS:
-        near = difflib.get_close_matches(name, NETWORKS, n=1, cutoff=0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ArgumentError(f"`name` should be one of {', '.join(NETWORKS)}, is {name!r}{hint}")
+    check_choice("name", name, NETWORKS)
     module, kind = NETWORKS[name]
     return cast("type[PictureNetwork]", getattr(import_module(f"{__name__}.{module}"), kind))
 

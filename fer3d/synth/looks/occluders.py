@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates, maximum_filter
 
-from fer3d.checks import check_shape
-from fer3d.errors import ArgumentError
+from fer3d.checks import check_choice, check_shape
 from fer3d.face.model import FaceModel
 from fer3d.kernels.shadow import depth_map
 from fer3d.synth.optics.scene import LENS, SOLID, STRAND, Look, Occluder, Window, around
@@ -79,8 +78,7 @@ def occluder(
     Raises:
         ArgumentError: if there is no such thing, or the shape is not of this model.
     """
-    if kind not in KINDS:
-        raise ArgumentError(f"`kind` should be one of {', '.join(KINDS)}, is {kind!r}")
+    check_choice("kind", kind, KINDS)
     check_shape("shape", shape, model.neutral.shape)
     return KINDS[kind](model, shape, generator, look)
 

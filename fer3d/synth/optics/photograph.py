@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from fer3d.checks import check_range
+from fer3d.checks import check_choice, check_range
 from fer3d.errors import ArgumentError
 from fer3d.face.model import FaceModel
 from fer3d.kernels.shading import expose, shade
@@ -267,9 +267,7 @@ def session(
     lights = flashes()
     flash = tuple(lights) if flash is None else tuple(flash)
     for name, given, known in (("views", views, VIEWS), ("flash", flash, lights)):
-        unknown = [one for one in given if one not in known]
-        if unknown:
-            raise ArgumentError(f"`{name}` should hold names out of {', '.join(known)}, holds {unknown[0]!r}")
+        check_choice(name, tuple(given), known)
     rows, columns = size
     window = Window(-pixel * (columns - 1) / 2, pixel * (rows - 1) / 2, pixel, rows, columns)
     for view in views:

@@ -1,0 +1,163 @@
+"""`folds.toml`: the published protocols of a data set, beside its card, wherever that lies.
+
+A table `p1` of the card `bu3dfe` is the protocol `bu3dfe-p1`. Those of shipped cards can always be asked for. Those of
+a card from elsewhere are copied by `fer3d preprocess` into the prepared folder (`fer3d.catalog.stored_card`), and can
+be asked for where that folder is trained on. If both have a protocol of one name, they must agree in all but its title
+and its source; else the name is refused, as nobody could say which of the two a result is of.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+
+from fer3d.catalog.cards import SHIPPED, expand_range
+from fer3d.catalog.stored_card import FOLDS, stored_card, stored_folds
+from fer3d.checks import did_you_mean
+from fer3d.errors import CardError, ProtocolError
+from fer3d.scan import LABELS
+
+GENERAL = ("k-fold", "leave-one-out", "cross", "parts")  # protocols for any data
+
+
+class ProtocolFacts(BaseModel):
+    """One table of a `folds.toml`. What every key means: `datasets/README.md`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str
+    source: str
+    classes: Annotated[tuple[str, ...], Field(min_length=2)]
+    intensities: tuple[StrictInt, ...] = ()
+    subjects: tuple[str, ...] = ()
+    complete: StrictBool = False
+    draw: Annotated[StrictInt, Field(ge=2)] | None = None
+    redraw: StrictBool = False
+    folds: Annotated[StrictInt, Field(ge=2)] = 10
+    frames: Annotated[StrictInt, Field(ge=1)] | None = None
+    last_frames: Annotated[StrictInt, Field(ge=1)] | None = None
+    where: dict[str, str] = {}
+
+    @field_validator("classes")
+    @classmethod
+    def _house(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        for name in classes:
+            if name not in LABELS:
+                raise ValueError(f"wanted house labels, got {name!r}")
+        return tuple(name for name in LABELS if name in classes)
+
+    @field_validator("last_frames")
+    @classmethod
+    def _middle_or_end(cls, last: int | None, info: ValidationInfo) -> int | None:
+        if last is not None and info.data.get("frames") is not None:
+            raise ValueError("wanted `frames` or `last_frames`, not both")
+        return last
+
+    @field_validator("subjects")
+    @classmethod
+    def _expand(cls, subjects: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name for item in subjects for name in expand_range(item))
+
+
+def protocol_names(prepared: Path | None = None) -> tuple[str, ...]:
+    """Every protocol that can be asked for by name: those of shipped cards, of the card of a prepared folder, general.
+
+    Raises:
+        CardError: if a folds.toml is not what it should be.
+    """
+    return (*dict.fromkeys((*_shipped(), *_stored(prepared))), *GENERAL)
+
+
+def own_protocol(name: str, prepared: Path | None = None) -> ProtocolFacts:
+    """The facts of a data set's own protocol.
+
+    Args:
+        name: Of `protocol_names(prepared)`, no general one.
+        prepared: As there.
+
+    Raises:
+        ProtocolError: if two cards differ in what they call so.
+        CardError: if a folds.toml is not what it should be.
+    """
+    shipped, stored = _shipped().get(name), _stored(prepared).get(name)
+    facts = [_facts(*place) for place in (shipped, stored) if place is not None]
+    rules = [one.model_dump(exclude={"title", "source"}) for one in facts]
+    if rules[0] != rules[-1]:
+        raise ProtocolError(
+            f"protocol {name}: {prepared}/card/{FOLDS} and the shipped card of that name differ: give the card or "
+            "the table another name and prepare the scans again"
+        )
+    return facts[-1]
+
+
+def check_folds_file(file: Path, card: str) -> None:
+    """Raise CardError unless a folds.toml of the card of this name is what it should be."""
+    for place in _places(file, card).values():
+        _facts(*place)
+
+
+Place = tuple[Path, str, Any]  # file, table, content
+
+
+def _shipped() -> dict[str, Place]:
+    places: dict[str, Place] = {}
+    for file in sorted(SHIPPED.glob(f"*/{FOLDS}")):
+        places |= _places(file, file.parent.name)
+    return places
+
+
+def _stored(prepared: Path | None) -> Mapping[str, Place]:
+    card = stored_card(prepared) if prepared is not None else None
+    file = stored_folds(prepared) if prepared is not None else None
+    return _places(file, card.name) if card is not None and file is not None else {}
+
+
+def _places(file: Path, card: str) -> dict[str, Place]:
+    """Name of each protocol of a file -> where it stands."""
+    places: dict[str, Place] = {}
+    for table, content in _tables(file).items():
+        name = f"{card}-{table}"
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", table) or not isinstance(content, dict):
+            raise CardError(f"{file}: wanted tables, named by letters, digits, _ and -, got {table!r}")
+        if name in GENERAL:
+            raise CardError(f"{file}: wanted another name than {name}, which is a protocol for any data")
+        places[name] = file, table, content
+    return places
+
+
+def _tables(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CardError(f"{file}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CardError(f"{file}: wanted TOML, got {error}") from None
+
+
+def _facts(file: Path, name: str, table: Any) -> ProtocolFacts:
+    try:
+        return ProtocolFacts.model_validate(table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in (name, *first["loc"]))
+        if first["type"] == "missing":
+            raise CardError(f"{file}: `{key}` is missing") from None
+        if first["type"] == "extra_forbidden":
+            hint = did_you_mean(first["loc"][-1], ProtocolFacts.model_fields)
+            raise CardError(f"{file}: `{key}` is no key of a protocol{hint}") from None
+        wanted = first["msg"].removeprefix("Value error, ")
+        raise CardError(f"{file}: `{key}` {wanted}, got {first['input']!r}") from None
