@@ -42,10 +42,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from fer3d import synth
 from fer3d.catalog.folder_listing import TRUTH_FILE
 from fer3d.catalog.protocols import Fold, folds_to_json
-from fer3d.config import MAP_GROUPS, PreprocessSettings, train_settings
+from fer3d.config import PreprocessSettings, train_settings
 from fer3d.evaluate import ablation
 from fer3d.evaluate.compare import compare
 from fer3d.evaluate.measure import per_round
+from fer3d.maps.registry import STANDARD_GROUPS
 from fer3d.prepare.folder import preprocess
 from fer3d.prepare.store import read_manifest
 from fer3d.synth import truth
@@ -94,14 +95,14 @@ def tables(arguments):
     data = make_data(arguments)
     settings = train_settings(arguments.preset, None, [*arguments.set, f"seed={arguments.seed}"])
     question = ask(arguments, data)
-    subsets = ablation.map_subsets() if arguments.ablate else [*((g,) for g in MAP_GROUPS), MAP_GROUPS]
+    subsets = ablation.map_subsets() if arguments.ablate else [*((g,) for g in STANDARD_GROUPS), STANDARD_GROUPS]
     kind = "thirds" if arguments.thirds else f"{arguments.folds}x{arguments.rounds}"
     folder = arguments.work / "runs" / f"{arguments.size}-{arguments.preset}-{kind}"
     plain = settings.model_copy(update=PLAIN | {"maps": PLAIN_MAPS})
     rivals = [
         Job("plain-cnn", question, folder / "plain-cnn", plain),
         Job("plain-cnn", question, folder / "plain-cnn-registered", plain.model_copy(update={"registered": True})),
-        Job("plain-cnn", question, folder / "plain-cnn-all-maps", plain.model_copy(update={"maps": MAP_GROUPS})),
+        Job("plain-cnn", question, folder / "plain-cnn-all-maps", plain.model_copy(update={"maps": STANDARD_GROUPS})),
     ]
     mine = {
         maps: Job(
@@ -191,7 +192,7 @@ def heading(arguments, data, settings, seconds):
 
 def goals(model, rivals, mine, part):
     """All maps against the rivals, plain-cnn first, and each single map, on the same scans: paired, by subject."""
-    whole, p = mine[MAP_GROUPS], ablation.percent
+    whole, p = mine[STANDARD_GROUPS], ablation.percent
     singles = [folder for maps, folder in mine.items() if len(maps) == 1]
     others = [*rivals, *singles]
     lines = [f"## {model} with all maps, and what it has to beat", ""]

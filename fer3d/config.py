@@ -12,11 +12,11 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, field_validator, model_validator
 
-from fer3d.errors import ConfigError, FileError
+from fer3d.errors import ArgumentError, ConfigError, FileError
+from fer3d.maps.registry import STANDARD_GROUPS, ordered_groups
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
-MAP_GROUPS = ("depth", "normal", "curvature", "texture")
 DETECTORS = ("mtcnn", "hog", "haar")  # of faces in pictures, in the order in which they are asked
 
 
@@ -42,7 +42,10 @@ class PreprocessSettings(BaseModel):
     curvature_radius_mm: float = Field(
         5.0, ge=0.5, le=50.0, description="Radius of the neighbourhood that the curvature fit sees."
     )
-    maps: tuple[str, ...] = Field(MAP_GROUPS, description="Which maps to make: " + ", ".join(MAP_GROUPS) + ".")
+    maps: tuple[str, ...] = Field(
+        STANDARD_GROUPS,
+        description="Which maps to make: " + ", ".join(STANDARD_GROUPS) + ", or any that a package registers.",
+    )
     size: int = Field(224, ge=8, le=2048, description="Rows and columns of a map. 224 is what ImageNet nets take.")
     pixel_mm: float | None = Field(
         None, gt=0.0, le=50.0, description="Width of a pixel. Unset: 179.2 mm / size, which is 0.8 mm at 224."
@@ -129,7 +132,7 @@ class TrainSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     # the network
-    maps: tuple[str, ...] = Field(MAP_GROUPS, description="Map groups that are fed.")
+    maps: tuple[str, ...] = Field(STANDARD_GROUPS, description="Map groups that are fed.")
     backbone: str = Field("oriented", description="Branches: oriented, scattering, small, vgg-m, vgg-16 or resnet-18.")
     width: int | None = Field(None, ge=1, le=1024, description="Features of the first convolution. Unset: the usual.")
     dropout: float | None = Field(None, ge=0.0, lt=1.0, description="Before the last layer. Unset: the model's own.")
@@ -309,12 +312,10 @@ def _split(maps: Any) -> Any:
 
 
 def _ordered_groups(maps: tuple[str, ...]) -> tuple[str, ...]:
-    if not maps:
-        raise ValueError("should name at least one map")
-    for name in maps:
-        if name not in MAP_GROUPS:
-            raise ValueError(f"should hold names out of {', '.join(MAP_GROUPS)}, holds {name!r}")
-    return tuple(group for group in MAP_GROUPS if group in maps)  # one order, whatever the user typed
+    try:
+        return ordered_groups(maps)
+    except (ArgumentError, ConfigError) as error:
+        raise ValueError(str(error).removeprefix("`maps` ")) from None
 
 
 def settings(kind: type[Settings], values: Mapping[str, Any], where: str = "settings") -> Settings:

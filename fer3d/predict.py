@@ -20,6 +20,7 @@ from fer3d.errors import Fer3dError, FileError, FormatError
 from fer3d.formats import pictures
 from fer3d.formats.find import landmark_file
 from fer3d.formats.pictures import is_picture
+from fer3d.maps.registry import check_groups, reads_picture
 from fer3d.prepare.scan import FileFrame, prepare_with_tree
 from fer3d.scan import Scan
 
@@ -178,7 +179,7 @@ class Predictor:
         """
         if self.reads_pictures or (not isinstance(scan, Scan) and is_picture(scan)):
             return self._of_picture(scan)
-        raw = scan if isinstance(scan, Scan) else formats.read(scan, texture="texture" in self.settings.maps)
+        raw = scan if isinstance(scan, Scan) else formats.read(scan, texture=reads_picture(self.settings.maps))
         if landmarks is not None:
             points = formats.read_landmarks(landmarks)
             raw = raw.step("landmarks", {"file": Path(landmarks).name, "count": len(points)}, landmarks=points)
@@ -231,12 +232,11 @@ class Predictor:
 
     def _with_texture(self, maps: Maps) -> tuple[Maps, tuple[str, ...]]:
         """The maps, with the mean colour of training for a texture that is needed and that the scan does not have."""
-        if "texture" not in self.settings.maps or maps.texture is not None:
+        picture = [group for group in check_groups(self.settings.maps) if group.picture]
+        if not picture or maps.texture is not None:
             return maps, ()
-        from fer3d.data.channels import INPUT_CHANNELS
-
         means = dict(zip(self.models[0].normalisation.channels, self.models[0].normalisation.mean, strict=True))
-        colour = [round(255 * means[name]) for name in INPUT_CHANNELS["texture"]]
+        colour = [round(255 * means[name]) for name in picture[0].fed_names]
         even = np.where(maps.mask[..., None] > 0, np.array(colour), 0).astype(np.uint8)  # (H, W, 3)
         return replace(maps, texture=even), ("no texture: its branch saw the mean colour of the training scans",)
 

@@ -12,10 +12,11 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
 
-from fer3d.config import MAP_GROUPS, TrainSettings
+from fer3d.config import TrainSettings
 from fer3d.errors import ArgumentError
 from fer3d.evaluate.measure import evaluate_run
 from fer3d.files import read_json, write_bytes
+from fer3d.maps.registry import STANDARD_GROUPS
 from fer3d.models import reads_trees
 from fer3d.train.plan import Question
 from fer3d.train.run import Device, Job, Watch, train, train_side_by_side
@@ -48,7 +49,7 @@ class Entry:
 SWITCHES = ("mes", "hvp", "tree")  # of FLM-CNN, in the words of `TrainSettings`
 
 
-def map_subsets(groups: Sequence[str] = MAP_GROUPS) -> list[tuple[str, ...]]:
+def map_subsets(groups: Sequence[str] = STANDARD_GROUPS) -> list[tuple[str, ...]]:
     """Every subset but the empty one, small ones first.
 
     >>> len(map_subsets())
@@ -159,7 +160,7 @@ def percent(share: float, sign: str = "") -> str:
     return "n/a" if math.isnan(share) else f"{100 * share:{sign}.1f}"
 
 
-def table(entries: Sequence[Entry], groups: Sequence[str] = MAP_GROUPS) -> str:
+def table(entries: Sequence[Entry], groups: Sequence[str] = STANDARD_GROUPS) -> str:
     """The entries as a markdown table, best first."""
     lines = [
         "| " + " | ".join(groups) + " | accuracy | 95 % interval | sd of folds | scans | parameters | s a fold |",

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from fer3d.data.channels import channel_names
+from fer3d.maps.registry import STANDARD_GROUPS
 from fer3d.models.dff_cnn import FusionNetwork
 
 FUSED = 32  # [F]
@@ -43,7 +44,7 @@ class DFCNN(FusionNetwork):
 
     def __init__(
         self,
-        maps: Sequence[str] = ("depth", "normal", "curvature", "texture"),
+        maps: Sequence[str] = STANDARD_GROUPS,
         classes: int = 6,
         *,
         size: int = 96,

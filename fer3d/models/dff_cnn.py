@@ -16,8 +16,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from fer3d.data.channels import INPUT_CHANNELS, check_groups
 from fer3d.image.convolutions import Branch, conv_block
+from fer3d.maps.registry import STANDARD_GROUPS, check_groups
 from fer3d.models.backbones import PLACED, build_branch
 from fer3d.models.concatenate import side_by_side
 from fer3d.models.plain_cnn import PlainCNN
@@ -30,6 +30,7 @@ class FusionNetwork(nn.Module):
 
     Attributes:
         maps: Map groups, in the order of the input's channels.
+        channels: How many of these each has.
         branches: One a group.
         fuse: (B, sum of D, h, w) -> (B, fused).
         head: (B, fused) -> (B, K) logits.
@@ -51,14 +52,18 @@ class FusionNetwork(nn.Module):
         classes: int,
     ) -> None:
         super().__init__()
-        check_groups(maps)
-        self.maps = tuple(maps)
+        groups = check_groups(maps)
+        self.maps = tuple(group.name for group in groups)
+        self.channels = [len(group.fed) for group in groups]
         self.mask, self.map_dropout = mask, map_dropout
         self.placed = backbone in PLACED
         self.position = position and not self.placed  # which know where they look
         extra = mask + 2 * self.position
         self.branches = nn.ModuleDict(
-            {group: build_branch(backbone, len(INPUT_CHANNELS[group]), width, extra, place_dropout) for group in maps}
+            {
+                group: build_branch(backbone, count, width, extra, place_dropout)
+                for group, count in zip(self.maps, self.channels, strict=True)
+            }
         )
         self.auxiliary = nn.ModuleDict()
         if auxiliary and len(maps) > 1:
@@ -85,11 +90,10 @@ class FusionNetwork(nn.Module):
 
     def branch_features(self, x: torch.Tensor) -> list[torch.Tensor]:
         """(B, C + 1, H, W), the mask last -> one (B, D, h, w) a group."""
-        sizes = [len(INPUT_CHANNELS[group]) for group in self.maps]
         extra = [x[:, -1:]] if self.mask else []
         if self.position:
             extra.append(_positions(x))
-        pairs = zip(self.maps, torch.split(x[:, :-1], sizes, dim=1), strict=True)
+        pairs = zip(self.maps, torch.split(x[:, :-1], self.channels, dim=1), strict=True)
         return [self.branches[group](torch.cat([part, *extra], dim=1), x[:, -1:]) for group, part in pairs]
 
     def concatenate(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -147,7 +151,7 @@ class DFFCNN(FusionNetwork):
 
     def __init__(
         self,
-        maps: Sequence[str] = ("depth", "normal", "curvature", "texture"),
+        maps: Sequence[str] = STANDARD_GROUPS,
         classes: int = 6,
         *,
         size: int = 96,

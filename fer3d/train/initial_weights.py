@@ -15,7 +15,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from fer3d.data.channels import INPUT_CHANNELS
 from fer3d.errors import ArgumentError, CheckpointError, FileError, MissingLibraryError
 from fer3d.image.convolutions import Branch
 from fer3d.models.dff_cnn import FusionNetwork
@@ -57,8 +56,8 @@ def load_initial(network: nn.Module, source: str, backbone: str) -> None:
             raise FileError(f"{path}: is missing; for ImageNet weights, {_HOW}")
         tensors = read_tensors(path)
     units = _units(tensors)
-    for group in network.maps:
-        _fill(network.branch(group), len(INPUT_CHANNELS[group]), units, path)
+    for group, count in zip(network.maps, network.channels, strict=True):
+        _fill(network.branch(group), count, units, path)
 
 
 def _from_library(name: str, backbone: str) -> dict[str, torch.Tensor]:

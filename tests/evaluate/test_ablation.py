@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from fer3d.config import MAP_GROUPS, TrainSettings, train_settings
+from fer3d.config import TrainSettings, train_settings
 from fer3d.errors import ArgumentError
 from fer3d.evaluate.ablation import SWITCHES, Entry, map_subsets, table, variants
+from fer3d.maps.registry import STANDARD_GROUPS
 from tests.commands import fer3d
 from tests.prepared import write_prepared
 from tests.prepared_trees import write_prepared_trees
@@ -23,7 +24,7 @@ def test_there_are_fifteen_subsets_small_ones_first():
     subsets = map_subsets()
     assert len(set(subsets)) == 15
     assert [len(s) for s in subsets] == sorted(len(s) for s in subsets)
-    assert subsets[-1] == MAP_GROUPS
+    assert subsets[-1] == STANDARD_GROUPS
 
 
 def test_the_table_says_which_maps_and_puts_the_best_first():
