@@ -43,9 +43,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from fer3d import synth
 from fer3d.catalog.folder_listing import TRUTH_FILE
 from fer3d.catalog.protocols import Fold, folds_to_json
-from fer3d.config import MAP_GROUPS, PreprocessSettings
+from fer3d.config import PreprocessSettings
 from fer3d.evaluate.compare import compare
 from fer3d.evaluate.grid import Cell, Grid, Row, ablation_grid, markdown, numbers_of, percent, vary
+from fer3d.maps.registry import STANDARD_GROUPS
 from fer3d.prepare.folder import preprocess
 from fer3d.prepare.store import read_manifest
 from fer3d.synth import truth
@@ -96,7 +97,7 @@ def tables(arguments):
     settings = train_settings(arguments.model, arguments.preset, None, given)
     plain = train_settings("plain-cnn", arguments.preset, None, given).model_copy(update=PLAIN)
     experiment = ask(arguments, data)
-    subsets = None if arguments.ablate else [*((g,) for g in MAP_GROUPS), MAP_GROUPS]
+    subsets = None if arguments.ablate else [*((g,) for g in STANDARD_GROUPS), STANDARD_GROUPS]
     kind = "thirds" if arguments.thirds else f"{arguments.folds}x{arguments.rounds}"
     folder = arguments.work / "runs" / f"{arguments.size}-{arguments.preset}-{kind}"
     rivals = [
@@ -104,7 +105,7 @@ def tables(arguments):
         for name, changes in (
             ("", {"maps": PLAIN_MAPS}),
             ("-warped", {"maps": PLAIN_MAPS, "warp": True}),
-            ("-all-maps", {"maps": MAP_GROUPS}),
+            ("-all-maps", {"maps": STANDARD_GROUPS}),
         )
     ]
     grid = with_prefix(ablation_grid(arguments.model, experiment, folder, settings, subsets), arguments.model)
@@ -206,7 +207,7 @@ def heading(arguments, data, settings, seconds):
 
 def goals(model, rivals, mine, part):
     """All maps against the rivals, plain-cnn first, and each single map, on the same scans: paired, by subject."""
-    whole, p = mine[MAP_GROUPS], percent
+    whole, p = mine[STANDARD_GROUPS], percent
     singles = [folder for maps, folder in mine.items() if len(maps) == 1]
     others = [*rivals, *singles]
     lines = [f"## {model} with all maps, and what it has to beat", ""]

@@ -21,11 +21,11 @@ from pydantic import (
 )
 
 from fer3d.checks import nearest
-from fer3d.errors import ConfigError, FileError
+from fer3d.errors import ArgumentError, ConfigError, FileError
+from fer3d.maps.registry import STANDARD_GROUPS, ordered_groups, reads_picture
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
-MAP_GROUPS = ("depth", "normal", "curvature", "texture")
 DETECTORS = ("mtcnn", "hog", "haar")  # of faces in pictures, in the order in which they are asked
 
 
@@ -51,7 +51,10 @@ class PreprocessSettings(BaseModel):
     curvature_radius_mm: float = Field(
         5.0, ge=0.5, le=50.0, description="Radius of the neighbourhood that the curvature fit sees."
     )
-    maps: tuple[str, ...] = Field(MAP_GROUPS, description="Which maps to make: " + ", ".join(MAP_GROUPS) + ".")
+    maps: tuple[str, ...] = Field(
+        STANDARD_GROUPS,
+        description="Which maps to make: " + ", ".join(STANDARD_GROUPS) + ", or any that a package registers.",
+    )
     size: int = Field(224, ge=8, le=2048, description="Rows and columns of a map. 224 is what ImageNet nets take.")
     pixel_mm: float | None = Field(
         None, gt=0.0, le=50.0, description="Width of a pixel. Unset: 179.2 mm / size, which is 0.8 mm at 224."
@@ -172,7 +175,7 @@ class TextureSettings(NetworkSettings):
 class MapSettings(TextureSettings):
     """Of networks that choose the map groups that they are fed."""
 
-    maps: tuple[str, ...] = Field(MAP_GROUPS, description="Map groups that are fed.")
+    maps: tuple[str, ...] = Field(STANDARD_GROUPS, description="Map groups that are fed.")
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -191,7 +194,7 @@ class MapSettings(TextureSettings):
 
     @model_validator(mode="after")
     def _light_is_seen(self) -> Self:
-        if self.illumination != "raw" and "texture" not in self.maps:
+        if self.illumination != "raw" and not reads_picture(self.maps):
             raise ValueError(f"`illumination` {self.illumination} needs texture among `maps`")
         return self
 
@@ -308,12 +311,10 @@ def _split(maps: Any) -> Any:
 
 
 def _ordered_groups(maps: tuple[str, ...]) -> tuple[str, ...]:
-    if not maps:
-        raise ValueError("should name at least one map")
-    for name in maps:
-        if name not in MAP_GROUPS:
-            raise ValueError(f"should hold names out of {', '.join(MAP_GROUPS)}, holds {name!r}")
-    return tuple(group for group in MAP_GROUPS if group in maps)  # one order, whatever the user typed
+    try:
+        return ordered_groups(maps)
+    except (ArgumentError, ConfigError) as error:
+        raise ValueError(str(error).removeprefix("`maps` ")) from None
 
 
 def settings(kind: type[Settings], values: Mapping[str, Any], where: str = "settings") -> Settings:

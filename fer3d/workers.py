@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
+_first: dict[str, tuple[Any, ...]] = {}  # what a worker does first: (function, *arguments)
+
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 
@@ -33,7 +35,8 @@ def worker_pool(
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
     os.environ.update(_ONE_THREAD)
     try:
-        with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (initializer, initargs)) as pool:
+        first = tuple(_first.values())
+        with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (first, initializer, initargs)) as pool:
             yield pool
     finally:
         for name, value in before.items():
@@ -41,6 +44,16 @@ def worker_pool(
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def begin_workers_with(key: str, function: Callable[..., None], *arguments: Any) -> None:
+    """Let every worker that is started from now on call `function(*arguments)` first, as what this process registered.
+
+    Args:
+        key: A second call with the same one takes the place of the first.
+        function: At the top of a module; it and its arguments are pickled. It should not raise: that breaks the pool.
+    """
+    _first[key] = (function, *arguments)
 
 
 def map_on_threads(work: Callable[[Item], Made], items: Sequence[Item], threads: int) -> list[Made]:
@@ -119,8 +132,12 @@ def _map_until_broken(
             raise
 
 
-def _begin(initializer: Callable[..., None] | None, initargs: tuple[Any, ...]) -> None:
+def _begin(
+    first: tuple[tuple[Any, ...], ...], initializer: Callable[..., None] | None, initargs: tuple[Any, ...]
+) -> None:
     threading.Thread(target=_leave_with_parent, daemon=True).start()
+    for function, *arguments in first:
+        function(*arguments)
     if initializer is not None:
         initializer(*initargs)
 

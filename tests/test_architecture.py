@@ -19,9 +19,9 @@ CSRC = ROOT.parent / "csrc"
 
 # From the floor up: a room imports only rooms listed above it here. Files at the root stand on floors of their own.
 ROOMS = (
-    "errors", "checks", "files", "workers", "landmarks", "scan", "config",
-    "kernels", "ops", "maps", "formats", "face", "tree", "catalog", "image", "prepare", "synth", "data", "models",
-    "train", "evaluate", "predict", "report", "cli", "__main__",
+    "errors", "checks", "files", "workers", "landmarks", "scan",
+    "kernels", "ops", "maps", "config", "formats", "face", "tree", "catalog", "image", "prepare", "synth", "data",
+    "models", "train", "evaluate", "predict", "report", "cli", "__main__",
 )  # fmt: skip
 MOST_ROOT_FILES = 10
 # What reads numbers and draws them, and what works them out: `report` imports none of the second.

@@ -1,15 +1,16 @@
 import pytest
 
 from fer3d.checks import check_choice, did_you_mean, nearest
-from fer3d.config import MAP_GROUPS, TrainSettings
+from fer3d.config import TrainSettings
 from fer3d.errors import ArgumentError, ProtocolError
+from fer3d.maps.registry import STANDARD_GROUPS
 from fer3d.scan import LABELS
 
 
 def test_a_name_that_is_known_passes():
-    check_choice("maps", "depth", MAP_GROUPS)
-    check_choice("maps", ("depth", "texture"), MAP_GROUPS)
-    check_choice("maps", (), MAP_GROUPS)
+    check_choice("maps", "depth", STANDARD_GROUPS)
+    check_choice("maps", ("depth", "texture"), STANDARD_GROUPS)
+    check_choice("maps", (), STANDARD_GROUPS)
     check_choice("maps", "b", {"a": 1, "b": 2})
 
 
@@ -24,7 +25,7 @@ def test_a_name_that_is_known_passes():
 )
 def test_a_name_that_is_not_known_is_an_error_with_the_nearest(value, message):
     with pytest.raises(ArgumentError, match=message):
-        check_choice("maps", value, MAP_GROUPS)
+        check_choice("maps", value, STANDARD_GROUPS)
 
 
 def test_the_class_of_the_error_can_be_chosen():
@@ -33,7 +34,7 @@ def test_the_class_of_the_error_can_be_chosen():
 
 
 def test_any_single_typing_error_finds_every_label_and_every_map_back():
-    names = {*LABELS, *MAP_GROUPS}
+    names = {*LABELS, *STANDARD_GROUPS}
     for name in names:
         typed = [name[:at] + name[at + 1 :] for at in range(len(name))]  # a letter left out
         typed += [name[:at] + "q" + name[at + 1 :] for at in range(len(name))]  # a wrong one

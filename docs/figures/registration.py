@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fer3d.config import MAP_GROUPS
 from fer3d.data.samples import labelled_rows, load
+from fer3d.maps.registry import STANDARD_GROUPS
 from fer3d.prepare.drawing import channel_picture, grid, shaded_picture
 
 DOCS = Path(__file__).parents[1]
@@ -20,7 +20,7 @@ LABEL, TIMES = "happiness", 3
 def main():
     """Write docs/registration.png."""
     folder = Path(sys.argv[1])
-    data = load([(folder, labelled_rows(folder, lambda row: row["expression"] == LABEL))], MAP_GROUPS, [LABEL])
+    data = load([(folder, labelled_rows(folder, lambda row: row["expression"] == LABEL))], STANDARD_GROUPS, [LABEL])
     registered = data.registered(data.fit_registration(torch.arange(len(data.rows))))
     rows = [pictures(data), pictures(registered)]
     sheet = grid(rows, ["aligned", "registered"], ["texture", "shape", "shape index"])

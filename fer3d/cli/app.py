@@ -74,7 +74,11 @@ def preprocess(
     ),
     dataset: Dataset = "auto",
     maps: Annotated[
-        str | None, typer.Option(help="Comma-separated: depth, normal, curvature, texture. [default: all]")
+        str | None,
+        typer.Option(
+            help="Comma-separated: depth, normal, curvature, texture, or a map of an installed package. [default: the "
+            "four]"
+        ),
     ] = None,
     size: Annotated[int | None, typer.Option(help="Rows and columns of a map. [default: 224]")] = None,
     tree: Annotated[

@@ -14,7 +14,8 @@ import torch
 from torch.nn import functional
 
 from fer3d.config import TrainSettings
-from fer3d.data.channels import CURVATURES, INPUT_CHANNELS
+from fer3d.maps.groups import MapGroup
+from fer3d.maps.registry import fed_groups
 
 Draws = Mapping[str, torch.Tensor]
 
@@ -74,8 +75,9 @@ def augment(
     map, x to the right and y up; depth is scaled with it. The bend moves what is then at p + b(p) to p and adds b_z(p)
     to the depth, b smooth. Last the tilt adds slope . (x, y) to the depth: a shear, to first order what a turn of the
     head does. Stretch and bend make another face of a face, for sets of few people (our choice). Normals are exactly
-    those of the changed surface. Curvatures are divided by scale and mean stretch: right for a change of size, to
-    first order for the rest.
+    those of the changed surface. What has a unit of length is multiplied by that power of scale and mean stretch, as
+    curvatures are divided by them: right for a change of size, to first order for the rest. `MapGroup.kind` says which
+    of this a group needs.
 
     Args:
         channels: C names.
@@ -92,22 +94,34 @@ def augment(
     warped = _warp(values.float(), draws, bend, pixel, linear)
     mask = warped[:, -1:] > 0.5
     warped = torch.where(mask, warped / warped[:, -1:].clamp(min=0.5), 0.0)
-    if "normal_x" in channels:
-        start = channels.index("normal_x")
-        warped[:, start : start + 3] = _turn_normals(warped[:, start : start + 3], draws, bend, pixel)
-    if "depth" in channels:
-        depth = warped[:, channels.index("depth")]
-        depth = depth * _each(draws["scale"] * draws["stretch"][:, 2], 3) + _plane(draws, depth.shape, pixel)
-        warped[:, channels.index("depth")] = depth if bend is None else depth + bend[:, 2]
-    size = draws["scale"] * draws["stretch"].prod(dim=1) ** (1 / 3)
-    for name in CURVATURES:
-        if name in channels:
-            warped[:, channels.index(name)] /= _each(size, 3)
-    if "red" in channels:
-        start = channels.index("red")
-        end = start + len(INPUT_CHANNELS["texture"])
-        warped[:, start:end] = _relight(warped[:, start:end], draws)
+    for group, place in fed_groups(channels):
+        _change(group, warped[:, place], draws, bend, pixel)
     return torch.cat([warped[:, :-1] * mask, mask.to(warped.dtype)], dim=1)
+
+
+def _change(group: MapGroup, values: torch.Tensor, draws: Draws, bend: torch.Tensor | None, pixel: float) -> None:
+    """Change the channels of one group, (B, C, H, W), whose pixels are in place, to those of the changed face."""
+    if group.kind == "normal":
+        values.copy_(_turn_normals(values, draws, bend, pixel))
+    elif group.kind == "colour":
+        values.copy_(_relight(values, draws))
+    elif group.kind == "height":
+        height = values[:, 0] * _each(draws["scale"] * draws["stretch"][:, 2], 3) + _plane(draws, values.shape, pixel)
+        values[:, 0] = height if bend is None else height + bend[:, 2]
+    else:
+        _scale(group, values, draws)
+
+
+def _scale(group: MapGroup, values: torch.Tensor, draws: Draws) -> None:
+    """Give each channel, in (B, C, H, W), the sign that the mirror and the value that the change of size gives it."""
+    size = draws["scale"] * draws["stretch"].prod(dim=1) ** (1 / 3)
+    for channel, part in zip(group.fed, values.unbind(1), strict=True):
+        if channel.mirror < 0:
+            part *= _each(torch.where(draws["mirror"], -1.0, 1.0), 3)
+        if channel.power < 0:
+            part /= _each(size**-channel.power, 3)
+        elif channel.power > 0:
+            part *= _each(size**channel.power, 3)
 
 
 def _bend(draws: Draws, shape: Sequence[int], pixel: float) -> torch.Tensor | None:

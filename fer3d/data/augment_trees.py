@@ -15,7 +15,7 @@ from torch.nn import functional
 from fer3d.config import TrainSettings
 from fer3d.data.augment_maps import KNOTS
 from fer3d.data.tree_batch import TreeBatch, mirror
-from fer3d.tree.sample_tree import CHANNELS
+from fer3d.maps.standard import CURVATURE
 
 _REACH = 90.0  # mm: the bend is given on [-_REACH, _REACH]
 _STEP = 0.5  # mm, of the differences that turn normals
@@ -71,7 +71,7 @@ def augment(batch: TreeBatch, draws: Mapping[str, torch.Tensor]) -> TreeBatch:
     normals = torch.where((batch.normals != 0).any(dim=-1, keepdim=True), normals, 0.0)  # rows that pad stay
     if "noise" in draws:
         places = places + draws["noise"]
-    powers = torch.tensor([{"shape_index": 0.0, "gaussian": 2.0}.get(name, 1.0) for name in CHANNELS])
+    powers = torch.tensor([float(-channel.power) for channel in CURVATURE.stored])
     values = batch.values / draws["size"][:, None, None] ** powers.to(places.device)
     return batch._replace(values=values, positions=places, normals=normals)
 

@@ -7,7 +7,7 @@ the map groups that a network wants, still in those units, so that augmentation 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,26 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fer3d.config import MAP_GROUPS
 from fer3d.errors import ArgumentError
+from fer3d.maps.groups import Channel, MapGroup
+from fer3d.maps.registry import check_groups, fed_groups, map_group
 
-# Group -> the channels that a network sees. Of the curvature maps it is the shape index, and (k1 + k2) / 2 and
-# (k1 - k2) / 2 [D]: how k1 and k2 bend the face in all, and how unlike they are. DFF-CNN names the shape index only
-# [F], DF-CNN one curvature map [F]. On 162 simulated people kept for tuning, these did better than shape index and
-# curvedness by 1.2 points from curvature alone and by 0.8 from all maps.
-INPUT_CHANNELS: Mapping[str, tuple[str, ...]] = {
-    "depth": ("depth",),
-    "normal": ("normal_x", "normal_y", "normal_z"),
-    "curvature": ("shape_index", "mean", "difference"),
-    "texture": ("red", "green", "blue"),
-}
-# Channels that are not stored, and those that they are made of.
-_MADE_OF: Mapping[str, tuple[str, ...]] = {"difference": ("shape_index", "curvedness")}
-
-CURVATURES = ("mean", "difference")  # of the channels, those in 1/mm
-# 1/mm. Curvatures beyond are cut: the few pixels of a rim, ten times as curved as any face, do not set the scale [D].
-LARGEST_CURVATURE = 0.5
-FLAT_SHAPE_INDEX = 0.5  # a flat place has no shape index; the middle of the scale is between rut and ridge
 _LEAST_CONTRAST = 0.01  # of colours in [0, 1]: what is flatter is noise, and is not blown up
 
 
@@ -47,17 +31,7 @@ def channel_names(maps: Sequence[str]) -> tuple[str, ...]:
     >>> channel_names(["depth", "normal"])
     ('depth', 'normal_x', 'normal_y', 'normal_z')
     """
-    check_groups(maps)
-    return tuple(name for group in maps for name in INPUT_CHANNELS[group])
-
-
-def check_groups(maps: Sequence[str]) -> None:
-    """Raise ArgumentError unless `maps` names one or more of the map groups, each once."""
-    if not maps or len(set(maps)) != len(maps):
-        raise ArgumentError(f"`maps` should name each of {', '.join(MAP_GROUPS)} at most once, is {list(maps)}")
-    for group in maps:
-        if group not in INPUT_CHANNELS:
-            raise ArgumentError(f"`maps` should hold names out of {', '.join(MAP_GROUPS)}, holds {group!r}")
+    return tuple(name for group in check_groups(maps) for name in group.fed_names)
 
 
 def stack_channels(
@@ -79,51 +53,42 @@ def stack_channels(
         illumination: What is done to the light of the texture, see `relit`.
 
     Returns:
-        (C + 1, H, W) float16: mm, unit vectors, shape index, 1/mm, colours in [0, 1]; 0 where not measured. The last
-        channel is 1 where measured or filled.
+        (C + 1, H, W) float16: physical units, colours in [0, 1]; 0 where not measured. The last channel is 1 where
+        measured or filled.
 
     Raises:
         ArgumentError: if a group is not there.
     """
-    channels = []
-    if texture is not None and "texture" in maps:
-        texture = relit(texture, illumination)
-    for name in channel_names(maps):
-        if name in INPUT_CHANNELS["texture"]:
-            if texture is None:
-                raise ArgumentError("`maps` asks for texture, there is none")
-            channel: NDArray[Any] = texture[..., INPUT_CHANNELS["texture"].index(name)] / np.float32(255.0)
+    channels: list[NDArray[Any]] = []
+    for group in check_groups(maps):
+        if not group.picture:
+            channels += [_channel(group, channel, names, stack) for channel in group.fed]
+        elif texture is None:
+            raise ArgumentError(f"`maps` asks for {group.name}, there is none")
         else:
-            channel = _channel(name, names, stack)
-        channels.append(np.where(mask > 0, channel, 0.0))
-    channels.append(mask > 0)
-    return np.stack(channels).astype(np.float16)
+            channels += list(np.moveaxis(relit(texture, illumination) / np.float32(255.0), 2, 0))
+    measured = mask > 0
+    return np.stack([*(np.where(measured, channel, 0.0) for channel in channels), measured]).astype(np.float16)
 
 
 def stored_channels(group: str) -> tuple[str, ...]:
-    """What must be stored of a group of maps, other than texture, for `stack_channels` to make its channels.
+    """What must be stored of a group of maps, other than a picture, for `stack_channels` to make its channels.
 
     >>> stored_channels("curvature")
     ('shape_index', 'mean', 'curvedness')
     """
-    parts = [part for name in INPUT_CHANNELS[group] for part in _MADE_OF.get(name, (name,))]
-    return tuple(dict.fromkeys(parts))
+    return map_group(group).sources
 
 
-def _channel(name: str, names: Sequence[str], stack: NDArray[Any]) -> NDArray[np.float32]:
+def _channel(group: MapGroup, channel: Channel, names: Sequence[str], stack: NDArray[Any]) -> NDArray[np.float32]:
     """(H, W) of a channel that is stored, or made of those that are: of a flat place, where it is not defined."""
     parts: list[NDArray[np.float32]] = []
-    for part in _MADE_OF.get(name, (name,)):
+    for part in channel.of or (channel.name,):
         if part not in names:
             raise ArgumentError(f"`maps` asks for the channel {part}, there are only {', '.join(names) or 'none'}")
         values = stack[list(names).index(part)].astype(np.float32)
-        parts.append(np.nan_to_num(values, nan=FLAT_SHAPE_INDEX if part == "shape_index" else 0.0))
-    if name != "difference":
-        return parts[0]
-    # Shape index and curvedness are the angle and the length of (k1 - k2, k1 + k2) / 2: see `fer3d.maps`.
-    shape_index, curvedness = parts
-    made: NDArray[np.float32] = curvedness * np.sin(np.pi * shape_index)
-    return made
+        parts.append(np.nan_to_num(values, nan=group.channel(part).flat))
+    return parts[0] if channel.formula is None else channel.formula(*parts)
 
 
 def relit(texture: NDArray[np.uint8], illumination: str) -> NDArray[np.uint8]:
@@ -151,11 +116,11 @@ class Normalisation:
     """Mean and deviation of every channel over the measured pixels of the training scans.
 
     Convention:
-        - curvatures are cut first, see `LARGEST_CURVATURE`;
+        - channels with a `limit`, such as curvatures, are cut to it first;
         - each colour first loses its mean over the scan and its deviation: what the light and the camera did to the
           whole face (our choice; on simulated faces it is worth three points from texture alone);
-        - normal_x and normal_y keep mean 0 and share one deviation, so that 0 stays "faces the camera" and a mirror
-          is a change of sign.
+        - x and y of normals keep mean 0 and share one deviation, so that 0 stays "faces the camera";
+        - so does every channel whose sign the mirror changes: the mirror is a change of sign after it too.
 
     Attributes:
         channels: C names.
@@ -185,10 +150,9 @@ class Normalisation:
         count, first, second = total
         mean = first / count.clamp(min=1)
         deviation = (second / count.clamp(min=1) - mean**2).clamp(min=0).sqrt().clamp(min=1e-3)
-        across = [index for index, name in enumerate(channels) if name in ("normal_x", "normal_y")]
-        if across:
-            deviation[across] = (second[across] / count[across].clamp(min=1)).mean().sqrt().clamp(min=1e-3)
-            mean[across] = 0.0
+        for centred in _centred(channels):
+            deviation[centred] = (second[centred] / count[centred].clamp(min=1)).mean().sqrt().clamp(min=1e-3)
+            mean[centred] = 0.0
         return cls(tuple(channels), tuple(mean.tolist()), tuple(deviation.tolist()))
 
     def apply(self, values: torch.Tensor) -> torch.Tensor:
@@ -205,16 +169,26 @@ class Normalisation:
 
 
 def flatten_scales(channels: Sequence[str], values: torch.Tensor) -> torch.Tensor:
-    """(B, C + 1, H, W) with curvatures cut and colours standardised scan by scan, see `Normalisation`."""
+    """(B, C + 1, H, W) with channels cut to their limits and colours standardised scan by scan, see `Normalisation`."""
     values = values.clone()
-    for name in CURVATURES:
-        if name in channels:
-            values[:, channels.index(name)].clamp_(-LARGEST_CURVATURE, LARGEST_CURVATURE)
-    if "red" in channels:
-        start = channels.index("red")
-        end = start + len(INPUT_CHANNELS["texture"])
-        values[:, start:end] = _standardised(values[:, start:end], values[:, -1:])
+    for group, place in fed_groups(channels):
+        for index, channel in enumerate(group.fed, place.start):
+            if channel.limit is not None:
+                values[:, index].clamp_(-channel.limit, channel.limit)
+        if group.kind == "colour":
+            values[:, place] = _standardised(values[:, place], values[:, -1:])
     return values
+
+
+def _centred(channels: Sequence[str]) -> list[list[int]]:
+    """The channels that keep mean 0, see `Normalisation`: one list for all that share a deviation."""
+    centred = []
+    for group, place in fed_groups(channels):
+        if group.kind == "normal":
+            centred.append([place.start, place.start + 1])
+        else:
+            centred += [[index] for index, channel in enumerate(group.fed, place.start) if channel.mirror < 0]
+    return centred
 
 
 def _standardised(colours: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -226,8 +200,10 @@ def _standardised(colours: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 
 def mirrored(channels: Sequence[str], values: torch.Tensor) -> torch.Tensor:
-    """(B, C + 1, H, W) as the mirror shows it: columns reversed, normal_x with the other sign."""
+    """(B, C + 1, H, W) as the mirror shows it: columns reversed, some channels with the other sign."""
     values = values.flip(-1)
-    if "normal_x" in channels:
-        values[:, channels.index("normal_x")].neg_()
+    for group, place in fed_groups(channels):
+        for index, channel in enumerate(group.fed, place.start):
+            if channel.mirror < 0:
+                values[:, index].neg_()
     return values

@@ -20,13 +20,14 @@ from fer3d import formats
 from fer3d.checks import check_choice
 from fer3d.config import NetworkSettings, PreprocessSettings, TextureSettings, TreeSettings
 from fer3d.data import samples, tree_samples
-from fer3d.data.channels import INPUT_CHANNELS, Normalisation, stack_channels
+from fer3d.data.channels import Normalisation, stack_channels
 from fer3d.data.samples import InputNormalisation, Sources, TrainingData
 from fer3d.data.tree_batch import TreeBatch, TreeNormalisation, join_trees, stack_trees, stencils_of
 from fer3d.errors import ArgumentError, FormatError
 from fer3d.formats import pictures
 from fer3d.formats.pictures import is_picture
 from fer3d.formats.suffixes import is_scan
+from fer3d.maps.registry import check_groups, map_group, reads_picture
 from fer3d.prepare.scan import FileFrame, prepare_with_tree
 from fer3d.prepare.store import header_for
 from fer3d.scan import Scan
@@ -160,7 +161,7 @@ class InputKind(ABC):
         """
         if not isinstance(source, Scan) and is_picture(source):
             raise FormatError(f"{source}: wanted a scan, as the run was trained on scans, got a picture")
-        scan = source if isinstance(source, Scan) else formats.read(source, texture="texture" in settings.maps)
+        scan = source if isinstance(source, Scan) else formats.read(source, texture=reads_picture(settings.maps))
         if landmarks is not None:
             points = formats.read_landmarks(landmarks)
             scan = scan.step("landmarks", {"file": Path(landmarks).name, "count": len(points)}, landmarks=points)
@@ -200,10 +201,11 @@ class MapInput(InputKind):
     ) -> PreparedFace:
         """As `InputKind.read`; a texture that is fed and not there is of the mean colour of training."""
         face = super().read(source, settings, facts, landmarks=landmarks, frame=frame)
-        if "texture" not in facts.groups or face.maps.texture is not None:
+        picture = [group for group in check_groups(facts.groups) if group.picture]
+        if not picture or face.maps.texture is not None:
             return face
         means = dict(zip(facts.normalisation.channels, facts.normalisation.mean, strict=True))
-        colour = [round(255 * means[name]) for name in INPUT_CHANNELS["texture"]]
+        colour = [round(255 * means[name]) for name in picture[0].fed_names]
         even = np.where(face.maps.mask[..., None] > 0, np.array(colour), 0).astype(np.uint8)  # (H, W, 3)
         return replace(face, maps=replace(face.maps, texture=even), warnings=(*face.warnings, _BLIND))
 
@@ -336,11 +338,11 @@ def unused_augmentation(settings: NetworkSettings) -> dict[str, str]:
         return {"texture_jitter": "is of textures, it reads sample trees"}
     reasons = {"noise_mm": "is of sample trees, it reads maps"}
     groups = settings.groups if isinstance(settings, TextureSettings) else ()
-    fed = f"it reads {', '.join(groups)}"
-    if "texture" not in groups:
-        reasons["texture_jitter"] = f"is of textures, {fed}"
-    if "depth" not in groups:
+    kinds, fed = {map_group(name).kind for name in groups}, f"it reads {', '.join(groups)}"
+    if "colour" not in kinds:
+        reasons["texture_jitter"] = f"is of colours, {fed}"
+    if "height" not in kinds:
         reasons["depth_jitter_mm"] = f"is of depth, {fed}"
-        if "normal" not in groups:
+        if "normal" not in kinds:
             reasons["tilt_deg"] = f"is of depth and normals, {fed}"
     return reasons

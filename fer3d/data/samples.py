@@ -23,6 +23,7 @@ from fer3d.data.augment_maps import augment, draw
 from fer3d.data.channels import Normalisation, channel_names, stack_channels, stored_channels
 from fer3d.data.warp import FaceWarp, landmark_warps
 from fer3d.errors import ArgumentError, ProtocolError
+from fer3d.maps.registry import reads_picture
 from fer3d.prepare.store import header_for, open_tensors, read_manifest
 from fer3d.scan import LABELS
 
@@ -314,7 +315,7 @@ def _read(
         texture = None
         if not len(stored) and prefix + "texture" in file.keys():  # noqa: SIM118  (a picture has no other map)
             digest = hashlib.blake2b(file.get_tensor(prefix + "texture").tobytes(), digest_size=16).hexdigest()
-        if "texture" in maps:
+        if reads_picture(maps):
             if prefix + "texture" not in file.keys():  # noqa: SIM118  (a handle, not a dict)
                 return None, digest
             texture = file.get_tensor(prefix + "texture")
@@ -323,7 +324,7 @@ def _read(
 
 def _check_maps(folder: Path, maps: Sequence[str], stored: Sequence[str]) -> None:
     for group in maps:
-        if group != "texture" and not set(stored_channels(group)) <= set(stored):
+        if not set(stored_channels(group)) <= set(stored):
             raise ArgumentError(
                 f"{folder}: `maps` asks for {group}, the scans have the channels {', '.join(stored) or 'none'}; "
                 "prepare them again with that map"

@@ -18,15 +18,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fer3d.data.channels import FLAT_SHAPE_INDEX
 from fer3d.errors import ArgumentError
+from fer3d.maps.standard import CURVATURE, NORMAL
 from fer3d.tree.sample_tree import CHANNELS, SampleTree
+
+POSITION = ("x", "y", "z")
 
 # What `vertex_features` stands for. Rotation-invariant [D]; or positions, normals and the shape index, the 2018 setting
 # of FLM-CNN's first author [F: papers3d 1.2], which a turned head changes.
 VERTEX_FEATURES: Mapping[str, tuple[str, ...]] = {
     "invariant": CHANNELS,
-    "xyz": ("x", "y", "z", "normal_x", "normal_y", "normal_z", "shape_index"),
+    "xyz": (*POSITION, *NORMAL.stored_names, "shape_index"),
 }
 
 HALF_CURVEDNESS = 0.05  # 1/mm, see `TreeNormalisation`: a bend of 20 mm radius becomes the middle of the scale
@@ -174,7 +176,7 @@ def stencils_of(tree: SampleTree) -> dict[str, object]:
 
 def filled(channels: NDArray[np.float32]) -> NDArray[np.float32]:
     """(V, 4) `tree.CHANNELS` with a flat place where NaN is, see the module."""
-    flat = np.array([FLAT_SHAPE_INDEX if name == "shape_index" else 0.0 for name in CHANNELS], np.float32)
+    flat = np.array([channel.flat for channel in CURVATURE.stored], np.float32)
     made: NDArray[np.float32] = np.where(np.isnan(channels), flat, channels)
     return made
 
@@ -222,7 +224,7 @@ class TreeNormalisation:
     def mirrored(self, batch: TreeBatch) -> TreeBatch:
         """A normalised batch as the mirror shows it."""
         batch = mirror(batch, torch.ones(len(batch.values), dtype=torch.bool, device=batch.values.device))
-        signs = [-1.0 if name in ("x", "normal_x") else 1.0 for name in self.channels]
+        signs = [_mirror_sign(name) for name in self.channels]
         values = batch.values
         if -1.0 in signs:
             sign = torch.tensor(signs, device=values.device)
@@ -235,18 +237,25 @@ def pick(channels: Sequence[str], values: torch.Tensor, positions: torch.Tensor,
     """(B, N, C): the channels by name, curvatures squashed as `TreeNormalisation` says."""
     picked = []
     for name in channels:
-        if name in ("x", "y", "z"):
-            picked.append(positions[..., "xyz".index(name)])
-        elif name.startswith("normal_"):
-            picked.append(normals[..., "xyz".index(name[-1])])
+        if name in POSITION:
+            picked.append(positions[..., POSITION.index(name)])
+        elif name in NORMAL.stored_names:
+            picked.append(normals[..., NORMAL.stored_names.index(name)])
         else:
-            value = values[..., CHANNELS.index(name)]
-            if name == "gaussian":
+            value, power = values[..., CHANNELS.index(name)], CURVATURE.channel(name).power
+            if power == -2:
                 value = value.sign() * value.abs().sqrt()
-            if name != "shape_index":
+            if power != 0:
                 value = value / (value.abs() + HALF_CURVEDNESS)
             picked.append(value)
     return torch.stack(picked, dim=-1)
+
+
+def _mirror_sign(name: str) -> float:
+    """1, or -1 for a channel whose sign the mirror changes."""
+    if name in POSITION:
+        return -1.0 if name == POSITION[0] else 1.0
+    return float((NORMAL if name in NORMAL.stored_names else CURVATURE).channel(name).mirror)
 
 
 def mirror(batch: TreeBatch, which: torch.Tensor) -> TreeBatch:

@@ -32,6 +32,7 @@ from fer3d.evaluate.metrics import Interval
 from fer3d.files import write_bytes
 from fer3d.kernels import topology
 from fer3d.maps import curvature, render
+from fer3d.maps.registry import reads_picture
 from fer3d.prepare.scan import build_tree
 from fer3d.prepare.store import open_tensors, read_manifest
 from fer3d.scan import Scan
@@ -120,7 +121,7 @@ def pose_test(
         if not -180 <= angle <= 180:
             raise ArgumentError(f"`angles` should lie in [-180, 180] degrees, holds {angle!r}")
     read = read_run(run)
-    if "texture" in read.facts["maps"]:
+    if reads_picture(read.facts["maps"]):
         raise ArgumentError("`maps` of the run should hold no texture for a pose test: meshes are stored without it")
     folder = prepared_folder(read, prepared, test=True)
     if folder is None:
@@ -217,6 +218,7 @@ def _predicted(path: str, scan: Scan) -> int:
         maps=wanted.maps,
         size=wanted.size,
         pixel=wanted.pixel,
+        radius=wanted.curvature_radius_mm,
         fill=wanted.hole_mm,
         normals=normals,
         curvatures=curvatures,

@@ -1,4 +1,4 @@
-"""Normals and curvatures of a scan, and its depth, normal, curvature and texture maps."""
+"""Normals and curvatures of a scan, and its maps: depth, normals, curvature, texture and those of other packages."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from fer3d import lazy_names
 
 if TYPE_CHECKING:
+    from fer3d.maps.checking import check_group
+    from fer3d.maps.context import MapContext
     from fer3d.maps.curvature import (
         CURVATURE_RADIUS,
         curvedness,
@@ -16,20 +18,27 @@ if TYPE_CHECKING:
         shape_index,
         vertex_normals,
     )
-    from fer3d.maps.groups import MAP_CHANNELS
+    from fer3d.maps.groups import Channel, MapGroup
+    from fer3d.maps.registry import group_names, map_group, register
     from fer3d.maps.render import FILLED, MEASURED, NONE, Maps, render_maps
 
 __all__ = [
     "CURVATURE_RADIUS",
+    "Channel",
     "FILLED",
-    "MAP_CHANNELS",
     "MEASURED",
+    "MapContext",
+    "MapGroup",
     "Maps",
     "NONE",
+    "check_group",
     "curvedness",
     "gaussian_curvature",
+    "group_names",
+    "map_group",
     "mean_curvature",
     "principal_curvatures",
+    "register",
     "render_maps",
     "shape_index",
     "vertex_normals",
@@ -43,7 +52,13 @@ _HOMES = {
     "principal_curvatures": "curvature",
     "shape_index": "curvature",
     "vertex_normals": "curvature",
-    "MAP_CHANNELS": "groups",
+    "check_group": "checking",
+    "MapContext": "context",
+    "Channel": "groups",
+    "MapGroup": "groups",
+    "group_names": "registry",
+    "map_group": "registry",
+    "register": "registry",
     "FILLED": "render",
     "MEASURED": "render",
     "NONE": "render",

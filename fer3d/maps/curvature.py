@@ -90,7 +90,7 @@ def principal_curvatures(
         .. [1] Fan, Gijbels. Local polynomial modelling and its applications. Chapman and Hall, 1996. Section 3.2.
     """
     check_scan("scan", scan)
-    normals = _checked_normals(scan, normals)
+    normals = checked_normals(scan, normals)
     check_range("radius", radius, 1e-6, 1e6, "mm")
     first = topology.weld(scan.vertices)
     use = (first == np.arange(len(first))) & np.isfinite(normals).all(axis=1) & np.isfinite(scan.vertices).all(axis=1)
@@ -201,7 +201,8 @@ def _curvature_pair(k1: ArrayLike, k2: ArrayLike) -> tuple[NDArray[np.floating],
     return a, b
 
 
-def _checked_normals(scan: Scan, normals: NDArray[np.float32] | None) -> NDArray[np.float32]:
+def checked_normals(scan: Scan, normals: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    """`normals`, if they are (V, 3) float32, or those of `vertex_normals`, if they are None. ArgumentError if not."""
     if normals is None:
         return vertex_normals(scan)
     check_dtype("normals", normals, np.float32)

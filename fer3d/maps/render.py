@@ -15,19 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fer3d.checks import check_choice, check_dtype, check_range, check_shape
+from fer3d.checks import check_range
 from fer3d.errors import ArgumentError, PrepareError
 from fer3d.kernels import inpaint, raster, sampling
-from fer3d.maps.curvature import (
-    CURVATURE_RADIUS,
-    _checked_normals,
-    curvedness,
-    gaussian_curvature,
-    mean_curvature,
-    principal_curvatures,
-    shape_index,
-)
-from fer3d.maps.groups import MAP_CHANNELS
+from fer3d.maps.context import MapContext
+from fer3d.maps.curvature import CURVATURE_RADIUS
+from fer3d.maps.groups import MapGroup
+from fer3d.maps.registry import STANDARD_GROUPS, check_groups, map_group, ordered_groups
 from fer3d.scan import Scan, check_scan
 
 NONE, MEASURED, FILLED = 0, 1, 2  # the values of `Maps.mask`
@@ -38,8 +32,9 @@ class Maps:
     """Pixel-aligned maps of one scan.
 
     Attributes:
-        names: Names of the C channels: "depth", "normal_x", ... (see `MAP_CHANNELS`).
-        stack: (C, H, W) float32; mm, unit vectors, 1/mm, 1/mm^2. NaN where the mask is 0.
+        names: Names of the C channels: "depth", "normal_x", ... (see `fer3d.maps.standard`).
+        stack: (C, H, W) float32; mm, unit vectors, 1/mm, 1/mm^2, or what a group from outside has. NaN where the mask
+            is 0.
         mask: (H, W) uint8. 0 nothing there, 1 measured, 2 filled in: interpolated over a small hole.
         texture: (H, W, 3) uint8, black where the mask is 0. None if not asked for, or the scan has none.
         pixel: Width of a pixel in mm.
@@ -57,13 +52,14 @@ class Maps:
         Raises:
             ArgumentError: if there is no such channel.
         """
-        check_choice("name", name, self.names)
+        if name not in self.names:
+            raise ArgumentError(f"`name` should be one of {', '.join(self.names)}, is {name!r}")
         return self.stack[self.names.index(name)]  # type: ignore[no-any-return]
 
 
 def render_maps(
     scan: Scan,
-    maps: Sequence[str] = ("depth", "normal", "curvature", "texture"),
+    maps: Sequence[str] = STANDARD_GROUPS,
     size: int | tuple[int, int] = 224,
     pixel: float = 0.8,
     radius: float = CURVATURE_RADIUS,
@@ -72,7 +68,7 @@ def render_maps(
     normals: NDArray[np.float32] | None = None,
     curvatures: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None,
 ) -> Maps:
-    """Depth, normal, curvature and texture maps of an aligned scan, all from one z-buffer pass.
+    """Depth, normal, curvature, texture and other maps of an aligned scan, all from one z-buffer pass.
 
     Only faces that look at the camera count, as a range camera sees no others: the inside of the back of a head does
     not show through a hole. Normals and principal curvatures are interpolated on the faces; normals are then made
@@ -86,7 +82,7 @@ def render_maps(
 
     Args:
         scan: Aligned, in mm.
-        maps: Which groups, out of `MAP_CHANNELS`. The channels of the stack come in this order.
+        maps: Which groups, out of `fer3d.maps.registry.group_names()`. The channels of the stack come in this order.
         size: H = W, or (H, W).
         pixel: Width of a pixel in mm. 0.8 makes 224 pixels show 179 mm, all of a 90 mm crop.
         radius: For `principal_curvatures`, where `curvatures` is not given.
@@ -95,32 +91,30 @@ def render_maps(
         curvatures: k1, k2, each (V,) float32, those of `principal_curvatures`, if at hand.
 
     Raises:
-        ArgumentError: if an argument has the wrong type, shape, name or range.
+        ArgumentError: if an argument has the wrong type, shape, name or range, or a group's `values` or `finish`
+            returns another shape or type than its record says.
         PrepareError: if no pixel sees the scan: it is not aligned, not in mm, or inside out.
     """
     check_scan("scan", scan)
-    groups = _checked_groups(maps)
+    groups = check_groups(maps)
     height, width = _checked_size(size)
     check_range("pixel", pixel, 1e-6, 1e6, "mm")
     check_range("fill", fill, 0.0, 1e6, "mm")
-    if "normal" in groups or ("curvature" in groups and curvatures is None):
-        normals = _checked_normals(scan, normals)
-    if "curvature" in groups:
-        curvatures = _checked_curvatures(scan, radius, normals, curvatures)
+    context = MapContext(scan, radius, normals=normals, curvatures=curvatures)
+    layers = _vertex_layers(groups, context)
 
     points = _pixel_points(scan.vertices, height, width, pixel)
     face, bary = raster.zbuffer(points, scan.faces, height, width, raster.NO_JITTER)
     if not (face >= 0).any():
         raise PrepareError(_nothing_seen(scan, height * pixel, width * pixel))
-    layers = _linear_layers(scan, groups, normals, curvatures)
-    raw = sampling.interpolate(face, bary, scan.faces, np.concatenate([scan.vertices[:, 2:], *layers], axis=1))
-    textured = "texture" in groups and scan.texture is not None and scan.uv is not None
+    raw = sampling.interpolate(face, bary, scan.faces, np.concatenate(list(layers.values()), axis=1))
+    textured = any(group.picture for group in groups) and scan.texture is not None and scan.uv is not None
     if textured:
         raw = np.concatenate([raw, sampling.look_up(face, bary, scan.faces, points, scan.uv, scan.texture)])
     measured = np.isfinite(raw.sum(axis=0))
     raw[:, ~measured] = np.nan
     filled = inpaint.fill_holes(raw, measured, int(fill / pixel + 1e-9))
-    names, stack = _channels(groups, raw)
+    names, stack = _channels(groups, layers, raw)
     return Maps(
         names=names,
         stack=stack,
@@ -138,34 +132,60 @@ def _pixel_points(vertices: NDArray[np.float32], height: int, width: int, pixel:
     return points
 
 
-def _linear_layers(
-    scan: Scan,
-    groups: tuple[str, ...],
-    normals: NDArray[np.float32] | None,
-    curvatures: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
-) -> list[NDArray[np.float32]]:
-    """What is interpolated beside depth, each (V, n) float32, in the order that `_channels` takes apart."""
-    layers: list[NDArray[np.float32]] = []
-    if "normal" in groups and normals is not None:
-        layers.append(normals)
-    if "curvature" in groups and curvatures is not None:
-        layers.append(np.stack(curvatures, axis=1))
-    return layers
+def _vertex_layers(groups: Sequence[MapGroup], context: MapContext) -> dict[str, NDArray[np.float32]]:
+    """Group -> what is interpolated, (V, n) float32. Depth is there, asked for or not: without it nothing is seen."""
+    names = ordered_groups((STANDARD_GROUPS[0], *(group.name for group in groups)))
+    return {name: vertex_values(map_group(name), context) for name in names if not map_group(name).picture}
 
 
-def _channels(groups: tuple[str, ...], raw: NDArray[np.float32]) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    """Names and (C, H, W) stack in the order of `groups` from depth, normals and curvatures as interpolated."""
-    made: dict[str, list[NDArray[np.float32]]] = {"depth": [raw[0]], "texture": []}
-    next_row = 1
-    if "normal" in groups:
-        normal = raw[1:4]
-        made["normal"] = list(normal / np.sqrt((normal * normal).sum(axis=0)))
-        next_row = 4
-    if "curvature" in groups:
-        k1, k2 = raw[next_row], raw[next_row + 1]
-        made["curvature"] = [f(k1, k2) for f in (shape_index, curvedness, mean_curvature, gaussian_curvature)]
-    names = tuple(name for group in groups for name in MAP_CHANNELS[group])
-    stack = [channel for group in groups for channel in made[group]]
+def vertex_values(group: MapGroup, context: MapContext) -> NDArray[np.float32]:
+    """(V, n) float32: what a group has at the vertices of the context's scan.
+
+    Raises:
+        ArgumentError: if its `values` returns another shape or type than its record says.
+    """
+    assert group.values is not None
+    values, count = group.values(context.scan, context), len(context.scan.vertices)
+    wanted = f"`values` of map group {group.name!r} should return"
+    if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
+        came = values.dtype if isinstance(values, np.ndarray) else type(values).__name__
+        raise ArgumentError(f"{wanted} a floating point array, returned {came}")
+    if values.ndim not in (1, 2) or len(values) != count or not values.size:
+        raise ArgumentError(f"{wanted} an array of shape ({count},) or ({count}, n), returned {values.shape}")
+    table = values.reshape(count, -1)
+    if group.finish is None and table.shape[1] != len(group.stored):
+        raise ArgumentError(
+            f"{wanted} {len(group.stored)} values a vertex, one a stored channel, returned {table.shape[1]}"
+        )
+    return table.astype(np.float32, copy=False)
+
+
+def finished(group: MapGroup, layers: NDArray[np.float32]) -> NDArray[np.floating]:
+    """(S, H, W): the stored channels of a group from its interpolated values, (n, H, W).
+
+    Raises:
+        ArgumentError: if its `finish` returns another shape.
+    """
+    if group.finish is None:
+        return layers
+    channels, wanted = group.finish(layers), (len(group.stored), *layers.shape[1:])
+    if np.shape(channels) != wanted:
+        raise ArgumentError(
+            f"`finish` of map group {group.name!r} should return shape {wanted}, returned {np.shape(channels)}"
+        )
+    return channels
+
+
+def _channels(
+    groups: Sequence[MapGroup], layers: dict[str, NDArray[np.float32]], raw: NDArray[np.float32]
+) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+    """Names and (C, H, W) stack in the order of `groups`, from the `layers` as interpolated, one after the other."""
+    rows, start = {}, 0
+    for name, values in layers.items():
+        rows[name] = raw[start : start + values.shape[1]]
+        start += values.shape[1]
+    names = tuple(name for group in groups for name in group.stored_names)
+    stack = [channel for group in groups if group.name in rows for channel in finished(group, rows[group.name])]
     return names, np.array(stack, dtype=np.float32).reshape(len(names), *raw.shape[1:])
 
 
@@ -173,16 +193,6 @@ def _colours(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     """(3, H, W) in [0, 255] with NaN to (H, W, 3) uint8 with black. A filled hole may overshoot: it is clipped."""
     rounded = np.clip(np.rint(np.nan_to_num(values)), 0, 255)
     return np.ascontiguousarray(rounded.transpose(1, 2, 0), dtype=np.uint8)
-
-
-def _checked_groups(maps: Sequence[str]) -> tuple[str, ...]:
-    groups = (maps,) if isinstance(maps, str) else tuple(maps)
-    if not groups:
-        raise ArgumentError(f"`maps` should name at least one of {', '.join(MAP_CHANNELS)}, is empty")
-    check_choice("maps", groups, MAP_CHANNELS)
-    if len(set(groups)) < len(groups):
-        raise ArgumentError(f"`maps` should name each map once, is {groups}")
-    return groups
 
 
 def _checked_size(size: int | tuple[int, int]) -> tuple[int, int]:
@@ -194,22 +204,6 @@ def _checked_size(size: int | tuple[int, int]) -> tuple[int, int]:
     ):
         raise ArgumentError(f"`size` should be a whole number in [1, 16384] or two of them (H, W), is {size!r}")
     return int(sides[0]), int(sides[1])
-
-
-def _checked_curvatures(
-    scan: Scan,
-    radius: float,
-    normals: NDArray[np.float32] | None,
-    curvatures: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    if curvatures is None:
-        return principal_curvatures(scan, radius, normals=normals)
-    if not isinstance(curvatures, tuple | list) or len(curvatures) != 2:
-        raise ArgumentError("`curvatures` should be the pair (k1, k2)")
-    for number, k in enumerate(curvatures):
-        check_dtype(f"curvatures[{number}]", k, np.float32)
-        check_shape(f"curvatures[{number}]", k, (len(scan.vertices),))
-    return curvatures[0], curvatures[1]
 
 
 def _nothing_seen(scan: Scan, height_mm: float, width_mm: float) -> str:

@@ -20,6 +20,7 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from fer3d.data.channels import channel_names
+from fer3d.maps.registry import STANDARD_GROUPS
 from fer3d.models.dff_cnn import FusionNetwork, FusionSettings
 
 FUSED = 32  # [F]
@@ -59,7 +60,7 @@ class DFCNN(FusionNetwork):
 
     def __init__(
         self,
-        maps: Sequence[str] = ("depth", "normal", "curvature", "texture"),
+        maps: Sequence[str] = STANDARD_GROUPS,
         classes: int = 6,
         *,
         size: int = 96,

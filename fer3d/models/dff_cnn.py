@@ -19,8 +19,8 @@ from torch import nn
 from torch.nn import functional
 
 from fer3d.config import MapSettings, NetworkSettings
-from fer3d.data.channels import INPUT_CHANNELS, check_groups
 from fer3d.image.convolutions import Branch, conv_block
+from fer3d.maps.registry import STANDARD_GROUPS, check_groups
 from fer3d.models.backbones import LOCALLY_CONNECTED, build_branch
 from fer3d.models.concatenate import side_by_side
 from fer3d.models.network import Criterion, Losses, Network, PretrainedSettings, map_variants
@@ -89,16 +89,17 @@ class FusionNetwork(Network, abstract=True):
         classes: int,
     ) -> None:
         super().__init__()
-        check_groups(maps)
-        self.maps = tuple(maps)
+        groups = check_groups(maps)
+        self.maps = tuple(group.name for group in groups)
+        self.channels = [len(group.fed) for group in groups]
         self.mask, self.map_dropout = mask, map_dropout
         self.whole_face = backbone in LOCALLY_CONNECTED
         self.position = position and not self.whole_face  # which know where they look
         extra = mask + 2 * self.position
         self.branches = nn.ModuleDict(
             {
-                group: build_branch(backbone, len(INPUT_CHANNELS[group]), width, extra, location_dropout)
-                for group in maps
+                group: build_branch(backbone, count, width, extra, location_dropout)
+                for group, count in zip(self.maps, self.channels, strict=True)
             }
         )
         self.auxiliary, self.auxiliary_weight = nn.ModuleDict(), float(auxiliary)
@@ -126,11 +127,10 @@ class FusionNetwork(Network, abstract=True):
 
     def branch_features(self, x: torch.Tensor) -> list[torch.Tensor]:
         """(B, C + 1, H, W), the mask last -> one (B, D, h, w) a group."""
-        sizes = [len(INPUT_CHANNELS[group]) for group in self.maps]
         extra = [x[:, -1:]] if self.mask else []
         if self.position:
             extra.append(_positions(x))
-        pairs = zip(self.maps, torch.split(x[:, :-1], sizes, dim=1), strict=True)
+        pairs = zip(self.maps, torch.split(x[:, :-1], self.channels, dim=1), strict=True)
         return [self.branches[group](torch.cat([part, *extra], dim=1), x[:, -1:]) for group, part in pairs]
 
     def concatenate(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -218,7 +218,7 @@ class DFFCNN(FusionNetwork):
 
     def __init__(
         self,
-        maps: Sequence[str] = ("depth", "normal", "curvature", "texture"),
+        maps: Sequence[str] = STANDARD_GROUPS,
         classes: int = 6,
         *,
         size: int = 96,

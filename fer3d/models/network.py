@@ -36,6 +36,7 @@ from fer3d.checks import nearest
 from fer3d.config import MapSettings, NetworkSettings
 from fer3d.data.input_kinds import LAYOUTS
 from fer3d.errors import ArgumentError
+from fer3d.maps.registry import reads_picture
 
 # What a subclass may define; any other public method must not look like one of these.
 HOOKS = (
@@ -203,7 +204,7 @@ def map_variants(settings: NetworkSettings) -> dict[tuple[str, ...], NetworkSett
     sizes = range(1, len(settings.maps) + 1)
     chosen = [maps for size in sizes for maps in combinations(settings.maps, size)]
     dark = {"illumination": "raw"}  # where there is no texture whose light could be changed
-    return {maps: settings.model_copy(update={"maps": maps} | ({} if "texture" in maps else dark)) for maps in chosen}
+    return {maps: settings.model_copy(update={"maps": maps} | ({} if reads_picture(maps) else dark)) for maps in chosen}
 
 
 def _check_name(cls: type[Network], name: str) -> None:

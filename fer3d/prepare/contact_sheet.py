@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from fer3d.files import write_bytes
-from fer3d.prepare.drawing import Picture, channel_picture, grid, normals_picture, shaded_picture
+from fer3d.maps.groups import MapGroup
+from fer3d.maps.registry import channel_group, map_group, ordered_groups
+from fer3d.prepare.drawing import Picture, channel_picture, colour_picture, grid, normals_picture, shaded_picture
 from fer3d.prepare.store import PreparedScan, read_scan
 from fer3d.scan import LABELS
 
@@ -50,24 +53,44 @@ def write_contact_sheet(folder: Path, rows: Sequence[Mapping[str, Any]], subject
 
 
 def scan_pictures(scan: PreparedScan) -> dict[str, Picture]:
-    """What there is to see of one prepared scan: title -> picture (H, W, 3)."""
+    """What there is to see of one prepared scan: title -> picture (H, W, 3).
+
+    First the texture and the shaded surface, as a person knows a face by; then the maps, group by group.
+
+    Raises:
+        ArgumentError: if a channel belongs to a map group that is not registered.
+    """
+    return {title: picture for pictures in group_pictures(scan).values() for title, picture in pictures.items()}
+
+
+def group_pictures(scan: PreparedScan) -> dict[str, dict[str, Picture]]:
+    """What `scan_pictures` gives, by the map group that it shows; "" for what every reader wants to see first."""
     channels: list[str] = list(scan.header["channels"])
-    maps = scan.arrays["maps"]
-    looks: dict[str, Picture] = {}
+    maps: NDArray[np.floating] = scan.arrays["maps"]
+    names = {channel_group(name).name for name in channels}
+    groups = [map_group(name) for name in ordered_groups(names)] if names else []
+    pictures: dict[str, dict[str, Picture]] = {"": {}}
     if "texture" in scan.arrays:
-        looks["texture"] = scan.arrays["texture"]
-    if "normal_x" in channels:
-        start = channels.index("normal_x")
-        looks["shape"] = shaded_picture(maps[start : start + 3])
-    if "depth" in channels:
-        looks["depth"] = channel_picture("depth", maps[channels.index("depth")])
-    if "normal_x" in channels:
-        looks["normals"] = normals_picture(maps[start : start + 3])
-    if "shape_index" in channels:
-        looks["shape index"] = channel_picture("shape_index", maps[channels.index("shape_index")])
-    if "curvedness" in channels:
-        looks["curvedness"] = channel_picture("curvedness", maps[channels.index("curvedness")])
-    return looks
+        pictures[""]["texture"] = scan.arrays["texture"]
+    for group in groups:
+        stored = {name: maps[channels.index(name)] for name in group.stored_names if name in channels}
+        if group.kind == "normal" and "shape" not in pictures[""]:
+            pictures[""]["shape"] = shaded_picture(np.stack(list(stored.values())))
+        pictures[group.name] = _looks(group, stored)
+    return pictures
+
+
+def _looks(group: MapGroup, stored: Mapping[str, NDArray[np.floating]]) -> dict[str, Picture]:
+    """Title -> picture of the stored channels of a group, each (H, W)."""
+    if group.kind == "normal":
+        return {f"{_title(group.name)}s": normals_picture(np.stack(list(stored.values())))}
+    if group.kind == "colour":
+        return {_title(group.name): colour_picture(np.stack(list(stored.values())))}
+    return {_title(name): channel_picture(name, values) for name, values in stored.items() if group.channel(name).drawn}
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _pick(rows: Sequence[Mapping[str, Any]], label: str | None, subjects: int) -> list[Mapping[str, Any]]:

@@ -6,6 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from fer3d.maps.groups import Colours
+from fer3d.maps.registry import channel
+
 Picture = NDArray[np.uint8]  # (H, W, 3)
 
 BACKGROUND = (24, 26, 30)
@@ -17,27 +20,24 @@ _SHAPE_COLOURS = np.array(
     dtype=np.float64,
 )
 
-# Channel -> (low, high) of its grey scale; None for the ones with a look of their own.
-_RANGES = {
-    "depth": (-70.0, 5.0),  # mm behind the nose tip
-    "curvedness": (0.0, 0.12),  # 1/mm
-    "mean": (-0.08, 0.08),
-    "gaussian": (-0.004, 0.004),
+_SCALES: dict[Colours, NDArray[np.float64]] = {
+    "grey": np.array([(0, 0, 0), (255, 255, 255)], dtype=np.float64),
+    "blue-red": _SHAPE_COLOURS,
 }
 
 
 def channel_picture(name: str, values: NDArray[np.floating]) -> Picture:
-    """A channel of the store as a picture; NaN becomes background.
+    """A channel of the store as a picture, in the range and colours of its record; NaN becomes background.
 
     Args:
         name: Channel name, such as "depth" or "shape_index".
         values: (H, W) floating point.
+
+    Raises:
+        ArgumentError: if no map group has such a channel.
     """
-    if name == "shape_index":
-        return _coloured(values.astype(np.float64), _SHAPE_COLOURS)
-    low, high = _RANGES.get(name, (-1.0, 1.0))
-    grey = (values.astype(np.float64) - low) / (high - low)
-    return _coloured(grey, np.array([(0, 0, 0), (255, 255, 255)], dtype=np.float64))
+    record = channel(name)
+    return _coloured((values.astype(np.float64) - record.low) / (record.high - record.low), _SCALES[record.colours])
 
 
 def normals_picture(normals: NDArray[np.floating]) -> Picture:
@@ -49,6 +49,17 @@ def normals_picture(normals: NDArray[np.floating]) -> Picture:
     measured = np.isfinite(normals).all(axis=0)
     rgb = np.where(measured, (normals.astype(np.float64) + 1.0) * 127.5, 0.0).transpose(1, 2, 0)  # (H, W, 3)
     return np.where(measured[..., None], rgb, BACKGROUND).astype(np.uint8)
+
+
+def colour_picture(colours: NDArray[np.floating]) -> Picture:
+    """Colours in [0, 1] as a picture; NaN becomes background.
+
+    Args:
+        colours: (3, H, W): red, green, blue.
+    """
+    measured = np.isfinite(colours).all(axis=0)
+    rgb = np.where(measured, np.clip(colours.astype(np.float64), 0.0, 1.0) * 255.0, 0.0).transpose(1, 2, 0)
+    return np.where(measured[..., None], np.rint(rgb), BACKGROUND).astype(np.uint8)
 
 
 def shaded_picture(normals: NDArray[np.floating]) -> Picture:

@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from fer3d import __version__, formats
 from fer3d.config import PreprocessSettings
 from fer3d.errors import CardError, Fer3dError, FileError, PrepareError
 from fer3d.files import sha256
 from fer3d.maps import curvature, render
+from fer3d.maps.registry import check_groups, reads_picture, versions
 from fer3d.prepare import align, axes, clean
 from fer3d.prepare.store import PreparedScan
 from fer3d.scan import Scan
@@ -110,7 +111,7 @@ def prepare_with_tree(
     with watch.stage("normals"):
         normals = curvature.vertex_normals(scan)
     curvatures = None
-    if settings.tree or "curvature" in settings.maps:
+    if settings.tree or any(group.needs_curvatures for group in check_groups(settings.maps)):
         with watch.stage("curvature"):
             curvatures = curvature.principal_curvatures(scan, radius=settings.curvature_radius_mm, normals=normals)
     with watch.stage("maps"):
@@ -119,6 +120,7 @@ def prepare_with_tree(
             maps=settings.maps,
             size=settings.size,
             pixel=settings.pixel,
+            radius=settings.curvature_radius_mm,
             fill=settings.hole_mm,
             normals=normals,
             curvatures=curvatures,
@@ -160,7 +162,7 @@ def read_record(record: Record, settings: PreprocessSettings) -> Scan:
     Raises:
         FileError, FormatError: if the scan cannot be read.
     """
-    scan = formats.read(record.files["scan"], texture="texture" in settings.maps)
+    scan = formats.read(record.files["scan"], texture=reads_picture(settings.maps))
     path = record.files.get("landmarks")
     if path is None or settings.pose == "shape":
         return scan
@@ -223,7 +225,7 @@ def prepare_record(
 
 
 def recipe_key(record: Record, settings: PreprocessSettings, frame: FileFrame, inputs: Mapping[str, Any]) -> str:
-    """Hash of everything that the bytes of a prepared scan depend on: inputs, what the card says, settings, version."""
+    """Hash of all that the bytes of a prepared scan depend on: inputs, what the card says, settings, versions."""
     recipe = {
         "record": record_facts(record),
         "frame": asdict(frame),
@@ -231,6 +233,9 @@ def recipe_key(record: Record, settings: PreprocessSettings, frame: FileFrame, i
         "settings": settings.model_dump(mode="json"),
         "fer3d": __version__,
     }
+    outside = versions(settings.maps)
+    if outside:
+        recipe["maps"] = outside
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
 
@@ -242,7 +247,7 @@ def is_current(
     A scan whose texture was asked for and not found is never current: the picture may have turned up since.
     """
     known: Mapping[str, Any] = header.get("inputs", {})
-    if header.get("fer3d") != __version__ or ("texture" in settings.maps and "texture" not in known):
+    if header.get("fer3d") != __version__ or (reads_picture(settings.maps) and "texture" not in known):
         return False
     try:
         inputs = {
@@ -318,12 +323,24 @@ def _row(record: Record, scan: Scan, made: render.Maps, folder: Path) -> dict[st
 
 
 def _arrays(scan: Scan, made: render.Maps, settings: PreprocessSettings) -> dict[str, Any]:
-    arrays: dict[str, Any] = {"maps": made.stack.astype(np.float16), "mask": made.mask}
+    arrays: dict[str, Any] = {"maps": _half(made), "mask": made.mask}
     if made.texture is not None:
         arrays["texture"] = made.texture
     if settings.keep_mesh:
         arrays |= {"vertices": scan.vertices, "faces": scan.faces}
     return arrays
+
+
+def _half(made: render.Maps) -> NDArray[np.float16]:
+    """(C, H, W): the maps as they are stored. PrepareError if one does not fit."""
+    with np.errstate(over="ignore"):
+        stored = made.stack.astype(np.float16)
+    lost = (np.isinf(stored) & np.isfinite(made.stack)).any(axis=(1, 2))
+    if lost.any():
+        name = made.names[int(lost.argmax())]
+        largest = float(np.nanmax(np.abs(made.channel(name))))
+        raise PrepareError(f"map channel {name} should lie within +-65504 to be stored, reaches {largest:.6g}")
+    return stored
 
 
 def _used_files(record: Record) -> dict[str, Path]:

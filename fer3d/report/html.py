@@ -19,6 +19,7 @@ from fer3d.report import figures
 from fer3d.train.run_folder import Run, fold_name, prepared_folder, read_log, read_run
 
 _SHOWN_MISTAKES = 12
+_SHOWN_MAPS = 4
 _THUMBNAIL = 112  # pixels
 
 Pictures = list[tuple[str, str]]  # (title, data URI)
@@ -144,20 +145,24 @@ def _thumbnails(run: Run, ids: Sequence[str], store: Path | None) -> tuple[dict[
         return {}, f"The prepared folder {store.name} has changed since the run, so the maps are not shown."
     try:
         rows = {row["id"]: row for row in read_manifest(store) if row["status"] == "ok"}
-        return {scan: _pictures(store, rows[scan]) for scan in ids if scan in rows}, ""
+        return {scan: _pictures(store, rows[scan], run.facts["maps"]) for scan in ids if scan in rows}, ""
     except Fer3dError as error:
         return {}, f"The maps cannot be shown: {error}"
 
 
-def _pictures(folder: Path, row: Mapping[str, Any]) -> Pictures:
-    from fer3d.prepare.contact_sheet import scan_pictures
+def _pictures(folder: Path, row: Mapping[str, Any], maps: Sequence[str]) -> Pictures:
+    """What a person knows the face by, then the maps that the network was fed; of a network of trees, the first few."""
+    from fer3d.prepare.contact_sheet import group_pictures
     from fer3d.prepare.store import PreparedScan
 
     with open_tensors(folder / row["file"]) as file:
         names = [key for key in ("maps", "texture") if row["prefix"] + key in file.keys()]  # noqa: SIM118
         arrays = {key: file.get_tensor(row["prefix"] + key) for key in names}
-    looks = scan_pictures(PreparedScan(arrays, header_for(folder, row)))
-    return [(title, _data_uri(picture)) for title, picture in list(looks.items())[:4]]
+    groups = group_pictures(PreparedScan(arrays, header_for(folder, row)))
+    fed = [name for name in groups if name in ("", *maps)]
+    chosen, most = (groups, _SHOWN_MAPS) if fed == [""] else (fed, None)
+    looks = [look for name in chosen for look in groups[name].items()]
+    return [(title, _data_uri(picture)) for title, picture in looks[:most]]
 
 
 def _data_uri(picture: Any) -> str:

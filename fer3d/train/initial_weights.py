@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from fer3d.data.channels import INPUT_CHANNELS
 from fer3d.errors import ArgumentError, CheckpointError, FileError, MissingLibraryError
 from fer3d.image.convolutions import Branch
+from fer3d.maps.registry import map_group
 from fer3d.models.network import Network
 from fer3d.train.checkpoint import read_tensors
 
@@ -60,7 +60,7 @@ def load_initial(network: Network, source: str, backbone: str) -> None:
     units = _units(tensors)
     for group, branch in parts.items():
         assert isinstance(branch, Branch)
-        _fill(branch, len(INPUT_CHANNELS[group]), units, path)
+        _fill(branch, len(map_group(group).fed), units, path)
 
 
 def _from_library(name: str, backbone: str) -> dict[str, torch.Tensor]:

@@ -32,7 +32,7 @@ from fer3d import _native
 from fer3d.checks import check_dtype, check_range, check_shape
 from fer3d.errors import ArgumentError, PrepareError
 from fer3d.kernels import topology
-from fer3d.maps import curvature, groups
+from fer3d.maps.standard import CURVATURE, curvature_channels
 from fer3d.scan import Scan, check_scan
 from fer3d.tree import stencil_code
 from fer3d.tree.stencils import RAYS, check_count, checked_number, checked_points
@@ -40,7 +40,7 @@ from fer3d.tree.stencils import RAYS, check_count, checked_number, checked_point
 LEVELS = (4096, 1024, 256, 68)  # each level has about twice the spacing of the one below; 68 as the landmarks of iBUG
 RINGS = (0.25, 0.5, 1.0)  # shares of a radius: dense in the middle and sparse outside, as a retina is
 RADII = (3.0, 6.0, 12.0)  # mm, from level 0 to 1; twice as much from each level to the next
-CHANNELS = groups.MAP_CHANNELS["curvature"]  # rotation-invariant inputs of a vertex
+CHANNELS = CURVATURE.stored_names  # rotation-invariant inputs of a vertex
 
 PREFIX = "tree_"  # what the names of a tree's arrays begin with
 
@@ -210,16 +210,8 @@ class SampleTree:
             check_dtype(f"curvatures[{number}]", k, np.float32)
             check_shape(f"curvatures[{number}]", k, (count,))
         k1, k2 = k1[self.rows], k2[self.rows]
-        made = [
-            f(k1, k2)
-            for f in (
-                curvature.shape_index,
-                curvature.curvedness,
-                curvature.mean_curvature,
-                curvature.gaussian_curvature,
-            )
-        ]  # in the order of CHANNELS
-        return replace(self, normals=normals[self.rows], channels=np.stack(made, axis=1))
+        channels = np.ascontiguousarray(curvature_channels(np.stack([k1, k2])).T, dtype=np.float32)
+        return replace(self, normals=normals[self.rows], channels=channels)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What `from_arrays` takes: name -> array, for the store. Stencils are coded: see `fer3d.tree.stencil_code`."""

@@ -109,9 +109,12 @@ def test_a_picture_of_one_colour_is_finite_and_quiet():
 @pytest.mark.parametrize(
     ("maps", "message"),
     [
-        ([], "`maps` should name each of depth, normal, curvature, texture at most once, is \\[\\]"),
-        (["depth", "depth"], "`maps` should name each of .* at most once"),
-        (["dept"], "`maps` should hold names out of depth, normal, curvature, texture, holds 'dept'"),
+        ([], "`maps` should name one or more of depth, normal, curvature, texture, each once, is \\[\\]"),
+        (["depth", "depth"], "`maps` should name one or more of .*, each once, is \\['depth', 'depth'\\]"),
+        (
+            ["dept"],
+            "`maps` should hold names out of depth, normal, curvature, texture, holds 'dept'; did you mean 'depth'",
+        ),
     ],
 )
 def test_groups_are_checked(maps, message):

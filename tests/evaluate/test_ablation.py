@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from fer3d.config import MAP_GROUPS, TrainSettings
+from fer3d.config import TrainSettings
 from fer3d.errors import ArgumentError
 from fer3d.evaluate.grid import FLM_PARTS, ablation_grid, map_subsets
+from fer3d.maps.registry import STANDARD_GROUPS
 from fer3d.train.plan import Experiment
 from fer3d.train.settings import train_settings
 from tests.commands import fer3d
@@ -25,7 +26,7 @@ def test_there_are_fifteen_subsets_small_ones_first():
     subsets = map_subsets()
     assert len(set(subsets)) == 15
     assert [len(s) for s in subsets] == sorted(len(s) for s in subsets)
-    assert subsets[-1] == MAP_GROUPS
+    assert subsets[-1] == STANDARD_GROUPS
 
 
 def test_train_then_numbers(capsys, prepared, tmp_path):

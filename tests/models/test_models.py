@@ -4,12 +4,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from fer3d.config import MAP_GROUPS
 from fer3d.data.channels import channel_names
 from fer3d.errors import ArgumentError, CheckpointError, FileError, MissingLibraryError
 from fer3d.evaluate.grid import map_subsets
 from fer3d.image.networks import NETWORKS, build_network
 from fer3d.image.networks.picture_network import grey
+from fer3d.maps.registry import STANDARD_GROUPS
 from fer3d.models import MODELS, build_model, model_arguments, reads_trees
 from fer3d.models.backbones import BACKBONES, LOCALLY_CONNECTED, build_branch
 from fer3d.models.local_layers import Dropout
@@ -81,10 +81,10 @@ def test_settings_reach_the_networks_for_pictures():
 
 
 def test_each_branch_sees_its_own_maps_only():
-    network = build_model("dff-cnn", maps=MAP_GROUPS, width=4).eval()
-    x = batch_of(MAP_GROUPS)
+    network = build_model("dff-cnn", maps=STANDARD_GROUPS, width=4).eval()
+    x = batch_of(STANDARD_GROUPS)
     before = network.branch_features(x)
-    names = channel_names(MAP_GROUPS)
+    names = channel_names(STANDARD_GROUPS)
     changed = x.clone()
     changed[:, names.index("shape_index")] += 1
     same = [torch.equal(a, b) for a, b in zip(before, network.branch_features(changed), strict=True)]
@@ -122,7 +122,7 @@ def test_positions_run_to_the_right_and_up():
 
 
 def test_map_dropout_takes_whole_maps_of_a_scan_and_only_while_training():
-    network = build_model("dff-cnn", maps=MAP_GROUPS, width=4, map_dropout=0.5)
+    network = build_model("dff-cnn", maps=STANDARD_GROUPS, width=4, map_dropout=0.5)
     parts = [torch.full((2000, 3, 1, 1), float(2**k)) for k in range(4)]
     torch.manual_seed(0)
     made = network.concatenate(parts)[:, ::3, 0, 0] / torch.tensor([1.0, 2.0, 4.0, 8.0])
@@ -143,22 +143,22 @@ def test_global_average_pooling_saves_parameters_and_takes_any_size():
     assert count["dff-cnn"] < count["df-cnn"]
     for backbone in ("small", *LOCALLY_CONNECTED):
         network = build_model("dff-cnn", backbone=backbone, width=4).eval()
-        assert network(batch_of(MAP_GROUPS, 40)).shape == network(batch_of(MAP_GROUPS, 24)).shape == (2, 6)
+        assert network(batch_of(STANDARD_GROUPS, 40)).shape == network(batch_of(STANDARD_GROUPS, 24)).shape == (2, 6)
 
 
 def test_early_fusion_is_a_plain_cnn_that_has_half_a_say():
     """Probabilities are the geometric mean of those of both; in training each has a loss of its own."""
-    network = build_model("dff-cnn", maps=MAP_GROUPS, size=32, width=4, dropout=0.0, early_fusion=True).eval()
-    without = build_model("dff-cnn", maps=MAP_GROUPS, width=4, dropout=0.0).eval()
-    plain = build_model("plain-cnn", maps=MAP_GROUPS, size=32).eval()
+    network = build_model("dff-cnn", maps=STANDARD_GROUPS, size=32, width=4, dropout=0.0, early_fusion=True).eval()
+    without = build_model("dff-cnn", maps=STANDARD_GROUPS, width=4, dropout=0.0).eval()
+    plain = build_model("plain-cnn", maps=STANDARD_GROUPS, size=32).eval()
     state = network.state_dict()
     without.load_state_dict({name: tensor for name, tensor in state.items() if not name.startswith("early.")})
     plain.load_state_dict({name.removeprefix("early."): state[name] for name in state if name.startswith("early.")})
-    x = batch_of(MAP_GROUPS, count=5)
+    x = batch_of(STANDARD_GROUPS, count=5)
     mean = (without(x).softmax(1) * plain(x).softmax(1)).sqrt()
     torch.testing.assert_close(network(x).softmax(1), mean / mean.sum(1, keepdim=True))
     one, other, *auxiliary = network.train()(x)
-    assert len(auxiliary) == len(MAP_GROUPS)
+    assert len(auxiliary) == len(STANDARD_GROUPS)
     for logits, own in ((one, network.head), (other, network.early.head)):
         network.zero_grad()
         logits.square().sum().backward(retain_graph=True)
@@ -174,10 +174,10 @@ def test_dropout_is_of_both_last_layers():
 
 
 def test_early_fusion_sees_at_most_64_pixels():
-    network = build_model("dff-cnn", maps=MAP_GROUPS, size=128, width=4, early_fusion=True).eval()
+    network = build_model("dff-cnn", maps=STANDARD_GROUPS, size=128, width=4, early_fusion=True).eval()
     seen = []
     network.early.convolutions.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
-    x = batch_of(MAP_GROUPS, 128)
+    x = batch_of(STANDARD_GROUPS, 128)
     assert network(x).shape == (2, 6)
     torch.testing.assert_close(seen[0], x[:, :-1].unflatten(2, (64, 2)).unflatten(4, (64, 2)).mean((3, 5)))
 
@@ -201,7 +201,7 @@ def test_early_fusion_is_there_unless_branches_learn_small_shapes_themselves():
 
 def test_the_fused_feature_of_df_cnn_has_32_numbers():
     network = build_model("df-cnn", size=32, width=4).eval()
-    assert network.features(batch_of(MAP_GROUPS)).shape == (2, 32)
+    assert network.features(batch_of(STANDARD_GROUPS)).shape == (2, 32)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,236 @@
+"""Which map groups there are: those of the package, those that a program registers, those of installed packages.
+
+A group from outside becomes known in one of two ways:
+
+- `register(group)`, in a module that the program imports;
+- an entry point of the group `fer3d.maps`, in the metadata of an installed package: its name is that of the map group,
+  its object the `MapGroup`. It is imported when somebody asks for that map, in every process.
+"""
+
+from __future__ import annotations
+
+import difflib
+import pickle
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from fer3d.errors import ArgumentError, ConfigError
+from fer3d.maps.groups import Channel, MapGroup
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+STANDARD_GROUPS = ("depth", "normal", "curvature", "texture")  # those of the package, in the order of their channels
+ENTRY_POINTS = "fer3d.maps"
+
+_groups: dict[str, MapGroup] = {}  # those that are loaded
+_owners: dict[str, str] = {}  # channel -> group, of those
+_entry_points: dict[str, EntryPoint] | None = None  # of installed packages; None: not looked for yet
+_unreachable: dict[str, str] = {}  # group -> why this worker process does not have it
+
+
+def register(group: MapGroup) -> MapGroup:
+    """Make a map group known to this process and to the worker processes that it starts from now on.
+
+    Args:
+        group: The record. To register an equal one again changes nothing.
+
+    Returns:
+        `group`.
+
+    Raises:
+        ArgumentError: if `group` is no MapGroup, another group has its name or one of its channels, there is a second
+            picture, or its functions cannot be found by their names.
+    """
+    if not isinstance(group, MapGroup):
+        raise ArgumentError(f"`group` should be a MapGroup, is {type(group).__name__}")
+    if _groups.get(group.name) == group:
+        return group
+    try:
+        record = pickle.dumps(group)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise ArgumentError(
+            f"`values` of map group {group.name!r} and its other functions should stand at the top of a module, where "
+            f"worker processes find them ({error})"
+        ) from None
+    _add(group)
+    from fer3d.workers import begin_workers_with
+
+    begin_workers_with(f"map group {group.name}", _receive, group.name, record)
+    return group
+
+
+def group_names() -> tuple[str, ...]:
+    """All map groups that there are: those of the package, then the others by name. Imports none of the others."""
+    others = {name for name in (*_groups, *_found_entry_points()) if name not in STANDARD_GROUPS}
+    return (*STANDARD_GROUPS, *sorted(others))
+
+
+def map_group(name: str) -> MapGroup:
+    """The record of a map group.
+
+    Raises:
+        ArgumentError: if there is none of that name (names the nearest).
+        ConfigError: if an installed package announces it and it cannot be loaded.
+    """
+    _load_standard()
+    if name not in _groups and name in _found_entry_points():
+        _load_entry_point(_found_entry_points()[name])
+    if name in _groups:
+        return _groups[name]
+    if name in _unreachable:
+        raise ArgumentError(_unreachable[name])
+    known = group_names()
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
+    hint = f"; did you mean {near[0]!r}?" if near else "; one from outside has to be registered first"
+    raise ArgumentError(f"`maps` should hold names out of {', '.join(known)}, holds {name!r}{hint}")
+
+
+def check_groups(maps: Sequence[str]) -> tuple[MapGroup, ...]:
+    """The records of the groups `maps`, a sequence of names or one name, in that order.
+
+    Raises:
+        ArgumentError: if `maps` is empty, names a group twice, or holds an unknown one (names the nearest).
+    """
+    names = (maps,) if isinstance(maps, str) else tuple(maps)
+    if not names or len(set(names)) != len(names):
+        raise ArgumentError(
+            f"`maps` should name one or more of {', '.join(group_names())}, each once, is {list(names)}"
+        )
+    return tuple(map_group(name) for name in names)
+
+
+def ordered_groups(maps: Iterable[str]) -> tuple[str, ...]:
+    """The names, each once and in one order, whatever the user typed: first those of the package, then by name.
+
+    Raises:
+        ArgumentError: as `check_groups`.
+
+    >>> ordered_groups(["texture", "depth", "texture"])
+    ('depth', 'texture')
+    """
+    names = {group.name for group in check_groups(tuple(dict.fromkeys(maps)))}
+    standard = [name for name in STANDARD_GROUPS if name in names]
+    return (*standard, *sorted(names.difference(standard)))
+
+
+def reads_picture(maps: Iterable[str]) -> bool:
+    """Whether one of the groups `maps` shows the texture of a scan."""
+    return any(map_group(name).picture for name in maps)
+
+
+def channel_group(name: str) -> MapGroup:
+    """The group that a channel, stored or fed, belongs to.
+
+    Raises:
+        ArgumentError: if no group has it.
+    """
+    _load_standard()
+    if name not in _owners:
+        for point in _found_entry_points().values():
+            _load_entry_point(point)
+    if name not in _owners:
+        near = difflib.get_close_matches(name, _owners, n=1, cutoff=0.4)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ArgumentError(
+            f"`channels` should hold channels of the maps {', '.join(group_names())}, holds {name!r}{hint}"
+        )
+    return _groups[_owners[name]]
+
+
+def channel(name: str) -> Channel:
+    """The record of a channel, stored or fed. ArgumentError if no group has it."""
+    return channel_group(name).channel(name)
+
+
+def fed_groups(channels: Sequence[str]) -> list[tuple[MapGroup, slice]]:
+    """Which groups the channels of a network's input belong to, and where each stands.
+
+    Args:
+        channels: Names, as `fer3d.data.channels.channel_names` gives them.
+
+    Raises:
+        ArgumentError: if a channel is unknown, or the channels of a group do not stand together, all and in order.
+
+    >>> [(group.name, place) for group, place in fed_groups(["depth", "normal_x", "normal_y", "normal_z"])]
+    [('depth', slice(0, 1, None)), ('normal', slice(1, 4, None))]
+    """
+    found, start = [], 0
+    while start < len(channels):
+        group = channel_group(channels[start])
+        place = slice(start, start + len(group.fed))
+        if tuple(channels[place]) != group.fed_names:
+            raise ArgumentError(
+                f"`channels` should hold the channels of {group.name}, {', '.join(group.fed_names)}, together, holds "
+                f"{', '.join(channels)}"
+            )
+        found.append((group, place))
+        start = place.stop
+    return found
+
+
+def versions(maps: Iterable[str]) -> dict[str, int]:
+    """Name -> version of those of the groups `maps` that are not of this package, whose version covers its own."""
+    return {name: map_group(name).version for name in maps if name not in STANDARD_GROUPS}
+
+
+def _load_standard() -> None:
+    if STANDARD_GROUPS[0] not in _groups:
+        from fer3d.maps import standard
+
+        for group in standard.GROUPS:
+            _insert(group)
+
+
+def _add(group: MapGroup) -> None:
+    """Put a group from outside into the table, if its names are free."""
+    _load_standard()
+    if group.name in _groups:
+        raise ArgumentError(f"`name` of map group {group.name!r} is taken by another group")
+    for name in dict.fromkeys((*group.stored_names, *group.fed_names)):
+        if name in _owners:
+            raise ArgumentError(f"channel {name!r} of map group {group.name!r} is a channel of {_owners[name]} already")
+    if group.picture:
+        raise ArgumentError(f"`picture` of map group {group.name!r} should be False: a scan has one picture, texture")
+    _insert(group)
+
+
+def _insert(group: MapGroup) -> None:
+    _groups[group.name] = group
+    _owners.update(dict.fromkeys((*group.stored_names, *group.fed_names), group.name))
+
+
+def _receive(name: str, record: bytes) -> None:
+    """In a worker process: register a group of the parent's."""
+    try:
+        register(pickle.loads(record))
+    except Exception as error:  # its module may do anything as it is imported
+        _unreachable[name] = (
+            f"`maps` holds {name!r}, which a worker process cannot import ({type(error).__name__}: {error}): put it "
+            "into a module of its own, or use one worker"
+        )
+
+
+def _found_entry_points() -> dict[str, EntryPoint]:
+    """Name -> entry point, of the installed packages; looked for once."""
+    global _entry_points
+    if _entry_points is None:
+        from importlib.metadata import entry_points
+
+        _entry_points = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    return _entry_points
+
+
+def _load_entry_point(point: EntryPoint) -> None:
+    if point.name in _groups:
+        return
+    where = f"entry point {point.name} = {point.value} of {ENTRY_POINTS}"
+    try:
+        group = point.load()
+    except Exception as error:  # a package of somebody else
+        raise ConfigError(f"{where}: cannot be loaded ({type(error).__name__}: {error})") from None
+    if not isinstance(group, MapGroup) or group.name != point.name:
+        came = f"the group {group.name!r}" if isinstance(group, MapGroup) else type(group).__name__
+        raise ConfigError(f"{where}: should be a MapGroup of that name, is {came}")
+    if point.name not in _groups:  # it may have registered itself
+        _add(group)
