@@ -18,7 +18,7 @@ from fer3d.models import network_class
 from fer3d.models.flm_cnn import PARTS
 from fer3d.train.plan import Experiment
 from fer3d.train.run import Callbacks, Device, Job, train, train_side_by_side
-from fer3d.train.settings import complete
+from fer3d.train.settings import complete, with_own
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def variants(model: str, settings: TrainSettings) -> list[tuple[tuple[str, ...],
         ArgumentError: if there is no such model, or it has no parts.
     """
     kept = network_class(model).variants(complete(model, settings).model)
-    return [(parts, settings.model_copy(update={"model": own})) for parts, own in kept.items()]
+    return [(parts, with_own(settings, own)) for parts, own in kept.items()]
 
 
 def ablate(

@@ -21,6 +21,7 @@ from fer3d.image.illumination import ILLUMINATIONS
 from fer3d.image.networks import NETWORKS
 from fer3d.train.plan import Experiment
 from fer3d.train.run import Callbacks, Device, Job, train, train_side_by_side
+from fer3d.train.settings import with_own
 
 STUDIED_NETWORKS = ("tang", "yu-zhang", "kahou", "alexnet")  # those of [1]
 STUDIED_LIGHTS = ("raw", "hist-eq", "isotropic", "dct", "dog")
@@ -96,7 +97,7 @@ def study_illumination(
         for network in networks:
             for illumination in illuminations:
                 own = settings[network].model.model_copy(update={"illumination": illumination})
-                changed = settings[network].model_copy(update={"model": own})
+                changed = with_own(settings[network], own)
                 run = out / name / f"{network}+{illumination}"
                 jobs[run] = (name, network, illumination), Job(network, replace(experiment, data=folder), run, changed)
     order, cells = [key for key, _ in jobs.values()], []

@@ -163,8 +163,10 @@ class Network(nn.Module):
     @property
     def classifier(self) -> nn.Module:
         """The layers that make logits (B, K) of features (B, D): `head`, unless a subclass says otherwise."""
-        head = self.head
-        assert isinstance(head, nn.Module)
+        head = getattr(self, "head", None)
+        if not isinstance(head, nn.Module):
+            name = type(self).__name__
+            raise ArgumentError(f"`model` {name} should have a layer `head`, or say which is its `classifier`")
         return head
 
     def forward(self, x: Any) -> torch.Tensor:
@@ -202,7 +204,8 @@ def map_variants(settings: NetworkSettings) -> dict[tuple[str, ...], NetworkSett
     assert isinstance(settings, MapSettings)
     sizes = range(1, len(settings.maps) + 1)
     chosen = [maps for size in sizes for maps in combinations(settings.maps, size)]
-    return {maps: settings.model_copy(update={"maps": maps}) for maps in chosen}
+    dark = {"illumination": "raw"}  # without texture there is no light to treat
+    return {maps: settings.model_copy(update={"maps": maps, **({} if "texture" in maps else dark)}) for maps in chosen}
 
 
 def _check_name(cls: type[Network], name: str) -> None:
