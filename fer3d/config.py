@@ -147,6 +147,10 @@ class NetworkSettings(BaseModel):
         """Arguments of the network that follow from several settings; they win over a field of the same name."""
         return {}
 
+    def unused(self) -> Mapping[str, str]:
+        """Settings of training that change nothing for a network with these -> why, such as "is of textures"."""
+        return {}
+
     def refuse(self, name: str, reason: str) -> None:
         """Raise ValueError, which validation reports, if a setting was given that would change nothing."""
         if name in self.model_fields_set and getattr(self, name) != type(self).model_fields[name].default:

@@ -27,7 +27,7 @@ from fer3d.models import network_class
 from fer3d.train.jobs import Executor, Job, LocalExecutor
 from fer3d.train.plan import Experiment, plan_experiment
 from fer3d.train.run_folder import read_predictions, read_run
-from fer3d.train.settings import complete
+from fer3d.train.settings import complete, with_own
 
 STUDIED_NETWORKS = ("tang", "yu-zhang", "kahou", "alexnet")  # those of Shin, Kim and Kwon
 STUDIED_PIXELS = 48  # rows and columns of their pictures
@@ -132,7 +132,7 @@ def vary(settings: TrainSettings, changes: Mapping[str, Any]) -> TrainSettings:
         ConfigError: if a name is unknown (names the nearest) or the values do not fit together.
     """
     own = config.settings(type(settings.model), settings.model.model_dump() | dict(changes), "settings: model")
-    return settings.model_copy(update={"model": own})
+    return with_own(settings, own)
 
 
 def run_grid(
@@ -322,7 +322,7 @@ def ablation_grid(
     for parts in variants if subsets is None else subsets:
         if parts not in variants:
             raise ArgumentError(f"`subsets` should hold parts out of {', '.join(axes)}, holds {', '.join(parts)}")
-        changed = settings.model_copy(update={"model": variants[parts]})
+        changed = with_own(settings, variants[parts])
         job = Job(model, experiment, Path(out) / ("+".join(parts) or "none"), changed, 1.0 + len(parts))
         cells.append(Cell({axis: axis in parts for axis in axes}, job))
     return Grid(axes, tuple(cells), Path(out), "ablation")

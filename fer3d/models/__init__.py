@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from fer3d.checks import check_choice
@@ -110,13 +112,31 @@ def _from_outside(name: str, place: str) -> type[Network]:
     if here not in sys.path:  # a script that a package installs does not look in the working folder
         sys.path.append(here)
     try:
-        found = getattr(import_module(module), kind)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise
-        raise ArgumentError(f"`model` {name}: there is no module {error.name}, here or installed") from None
+        found = getattr(_imported(name, module), kind)
     except AttributeError:
         raise ArgumentError(f"`model` {name}: the module {module} has no class {kind}") from None
     if not (isinstance(found, type) and issubclass(found, Network)):
         raise ArgumentError(f"`model` {name}: {kind} should be a subclass of fer3d.models.network.Network")
     return found
+
+
+def _imported(name: str, module: str) -> ModuleType:
+    """The module. ArgumentError if it is not there, or cannot be imported: says why, and on which of its lines."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{module}.".startswith(f"{error.name}."):
+            raise ArgumentError(f"`model` {name}: there is no module {error.name}, here or installed") from None
+        raise ArgumentError(f"`model` {name}: {module} cannot be imported{_why(error)}") from None
+    except Exception as error:  # whatever a module of somebody else's does when it is imported
+        raise ArgumentError(f"`model` {name}: {module} cannot be imported{_why(error)}") from None
+
+
+def _why(error: Exception) -> str:
+    """The line of the module that could not be run, and the first line of the message."""
+    if isinstance(error, SyntaxError):
+        file, line, text = error.filename or "", error.lineno, error.msg
+    else:
+        last = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.name == "<module>"][-1]
+        file, line, text = last.filename, last.lineno, next(iter(str(error).splitlines()), "")
+    return f", {Path(file).name}:{line}: {type(error).__name__}: {text}"

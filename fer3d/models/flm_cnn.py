@@ -116,6 +116,13 @@ class FLMCNN(Network):
             """Whether all levels of a tree are fed, or the vertices of one."""
             return self.tree
 
+        def unused(self) -> Mapping[str, str]:
+            """What a shift of the whole face changes, which no invariant feature shows."""
+            if self.vertex_features != "invariant":
+                return {}
+            reason = "moves the face as a whole, which `vertex_features` invariant do not show"
+            return {"shift_mm": reason, "depth_jitter_mm": reason}
+
     def __init__(
         self,
         radii: Sequence[Sequence[float]],
@@ -242,6 +249,14 @@ class GCNN(Network):
         def derived(self) -> dict[str, Any]:
             """See `whole_tree`."""
             return {"tree": False}
+
+        def unused(self) -> Mapping[str, str]:
+            """What moves vertices, if it reads nothing but curvatures; these follow the size of a face alone."""
+            if self.vertex_features != "invariant":
+                return {}
+            reason = "moves vertices, it reads the curvatures of `vertex_features` invariant alone"
+            moves = ("rotate_deg", "tilt_deg", "shift_mm", "bend_mm", "noise_mm", "depth_jitter_mm")
+            return dict.fromkeys(moves, reason)
 
     def __init__(
         self,

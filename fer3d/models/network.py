@@ -164,8 +164,10 @@ class Network(nn.Module):
     @property
     def classifier(self) -> nn.Module:
         """The layers that make logits (B, K) of features (B, D): `head`, unless a subclass says otherwise."""
-        head = self.head
-        assert isinstance(head, nn.Module)
+        head = getattr(self, "head", None)
+        if not isinstance(head, nn.Module):
+            name = type(self).__name__
+            raise ArgumentError(f"`model` {name} should have a layer `head`, or say which is its `classifier`")
         return head
 
     def forward(self, x: Any) -> torch.Tensor:

@@ -80,7 +80,8 @@ class TextureNetwork(Network, abstract=True):
         logits, seen = network.observe(self.picture(x))
         terms = {"classification": criterion(logits, network.criterion)}
         if network.penalty is not None:
-            terms["penalty"] = criterion.of_labels(lambda labels: network.penalty(seen, labels))
+            whole = tuple(part.float() for part in seen)
+            terms["penalty"] = criterion.of_labels(lambda labels: network.penalty(whole, labels))
         return Losses(logits, terms)
 
 

@@ -163,6 +163,8 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> LoadedMo
     try:
         header, tensors = today(json.loads(metadata[_HEADER_KEY]), tensors)
         facts = _facts(header, tensors, path)
+    except CheckpointError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError):
         raise CheckpointError(f"{path}: wanted a model of `fer3d train`, its header says nothing of one") from None
     try:

@@ -24,7 +24,7 @@ from fer3d.data.pairs import Pairing
 from fer3d.data.samples import InputNormalisation, TrainingData, name_some
 from fer3d.errors import ArgumentError, CheckpointError, TrainError
 from fer3d.image.losses import siamese_term
-from fer3d.models.network import Losses, Network, PretrainedSettings
+from fer3d.models.network import Criterion, Network, PretrainedSettings
 from fer3d.train.checkpoint import load_state, load_weights, probabilities, save_state
 from fer3d.train.objective import ClassLoss, Objective
 from fer3d.train.schedule import schedule
@@ -93,6 +93,19 @@ class Batch:
     def seen_labels(self) -> torch.Tensor:
         """Targets of all that is in `x`."""
         return self.y if self.paired is None else torch.cat([self.y, self.y[self.paired]])
+
+
+class _WithLosses(nn.Module):
+    """A network whose forward pass gives its losses: what precision and several processes do, they do to that."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Any, criterion: Criterion) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """A batch -> (B, K) outputs, and the terms of the loss by name."""
+        found = self.network.losses(x, criterion)
+        return found.outputs, dict(found.terms)
 
 
 @dataclass(frozen=True)
@@ -165,8 +178,8 @@ def fit(
             batches = _batches(fabric, data, split.train, normalisation, settings, batch, (*key, epoch), pairing)
             losses, correct = [], 0
             for part in batches:
-                found: Losses = model.losses(part.x, Objective(loss, part.y, part.seen_labels, part.other))
-                terms = torch.stack(list(found.terms.values()))
+                outputs, found = model(part.x, Objective(loss, part.y, part.seen_labels, part.other))
+                terms = torch.stack(list(found.values()))
                 if read_features is not None:
                     terms = torch.cat([terms, settings.siamese * _siamese_term(read_features(), part)[None]])
                 optimizer.zero_grad()
@@ -177,7 +190,7 @@ def fit(
                 rate = float(optimizer.param_groups[0]["lr"])
                 rates.step()
                 losses.append(terms.detach())
-                correct += int((found.outputs[: len(part.y)].detach().argmax(1) == part.y).sum())
+                correct += int((outputs[: len(part.y)].detach().argmax(1) == part.y).sum())
             row = _row(fabric, name, epoch, losses, correct, batch * steps, rate)
             row |= validate(fabric, network, data, split.validation, normalisation, settings)
             row["seconds"] = round(time.perf_counter() - start, 3)
@@ -327,7 +340,7 @@ def _class_loss(settings: TrainSettings, data: TrainingData, rows: torch.Tensor,
 def _set_up(
     fabric: Fabric, network: Network, settings: TrainSettings, phase: TrainingPhase
 ) -> tuple[Any, torch.optim.Optimizer]:
-    """The network and its optimiser, as Fabric wraps them, for one phase."""
+    """The losses of the network, and its optimiser, as Fabric wraps them, for one phase."""
     network.requires_grad_(True)
     if phase.frozen:
         for part in _pretrained(network):
@@ -342,9 +355,7 @@ def _set_up(
         optimizer = torch.optim.AdamW(groups, lr=phase.lr)
     else:
         optimizer = torch.optim.SGD(groups, lr=phase.lr, momentum=settings.momentum, nesterov=settings.momentum > 0)
-    model, wrapped = fabric.setup(network, optimizer)
-    model.mark_forward_method("losses")  # so that precision and gradients are handled as in a forward pass
-    return model, wrapped
+    return fabric.setup(_WithLosses(network), optimizer)
 
 
 def _pretrained(network: Network) -> list[nn.Module]:

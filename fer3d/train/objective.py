@@ -33,21 +33,26 @@ class ClassLoss:
         return (losses * self.weights[labels]).mean()
 
 
-@dataclass(frozen=True)
 class Objective:
-    """The `Criterion` of a batch, see `fer3d.models.network`.
+    """The `Criterion` of a batch, see `fer3d.models.network`. In float32 whatever the precision of the network.
 
-    Attributes:
+    No dataclass: Fabric would look for tensors in it, to change their precision.
+
+    Args:
         loss: Of outputs and targets.
         targets: (B,) of the scans of the batch.
         seen: (B + P,) of all that the network sees: with the Siamese objective, then those of the partners.
         other: Targets mixed in by mixup, and their share.
     """
 
-    loss: ClassLoss
-    targets: torch.Tensor
-    seen: torch.Tensor
-    other: tuple[torch.Tensor, float] | None = None
+    def __init__(
+        self,
+        loss: ClassLoss,
+        targets: torch.Tensor,
+        seen: torch.Tensor,
+        other: tuple[torch.Tensor, float] | None = None,
+    ) -> None:
+        self.loss, self.targets, self.seen, self.other = loss, targets, seen, other
 
     def __call__(self, outputs: torch.Tensor, each: Each | None = None) -> torch.Tensor:
         """See `Criterion`."""
@@ -59,7 +64,8 @@ class Objective:
         return self._mixed(self.seen, lambda targets: term(targets).float())
 
     def _mixed(self, targets: torch.Tensor, term: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-        if self.other is None:
-            return term(targets)
-        other, share = self.other
-        return (1.0 - share) * term(targets) + share * term(other)
+        with torch.autocast(targets.device.type, enabled=False):
+            if self.other is None:
+                return term(targets)
+            other, share = self.other
+            return (1.0 - share) * term(targets) + share * term(other)

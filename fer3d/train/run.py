@@ -399,11 +399,12 @@ def _read_out(
 
     Its margins then go through the softmax: the order of the classes is the SVM's, probabilities are not calibrated.
     """
-    own, head = run.settings.model, network.classifier
+    own = run.settings.model
     if not isinstance(own, DFCNN.Settings) or own.read_out != "svm":
         return
     from fer3d.train.linear_svm import fit_linear_svm
 
+    head = network.classifier
     assert isinstance(head, nn.Linear)
     network.eval()
     with torch.no_grad():

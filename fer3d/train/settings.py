@@ -15,6 +15,7 @@ from fer3d.config import NetworkSettings, TrainSettings, parse_assignments, read
 from fer3d.data.input_kinds import unused_augmentation
 from fer3d.errors import ArgumentError, ConfigError
 from fer3d.models import network_class
+from fer3d.models.network import PretrainedSettings
 
 # What `--preset` stands for; TOML and `--set` come on top. Of `model`, a network takes the settings that it has.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -64,7 +65,6 @@ def train_settings(
     kind = network_class(network).Settings
     common = {key: value for key, value in PRESETS[preset].items() if key != "model"}
     own = {key: value for key, value in PRESETS[preset].get("model", {}).items() if key in kind.model_fields}
-    given: dict[str, Any] = {}
     for table, where in (
         (read_toml(config) if config is not None else {}, str(config)),
         (parse_assignments(assignments), "settings"),
@@ -75,10 +75,7 @@ def train_settings(
         _check_keys(network, kind, table, mine, where)
         common |= table
         own |= mine
-        given |= table
-    chosen = settings(TrainSettings, {**common, "model": settings(kind, own, "settings: model")})
-    _refuse_unused(network, chosen, given)
-    return chosen
+    return complete(network, settings(TrainSettings, {**common, "model": settings(kind, own, "settings: model")}))
 
 
 def complete(network: str, chosen: TrainSettings | None) -> TrainSettings:
@@ -86,7 +83,7 @@ def complete(network: str, chosen: TrainSettings | None) -> TrainSettings:
 
     Raises:
         ArgumentError: if they are of another network, or there is no such network.
-        ConfigError: if a setting was given that would change nothing.
+        ConfigError: if a setting was given that would change nothing, or the branches would stay frozen to the end.
     """
     kind = network_class(network).Settings
     chosen = TrainSettings() if chosen is None else chosen
@@ -97,7 +94,23 @@ def complete(network: str, chosen: TrainSettings | None) -> TrainSettings:
             f"`settings.model` should be the settings of {network}, {kind.__qualname__}, "
             f"is {type(chosen.model).__qualname__}"
         )
+    for name, reason in unused(chosen).items():
+        if name in chosen.model_fields_set and getattr(chosen, name) != TrainSettings.model_fields[name].default:
+            raise ConfigError(f"settings: `{name}` would change nothing for {network}: it {reason}")
+    own = chosen.model
+    if isinstance(own, PretrainedSettings) and own.freeze_epochs >= chosen.epochs:
+        raise ConfigError(
+            f"settings: `model.freeze_epochs` should be less than `epochs` {chosen.epochs}, is {own.freeze_epochs}"
+        )
     return chosen
+
+
+def with_own(chosen: TrainSettings, own: NetworkSettings) -> TrainSettings:
+    """The settings with others of the network, and without those of training that would then change nothing."""
+    made = chosen.model_copy(update={"model": own})
+    ignored = unused(made)
+    given = {name: getattr(made, name) for name in made.model_fields_set if name not in ignored}
+    return TrainSettings(**{**given, "model": own})
 
 
 def used(chosen: TrainSettings) -> dict[str, Any]:
@@ -139,17 +152,9 @@ def _check_keys(
 
 def unused(chosen: TrainSettings) -> dict[str, str]:
     """Setting of training that nothing would read -> why."""
-    reasons = dict(unused_augmentation(chosen.model))
+    reasons = {**unused_augmentation(chosen.model), **chosen.model.unused()}
     if chosen.optimizer != "sgd":
         reasons["momentum"] = f"is of sgd, `optimizer` is {chosen.optimizer}"
     if not chosen.siamese:
         reasons["easy"] = "is of siamese, which is off"
     return reasons
-
-
-def _refuse_unused(network: str, chosen: TrainSettings, given: Mapping[str, Any]) -> None:
-    """Raise ConfigError for a setting that somebody gave and nothing would read."""
-    defaults = TrainSettings.model_fields
-    for name, reason in unused(chosen).items():
-        if name in given and getattr(chosen, name) != defaults[name].default:
-            raise ConfigError(f"settings: `{name}` would change nothing for {network}: it {reason}")

@@ -48,10 +48,9 @@ def prepared(tmp_path_factory):
     return photographed(tmp_path_factory.mktemp("pairs") / "prepared")
 
 
-def settings(*more):
-    return train_settings(
-        "small", None, ("model.maps=texture", "model.pixels=16", "model.width=4", "epochs=2", "batch=8", *more)
-    )
+def settings(*more, model="3c2f"):
+    small = {"3c2f": ("model.pixels=16", "model.width=4"), "dff-cnn": ("model.width=4",)}
+    return train_settings(model, "small", None, (*small.get(model, ("model.pixels=16",)), "epochs=2", "batch=8", *more))
 
 
 @pytest.mark.parametrize(
@@ -168,7 +167,7 @@ def test_the_term_of_a_batch_is_its_definition(prepared):
         gradient = read_head().grad
         assert torch.equal(gradient[16:], -gradient[:16][batch.paired])  # both sides move
         assert not gradient[:16][~batch.paired].any()
-        assert logits.shape == (1, len(batch.x), 6)
+        assert logits.shape == (len(batch.x), 6)
 
 
 def test_a_partner_is_changed_as_the_scan_itself(prepared):
@@ -198,10 +197,11 @@ def test_it_changes_the_weights_and_is_the_same_twice(prepared, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("model", "maps"), [("frr-cnn", "texture"), ("resnet-18", "texture"), ("dff-cnn", "depth,texture")]
+    ("model", "more"),
+    [("frr-cnn", ("model.width=4",)), ("resnet-18", ()), ("dff-cnn", ("model.maps=depth,texture",))],
 )
-def test_other_networks_pull_too(prepared, tmp_path, model, maps):
-    chosen = settings(*SIAMESE, f"model.maps={maps}", "epochs=1", "batch=24")
+def test_other_networks_pull_too(prepared, tmp_path, model, more):
+    chosen = settings(*SIAMESE, *more, "epochs=1", "batch=24", model=model)
     out = train(model, Experiment(prepared, folds=3, only=(0,)), tmp_path / "run", chosen, device=Device("cpu"))
     assert math.isfinite(read_log(out / "r00f00")[0]["train_loss"])
 

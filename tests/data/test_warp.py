@@ -6,7 +6,7 @@ import torch
 
 from fer3d.data.augment_maps import augment, unchanged
 from fer3d.data.channels import channel_names, mirrored
-from fer3d.data.warp import EYES, NOSE, FaceWarp, landmark_warps, landmarks_suffice, stretched
+from fer3d.data.warp import EYES, NOSE, FaceWarp, apply_warps, landmark_warps, landmarks_suffice
 from fer3d.errors import ArgumentError
 from tests.prepared import POINTS, landmarks_of
 
@@ -41,7 +41,7 @@ def population(count, seed):
     return numbers, [landmarks_of(*three) for three in numbers], maps
 
 
-def test_landmarks_say_how_to_stretch():
+def test_landmarks_say_how_to_warp():
     rows = [landmarks_of(1.1, 0.9, 3.0), landmarks_of(1 / 1.1, 1 / 0.9, -3.0), landmarks_of(1.2, 1.05, -1.0)]
     train = torch.tensor([0, 2, 1])
     made = landmark_warps(rows, train).numpy()
@@ -94,10 +94,10 @@ def test_half_of_the_scans_suffice():
     assert not suffice([whole] * 7)
 
 
-def test_stretched_is_what_augmentation_does():
+def test_a_warp_is_what_augmentation_does():
     maps = torch.stack([face(1.0, 1.0, 0.0), face(0.9, 1.1, 2.0)])
     numbers = torch.tensor([[0.1, -0.05, 3.0], [0.0, 0.0, 0.0]])
-    made = stretched(CHANNELS, maps, numbers, PIXEL)
+    made = apply_warps(CHANNELS, maps, numbers, PIXEL)
     draws = unchanged(1)
     draws["stretch"][:] = torch.tensor([np.exp(0.1), np.exp(-0.05), 1.0])
     draws["shift"][:] = torch.tensor([0.0, 3.0])
@@ -105,44 +105,44 @@ def test_stretched_is_what_augmentation_does():
     torch.testing.assert_close(made[1:], maps[1:], rtol=1e-4, atol=1e-4)
 
 
-def test_it_is_told_from_maps_alone():
+def test_it_is_predicted_from_maps_alone():
     _, rows, maps = population(120, 1)
     train = torch.arange(120)
     wanted = landmark_warps(rows, train)
-    registration = FaceWarp.fit(CHANNELS, maps, train, wanted)
+    warp = FaceWarp.fit(CHANNELS, maps, train, wanted)
     numbers, _, strangers = population(40, 2)
-    told = registration.stretches(strangers).numpy()
+    predicted = warp.predict(strangers).numpy()
     truth = np.column_stack([-np.log(numbers[:, 0]), -np.log(numbers[:, 1]), -numbers[:, 2] / numbers[:, 1]])
     for k, (least, scale) in enumerate([(0.9, 0.02), (0.9, 0.02), (0.9, 1.0)]):
-        assert np.corrcoef(told[:, k], truth[:, k])[0, 1] > least
-        assert np.abs(told[:, k] - truth[:, k] - (told - truth)[:, k].mean()).mean() < scale
-    laid = registration.apply(strangers, PIXEL).float()
+        assert np.corrcoef(predicted[:, k], truth[:, k])[0, 1] > least
+        assert np.abs(predicted[:, k] - truth[:, k] - (predicted - truth)[:, k].mean()).mean() < scale
+    laid = warp.apply(strangers, PIXEL).float()
     assert laid.shape == strangers.shape
     # the faces lie on each other: what is left of the spread of the depth between them
     inner = (slice(None), 0, slice(14, 30), slice(10, 38))
     assert laid[inner].var(dim=0).mean() < 0.5 * strangers[inner].var(dim=0).mean()
 
 
-def test_a_mirror_image_is_stretched_alike():
+def test_a_mirror_image_is_warped_alike():
     _, rows, maps = population(60, 3)
     train = torch.arange(60)
-    registration = FaceWarp.fit(CHANNELS, maps, train, landmark_warps(rows, train))
+    warp = FaceWarp.fit(CHANNELS, maps, train, landmark_warps(rows, train))
     flipped = mirrored(CHANNELS, maps.clone())
-    difference = registration.stretches(maps) - registration.stretches(flipped)
+    difference = warp.predict(maps) - warp.predict(flipped)
     assert difference[:, :2].abs().mean() < 0.01
     assert difference[:, 2].abs().mean() < 0.3
 
 
-def test_no_scan_is_stretched_more_than_those_it_learned_from():
+def test_no_scan_is_warped_more_than_those_it_learned_from():
     _, rows, maps = population(40, 4)
     wanted = landmark_warps(rows, torch.arange(40))
-    registration = FaceWarp.fit(CHANNELS, maps, torch.arange(40), wanted)
-    told = registration.stretches(torch.stack([face(2.0, 0.5, 20.0), face(0.4, 2.5, -30.0)]))
-    assert (told >= wanted.amin(dim=0).float()).all()
-    assert (told <= wanted.amax(dim=0).float()).all()
+    warp = FaceWarp.fit(CHANNELS, maps, torch.arange(40), wanted)
+    predicted = warp.predict(torch.stack([face(2.0, 0.5, 20.0), face(0.4, 2.5, -30.0)]))
+    assert (predicted >= wanted.amin(dim=0).float()).all()
+    assert (predicted <= wanted.amax(dim=0).float()).all()
 
 
-def test_scans_of_unknown_stretch_are_left_out_and_few_are_not_enough():
+def test_scans_of_unknown_warp_are_left_out_and_few_are_not_enough():
     _, rows, maps = population(20, 5)
     train = torch.arange(20)
     wanted = landmark_warps(rows, train)
@@ -151,7 +151,7 @@ def test_scans_of_unknown_stretch_are_left_out_and_few_are_not_enough():
     whole = FaceWarp.fit(CHANNELS, maps[:12], train[:12], wanted[:12])
     torch.testing.assert_close(FaceWarp.fit(CHANNELS, maps, train, holes).weights, whole.weights)
     holes[7:] = torch.nan
-    with pytest.raises(ArgumentError, match="`registered` wants at least 8 training scans .* got 7 of 20"):
+    with pytest.raises(ArgumentError, match="`warp` wants at least 8 training scans .* got 7 of 20"):
         FaceWarp.fit(CHANNELS, maps, train, holes)
 
 

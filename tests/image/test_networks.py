@@ -72,10 +72,10 @@ def test_the_head_reads_the_features_and_everything_is_trained(name):
     network.train()
     logits, seen = network.observe(x)
     y = torch.tensor([0, 3])
-    loss = (
-        network.criterion(logits, y).mean() if hasattr(network, "criterion") else nn.functional.cross_entropy(logits, y)
-    )
-    if hasattr(network, "penalty"):
+    assert (network.criterion is not None) == (name == "tang")
+    assert (network.penalty is not None) == (name in ("dlp-cnn", "frr-cnn"))
+    loss = nn.functional.cross_entropy(logits, y) if network.criterion is None else network.criterion(logits, y).mean()
+    if network.penalty is not None:
         loss = loss + network.penalty(seen, y)
     loss.backward()
     for key, parameter in network.named_parameters():

@@ -17,18 +17,21 @@ from torch.nn import functional
 from fer3d import synth
 from fer3d.config import PreprocessSettings, TrainSettings
 from fer3d.data.augment_trees import augment, draw
+from fer3d.data.input_kinds import PreparedFace
 from fer3d.data.samples import labelled_rows
 from fer3d.data.tree_batch import TreeNormalisation, mirror, stack_trees, stencils_of
 from fer3d.data.tree_samples import load_trees
-from fer3d.errors import ArgumentError
+from fer3d.errors import ArgumentError, ConfigError
 from fer3d.formats import read
 from fer3d.maps import vertex_normals
-from fer3d.models import build_model, model_arguments, uses_tree
+from fer3d.maps.render import render_maps
+from fer3d.models import build_model, network_class
 from fer3d.models.face_grid import face_frame
-from fer3d.models.flm_cnn import patch_layout
+from fer3d.models.flm_cnn import FLMCNN, patch_layout
 from fer3d.prepare.scan import prepare_with_tree
 from fer3d.scan import Scan
 from fer3d.train.checkpoint import load_model
+from fer3d.train.objective import ClassLoss, Objective
 from fer3d.train.plan import Experiment
 from fer3d.train.run import Callbacks, Device, train
 from fer3d.train.run_folder import read_predictions, read_run
@@ -40,7 +43,7 @@ from tests.prepared import SIX, write_prepared
 from tests.prepared_trees import SETTINGS, surface, tree_of, write_prepared_trees
 from tests.train.test_run import CPU
 
-QUICK = ("model.width=4", "epochs=2", "batch=6", "noise_mm=0.1")
+QUICK = ("model.width=4", "epochs=2", "batch=6")
 INVARIANT = TreeNormalisation(("shape_index", "curvedness", "mean", "gaussian"), (0.6, 0.4, 0.1, 0.0), (0.25,) * 4)
 
 
@@ -57,13 +60,19 @@ def others():
 
 def network_for(tree, model="flm-cnn", classes=6, **changed):
     """With random weights, and statistics of a batch as training leaves them."""
-    settings = TrainSettings(width=changed.pop("width", 4), **changed)
+    kind = network_class(model)
+    settings = kind.Settings(**{"width": 4, **changed})
     torch.manual_seed(0)
-    network = build_model(model, **model_arguments(model, settings, classes, stencils_of(tree)))
+    network = build_model(model, **kind.arguments(settings, classes, stencils_of(tree)))
     pairs = others()
-    if not uses_tree(model, settings):
+    if not settings.whole_tree:
         pairs = [(scan, one_level(seen, scan.vertices, scan.faces)) for scan, seen in pairs]
     return settled(network, batch_of(*(seen for _, seen in pairs)))
+
+
+def objective(labels):
+    """Cross entropy of six classes, without smoothing."""
+    return Objective(ClassLoss(torch.ones(6)), labels, labels)
 
 
 def settled(network, batch):
@@ -91,12 +100,12 @@ def prepared(tmp_path_factory):
     return write_prepared_trees(tmp_path_factory.mktemp("flm") / "prepared")
 
 
-@pytest.mark.parametrize(("model", "rotation"), [("flm-cnn", "fixed"), ("flm-cnn", "max"), ("gcnn", "max")])
+@pytest.mark.parametrize(("model", "rotation"), [("flm-cnn", "fixed"), ("flm-cnn", "max"), ("gcnn", None)])
 @pytest.mark.parametrize("angles", [(90, 0, 0), (0, -90, 0), (35, 70, -160)])
 def test_a_rigid_motion_of_the_scan_changes_nothing(tree, model, rotation, angles):
     scan, turn, shift = surface(), Rotation.from_euler("xyz", angles, degrees=True).as_matrix(), [31.0, -7.0, 250.0]
     moved = Scan.of(scan.vertices.astype(float) @ turn.T + shift, scan.faces)
-    network = network_for(tree, model, rotation=rotation)
+    network = network_for(tree, model, **({} if model == "gcnn" else {"rotation": rotation}))
     other = tree_of(moved, nose=shift)
     if model == "gcnn":
         pair = batch_of(one_level(tree, *mesh())), batch_of(one_level(other, moved.vertices, moved.faces))
@@ -140,12 +149,14 @@ def test_scans_of_faces_moved_and_renumbered_give_the_same_logits(faces, rotatio
     stacked = stack_trees(trees).rows(rows)
     scale = TreeNormalisation.fit(INVARIANT.channels, stacked, rows)
     torch.manual_seed(0)
-    settings = TrainSettings(rotation=rotation)
-    network = build_model("flm-cnn", **model_arguments("flm-cnn", settings, 4, stencils_of(trees[0])))
+    settings = TrainSettings()
+    arguments = FLMCNN.arguments(FLMCNN.Settings(rotation=rotation), 4, stencils_of(trees[0]))
+    network = build_model("flm-cnn", **arguments)
     optimizer, labels, generator = torch.optim.AdamW(network.parameters(), 2e-3), rows % 4, torch.Generator()
     for _ in range(50):
         drawn = draw(settings, len(rows), stacked.values.shape[1], generator)
-        loss = functional.cross_entropy(network(scale.apply(augment(stacked, drawn)))[0], labels)
+        answer = network.losses(scale.apply(augment(stacked, drawn)), objective(labels)).outputs
+        loss = functional.cross_entropy(answer, labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -208,7 +219,7 @@ def test_xyz_inputs_see_a_turn(tree):
     scan, turn = surface(), Rotation.from_euler("y", 60, degrees=True).as_matrix()
     network = network_for(tree)
     with torch.no_grad():
-        xyz = build_model("flm-cnn", **stencils_of(tree), width=4, inputs="xyz").eval()
+        xyz = build_model("flm-cnn", **stencils_of(tree), width=4, vertex_features="xyz").eval()
     assert next(iter(xyz.blocks[0].kernels)).shape[2] == 7
     names = ("x", "y", "z", "normal_x", "normal_y", "normal_z", "shape_index")
     scale = TreeNormalisation(names, (0.0,) * 7, (30.0,) * 3 + (1.0,) * 4)
@@ -269,9 +280,11 @@ def test_every_weight_gets_a_gradient(tree, model):
     trees = [tree, tree_of(surface(1, 2, 4))]
     if model == "gcnn":
         trees = [one_level(trees[0], *mesh()), one_level(trees[1], *attributes(surface(1, 2, 4)))]
-    logits = network(batch_of(*trees))
-    assert logits.shape == (1 if model == "gcnn" else 4, 2, 6)  # with the classifiers of the filters and of each block
-    logits.log_softmax(-1)[..., 0].sum().backward()
+    made = network.losses(batch_of(*trees), objective(torch.tensor([0, 0])))
+    auxiliary = [] if model == "gcnn" else [f"auxiliary.{number}" for number in range(3)]  # of the filters, two blocks
+    assert list(made.terms) == ["classification", *auxiliary]
+    assert made.outputs.shape == (2, 6)
+    sum(made.terms.values()).backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
         assert parameter.grad.abs().max() > 0 or name.startswith("head"), name
@@ -341,13 +354,17 @@ def test_it_compiles_without_a_break(tree, rotation):
     network, batch = network_for(tree, rotation=rotation, **still), batch_of(tree, others()[1][1])
     compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(compiled(batch), network(batch))
+    criterion = objective(torch.zeros(len(batch.values), dtype=torch.int64))
 
-    def gradients(model):
+    def loss():
+        return sum(network.losses(batch, criterion).terms.values())
+
+    def gradients(of):
         network.train()
-        loss = model(batch).log_softmax(-1)[..., 0].sum()
-        return torch.autograd.grad(loss, list(network.parameters()))
+        return torch.autograd.grad(of(), list(network.parameters()))
 
-    for one, two in zip(gradients(compiled), gradients(network), strict=True):
+    compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)
+    for one, two in zip(gradients(compiled), gradients(loss), strict=True):
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5 * (1 + float(two.abs().max())))
 
 
@@ -377,7 +394,7 @@ def test_without_strength_augmentation_changes_nothing(tree):
 def run(prepared, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "flm"
     experiment = Experiment(prepared, folds=3, only=(0,), validation=True)
-    return train("flm-cnn", experiment, out, train_settings("small", None, QUICK), device=CPU)
+    return train("flm-cnn", experiment, out, train_settings("flm-cnn", "small", None, QUICK), device=CPU)
 
 
 def test_a_run_is_as_any_other(run):
@@ -390,13 +407,18 @@ def test_a_run_is_as_any_other(run):
 
 def test_a_model_file_alone_predicts_as_the_run_did(run, prepared):
     model = load_model(run / "r00f00" / "model.safetensors")
-    assert model.reads_trees and model.maps == ()
+    assert model.kind.name == "trees" and model.maps == ()
     rows = {row["id"]: row for row in labelled_rows(prepared)}
     for line in pq.read_table(run / "r00f00" / "predictions.parquet").to_pylist()[:2]:
         scan = scan_of(rows[line["id"]])
-        made = model.probabilities(model.prepare_tree(scan, tree_of(scan)))[0]
+        made = model.probabilities(model.from_scan(face_of(scan)))[0]
         wanted = torch.tensor([line[f"p_{name}"] for name in SIX])
         torch.testing.assert_close(made, wanted, rtol=0, atol=1e-5)
+
+
+def face_of(scan):
+    """The scan as preprocessing leaves it."""
+    return PreparedFace(render_maps(scan, SETTINGS.maps, SETTINGS.size, SETTINGS.pixel), scan, tree_of(scan))
 
 
 def scan_of(row):
@@ -408,19 +430,20 @@ def scan_of(row):
     ("model", "more"),
     [
         ("gcnn", ()),
+        ("gcnn", ("model.vertex_features=xyz",)),
         ("flm-cnn", ("model.mes=false", "model.hvp=false")),
         ("flm-cnn", ("model.tree=false", "model.rotation=max")),
         ("flm-cnn", ("model.vertex_features=xyz",)),
     ],
 )
 def test_all_variants_train_and_load(prepared, tmp_path, model, more):
-    settings = train_settings("small", None, (*QUICK, "epochs=1", *more))
+    settings = train_settings(model, "small", None, (*QUICK, "epochs=1", *more))
     run = train(model, Experiment(prepared, folds=3, only=(0,)), tmp_path / "run", settings, device=CPU)
     loaded = load_model(run / "r00f00" / "model.safetensors")
     line = pq.read_table(run / "r00f00" / "predictions.parquet").to_pylist()[0]
     rows = {row["id"]: row for row in labelled_rows(prepared)}
     scan = scan_of(rows[line["id"]])
-    made = loaded.probabilities(loaded.prepare_tree(scan, tree_of(scan)))[0]
+    made = loaded.probabilities(loaded.from_scan(face_of(scan)))[0]
     torch.testing.assert_close(made, torch.tensor([line[f"p_{name}"] for name in SIX]), rtol=0, atol=1e-5)
 
 
@@ -428,7 +451,7 @@ def test_it_learns(tmp_path):
     folder = write_prepared_trees(tmp_path / "data", ("F0001", "M0001", "F0002", "M0002"), SIX[::2], (1, 2, 3))
     still = ("mirror=0", "test_mirror=false", "model.dropout=0.1")
     settings = train_settings(
-        "small", None, ("model.width=8", "epochs=20", "batch=9", "label_smoothing=0", "lr=5e-3", *still)
+        "flm-cnn", "small", None, ("model.width=8", "epochs=20", "batch=9", "label_smoothing=0", "lr=5e-3", *still)
     )
     experiment = Experiment(folder, classes=SIX[::2], folds=4, only=(1,))
     run = train("flm-cnn", experiment, tmp_path / "run", settings, device=CPU)
@@ -440,7 +463,7 @@ def test_a_stopped_run_ends_with_the_same_bits(prepared, tmp_path):
         if row["epoch"] == 2:
             raise KeyboardInterrupt
 
-    settings = train_settings("small", None, (*QUICK, "epochs=3"))
+    settings = train_settings("flm-cnn", "small", None, (*QUICK, "epochs=3"))
     experiment = Experiment(prepared, folds=3, only=(0,))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -456,23 +479,24 @@ def test_a_stopped_run_ends_with_the_same_bits(prepared, tmp_path):
 
 def test_what_is_wrong_is_said(prepared, tree, tmp_path):
     def trees(folder, **more):
-        return load_trees([(folder, labelled_rows(folder))], TrainSettings(**more), SIX, tree=more.get("tree", True))
+        return load_trees([(folder, labelled_rows(folder))], "invariant", SIX, **more)
 
     bare = write_prepared(tmp_path / "bare", ["F0001"])
     with pytest.raises(ArgumentError, match="bare: the model reads sample trees, F0001_anger_3 has none; prepare the"):
         trees(bare)
-    with pytest.raises(ArgumentError, match="`mixup` should be 0 for a model that reads trees, is 0.4"):
-        trees(prepared, mixup=0.4)
-    with pytest.raises(ArgumentError, match="`registered` is of maps, flm-cnn is fed sample trees"):
-        train("flm-cnn", Experiment(prepared, folds=3), tmp_path / "run", TrainSettings(registered=True), device=CPU)
+    message = "`mixup` would change nothing for flm-cnn: it is of maps, it reads sample trees"
+    with pytest.raises(ConfigError, match=message):
+        train("flm-cnn", Experiment(prepared, folds=3), tmp_path / "run", TrainSettings(mixup=0.4), device=CPU)
+    with pytest.raises(ConfigError, match="unknown key `model.warp` of flm-cnn; it takes model.vertex_features, "):
+        train_settings("flm-cnn", model={"warp": True})
     lean = write_prepared_trees(tmp_path / "lean", ["F0001"], SIX[:1], mesh=False)
     with pytest.raises(ArgumentError, match="traced on the scans' meshes, which were not kept; prepare them again"):
-        trees(lean, tree=False)
+        trees(lean, whole_tree=False)
     with pytest.raises(ArgumentError, match="at least 6 rings and 16 rays, a multiple of 8, has 3 and 8; prepare"):
         patch_layout(3, 8, True)
-    with pytest.raises(ArgumentError, match="`inputs` should be one of invariant, xyz, is 'abc'"):
-        build_model("flm-cnn", **stencils_of(tree), inputs="abc")
-    with pytest.raises(ArgumentError, match="`rotation` should be 'fixed' or 'max', is 'abc'"):
+    with pytest.raises(ArgumentError, match="`vertex_features` should be one of invariant, xyz, is 'abc'"):
+        build_model("flm-cnn", **stencils_of(tree), vertex_features="abc")
+    with pytest.raises(ArgumentError, match="`rotation` should be one of fixed, max, is 'abc'"):
         build_model("flm-cnn", **stencils_of(tree), rotation="abc")
     with pytest.raises(ArgumentError, match="`trees` should hold at least one"):
         stack_trees([])
@@ -480,8 +504,9 @@ def test_what_is_wrong_is_said(prepared, tree, tmp_path):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_it_trains_on_a_gpu(prepared, tmp_path):
+    settings = train_settings("flm-cnn", "small", None, QUICK)
     experiment = Experiment(prepared, folds=3, only=(0,))
-    run = train("flm-cnn", experiment, tmp_path / "run", train_settings("small", None, QUICK), device=Device("cuda"))
+    run = train("flm-cnn", experiment, tmp_path / "run", settings, device=Device("cuda"))
     assert len(read_predictions(read_run(run))) == 6
 
 
@@ -495,7 +520,7 @@ def test_from_raw_scans_to_predictions(capsys, tmp_path):
     code, out, err = fer3d(capsys, "train", "flm-cnn", *arguments, "--no-mes")
     assert code == 0, err
     assert "accuracy" in out
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["settings"]["mes"] is False
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["settings"]["model"]["mes"] is False
     line = pq.read_table(tmp_path / "run" / "predictions.parquet").to_pylist()[0]
     source = next(row["source"] for row in labelled_rows(tmp_path / "prepared") if row["id"] == line["id"])
     arguments = ("predict", tmp_path / "run", tmp_path / "scans" / source, "--landmarks", "--json")

@@ -4,17 +4,19 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from fer3d.config import MapSettings
 from fer3d.data.channels import channel_names
-from fer3d.errors import ArgumentError, CheckpointError, FileError, MissingLibraryError
-from fer3d.evaluate.grid import map_subsets
+from fer3d.errors import ArgumentError, CheckpointError, ConfigError, FileError, MissingLibraryError
 from fer3d.image.networks import NETWORKS, build_network
 from fer3d.image.networks.picture_network import grey
 from fer3d.maps.registry import STANDARD_GROUPS
-from fer3d.models import MODELS, build_model, model_arguments, reads_trees
+from fer3d.models import MODELS, build_model, network_class
 from fer3d.models.backbones import BACKBONES, LOCALLY_CONNECTED, build_branch
 from fer3d.models.local_layers import Dropout
+from fer3d.models.network import map_variants
 from fer3d.train.initial_weights import load_initial
 from fer3d.train.linear_svm import fit_linear_svm
+from fer3d.train.objective import ClassLoss, Objective
 from fer3d.train.settings import train_settings
 from fer3d.train.synced_norm import SyncedBatchNorm2d, synchronise
 
@@ -23,41 +25,61 @@ def batch_of(maps, size=32, count=2):
     return torch.randn(count, len(channel_names(maps)) + 1, size, size, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("name", sorted(name for name in set(MODELS) - set(NETWORKS) if not reads_trees(name)))
-@pytest.mark.parametrize("maps", map_subsets(), ids="+".join)
+def arguments_of(name, *assignments, **own):
+    """What a network of six classes on maps of 32 x 32 is built with."""
+    settings = train_settings(name, "small", None, assignments, model=own)
+    return network_class(name).arguments(settings.model, 6, {"size": 32})
+
+
+def objective(*labels):
+    y = torch.tensor(labels)
+    return Objective(ClassLoss(torch.ones(6)), y, y)
+
+
+SUBSETS = tuple(map_variants(MapSettings()))
+
+
+def test_subsets_of_the_maps_are_all_but_the_empty_one_small_ones_first():
+    assert len(SUBSETS) == len(set(SUBSETS)) == 15
+    assert [len(maps) for maps in SUBSETS] == [1] * 4 + [2] * 6 + [3] * 4 + [4]
+    assert list(map_variants(MapSettings(maps="depth,normal"))) == [("depth",), ("normal",), ("depth", "normal")]
+
+
+@pytest.mark.parametrize("name", sorted(name for name in set(MODELS) - set(NETWORKS) if MODELS[name].reads == "maps"))
+@pytest.mark.parametrize("maps", SUBSETS, ids="+".join)
 def test_every_model_takes_every_subset_of_the_maps(name, maps):
-    settings = train_settings("small", None, ["model.width=4"], maps=maps)
-    network = build_model(name, **model_arguments(name, settings, 6, {"size": 32}))
+    network = build_model(name, **arguments_of(name, "model.width=4", maps=maps))
     x = batch_of(maps)
     network.train()
-    experts = 2 if name == "dff-cnn" else 1
-    assert getattr(network, "experts", 1) == experts
-    heads = experts + (len(maps) if len(maps) > 1 and name != "plain-cnn" else 0)
-    assert network(x).shape == (heads, 2, 6)
+    made = network.losses(x, objective(0, 3))
+    early = ["early"] if name == "dff-cnn" else []
+    auxiliary = [f"auxiliary.{group}" for group in maps] if len(maps) > 1 and name != "plain-cnn" else []
+    assert list(made.terms) == ["classification", *early, *auxiliary]
+    assert all(term.shape == () and torch.isfinite(term) for term in made.terms.values())
+    assert made.outputs.shape == network(x).shape == (2, 6)
     network.eval()
     logits = network(x)
     assert logits.shape == (2, 6)
-    if experts == 1:
-        torch.testing.assert_close(network.head(network.features(x)), logits)
+    torch.testing.assert_close(network.losses(x, objective(0, 3)).outputs, logits)
+    if not early:
+        torch.testing.assert_close(network.classifier(network.features(x)), logits)
 
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))
 def test_every_network_for_pictures_takes_the_texture(name):
-    settings = train_settings("small", None, ["model.maps=texture", "model.pixels=48", "model.dropout=0"])
-    network = build_model(name, **model_arguments(name, settings, 6, {"size": 32})).eval()
+    network = build_model(name, **arguments_of(name, "model.pixels=48", "model.dropout=0")).eval()
     x = batch_of(["texture"])
     logits = network(x)
     assert logits.shape == (2, 6)
-    torch.testing.assert_close(network.head(network.features(x)), logits)
+    torch.testing.assert_close(network.classifier(network.features(x)), logits)
     assert network.picture(x).shape == (2, network.network.channels, 48, 48)
     other = x.clone()
     other[:, -1] = 0
     assert torch.equal(network(other), logits)
     network.train()
-    made = network(x)
-    logits, seen = made if isinstance(made, tuple) else (made, None)
-    assert logits.shape == (1, 2, 6)
-    assert (seen is not None) == (name in ("dlp-cnn", "frr-cnn"))
+    made = network.losses(x, objective(0, 3))
+    assert made.outputs.shape == (2, 6)
+    assert list(made.terms) == ["classification", *(["penalty"] if name in ("dlp-cnn", "frr-cnn") else [])]
 
 
 def test_networks_for_pictures_see_the_luma_at_the_size_of_the_paper():
@@ -69,15 +91,13 @@ def test_networks_for_pictures_see_the_luma_at_the_size_of_the_paper():
 
 
 def test_settings_reach_the_networks_for_pictures():
-    settings = train_settings(
-        "small", None, ["model.maps=texture", "model.penalty_weight=0.25", "model.svm_c=3", "model.pixels=64"]
-    )
-    assert (
-        build_model("frr-cnn", **model_arguments("frr-cnn", settings, 6, {"size": 32})).network.penalty_weight == 0.25
-    )
-    tang = build_model("tang", **model_arguments("tang", settings, 6, {"size": 32}))
+    frr = build_model("frr-cnn", **arguments_of("frr-cnn", "model.penalty_weight=0.25", "model.pixels=64"))
+    assert (frr.network.penalty_weight, frr.network.size) == (0.25, 64)
+    tang = build_model("tang", **arguments_of("tang", "model.svm_c=3", "model.pixels=64"))
     assert (tang.network.svm_c, tang.network.size) == (3.0, 64)
-    assert "svm_c" not in model_arguments("df-cnn", settings, 6, {"size": 32})
+    with pytest.raises(ConfigError, match="unknown key `model.svm_c` of frr-cnn; it takes .*, model.penalty_weight, "):
+        arguments_of("frr-cnn", "model.svm_c=3")
+    assert "svm_c" not in arguments_of("df-cnn", "model.read_out=svm", "model.svm_c=3")  # it is of training
 
 
 def test_each_branch_sees_its_own_maps_only():
@@ -157,11 +177,11 @@ def test_early_fusion_is_a_plain_cnn_that_has_half_a_say():
     x = batch_of(STANDARD_GROUPS, count=5)
     mean = (without(x).softmax(1) * plain(x).softmax(1)).sqrt()
     torch.testing.assert_close(network(x).softmax(1), mean / mean.sum(1, keepdim=True))
-    one, other, *auxiliary = network.train()(x)
-    assert len(auxiliary) == len(STANDARD_GROUPS)
-    for logits, own in ((one, network.head), (other, network.early.head)):
+    terms = network.train().losses(x, objective(0, 3, 5, 1, 2)).terms
+    assert list(terms) == ["classification", "early", *(f"auxiliary.{group}" for group in STANDARD_GROUPS)]
+    for term, own in ((terms["classification"], network.head), (terms["early"], network.early.head)):
         network.zero_grad()
-        logits.square().sum().backward(retain_graph=True)
+        term.backward(retain_graph=True)
         moved = {name for name, weight in network.named_parameters() if weight.grad is not None and weight.grad.any()}
         assert any(weight.grad is not None and weight.grad.any() for weight in own.parameters())
         assert {name.startswith("early.") for name in moved} == {own is network.early.head}
@@ -183,9 +203,8 @@ def test_early_fusion_sees_at_most_64_pixels():
 
 
 def test_early_fusion_is_there_unless_branches_learn_small_shapes_themselves():
-    def whether(*settings):
-        arguments = model_arguments("dff-cnn", train_settings("small", None, settings), 6, {"size": 32})
-        return arguments["early_fusion"]
+    def whether(*assignments):
+        return arguments_of("dff-cnn", *assignments)["early_fusion"]
 
     assert [whether(), whether("model.backbone=oriented"), whether("model.backbone=resnet-18")] == [True, True, False]
     assert [whether("model.maps=curvature"), whether("model.maps=curvature", "model.early_fusion=false")] == [
@@ -196,7 +215,7 @@ def test_early_fusion_is_there_unless_branches_learn_small_shapes_themselves():
         False,
         True,
     ]
-    assert "early_fusion" not in model_arguments("df-cnn", train_settings("small", None, []), 6, {"size": 32})
+    assert "early_fusion" not in arguments_of("df-cnn")
 
 
 def test_the_fused_feature_of_df_cnn_has_32_numbers():
@@ -272,18 +291,22 @@ def test_dropout_keeps_the_mean_and_leaves_out_its_share():
             lambda: build_model("dff-cnn", backbone="vgg"),
             "`backbone` should be one of scattering, oriented, small, .*, is 'vgg'",
         ),
+        (lambda: build_model("vgg-11", maps=["depth"]), "`maps` is no argument of vgg-11, which takes pixels, classes"),
         (
-            lambda: model_arguments("tang", train_settings("small"), 6, {"size": 32}),
-            "`maps` should be texture for tang, a network for pictures, is depth,normal,curvature,texture",
+            lambda: build_model("tang", widht=3),
+            "`widht` is no argument of tang, which takes pixels, classes, channels",
         ),
-        (lambda: build_model("vgg-11", maps=["depth"]), "`maps` should be texture for vgg-11, .*, is depth"),
-        (lambda: build_model("tang", widht=3), "`widht` is no argument of tang, which takes maps, classes, pixels, ch"),
         (lambda: build_model("dff-cnn", maps=["nose"]), "`maps` should hold names out of .*, holds 'nose'"),
     ],
 )
 def test_wrong_names_are_named(call, message):
     with pytest.raises(ArgumentError, match=message):
         call()
+
+
+def test_networks_for_pictures_choose_no_maps():
+    with pytest.raises(ConfigError, match="settings: unknown key `model.maps` of tang; it takes model.illumination"):
+        arguments_of("tang", "model.maps=depth")
 
 
 # ---- image weights

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from fer3d.data.channels import Normalisation, channel_names
+from fer3d.data.input_kinds import InputFacts, PreparedFace
 from fer3d.data.warp import FaceWarp
 from fer3d.errors import ArgumentError, CheckpointError, FileError
 from fer3d.maps import Maps
@@ -27,10 +28,14 @@ def file(tmp_path):
         model="dff-cnn",
         model_settings={"maps": list(MAPS), "classes": 3, "width": 4},
         classes=("anger", "fear", "surprise"),
-        normalisation=Normalisation(channels, (-20.0, 0.0, 0.0, 0.8), (10.0, 0.3, 0.3, 0.2)),
+        kind="maps",
+        inputs=InputFacts(
+            normalisation=Normalisation(channels, (-20.0, 0.0, 0.0, 0.8), (10.0, 0.3, 0.3, 0.2)),
+            groups=MAPS,
+            size=32,
+            pixel_mm=5.6,
+        ),
         preprocess={"size": 32, "maps": list(MAPS)},
-        size=32,
-        pixel_mm=5.6,
         mirror=True,
     )
     save_model(tmp_path / "model.safetensors", build_model("dff-cnn", **facts.model_settings), facts)
@@ -48,22 +53,25 @@ def change(file, alter):
     save_file(tensors, file, metadata)
 
 
-def scan_maps(size=32, pixel=5.6):
+def face(size=32, pixel=5.6):
     random = torch.Generator().manual_seed(1)
     stack = torch.randn(4, size, size, generator=random).numpy()
-    return Maps(channel_names(MAPS), stack, torch.ones(size, size, dtype=torch.uint8).numpy(), None, pixel)
+    mask = torch.ones(size, size, dtype=torch.uint8).numpy()
+    return PreparedFace(Maps(channel_names(MAPS), stack, mask, None, pixel))
 
 
 def test_a_model_comes_back_whole(file):
     model = load_model(file)
     assert model.model_name == "dff-cnn"
     assert model.classes == ("anger", "fear", "surprise")
+    assert model.kind.name == "maps"
     assert model.maps == MAPS
     assert model.channels == channel_names(MAPS)
     assert model.normalisation.mean[0] == -20.0
     assert model.preprocess == {"size": 32, "maps": list(MAPS)}
-    x = model.prepare_input(scan_maps())
-    made = model.probabilities(torch.stack([x, x]))
+    x = model.from_scan(face())
+    assert x.shape == (1, 4 + 1, 32, 32)
+    made = model.probabilities(model.kind.collate([x, x]))
     assert made.shape == (2, 3)
     torch.testing.assert_close(made.sum(1), torch.ones(2))
     for name, tensor in load_file(file).items():
@@ -78,7 +86,7 @@ def test_the_same_weights_are_the_same_bytes(file, tmp_path):
 
 def test_a_mirror_image_gets_the_same_probabilities(file):
     model = load_model(file)
-    x = model.prepare_input(scan_maps())[None]
+    x = model.from_scan(face())
     flipped = x.flip(-1)
     flipped[:, 1] *= -1
     torch.testing.assert_close(model.probabilities(x), model.probabilities(flipped))
@@ -115,9 +123,9 @@ def test_files_that_are_no_model_are_refused(file, tmp_path):
 def test_maps_of_another_size_are_refused(file):
     model = load_model(file)
     with pytest.raises(ArgumentError, match=r"`maps` should be \(32, 32\) pixels of 5.6 mm, are \(40, 40\) of 5.6 mm"):
-        model.prepare_input(scan_maps(40))
+        model.from_scan(face(40))
     with pytest.raises(ArgumentError, match=r"`maps` should be \(32, 32\) pixels of 5.6 mm, are \(32, 32\) of 2 mm"):
-        model.prepare_input(scan_maps(pixel=2.0))
+        model.from_scan(face(pixel=2.0))
 
 
 class Bomb:
@@ -155,16 +163,16 @@ def test_states_survive_and_damage_is_named(tmp_path):
         load_state(tmp_path / "list.pt")
 
 
-def test_a_damaged_registration_is_named(file):
+def test_a_damaged_warp_is_named(file):
     model = load_model(file)
-    save_model(file, model.network, replace(model.facts, registration=registration()))
-    x = load_model(file).prepare_input(scan_maps())
-    assert (x - model.prepare_input(scan_maps())).abs().max() > 0.1
-    change(file, lambda tensors: tensors.update({"registration.low": torch.zeros(2)}))
-    with pytest.raises(CheckpointError, match=r"its registration is damaged: low should have shape \(3,\), has \(2,\)"):
+    save_model(file, model.network, replace(model.facts, inputs=replace(model.facts.inputs, warp=stretch())))
+    x = load_model(file).from_scan(face())
+    assert (x - model.from_scan(face())).abs().max() > 0.1
+    change(file, lambda tensors: tensors.update({"warp.low": torch.zeros(2)}))
+    with pytest.raises(CheckpointError, match=r"its warp is damaged: low should have shape \(3,\), has \(2,\)"):
         load_model(file)
-    change(file, lambda tensors: tensors.pop("registration.low"))
-    with pytest.raises(CheckpointError, match="model.safetensors: its registration is damaged: .*'low'"):
+    change(file, lambda tensors: tensors.pop("warp.low"))
+    with pytest.raises(CheckpointError, match="model.safetensors: its warp is damaged: .*'low'"):
         load_model(file)
 
 
@@ -176,7 +184,7 @@ def test_a_model_of_other_channels_is_named(file):
         load_model(file)
 
 
-def registration():
+def stretch():
     """One that stretches every face of four channels by a tenth along x."""
     channels = channel_names(MAPS)
     always = torch.tensor([0.1, 0.0, 0.0])

@@ -16,10 +16,17 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from fer3d.config import MapSettings
+from fer3d.data.input_kinds import PreparedFace
+from fer3d.data.samples import load
+from fer3d.image.losses import squared_hinge
 from fer3d.maps import Maps
+from fer3d.models import build_model, network_class
+from fer3d.models.dff_cnn import DFFCNN
 from fer3d.prepare import store
 from fer3d.train import loop
 from fer3d.train.checkpoint import load_model, load_state
+from fer3d.train.objective import Objective
 from fer3d.train.plan import Experiment
 from fer3d.train.run import Callbacks, Device, train
 from fer3d.train.run_folder import read_log, read_predictions, read_run
@@ -28,17 +35,18 @@ from tests.prepared import SIX, write_prepared
 
 ROOT = Path(__file__).parents[2]
 CPU = Device("cpu")
-QUICK = ("model.width=4", "epochs=2", "batch=8", "model.maps=depth,normal", "shift_mm=1")
+QUICK = ("epochs=2", "batch=8", "shift_mm=1")
+SMALL = ("model.width=4", "model.maps=depth,normal")  # of networks that choose their maps
 
 SCRIPT = """
 import sys, time
-from fer3d import training_data
+from fer3d.data import samples
 from tests.train.test_run import train_slice
-made = training_data.augment
+made = samples.augment
 def slow(*arguments, **options):
     time.sleep(0.15)
     return made(*arguments, **options)
-training_data.augment = slow
+samples.augment = slow
 train_slice(sys.argv[1], sys.argv[2])
 """
 
@@ -47,10 +55,10 @@ def train_slice(data, out, *more, resume=False, devices=1):
     """One fold of four epochs on one thread: the number of threads may change the last bit of a sum."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    settings = train_settings("small", None, ("model.width=4", "epochs=4", "batch=8", "model.maps=depth,normal", *more))
-    watch = Callbacks(on_epoch_end=lambda fold, epochs, row: os.write(1, b"epoch %d\n" % row["epoch"]))
+    settings = train_settings("dff-cnn", "small", None, (*SMALL, "epochs=4", "batch=8", *more))
+    callbacks = Callbacks(on_epoch_end=lambda fold, epochs, row: os.write(1, b"epoch %d\n" % row["epoch"]))
     experiment = Experiment(Path(data), folds=3, only=(0,), validation=True)
-    train("dff-cnn", experiment, out, settings, resume=resume, device=Device("cpu", devices), callbacks=watch)
+    train("dff-cnn", experiment, out, settings, resume=resume, device=Device("cpu", devices), callbacks=callbacks)
     torch.set_num_threads(threads)
 
 
@@ -59,8 +67,9 @@ def prepared(tmp_path_factory):
     return write_prepared(tmp_path_factory.mktemp("train") / "prepared")
 
 
-def quick(*assignments):
-    return train_settings("small", None, (*QUICK, *assignments))
+def quick(*assignments, model="dff-cnn"):
+    small = SMALL if issubclass(network_class(model).Settings, MapSettings) else ()
+    return train_settings(model, "small", None, (*QUICK, *small, *assignments))
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +119,7 @@ def test_the_log_has_a_row_an_epoch(run):
 
 def test_a_model_file_alone_predicts_as_the_run_did(run, prepared):
     model = load_model(run / "r00f00" / "model.safetensors")
+    assert model.kind.name == "maps"
     assert model.classes == SIX
     assert model.maps == ("depth", "normal")
     table = pq.read_table(run / "r00f00" / "predictions.parquet").to_pylist()
@@ -122,13 +132,13 @@ def test_a_model_file_alone_predicts_as_the_run_did(run, prepared):
             scan.arrays["texture"],
             scan.header["pixel_mm"],
         )
-        made = model.probabilities(model.prepare_input(maps)[None])[0]
+        made = model.probabilities(model.from_scan(PreparedFace(maps)))[0]
         wanted = torch.tensor([row[f"p_{name}"] for name in SIX])
         torch.testing.assert_close(made, wanted, rtol=0, atol=1e-5)
 
 
-def test_maps_are_registered_where_scans_have_landmarks_and_not_elsewhere(run, prepared, tmp_path):
-    assert load_model(run / "r00f00" / "model.safetensors").facts.registration is not None
+def test_maps_are_warped_where_scans_have_landmarks_and_not_elsewhere(run, prepared, tmp_path):
+    assert load_model(run / "r00f00" / "model.safetensors").facts.inputs.warp is not None
     bare = write_prepared(tmp_path / "bare", change=lambda row: row.update(landmark_names=None, landmarks=None))
     notes = []
     experiment = Experiment(prepared, folds=3, only=(0,))
@@ -140,10 +150,11 @@ def test_maps_are_registered_where_scans_have_landmarks_and_not_elsewhere(run, p
     ):
         out = tmp_path / f"{model}-{folder.name}-{'-'.join(more)}"
         ask = replace(experiment, data=folder)
-        train(model, ask, out, quick("epochs=1", *more), device=CPU, callbacks=Callbacks(on_message=notes.append))
-        assert (load_model(out / "r00f00" / "model.safetensors").facts.registration is not None) == wanted
-    assert [note for note in notes if "registered" in note] == [
-        "maps are not registered in 1 of 1 folds: too few training scans have landmarks of the eyes and the nose"
+        settings = quick("epochs=1", *more, model=model)
+        train(model, ask, out, settings, device=CPU, callbacks=Callbacks(on_message=notes.append))
+        assert (load_model(out / "r00f00" / "model.safetensors").facts.inputs.warp is not None) == wanted
+    assert [note for note in notes if "warped" in note] == [
+        "maps are not warped in 1 of 1 folds: too few training scans have landmarks of the eyes and the nose"
     ]
 
 
@@ -166,8 +177,8 @@ def test_it_learns(prepared, tmp_path):
 
 @pytest.mark.parametrize("model", ["df-cnn", "plain-cnn"])
 def test_other_models_run(prepared, tmp_path, model):
-    extra = ("model.read_out=svm",) if model == "df-cnn" else ()
-    out = train(model, Experiment(prepared, folds=2, only=(0,)), tmp_path / "run", quick(*extra), device=CPU)
+    settings = quick(*(("model.read_out=svm",) if model == "df-cnn" else ()), model=model)
+    out = train(model, Experiment(prepared, folds=2, only=(0,)), tmp_path / "run", settings, device=CPU)
     assert len(read_predictions(read_run(out))) == 24
 
 
@@ -183,56 +194,65 @@ def test_other_models_run(prepared, tmp_path, model):
     ],
 )
 def test_networks_for_pictures_run_on_the_texture(prepared, tmp_path, model, more):
-    settings = quick("model.maps=texture", "epochs=1", *more)
+    settings = quick("epochs=1", *more, model=model)
     out = train(model, Experiment(prepared, folds=2, only=(0,)), tmp_path / "run", settings, device=CPU)
     assert len(read_predictions(read_run(out))) == 24
     loaded = load_model(out / "r00f00" / "model.safetensors")
     assert loaded.maps == ("texture",)
     scan = store.read_scan(next((prepared / "scans").glob("*.safetensors")))
     maps = Maps((), scan.arrays["maps"][:0], scan.arrays["mask"], scan.arrays["texture"], scan.header["pixel_mm"])
-    made = loaded.probabilities(loaded.prepare_input(maps)[None])
+    made = loaded.probabilities(loaded.from_scan(PreparedFace(maps)))
     torch.testing.assert_close(made.sum(dim=1), torch.ones(1))
 
 
 def test_an_objective_of_the_network_takes_the_place_of_cross_entropy_and_a_penalty_stands_beside_it(prepared):
     """Tang's criterion and the penalty of FRR-CNN, term by term, with mixing and class weights."""
-    from fer3d.data.samples import load
-    from fer3d.image.losses import squared_hinge
-    from fer3d.models import build_model
-
     rows = store.read_manifest(prepared)
     data = load([(prepared, rows)], ("texture",), SIX)
     y, z = torch.tensor([0, 1, 5, 3]), torch.tensor([2, 2, 5, 0])
-    settings = quick("model.maps=texture", "label_smoothing=0")
-    every = torch.arange(len(rows))
-    tang = build_model("tang", classes=6, svm_c=0.5)
-    logits = torch.randn(1, 4, 6, generator=torch.Generator().manual_seed(0))
-    batch = loop.Batch(None, y, (z, 0.3))
-    made = loop._loss(tang, settings, data, every, torch.device("cpu"))(logits, (), batch)
-    wanted = 0.7 * 0.5 * squared_hinge(logits[0], y).mean() + 0.3 * 0.5 * squared_hinge(logits[0], z).mean()
-    torch.testing.assert_close(made, wanted[None])
-    frr = build_model("frr-cnn", classes=6, pixels=16, penalty_weight=2.0)
-    maps = (torch.rand(4, 3, 8, 8), torch.rand(4, 5, 4, 4))
-    made = loop._loss(frr, settings, data, every, torch.device("cpu"))(logits, maps, loop.Batch(None, y))
-    entropy = torch.nn.functional.cross_entropy(logits[0], y)
-    torch.testing.assert_close(made, torch.stack([entropy, frr.penalty(maps, y)]))
+    x = torch.randn(4, 3 + 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    some = torch.arange(len(rows) - 5)  # so that classes differ in size
+    settings = quick("class_weights=balanced", model="tang")
+    loss = loop._class_loss(settings, data, some, torch.device("cpu"))
+    weights = len(some) / (6 * torch.bincount(data.labels[some], minlength=6))
+    assert weights.unique().numel() > 1
+    tang = build_model("tang", classes=6, svm_c=0.5).eval()
+    made = tang.losses(x, Objective(loss, y, y, (z, 0.3)))
+    assert list(made.terms) == ["classification"]
+    torch.testing.assert_close(made.outputs, tang(x))
+    of_y, of_z = ((weights[labels] * squared_hinge(tang(x), labels)).mean() for labels in (y, z))
+    torch.testing.assert_close(made.terms["classification"], 0.7 * 0.5 * of_y + 0.3 * 0.5 * of_z)
+    frr = build_model("frr-cnn", classes=6, pixels=16, penalty_weight=2.0).eval()
+    loss = loop._class_loss(quick("label_smoothing=0", model="frr-cnn"), data, some, torch.device("cpu"))
+    made = frr.losses(x, Objective(loss, y, y))
+    logits, maps = frr.network.observe(frr.picture(x))
+    assert list(made.terms) == ["classification", "penalty"]
+    torch.testing.assert_close(made.outputs, logits)
+    torch.testing.assert_close(made.terms["classification"], torch.nn.functional.cross_entropy(logits, y))
+    torch.testing.assert_close(made.terms["penalty"], frr.network.penalty(maps, y))
+    assert made.terms["penalty"] > 0
 
 
-def test_every_expert_of_a_network_has_the_whole_loss(prepared):
-    from fer3d.data.samples import load
-    from fer3d.models import build_model
-
+def test_every_answer_of_a_network_has_the_whole_loss(prepared):
     rows = store.read_manifest(prepared)
     data = load([(prepared, rows)], ("depth", "normal"), SIX)
-    network = build_model("dff-cnn", maps=("depth", "normal"), size=16, width=4, early_fusion=True)
-    made = torch.randn(4, 5, 6, generator=torch.Generator().manual_seed(0))
-    y = torch.tensor([0, 1, 5, 3, 2])
     settings = quick("model.auxiliary=0.25", "label_smoothing=0")
-    terms = loop._loss(network, settings, data, torch.arange(len(rows)), torch.device("cpu"))(
-        made, (), loop.Batch(None, y)
-    )
-    entropy = torch.stack([torch.nn.functional.cross_entropy(logits, y) for logits in made])
-    torch.testing.assert_close(terms, entropy * torch.tensor([1.0, 1.0, 0.25, 0.25]))
+    arguments = DFFCNN.arguments(settings.model, 6, data.shape)
+    network = build_model("dff-cnn", **arguments).eval()
+    x = torch.randn(5, 4 + 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    y = torch.tensor([0, 1, 5, 3, 2])
+    loss = loop._class_loss(settings, data, torch.arange(len(rows)), torch.device("cpu"))
+    made = network.losses(x, Objective(loss, y, y))
+    parts = network.branch_features(x)
+    answers = {
+        "classification": network.head(network.fuse(torch.cat(parts, dim=1))),
+        "early": network.early(x),
+        "auxiliary.depth": network.auxiliary["depth"](parts[0].mean((2, 3))),
+        "auxiliary.normal": network.auxiliary["normal"](parts[1].mean((2, 3))),
+    }
+    assert list(made.terms) == list(answers)
+    entropy = torch.stack([torch.nn.functional.cross_entropy(logits, y) for logits in answers.values()])
+    torch.testing.assert_close(torch.stack(list(made.terms.values())), entropy * torch.tensor([1.0, 1.0, 0.25, 0.25]))
 
 
 def test_a_killed_run_ends_with_the_same_bits(prepared, tmp_path):
@@ -281,9 +301,9 @@ def test_frozen_branches_do_not_change(prepared, tmp_path):
     seen = []
     real = loop._set_up
 
-    def spy(fabric, network, settings, stage):
-        seen.append((stage.frozen, {k: v.clone() for k, v in network.state_dict().items() if "branches" in k}))
-        return real(fabric, network, settings, stage)
+    def spy(fabric, network, settings, phase):
+        seen.append((phase.frozen, {k: v.clone() for k, v in network.state_dict().items() if "branches" in k}))
+        return real(fabric, network, settings, phase)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "_set_up", spy)

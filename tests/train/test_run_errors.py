@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from fer3d.config import PRESETS
 from fer3d.errors import ArgumentError, CheckpointError, ConfigError, FileError, ProtocolError, TrainError
+from fer3d.models import model_names
 from fer3d.prepare import store
 from fer3d.train.checkpoint import save_state
 from fer3d.train.loop import State
 from fer3d.train.plan import Experiment, experiment_of
 from fer3d.train.run import train
 from fer3d.train.run_folder import read_predictions, read_run
-from fer3d.train.settings import train_settings
+from fer3d.train.settings import PRESETS, train_settings
 from tests.prepared import write_prepared
 from tests.train.test_run import CPU, quick
 
@@ -36,7 +36,8 @@ def run(prepared, tmp_path_factory):
 def fails(error, message, prepared, out, *assignments, experiment=None, model="dff-cnn", **options):
     """`train` raises `error`, whose message is one line that matches."""
     with pytest.raises(error, match=message) as caught:
-        train(model, experiment or Experiment(prepared, folds=3), out, quick(*assignments), device=CPU, **options)
+        settings = quick(*assignments, model=model)
+        train(model, experiment or Experiment(prepared, folds=3), out, settings, device=CPU, **options)
     assert "\n" not in str(caught.value)
 
 
@@ -157,23 +158,18 @@ def test_missing_subjects_are_a_note_in_the_run(prepared, tmp_path):
 
 
 def test_freezing_needs_branches(prepared, tmp_path):
-    message = "`freeze_epochs` needs a network with branches"
-    fails(ArgumentError, message, prepared, tmp_path / "run", "model.freeze_epochs=1", model="plain-cnn")
+    message = "settings: unknown key `model.freeze_epochs` of plain-cnn; it takes model.illumination, model.warp, "
+    fails(ConfigError, message, prepared, tmp_path / "run", "model.freeze_epochs=1", model="plain-cnn")
 
 
 def test_an_svm_needs_df_cnn(prepared, tmp_path):
-    fails(
-        ArgumentError,
-        "`read_out` svm is of df-cnn, not of this model",
-        prepared,
-        tmp_path / "run",
-        "model.read_out=svm",
-    )
+    message = "settings: unknown key `model.read_out` of dff-cnn; it takes model.init, .*, model.early_fusion"
+    fails(ConfigError, message, prepared, tmp_path / "run", "model.read_out=svm")
 
 
-def test_registration_needs_landmarks_and_maps(prepared, tmp_path):
+def test_a_warp_needs_landmarks(prepared, tmp_path):
     bare = write_prepared(tmp_path / "bare", change=lambda row: row.update(landmark_names=None, landmarks=None))
-    message = "`registered` wants at least 8 training scans with the landmarks exocanthion_left, .* got 0 of 24"
+    message = "`warp` wants at least 8 training scans with the landmarks exocanthion_left, .* got 0 of 24"
     fails(ArgumentError, message, bare, tmp_path / "run", "model.warp=true")
 
 
@@ -200,21 +196,22 @@ def test_the_state_of_another_training_is_not_taken(prepared, tmp_path):
     [
         ("epoch=3", "settings: unknown key `epoch`; did you mean `epochs`?"),
         ("lr=-1", "settings: `lr` .*, got -1"),
-        ("model.maps=depth,nose", "settings: `maps` should hold names out of .*, holds 'nose'"),
-        ("model.freeze_epochs=30", "settings: `freeze_epochs` should be less than `epochs` 30"),
+        ("model.maps=depth,nose", "settings: model: `maps` should hold names out of .*, holds 'nose'"),
+        ("model.freeze_epochs=30", "settings: `model.freeze_epochs` should be less than `epochs` 30, is 30"),
         ("schedule=linear", "settings: `schedule` Input should be 'one-cycle', 'cosine' or 'constant', got 'linear'"),
     ],
 )
 def test_settings_are_checked(assignment, message):
     with pytest.raises(ConfigError, match=message):
-        train_settings("small", None, [assignment])
+        train_settings("dff-cnn", "small", None, [assignment])
 
 
 def test_presets_are_checked():
     with pytest.raises(ConfigError, match="`preset` should be one of small, full, tiny, got 'huge'"):
-        train_settings("huge")
+        train_settings("dff-cnn", "huge")
     for preset in PRESETS:
-        assert train_settings(preset).epochs > 1
+        for model in model_names():
+            assert train_settings(model, preset).epochs > 1
 
 
 @pytest.mark.parametrize("text", ["one", "1;2", ""])

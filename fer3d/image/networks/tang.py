@@ -10,6 +10,8 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from pydantic import Field
 from torch import nn
@@ -41,6 +43,10 @@ class Tang(PictureNetwork):
         """What the network can be told."""
 
         svm_c: float = Field(1.0, gt=0.0, le=1e9, description="C: the weight of the squared hinge loss.")
+
+        def unused(self) -> Mapping[str, str]:
+            """What is of cross entropy."""
+            return {"label_smoothing": "is of cross entropy, its loss is the squared hinge"}
 
     def __init__(
         self,
