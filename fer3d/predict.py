@@ -297,7 +297,8 @@ def predict_files(
             beside = landmark_file(path) if landmarks else None
             yield Row(path, predictor(path, landmarks=beside, frame=frame))
         except Fer3dError as error:
-            yield Row(path, None, _reason(path, str(error), pictures.SUFFIXES if of_pictures else formats.SUFFIXES))
+            wanted = pictures.SUFFIXES if of_pictures else formats.scan_suffixes()
+            yield Row(path, None, _reason(path, str(error), wanted))
         except MemoryError:
             yield Row(path, None, "not enough memory to prepare it")
         except Exception as error:  # a bug of ours: it may cost this scan, not the others
@@ -328,7 +329,7 @@ def _is_fold(name: str) -> bool:
     return re.fullmatch(r"r\d+f\d+", name) is not None
 
 
-def _reason(path: Path, message: str, suffixes: Sequence[str] = formats.SUFFIXES) -> str:
+def _reason(path: Path, message: str, suffixes: Sequence[str]) -> str:
     """A message about `path` on one line, without the path that stands beside it anyhow."""
     if path.is_dir():
         return f"holds no file that ends in {', '.join(suffixes)}"

@@ -16,6 +16,20 @@ Made = TypeVar("Made")
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 
+# What only this process knows and its workers have to be told, such as a format that somebody registered.
+_at_start: dict[str, tuple[Callable[..., None], tuple[Any, ...]]] = {}
+
+
+def at_worker_start(key: str, function: Callable[..., None], *arguments: Any) -> None:
+    """Have every worker that is started from now on call `function(*arguments)` before all else.
+
+    Args:
+        key: A later call with the same key takes the place of this one.
+        function, arguments: Can be pickled.
+    """
+    _at_start[key] = function, arguments
+
+
 @contextmanager
 def worker_pool(
     workers: int, initializer: Callable[..., None] | None = None, initargs: tuple[Any, ...] = ()
@@ -32,7 +46,8 @@ def worker_pool(
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
     os.environ.update(_ONE_THREAD)
     try:
-        with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (initializer, initargs)) as pool:
+        begin = (tuple(_at_start.values()), initializer, initargs)
+        with ProcessPoolExecutor(workers, get_context("spawn"), _begin, begin) as pool:
             yield pool
     finally:
         for name, value in before.items():
@@ -51,8 +66,14 @@ def map_on_threads(work: Callable[[Item], Made], items: Sequence[Item], threads:
         return list(pool.map(work, items))
 
 
-def _begin(initializer: Callable[..., None] | None, initargs: tuple[Any, ...]) -> None:
+def _begin(
+    told: tuple[tuple[Callable[..., None], tuple[Any, ...]], ...],
+    initializer: Callable[..., None] | None,
+    initargs: tuple[Any, ...],
+) -> None:
     threading.Thread(target=_leave_with_parent, daemon=True).start()
+    for function, arguments in told:
+        function(*arguments)
     if initializer is not None:
         initializer(*initargs)
 
