@@ -212,9 +212,12 @@ class Card(_Facts):
         if any("%suffixes%" in pattern for pattern in self.patterns):
             if self.kind == "pictures":
                 from fer3d.formats.pictures import SUFFIXES
+
+                suffixes = _any_suffix(SUFFIXES)
             else:
-                from fer3d.formats.suffixes import SUFFIXES
-            suffixes = _any_suffix(SUFFIXES)
+                from fer3d.formats.suffixes import scan_suffixes
+
+                suffixes = _any_suffix(scan_suffixes())
         return tuple(_compile("patterns", pattern, labels, suffixes) for pattern in self.patterns)
 
     @cached_property

@@ -26,7 +26,7 @@ from fer3d.data.tree_batch import TreeBatch, TreeNormalisation, join_trees, stac
 from fer3d.errors import ArgumentError, FormatError
 from fer3d.formats import pictures
 from fer3d.formats.pictures import is_picture
-from fer3d.formats.suffixes import is_scan
+from fer3d.formats.suffixes import is_scan, scan_suffixes
 from fer3d.maps.registry import check_groups, map_group, reads_picture
 from fer3d.prepare.scan import FileFrame, prepare_with_tree
 from fer3d.prepare.store import header_for
@@ -92,12 +92,10 @@ class InputKind(ABC):
     Attributes:
         name: As checkpoints store it.
         layout: Of its batches: a key of `LAYOUTS`.
-        suffixes: Of the files that it is made of.
     """
 
     name: str
     layout: str
-    suffixes: tuple[str, ...] = formats.SUFFIXES
 
     @abstractmethod
     def load(self, sources: Sources, settings: NetworkSettings, classes: Sequence[str]) -> TrainingData:
@@ -132,6 +130,11 @@ class InputKind(ABC):
     @abstractmethod
     def collate(self, batches: Sequence[Any]) -> Any:
         """Several batches as one."""
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Of the files that it is made of."""
+        return scan_suffixes()
 
     def is_file(self, path: str | os.PathLike[str]) -> bool:
         """Whether a file's name is that of an input of this kind."""
@@ -234,7 +237,11 @@ class PictureInput(MapInput):
     """Faces in pictures: laid out as maps are, with the texture alone."""
 
     name = "pictures"
-    suffixes = pictures.SUFFIXES
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Of the files that it is made of."""
+        return pictures.SUFFIXES
 
     def is_file(self, path: str | os.PathLike[str]) -> bool:
         """Whether a file's name is that of a picture."""

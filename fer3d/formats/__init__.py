@@ -8,6 +8,7 @@
 | .obj | `obj` | Wavefront, with the texture of its .mtl |
 | .ply .stl .glb .gltf .off | `mesh_files` | through trimesh |
 | .bnd .pse .lm2 .lm3 | `landmark_files` | landmarks of BU and Bosphorus |
+| others | `outside` | what `register` or an entry point of the group `fer3d.formats` names: `docs/extend/format.md` |
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from typing import TYPE_CHECKING
 
 from fer3d import lazy_names
 from fer3d.errors import ArgumentError
+from fer3d.formats import outside
 from fer3d.formats.landmark_files import read_landmarks, read_lm2
-from fer3d.formats.suffixes import MODULES, SUFFIXES, is_scan, scan_suffix
+from fer3d.formats.suffixes import MODULES, is_scan, outside_format, register, scan_suffix, scan_suffixes
 from fer3d.scan import Scan
 
 if TYPE_CHECKING:
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "SUFFIXES",
     "from_open3d",
     "from_pytorch3d",
     "from_trimesh",
@@ -43,6 +44,8 @@ __all__ = [
     "read",
     "read_landmarks",
     "read_lm2",
+    "register",
+    "scan_suffixes",
     "to_open3d",
     "to_pytorch3d",
     "to_trimesh",
@@ -67,11 +70,18 @@ def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
         file, the format and the counts; `warnings` name a texture that was not found as the file says.
 
     Raises:
-        ArgumentError: if the suffix is none of `SUFFIXES`.
+        ArgumentError: if the suffix is none of `scan_suffixes()`.
         FileError: if the file is missing, a folder, or may not be read.
-        FormatError: if its content is not what its format demands, or holds no face.
+        FormatError: if its content is not what its format demands, or holds no face; or a reader from outside fails or
+            gives no scan.
     """
-    scan: Scan = _module(path).read(path, texture=texture)
+    suffix = _suffix(path)
+    known = outside_format(suffix)
+    scan: Scan
+    if known is not None:
+        scan = outside.read(known, Path(path), texture=texture)
+    else:
+        scan = _module(suffix).read(path, texture=texture)
     return scan
 
 
@@ -81,15 +91,26 @@ def write(scan: Scan, path: str | os.PathLike[str]) -> None:
     The range image formats (.bnt, .abs) take a scan that came from one.
 
     Raises:
-        ArgumentError: if the suffix is none of `SUFFIXES`, or the scan does not fit the format.
+        ArgumentError: if the suffix is none of `scan_suffixes()`, the scan does not fit the format, or a format from
+            outside cannot be written.
         FileError: if a file cannot be written.
+        FormatError: if a writer from outside fails.
     """
-    _module(path).write(scan, path)
+    suffix = _suffix(path)
+    known = outside_format(suffix)
+    if known is not None:
+        outside.write(known, scan, Path(path))
+    else:
+        _module(suffix).write(scan, path)
 
 
-def _module(path: str | os.PathLike[str]) -> ModuleType:
+def _suffix(path: str | os.PathLike[str]) -> str:
     suffix = scan_suffix(Path(path).name).lower()
     if not suffix:
-        raise ArgumentError(f"`path` should end in one of {', '.join(SUFFIXES)}, is {os.fspath(path)}")
+        raise ArgumentError(f"`path` should end in one of {', '.join(scan_suffixes())}, is {os.fspath(path)}")
+    return suffix
+
+
+def _module(suffix: str) -> ModuleType:
     # imported at the first file of its kind, so that a listing of formats costs no library
     return importlib.import_module(f"fer3d.formats.{MODULES[suffix]}")

@@ -7,9 +7,7 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from fer3d.formats.suffixes import is_scan
-
-_LANDMARK_SUFFIXES = (".bnd", ".lm3", ".pse")
+from fer3d.formats.suffixes import LANDMARKS, is_scan
 
 
 def find_scans(items: Iterable[str | Path], wanted: Callable[[str | os.PathLike[str]], bool] = is_scan) -> list[Path]:
@@ -37,5 +35,5 @@ def find_scans(items: Iterable[str | Path], wanted: Callable[[str | os.PathLike[
 
 def landmark_file(scan: Path) -> Path | None:
     """The landmark file that has the name of `scan`, in its folder; None without one."""
-    places = (scan.with_suffix(suffix) for suffix in _LANDMARK_SUFFIXES)
+    places = (scan.with_suffix(suffix) for suffix in LANDMARKS)
     return next((place for place in places if place.is_file()), None)
