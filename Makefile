@@ -22,21 +22,35 @@ $(VENV)/.packages: pyproject.toml constraints.txt
 	$(PIP) -c constraints.txt --group build --group lint --group test
 	touch $@
 
-$(VENV)/.installed: $(VENV)/.packages CMakeLists.txt $(wildcard csrc/*.* csrc/*/*.*)
+# An editable install remembers where each module lies: when one is moved or deleted, the package is installed again.
+# The list is made each time and written only if it is another one, so that its date is that of the last move.
+MODULES := build/modules.txt
+$(MODULES): FORCE
+	@mkdir -p $(@D)
+	@find fer3d -name '*.py' | LC_ALL=C sort > $@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+FORCE:
+
+$(VENV)/.installed: $(VENV)/.packages CMakeLists.txt $(wildcard csrc/*.* csrc/*/*.*) $(MODULES)
 	$(PIP) -c constraints.txt --no-build-isolation --editable .
 	$(BIN)/fer3d --version
 	touch $@
 
+# Prints a command, runs it, and notes its first argument and how many seconds it took.
+STEP = @sh -c 'echo "$$@"; start=$$(date +%s); "$$@" && echo "$$2 $$(($$(date +%s) - start))" >> $(SECONDS)' step
+SECONDS := build/demo_seconds.txt
+
 demo: install
-	rm -rf demo
-	$(BIN)/fer3d synth demo/scans --subjects 24 --levels 3,4
-	$(BIN)/fer3d inspect demo/scans
-	$(BIN)/fer3d preprocess demo/scans -o demo/prepared --size 96
-	$(BIN)/fer3d train dff-cnn --data demo/prepared --folds 4 --preset tiny -o demo/runs/dff-cnn
-	$(BIN)/fer3d synth demo/stranger --subjects 1 --seed 1  # nobody that the networks have seen
-	$(BIN)/fer3d predict demo/runs/dff-cnn "demo/stranger/*/*04*_F3D.wrl"
-	$(BIN)/fer3d report demo/runs/dff-cnn
+	rm -rf demo $(SECONDS)
+	$(STEP) $(BIN)/fer3d synth demo/scans --subjects 24 --levels 3,4
+	$(STEP) $(BIN)/fer3d inspect demo/scans
+	$(STEP) $(BIN)/fer3d preprocess demo/scans -o demo/prepared --size 96
+	$(STEP) $(BIN)/fer3d train dff-cnn --data demo/prepared --folds 4 --preset tiny -o demo/runs/dff-cnn
+	$(STEP) $(BIN)/fer3d synth demo/stranger --subjects 1 --seed 1  # nobody that the networks have seen
+	$(STEP) $(BIN)/fer3d predict demo/runs/dff-cnn "demo/stranger/*/*04*_F3D.wrl"
+	$(STEP) $(BIN)/fer3d report demo/runs/dff-cnn
 	@echo
+	@awk '{ printf "%s %d s, ", $$1, $$2; all += $$2 } END { print "all " all " s" }' $(SECONDS)
 	@echo "Simulated faces, so these are no results. Pictures of what was learned from: demo/prepared/contact_sheet.png"
 	@echo "Next: $(BIN)/fer3d preprocess YOUR_SCANS"
 

@@ -90,9 +90,13 @@ def run(kind, folder, arguments):
 
 def ours(folder, arguments):
     """`fer3d preprocess` on the folder: finishing times, seconds a stage, vertices, peak memory of a worker."""
-    from fer3d.prepare.folder import preprocess, warm_up
+    from fer3d.config import PreprocessSettings
+    from fer3d.kernels.compiling import compile_kernels
+    from fer3d.prepare.folder import preprocess
+    from fer3d.prepare.scan import needed_kernels
+    from fer3d.workers import worker_pool
 
-    warm_up()
+    compile_kernels(needed_kernels(PreprocessSettings()), worker_pool, arguments.workers)
     start, ends, vertices = time.perf_counter(), [], []
 
     def tick(outcome, total):

@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.progress import Progress, TaskID, track
 from rich.table import Table
 
-from fer3d.cli.terminal import console
+from fer3d.cli.terminal import compile_first, console
 from fer3d.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def run_predict(
     """
     from fer3d.formats.find import find_scans
     from fer3d.predict import load, predict_files
-    from fer3d.prepare.scan import FileFrame
+    from fer3d.prepare.scan import FileFrame, needed_kernels
 
     if as_json and as_csv:
         raise ArgumentError("`--json` and `--csv` should not be given together")
@@ -149,6 +149,8 @@ def run_predict(
         predictor = _with_unit(predictor, unit)
     frame = FileFrame(unit or "auto", *axes)
     paths = find_scans(scans, predictor.kind.is_file)
+    if predictor.kind.name != "pictures":
+        compile_first(needed_kernels(predictor.settings, landmarks), Console(stderr=True))
     rows = list(_with_progress(predict_files(predictor, paths, landmarks=landmarks, frame=frame), len(paths)))
     if as_json:
         _write(json.dumps([_row_json(row) for row in rows], indent=2, ensure_ascii=False) + "\n")

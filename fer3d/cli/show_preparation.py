@@ -15,9 +15,9 @@ from rich.table import Table
 
 from fer3d.catalog.cards import load_card
 from fer3d.checks import check_choice
-from fer3d.cli.terminal import console, progress_bar
+from fer3d.cli.terminal import compile_first, compiling_line, console, progress_bar
 from fer3d.config import PreprocessSettings, TrainSettings
-from fer3d.prepare.folder import Outcome, Summary, preprocess, warm_up
+from fer3d.prepare.folder import Outcome, Summary, preprocess
 
 _SHOWN_FAILURES = 10
 _SHOWN_DOUBTS = 10  # of pictures
@@ -31,9 +31,6 @@ def run_preprocess(
     if dataset == "auto":
         dataset = show_detection(scans)
     doubtful, of_scans = 0, load_card(dataset).kind == "scans"
-    if of_scans:
-        with console.status("loading kernels (the first run compiles them, about a minute)"):
-            warm_up()
     with progress_bar("preparing") as (progress, task):
 
         def tick(outcome: Outcome, total: int) -> None:
@@ -47,7 +44,16 @@ def run_preprocess(
                     text = f"{outcome.row['source']}: {'; '.join(outcome.row['warnings'])}"
                     progress.console.print(f"[yellow]doubtful[/] {escape(text)}", highlight=False)
 
-        summary = preprocess(scans, out, dataset, settings, workers=workers, strict=strict, progress=tick)
+        summary = preprocess(
+            scans,
+            out,
+            dataset,
+            settings,
+            workers=workers,
+            strict=strict,
+            progress=tick,
+            compiling=compiling_line(progress, task),
+        )
     _show_summary(summary)
     if doubtful:
         console.print(f"{doubtful} doubtful: why stands in {escape(str(summary.out / 'manifest.parquet'))}")
@@ -95,6 +101,7 @@ def run_synth(out: Path, workers: int | None, degrees: tuple[float, float, float
             nod=nod,
             roll=roll,
             progress=lambda done, total: progress.update(task, total=total, completed=done),
+            compiling=compiling_line(progress, task),
             **options,
         )
     console.print(f"{made.scans} simulated scans of {made.subjects} people -> {escape(str(out))}", highlight=False)
@@ -110,12 +117,13 @@ def run_maps(scan: Path, out: Path, landmarks: Path | None, settings: Preprocess
     from fer3d.files import write_bytes
     from fer3d.prepare.contact_sheet import scan_pictures
     from fer3d.prepare.drawing import grid
-    from fer3d.prepare.scan import prepare
+    from fer3d.prepare.scan import needed_kernels, prepare
     from fer3d.prepare.store import PreparedScan
 
     raw = formats.read(scan)
     if landmarks is not None:
         raw = raw.step("landmarks", {"file": landmarks.name}, landmarks=formats.read_landmarks(landmarks))
+    compile_first(needed_kernels(settings.model_copy(update={"tree": False}), landmarks=landmarks is not None))
     prepared, made = prepare(raw, settings)
     arrays: dict[str, Any] = {"maps": made.stack.astype(np.float32)}
     if made.texture is not None:

@@ -1,10 +1,11 @@
-"""What the commands share of the terminal: its console and the progress bar."""
+"""What the commands share of the terminal: its console, the progress bar, and a line for kernels being compiled."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -19,11 +20,15 @@ from rich.progress import (
 )
 from rich.text import Text
 
+if TYPE_CHECKING:
+    from fer3d.kernels.compiling import Kernel
+
 console = Console()
+_COMPILING = "compiling kernels, once"
 
 
 class _Rate(ProgressColumn):
-    """Scans a second since the start."""
+    """Scans (or what else the task counts) a second since the start."""
 
     def __init__(self, unit: str) -> None:
         super().__init__()
@@ -31,11 +36,11 @@ class _Rate(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         rate = task.completed / task.elapsed if task.elapsed else 0.0
-        return Text(f"{rate:.1f} {self._unit}/s", style="cyan")
+        return Text(f"{rate:.1f} {task.fields.get('unit', self._unit)}/s", style="cyan")
 
 
 @contextmanager
-def progress_bar(title: str, unit: str = "scans") -> Iterator[tuple[Progress, Any]]:
+def progress_bar(title: str, unit: str = "scans", screen: Console = console) -> Iterator[tuple[Progress, Any]]:
     """A Rich progress bar with rate and time left; gives the bar and its one task."""
     columns = (
         TextColumn("{task.description}"),
@@ -46,5 +51,36 @@ def progress_bar(title: str, unit: str = "scans") -> Iterator[tuple[Progress, An
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=screen) as progress:
         yield progress, progress.add_task(title, total=None)
+
+
+def compiling_line(progress: Progress, task: Any) -> Callable[[int, int], None]:
+    """A callback for `compile_kernels`: a line of its own under the bar, whose clock starts when all are compiled."""
+    lines: list[Any] = []
+
+    def tick(done: int, total: int) -> None:
+        if not lines:
+            lines.append(progress.add_task(_COMPILING, unit="kernels"))
+        progress.update(lines[0], total=total, completed=done)
+        if done == total:
+            progress.reset(task)
+
+    return tick
+
+
+def compile_first(kernels: tuple[Kernel, ...], screen: Console = console) -> None:
+    """Compile what Numba's cache lacks, on all cores, under a bar that only shows if that is anything."""
+    from fer3d.kernels.compiling import compile_kernels
+    from fer3d.workers import worker_pool
+
+    with ExitStack() as stack:
+        bars: list[tuple[Progress, Any]] = []
+
+        def tick(done: int, total: int) -> None:
+            if not bars:
+                bars.append(stack.enter_context(progress_bar(_COMPILING, "kernels", screen)))
+            progress, task = bars[0]
+            progress.update(task, total=total, completed=done)
+
+        compile_kernels(kernels, worker_pool, len(os.sched_getaffinity(0)), tick)

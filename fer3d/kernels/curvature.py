@@ -294,7 +294,7 @@ def principal_curvatures(points, normals, begin, shape, start, other, rim, todo,
             continue
         ci, cj, ck = cell // (shape[1] * shape[2]), cell // shape[2] % shape[1], cell % shape[2]
         low_k, high_k = max(ck - 2, 0), min(ck + 3, shape[2])
-        size = 0
+        size = np.int64(0)  # not a literal: what is called with it is compiled once
         for i in range(max(ci - 2, 0), min(ci + 3, shape[0])):
             for j in range(max(cj - 2, 0), min(cj + 3, shape[1])):
                 row = (i * shape[1] + j) * shape[2]

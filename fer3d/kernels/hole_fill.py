@@ -10,6 +10,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from fer3d.kernels.small import Vector, cross, dot, minus, row, solve
+
 _ALPHA2 = 2.0  # [2]: a triangle is split if its corners are more than sqrt(2) local edge lengths from its centre
 _MOST_INNER = 400  # points in one patch; a 10 mm hole in a 0.5 mm mesh needs about 350
 _MOST_EXACT = 128  # loops longer than this start from a fan: the search for the best triangulation is cubic
@@ -61,14 +63,17 @@ def fill(
         rows, third = _ring(faces, welded, ring, edge[start[loop] : start[loop + 1]])
         points, beyond = np.empty((n, 3)), np.empty((n, 3))
         for i in range(n):
-            points[i] = vertices[rows[i]]
-            beyond[i] = vertices[third[i]]
+            points[i, 0], points[i, 1], points[i, 2] = row(vertices, rows[i])
+            beyond[i, 0], beyond[i, 1], beyond[i, 2] = row(vertices, third[i])
             place[ring[(n - i) % n]] = i
         forbidden = np.zeros((n, n), np.bool_)
         around = np.empty((256, 3))
         near = 0
         outward = np.zeros(3)
         for i in range(n):
+            turned = _normal(row(points, (i + 1) % n), row(points, i), row(beyond, i))
+            for k in range(3):
+                outward[k] += turned[k]
             v = ring[(n - i) % n]
             for at in range(faces_start[v], faces_start[v + 1]):
                 f = faces_around[at]
@@ -78,9 +83,8 @@ def fill(
                     if j >= 0 and abs(i - j) != 1 and abs(i - j) != n - 1:
                         forbidden[i, j] = True
                     if near < len(around):
-                        around[near] = vertices[w]
+                        around[near, 0], around[near, 1], around[near, 2] = row(vertices, w)
                         near += 1
-            outward += _normal(points[(i + 1) % n], points[i], beyond[i])
         for i in range(n):
             place[ring[i]] = -1
         first = np.empty((0, 3), np.int32)
@@ -88,18 +92,22 @@ def fill(
             first = triangulate(points, beyond, forbidden)
         patch = refine(points, first, forbidden)
         weights = membrane(patch, n)
-        length = np.sqrt((outward**2).sum())
-        inner = lift(points, weights, around[:near], outward / length) if length > 0.0 else weights @ points
+        length = np.sqrt(outward[0] ** 2 + outward[1] ** 2 + outward[2] ** 2)
+        if length > 0.0:
+            for k in range(3):
+                outward[k] /= length
+        inner = lift(points, weights, around[:near], outward)
         if not _has_area(points, inner, patch):
             left += 1
             continue
         m = len(inner)
         while P + m > len(new_vertices):
-            new_vertices = np.concatenate((new_vertices, np.empty_like(new_vertices)))
-            new_uv = np.concatenate((new_uv, np.empty_like(new_uv)))
+            new_vertices, new_uv = _doubled(new_vertices), _doubled(new_uv)
         while K + len(patch) > len(new_faces):
-            new_faces = np.concatenate((new_faces, np.empty_like(new_faces)))
-        new_vertices[P : P + m] = inner
+            new_faces = _doubled(new_faces)
+        for i in range(m):
+            for k in range(3):
+                new_vertices[P + i, k] = inner[i, k]
         if len(uv):
             for i in range(m):
                 for k in range(2):
@@ -114,6 +122,16 @@ def fill(
         P += m
         K += len(patch)
     return new_vertices[:P].copy(), new_uv[: P if len(uv) else 0].copy(), new_faces[:K].copy(), left
+
+
+@njit(cache=True, nogil=True)
+def _doubled(rows: NDArray[np.generic]) -> NDArray[np.generic]:
+    """The same (N, k) rows with room for as many more."""
+    out = np.empty((2 * len(rows), rows.shape[1]), rows.dtype)
+    for i in range(len(rows)):
+        for k in range(rows.shape[1]):
+            out[i, k] = rows[i, k]
+    return out
 
 
 @njit(cache=True, nogil=True)
@@ -133,11 +151,15 @@ def _ring(
 @njit(cache=True, nogil=True)
 def _has_area(loop: NDArray[np.float64], inner: NDArray[np.float64], faces: NDArray[np.int32]) -> bool:
     """Whether every face has an area, in float32 too, as it will be stored."""
-    points = np.concatenate((loop, inner)).astype(np.float32).astype(np.float64)
+    n = len(loop)
+    points = np.empty((n + len(inner), 3), np.float32)
+    for i in range(len(points)):
+        for k in range(3):
+            points[i, k] = loop[i, k] if i < n else inner[i - n, k]
     for t in range(len(faces)):
-        a, b, c = points[faces[t, 0]], points[faces[t, 1]], points[faces[t, 2]]
-        longest = max(((a - b) ** 2).sum(), ((b - c) ** 2).sum(), ((c - a) ** 2).sum())
-        if np.sqrt((_normal(a, b, c) ** 2).sum()) <= _THIN * longest:
+        a, b, c = row(points, faces[t, 0]), row(points, faces[t, 1]), row(points, faces[t, 2])
+        ab, bc, ca, normal = minus(a, b), minus(b, c), minus(c, a), _normal(a, b, c)
+        if np.sqrt(dot(normal, normal)) <= _THIN * max(dot(ab, ab), dot(bc, bc), dot(ca, ca)):
             return False
     return True
 
@@ -164,10 +186,10 @@ def triangulate(
     normal = np.zeros((n, n, 3))  # of the face that stands on (i, k)
     for i in range(n):
         j = (i + 1) % n
-        normal[i, j] = _normal(loop[j], loop[i], beyond[i])
+        normal[i, j, 0], normal[i, j, 1], normal[i, j, 2] = _normal(row(loop, j), row(loop, i), row(beyond, i))
         if i + 1 < n:
             fold[i, i + 1] = area[i, i + 1] = 0.0
-    closing = normal[n - 1, 0]
+    closing = row(normal[n - 1], 0)
     for span in range(2, n):
         for i in range(n - span):
             k = i + span
@@ -177,15 +199,16 @@ def triangulate(
             for m in range(i + 1, k):
                 if fold[i, m] >= _NEVER or fold[m, k] >= _NEVER:
                     continue
-                face = _normal(loop[i], loop[m], loop[k])
-                size = np.sqrt((face**2).sum())
-                worst = max(fold[i, m], fold[m, k], _fold(face, normal[i, m]), _fold(face, normal[m, k]))
+                face = _normal(row(loop, i), row(loop, m), row(loop, k))
+                size = np.sqrt(dot(face, face))
+                first, second = _fold(face, row(normal[i], m)), _fold(face, row(normal[m], k))
+                worst = max(fold[i, m], fold[m, k], first, second)
                 if whole:
                     worst = max(worst, _fold(face, closing))
                 total = area[i, m] + area[m, k] + size
                 if worst < fold[i, k] - 1e-9 or (worst < fold[i, k] + 1e-9 and total < area[i, k]):
                     fold[i, k], area[i, k], split[i, k] = worst, total, m
-                    normal[i, k] = face
+                    normal[i, k, 0], normal[i, k, 1], normal[i, k, 2] = face
     faces = np.empty((n - 2, 3), np.int32)
     if split[0, n - 1] < 0:
         return faces[:0]
@@ -220,35 +243,42 @@ def refine(loop: NDArray[np.float64], faces: NDArray[np.int32], forbidden: NDArr
     points = np.empty((n + _MOST_INNER, 3))
     spacing = np.empty(n + _MOST_INNER)
     out = np.empty((n + 2 * _MOST_INNER, 3), np.int32)
-    points[:n] = loop
     for i in range(n):
-        before, after = loop[i - 1] - loop[i], loop[(i + 1) % n] - loop[i]
-        spacing[i] = 0.5 * (np.sqrt((before**2).sum()) + np.sqrt((after**2).sum()))
-    if len(faces):
-        T, P = len(faces), n
-        out[:T] = faces
-    else:
+        here = row(loop, i)
+        points[i, 0], points[i, 1], points[i, 2] = here
+        before, after = minus(row(loop, i - 1), here), minus(row(loop, (i + 1) % n), here)
+        spacing[i] = 0.5 * (np.sqrt(dot(before, before)) + np.sqrt(dot(after, after)))
+    T, P = len(faces), n
+    for t in range(T):
+        for k in range(3):
+            out[t, k] = faces[t, k]
+    if T == 0:
         T, P = n, n + 1
-        points[n] = 0.0
+        points[n, 0] = points[n, 1] = points[n, 2] = spacing[n] = 0.0
         for i in range(n):
-            points[n] += loop[i] / n
+            for k in range(3):
+                points[n, k] += loop[i, k] / n
+            spacing[n] += spacing[i]
             out[i, 0], out[i, 1], out[i, 2] = i, (i + 1) % n, n
-        spacing[n] = spacing[:n].mean()
+        spacing[n] /= n
     _relax(points, out[:T], n, forbidden)
     while len(points) > P:
         before_round = P
         for t in range(T):
-            a, b, c = out[t]
-            centre = (points[a] + points[b] + points[c]) / 3.0
+            a, b, c = out[t, 0], out[t, 1], out[t, 2]
+            x, y, z = row(points, a), row(points, b), row(points, c)
+            centre = (x[0] + y[0] + z[0]) / 3.0, (x[1] + y[1] + z[1]) / 3.0, (x[2] + y[2] + z[2]) / 3.0
             wanted = (spacing[a] + spacing[b] + spacing[c]) / 3.0
             dense = False
             for v in (a, b, c):
-                d2 = _ALPHA2 * ((points[v] - centre) ** 2).sum()
+                off = minus(row(points, v), centre)
+                d2 = _ALPHA2 * dot(off, off)
                 if d2 <= wanted * wanted or d2 <= spacing[v] * spacing[v]:
                     dense = True
             if dense or len(points) == P:
                 continue
-            points[P], spacing[P] = centre, wanted
+            points[P, 0], points[P, 1], points[P, 2] = centre
+            spacing[P] = wanted
             out[t, 2] = P
             out[T, 0], out[T, 1], out[T, 2] = b, c, P
             out[T + 1, 0], out[T + 1, 1], out[T + 1, 2] = c, a, P
@@ -275,13 +305,14 @@ def _relax(points: NDArray[np.float64], faces: NDArray[np.int32], n: int, forbid
                 if u < 0:
                     continue
                 d = faces[u, (j + 2) % 3]
-                if d == c or _cosine_sum(points[a], points[b], points[c], points[d]) > -1e-9:
+                at_a, at_b, at_c, at_d = row(points, a), row(points, b), row(points, c), row(points, d)
+                if d == c or _cosine_sum(at_a, at_b, at_c, at_d) > -1e-9:
                     continue
                 if c < n and d < n and (forbidden[c, d] or abs(c - d) == 1 or abs(c - d) == n - 1):
                     continue
                 if _face_on(faces, c, d)[0] >= 0 or _face_on(faces, d, c)[0] >= 0:
                     continue
-                if (_normal(points[a], points[d], points[c]) * _normal(points[d], points[b], points[c])).sum() <= 0:
+                if dot(_normal(at_a, at_d, at_c), _normal(at_d, at_b, at_c)) <= 0:
                     continue  # would fold
                 faces[t, 0], faces[t, 1], faces[t, 2] = a, d, c
                 faces[u, 0], faces[u, 1], faces[u, 2] = d, b, c
@@ -302,15 +333,13 @@ def _face_on(faces: NDArray[np.int32], a: int, b: int) -> tuple[int, int]:
 
 
 @njit(cache=True, nogil=True)
-def _cosine_sum(
-    a: NDArray[np.float64], b: NDArray[np.float64], c: NDArray[np.float64], d: NDArray[np.float64]
-) -> float:
+def _cosine_sum(a: Vector, b: Vector, c: Vector, d: Vector) -> float:
     """Negative where the angles at c and d, opposite edge (a, b), add up to more than pi: then sin(c + d) < 0."""
-    ca, cb, da, db = a - c, b - c, a - d, b - d
-    sin_c = np.sqrt((_cross(ca, cb) ** 2).sum())
-    sin_d = np.sqrt((_cross(da, db) ** 2).sum())
-    cos_c, cos_d = (ca * cb).sum(), (da * db).sum()
-    size = np.sqrt((ca**2).sum() * (cb**2).sum() * (da**2).sum() * (db**2).sum())
+    ca, cb, da, db = minus(a, c), minus(b, c), minus(a, d), minus(b, d)
+    across_c, across_d = cross(ca, cb), cross(da, db)
+    sin_c, sin_d = np.sqrt(dot(across_c, across_c)), np.sqrt(dot(across_d, across_d))
+    cos_c, cos_d = dot(ca, cb), dot(da, db)
+    size = np.sqrt(dot(ca, ca) * dot(cb, cb) * dot(da, da) * dot(db, db))
     return float((sin_c * cos_d + cos_c * sin_d) / size) if size > 0.0 else 0.0
 
 
@@ -338,7 +367,7 @@ def membrane(faces: NDArray[np.int32], n: int) -> NDArray[np.float64]:
                     right[a - n, b] += 1.0
     if m == 0:
         return right
-    return np.ascontiguousarray(np.linalg.solve(matrix, right))
+    return solve(matrix, right)
 
 
 @njit(cache=True, nogil=True)
@@ -355,72 +384,90 @@ def lift(
         loop: (n, 3) float64.
         weights: (m, n) float64, as `membrane` gives them.
         around: (k, 3) float64. Vertices of the faces around the loop, the loop included.
-        outward: (3,) float64. Unit normal of the surface around the loop.
+        outward: (3,) float64. Unit normal of the surface around the loop, or 0: unknown.
     """
     inner = weights @ loop
-    k = len(around)
-    if k < 12:
+    k, up = len(around), (outward[0], outward[1], outward[2])
+    if k < 12 or dot(up, up) == 0.0:
         return inner
-    axis = np.zeros(3)
-    axis[np.argmin(np.abs(outward))] = 1.0
-    e1 = _cross(outward, axis)
-    e1 /= np.sqrt((e1**2).sum())
-    e2 = _cross(outward, e1)
-    centre = np.zeros(3)
+    e1 = cross(up, _least_axis(up))
+    long = np.sqrt(dot(e1, e1))
+    e1 = e1[0] / long, e1[1] / long, e1[2] / long
+    e2 = cross(up, e1)
+    x = y = z = 0.0
     for i in range(len(loop)):
-        centre += loop[i] / len(loop)
-    moved = around - centre
-    size = np.sqrt((moved**2).sum() / k)
+        x, y, z = x + loop[i, 0] / len(loop), y + loop[i, 1] / len(loop), z + loop[i, 2] / len(loop)
+    centre = x, y, z
+    total = 0.0
+    for i in range(k):
+        for j in range(3):
+            total += (around[i, j] - centre[j]) ** 2
+    size = np.sqrt(total / k)
     if size == 0.0:
         return inner
     design, height = np.empty((k, 6)), np.empty(k)
     for i in range(k):
-        _terms((moved[i] * e1).sum() / size, (moved[i] * e2).sum() / size, design[i])
-        height[i] = (moved[i] * outward).sum()
+        moved = minus(row(around, i), centre)
+        _terms(dot(moved, e1) / size, dot(moved, e2) / size, design[i])
+        height[i] = dot(moved, up)
     normal_matrix = design.T @ design
     for i in range(6):
         normal_matrix[i, i] += 1e-6 * k  # three rows of points in a line leave a quadric free across them
-    fit = np.linalg.solve(normal_matrix, design.T @ height)
-    residual = np.sqrt(((design @ fit - height) ** 2).sum() / k)
-    if residual > 0.15 * size:
+    fit = solve(normal_matrix, (design.T @ height).reshape(6, 1)).reshape(6)
+    fitted = design @ fit
+    total = 0.0
+    for i in range(k):
+        total += (fitted[i] - height[i]) ** 2
+    if np.sqrt(total / k) > 0.15 * size:
         return inner
     n = len(loop)
-    row, rest = np.empty(6), np.empty(n)
+    terms, rest = np.empty(6), np.empty(n)
     for i in range(n):
-        point = loop[i] - centre
-        _terms((point * e1).sum() / size, (point * e2).sum() / size, row)
-        rest[i] = (point * outward).sum() - (row * fit).sum()
+        point = minus(row(loop, i), centre)
+        _terms(dot(point, e1) / size, dot(point, e2) / size, terms)
+        rest[i] = dot(point, up) - _sum(terms, fit)
     for i in range(len(inner)):
-        point = inner[i] - centre
-        x, y = (point * e1).sum(), (point * e2).sum()
-        _terms(x / size, y / size, row)
-        z = (row * fit).sum() + (weights[i] * rest).sum()
-        inner[i] = centre + x * e1 + y * e2 + z * outward
+        point = minus(row(inner, i), centre)
+        x, y = dot(point, e1), dot(point, e2)
+        _terms(x / size, y / size, terms)
+        z = _sum(terms, fit) + _sum(weights[i], rest)
+        for j in range(3):
+            inner[i, j] = centre[j] + x * e1[j] + y * e2[j] + z * up[j]
     return inner
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _terms(x: float, y: float, row: NDArray[np.float64]) -> None:
-    row[0], row[1], row[2], row[3], row[4], row[5] = 1.0, x, y, x * x, x * y, y * y
+@njit(cache=True, nogil=True)
+def _terms(x: float, y: float, out: NDArray[np.float64]) -> None:
+    """The monomials of a quadric at (x, y)."""
+    out[0], out[1], out[2], out[3], out[4], out[5] = 1.0, x, y, x * x, x * y, y * y
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _cross(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    out = np.empty(3)
-    out[0] = a[1] * b[2] - a[2] * b[1]
-    out[1] = a[2] * b[0] - a[0] * b[2]
-    out[2] = a[0] * b[1] - a[1] * b[0]
-    return out
+@njit(cache=True, nogil=True)
+def _sum(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Inner product of two rows."""
+    total = 0.0
+    for i in range(len(a)):
+        total += a[i] * b[i]
+    return total
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _normal(a: NDArray[np.float64], b: NDArray[np.float64], c: NDArray[np.float64]) -> NDArray[np.float64]:
+@njit(cache=True, nogil=True)
+def _least_axis(direction: Vector) -> Vector:
+    """The axis (x before y before z) along which `direction` goes least."""
+    x, y, z = abs(direction[0]), abs(direction[1]), abs(direction[2])
+    if x <= y and x <= z:
+        return 1.0, 0.0, 0.0
+    return (0.0, 1.0, 0.0) if y <= z else (0.0, 0.0, 1.0)
+
+
+@njit(cache=True, nogil=True)
+def _normal(a: Vector, b: Vector, c: Vector) -> Vector:
     """Normal of the triangle, as long as twice its area."""
-    return _cross(b - a, c - a)
+    return cross(minus(b, a), minus(c, a))
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _fold(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+@njit(cache=True, nogil=True)
+def _fold(a: Vector, b: Vector) -> float:
     """1 - cosine of the angle between two normals: 0 flat, 2 folded back (as a triangle without area counts)."""
-    size = np.sqrt((a**2).sum() * (b**2).sum())
-    return float(1.0 - (a * b).sum() / size) if size > 0.0 else 2.0
+    size = np.sqrt(dot(a, a) * dot(b, b))
+    return float(1.0 - dot(a, b) / size) if size > 0.0 else 2.0

@@ -155,7 +155,8 @@ def fill_holes(stack, measured, most):  # type: ignore[no-untyped-def]
     height, width = measured.shape
     label, count = small_holes(measured, most)
     box = np.empty((count, 4), dtype=np.int64)
-    box[:, 0], box[:, 1], box[:, 2], box[:, 3] = height, width, -1, -1
+    for hole in range(count):
+        box[hole, 0], box[hole, 1], box[hole, 2], box[hole, 3] = height, width, -1, -1
     for r in range(height):
         for c in range(width):
             hole = label[r, c]

@@ -9,6 +9,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from fer3d.kernels.small import solve, stable_order
+
 
 @njit(cache=True, nogil=True)
 def surface_samples(
@@ -161,7 +163,7 @@ def highest_apart(
     points: NDArray[np.float64], height: NDArray[np.float64], apart: float, most: int
 ) -> NDArray[np.int64]:
     """(M,) int64: rows of the highest points, highest first, no two nearer than `apart`, none of height <= 0."""
-    order = np.argsort(-height, kind="mergesort")
+    order = stable_order(-height)
     chosen = np.empty(most, np.int64)
     count = 0
     for i in order:
@@ -388,7 +390,9 @@ def settle(
         else:
             n = 6
         d = np.zeros(7)
-        d[:n] = -np.linalg.solve(A[:n, :n].copy(), g[:n].copy())
+        step = solve(A[:n, :n].copy(), g[:n].copy().reshape(n, 1))
+        for a in range(n):
+            d[a] = -step[a, 0]
         angle = np.sqrt(d[0] ** 2 + d[1] ** 2 + d[2] ** 2)
         shrink = min(1.0, 0.35 / max(angle, 1e-12))  # 20 degrees a step: the plane is only near-by the surface
         d *= shrink

@@ -7,6 +7,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from fer3d.kernels.small import solve
+
 
 @njit(cache=True, nogil=True)
 def heights(
@@ -68,7 +70,7 @@ def relief_agreement(one: NDArray[np.float64], other: NDArray[np.float64]) -> fl
                 return -1.0
             for k in range(6):
                 A[k, k] += 1e-9 * shared
-            fit = np.linalg.solve(A, g)
+            fit = solve(A, g)
             both = aa = bb = 0.0
         for i in range(n):
             x = 2.0 * (i + 0.5) / n - 1.0

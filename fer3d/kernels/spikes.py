@@ -4,6 +4,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from fer3d.kernels.small import median
 from fer3d.kernels.topology import vertex_faces
 
 _MOST_NEIGHBOURS = 96  # of the two rings that vote; more change nothing
@@ -33,13 +34,22 @@ def spikes(
     keep = np.ones(len(faces), np.bool_)
     left = faces
     while True:
-        found = _spikes_once(vertices, left, height)
-        if not found.any():
+        found, any_found = _spikes_once(vertices, left, height), False
+        for v in range(len(vertices)):
+            if found[v]:
+                spike[v] = any_found = True
+        if not any_found:
             return spike, keep
-        spike |= found
+        count = 0
         for f in range(len(faces)):
             keep[f] = not (spike[faces[f, 0]] or spike[faces[f, 1]] or spike[faces[f, 2]])
-        left = faces[keep]
+            count += keep[f]
+        left = np.empty((count, 3), np.int32)
+        count = 0
+        for f in range(len(faces)):
+            if keep[f]:
+                left[count, 0], left[count, 1], left[count, 2] = faces[f, 0], faces[f, 1], faces[f, 2]
+                count += 1
 
 
 @njit(cache=True, nogil=True)
@@ -76,7 +86,7 @@ def _spikes_once(vertices: NDArray[np.float32], faces: NDArray[np.int32], height
     ids = np.empty(_MOST_NEIGHBOURS, np.int32)
     for i in range(found):
         v = suspects[i]
-        direct = _ring(faces, start, around, v, v, ids, 0)
+        direct = _ring(faces, start, around, v, v, ids, np.int64(0))  # not a literal: compiled once
         if not _stands_off(vertices, ids[:direct], v, height):
             continue
         limit = max(height, _SPACINGS * _spacing(vertices, faces, start, around, v, ids[:direct]))
@@ -152,7 +162,7 @@ def _spacing(
                         d2 += (np.float64(vertices[u, j]) - vertices[w, j]) ** 2
                     lengths[count] = np.sqrt(d2)
                     count += 1
-    return float(np.median(lengths[:count])) if count else 0.0
+    return median(lengths[:count]) if count else 0.0
 
 
 @njit(cache=True, nogil=True)
@@ -163,30 +173,41 @@ def _distance_from_plane(vertices: NDArray[np.float32], ids: NDArray[np.int32], 
     for i in range(n):
         for k in range(3):
             points[i, k] = vertices[ids[i], k]
-    centre = np.empty(3)
+    centre, off, weight = np.empty(3), np.empty(n), np.empty(n)
     for k in range(3):
-        centre[k] = np.median(points[:, k])
-    off = np.empty(n)
+        for i in range(n):
+            off[i] = points[i, k]
+        centre[k] = median(off)
     for i in range(n):
-        off[i] = np.sqrt(((points[i] - centre) ** 2).sum())
-    scale = np.median(off)
+        d2 = 0.0
+        for k in range(3):
+            d2 += (points[i, k] - centre[k]) ** 2
+        off[i] = np.sqrt(d2)
+    scale = median(off)
     floor = 1e-3 * scale  # more than half of the neighbours exactly in one plane: no scale of their own
     distance = 0.0
     for _ in range(_ROUNDS):
-        weight = 1.0 / (1.0 + (off / scale) ** 2)
-        weight /= weight.sum()
-        covariance = np.zeros((3, 3))
-        centre[:] = 0.0
+        total = 0.0
         for i in range(n):
-            centre += weight[i] * points[i]
+            weight[i] = 1.0 / (1.0 + (off[i] / scale) ** 2)
+            total += weight[i]
+        covariance = np.zeros((3, 3))
+        centre[0] = centre[1] = centre[2] = 0.0
+        for i in range(n):
+            weight[i] /= total
+            for k in range(3):
+                centre[k] += weight[i] * points[i, k]
         for i in range(n):
             for a in range(3):
                 for b in range(3):
                     covariance[a, b] += weight[i] * (points[i, a] - centre[a]) * (points[i, b] - centre[b])
         normal = np.linalg.eigh(covariance)[1][:, 0]
         for i in range(n):
-            off[i] = abs(((points[i] - centre) * normal).sum())
-        scale = max(1.5 * np.median(off), floor)
+            height = 0.0
+            for k in range(3):
+                height += (points[i, k] - centre[k]) * normal[k]
+            off[i] = abs(height)
+        scale = max(1.5 * median(off), floor)
         distance = 0.0
         for k in range(3):
             distance += (vertices[v, k] - centre[k]) * normal[k]

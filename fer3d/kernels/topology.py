@@ -8,6 +8,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from fer3d.kernels.small import stable_order
+
 FINE, NOT_FINITE, DEGENERATE, DUPLICATE = 0, 1, 2, 3  # what `face_faults` says of a face
 RIM, CROWDED = -1, -2  # in place of a neighbour: the edge has no second face; it has more than two
 
@@ -114,7 +116,7 @@ def face_faults(vertices: NDArray[np.float32], faces: NDArray[np.int32], thin: f
             key = np.empty(high - low, np.int64)
             for i in range(low, high):
                 key[i - low] = np.int64(triple[bucket[i], 1]) * V + triple[bucket[i], 2]
-            order = np.argsort(key, kind="mergesort")
+            order = stable_order(key)
             for i in range(1, high - low):
                 if key[order[i]] == key[order[i - 1]]:
                     fault[bucket[low + order[i]]] = DUPLICATE
@@ -159,9 +161,12 @@ def face_neighbours(faces: NDArray[np.int32], count: int) -> NDArray[np.int32]:
     for v in range(count):
         low, high = start[v], start[v + 1]
         if high - low > _LONG_BUCKET:
-            order = np.argsort(other[low:high], kind="mergesort")
-            other[low:high] = other[low:high][order]
-            edge[low:high] = edge[low:high][order]
+            key, edges = np.empty(high - low, np.int64), edge[low:high].copy()
+            for i in range(low, high):
+                key[i - low] = other[i]
+            order = stable_order(key)
+            for i in range(low, high):
+                other[i], edge[i] = key[order[i - low]], edges[order[i - low]]
             first = low
             for i in range(low + 1, high + 1):
                 if i == high or other[i] != other[first]:
@@ -433,7 +438,8 @@ def piece_extents(
                 x = np.float64(vertices[faces[f, k], j])
                 least[piece, j] = min(least[piece, j], x)
                 most[piece, j] = max(most[piece, j], x)
-    extent = np.empty(count)
+    extent = np.full(count, -np.inf)
     for piece in range(count):
-        extent[piece] = (most[piece] - least[piece]).max()
+        for j in range(3):
+            extent[piece] = max(extent[piece], most[piece, j] - least[piece, j])
     return extent

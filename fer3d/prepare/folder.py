@@ -21,12 +21,13 @@ from fer3d import __version__
 from fer3d.config import PreprocessSettings
 from fer3d.errors import ArgumentError, Fer3dError, internal_error
 from fer3d.files import clear_temporaries, write_json
+from fer3d.kernels.compiling import compile_kernels
 from fer3d.prepare.scan import (
     FileFrame,
     Stopwatch,
     is_current,
+    needed_kernels,
     portable,
-    prepare,
     prepare_record,
     record_facts,
     relative,
@@ -93,6 +94,7 @@ def preprocess(
     workers: int | None = None,
     strict: bool = False,
     progress: Callable[[Outcome, int], None] | None = None,
+    compiling: Callable[[int, int], None] | None = None,
 ) -> Summary:
     """Prepare every scan of a folder.
 
@@ -104,6 +106,8 @@ def preprocess(
         workers: Processes. None: one a core. 1: in this process.
         strict: Stop at the first scan that fails.
         progress: Called after each scan with its outcome and the number of scans in all.
+        compiling: Called with the numbers of kernels compiled and to compile, if Numba's cache lacks any: before the
+            first scan all are compiled, each once, shared out to the workers.
 
     Returns:
         The counts and the failures.
@@ -126,6 +130,9 @@ def preprocess(
     frame = FileFrame(card.unit, card.up, card.towards_camera)
     _open_folder(out, card, card.name if dataset == "auto" else dataset, settings, scans)
 
+    if card.kind == "scans":
+        shape = any("landmarks" not in record.files for record in found.records)
+        compile_kernels(needed_kernels(settings, landmarks=not shape), worker_pool, workers, compiling)
     outcomes: list[Outcome] = []
     task = _Task(scans, out, settings, frame, card.kind == "pictures", card.names_people)
     for outcome in _run(list(found.records), task, workers):
@@ -139,13 +146,6 @@ def preprocess(
 
 class StrictError(Fer3dError, ValueError):
     """With `strict`, the reason of the first scan that failed."""
-
-
-def warm_up() -> None:
-    """Compile the Numba kernels, or load them from their cache, so that no progress bar stands still for it."""
-    from fer3d.face.load import mean_face
-
-    prepare(mean_face(), PreprocessSettings(pose="landmarks", size=32))
 
 
 @dataclass(frozen=True)

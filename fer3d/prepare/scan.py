@@ -23,6 +23,8 @@ from fer3d import __version__, formats
 from fer3d.config import PreprocessSettings
 from fer3d.errors import CardError, Fer3dError, FileError, PrepareError
 from fer3d.files import sha256
+from fer3d.kernels import compiling
+from fer3d.kernels.compiling import Kernel
 from fer3d.maps import curvature, render
 from fer3d.maps.registry import check_groups, reads_picture, versions
 from fer3d.prepare import align, axes, clean
@@ -130,6 +132,24 @@ def prepare_with_tree(
         with watch.stage("tree"):
             tree = build_tree(scan, settings, np.zeros(3)).with_features(scan, normals, curvatures)
     return scan, made, tree
+
+
+def needed_kernels(settings: PreprocessSettings, landmarks: bool = True) -> tuple[Kernel, ...]:
+    """The kernels that `prepare_with_tree` calls, for `fer3d.kernels.compiling.compile_kernels`.
+
+    Args:
+        settings: How scans are prepared.
+        landmarks: Whether all scans have landmarks: then the search for the nose may not be needed. A scan whose
+            landmarks do not fit compiles it when it comes to that.
+    """
+    groups = [compiling.CLEAN, compiling.MAPS]
+    groups += [compiling.SPIKES] if settings.spike_mm else []
+    groups += [compiling.HOLES] if settings.hole_mm else []
+    groups += [compiling.LANDMARKS] if settings.pose != "shape" else []
+    groups += [compiling.NOSE] if settings.pose == "shape" or (settings.pose == "auto" and not landmarks) else []
+    groups += [compiling.CURVATURE] if settings.tree or "curvature" in settings.maps else []
+    groups += [compiling.TEXTURE] if "texture" in settings.maps else []
+    return tuple(kernel for group in groups for kernel in group)
 
 
 def build_tree(scan: Scan, settings: PreprocessSettings, nose: ArrayLike) -> SampleTree:

@@ -21,6 +21,7 @@ from fer3d.checks import check_choice, check_range
 from fer3d.errors import ArgumentError, FileError, FormatError
 from fer3d.face.load import save_face
 from fer3d.face.npz import fingerprint
+from fer3d.kernels.compiling import SIMULATION, compile_kernels
 from fer3d.synth.acting import expression
 from fer3d.synth.acting.habits import Variety
 from fer3d.synth.layouts import LAYOUTS, Job
@@ -63,6 +64,7 @@ def make(
     meshes: bool = False,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    compiling: Callable[[int, int], None] | None = None,
 ) -> Made:
     """Simulate a data set of expression scans in the layout of a real one, with the truth beside it.
 
@@ -88,6 +90,7 @@ def make(
             scan file, the same vertices for all, and the face model they belong to, `model.npz`.
         overwrite: Write into a folder that holds something else. Nothing there is deleted, but equal names are.
         progress: Called with the numbers of scans made and to make, after each.
+        compiling: Called with the numbers of kernels compiled and to compile, if Numba's cache lacks any.
 
     Returns:
         The numbers of subjects and scans.
@@ -110,6 +113,7 @@ def make(
     if meshes:
         _make_folder(root / CORRESPONDENCE)
         save_face(studio.model, root / CORRESPONDENCE / "model.npz")
+    compile_kernels(SIMULATION, worker_pool, workers, compiling)
     with TruthWriter(root, recipe, tuple(studio.model.landmarks)) as truth:
         done = 0
         codes: list[tuple[str, ...]] = []  # of the action units of each scan
