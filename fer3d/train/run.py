@@ -281,6 +281,9 @@ def _train_fold(
     )
     save_model(folder / "model.safetensors", network, facts)
     write_predictions(folder / "predictions.parquet", data, test, made, fold)
+    if len(validation):
+        watched = loop.predict_rows(fabric, network, data, validation, normalisation, settings)
+        write_predictions(folder / "validation.parquet", data, validation, watched, fold)
     done = {
         "seconds": round(sum(row["seconds"] for row in log), 3),  # of an earlier part of the run too
         "test_seconds": round(time.perf_counter() - start, 3),
