@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,10 @@ from fer3d.evaluate.metrics import RESAMPLES, Interval
 from fer3d.files import write_bytes
 from fer3d.train.run_folder import Predictions, Run, fold_name, read_predictions, read_run, read_validation
 
-RULES = {"likelihood": likelihood_weights, "hinge": hinge_weights}
+RULES: Mapping[str, Callable[[NDArray[Any], NDArray[Any]], NDArray[np.float64]]] = {
+    "likelihood": likelihood_weights,
+    "hinge": hinge_weights,
+}
 
 Fold = tuple[int, int]  # round, fold
 
