@@ -94,6 +94,9 @@ def load_trees(
         ArgumentError: if the scans were prepared without trees or in different ways, or `mixup` is asked for.
         FileError, FormatError: if a scan file is missing or damaged.
     """
+    for name in ("perturb", "test_perturbations"):
+        if getattr(settings, name):
+            raise ArgumentError(f"`{name}` is of pictures, the model reads trees")
     if settings.mixup:
         raise ArgumentError(f"`mixup` should be 0 for a model that reads trees, is {settings.mixup:g}")
     recipes = [(folder, header_for(folder, rows[0])) for folder, rows in sources]

@@ -19,12 +19,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from fer3d.data.augment_maps import perturb_pictures
 from fer3d.data.channels import Normalisation, channel_names, stack_channels
 from fer3d.data.samples import InputNormalisation
 from fer3d.data.tree_batch import TreeBatch, TreeNormalisation, stack_trees, stencils_of
 from fer3d.data.warp import Registration
 from fer3d.errors import ArgumentError, CheckpointError, FileError
 from fer3d.files import write_bytes
+from fer3d.image.perturb import perturbed_probabilities
 from fer3d.maps.render import Maps
 from fer3d.models import build_model, reads_trees
 from fer3d.scan import Scan
@@ -49,6 +51,7 @@ class ModelFacts:
         mirror: Whether probabilities are averaged over a scan and its mirror image.
         illumination: What is done to the light of textures, see `fer3d.data.channels.relit`.
         registration: How maps are stretched before they are normalised, if they are.
+        perturbations: Over how many perturbed copies of a picture probabilities are averaged. 0: none.
     """
 
     model: str
@@ -61,6 +64,7 @@ class ModelFacts:
     mirror: bool
     illumination: str = "raw"
     registration: Registration | None = None
+    perturbations: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,13 +158,39 @@ class LoadedModel:
     def probabilities(self, batch: Any) -> torch.Tensor:
         """A batch of what `prepare_input` or `prepare_tree` makes -> (B, K) float32, rows sum to 1."""
         device = next(self.network.parameters()).device
-        return probabilities(self.network, self.normalisation, batch.to(device), mirror=self.facts.mirror)
+        facts = self.facts
+        return probabilities(
+            self.network,
+            self.normalisation,
+            batch.to(device),
+            mirror=facts.mirror,
+            perturbations=facts.perturbations,
+        )
 
 
-def probabilities(network: nn.Module, normalisation: InputNormalisation, batch: Any, *, mirror: bool) -> torch.Tensor:
-    """A normalised batch -> (B, K) float32; with `mirror`, the mean over each scan and its mirror image."""
+def probabilities(
+    network: nn.Module, normalisation: InputNormalisation, batch: Any, *, mirror: bool, perturbations: int = 0
+) -> torch.Tensor:
+    """What a network says of a batch.
+
+    Args:
+        network: (B, ...) -> (B, K) logits.
+        normalisation: Of the batch.
+        batch: Normalised.
+        mirror: Whether to take the mean over each scan and its mirror image.
+        perturbations: Over how many perturbed copies of each picture to take the mean instead, see
+            `fer3d.image.perturb`: some of them are mirrored. 0: none.
+
+    Returns:
+        (B, K) float32, rows sum to 1.
+    """
     was_training = network.training
     network.eval()
+    if perturbations:
+        random = torch.Generator().manual_seed(0)  # the same copies of every picture, in every run
+        averaged = perturbed_probabilities(network, batch, perturbations, random, perturb_pictures)
+        network.train(was_training)
+        return averaged
     with torch.no_grad():
         made: torch.Tensor = network(batch).float().softmax(dim=-1)
         if mirror:

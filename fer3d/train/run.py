@@ -278,6 +278,7 @@ def _train_fold(
         mirror=settings.test_mirror,
         illumination=settings.illumination,
         registration=registration,
+        perturbations=settings.test_perturbations,
     )
     save_model(folder / "model.safetensors", network, facts)
     write_predictions(folder / "predictions.parquet", data, test, made, fold)
