@@ -264,12 +264,24 @@ class TrainSettings(BaseModel):
     noise_mm: float = Field(0.2, ge=0.0, le=5.0, description="Of trees: standard deviation of noise on the vertices.")
     depth_jitter_mm: float = Field(1.0, ge=0.0, le=50.0, description="Largest shift along z.")
     texture_jitter: float = Field(0.3, ge=0.0, lt=1.0, description="Strength of changes of light and its colour.")
+    perturb: bool = Field(
+        False,
+        description="Of pictures: turn, skew, cut and mirror them as Yu and Zhang do, instead of the changes above; "
+        "texture_jitter still holds.",
+    )
 
     # evaluation
     select: Literal["last", "best"] = Field(
         "last", description="Weights of the last epoch, or of the best on the *validation* subjects."
     )
     test_mirror: bool = Field(True, description="Average the probabilities of a scan and its mirror image.")
+    test_perturbations: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="Of pictures: instead, average over so many perturbed copies, perturbed in the same ways for every "
+        "picture. 0: off.",
+    )
 
     # running
     seed: int = Field(0, ge=0, description="Of folds, weights, order and augmentation.")

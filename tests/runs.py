@@ -45,19 +45,26 @@ def write_run(
     write_json(folder / "run.json", _facts(classes, maps, data, len(plan), seed, rounds, folds))
     write_json(folder / "folds.json", plan)
     rng, shared = np.random.default_rng([seed, noise]), np.random.default_rng(seed)
+    validating = np.random.default_rng([seed, noise, 1])
     hard = {(name, label): shared.normal(scale=0.9) for name in names for label in classes}
     rows = []
-    for fold in plan:
-        mine = [
+
+    def predicted(subjects, fold, rng):
+        return [
             _row(name, label, level, fold, classes, skill - hard[name, label], rng)
-            for name in fold["test"]
+            for name in subjects
             for label in classes
             for level in levels
         ]
+
+    for fold in plan:
+        mine = predicted(fold["test"], fold, rng)
         rows += sorted(mine, key=lambda row: row["id"])
         place = folder / f"r{fold['round']:02d}f{fold['fold']:02d}"
         place.mkdir(exist_ok=True)
         write_predictions(place / "predictions.parquet", mine)
+        if fold["validation"]:
+            write_predictions(place / "validation.parquet", predicted(fold["validation"], fold, validating))
         (place / "log.csv").write_text(_log(epochs, rng, bool(fold["validation"])), encoding="utf-8")
         write_json(place / "done.json", {"seconds": 61.5, "epochs": epochs, "parameters": 182_406, "peak_mib": 512})
     write_predictions(folder / "predictions.parquet", rows)

@@ -282,6 +282,27 @@ def compare(
 
 
 @app.command()
+def ensemble(
+    runs: Runs,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="JSON file to write. [default: none]")] = None,
+    rule: Annotated[str, typer.Option(help="What the weights minimise: likelihood or hinge.")] = "likelihood",
+    resamples: Resamples = 10_000,
+    seed: BootstrapSeed = 0,
+) -> None:
+    """Several runs as one: weights learned on validation subjects, accuracy on the test subjects.
+
+    After Yu and Zhang (2015): weights are not negative and sum to 1. Each fold learns its own from the predictions for
+    its validation subjects, never from those of its test subjects. The runs must have been trained with --validation,
+    on the same folds and scans.
+
+        fer3d ensemble runs/dff runs/flm runs/tang -o ensemble.json
+    """
+    from fer3d.cli import show_evaluation
+
+    show_evaluation.run_ensemble(runs, out, rule, resamples, seed)
+
+
+@app.command()
 def predict(
     run: Annotated[Path, typer.Argument(help="Run folder, or one model.safetensors.", show_default=False)],
     scans: Annotated[

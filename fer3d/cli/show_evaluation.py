@@ -117,6 +117,28 @@ def run_compare(runs: Sequence[Path], resamples: int, seed: int, as_json: bool) 
     console.print(_pair_table(made))
 
 
+def run_ensemble(runs: Sequence[Path], out: Path | None, rule: str, resamples: int, seed: int) -> None:
+    """Learn the weights of the runs, print them with the accuracy of each and of the ensemble, write the JSON file."""
+    from fer3d.evaluate.ensemble_runs import ensemble_runs
+
+    made = ensemble_runs(runs, rule, resamples=resamples, seed=seed)
+    table = _table("run", "model", "weight", "accuracy", "95 % interval")
+    for member in made.members:
+        cells = (f"{member.weight:.3f}", _percent(member.accuracy.value), _interval(member.accuracy))
+        table.add_row(escape(member.run), escape(member.model), *cells)
+    for name, accuracy in (("equal weights", made.equal_weights), (f"[bold]{made.rule} weights[/]", made.accuracy)):
+        table.add_row(name, "", "", _percent(accuracy.value), _interval(accuracy))
+    console.print(table)
+    console.print(
+        f"{len(set(made.predictions.ids))} test scans; weights of {len(made.folds)} folds, each learned on its "
+        "validation scans; their mean is shown",
+        highlight=False,
+    )
+    if out is not None:
+        made.write(out)
+        console.print(f"-> {escape(str(out))}", highlight=False)
+
+
 def run_predict(
     run: Path,
     scans: Sequence[str],

@@ -14,10 +14,14 @@ import torch
 from torch.nn import functional
 
 from fer3d.config import TrainSettings
+from fer3d.image.perturb import draw_perturbations, perturb
 from fer3d.maps.groups import MapGroup
 from fer3d.maps.registry import fed_groups
 
 Draws = Mapping[str, torch.Tensor]
+
+_LIGHT = ("gain", "bias", "gamma")  # of the numbers of `draw`, those of the texture's light
+_PERTURB = "perturb_"  # begins the names of a perturbation's numbers
 
 KNOTS = 5  # of the bend, along each side: 45 mm apart on maps of 180 mm, wider than what an expression moves
 
@@ -86,17 +90,47 @@ def augment(
         pixel: Width of a pixel, mm.
         linear: Whether to interpolate; else the nearest pixel.
 
+    With the numbers of `draw_pictures` a perturbation comes after all else.
+
     Returns:
         (B, C + 1, H, W) float32. Pixels that come from outside the map or from unmeasured ones are not measured: 0.
     """
     draws = {name: tensor.to(values.device) for name, tensor in draws.items()}
+    perturbation = {name.removeprefix(_PERTURB): part for name, part in draws.items() if name.startswith(_PERTURB)}
     bend = _bend(draws, values.shape[-2:], pixel)
     warped = _warp(values.float(), draws, bend, pixel, linear)
     mask = warped[:, -1:] > 0.5
     warped = torch.where(mask, warped / warped[:, -1:].clamp(min=0.5), 0.0)
     for group, place in fed_groups(channels):
         _change(group, warped[:, place], draws, bend, pixel)
-    return torch.cat([warped[:, :-1] * mask, mask.to(warped.dtype)], dim=1)
+    changed = torch.cat([warped[:, :-1] * mask, mask.to(warped.dtype)], dim=1)
+    return perturb_pictures(changed, perturbation) if perturbation else changed
+
+
+def draw_pictures(
+    settings: TrainSettings, count: int, size: int, generator: torch.Generator
+) -> dict[str, torch.Tensor]:
+    """The random numbers for `count` pictures that are perturbed: of `draw` those of the light, and a perturbation.
+
+    Returns:
+        As `draw`, and as `fer3d.image.perturb.draw_perturbations` with "perturb_" before each name.
+    """
+    light = {name: part for name, part in draw(settings, count, generator).items() if name in _LIGHT}
+    drawn = draw_perturbations(count, size, generator)
+    return unchanged(count) | light | {_PERTURB + name: part for name, part in drawn.items()}
+
+
+def perturb_pictures(values: torch.Tensor, draws: Draws) -> torch.Tensor:
+    """The maps (B, C + 1, S, S), the mask last, perturbed as pictures are; what was not measured stays 0.
+
+    Args:
+        values: Before or after normalisation, 0 where nothing was measured.
+        draws: As `fer3d.image.perturb.draw_perturbations` gives them.
+    """
+    moved = perturb(values, draws)
+    share = moved[:, -1:]  # of the mask, between pixels
+    kept = torch.where(share > 0.5, moved[:, :-1] / share.clamp(min=0.5), 0.0)
+    return torch.cat([kept, (share > 0.5).to(moved.dtype)], dim=1)
 
 
 def _change(group: MapGroup, values: torch.Tensor, draws: Draws, bend: torch.Tensor | None, pixel: float) -> None:

@@ -342,13 +342,16 @@ def has_pixels_of_pictures(pixel_mm: float | None, preprocess: Mapping[str, Any]
 def unused_augmentation(settings: NetworkSettings) -> dict[str, str]:
     """Settings of training that change nothing of what a network is fed -> why."""
     if isinstance(settings, TreeSettings):
-        return {
+        pictures_only = dict.fromkeys(("perturb", "test_perturbations"), "is of pictures, it reads sample trees")
+        return pictures_only | {
             "texture_jitter": "is of textures, it reads sample trees",
             "mixup": "is of maps, it reads sample trees",
         }
     reasons = {"noise_mm": "is of sample trees, it reads maps"}
     groups = settings.groups if isinstance(settings, TextureSettings) else ()
     kinds, fed = {map_group(name).kind for name in groups}, f"it reads {', '.join(groups)}"
+    if kinds != {"colour"}:
+        reasons |= dict.fromkeys(("perturb", "test_perturbations"), f"is of pictures, {fed}")
     if "colour" not in kinds:
         reasons["texture_jitter"] = f"is of colours, {fed}"
     if "height" not in kinds:

@@ -19,7 +19,7 @@ import torch
 
 from fer3d.checks import did_you_mean
 from fer3d.config import TrainSettings
-from fer3d.data.augment_maps import augment, draw
+from fer3d.data.augment_maps import augment, draw, draw_pictures
 from fer3d.data.channels import Normalisation, channel_names, stack_channels, stored_channels
 from fer3d.data.warp import FaceWarp, landmark_warps
 from fer3d.errors import ArgumentError, ProtocolError
@@ -163,7 +163,9 @@ class MapData(TrainingData):
         return self.values[rows.to(self.values.device)].to(device).float()
 
     def draw(self, settings: TrainSettings, count: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """As `fer3d.data.augment_maps.draw`."""
+        """As `fer3d.data.augment_maps.draw`, or `draw_pictures` with `settings.perturb`."""
+        if settings.perturb:
+            return draw_pictures(settings, count, self.values.shape[-1], generator)
         return draw(settings, count, generator)
 
     def augment(self, batch: torch.Tensor, draws: Mapping[str, torch.Tensor]) -> torch.Tensor:

@@ -110,15 +110,22 @@ def rotated(pictures: torch.Tensor, angle: float) -> torch.Tensor:
 
 
 def perturbed_probabilities(
-    network: Callable[[torch.Tensor], torch.Tensor], pictures: torch.Tensor, copies: int, generator: torch.Generator
+    network: Callable[[torch.Tensor], torch.Tensor],
+    pictures: torch.Tensor,
+    copies: int,
+    generator: torch.Generator,
+    change: Callable[[torch.Tensor, Draws], torch.Tensor] = perturb,
 ) -> torch.Tensor:
     """The mean of a network's probabilities over several perturbed copies of each picture.
+
+    All pictures are perturbed in the same ways: what is predicted for one does not depend on the others of its batch.
 
     Args:
         network: (B, C, S, S) -> (B, K) logits; put it in evaluation mode before.
         pictures: (B, C, S, S).
         copies: How many.
         generator: On the CPU: where the perturbations come from.
+        change: What makes a copy, with the draws of `draw_perturbations`.
 
     Returns:
         (B, K), rows sum to 1.
@@ -128,11 +135,12 @@ def perturbed_probabilities(
     """
     check_range("copies", copies, 1, 1_000_000)
     check_shape("pictures", pictures, ("B", "C", "S", "S"))
+    drawn = draw_perturbations(copies, pictures.shape[-1], generator)
     with torch.no_grad():
-        total = torch.zeros(())
-        for _ in range(copies):
-            draws = draw_perturbations(len(pictures), pictures.shape[-1], generator)
-            total = total.to(pictures.device) + network(perturb(pictures, draws)).float().softmax(dim=-1)
+        total = torch.zeros((), device=pictures.device)
+        for copy in range(copies):
+            draws = {name: part[copy].expand(len(pictures), *part.shape[1:]) for name, part in drawn.items()}
+            total = total + network(change(pictures, draws)).float().softmax(dim=-1)
     return total / copies
 
 

@@ -19,12 +19,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from fer3d.data.augment_maps import perturb_pictures
 from fer3d.data.channels import channel_names
 from fer3d.data.input_kinds import InputFacts, InputKind, PreparedFace, input_kind
 from fer3d.data.samples import InputNormalisation
 from fer3d.data.warp import FaceWarp
 from fer3d.errors import ArgumentError, CheckpointError, FileError
 from fer3d.files import write_bytes
+from fer3d.image.perturb import perturbed_probabilities
 from fer3d.models import build_model
 from fer3d.models.network import Network
 from fer3d.train.former import today
@@ -45,6 +47,7 @@ class ModelFacts:
         inputs: How its input is made of a scan.
         preprocess: Settings that its training scans were prepared with.
         mirror: Whether probabilities are averaged over a scan and its mirror image.
+        perturbations: Over how many perturbed copies of a picture probabilities are averaged. 0: none.
     """
 
     model: str
@@ -54,6 +57,7 @@ class ModelFacts:
     inputs: InputFacts
     preprocess: Mapping[str, Any]
     mirror: bool
+    perturbations: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,13 +109,39 @@ class LoadedModel:
     def probabilities(self, batch: Any) -> torch.Tensor:
         """A batch of what `from_scan` makes -> (B, K) float32, rows sum to 1."""
         device = next(self.network.parameters()).device
-        return probabilities(self.network, self.normalisation, batch.to(device), mirror=self.facts.mirror)
+        facts = self.facts
+        return probabilities(
+            self.network,
+            self.normalisation,
+            batch.to(device),
+            mirror=facts.mirror,
+            perturbations=facts.perturbations,
+        )
 
 
-def probabilities(network: nn.Module, normalisation: InputNormalisation, batch: Any, *, mirror: bool) -> torch.Tensor:
-    """A normalised batch -> (B, K) float32; with `mirror`, the mean over each scan and its mirror image."""
+def probabilities(
+    network: nn.Module, normalisation: InputNormalisation, batch: Any, *, mirror: bool, perturbations: int = 0
+) -> torch.Tensor:
+    """What a network says of a batch.
+
+    Args:
+        network: (B, ...) -> (B, K) logits.
+        normalisation: Of the batch.
+        batch: Normalised.
+        mirror: Whether to take the mean over each scan and its mirror image.
+        perturbations: Over how many perturbed copies of each picture to take the mean instead, see
+            `fer3d.image.perturb`: some of them are mirrored. 0: none.
+
+    Returns:
+        (B, K) float32, rows sum to 1.
+    """
     was_training = network.training
     network.eval()
+    if perturbations:
+        random = torch.Generator().manual_seed(0)  # the same copies of every picture, in every run
+        averaged = perturbed_probabilities(network, batch, perturbations, random, perturb_pictures)
+        network.train(was_training)
+        return averaged
     with torch.no_grad():
         answer: torch.Tensor = network(batch).float().softmax(dim=-1)
         if mirror:
@@ -140,6 +170,7 @@ def save_model(path: Path, network: nn.Module, facts: ModelFacts) -> None:
         "warp": None,
         "preprocess": dict(facts.preprocess),
         "mirror": facts.mirror,
+        "perturbations": facts.perturbations,
     }
     if inputs.warp is not None:
         header["warp"], more = inputs.warp.state()
@@ -200,6 +231,7 @@ def _facts(header: Mapping[str, Any], tensors: dict[str, torch.Tensor], path: Pa
         inputs=inputs,
         preprocess=header["preprocess"],
         mirror=header["mirror"],
+        perturbations=header["perturbations"],
     )
 
 

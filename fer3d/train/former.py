@@ -38,6 +38,7 @@ def today(
     renamed = {name.replace("registration.", "warp.", 1): tensor for name, tensor in tensors.items()}
     return {
         "illumination": "raw",
+        "perturbations": 0,
         **found,
         "model_settings": arguments,
         "input": "trees" if trees else "pictures" if pictures else "maps",

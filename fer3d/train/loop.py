@@ -245,7 +245,9 @@ def predict_rows(
     for part in torch.split(rows, _EVALUATED):
         x = normalisation.apply(data.take(part, fabric.device))
         with fabric.autocast():
-            made.append(probabilities(network, normalisation, x, mirror=settings.test_mirror).cpu())
+            copies = settings.test_perturbations
+            told = probabilities(network, normalisation, x, mirror=settings.test_mirror, perturbations=copies)
+            made.append(told.cpu())
     return torch.cat(made)
 
 

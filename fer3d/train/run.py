@@ -279,7 +279,7 @@ def _train_fold(run: _Run, data: TrainingData, fold: Fold) -> None:
         )
     _read_out(run, network, data, train, normalisation)
     if run.fabric.is_global_zero:
-        _write_fold(run, fold, network, data, test, _input_facts(run, data, normalisation, warp), log)
+        _write_fold(run, fold, network, data, (test, validation), _input_facts(run, data, normalisation, warp), log)
 
 
 @contextmanager
@@ -322,12 +322,13 @@ def _write_fold(
     fold: Fold,
     network: Network,
     data: TrainingData,
-    test: torch.Tensor,
+    rows: tuple[torch.Tensor, torch.Tensor],
     inputs: InputFacts,
     log: Sequence[Mapping[str, Any]],
 ) -> None:
-    """Test the network, and write its weights, predictions and what it took."""
+    """Test the network on `rows`, test and validation scans, and write its weights, predictions and what it took."""
     folder, settings, start = run.out / fold.name, run.settings, time.perf_counter()
+    test, validation = rows
     probabilities = loop.predict_rows(run.fabric, network, data, test, inputs.normalisation, settings)
     facts = ModelFacts(
         model=run.model,
@@ -337,9 +338,13 @@ def _write_fold(
         inputs=inputs,
         preprocess=data.preprocess,
         mirror=settings.test_mirror,
+        perturbations=settings.test_perturbations,
     )
     save_model(folder / "model.safetensors", network, facts)
     write_predictions(folder / "predictions.parquet", data, test, probabilities, fold)
+    if len(validation):
+        watched = loop.predict_rows(run.fabric, network, data, validation, inputs.normalisation, settings)
+        write_predictions(folder / "validation.parquet", data, validation, watched, fold)
     done = {
         "seconds": round(sum(row["seconds"] for row in log), 3),  # of an earlier part of the run too
         "test_seconds": round(time.perf_counter() - start, 3),

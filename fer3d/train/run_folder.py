@@ -2,7 +2,7 @@
 
 runs/NAME/
     run.json, folds.json            what was run; subjects of each (round, fold)
-    r00f00/ model.safetensors ...   one folder a finished fold
+    r00f00/ model.safetensors ...   one folder a finished fold; with validation subjects also validation.parquet
     predictions.parquet             of all finished folds
     metrics.json, report.html       written by `fer3d evaluate` and `fer3d report`
     pose_test.json                  written by `fer3d evaluate --pose-test`
@@ -183,25 +183,55 @@ def read_predictions(run: Run) -> Predictions:
             are none, a scan twice in a round, or a subject that its fold was not to be tested on.
     """
     path = run.folder / "predictions.parquet"
-    table = _read_table(path, run.classes)
+    predictions = _read_predictions(path, run.classes, "`fer3d train` writes it when its first fold is finished")
+    _check_part(path, predictions, run.folds, "test")
+    return predictions
+
+
+def read_validation(run: Run) -> dict[tuple[int, int], Predictions]:
+    """(round, fold) -> predictions for the validation subjects of each finished fold.
+
+    Raises:
+        ArgumentError: if a finished fold has no validation subjects.
+        FileError: if validation.parquet is missing in the folder of a finished fold.
+        FormatError: as `read_predictions`.
+    """
+    found = {}
+    for fold in run.folds:
+        number, index = fold["round"], fold["fold"]
+        folder = run.folder / fold_name(number, index)
+        if not (folder / "done.json").is_file():
+            continue
+        if not fold.get("validation"):
+            raise ArgumentError(
+                f"{run.name}: has no validation subjects in round {number}, fold {index}; train it with --validation"
+            )
+        path = folder / "validation.parquet"
+        made = _read_predictions(path, run.classes, "the run was trained before fer3d wrote it; train it again")
+        _check_part(path, made, [fold], "validation")
+        found[number, index] = made
+    return found
+
+
+def _read_predictions(path: Path, classes: tuple[str, ...], hint: str) -> Predictions:
+    """The predictions in a Parquet file; `hint` says why it may be missing."""
+    table = _read_table(path, classes, hint)
     expressions = table["expression"].to_pylist()
     for name, label in zip(table["id"].to_pylist(), expressions, strict=True):
-        if label not in run.classes:
-            raise FormatError(f"{path}: `expression` should be one of {', '.join(run.classes)}, {name} has {label!r}")
+        if label not in classes:
+            raise FormatError(f"{path}: `expression` should be one of {', '.join(classes)}, {name} has {label!r}")
     try:
-        predictions = Predictions(
-            classes=run.classes,
+        return Predictions(
+            classes=classes,
             ids=tuple(table["id"].to_pylist()),
             subjects=tuple(table["subject"].to_pylist()),
-            truth=np.array([run.classes.index(label) for label in expressions], np.int64),
+            truth=np.array([classes.index(label) for label in expressions], np.int64),
             rounds=table["round"].to_numpy().astype(np.int64),
             folds=table["fold"].to_numpy().astype(np.int64),
-            probabilities=_probabilities(table, run.classes),
+            probabilities=_probabilities(table, classes),
         )
     except ArgumentError as error:
         raise FormatError(f"{path}: {error}") from None
-    _check_tested(path, predictions, run.folds)
-    return predictions
 
 
 def read_log(folder: Path) -> list[dict[str, float]]:
@@ -221,12 +251,12 @@ def read_log(folder: Path) -> list[dict[str, float]]:
         raise FormatError(f"{path}: should hold numbers ({error})") from None
 
 
-def _read_table(path: Path, classes: Sequence[str]) -> Any:
+def _read_table(path: Path, classes: Sequence[str], hint: str) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     if not path.is_file():
-        raise FileError(f"{path}: is missing; `fer3d train` writes it when its first fold is finished")
+        raise FileError(f"{path}: is missing; {hint}")
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
@@ -258,9 +288,9 @@ def _check_parts(path: Path, fold: Mapping[str, Any]) -> None:
             )
 
 
-def _check_tested(path: Path, predictions: Predictions, folds: Sequence[Mapping[str, Any]]) -> None:
-    """Raise FormatError if a prediction is of a fold that is not planned, or of a subject not in its test part."""
-    planned = {(fold["round"], fold["fold"]): set(fold["test"]) for fold in folds}
+def _check_part(path: Path, predictions: Predictions, folds: Sequence[Mapping[str, Any]], part: str) -> None:
+    """Raise FormatError if a prediction is of a fold that is not planned, or of a subject outside its `part` of it."""
+    planned = {(fold["round"], fold["fold"]): set(fold[part]) for fold in folds}
     rows = zip(
         predictions.rounds.tolist(), predictions.folds.tolist(), predictions.subjects, predictions.ids, strict=True
     )
@@ -269,6 +299,6 @@ def _check_tested(path: Path, predictions: Predictions, folds: Sequence[Mapping[
             raise FormatError(f"{path}: {name} is of round {number}, fold {fold}, which is not in folds.json")
         if subject not in planned[number, fold]:
             raise FormatError(
-                f"{path}: {name} is of subject {subject}, who is not a test subject of round {number}, fold {fold} "
+                f"{path}: {name} is of subject {subject}, who is not a {part} subject of round {number}, fold {fold} "
                 "in folds.json"
             )

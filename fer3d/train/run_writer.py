@@ -77,12 +77,12 @@ def write_log(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def write_predictions(path: Path, data: TrainingData, rows: torch.Tensor, made: torch.Tensor, fold: Fold) -> None:
-    """Write the predictions of a fold.
+    """Write predictions of a fold.
 
     Args:
         path: Of the Parquet file.
         data: The scans.
-        rows: (M,) int64, the test scans.
+        rows: (M,) int64, the test scans, or those that validate.
         made: (M, K) float32, their probabilities.
         fold: Which.
 

@@ -35,6 +35,9 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "tiny": {"model": {"width": 8}, "epochs": 15},
 }
 
+# What `perturb` takes the place of.
+_MOVES = ("mirror", "rotate_deg", "tilt_deg", "shift_mm", "scale", "stretch", "bend_mm", "depth_jitter_mm")
+
 
 def train_settings(
     network: str,
@@ -155,6 +158,10 @@ def unused(chosen: TrainSettings) -> dict[str, str]:
     reasons = {**unused_augmentation(chosen.model), **chosen.model.unused()}
     if chosen.optimizer != "sgd":
         reasons["momentum"] = f"is of sgd, `optimizer` is {chosen.optimizer}"
+    if chosen.perturb:
+        reasons |= dict.fromkeys(_MOVES, "moves a face otherwise than `perturb`, which takes its place")
+    if chosen.test_perturbations:
+        reasons["test_mirror"] = "averages less than `test_perturbations`, which takes its place"
     if not chosen.siamese:
         reasons["easy"] = "is of siamese, which is off"
     return reasons

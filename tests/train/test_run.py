@@ -29,7 +29,7 @@ from fer3d.train.checkpoint import load_model, load_state
 from fer3d.train.objective import Objective
 from fer3d.train.plan import Experiment
 from fer3d.train.run import Callbacks, Device, train
-from fer3d.train.run_folder import read_log, read_predictions, read_run
+from fer3d.train.run_folder import read_log, read_predictions, read_run, read_validation
 from fer3d.train.settings import train_settings
 from tests.prepared import SIX, write_prepared
 
@@ -96,6 +96,7 @@ def test_a_run_folder_holds_what_it_should(run):
         "log.csv",
         "model.safetensors",
         "predictions.parquet",
+        "validation.parquet",
     ]
     assert not (run / "r00f01").exists()
     done = json.loads((run / "r00f00" / "done.json").read_text())
@@ -108,6 +109,16 @@ def test_the_reader_of_run_folders_takes_it(run):
     fold = json.loads((run / "folds.json").read_text())[2]
     assert {s for s, f in zip(predictions.subjects, predictions.folds, strict=True) if f == 2} == set(fold["test"])
     assert read_log(run / "r00f00")[1]["epoch"] == 2
+
+
+def test_validation_scans_are_predicted_in_a_file_of_their_own(run):
+    read = read_validation(read_run(run))
+    folds = json.loads((run / "folds.json").read_text())
+    log = read_log(run / "r00f02")
+    assert sorted(read) == [(0, 0), (0, 2)]
+    for (_, number), made in read.items():
+        assert set(made.subjects) == set(folds[number]["validation"])
+    assert float(read[0, 2].right.mean()) == pytest.approx(log[-1]["validation_accuracy"])
 
 
 def test_the_log_has_a_row_an_epoch(run):

@@ -1,0 +1,113 @@
+"""`perturb` and `test_perturbations`: pictures perturbed as they are trained on, and averaged as they are tested."""
+
+import json
+
+import pytest
+import torch
+
+from fer3d.config import TrainSettings, train_settings
+from fer3d.data.augment_maps import augment, draw, draw_pictures, perturb_pictures, unchanged
+from fer3d.data.samples import load
+from fer3d.errors import ArgumentError, ConfigError
+from fer3d.image.perturb import draw_perturbations, perturb
+from fer3d.prepare.store import read_manifest
+from fer3d.train.checkpoint import load_model, probabilities
+from fer3d.train.plan import Experiment
+from fer3d.train.run import Device, train
+from fer3d.train.run_folder import read_predictions, read_run
+from tests.prepared import SIX, write_prepared
+from tests.prepared_trees import write_prepared_trees
+
+CHANNELS = ("red", "green", "blue")
+QUICK = ("maps=texture", "pixels=16", "width=4", "epochs=1", "batch=8")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    return write_prepared(tmp_path_factory.mktemp("perturbed") / "prepared", ["F0001", "M0001"])
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def pictures(count=6, size=24):
+    values = torch.rand(count, 4, size, size, generator=seeded(9))
+    values[:, 3] = 1.0
+    return values
+
+
+def test_the_light_is_drawn_as_without_and_nothing_else_is_changed():
+    settings = train_settings("small", None, ("maps=texture", "perturb=true"))
+    drawn, plain, still = draw_pictures(settings, 6, 24, seeded()), draw(settings, 6, seeded()), unchanged(6)
+    for name in plain:
+        wanted = plain if name in ("gain", "bias", "gamma") else still
+        assert torch.equal(drawn[name], wanted[name]), name
+    assert {name.removeprefix("perturb_") for name in drawn.keys() - plain.keys()} == {
+        "angle",
+        "skew",
+        "cut",
+        "shift",
+        "mirror",
+    }
+
+
+def test_pictures_are_perturbed_after_their_light_is_changed():
+    values = pictures()
+    settings = train_settings("small", None, ("maps=texture", "perturb=true"))
+    draws = draw_pictures(settings, 6, 24, seeded(3))
+    made = augment(CHANNELS, values, draws, 1.0)
+    lit = augment(CHANNELS, values, {name: part for name, part in draws.items() if "perturb" not in name}, 1.0)
+    own = {name.removeprefix("perturb_"): part for name, part in draws.items() if "perturb" in name}
+    torch.testing.assert_close(made, perturb(lit, own), rtol=0, atol=1e-5)
+    assert not torch.allclose(made, lit, atol=0.05)
+
+
+def test_what_was_not_measured_stays_so_and_does_not_darken_its_neighbours():
+    values = torch.ones(8, 4, 24, 24)
+    values[:, :, :, :12] = 0.0
+    made = perturb_pictures(values, draw_perturbations(8, 24, seeded(1)))
+    measured = made[:, 3:] > 0
+    assert ((made[:, 3:] == 0) | (made[:, 3:] == 1)).all()
+    torch.testing.assert_close(made[:, :3], measured.float().expand(-1, 3, -1, -1), rtol=0, atol=1e-5)
+    assert 0.3 < measured.float().mean() < 0.7
+
+
+def test_training_draws_perturbations_only_if_asked_to(prepared):
+    data = load([(prepared, read_manifest(prepared))], ("texture",), SIX)
+    plain, perturbed = (
+        data.draw(train_settings("small", None, ("maps=texture", f"perturb={word}")), 4, seeded())
+        for word in ("false", "true")
+    )
+    assert plain.keys() < perturbed.keys()
+    assert perturbed["perturb_cut"].max() <= round(4 / 48 * data.shape["size"])
+    for name, part in draw(TrainSettings(), 4, seeded()).items():
+        assert torch.equal(plain[name], part)
+
+
+def test_a_model_file_alone_averages_over_the_copies_whatever_the_batch(prepared, tmp_path):
+    settings = train_settings("small", None, (*QUICK, "perturb=true", "test_perturbations=5"))
+    out = train("3c2f", Experiment(prepared, folds=2, only=(0,)), tmp_path / "run", settings, device=Device("cpu"))
+    assert json.loads((out / "run.json").read_text())["settings"]["perturb"] is True
+    model = load_model(out / "r00f00" / "model.safetensors")
+    assert model.facts.perturbations == 5
+    predicted = read_predictions(read_run(out))
+    rows = [row for row in read_manifest(prepared) if row["id"] in predicted.ids]
+    data = load([(prepared, rows)], ("texture",), SIX)
+    x = model.normalisation.apply(data.take(torch.arange(len(rows)), torch.device("cpu")))
+    order = [predicted.ids.index(row["id"]) for row in rows]
+    wanted = torch.from_numpy(predicted.probabilities)[order].float()
+    for part in (slice(None), slice(3, 4)):
+        torch.testing.assert_close(model.probabilities(x[part]), wanted[part], rtol=0, atol=1e-5)
+    plain = probabilities(model.network, model.normalisation, x, mirror=True)
+    assert not torch.allclose(plain, wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["perturb=true", "test_perturbations=3"])
+def test_it_is_of_pictures_alone(tmp_path, name):
+    with pytest.raises(ConfigError, match=f"`{name[:7]}.*` is of pictures: `maps` should be texture alone, is depth,"):
+        train_settings("small", None, ("maps=depth,texture", name))
+    data = write_prepared_trees(tmp_path / "trees", ("F0001", "M0001"))
+    settings = train_settings("small", None, ("maps=texture", name))
+    with pytest.raises(ArgumentError, match="is of pictures, the model reads trees"):
+        train("gcnn", Experiment(data, folds=2), tmp_path / "run", settings, device=Device("cpu"))
