@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # Below it, no more than half are right: of 720 simulated strangers 49 % between 0.5 and 0.6, 70 % between 0.6 and 0.7.
 LOW_CONFIDENCE = 0.6
+SHOWN = 0.5  # probability above which a unit counts as shown
 SPLIT = 0.5  # of the fold models: fewer than half of them have the label as their first guess
 
 
@@ -123,6 +124,41 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class ValuePrediction:
+    """What a run says of a scan, where its target is of units or values.
+
+    Attributes:
+        target: Its name.
+        kind: "multi-label" or "values".
+        values: Unit -> probability that it is shown, or name -> value: the mean over the fold models.
+        spread: The same names -> standard deviation over the fold models; 0 for one.
+        warnings: What the reader and the preprocessing had to say of the scan.
+    """
+
+    target: str
+    kind: str
+    values: Mapping[str, float]
+    spread: Mapping[str, float]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """In short: the units that are more likely shown than not, or the values."""
+        if self.kind == "multi-label":
+            return " ".join(name for name, share in self.values.items() if share > SHOWN) or "none"
+        return ", ".join(f"{name} {value:+.2f}" for name, value in self.values.items())
+
+    def to_json(self) -> dict[str, Any]:
+        """As a plain dict."""
+        return {
+            "target": self.target,
+            "values": dict(self.values),
+            "spread": dict(self.spread),
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True)
 class Predictor:
     """The networks of a run behind one call. `load` makes it.
 
@@ -146,7 +182,7 @@ class Predictor:
 
     def __call__(
         self, scan: Scan | str | Path, *, landmarks: str | Path | None = None, frame: FileFrame | None = None
-    ) -> Prediction:
+    ) -> Prediction | ValuePrediction:
         """Take one raw scan through the run's preprocessing and its networks.
 
         Args:
@@ -162,7 +198,11 @@ class Predictor:
         """
         face = self.kind.read(scan, self.settings, self.models[0].facts.inputs, landmarks=landmarks, frame=frame)
         probabilities = self.probabilities([face])[:, 0]  # (M, K)
-        mean = probabilities.mean(axis=0)
+        mean, target = probabilities.mean(axis=0), self.models[0].facts.target
+        if target.kind != "classes":
+            spread = dict(zip(self.classes, probabilities.std(axis=0).tolist(), strict=True))
+            values = dict(zip(self.classes, mean.tolist(), strict=True))
+            return ValuePrediction(target.name, target.kind, values, spread, face.warnings)
         return Prediction(
             probabilities=dict(zip(self.classes, mean.tolist(), strict=True)),
             agreement=float((probabilities.argmax(axis=1) == mean.argmax()).mean()),
@@ -190,7 +230,7 @@ class Row:
     """One file of a batch: its prediction, or the reason why there is none."""
 
     path: Path
-    prediction: Prediction | None
+    prediction: Prediction | ValuePrediction | None
     reason: str = ""
 
 

@@ -31,12 +31,19 @@ class TrainingOptions:
     folds: Annotated[int | None, typer.Option("--folds", help="How many folds k-fold makes. [default: 10]", min=2)] = (
         None
     )
+    target: Annotated[
+        str,
+        typer.Option(
+            help="What the network is to say: expression, compound, action-units, action-unit-intensities, valence, "
+            "arousal or valence-arousal; all but expression with k-fold, leave-one-out, cross or parts."
+        ),
+    ] = "expression"
     rounds: Annotated[int, typer.Option(help="How often subjects are shuffled anew.", min=1)] = 1
     labels: Annotated[
         str | None,
         typer.Option(
-            help="Labels for k-fold, leave-one-out, cross, parts, comma-separated, out of the seven and contempt. "
-            "[default: the six]"
+            help="For k-fold, leave-one-out, cross, parts: comma-separated labels out of the seven and contempt, or "
+            "units. [default: the six; of other targets all that occur]"
         ),
     ] = None
     allow_missing: Annotated[
@@ -71,6 +78,7 @@ class TrainingOptions:
             self.labels,
             validation,
             self.allow_missing,
+            self.target,
         )
 
     def settings(self, model: str, own: Mapping[str, Any] | None = None) -> "TrainSettings":

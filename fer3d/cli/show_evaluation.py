@@ -23,6 +23,7 @@ from fer3d.errors import ArgumentError
 if TYPE_CHECKING:
     from fer3d.evaluate.compare import Comparison
     from fer3d.evaluate.measure import Metrics
+    from fer3d.evaluate.measure_targets import TargetMetrics
     from fer3d.evaluate.metrics import Interval
     from fer3d.predict import Predictor, Row
 
@@ -31,11 +32,22 @@ _UNDEFINED = "n/a"
 
 def run_evaluate(runs: Sequence[Path], resamples: int, seed: int) -> None:
     """Measure each run, write its metrics.json, print its numbers."""
-    from fer3d.evaluate.measure import evaluate_run
-
     for run in runs:
-        show_metrics(evaluate_run(run, resamples=resamples, seed=seed))
+        show_run(run, resamples=resamples, seed=seed)
         console.print(f"-> {escape(str(run / 'metrics.json'))}", highlight=False)
+
+
+def show_run(run: Path, **bootstrap: int) -> None:
+    """Measure a run by the kind of its target, write its metrics.json, print its numbers."""
+    from fer3d.evaluate.measure import evaluate_run
+    from fer3d.evaluate.measure_targets import evaluate_targets
+    from fer3d.train.run_folder import read_run
+
+    read = read_run(run)
+    if read.target.kind == "classes":
+        show_metrics(evaluate_run(run, **bootstrap))
+    else:
+        show_target_metrics(evaluate_targets(read, **bootstrap))
 
 
 def run_pose_test(
@@ -100,6 +112,32 @@ def show_metrics(made: Metrics) -> None:
     console.print(_class_table(made))
     for name, reason in made.undefined.items():
         console.print(f"{name} is undefined: {reason}", style="dim", highlight=False, markup=False)
+
+
+def show_target_metrics(found: TargetMetrics) -> None:
+    """Print the main measure and a line a unit or value."""
+    names = {"f1": "F1", "ccc": "CCC", "pearson": "Pearson", "rmse": "RMSE", "roc_auc": "AUC"}
+    console.print(
+        f"[bold]{escape(found.run)}[/] {found.target}, mean {names[found.main]} [bold]{found.mean.value:.3f}[/] "
+        f"({found.mean.low:.3f} to {found.mean.high:.3f})",
+        highlight=False,
+    )
+    missing = found.folds_planned - found.folds
+    console.print(
+        f"{found.scans} scans of {found.subjects} subjects; {found.folds} folds"
+        + (f"; [yellow]{missing} folds are not finished[/]" if missing else ""),
+        highlight=False,
+    )
+    measures = list(found.means)
+    table = _table("name", "known", *(names.get(key, key.replace("_", " ")) for key in measures))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in found.each:
+        table.add_row(row.name, str(row.known), *(f"{row.measures[key]:.3f}" for key in measures))
+    console.print(table)
+    if found.left_out:
+        left_out = f"{', '.join(found.left_out)}: {names[found.main]} is undefined and not in the mean"
+        console.print(left_out, style="dim", highlight=False, markup=False)
 
 
 def run_compare(runs: Sequence[Path], resamples: int, seed: int, as_json: bool) -> None:
@@ -254,7 +292,9 @@ def _pair_table(made: Comparison) -> Table:
 
 
 def _show_rows(rows: Sequence[Row], networks: int) -> None:
-    table = _table("scan", "expression", "sure", "second", "note")
+    from fer3d.predict import Prediction, ValuePrediction
+
+    table = _table("scan", "prediction", "sure", "second", "note")
     for column in (table.columns[0], table.columns[-1]):
         column.no_wrap, column.overflow = False, "fold"
     names = [row.path.name for row in rows]
@@ -264,13 +304,16 @@ def _show_rows(rows: Sequence[Row], networks: int) -> None:
             table.add_row(name, "[red]failed[/]", "", "", escape(row.reason))
             continue
         made = row.prediction
+        if isinstance(made, ValuePrediction):
+            table.add_row(name, f"[bold]{made.text}[/]", "", "", escape("; ".join(made.warnings)))
+            continue
         second = f"{made.second} {100 * made.probabilities[made.second]:.0f} %"
         doubt = [f"[yellow]{made.note}, entropy {made.entropy:.2f}[/]"] if made.note else []
         note = "; ".join([*doubt, *map(escape, made.warnings)])
         table.add_row(name, f"[bold]{made.label}[/]", f"{100 * made.confidence:.0f} %", second, note)
     console.print(table)
     done = [row.prediction for row in rows if row.prediction is not None]
-    low = sum(bool(made.note) for made in done)
+    low = sum(isinstance(made, Prediction) and bool(made.note) for made in done)
     console.print(
         f"{len(done)} of {len(rows)} scans predicted by {networks} network{'s' if networks > 1 else ''}"
         + (f", {low} of them not to be relied on" if low else ""),
@@ -291,7 +334,8 @@ def _rows_csv(rows: Sequence[Row], classes: Sequence[str]) -> str:
     writer.writeheader()
     for row in rows:
         plain = _row_json(row)
-        plain |= {f"p_{name}": value for name, value in plain.pop("probabilities", {}).items()}
+        numbers = plain.pop("probabilities", None) or plain.pop("values", {})
+        plain |= {f"p_{name}": value for name, value in numbers.items()}
         writer.writerow(plain)
     return text.getvalue()
 

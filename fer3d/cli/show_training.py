@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,10 +29,9 @@ def run_train(
         train(model, experiment, out, settings, resume=resume, device=device, callbacks=callbacks)
     if not _is_first_process():
         return
-    from fer3d.cli.show_evaluation import show_metrics
-    from fer3d.evaluate.measure import evaluate_run
+    from fer3d.cli.show_evaluation import show_run
 
-    show_metrics(evaluate_run(out))
+    show_run(out)
     console.print(f"-> {escape(str(out))}; look closer: fer3d report {escape(str(out))}", highlight=False)
 
 
@@ -90,12 +90,17 @@ def numbers(row: Mapping[str, Any]) -> str:
     """The numbers of an epoch, short.
 
     >>> numbers({"train_loss": 0.5, "train_accuracy": 0.9, "validation_accuracy": None, "validation_loss": None})
-    'loss 0.500, right 90 %'
+    'loss 0.500, accuracy 90 %'
     """
-    text = f"loss {row['train_loss']:.3f}, right {100 * row['train_accuracy']:.0f} %"
+    text = f"loss {row['train_loss']:.3f}{_share(row['train_accuracy'])}"
     if row["validation_accuracy"] is not None:
-        text += f"; validation {row['validation_loss']:.3f}, {100 * row['validation_accuracy']:.0f} %"
+        text += f"; validation {row['validation_loss']:.3f}{_share(row['validation_accuracy'])}"
     return text
+
+
+def _share(accuracy: float) -> str:
+    """The accuracy, where there is one: not of values."""
+    return "" if math.isnan(accuracy) else f", accuracy {100 * accuracy:.0f} %"
 
 
 def _is_first_process() -> bool:

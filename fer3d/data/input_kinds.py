@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from fer3d import formats
+from fer3d.catalog.targets import Target
 from fer3d.checks import check_choice
 from fer3d.config import NetworkSettings, PreprocessSettings, TextureSettings, TreeSettings
 from fer3d.data import samples, tree_samples
@@ -98,13 +99,13 @@ class InputKind(ABC):
     layout: str
 
     @abstractmethod
-    def load(self, sources: Sources, settings: NetworkSettings, classes: Sequence[str]) -> TrainingData:
+    def load(self, sources: Sources, settings: NetworkSettings, target: Target) -> TrainingData:
         """The prepared scans that a network with these settings is trained and tested on.
 
         Args:
             sources: Prepared folders, each with the rows wanted.
             settings: The network's own.
-            classes: In the order of the label numbers; must cover the rows.
+            target: What is to be said of a scan, and of which each says something.
 
         Raises:
             ArgumentError: if the scans were not prepared for such a network, or in different ways.
@@ -180,10 +181,10 @@ class MapInput(InputKind):
 
     name = layout = "maps"
 
-    def load(self, sources: Sources, settings: NetworkSettings, classes: Sequence[str]) -> TrainingData:
+    def load(self, sources: Sources, settings: NetworkSettings, target: Target) -> TrainingData:
         """See `InputKind.load`."""
         assert isinstance(settings, TextureSettings)
-        return samples.load(sources, settings.groups, classes, settings.illumination)
+        return samples.load(sources, settings.groups, target, settings.illumination)
 
     def normalisation(self, content: Mapping[str, Sequence[Any]]) -> Normalisation:
         """See `InputKind.normalisation`."""
@@ -276,10 +277,10 @@ class TreeInput(InputKind):
 
     name = layout = "trees"
 
-    def load(self, sources: Sources, settings: NetworkSettings, classes: Sequence[str]) -> TrainingData:
+    def load(self, sources: Sources, settings: NetworkSettings, target: Target) -> TrainingData:
         """See `InputKind.load`."""
         assert isinstance(settings, TreeSettings)
-        return tree_samples.load_trees(sources, settings.vertex_features, classes, whole_tree=settings.whole_tree)
+        return tree_samples.load_trees(sources, settings.vertex_features, target, whole_tree=settings.whole_tree)
 
     def normalisation(self, content: Mapping[str, Sequence[Any]]) -> TreeNormalisation:
         """See `InputKind.normalisation`."""

@@ -17,6 +17,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 import torch
 
+from fer3d.catalog.targets import ClassTarget, Target, says, target_of, targets_in
 from fer3d.checks import did_you_mean
 from fer3d.config import TrainSettings
 from fer3d.data.augment_maps import augment, draw, draw_pictures
@@ -62,19 +63,24 @@ class TrainingData(ABC):
 
     Attributes:
         inputs: Names of what is fed: map groups, or a key of `VERTEX_FEATURES`.
-        labels: (N,) int64, index into `classes`.
-        classes: House labels.
+        target: What is to be said of a scan.
+        labels: What is known of it: (N,) int64, row of `classes`; or (N, K) float32 of units or values, NaN unknown.
         rows: N manifest rows; `row["subject"]` is unique over all folders.
         digests: N hashes of all that is stored: equal ones are the same scan under two names.
         preprocess: Settings that the scans were prepared with.
     """
 
     inputs: tuple[str, ...]
+    target: Target
     labels: torch.Tensor
-    classes: tuple[str, ...]
     rows: tuple[Mapping[str, Any], ...]
     digests: tuple[str, ...]
     preprocess: Mapping[str, Any]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """K names of what a network gives: of classes, units or values."""
+        return self.target.names
 
     @property
     @abstractmethod
@@ -186,25 +192,51 @@ class MapData(TrainingData):
         return replace(self, values=torch.cat(parts))
 
 
-def labelled_rows(folder: Path, where: Callable[[Mapping[str, Any]], bool] | None = None) -> list[dict[str, Any]]:
-    """The manifest rows of prepared scans that have a label, sorted by id.
+def labelled_rows(
+    folder: Path, where: Callable[[Mapping[str, Any]], bool] | None = None, target: str = "expression"
+) -> list[dict[str, Any]]:
+    """The manifest rows of prepared scans that say something of a target, sorted by id.
 
     Args:
         folder: A prepared folder.
         where: Keeps the rows for which it is true.
+        target: One of `fer3d.catalog.targets.TARGETS`.
 
     Raises:
-        ArgumentError: if a row has a label that is no house label (names the nearest), or none is left.
+        ArgumentError: if a row has a label that is no canonical label (names the nearest), or none is left.
         FileError, FormatError: as `read_manifest`.
     """
-    rows = [row for row in read_manifest(folder) if row["status"] == "ok" and row["expression"] is not None]
+    whole = [row for row in read_manifest(folder) if row["status"] == "ok"]
+    rows = [row for row in whole if says(row, target)]
     for row in rows:
-        if row["expression"] not in LABELS:
+        if target == "expression" and row["expression"] not in LABELS:
             raise ArgumentError(f"{folder / 'manifest.parquet'}: scan {row['id']}: {label_hint(row['expression'])}")
+    if whole and not rows:
+        others = ", ".join(targets_in(whole)) or "nothing"
+        raise ArgumentError(
+            f"{folder}: wanted scans that say their {target}, none of {len(whole)} does; they say {others}"
+        )
     kept = [row for row in rows if where is None or where(row)]
     if not kept:
         raise ArgumentError(f"{folder}: wanted labelled scans that the protocol uses, got none of {len(rows)}")
     return kept
+
+
+def targets_of(target: Target | Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The fields `target` and `labels` of `TrainingData` for manifest rows.
+
+    Raises:
+        ArgumentError: if a row holds what is none of the target's classes, or says nothing of it.
+    """
+    chosen = target if isinstance(target, Target) else ClassTarget("expression", tuple(target))
+    values = target_of(rows, chosen.name, chosen.names).values
+    silent = [row["id"] for row, known in zip(rows, chosen.known(values), strict=True) if not known]
+    if silent:
+        raise ArgumentError(
+            f"`target` {chosen.name}: {len(silent)} of {len(rows)} scans do not say it: {name_some(silent)}"
+        )
+    labels = torch.from_numpy(values)
+    return {"target": chosen, "labels": labels if chosen.kind == "classes" else labels.float()}
 
 
 def label_hint(label: str) -> str:
@@ -219,7 +251,7 @@ def label_hint(label: str) -> str:
 def load(
     sources: Sources,
     maps: Sequence[str],
-    classes: Sequence[str],
+    target: Target | Sequence[str],
     illumination: str = "raw",
 ) -> MapData:
     """Read the maps of scans.
@@ -227,7 +259,7 @@ def load(
     Args:
         sources: Prepared folders, each with the rows wanted.
         maps: Map groups.
-        classes: House labels in the order of the label numbers; must cover the rows.
+        target: What is to be said of a scan, and of which each says something; of expressions the labels will do.
         illumination: What is done to the light of textures, see `fer3d.data.channels.relit`.
 
     Raises:
@@ -264,8 +296,7 @@ def load(
     return MapData(
         inputs=tuple(maps),
         values=torch.from_numpy(values),
-        labels=torch.tensor([list(classes).index(row["expression"]) for _, row in pairs]),
-        classes=tuple(classes),
+        **targets_of(target, [row for _, row in pairs]),
         rows=tuple(row for _, row in pairs),
         digests=tuple(digests),
         pixel=float(first["pixel_mm"]),

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fer3d.catalog.targets import Target
 from fer3d.config import TrainSettings
 from fer3d.data.augment_trees import augment, draw
-from fer3d.data.samples import Sources, TrainingData, check_same_recipe
+from fer3d.data.samples import Sources, TrainingData, check_same_recipe, targets_of
 from fer3d.data.tree_batch import VERTEX_FEATURES, TreeBatch, TreeNormalisation, fill_batch, stencils_of
 from fer3d.errors import ArgumentError
 from fer3d.prepare.store import header_for, open_tensors, read_tree
@@ -78,7 +79,7 @@ class TreeData(TrainingData):
 def load_trees(
     sources: Sources,
     vertex_features: str,
-    classes: Sequence[str],
+    target: Target | Sequence[str],
     *,
     whole_tree: bool = True,
 ) -> TreeData:
@@ -87,7 +88,7 @@ def load_trees(
     Args:
         sources: Prepared folders, each with the rows wanted.
         vertex_features: A key of `VERTEX_FEATURES`: what is fed.
-        classes: House labels in the order of the label numbers; must cover the rows.
+        target: What is to be said of a scan, see `fer3d.data.samples.load`.
         whole_tree: False: one level of each tree, see `one_level`.
 
     Raises:
@@ -117,8 +118,7 @@ def load_trees(
     trees = fill_batch(len(pairs), sizes, read())
     return TreeData(
         inputs=(vertex_features,),
-        labels=torch.tensor([list(classes).index(row["expression"]) for _, row in pairs]),
-        classes=tuple(classes),
+        **targets_of(target, [row for _, row in pairs]),
         rows=tuple(row for _, row in pairs),
         digests=tuple(digests),
         preprocess=recipes[0][1]["settings"],

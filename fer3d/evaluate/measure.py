@@ -158,7 +158,7 @@ def evaluate_run(run: str | Path, *, resamples: int = metrics.RESAMPLES, seed: i
         folds_planned=len(read.folds),
         resamples=resamples,
         seed=seed,
-        predictions_sha256=_fingerprint(read.folder),
+        predictions_sha256=fingerprint(read.folder),
     )
     content = json.dumps(made.to_json(), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
     write_bytes(read.folder / "metrics.json", (content + "\n").encode(), make_folder=True)
@@ -174,7 +174,7 @@ def current_metrics(run: str | Path) -> dict[str, Any]:
     folder = Path(run)
     try:
         known = read_json(folder / "metrics.json")
-        if known["predictions_sha256"] == _fingerprint(folder) and known["fer3d"] == __version__:
+        if known["predictions_sha256"] == fingerprint(folder) and known["fer3d"] == __version__:
             return dict(known)
     except (Fer3dError, KeyError, TypeError):
         pass  # never written, or by another version: the predictions are what counts
@@ -257,7 +257,8 @@ def subject_confusions(predictions: Predictions) -> tuple[list[str], NDArray[np.
     return subjects, np.stack(made)
 
 
-def _fingerprint(folder: Path) -> str:
+def fingerprint(folder: Path) -> str:
+    """SHA-256 of predictions.parquet and of folds.json: whether numbers are of these predictions."""
     return sha256(folder / "predictions.parquet") + sha256(folder / "folds.json")
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from fer3d.catalog.targets import Target, UnitTarget, ValueTarget, target_from_json
 from fer3d.data.augment_maps import perturb_pictures
 from fer3d.data.channels import channel_names
 from fer3d.data.input_kinds import InputFacts, InputKind, PreparedFace, input_kind
@@ -42,7 +43,7 @@ class ModelFacts:
     Attributes:
         model: Its name in `fer3d.models.MODELS`, or "module:Class".
         model_settings: Arguments of the network's `__init__`.
-        classes: Canonical labels, in the order of the probabilities.
+        target: What it says of a scan.
         kind: Name of its `InputKind`.
         inputs: How its input is made of a scan.
         preprocess: Settings that its training scans were prepared with.
@@ -52,7 +53,7 @@ class ModelFacts:
 
     model: str
     model_settings: Mapping[str, Any]
-    classes: tuple[str, ...]
+    target: Target
     kind: str
     inputs: InputFacts
     preprocess: Mapping[str, Any]
@@ -79,8 +80,8 @@ class LoadedModel:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Canonical labels, in the order of the probabilities."""
-        return self.facts.classes
+        """K names of what it says, in the order of its answers: of classes canonical labels."""
+        return self.facts.target.names
 
     @property
     def maps(self) -> tuple[str, ...]:
@@ -107,33 +108,41 @@ class LoadedModel:
         return self.kind.from_scan(face, self.facts.inputs)
 
     def probabilities(self, batch: Any) -> torch.Tensor:
-        """A batch of what `from_scan` makes -> (B, K) float32, rows sum to 1."""
+        """A batch of what `from_scan` makes -> (B, K) float32, see `answers`; of classes rows sum to 1."""
         device = next(self.network.parameters()).device
         facts = self.facts
-        return probabilities(
+        return answers(
             self.network,
             self.normalisation,
             batch.to(device),
+            facts.target,
             mirror=facts.mirror,
             perturbations=facts.perturbations,
         )
 
 
-def probabilities(
-    network: nn.Module, normalisation: InputNormalisation, batch: Any, *, mirror: bool, perturbations: int = 0
+def answers(
+    network: nn.Module,
+    normalisation: InputNormalisation,
+    batch: Any,
+    target: Target,
+    *,
+    mirror: bool,
+    perturbations: int = 0,
 ) -> torch.Tensor:
     """What a network says of a batch.
 
     Args:
-        network: (B, ...) -> (B, K) logits.
+        network: (B, ...) -> (B, K) outputs.
         normalisation: Of the batch.
         batch: Normalised.
+        target: What it is to say.
         mirror: Whether to take the mean over each scan and its mirror image.
         perturbations: Over how many perturbed copies of each picture to take the mean instead, see
-            `fer3d.image.perturb`: some of them are mirrored. 0: none.
+            `fer3d.image.perturb`: some of them are mirrored. 0: none. Of classes alone.
 
     Returns:
-        (B, K) float32, rows sum to 1.
+        (B, K) float32: probabilities of classes, rows sum to 1; probabilities of units; or values within their span.
     """
     was_training = network.training
     network.eval()
@@ -143,11 +152,18 @@ def probabilities(
         network.train(was_training)
         return averaged
     with torch.no_grad():
-        answer: torch.Tensor = network(batch).float().softmax(dim=-1)
+        answer = _answer(network(batch).float(), target)
         if mirror:
-            answer = (answer + network(normalisation.mirrored(batch)).float().softmax(dim=-1)) / 2
+            answer = (answer + _answer(network(normalisation.mirrored(batch)).float(), target)) / 2
     network.train(was_training)
     return answer
+
+
+def _answer(outputs: torch.Tensor, target: Target) -> torch.Tensor:
+    """(B, K) outputs of a network -> probabilities or values, by the kind of the target."""
+    if isinstance(target, ValueTarget):
+        return outputs.clamp(*target.span)
+    return outputs.sigmoid() if isinstance(target, UnitTarget) else outputs.softmax(dim=-1)
 
 
 def save_model(path: Path, network: nn.Module, facts: ModelFacts) -> None:
@@ -158,7 +174,7 @@ def save_model(path: Path, network: nn.Module, facts: ModelFacts) -> None:
     header: dict[str, Any] = {
         "model": facts.model,
         "model_settings": dict(facts.model_settings),
-        "classes": facts.classes,
+        "target": facts.target.to_json(),
         "input": facts.kind,
         "normalisation": asdict(inputs.normalisation),  # type: ignore[call-overload]
         "groups": inputs.groups,
@@ -226,7 +242,7 @@ def _facts(header: Mapping[str, Any], tensors: dict[str, torch.Tensor], path: Pa
     return ModelFacts(
         model=header["model"],
         model_settings=header["model_settings"],
-        classes=tuple(header["classes"]),
+        target=target_from_json(header["target"]),
         kind=kind.name,
         inputs=inputs,
         preprocess=header["preprocess"],

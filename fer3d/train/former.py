@@ -39,6 +39,7 @@ def today(
     return {
         "illumination": "raw",
         "perturbations": 0,
+        "target": {"kind": "classes", "name": "expression", "names": list(found.pop("classes"))},
         **found,
         "model_settings": arguments,
         "input": "trees" if trees else "pictures" if pictures else "maps",

@@ -19,14 +19,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from fer3d.catalog.targets import Target, UnitTarget, ValueTarget
 from fer3d.config import TrainSettings
 from fer3d.data.pairs import Pairing
 from fer3d.data.samples import InputNormalisation, TrainingData, name_some
 from fer3d.errors import ArgumentError, CheckpointError, TrainError
 from fer3d.image.losses import siamese_term
 from fer3d.models.network import Criterion, Network, PretrainedSettings
-from fer3d.train.checkpoint import load_state, load_weights, probabilities, save_state
-from fer3d.train.objective import ClassLoss, Objective
+from fer3d.train.checkpoint import answers, load_state, load_weights, save_state
+from fer3d.train.objective import ClassLoss, Loss, Objective, UnitLoss, ValueLoss
 from fer3d.train.schedule import schedule
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def fit(
     for row in state.log:
         on_epoch_end(row)
     batch = _local_batch(fabric, settings, len(split.train), name)
-    loss = _class_loss(settings, data, split.train, fabric.device)
+    loss = _loss(settings, data, split.train, fabric.device)
     pairing = Pairing.of(data.rows, split.train, settings.easy, name) if settings.siamese else None
     read_features = _classifier_input(network) if pairing else None
     for phase in phases(settings):
@@ -176,7 +177,7 @@ def fit(
                 for branch in _pretrained(network):
                     branch.eval()
             batches = _batches(fabric, data, split.train, normalisation, settings, batch, (*key, epoch), pairing)
-            losses, correct = [], 0
+            losses, correct = [], 0.0
             for part in batches:
                 outputs, found = model(part.x, Objective(loss, part.y, part.seen_labels, part.other))
                 terms = torch.stack(list(found.values()))
@@ -190,7 +191,7 @@ def fit(
                 rate = float(optimizer.param_groups[0]["lr"])
                 rates.step()
                 losses.append(terms.detach())
-                correct += int((outputs[: len(part.y)].detach().argmax(1) == part.y).sum())
+                correct += _correct(data.target, outputs[: len(part.y)].detach(), part.y, 0.0)
             row = _row(fabric, name, epoch, losses, correct, batch * steps, rate)
             row |= validate(fabric, network, data, split.validation, normalisation, settings)
             row["seconds"] = round(time.perf_counter() - start, 3)
@@ -222,14 +223,40 @@ def validate(
     normalisation: InputNormalisation,
     settings: TrainSettings,
 ) -> Row:
-    """{"validation_loss", "validation_accuracy"} over `rows`; None without rows. The loss is plain cross entropy."""
+    """{"validation_loss", "validation_accuracy"} over `rows`; None without rows."""
     if not len(rows):
         return {"validation_loss": None, "validation_accuracy": None}
-    made = predict_rows(fabric, network, data, rows, normalisation, settings)
+    found = predict_rows(fabric, network, data, rows, normalisation, settings)
     truth = data.labels[rows.to(data.labels.device)].cpu()
-    loss = functional.nll_loss(made.clamp(min=1e-12).log(), truth)
-    accuracy = (made.argmax(1) == truth).float().mean()
-    return {"validation_loss": float(loss), "validation_accuracy": float(accuracy)}
+    share = _correct(data.target, found, truth, 0.5) / len(rows)
+    return {"validation_loss": float(_plain_loss(data.target, found, truth)), "validation_accuracy": share}
+
+
+def _plain_loss(target: Target, answers: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Without weights and smoothing: cross entropy of probabilities, or the mean squared error of values."""
+    if isinstance(target, ValueTarget):
+        return ValueLoss(target.span)(answers, truth)
+    if isinstance(target, UnitTarget):
+        return UnitLoss()(torch.logit(answers, eps=1e-6), truth)
+    return functional.nll_loss(answers.clamp(min=1e-12).log(), truth)
+
+
+def _correct(target: Target, outputs: torch.Tensor, truth: torch.Tensor, middle: float) -> float:
+    """How many of B scans are correct: in their class; of units each scan counts the share that is; NaN of values.
+
+    Args:
+        target: Of which kind.
+        outputs: (B, K) of a network, or probabilities.
+        truth: As `TrainingData.labels`.
+        middle: Of the outputs, above which a unit counts as shown.
+    """
+    if isinstance(target, ValueTarget):
+        return math.nan
+    if isinstance(target, UnitTarget):
+        known = ~truth.isnan()
+        share = ((outputs > middle) == (truth > 0.5)) & known
+        return float((share.sum(1) / known.sum(1).clamp(min=1)).sum())
+    return int((outputs.argmax(1) == truth).sum())
 
 
 def predict_rows(
@@ -240,15 +267,16 @@ def predict_rows(
     normalisation: InputNormalisation,
     settings: TrainSettings,
 ) -> torch.Tensor:
-    """(M, K) float32 on the CPU: probabilities of the scans in `rows`."""
-    made = []
+    """(M, K) float32 on the CPU: what the network says of the scans in `rows`, see `fer3d.train.checkpoint.answers`."""
+    found, copies = [], settings.test_perturbations
     for part in torch.split(rows, _EVALUATED):
         x = normalisation.apply(data.take(part, fabric.device))
         with fabric.autocast():
-            copies = settings.test_perturbations
-            told = probabilities(network, normalisation, x, mirror=settings.test_mirror, perturbations=copies)
-            made.append(told.cpu())
-    return torch.cat(made)
+            part_of_all = answers(
+                network, normalisation, x, data.target, mirror=settings.test_mirror, perturbations=copies
+            )
+        found.append(part_of_all.cpu())
+    return torch.cat(found)
 
 
 def seeded(*words: int) -> int:
@@ -330,8 +358,12 @@ def _siamese_term(features: torch.Tensor, batch: Batch) -> torch.Tensor:
     return siamese_term(own, targets, batch.paired)
 
 
-def _class_loss(settings: TrainSettings, data: TrainingData, rows: torch.Tensor, device: torch.device) -> ClassLoss:
-    """Cross entropy as the settings say; `balanced` weights are counted on the training scans `rows`."""
+def _loss(settings: TrainSettings, data: TrainingData, rows: torch.Tensor, device: torch.device) -> Loss:
+    """That of the target's kind, as the settings say; `balanced` weights are counted on the training scans `rows`."""
+    if isinstance(data.target, ValueTarget):
+        return ValueLoss(data.target.span)
+    if isinstance(data.target, UnitTarget):
+        return UnitLoss()
     weights = torch.ones(len(data.classes), device=device)
     if settings.class_weights == "balanced":
         counts = torch.bincount(data.labels[rows.to(data.labels.device)].cpu(), minlength=len(data.classes))
@@ -380,7 +412,7 @@ def _local_batch(fabric: Fabric, settings: TrainSettings, scans: int, name: str)
 
 
 def _row(
-    fabric: Fabric, name: str, epoch: int, losses: list[torch.Tensor], correct: int, scans: int, rate: float
+    fabric: Fabric, name: str, epoch: int, losses: list[torch.Tensor], correct: float, scans: int, rate: float
 ) -> Row:
     """The log row of an epoch, averaged over processes; a loss that is no number ends the run."""
     each = torch.stack(losses)  # (steps, terms)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
+from fer3d.errors import ArgumentError
+
 Each = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -33,6 +35,43 @@ class ClassLoss:
         return (losses * self.weights[labels]).mean()
 
 
+@dataclass(frozen=True)
+class UnitLoss:
+    """Binary cross entropy of each unit that is known, the mean over all of them."""
+
+    def __call__(self, outputs: torch.Tensor, shown: torch.Tensor, each: Each | None = None) -> torch.Tensor:
+        """(B, U) logits and (B, U) float, 1 shown, 0 not, NaN unknown -> ()."""
+        _refuse(each, "multi-label")
+        known = ~shown.isnan()
+        losses = functional.binary_cross_entropy_with_logits(
+            outputs.float(), torch.where(known, shown, 0.0), reduction="none"
+        )
+        return (losses * known).sum() / known.sum().clamp(min=1)
+
+
+@dataclass(frozen=True)
+class ValueLoss:
+    """Squared error of each value that is known, as a share of half its span, the mean over all of them. Ours [D]."""
+
+    span: tuple[float, float]
+
+    def __call__(self, outputs: torch.Tensor, values: torch.Tensor, each: Each | None = None) -> torch.Tensor:
+        """(B, D) outputs and (B, D) float, NaN unknown -> ()."""
+        _refuse(each, "values")
+        known, half = ~values.isnan(), (self.span[1] - self.span[0]) / 2
+        errors = (outputs.float() - torch.where(known, values, 0.0)) / half
+        return (errors.square() * known).sum() / known.sum().clamp(min=1)
+
+
+Loss = ClassLoss | UnitLoss | ValueLoss
+
+
+def _refuse(each: Each | None, kind: str) -> None:
+    """Raise ArgumentError if a network brings a loss of its own, which is of classes."""
+    if each is not None:
+        raise ArgumentError(f"`target` should be of classes for a network with a loss of its own, is of kind {kind}")
+
+
 class Objective:
     """The `Criterion` of a batch, see `fer3d.models.network`. In float32 whatever the precision of the network.
 
@@ -47,7 +86,7 @@ class Objective:
 
     def __init__(
         self,
-        loss: ClassLoss,
+        loss: Loss,
         targets: torch.Tensor,
         seen: torch.Tensor,
         other: tuple[torch.Tensor, float] | None = None,
@@ -61,6 +100,8 @@ class Objective:
 
     def of_labels(self, term: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         """See `Criterion`."""
+        if not isinstance(self.loss, ClassLoss):
+            raise ArgumentError("`target` should be of classes for a network with a penalty that reads labels")
         return self._mixed(self.seen, lambda targets: term(targets).float())
 
     def _mixed(self, targets: torch.Tensor, term: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:

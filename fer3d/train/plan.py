@@ -9,6 +9,8 @@ from typing import Any
 
 from fer3d.catalog import protocols
 from fer3d.catalog.protocols import Fold, Protocol
+from fer3d.catalog.targets import TARGETS, ClassTarget, Target, target_of
+from fer3d.checks import check_choice
 from fer3d.data.samples import labelled_rows
 from fer3d.errors import ArgumentError
 from fer3d.files import read_json
@@ -27,6 +29,7 @@ class Experiment:
         validation: Whether a block of subjects watches the training.
         allow_missing: Make do with the subjects at hand.
         only: Numbers of the folds to train, of every round; None: all.
+        target: What the network is to say of a scan: one of `fer3d.catalog.targets.TARGETS`.
     """
 
     data: Path
@@ -38,6 +41,7 @@ class Experiment:
     validation: bool = False
     allow_missing: bool = False
     only: tuple[int, ...] | None = None
+    target: str = "expression"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +53,14 @@ class ExperimentPlan:
         folds: All of them.
         chosen: Those to train now.
         sources: Prepared folders, each with the rows that some fold uses.
+        target: What the network is to say of a scan.
     """
 
     protocol: Protocol
     folds: list[Fold]
     chosen: list[Fold]
     sources: list[tuple[Path, list[Mapping[str, Any]]]]
+    target: Target
 
 
 def experiment_of(
@@ -67,6 +73,7 @@ def experiment_of(
     labels: str | None,
     validation: bool,
     allow_missing: bool,
+    target: str = "expression",
 ) -> Experiment:
     """A `Experiment` from what is typed on the command line: `fold` is "all" or "0,1,2", `labels` "fear,happiness".
 
@@ -78,7 +85,7 @@ def experiment_of(
         raise ArgumentError(f"`fold` should be all, or numbers such as 0,1,2, is {fold!r}")
     only = None if fold == "all" else tuple(int(part) for part in parts)
     classes = tuple(labels.split(",")) if labels else None
-    return Experiment(data, protocol, test_data, classes, folds, rounds, validation, allow_missing, only)
+    return Experiment(data, protocol, test_data, classes, folds, rounds, validation, allow_missing, only, target)
 
 
 def plan_experiment(experiment: Experiment, seed: int) -> ExperimentPlan:
@@ -97,13 +104,15 @@ def plan_experiment(experiment: Experiment, seed: int) -> ExperimentPlan:
         raise ArgumentError("`test_data` should be given with protocol cross, and only then")
     own = Path(experiment.protocol) if experiment.protocol.endswith(".json") else None
     name = "k-fold" if own else experiment.protocol
-    protocol = protocols.load_protocol(name, experiment.classes, experiment.folds, experiment.data)
-    rows = protocols.choose_rows(protocol, labelled_rows(experiment.data))
+    check_choice("target", experiment.target, TARGETS)
+    expressions = experiment.classes if experiment.target == "expression" else None
+    protocol = protocols.load_protocol(name, expressions, experiment.folds, experiment.data)
+    rows = _rows(experiment, protocol, experiment.data)
     if not rows:
         raise ArgumentError(f"{experiment.data}: has no scan that protocol {protocol.name} uses")
     sources = [(experiment.data, rows)]
     if experiment.test_data is not None:
-        others = protocols.choose_rows(protocol, labelled_rows(experiment.test_data))
+        others = _rows(experiment, protocol, experiment.test_data)
         sources = [
             (folder, _qualified(part)) for folder, part in ((experiment.data, rows), (experiment.test_data, others))
         ]
@@ -125,7 +134,25 @@ def plan_experiment(experiment: Experiment, seed: int) -> ExperimentPlan:
     wanted = {subject for fold in folds for subjects in fold.parts().values() for subject in subjects}
     sources = [(folder, [row for row in part if row["subject"] in wanted]) for folder, part in sources]
     protocols.check_scans(folds, [row for _, part in sources for row in part])
-    return ExperimentPlan(protocol, folds, _chosen(folds, experiment.only), sources)
+    target = _target(experiment, protocol, [row for _, part in sources for row in part])
+    return ExperimentPlan(protocol, folds, _chosen(folds, experiment.only), sources, target)
+
+
+def _rows(experiment: Experiment, protocol: Protocol, folder: Path) -> list[Mapping[str, Any]]:
+    """The rows of a prepared folder that the experiment uses."""
+    rows = labelled_rows(folder, target=experiment.target)
+    if experiment.target == "expression":
+        return protocols.choose_rows(protocol, rows)
+    if protocol.facts.source != "general":
+        raise ArgumentError(f"`protocol` {protocol.name} is of expressions; of {experiment.target} use k-fold")
+    return list(rows)
+
+
+def _target(experiment: Experiment, protocol: Protocol, rows: Sequence[Mapping[str, Any]]) -> Target:
+    """What the network is to say: of expressions the protocol's classes, else what `classes` or the rows name."""
+    if experiment.target == "expression":
+        return ClassTarget("expression", protocol.facts.classes)
+    return target_of(rows, experiment.target, experiment.classes).target
 
 
 def _qualified(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

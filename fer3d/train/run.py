@@ -19,6 +19,7 @@ from torch import nn
 
 from fer3d import __version__
 from fer3d.catalog.protocols import Fold
+from fer3d.catalog.targets import Target
 from fer3d.config import TextureSettings, TrainSettings, TreeSettings
 from fer3d.data.input_kinds import InputFacts, InputKind, kind_of_folders
 from fer3d.data.samples import InputNormalisation, MapData, TrainingData, check_leakage
@@ -126,7 +127,8 @@ def train(
     for fold in plan.chosen:
         check_leakage(data, fold.parts(), fold.name)
     _check_watched(plan.chosen, settings)
-    arguments = network_class(model).arguments(settings.model, len(data.classes), data.shape)
+    _check_target(data.target, settings)
+    arguments = network_class(model).arguments(settings.model, len(data.classes), data.shape, data.target.kind)
     with loop.deterministic(settings.deterministic):
         fabric = _fabric(device, settings)
         run = _Run(fabric, model, kind, settings, arguments, out, callbacks)
@@ -152,7 +154,7 @@ def read_data(model: str, plan: ExperimentPlan, settings: TrainSettings) -> tupl
         FileError, FormatError: if a scan file is missing or damaged.
     """
     kind = kind_of_folders(network_class(model).reads, plan.sources)
-    return kind, kind.load(plan.sources, settings.model, plan.protocol.facts.classes)
+    return kind, kind.load(plan.sources, settings.model, plan.target)
 
 
 def _fabric(device: Device, settings: TrainSettings) -> Fabric:
@@ -187,6 +189,7 @@ def _facts(run: _Run, experiment: Experiment, plan: ExperimentPlan, data: Traini
         "model_settings": dict(run.arguments),
         "input": run.kind.name,
         "settings": used(run.settings),
+        "target": data.target.to_json(),
         "classes": list(data.classes),
         "maps": list(data.inputs),
         "channels": list(data.channels),
@@ -212,6 +215,22 @@ def _check_watched(folds: Sequence[Fold], settings: TrainSettings) -> None:
     """Raise ArgumentError if the best epoch is to be chosen and there is nobody to choose it on."""
     if settings.select == "best" and not all(fold.validation for fold in folds):
         raise ArgumentError("`select` best needs validation subjects in every fold: --validation")
+
+
+def _check_target(target: Target, settings: TrainSettings) -> None:
+    """Raise ArgumentError for a setting that is of single classes, if the target is of another kind."""
+    if target.kind == "classes":
+        return
+    own = settings.model
+    given = {
+        "class_weights": settings.class_weights != "none",
+        "siamese": settings.siamese > 0,
+        "test_perturbations": settings.test_perturbations > 0,
+        "model.read_out": isinstance(own, DFCNN.Settings) and own.read_out != "softmax",
+    }
+    for name, is_given in given.items():
+        if is_given:
+            raise ArgumentError(f"`{name}` is of single classes, `target` {target.name} is of kind {target.kind}")
 
 
 def _wants_warp(run: _Run) -> bool | None:
@@ -333,7 +352,7 @@ def _write_fold(
     facts = ModelFacts(
         model=run.model,
         model_settings=run.arguments,
-        classes=data.classes,
+        target=data.target,
         kind=run.kind.name,
         inputs=inputs,
         preprocess=data.preprocess,

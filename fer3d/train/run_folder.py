@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fer3d.catalog.targets import ClassTarget, Target, target_from_json
 from fer3d.errors import ArgumentError, FileError, FormatError
 from fer3d.files import read_json
 
@@ -127,6 +128,36 @@ class Run:
         """House labels in the order of the probabilities."""
         return tuple(self.facts["classes"])
 
+    @property
+    def target(self) -> Target:
+        """What the network says of a scan; runs that do not say it are of expressions."""
+        content = self.facts.get("target")
+        return ClassTarget("expression", self.classes) if content is None else target_from_json(content)
+
+
+@dataclass(frozen=True, eq=False)
+class ValuePredictions:
+    """What a run said of units or values of each test scan of each round, N in all.
+
+    Attributes:
+        target: Of U units or D values.
+        ids, subjects: N strings.
+        truth: (N, K) float64, NaN where unknown.
+        answers: (N, K) float64: probabilities of units, or values.
+        rounds, folds: (N,) int64.
+    """
+
+    target: Target
+    ids: tuple[str, ...]
+    subjects: tuple[str, ...]
+    truth: NDArray[np.float64]
+    answers: NDArray[np.float64]
+    rounds: NDArray[np.int64]
+    folds: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
 
 def fold_name(number: int, fold: int) -> str:
     """Name of the folder of a (round, fold).
@@ -183,9 +214,36 @@ def read_predictions(run: Run) -> Predictions:
             are none, a scan twice in a round, or a subject that its fold was not to be tested on.
     """
     path = run.folder / "predictions.parquet"
+    if run.target.kind != "classes":
+        raise FormatError(f"{path}: wanted predictions of classes, the run's target {run.target.name} has other values")
     predictions = _read_predictions(path, run.classes, "`fer3d train` writes it when its first fold is finished")
     _check_part(path, predictions, run.folds, "test")
     return predictions
+
+
+def read_values(run: Run) -> ValuePredictions:
+    """As `read_predictions`, of a target of units or values.
+
+    Raises:
+        FileError: if predictions.parquet is missing.
+        FormatError: if it is not Parquet, lacks a column, holds a number that is none, a scan twice in a round, or a
+            subject that its fold was not to be tested on.
+    """
+    path, names = run.folder / "predictions.parquet", run.target.names
+    table = _read_table(path, names, "`fer3d train` writes it when its first fold is finished", truth=True)
+    found = ValuePredictions(
+        target=run.target,
+        ids=tuple(table["id"].to_pylist()),
+        subjects=tuple(table["subject"].to_pylist()),
+        truth=_columns(table, "t_", names),
+        answers=_columns(table, "p_", names),
+        rounds=table["round"].to_numpy().astype(np.int64),
+        folds=table["fold"].to_numpy().astype(np.int64),
+    )
+    if not np.isfinite(found.answers).all():
+        raise FormatError(f"{path}: the columns p_... should hold numbers, one of them holds NaN or infinity")
+    _check_part(path, found, run.folds, "test")
+    return found
 
 
 def read_validation(run: Run) -> dict[tuple[int, int], Predictions]:
@@ -216,10 +274,11 @@ def read_validation(run: Run) -> dict[tuple[int, int], Predictions]:
 def _read_predictions(path: Path, classes: tuple[str, ...], hint: str) -> Predictions:
     """The predictions in a Parquet file; `hint` says why it may be missing."""
     table = _read_table(path, classes, hint)
-    expressions = table["expression"].to_pylist()
+    column = "truth" if "truth" in table.column_names else "expression"  # the first of targets other than expressions
+    expressions = table[column].to_pylist()
     for name, label in zip(table["id"].to_pylist(), expressions, strict=True):
         if label not in classes:
-            raise FormatError(f"{path}: `expression` should be one of {', '.join(classes)}, {name} has {label!r}")
+            raise FormatError(f"{path}: `{column}` should be one of {', '.join(classes)}, {name} has {label!r}")
     try:
         return Predictions(
             classes=classes,
@@ -251,7 +310,7 @@ def read_log(folder: Path) -> list[dict[str, float]]:
         raise FormatError(f"{path}: should hold numbers ({error})") from None
 
 
-def _read_table(path: Path, classes: Sequence[str], hint: str) -> Any:
+def _read_table(path: Path, classes: Sequence[str], hint: str, truth: bool = False) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -261,7 +320,7 @@ def _read_table(path: Path, classes: Sequence[str], hint: str) -> Any:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise FormatError(f"{path}: is not a Parquet file ({str(error).splitlines()[0]})") from None
-    wanted = [*_FACTS, *(f"p_{name}" for name in classes)]
+    wanted = [*_FACTS, *(f"p_{name}" for name in classes), *(f"t_{name}" for name in classes if truth)]
     missing = [name for name in wanted if name not in table.column_names]
     unknown = [name for name in table.column_names if name.startswith("p_") and name not in wanted]
     if missing or unknown:
@@ -271,9 +330,14 @@ def _read_table(path: Path, classes: Sequence[str], hint: str) -> Any:
 
 
 def _probabilities(table: Any, classes: Sequence[str]) -> NDArray[np.float64]:
-    columns = [table[f"p_{name}"].to_numpy().astype(np.float64) for name in classes]
-    made: NDArray[np.float64] = np.stack(columns, axis=1)
-    return made
+    return _columns(table, "p_", classes)
+
+
+def _columns(table: Any, start: str, names: Sequence[str]) -> NDArray[np.float64]:
+    """(N, K) of the columns with that start of their names."""
+    columns = [table[f"{start}{name}"].to_numpy(zero_copy_only=False).astype(np.float64) for name in names]
+    stacked: NDArray[np.float64] = np.stack(columns, axis=1)
+    return stacked
 
 
 def _check_parts(path: Path, fold: Mapping[str, Any]) -> None:
@@ -288,7 +352,9 @@ def _check_parts(path: Path, fold: Mapping[str, Any]) -> None:
             )
 
 
-def _check_part(path: Path, predictions: Predictions, folds: Sequence[Mapping[str, Any]], part: str) -> None:
+def _check_part(
+    path: Path, predictions: Predictions | ValuePredictions, folds: Sequence[Mapping[str, Any]], part: str
+) -> None:
     """Raise FormatError if a prediction is of a fold that is not planned, or of a subject outside its `part` of it."""
     planned = {(fold["round"], fold["fold"]): set(fold[part]) for fold in folds}
     rows = zip(

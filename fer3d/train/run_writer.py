@@ -29,7 +29,7 @@ LOG_COLUMNS = (
     "seconds",
 )
 # What must be the same for a run to go on.
-_IDENTITY = ("fer3d", "model", "model_settings", "settings", "classes", "maps", "data", "protocol")
+_IDENTITY = ("fer3d", "model", "model_settings", "settings", "target", "classes", "maps", "data", "protocol")
 
 
 def open_run(out: Path, facts: Mapping[str, Any], folds: Sequence[Fold], *, resume: bool) -> dict[str, Any]:
@@ -76,14 +76,14 @@ def write_log(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     write_bytes(path, text.getvalue().encode(), make_folder=True)
 
 
-def write_predictions(path: Path, data: TrainingData, rows: torch.Tensor, made: torch.Tensor, fold: Fold) -> None:
+def write_predictions(path: Path, data: TrainingData, rows: torch.Tensor, answers: torch.Tensor, fold: Fold) -> None:
     """Write predictions of a fold.
 
     Args:
         path: Of the Parquet file.
         data: The scans.
         rows: (M,) int64, the test scans, or those that validate.
-        made: (M, K) float32, their probabilities.
+        answers: (M, K) float32: probabilities of classes or units, or values.
         fold: Which.
 
     Raises:
@@ -98,8 +98,21 @@ def write_predictions(path: Path, data: TrainingData, rows: torch.Tensor, made: 
     columns["intensity"] = pa.array([row["intensity"] for row in facts], pa.int32())
     columns["round"] = pa.array([fold.round] * len(facts), pa.int32())
     columns["fold"] = pa.array([fold.fold] * len(facts), pa.int32())
-    columns |= {f"p_{name}": pa.array(made[:, k].numpy()) for k, name in enumerate(data.classes)}
+    columns |= _truth_columns(data, rows)
+    columns |= {f"p_{name}": pa.array(answers[:, k].numpy()) for k, name in enumerate(data.classes)}
     _write_table(path, pa.table(columns))
+
+
+def _truth_columns(data: TrainingData, rows: torch.Tensor) -> dict[str, Any]:
+    """What is known of a target that is none of the manifest's columns: `truth`, or `t_NAME` of each unit or value."""
+    import pyarrow as pa
+
+    labels = data.labels[rows.to(data.labels.device)].cpu()
+    if data.target.kind != "classes":
+        return {f"t_{name}": pa.array(labels[:, k].numpy()) for k, name in enumerate(data.classes)}
+    if data.target.name == "expression":
+        return {}
+    return {"truth": pa.array([data.classes[label] for label in labels.tolist()], pa.string())}
 
 
 def gather_predictions(out: Path, folds: Sequence[Fold]) -> None:
