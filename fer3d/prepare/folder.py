@@ -11,8 +11,6 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -33,7 +31,7 @@ from fer3d.prepare.scan import (
     relative,
 )
 from fer3d.prepare.store import PreparedScan, read_header, write_manifest, write_scan
-from fer3d.workers import worker_pool
+from fer3d.workers import map_on_processes
 
 if TYPE_CHECKING:
     from fer3d.catalog.cards import Card
@@ -215,49 +213,13 @@ def _run(records: Sequence[Record], task: _Task, workers: int) -> Iterator[Outco
     if workers == 1 or len(records) < 2:
         yield from map(task, records)
         return
-    waiting = list(reversed(records))
-    while waiting:
-        suspects: list[Record] = []
-        yield from _run_pool(waiting, task, workers, suspects)
-        for record in suspects:  # a worker died with these in flight: one at a time shows which scan did it
-            yield _run_alone(record, task)
 
+    def died(record: Record) -> Outcome:
+        reason = f"{record.files['scan']}: the worker process died on it (out of memory, or a crash in a library)"
+        return failure(record, reason, task.scans)
 
-def _run_pool(waiting: list[Record], task: _Task, workers: int, suspects: list[Record]) -> Iterator[Outcome]:
-    """Work off `waiting` from its end. If a worker dies, stop, with the scans then in flight in `suspects`."""
-    with worker_pool(min(workers, len(waiting))) as pool:
-        flying: dict[Future[Outcome], Record] = {}
-        try:
-            while waiting or flying:
-                while waiting and len(flying) < _QUEUED * workers:
-                    record = waiting.pop()
-                    try:
-                        flying[pool.submit(task, record)] = record
-                    except BrokenProcessPool:
-                        waiting.append(record)
-                        raise
-                for future in wait(flying, return_when=FIRST_COMPLETED).done:
-                    outcome = future.result()
-                    del flying[future]
-                    yield outcome
-        except BrokenProcessPool:
-            for future, record in flying.items():
-                if future.done() and future.exception() is None:
-                    yield future.result()
-                else:
-                    suspects.append(record)
-        except GeneratorExit:  # strict, or Ctrl-C: do not start what is queued
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-def _run_alone(record: Record, task: _Task) -> Outcome:
-    with worker_pool(1) as pool:
-        try:
-            return pool.submit(task, record).result()
-        except BrokenProcessPool:
-            reason = f"{record.files['scan']}: the worker process died on it (out of memory, or a crash in a library)"
-            return failure(record, reason, task.scans)
+    for _, outcome in map_on_processes(task, records, workers, died=died, queued=_QUEUED):
+        yield outcome
 
 
 def _open_folder(out: Path, card: Card, dataset: str | Path, settings: PreprocessSettings, scans: Path) -> None:
