@@ -145,9 +145,8 @@ class MapGroup:
             names = [channel.name for channel in getattr(self, field)]
             _check(len(set(names)) == len(names), f"`{field}` of {where} should name each channel once", names)
         if self.picture:
-            _check(
-                not self.stored and self.values is None, f"`stored` of {where}, a picture, should be empty", self.stored
-            )
+            bare = not self.stored and self.values is None
+            _check(bare, f"`stored` of {where}, a picture, should be (), and `values` None", self.stored_names)
             return
         _check(bool(self.stored), f"`stored` of {where} should hold at least one channel", self.stored)
         _check(self.values is not None, f"`values` of {where} should be a function", self.values)

@@ -81,8 +81,8 @@ def map_group(name: str) -> MapGroup:
     if name in _unreachable:
         raise ArgumentError(_unreachable[name])
     known = group_names()
-    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
-    hint = f"; did you mean {near[0]!r}?" if near else "; one from outside has to be registered first"
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
+    hint = f"; did you mean {near[0]!r}?" if near else ": is the package that brings it installed?"
     raise ArgumentError(f"`maps` should hold names out of {', '.join(known)}, holds {name!r}{hint}")
 
 
@@ -130,8 +130,8 @@ def channel_group(name: str) -> MapGroup:
         for point in _found_entry_points().values():
             _load_entry_point(point)
     if name not in _owners:
-        near = difflib.get_close_matches(name, _owners, n=1, cutoff=0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        near = difflib.get_close_matches(name, _owners, n=1, cutoff=0.6)
+        hint = f"; did you mean {near[0]!r}?" if near else ": is the package that brings it installed?"
         raise ArgumentError(
             f"`channels` should hold channels of the maps {', '.join(group_names())}, holds {name!r}{hint}"
         )

@@ -149,15 +149,27 @@ def test_mistakes_are_shown_with_their_maps(tmp_path):
     assert "not at hand" in render([page_of(run)])
     write_store(tmp_path / "prepared", run, shown[1:])
     images = Page(render([page_of(run)])).all("img")
-    assert len(images) == 4 * 11
-    assert images[0]["alt"] == f"shape of {shown[1]}"
+    titles = ("shape", "depth", "normals", "shape index", "curvedness")  # the run was fed all maps; there is no texture
+    assert [image["alt"] for image in images] == [f"{title} of {name}" for name in shown[1:] for title in titles]
     moved = (tmp_path / "prepared").rename(tmp_path / "elsewhere")
     assert "not at hand" in render([page_of(run)])
-    assert len(Page(render([page_of(run, prepared=moved)])).all("img")) == 4 * 11
+    assert len(Page(render([page_of(run, prepared=moved)])).all("img")) == 5 * 11
     (moved / "scans" / f"{shown[1]}.safetensors").unlink()
     assert "The maps cannot be shown: " in render([page_of(run, prepared=moved)])
     write_manifest(moved, [])
     assert "has changed since the run" in render([page_of(run, prepared=moved)])
+
+
+def test_mistakes_are_shown_as_the_network_saw_them(tmp_path):
+    for name, maps, titles in (
+        ("depth", ("depth",), ["shape", "depth"]),
+        ("tree", ("invariant",), ["shape", "depth", "normals", "shape index"]),
+    ):
+        run = write_run(tmp_path / name / "runs" / name, maps=maps)
+        shown = [entry["id"] for entry in current_metrics(run)["mistakes"][:1]]
+        write_store(tmp_path / name / "prepared", run, shown)
+        images = Page(render([page_of(run)])).all("img")
+        assert [image["alt"] for image in images] == [f"{title} of {shown[0]}" for title in titles]
 
 
 def test_simulated_faces_are_called_that(tmp_path):
