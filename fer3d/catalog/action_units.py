@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 STRONGEST = 5.0
+PRESENT = 0.05  # weight of a unit of a face model, 1 at full strength, from which it counts as shown
 _LETTERS = "ABCDE"
 # Any of the usual spellings: what follows a number is an intensity, two letters at most, another unit, or no letter.
 _CODE = re.compile(r"(?<![\d.:])(\d{1,2})([A-Za-z]{0,2}?)(?::(\d+(?:\.\d+)?))?(?=AU?\d|[^A-Za-z\d:]|$)", re.ASCII)

@@ -5,10 +5,7 @@
 | bu3dfe | neutral, and six expressions at each level | _F3D.wrl .bmp .bnd, _RAW.wrl .pse |
 | bu4dfe | six sequences, neutral to full and back | .wrl .jpg, and .bnd in BU4DFE_BND_V1.1 |
 | bosphorus | neutral, six expressions, action units, turned heads, occlusions: 52 | .bnt .png .lm2 .lm3 |
-| frgc | neutral and six expressions, full | .abs.gz .ppm, our own .lm3 |
-
-Beside them lie `truth.parquet` and a `labels.csv` with what the names do not say: action units with intensities, and
-the expressions of frgc.
+| frgc | neutral and six expressions, full | .abs.gz .ppm, our own .lm3, labels.csv for all |
 
 Landmarks in these files are vertices of the scan nearest to the true points, as annotators pick them; the exact ones
 are in `truth.parquet`. A Bosphorus or FRGC scan is a range image: its grid is not turned.

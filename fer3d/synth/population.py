@@ -116,15 +116,14 @@ def make(
     compile_kernels(SIMULATION, worker_pool, workers, compiling)
     with TruthWriter(root, recipe, tuple(studio.model.landmarks)) as truth:
         done = 0
-        codes: list[tuple[str, ...]] = []  # of the action units of each scan
         for scans in _run(root, plan, studio, jobs, workers):
             truth.write(scans)
-            codes += [expression.facs_codes(scan.units, studio.model.action_units) for scan in scans]
             for _ in scans:
                 done += 1
                 if progress is not None:
                     progress(done, len(jobs))
-    _write_labels(root, jobs, codes, named=layout == "frgc")
+    if layout == "frgc":
+        _write_labels(root, jobs)
     return Made(root, layout, subjects, len(jobs))
 
 
@@ -196,18 +195,11 @@ def _make_folder(folder: Path) -> None:
         raise FileError(f"{folder}: cannot be made: {error.strerror or error}") from error
 
 
-def _write_labels(root: Path, jobs: Sequence[Job], codes: Sequence[Sequence[str]], *, named: bool) -> None:
-    """`labels.csv`, in the columns of `fer3d.catalog.label_table`: what the names of a layout do not say.
-
-    Args:
-        codes: Of the action units of each job.
-        named: Whether to say the expression as well: FRGC's names do not.
-    """
+def _write_labels(root: Path, jobs: Sequence[Job]) -> None:
+    """FRGC's names hold no expression; `labels.csv` says them, in the columns of `fer3d.catalog.label_table`."""
     from fer3d.files import write_bytes
 
-    lines = ["path,expression,action_units" if named else "path,action_units"]
-    for job, units in zip(jobs, codes, strict=True):
-        lines.append(",".join((job.file, *([str(job.expression)] if named else []), " ".join(units))))
+    lines = ["path,expression", *(f"{job.file},{job.expression}" for job in jobs)]
     write_bytes(root / "labels.csv", ("\n".join(lines) + "\n").encode())
 
 

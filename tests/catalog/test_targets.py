@@ -4,12 +4,13 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer3d.catalog import read_records
+from fer3d.catalog import read_catalog, read_records
 from fer3d.catalog.action_units import read_unit, shown_and_absent, split_action_units
 from fer3d.catalog.card_targets import Scale, Scoring, Targets
 from fer3d.catalog.cards import SHIPPED, load_card
@@ -298,3 +299,29 @@ def test_every_shipped_card_says_targets_that_are_none_or_known():
     assert found["affectnet"].value("valence", "-2") is None
     assert len(found["ckplus"].action_units.units) == 30
     assert found["bosphorus"].action_units.complete is False
+
+
+def test_the_truth_of_simulated_scans_says_their_action_units(tmp_path):
+    trees.touch(tmp_path, ["set/anna/happy/1.ply", "set/anna/sad/1.ply"])
+    rows = [
+        {"file": "anna/happy/1.ply", "units": {"AU12_L": 0.6, "AU12_R": 0.8, "AU4_L": 0.0, "AU4_R": 0.3, "AU26": 1.1}},
+        {"file": "taken/away.ply", "units": {"AU12_L": 1.0, "AU12_R": 1.0}},
+    ]
+    schema = pa.schema([("file", pa.string()), ("units", pa.map_(pa.string(), pa.float32()))])
+    columns = {name: [list(row[name].items()) if name == "units" else row[name] for row in rows] for name in rows[0]}
+    pq.write_table(pa.table(columns, schema=schema), tmp_path / "set" / "truth.parquet")
+    catalog = read_catalog(tmp_path, load_card("generic"))
+    happy, sad = catalog.records
+    assert (happy.action_units, happy.absent_units) == (("AU4R:1.5", "AU12:4", "AU26:5"), ())
+    assert (sad.action_units, sad.absent_units) == ((), ())
+    assert (catalog.extra, catalog.notes) == ((), ())
+    (tmp_path / "set" / "labels.csv").write_text("")
+    (tmp_path / "labels.csv").write_text("path,action_units\nset/anna/happy/1.ply,AU1\nset/anna/sad/1.ply,\n")
+    assert read_records(tmp_path, load_card("generic"))[0].action_units == ("AU1",)  # the table has the last word
+
+
+def test_a_truth_that_is_damaged_is_a_note(tmp_path):
+    trees.touch(tmp_path, ["anna/happy/1.ply", "truth.parquet"])
+    catalog = read_catalog(tmp_path, load_card("generic"))
+    assert len(catalog.records) == 1
+    assert catalog.notes[0].startswith("truth.parquet: wanted the truth of a simulation, got ")

@@ -133,13 +133,7 @@ def test_bu3dfe_raw_is_the_same_face_elsewhere(trees):
 
 def test_bu4dfe_has_landmarks_in_a_release_of_their_own(trees):
     folder = trees / "bu4dfe"
-    assert sorted(p.name for p in folder.iterdir()) == [
-        "BU4DFE_BND_V1.1",
-        "F001",
-        "M001",
-        "labels.csv",
-        "truth.parquet",
-    ]
+    assert sorted(p.name for p in folder.iterdir()) == ["BU4DFE_BND_V1.1", "F001", "M001", "truth.parquet"]
     for label in ("Angry", "Disgust", "Fear", "Happy", "Sad", "Surprise"):
         for frame in ("000", "001"):
             assert (folder / "M001" / label / f"{frame}.jpg").exists()
@@ -237,9 +231,7 @@ def test_frgc_files(trees):
     image = formats.read(folder / file)
     assert on_mesh(image, list(points.values())).max() < 0.01
     assert image.vertices[:, 2].max() < -1000  # the sensor's frame
-    lines = (folder / "labels.csv").read_text().splitlines()
-    assert lines[0] == "path,expression,action_units"
-    assert lines[1].startswith("Fall2003range/04200d201.abs.gz,neutral,AU1:")
+    assert (folder / "labels.csv").read_text().startswith("path,expression\nFall2003range/04200d201.abs.gz,neutral\n")
 
 
 def test_a_picture_lies_on_its_range_image(trees):

@@ -12,6 +12,7 @@ from fer3d.catalog.labels.fer2013 import fer2013, ferplus
 from fer3d.catalog.labels.mmi import mmi
 from fer3d.catalog.labels.rafdb import rafdb
 from fer3d.catalog.labels.reading import Labels
+from fer3d.catalog.labels.simulated import simulated
 from fer3d.catalog.labels.tfd import tfd
 
 SOURCES: Mapping[LabelSource, Callable[[Listing, Card], Labels]] = {
@@ -27,5 +28,5 @@ SOURCES: Mapping[LabelSource, Callable[[Listing, Card], Labels]] = {
 
 
 def read_labels(listing: Listing, card: Card) -> Labels:
-    """What the label files of a card's layout say; nothing for a card without."""
-    return SOURCES[card.labels_from](listing, card) if card.labels_from else Labels()
+    """What the label files of a card's layout say; for a card without, what the truth of simulated scans says."""
+    return SOURCES[card.labels_from](listing, card) if card.labels_from else simulated(listing)

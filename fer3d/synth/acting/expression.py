@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fer3d.catalog.action_units import STRONGEST
+from fer3d.catalog.action_units import PRESENT
 from fer3d.checks import check_choice
 from fer3d.errors import ArgumentError
 from fer3d.face.model import sides
@@ -23,7 +23,6 @@ from fer3d.synth.acting.habits import Habits
 LEVELS = {1: 0.40, 2: 0.60, 3: 0.80, 4: 1.00}
 
 _MOST = 1.3  # weight: what the strongest faces reach
-_PRESENT = 0.05  # weight from which an action unit counts as shown
 
 
 class Way(NamedTuple):
@@ -159,31 +158,9 @@ def action_units(units: Mapping[str, float]) -> dict[str, float]:
     """
     shown: dict[str, float] = {}
     for name, weight in units.items():
-        if weight >= _PRESENT:
+        if weight >= PRESENT:
             shown[_bare(name)] = max(shown.get(_bare(name), 0.0), weight)
     return {unit: shown[unit] for unit in sorted(shown, key=_number)}
-
-
-def facs_codes(units: Mapping[str, float], known: Collection[str]) -> tuple[str, ...]:
-    """Codes of `fer3d.catalog.action_units` of one face, by number: intensity, and side where only one side shows it.
-
-    A weight of 1, the full recipe, is the most there is, intensity 5; that it grows evenly with the weight is our own
-    choice.
-
-    Args:
-        units: Unit with side -> weight.
-        known: All units of the face model, with sides: those that are not shown have intensity 0.
-
-    >>> facs_codes({"AU12_L": 0.5, "AU12_R": 0.0, "AU26": 1.2}, ["AU4", "AU12_L", "AU12_R", "AU26"])
-    ('AU4:0', 'AU12L:2.5', 'AU26:5')
-    """
-    shown = action_units(units)
-    codes = []
-    for unit in sorted({_bare(name) for name in known}, key=_number):
-        one = [side for side in "LR" if units.get(f"{unit}_{side}", 0.0) >= _PRESENT]
-        side = one[0] if len(one) == 1 and unit not in units else ""
-        codes.append(f"{unit}{side}:{round(STRONGEST * min(shown.get(unit, 0.0), 1.0), 2):g}")
-    return tuple(codes)
 
 
 def _number(unit: str) -> tuple[int, str]:
