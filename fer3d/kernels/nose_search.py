@@ -11,6 +11,15 @@ from numpy.typing import NDArray
 from fer3d.kernels.pose import to_face, to_scan, turned_to_face, turned_to_scan
 from fer3d.kernels.small import solve, stable_order
 
+_FEWEST_NEIGHBOURS = 6  # samples about a point that a mean normal needs
+_FEWEST_ABOUT_TIP = 20  # samples in the ball about a tip
+_FACING = 0.2  # least cosine between normals that are paired: farther turned is another sheet
+_FEWEST_PAIRS = 12  # of the 7 unknowns of a pose
+_DAMPING = 1e-6  # of the normal equations, as a share of a pair's weight
+_ARM2 = 2500.0  # mm^2: a turn moves samples some 50 mm away from the tip, which makes its damping like a shift's
+_LONGEST_TURN = 0.35  # radians (20 degrees) a step: the plane is only near-by the surface
+_TURNED, _SHIFTED = 1e-5, 1e-4  # radians and mm: a step shorter than both ends the rounds
+
 
 @njit(cache=True, nogil=True)
 def surface_samples(
@@ -152,7 +161,7 @@ def protrusion(
                         nz += normals[j, 2]
                         count += 1
         size = np.sqrt(nx * nx + ny * ny + nz * nz)
-        if count >= 6 and size > 0.0:
+        if count >= _FEWEST_NEIGHBOURS and size > 0.0:
             mean[i, 0], mean[i, 1], mean[i, 2] = nx / size, ny / size, nz / size
             height[i] = (sx * nx + sy * ny + sz * nz) / (count * size)
     return height, mean
@@ -269,7 +278,7 @@ def starts(
                 count += 1
                 normal += normals[i]
         length = np.sqrt((normal**2).sum())
-        if count < 20 or length == 0.0:
+        if count < _FEWEST_ABOUT_TIP or length == 0.0:
             continue
         stride = max(1, (count + most - 1) // most)
         some = rows[:count:stride]
@@ -348,7 +357,7 @@ def settle(
             mx, my, mz = face_normals[q, 0], face_normals[q, 1], face_normals[q, 2]
             nx, ny, nz = turned_to_face(p, normals[i, 0], normals[i, 1], normals[i, 2])
             cosine = nx * mx + ny * my + nz * mz
-            if cosine < 0.2:
+            if cosine < _FACING:
                 continue
             r = (x - face_points[q, 0]) * mx + (y - face_points[q, 1]) * my + (z - face_points[q, 2]) * mz
             w = cosine / (1.0 + (r / reach) ** 2)
@@ -361,11 +370,11 @@ def settle(
                 for b in range(7):
                     A[a, b] += w * J[a] * J[b]
             used += 1
-        if used < 12:
+        if used < _FEWEST_PAIRS:
             break
         for a in range(3):
-            A[a, a] += 1e-6 * used * 2500.0
-            A[a + 3, a + 3] += 1e-6 * used
+            A[a, a] += _DAMPING * used * _ARM2
+            A[a + 3, a + 3] += _DAMPING * used
         n = 7
         if np.isfinite(scale_apart):
             A[6, 6] += scale_apart * used
@@ -377,7 +386,7 @@ def settle(
         for a in range(n):
             d[a] = -step[a, 0]
         angle = np.sqrt(d[0] ** 2 + d[1] ** 2 + d[2] ** 2)
-        shrink = min(1.0, 0.35 / max(angle, 1e-12))  # 20 degrees a step: the plane is only near-by the surface
+        shrink = min(1.0, _LONGEST_TURN / max(angle, 1e-12))
         d *= shrink
         T = _turn(d[0], d[1], d[2])
         R = T @ p[:9].copy().reshape(3, 3)
@@ -385,7 +394,7 @@ def settle(
         p[:9] = R.reshape(9)
         p[9], p[10], p[11] = t[0] + d[3], t[1] + d[4], t[2] + d[5]
         p[12] *= 1.0 + d[6]
-        if angle < 1e-5 and abs(d[3]) + abs(d[4]) + abs(d[5]) < 1e-4:
+        if angle < _TURNED and abs(d[3]) + abs(d[4]) + abs(d[5]) < _SHIFTED:
             break
     return p
 

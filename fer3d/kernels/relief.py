@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from fer3d.kernels.pose import to_face, turned_to_face
 from fer3d.kernels.small import solve
 
+_FEWEST_CELLS = 60  # that two height maps share: ten times the unknowns of a quadric
+
 
 @njit(cache=True, nogil=True)
 def heights(
@@ -63,7 +65,7 @@ def relief_agreement(one: NDArray[np.float64], other: NDArray[np.float64]) -> fl
     shared = 0
     for turn in range(2):
         if turn == 1:
-            if shared < 60:
+            if shared < _FEWEST_CELLS:
                 return -1.0
             for k in range(6):
                 A[k, k] += 1e-9 * shared
