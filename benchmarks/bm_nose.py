@@ -67,6 +67,11 @@ def tables(arguments):
 
 def trials(model, arguments):
     """(scans, 3): error of the nose in mm, of the rotation in degrees, and ms; refused scans have infinite errors."""
+    return np.array([trial(*made) for made in simulated_scans(model, arguments.scans, arguments.seed)])
+
+
+def simulated_scans(model, count, seed):
+    """Clean scans of different people, each with the nose tip and the placement that are the truth."""
     from fer3d.prepare.align import outward
     from fer3d.prepare.clean import clean
     from fer3d.scan import EXPRESSIONS
@@ -78,9 +83,8 @@ def trials(model, arguments):
     from fer3d.synth.optics.scene import pose
 
     atlas = appearance.atlas(model, 256)
-    rows = []
-    for number in range(arguments.scans):
-        generator = np.random.default_rng([arguments.seed, number])
+    for number in range(count):
+        generator = np.random.default_rng([seed, number])
         identity = np.clip(generator.normal(0.0, 1.0, len(model.identity_modes)), -2.5, 2.5)
         label = EXPRESSIONS[number % len(EXPRESSIONS)]
         habits = Habits.draw(generator)
@@ -91,21 +95,24 @@ def trials(model, arguments):
         shape = model.shape(identity, model.mode_weights(units))
         taken = capture(model, shape, placement, Camera(), generator, look)
         scan = outward(clean(replace(taken.scan, landmarks={})))
-        rows.append(trial(scan, taken.landmarks["pronasale"], placement))
-    return np.array(rows)
+        yield scan, taken.landmarks["pronasale"], placement
+
+
+def real_head(path):
+    """The real head in mm, and its nose tip: in renders from the front and the side, the vertex with the largest z."""
+    from fer3d import formats
+
+    scan = formats.read(path).moved(np.diag([HEAD_MM, HEAD_MM, HEAD_MM, 1.0]), "scaled")
+    return scan, scan.vertices[scan.vertices[:, 2].argmax()].astype(np.float64)
 
 
 def head_trials(path):
     """What was done to the real head, and the result."""
-    from fer3d import formats
     from fer3d.prepare.align import outward, to_millimetres
     from fer3d.prepare.clean import clean
     from fer3d.synth.optics.scene import pose
 
-    raw = formats.read(path)
-    scan = raw.moved(np.diag([HEAD_MM, HEAD_MM, HEAD_MM, 1.0]), "scaled")
-    # In renders from the front and the side the vertex with the largest z is the tip of the nose.
-    tip = scan.vertices[scan.vertices[:, 2].argmax()].astype(np.float64)
+    scan, tip = real_head(path)
 
     def moved(*angles):
         placement = pose(*np.radians(angles), (30.0, -10.0, 80.0))

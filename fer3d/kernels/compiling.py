@@ -57,7 +57,7 @@ class Kernel:
 
     def _arguments(self) -> tuple[Any, ...]:
         # As a call has them: the key of the cache is not the same for a signature that is given as text.
-        arguments: tuple[Any, ...] = sigutils.normalize_signature(f"({self.types},)")[0]
+        arguments: tuple[Any, ...] = sigutils.normalize_signature(f"({self.types},)")[0]  # type: ignore[no-untyped-call]
         return arguments
 
 
@@ -190,7 +190,7 @@ def compile_kernels(
     Returns:
         How many were not.
     """
-    if config.DISABLE_JIT:
+    if config.DISABLE_JIT:  # type: ignore[attr-defined]  # Numba sets it when it reads the environment
         return 0
     missing = [kernel for kernel in dict.fromkeys(kernels) if not kernel.is_cached()]
     missing.sort(key=lambda kernel: -kernel.seconds)

@@ -294,13 +294,13 @@ def principal_curvatures(points, normals, begin, shape, start, other, rim, todo,
             continue
         ci, cj, ck = cell // (shape[1] * shape[2]), cell // shape[2] % shape[1], cell % shape[2]
         low_k, high_k = max(ck - 2, 0), min(ck + 3, shape[2])
-        size = np.int64(0)  # not a literal: what is called with it is compiled once
+        size = np.int64(0)  # not 0: what is called with a literal is compiled for it apart
         for i in range(max(ci - 2, 0), min(ci + 3, shape[0])):
             for j in range(max(cj - 2, 0), min(cj + 3, shape[1])):
                 row = (i * shape[1] + j) * shape[2]
                 size += begin[row + high_k] - begin[row + low_k]
         if size > capacity:
-            capacity = 2 * size
+            capacity = int(2 * size)
             near = np.empty((7, capacity))
             near_row = np.empty(capacity, dtype=np.int32)
             weight = np.empty(capacity)

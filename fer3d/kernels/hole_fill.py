@@ -6,6 +6,8 @@ A loop is given so that a new face over its edge (i, i + 1) is (i, i + 1, other)
     .. [2] Liepa: Filling holes in meshes. Symposium on Geometry Processing, 2003.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -125,7 +127,7 @@ def fill(
 
 
 @njit(cache=True, nogil=True)
-def _doubled(rows: NDArray[np.generic]) -> NDArray[np.generic]:
+def _doubled(rows: NDArray[Any]) -> NDArray[Any]:
     """The same (N, k) rows with room for as many more."""
     out = np.empty((2 * len(rows), rows.shape[1]), rows.dtype)
     for i in range(len(rows)):

@@ -1,7 +1,6 @@
 """The search for the nose: samples, candidates, and laying samples on a face. Arrays in, arrays out; no checks.
 
-A pose is a row (13,): the 9 entries of a rotation, 3 of a shift, a scale; it takes a point x of the scan to
-scale * rotation @ x + shift in the frame of the face. A field (see `fer3d.prepare.nose.MeanFaceField`) answers for any
+A pose is a row (13,) as in `fer3d.kernels.pose`. A field (see `fer3d.prepare.nose.MeanFaceField`) answers for any
 point which point of the face is about the nearest.
 """
 
@@ -9,7 +8,17 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from fer3d.kernels.pose import to_face, to_scan, turned_to_face, turned_to_scan
 from fer3d.kernels.small import solve, stable_order
+
+_FEWEST_NEIGHBOURS = 6  # samples about a point that a mean normal needs
+_FEWEST_ABOUT_TIP = 20  # samples in the ball about a tip
+_FACING = 0.2  # least cosine between normals that are paired: farther turned is another sheet
+_FEWEST_PAIRS = 12  # of the 7 unknowns of a pose
+_DAMPING = 1e-6  # of the normal equations, as a share of a pair's weight
+_ARM2 = 2500.0  # mm^2: a turn moves samples some 50 mm away from the tip, which makes its damping like a shift's
+_LONGEST_TURN = 0.35  # radians (20 degrees) a step: the plane is only near-by the surface
+_TURNED, _SHIFTED = 1e-5, 1e-4  # radians and mm: a step shorter than both ends the rounds
 
 
 @njit(cache=True, nogil=True)
@@ -152,7 +161,7 @@ def protrusion(
                         nz += normals[j, 2]
                         count += 1
         size = np.sqrt(nx * nx + ny * ny + nz * nz)
-        if count >= 6 and size > 0.0:
+        if count >= _FEWEST_NEIGHBOURS and size > 0.0:
             mean[i, 0], mean[i, 1], mean[i, 2] = nx / size, ny / size, nz / size
             height[i] = (sx * nx + sy * ny + sz * nz) / (count * size)
     return height, mean
@@ -204,12 +213,8 @@ def misfit(
 ) -> float:
     """Mean over the points of min(distance, cap) + bend * (1 - cosine between the normals); `cap` + bend outside."""
     total = 0.0
-    s = pose[12]
     for i in range(len(points)):
-        px, py, pz = points[i, 0], points[i, 1], points[i, 2]
-        x = s * (pose[0] * px + pose[1] * py + pose[2] * pz) + pose[9]
-        y = s * (pose[3] * px + pose[4] * py + pose[5] * pz) + pose[10]
-        z = s * (pose[6] * px + pose[7] * py + pose[8] * pz) + pose[11]
+        x, y, z = to_face(pose, points[i, 0], points[i, 1], points[i, 2])
         q = _look_up(x, y, z, low, cell, nearest)
         if q < 0:
             total += cap + bend
@@ -219,12 +224,8 @@ def misfit(
         plane = abs(dx * mx + dy * my + dz * mz)
         # Near the surface only the distance from its plane counts: the field's point is a little beside the nearest.
         distance = max(plane, np.sqrt(dx * dx + dy * dy + dz * dz) - 2.0 * cell)
-        nx, ny, nz = normals[i, 0], normals[i, 1], normals[i, 2]
-        cosine = (
-            (pose[0] * nx + pose[1] * ny + pose[2] * nz) * mx
-            + (pose[3] * nx + pose[4] * ny + pose[5] * nz) * my
-            + (pose[6] * nx + pose[7] * ny + pose[8] * nz) * mz
-        )
+        nx, ny, nz = turned_to_face(pose, normals[i, 0], normals[i, 1], normals[i, 2])
+        cosine = nx * mx + ny * my + nz * mz
         total += min(distance, cap) + bend * (1.0 - cosine)
     return total / max(len(points), 1)
 
@@ -277,7 +278,7 @@ def starts(
                 count += 1
                 normal += normals[i]
         length = np.sqrt((normal**2).sum())
-        if count < 20 or length == 0.0:
+        if count < _FEWEST_ABOUT_TIP or length == 0.0:
             continue
         stride = max(1, (count + most - 1) // most)
         some = rows[:count:stride]
@@ -346,26 +347,17 @@ def settle(
         g = np.zeros(7)
         J = np.empty(7)
         used = 0
-        s = p[12]
         for i in range(len(points)):
-            px, py, pz = points[i, 0], points[i, 1], points[i, 2]
-            rx = s * (p[0] * px + p[1] * py + p[2] * pz)
-            ry = s * (p[3] * px + p[4] * py + p[5] * pz)
-            rz = s * (p[6] * px + p[7] * py + p[8] * pz)
-            x, y, z = rx + p[9], ry + p[10], rz + p[11]
+            x, y, z = to_face(p, points[i, 0], points[i, 1], points[i, 2])
             if x * x + y * y + z * z > ball * ball:
                 continue
             q = _look_up(x, y, z, low, cell, nearest)
             if q < 0:
                 continue
             mx, my, mz = face_normals[q, 0], face_normals[q, 1], face_normals[q, 2]
-            nx, ny, nz = normals[i, 0], normals[i, 1], normals[i, 2]
-            cosine = (
-                (p[0] * nx + p[1] * ny + p[2] * nz) * mx
-                + (p[3] * nx + p[4] * ny + p[5] * nz) * my
-                + (p[6] * nx + p[7] * ny + p[8] * nz) * mz
-            )
-            if cosine < 0.2:
+            nx, ny, nz = turned_to_face(p, normals[i, 0], normals[i, 1], normals[i, 2])
+            cosine = nx * mx + ny * my + nz * mz
+            if cosine < _FACING:
                 continue
             r = (x - face_points[q, 0]) * mx + (y - face_points[q, 1]) * my + (z - face_points[q, 2]) * mz
             w = cosine / (1.0 + (r / reach) ** 2)
@@ -378,15 +370,15 @@ def settle(
                 for b in range(7):
                     A[a, b] += w * J[a] * J[b]
             used += 1
-        if used < 12:
+        if used < _FEWEST_PAIRS:
             break
         for a in range(3):
-            A[a, a] += 1e-6 * used * 2500.0
-            A[a + 3, a + 3] += 1e-6 * used
+            A[a, a] += _DAMPING * used * _ARM2
+            A[a + 3, a + 3] += _DAMPING * used
         n = 7
         if np.isfinite(scale_apart):
             A[6, 6] += scale_apart * used
-            g[6] += scale_apart * used * (s - 1.0)
+            g[6] += scale_apart * used * (p[12] - 1.0)
         else:
             n = 6
         d = np.zeros(7)
@@ -394,7 +386,7 @@ def settle(
         for a in range(n):
             d[a] = -step[a, 0]
         angle = np.sqrt(d[0] ** 2 + d[1] ** 2 + d[2] ** 2)
-        shrink = min(1.0, 0.35 / max(angle, 1e-12))  # 20 degrees a step: the plane is only near-by the surface
+        shrink = min(1.0, _LONGEST_TURN / max(angle, 1e-12))
         d *= shrink
         T = _turn(d[0], d[1], d[2])
         R = T @ p[:9].copy().reshape(3, 3)
@@ -402,7 +394,7 @@ def settle(
         p[:9] = R.reshape(9)
         p[9], p[10], p[11] = t[0] + d[3], t[1] + d[4], t[2] + d[5]
         p[12] *= 1.0 + d[6]
-        if angle < 1e-5 and abs(d[3]) + abs(d[4]) + abs(d[5]) < 1e-4:
+        if angle < _TURNED and abs(d[3]) + abs(d[4]) + abs(d[5]) < _SHIFTED:
             break
     return p
 
@@ -441,20 +433,15 @@ def missed(
     Returns:
         Mean of min(distance, cap) + bend * (1 - cosine), with cap + bend beyond the cap; share nearer than the cap.
     """
-    s = pose[12]
-    R = pose[:9].copy().reshape(3, 3)
     total = 0.0
     count = hit = 0
     for q in range(len(face_points)):
         mx, my, mz = face_normals[q, 0], face_normals[q, 1], face_normals[q, 2]
-        if mx * R[0, 2] + my * R[1, 2] + mz * R[2, 2] < least_cosine:
+        nx, ny, nz = turned_to_scan(pose, mx, my, mz)
+        if nz < least_cosine:
             continue
         count += 1
-        # The point in the scan's frame.
-        tx, ty, tz = face_points[q, 0] - pose[9], face_points[q, 1] - pose[10], face_points[q, 2] - pose[11]
-        x = (R[0, 0] * tx + R[1, 0] * ty + R[2, 0] * tz) / s
-        y = (R[0, 1] * tx + R[1, 1] * ty + R[2, 1] * tz) / s
-        z = (R[0, 2] * tx + R[1, 2] * ty + R[2, 2] * tz) / s
+        x, y, z = to_scan(pose, face_points[q, 0], face_points[q, 1], face_points[q, 2])
         best, at = cap * cap, -1
         for i in range(len(points)):
             dx, dy, dz = points[i, 0] - x, points[i, 1] - y, points[i, 2] - z
@@ -465,9 +452,6 @@ def missed(
             total += cap + bend
             continue
         hit += 1
-        nx = R[0, 0] * mx + R[1, 0] * my + R[2, 0] * mz
-        ny = R[0, 1] * mx + R[1, 1] * my + R[2, 1] * mz
-        nz = R[0, 2] * mx + R[1, 2] * my + R[2, 2] * mz
         cosine = nx * normals[at, 0] + ny * normals[at, 1] + nz * normals[at, 2]
         plane = abs((points[at, 0] - x) * nx + (points[at, 1] - y) * ny + (points[at, 2] - z) * nz)
         total += plane + bend * (1.0 - cosine)

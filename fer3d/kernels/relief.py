@@ -1,13 +1,16 @@
 """The relief of a face about its nose: a height map without its best quadric, and how well two of them agree.
 
-A pose is a row (13,) as in `fer3d.kernels.nose_search`.
+A pose is a row (13,) as in `fer3d.kernels.pose`.
 """
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from fer3d.kernels.pose import to_face, turned_to_face
 from fer3d.kernels.small import solve
+
+_FEWEST_CELLS = 60  # that two height maps share: ten times the unknowns of a quadric
 
 
 @njit(cache=True, nogil=True)
@@ -30,15 +33,11 @@ def heights(
     n = int(np.round(2.0 * radius / cell))
     total = np.zeros((n, n))
     count = np.zeros((n, n), np.int64)
-    s = pose[12]
     for i in range(len(points)):
-        px, py, pz = points[i, 0], points[i, 1], points[i, 2]
-        z = s * (pose[6] * px + pose[7] * py + pose[8] * pz) + pose[11]
-        up = pose[6] * normals[i, 0] + pose[7] * normals[i, 1] + pose[8] * normals[i, 2]
+        x, y, z = to_face(pose, points[i, 0], points[i, 1], points[i, 2])
+        up = turned_to_face(pose, normals[i, 0], normals[i, 1], normals[i, 2])[2]
         if z < deepest or up <= 0.0:
             continue
-        x = s * (pose[0] * px + pose[1] * py + pose[2] * pz) + pose[9]
-        y = s * (pose[3] * px + pose[4] * py + pose[5] * pz) + pose[10]
         if x * x + y * y >= radius * radius:
             continue
         a, b = int((x + radius) / cell), int((y + radius) / cell)
@@ -66,7 +65,7 @@ def relief_agreement(one: NDArray[np.float64], other: NDArray[np.float64]) -> fl
     shared = 0
     for turn in range(2):
         if turn == 1:
-            if shared < 60:
+            if shared < _FEWEST_CELLS:
                 return -1.0
             for k in range(6):
                 A[k, k] += 1e-9 * shared

@@ -86,7 +86,7 @@ def _spikes_once(vertices: NDArray[np.float32], faces: NDArray[np.int32], height
     ids = np.empty(_MOST_NEIGHBOURS, np.int32)
     for i in range(found):
         v = suspects[i]
-        direct = _ring(faces, start, around, v, v, ids, np.int64(0))  # not a literal: compiled once
+        direct = _ring(faces, start, around, v, v, ids, np.int64(0))  # type: ignore[arg-type]  # 0 is compiled for itself
         if not _stands_off(vertices, ids[:direct], v, height):
             continue
         limit = max(height, _SPACINGS * _spacing(vertices, faces, start, around, v, ids[:direct]))
