@@ -31,7 +31,7 @@ from fer3d.prepare.scan import (
     relative,
 )
 from fer3d.prepare.store import PreparedScan, read_header, write_manifest, write_scan
-from fer3d.workers import map_on_processes
+from fer3d.workers import map_on_processes, worker_pool
 
 if TYPE_CHECKING:
     from fer3d.catalog.cards import Card

@@ -6,8 +6,10 @@ import pytest
 
 from fer3d.config import TrainSettings
 from fer3d.errors import ArgumentError
-from fer3d.evaluate.grid import FLM_PARTS, ablation_grid, map_subsets
+from fer3d.evaluate.grid import ablation_grid
 from fer3d.maps.registry import STANDARD_GROUPS
+from fer3d.models import network_class
+from fer3d.models.flm_cnn import PARTS
 from fer3d.train.plan import Experiment
 from fer3d.train.settings import train_settings
 from tests.commands import fer3d
@@ -20,6 +22,11 @@ QUICK = ("--set", "model.width=2", "--set", "epochs=1", "--set", "batch=8", "--a
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     return write_prepared(tmp_path_factory.mktemp("ablate") / "prepared", ["F0001", "M0001"])
+
+
+def map_subsets():
+    kind = network_class("dff-cnn")
+    return list(kind.variants(kind.Settings()))
 
 
 def test_there_are_fifteen_subsets_small_ones_first():
@@ -44,7 +51,7 @@ def test_train_then_numbers(capsys, prepared, tmp_path):
 
 
 def test_ablate_runs_every_subset_and_goes_on(capsys, prepared, tmp_path):
-    arguments = ("ablate", "dff-cnn", "--maps", "--data", prepared, "-o", tmp_path / "a", "--fold", "0", *QUICK)
+    arguments = ("ablate", "dff-cnn", "--data", prepared, "-o", tmp_path / "a", "--fold", "0", *QUICK)
     code, out, err = fer3d(capsys, *arguments)
     assert code == 0, err
     assert "15 of 15: depth, normal, curvature, texture" in out
@@ -95,7 +102,7 @@ def test_a_run_that_fails_costs_only_itself(capsys, prepared, tmp_path, workers)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("train", "dffcnn"), "fer3d: nowhere/manifest.parquet: is missing"),
+        (("train", "dffcnn"), "is 'dffcnn'; did you mean 'dff-cnn'?"),
         (("train", "dff-cnn", "--set", "epoch=3"), "fer3d: settings: unknown key `epoch`; did you mean `epochs`?"),
         (("train", "dff-cnn", "--fold", "x"), "fer3d: `fold` should be all, or numbers such as 0,1,2, is 'x'"),
         (("train", "dff-cnn", "--protocol", "bu3dfe-p9"), "is 'bu3dfe-p9'; did you mean 'bu3dfe-p"),
@@ -111,10 +118,11 @@ def test_a_wrong_call_is_one_line(capsys, tmp_path, monkeypatch, arguments, mess
 
 
 def test_the_settings_of_train_are_a_toml_file_that_train_takes(capsys, tmp_path):
-    code, out, _ = fer3d(capsys, "settings", "train")
-    assert code == 0
-    (tmp_path / "all.toml").write_text(out, encoding="utf-8")
-    assert train_settings("small", tmp_path / "all.toml") == TrainSettings()
+    for network in ("dff-cnn", "flm-cnn", "tang"):
+        code, out, _ = fer3d(capsys, "settings", "train", network)
+        assert code == 0
+        (tmp_path / "all.toml").write_text(out, encoding="utf-8")
+        assert train_settings(network, "small", tmp_path / "all.toml") == train_settings(network)
     code, _, err = fer3d(capsys, "settings", "tarin")
     assert code == 1
     assert "`command` should be one of preprocess, train, is 'tarin'" in err
@@ -129,8 +137,9 @@ def test_the_parts_of_flm_cnn_are_its_ideas(capsys, tmp_path):
     lines = (tmp_path / "a" / "ablation.md").read_text().splitlines()
     assert lines[0].startswith("| mes | hvp | tree | accuracy")
     made = json.loads((tmp_path / "a" / "ablation.json").read_text())
-    assert [entry["parts"] for entry in made] == [[], ["hvp", "tree"], ["mes", "tree"], ["mes", "hvp"], list(FLM_PARTS)]
+    assert [entry["parts"] for entry in made] == [[], ["hvp", "tree"], ["mes", "tree"], ["mes", "hvp"], list(PARTS)]
     facts = json.loads((tmp_path / "a" / "mes+hvp" / "run.json").read_text())
+    assert facts["settings"]["model"]["tree"] is False
     assert facts["model_settings"]["tree"] is False
-    with pytest.raises(ArgumentError, match="`model` should have parts that can be left out, gcnn has none"):
+    with pytest.raises(ArgumentError, match="`model` should be a network with parts that can be left out, is GCNN"):
         ablation_grid("gcnn", Experiment(data), tmp_path, TrainSettings())

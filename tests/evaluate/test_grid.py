@@ -27,7 +27,7 @@ from fer3d.train.run import Device
 from fer3d.train.settings import train_settings
 from tests.prepared import write_prepared
 
-QUICK = train_settings("small", None, ("model.width=2", "epochs=1", "batch=8", "model.maps=depth,normal"))
+QUICK = train_settings("plain-cnn", "small", None, ("model.width=2", "epochs=1", "batch=8", "model.maps=depth,normal"))
 NAN = math.nan
 
 
@@ -190,14 +190,25 @@ def test_longest_runs_are_begun_first_by_several_workers(tmp_path, monkeypatch):
 
 
 def test_cells_differ_in_what_they_vary_alone(tmp_path):
-    settings = train_settings("small", None, ("epochs=3", "model.illumination=dog"))
+    settings = train_settings("dff-cnn", "small", None, ("epochs=3", "model.illumination=dog"))
     for made in ablation_grid("dff-cnn", Experiment(tmp_path), tmp_path, settings).cells:
         maps = tuple(name for name, there in made.values.items() if there)
-        wanted = settings.model_copy(update={"maps": maps, "illumination": "dog" if "texture" in maps else "raw"})
-        assert made.job.settings == wanted
-    with pytest.raises(ConfigError, match="unknown key `epoch`; did you mean `epochs`"):
-        vary(settings, {"epoch": 4})
-    assert vary(settings, {"epochs": 4}) == settings.model_copy(update={"epochs": 4})
+        changes = {"maps": maps, "illumination": "dog" if "texture" in maps else "raw"}
+        assert made.job.settings.model == settings.model.model_copy(update=changes)
+        assert made.job.settings.epochs == 3
+    with pytest.raises(ConfigError, match="settings: model: unknown key `mask_`; did you mean `mask`"):
+        vary(settings, {"mask_": True})
+    assert vary(settings, {"mask": True}).model == settings.model.model_copy(update={"mask": True})
+
+
+def test_a_setting_of_training_that_a_cell_does_not_use_is_left_out_there(tmp_path):
+    settings = train_settings("dff-cnn", "small", None, ("texture_jitter=0.2",))
+    jitters = {
+        made.name: made.job.settings.texture_jitter
+        for made in ablation_grid("dff-cnn", Experiment(tmp_path), tmp_path, settings).cells
+    }
+    assert jitters["texture"] == jitters["depth, texture"] == 0.2
+    assert jitters["depth"] == TrainSettings().texture_jitter
 
 
 def test_wrong_grids_are_named(tmp_path):
@@ -211,4 +222,4 @@ def test_wrong_grids_are_named(tmp_path):
     with pytest.raises(ArgumentError, match="`across` should be one of depth, is 'light'"):
         Grid(("depth",), (one,), tmp_path, across="light")
     with pytest.raises(ArgumentError, match="`networks` should be one or more different names, is none"):
-        illumination_grid([tmp_path], Experiment(tmp_path), tmp_path, TrainSettings(), networks=())
+        illumination_grid([tmp_path], Experiment(tmp_path), tmp_path, {})

@@ -5,21 +5,21 @@ import json
 import pytest
 import torch
 
-from fer3d.config import TrainSettings, train_settings
+from fer3d.config import TrainSettings
 from fer3d.data.augment_maps import augment, draw, draw_pictures, perturb_pictures, unchanged
 from fer3d.data.samples import load
-from fer3d.errors import ArgumentError, ConfigError
+from fer3d.errors import ConfigError
 from fer3d.image.perturb import draw_perturbations, perturb
 from fer3d.prepare.store import read_manifest
-from fer3d.train.checkpoint import load_model, probabilities
+from fer3d.train.checkpoint import answers, load_model
 from fer3d.train.plan import Experiment
 from fer3d.train.run import Device, train
 from fer3d.train.run_folder import read_predictions, read_run
+from fer3d.train.settings import train_settings
 from tests.prepared import SIX, write_prepared
-from tests.prepared_trees import write_prepared_trees
 
 CHANNELS = ("red", "green", "blue")
-QUICK = ("maps=texture", "pixels=16", "width=4", "epochs=1", "batch=8")
+QUICK = ("model.pixels=16", "model.width=4", "epochs=1", "batch=8")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def pictures(count=6, size=24):
 
 
 def test_the_light_is_drawn_as_without_and_nothing_else_is_changed():
-    settings = train_settings("small", None, ("maps=texture", "perturb=true"))
+    settings = train_settings("3c2f", "small", None, ("perturb=true",))
     drawn, plain, still = draw_pictures(settings, 6, 24, seeded()), draw(settings, 6, seeded()), unchanged(6)
     for name in plain:
         wanted = plain if name in ("gain", "bias", "gamma") else still
@@ -54,7 +54,7 @@ def test_the_light_is_drawn_as_without_and_nothing_else_is_changed():
 
 def test_pictures_are_perturbed_after_their_light_is_changed():
     values = pictures()
-    settings = train_settings("small", None, ("maps=texture", "perturb=true"))
+    settings = train_settings("3c2f", "small", None, ("perturb=true",))
     draws = draw_pictures(settings, 6, 24, seeded(3))
     made = augment(CHANNELS, values, draws, 1.0)
     lit = augment(CHANNELS, values, {name: part for name, part in draws.items() if "perturb" not in name}, 1.0)
@@ -76,7 +76,7 @@ def test_what_was_not_measured_stays_so_and_does_not_darken_its_neighbours():
 def test_training_draws_perturbations_only_if_asked_to(prepared):
     data = load([(prepared, read_manifest(prepared))], ("texture",), SIX)
     plain, perturbed = (
-        data.draw(train_settings("small", None, ("maps=texture", f"perturb={word}")), 4, seeded())
+        data.draw(train_settings("3c2f", "small", None, (f"perturb={word}",)), 4, seeded())
         for word in ("false", "true")
     )
     assert plain.keys() < perturbed.keys()
@@ -86,7 +86,7 @@ def test_training_draws_perturbations_only_if_asked_to(prepared):
 
 
 def test_a_model_file_alone_averages_over_the_copies_whatever_the_batch(prepared, tmp_path):
-    settings = train_settings("small", None, (*QUICK, "perturb=true", "test_perturbations=5"))
+    settings = train_settings("3c2f", "small", None, (*QUICK, "perturb=true", "test_perturbations=5"))
     out = train("3c2f", Experiment(prepared, folds=2, only=(0,)), tmp_path / "run", settings, device=Device("cpu"))
     assert json.loads((out / "run.json").read_text())["settings"]["perturb"] is True
     model = load_model(out / "r00f00" / "model.safetensors")
@@ -99,15 +99,27 @@ def test_a_model_file_alone_averages_over_the_copies_whatever_the_batch(prepared
     wanted = torch.from_numpy(predicted.probabilities)[order].float()
     for part in (slice(None), slice(3, 4)):
         torch.testing.assert_close(model.probabilities(x[part]), wanted[part], rtol=0, atol=1e-5)
-    plain = probabilities(model.network, model.normalisation, x, mirror=True)
+    plain = answers(model.network, model.normalisation, x, model.facts.target, mirror=True)
     assert not torch.allclose(plain, wanted, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["perturb=true", "test_perturbations=3"])
-def test_it_is_of_pictures_alone(tmp_path, name):
-    with pytest.raises(ConfigError, match=f"`{name[:7]}.*` is of pictures: `maps` should be texture alone, is depth,"):
-        train_settings("small", None, ("maps=depth,texture", name))
-    data = write_prepared_trees(tmp_path / "trees", ("F0001", "M0001"))
-    settings = train_settings("small", None, ("maps=texture", name))
-    with pytest.raises(ArgumentError, match="is of pictures, the model reads trees"):
-        train("gcnn", Experiment(data, folds=2), tmp_path / "run", settings, device=Device("cpu"))
+def test_it_is_of_pictures_alone(name):
+    setting = name.partition("=")[0]
+    with pytest.raises(
+        ConfigError, match=f"`{setting}` would change nothing for dff-cnn: it is of pictures, it reads d"
+    ):
+        train_settings("dff-cnn", "small", None, ("model.maps=depth,texture", name))
+    with pytest.raises(ConfigError, match=f"`{setting}` would change nothing for gcnn: it is of pictures, it reads s"):
+        train_settings("gcnn", "small", None, (name,))
+
+
+def test_what_a_perturbation_takes_the_place_of_is_refused():
+    with pytest.raises(
+        ConfigError, match="`bend_mm` would change nothing for 3c2f: it moves a face otherwise than `per"
+    ):
+        train_settings("3c2f", "small", None, ("perturb=true", "bend_mm=1"))
+    with pytest.raises(
+        ConfigError, match="`test_mirror` would change nothing for 3c2f: it averages less than `test_pe"
+    ):
+        train_settings("3c2f", "small", None, ("test_perturbations=3", "test_mirror=false"))
