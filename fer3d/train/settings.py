@@ -94,7 +94,7 @@ def complete(network: str, chosen: TrainSettings | None) -> TrainSettings:
             f"`settings.model` should be the settings of {network}, {kind.__qualname__}, "
             f"is {type(chosen.model).__qualname__}"
         )
-    for name, reason in _unused(chosen).items():
+    for name, reason in unused(chosen).items():
         if name in chosen.model_fields_set and getattr(chosen, name) != TrainSettings.model_fields[name].default:
             raise ConfigError(f"settings: `{name}` would change nothing for {network}: it {reason}")
     own = chosen.model
@@ -108,15 +108,15 @@ def complete(network: str, chosen: TrainSettings | None) -> TrainSettings:
 def with_own(chosen: TrainSettings, own: NetworkSettings) -> TrainSettings:
     """The settings with others of the network, and without those of training that would then change nothing."""
     made = chosen.model_copy(update={"model": own})
-    unused = _unused(made)
-    given = {name: getattr(made, name) for name in made.model_fields_set if name not in unused}
+    idle = unused(made)
+    given = {name: getattr(made, name) for name in made.model_fields_set if name not in idle}
     return TrainSettings(**{**given, "model": own})
 
 
 def used(chosen: TrainSettings) -> dict[str, Any]:
     """The settings that a run uses, as JSON can hold them."""
     table = chosen.model_dump(mode="json")
-    for name in _unused(chosen):
+    for name in unused(chosen):
         del table[name]
     return table
 
@@ -150,8 +150,8 @@ def _check_keys(
             raise ConfigError(f"{where}: unknown key `{key}`; {hint}")
 
 
-def _unused(chosen: TrainSettings) -> dict[str, str]:
-    """Setting -> why nothing would read it."""
+def unused(chosen: TrainSettings) -> dict[str, str]:
+    """Setting of training that nothing would read -> why."""
     reasons = {**unused_augmentation(chosen.model), **chosen.model.unused()}
     if chosen.optimizer != "sgd":
         reasons["momentum"] = f"is of sgd, `optimizer` is {chosen.optimizer}"
