@@ -110,17 +110,11 @@ def preprocess(
 @app.command()
 def settings(
     command: Annotated[str, typer.Argument(help="preprocess or train.")] = "preprocess",
-    network: Annotated[str, typer.Argument(help="Of train: the network, which has settings of its own.")] = "dff-cnn",
 ) -> None:
-    """Every setting of `preprocess` or `train` with its default, as a TOML file to start from.
-
-    fer3d settings preprocess > prepare.toml
-
-    fer3d settings train flm-cnn > flm.toml
-    """
+    """Every setting of `preprocess` or `train` with its default, as a TOML file to start from."""
     from fer3d.cli import show_preparation
 
-    show_preparation.print_settings(command, network)
+    show_preparation.print_settings(command)
 
 
 @app.command()

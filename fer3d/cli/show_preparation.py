@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from fer3d.catalog.cards import load_card
-from fer3d.checks import check_choice
 from fer3d.cli.terminal import console, progress_bar
 from fer3d.config import PreprocessSettings, TrainSettings
+from fer3d.errors import ConfigError
 from fer3d.prepare.folder import Outcome, Summary, preprocess, warm_up
 
 _SHOWN_FAILURES = 10
@@ -132,25 +131,14 @@ def run_maps(scan: Path, out: Path, landmarks: Path | None, settings: Preprocess
     console.print(f"-> {escape(str(out))}", highlight=False)
 
 
-def print_settings(command: str = "preprocess", network: str = "dff-cnn") -> None:
-    """The settings of a command as a commented TOML file; of `train`, those that a network uses, and its own."""
-    check_choice("command", command, ("preprocess", "train"))
-    if command == "preprocess":
-        _print_fields(PreprocessSettings)
-        return
-    from fer3d.train.settings import complete, unused
-
-    chosen = complete(network, None)
-    _print_fields(TrainSettings, {"model", *unused(chosen)})
-    console.print(f"[model]  # of {network}\n", highlight=False, markup=False)
-    _print_fields(type(chosen.model))
-
-
-def _print_fields(kind: type[BaseModel], left_out: Collection[str] = ()) -> None:
-    for name, field in kind.model_fields.items():
-        if name not in left_out:
-            line = f"# {name} =" if field.default is None else f"{name} = {_toml(field.default)}"
-            console.print(f"# {field.description}\n{line}\n", highlight=False, markup=False, soft_wrap=True)
+def print_settings(command: str = "preprocess") -> None:
+    """The settings of a command as a commented TOML file."""
+    kinds: dict[str, type[BaseModel]] = {"preprocess": PreprocessSettings, "train": TrainSettings}
+    if command not in kinds:
+        raise ConfigError(f"settings: `command` should be one of {', '.join(kinds)}, is {command!r}")
+    for name, field in kinds[command].model_fields.items():
+        line = f"# {name} =" if field.default is None else f"{name} = {_toml(field.default)}"
+        console.print(f"# {field.description}\n{line}\n", highlight=False, markup=False, soft_wrap=True)
 
 
 def _toml(value: Any) -> str:

@@ -11,9 +11,9 @@ import typer
 Model = Annotated[
     str,
     typer.Argument(
-        help="Of maps: dff-cnn, df-cnn or plain-cnn. Of the texture alone, and of pictures: tang, yu-zhang, kahou, "
-        "alexnet, vgg-11, vgg-16, 3c2f, khorrami, dlp-cnn, frr-cnn or resnet-18. Of sample trees: flm-cnn, or gcnn, a "
-        "plain geodesic CNN. Of your own: module:Class, a fer3d.models.network.Network."
+        help="Of maps: dff-cnn, df-cnn or plain-cnn; of the texture alone also tang, yu-zhang, kahou, alexnet, vgg-11, "
+        "vgg-16, 3c2f, khorrami, dlp-cnn, frr-cnn or resnet-18 (--maps texture). Of sample trees: flm-cnn, gcnn (a "
+        "plain geodesic CNN)."
     ),
 ]
 Data = Annotated[Path, typer.Option(help="Prepared folder: what `fer3d preprocess` wrote.")]
@@ -41,11 +41,7 @@ Preset = Annotated[str, typer.Option(help="small (CPU), full (GPU, 224 pixels) o
 TrainConfig = Annotated[Path | None, typer.Option(help="TOML file with settings.")]
 TrainSet = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set",
-        help="One setting, key=value, or model.key=value of the network; repeatable. `fer3d settings train NETWORK` "
-        "lists them.",
-    ),
+    typer.Option("--set", help="One setting, key=value; repeatable. `fer3d settings train` lists them."),
 ]
 Accelerator = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Devices = Annotated[int, typer.Option(help="Devices, or processes on the CPU; with torchrun, its processes.", min=1)]
@@ -82,10 +78,6 @@ def train(
         fer3d train dff-cnn --data prepared --protocol bu3dfe-p1 -o runs/p1
 
         fer3d train flm-cnn --data prepared -o runs/flm  (after fer3d preprocess --tree)
-
-        fer3d train plain-cnn --maps depth,normal --set model.width=8 --set epochs=20 -o runs/small
-
-        fer3d train my_networks:MyNet --data prepared -o runs/mine
 
         torchrun --nproc-per-node 2 -m fer3d train dff-cnn --devices 2 ...
     """

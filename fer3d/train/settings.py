@@ -108,8 +108,8 @@ def complete(network: str, chosen: TrainSettings | None) -> TrainSettings:
 def with_own(chosen: TrainSettings, own: NetworkSettings) -> TrainSettings:
     """The settings with others of the network, and without those of training that would then change nothing."""
     made = chosen.model_copy(update={"model": own})
-    idle = unused(made)
-    given = {name: getattr(made, name) for name in made.model_fields_set if name not in idle}
+    ignored = unused(made)
+    given = {name: getattr(made, name) for name in made.model_fields_set if name not in ignored}
     return TrainSettings(**{**given, "model": own})
 
 

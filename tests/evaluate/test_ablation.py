@@ -6,10 +6,8 @@ import pytest
 
 from fer3d.config import MAP_GROUPS, TrainSettings
 from fer3d.errors import ArgumentError
-from fer3d.evaluate.ablation import Entry, table, variants
-from fer3d.models import model_names, network_class
-from fer3d.models.flm_cnn import PARTS
-from fer3d.train.settings import complete, train_settings, used
+from fer3d.evaluate.ablation import SWITCHES, Entry, map_subsets, table, variants
+from fer3d.train.settings import train_settings
 from tests.commands import fer3d
 from tests.prepared import write_prepared
 from tests.prepared_trees import write_prepared_trees
@@ -23,7 +21,7 @@ def prepared(tmp_path_factory):
 
 
 def test_there_are_fifteen_subsets_small_ones_first():
-    subsets = [parts for parts, _ in variants("dff-cnn", TrainSettings())]
+    subsets = map_subsets()
     assert len(set(subsets)) == 15
     assert [len(s) for s in subsets] == sorted(len(s) for s in subsets)
     assert subsets[-1] == MAP_GROUPS
@@ -61,7 +59,7 @@ def test_ablate_runs_every_subset_and_goes_on(capsys, prepared, tmp_path):
     assert code == 0, err
     assert "15 of 15: depth, normal, curvature, texture" in out
     made = json.loads((tmp_path / "a" / "ablation.json").read_text())
-    assert [tuple(entry["parts"]) for entry in made] == [parts for parts, _ in variants("dff-cnn", TrainSettings())]
+    assert [tuple(entry["parts"]) for entry in made] == map_subsets()
     assert (tmp_path / "a" / "ablation.md").read_text().count("\n") == 17
     weights = tmp_path / "a" / "depth+texture" / "r00f00" / "model.safetensors"
     before = weights.stat().st_mtime_ns
@@ -99,8 +97,7 @@ def test_a_run_that_fails_beside_others_is_named(capsys, prepared, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("train", "dff-cnn"), "fer3d: nowhere/manifest.parquet: is missing"),
-        (("train", "dffcnn"), "fer3d: `model` should be one of dff-cnn, "),
+        (("train", "dffcnn"), "fer3d: nowhere/manifest.parquet: is missing"),
         (("train", "dff-cnn", "--set", "epoch=3"), "fer3d: settings: unknown key `epoch`; did you mean `epochs`?"),
         (("train", "dff-cnn", "--fold", "x"), "fer3d: `fold` should be all, or numbers such as 0,1,2, is 'x'"),
         (("train", "dff-cnn", "--protocol", "bu3dfe-p9"), "is 'bu3dfe-p9'; did you mean 'bu3dfe-p"),
@@ -116,21 +113,10 @@ def test_a_wrong_call_is_one_line(capsys, tmp_path, monkeypatch, arguments, mess
 
 
 def test_the_settings_of_train_are_a_toml_file_that_train_takes(capsys, tmp_path):
-    for name in model_names():
-        code, out, _ = fer3d(capsys, "settings", "train", name)
-        assert code == 0
-        (tmp_path / "all.toml").write_text(out, encoding="utf-8")
-        chosen = complete(name, None)
-        assert train_settings(name, "small", tmp_path / "all.toml") == chosen
-        listed = [line.lstrip("# ").partition(" = ")[0].removesuffix(" =") for line in out.splitlines() if " =" in line]
-        own = network_class(name).Settings.model_fields
-        assert listed == [*(key for key in used(chosen) if key != "model"), *own]
     code, out, _ = fer3d(capsys, "settings", "train")
     assert code == 0
-    assert "[model]  # of dff-cnn" in out
-    code, _, err = fer3d(capsys, "settings", "train", "dffcnn")
-    assert code == 1
-    assert "`model` should be one of dff-cnn, " in err and "did you mean 'dff-cnn'?" in err
+    (tmp_path / "all.toml").write_text(out, encoding="utf-8")
+    assert train_settings("small", tmp_path / "all.toml") == TrainSettings()
     code, _, err = fer3d(capsys, "settings", "tarin")
     assert code == 1
     assert "`command` should be one of preprocess, train, is 'tarin'" in err
@@ -145,8 +131,8 @@ def test_the_parts_of_flm_cnn_are_its_ideas(capsys, tmp_path):
     lines = (tmp_path / "a" / "ablation.md").read_text().splitlines()
     assert lines[0].startswith("| mes | hvp | tree | accuracy")
     made = json.loads((tmp_path / "a" / "ablation.json").read_text())
-    assert [entry["parts"] for entry in made] == [[], ["hvp", "tree"], ["mes", "tree"], ["mes", "hvp"], list(PARTS)]
+    assert [entry["parts"] for entry in made] == [[], ["hvp", "tree"], ["mes", "tree"], ["mes", "hvp"], list(SWITCHES)]
     facts = json.loads((tmp_path / "a" / "mes+hvp" / "run.json").read_text())
     assert facts["model_settings"]["tree"] is False
-    with pytest.raises(ArgumentError, match="`model` should be a network with parts that can be left out, is GCNN"):
+    with pytest.raises(ArgumentError, match="`model` should have parts that can be left out, gcnn has none"):
         variants("gcnn", TrainSettings())

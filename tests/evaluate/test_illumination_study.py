@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from fer3d.data.channels import relit, stack_channels
-from fer3d.data.input_kinds import PreparedFace
 from fer3d.errors import ArgumentError, ConfigError
 from fer3d.evaluate import illumination_study
 from fer3d.evaluate.illumination_study import Cell, study_illumination, table
@@ -15,8 +14,8 @@ from fer3d.image.illumination import ILLUMINATIONS, normalise_illumination
 from fer3d.maps import Maps
 from fer3d.prepare import store
 from fer3d.train.checkpoint import load_model
-from fer3d.train.plan import Experiment
-from fer3d.train.run import Device, train
+from fer3d.train.plan import Experiment, plan_experiment
+from fer3d.train.run import Device, read_data, train
 from fer3d.train.run_folder import read_predictions, read_run
 from fer3d.train.settings import train_settings
 from tests.commands import fer3d
@@ -64,27 +63,28 @@ def test_only_the_texture_of_a_stack_is_changed():
         relit(colours(), "histeq")
 
 
-def test_a_wrong_illumination_is_one_line():
-    with pytest.raises(ConfigError, match="settings: model: `illumination` Input should be 'raw', 'hist-eq'"):
-        train_settings("tang", "small", None, ("model.illumination=histeq",))
-    with pytest.raises(ConfigError, match="settings: model: `illumination` dog needs texture among `maps`"):
-        train_settings("dff-cnn", "small", None, ("model.illumination=dog", "model.maps=depth"))
-    with pytest.raises(ConfigError, match="unknown key `model.illumination` of gcnn; it takes model.vertex_features, "):
-        train_settings("gcnn", "small", None, ("model.illumination=dog",))
+def test_a_wrong_illumination_is_one_line(prepared):
+    with pytest.raises(ConfigError, match="settings: `illumination` Input should be 'raw', 'hist-eq'"):
+        train_settings("small", None, ("model.illumination=histeq",))
+    with pytest.raises(ConfigError, match="settings: `illumination` dog needs texture among `maps`"):
+        train_settings("small", None, ("model.illumination=dog", "model.maps=depth"))
+    settings = train_settings("small", None, ("model.illumination=dog",))
+    with pytest.raises(ArgumentError, match="`illumination` should be raw for gcnn, which sees no texture"):
+        read_data("gcnn", plan_experiment(Experiment(prepared, folds=2), 0), settings)
 
 
 def test_a_model_file_alone_does_to_the_light_what_training_did(prepared, tmp_path):
-    settings = train_settings("3c2f", "small", None, ("model.illumination=isotropic", *QUICK))
+    settings = train_settings("small", None, ("model.maps=texture", "model.illumination=isotropic", *QUICK))
     out = train("3c2f", Experiment(prepared, folds=2, only=(0,)), tmp_path / "run", settings, device=Device("cpu"))
-    assert json.loads((out / "run.json").read_text())["settings"]["model"]["illumination"] == "isotropic"
+    assert json.loads((out / "run.json").read_text())["settings"]["illumination"] == "isotropic"
     model = load_model(out / "r00f00" / "model.safetensors")
-    assert model.facts.inputs.illumination == "isotropic"
+    assert model.facts.illumination == "isotropic"
     predicted = read_predictions(read_run(out))
     for name, wanted in list(zip(predicted.ids, predicted.probabilities, strict=True))[:4]:
         scan = store.read_scan(prepared / "scans" / f"{name}.safetensors")
         names, mask, pixel = tuple(scan.header["channels"]), scan.arrays["mask"], scan.header["pixel_mm"]
         maps = Maps(names, scan.arrays["maps"].astype("float32"), mask, scan.arrays["texture"], pixel)
-        made = model.probabilities(model.from_scan(PreparedFace(maps)))[0]
+        made = model.probabilities(model.prepare_input(maps)[None])[0]
         torch.testing.assert_close(made.double(), torch.from_numpy(wanted), rtol=0, atol=1e-5)
 
 
@@ -92,22 +92,17 @@ def test_a_model_file_from_before_there_were_illuminations_is_raw(prepared, tmp_
     from safetensors import safe_open
     from safetensors.torch import load_file, save_file
 
-    settings = train_settings("3c2f", "small", None, QUICK)
+    settings = train_settings("small", None, ("model.maps=texture", *QUICK))
     out = train("3c2f", Experiment(prepared, folds=2, only=(0,)), tmp_path / "run", settings, device=Device("cpu"))
     path = out / "r00f00" / "model.safetensors"
     with safe_open(path, "pt") as file:
         facts = json.loads(file.metadata()["fer3d"])
     assert facts.pop("illumination") == "raw"
-    # as such a file was: no `input`, what is fed is told by the arguments, and the warp has its former name
-    assert facts.pop("input") == "maps" and facts.pop("warp") is None
-    facts["model_settings"]["maps"] = facts.pop("groups")
-    facts = {key: value for key, value in facts.items() if key not in ("stencils", "whole_tree")}
     save_file(load_file(path), path, {"fer3d": json.dumps(facts)})
-    loaded = load_model(path)
-    assert (loaded.facts.inputs.illumination, loaded.maps, loaded.kind.name) == ("raw", ("texture",), "maps")
+    assert load_model(path).facts.illumination == "raw"
 
 
-STUDY = [item for setting in QUICK if "width" not in setting for item in ("--set", setting)]
+STUDY = [item for setting in QUICK for item in ("--set", setting)]
 STUDY += ["--networks", "3c2f,kahou", "--illuminations", "raw,hist-eq", "--folds", "2", "--accelerator", "cpu"]
 
 
@@ -144,10 +139,7 @@ def test_several_data_sets_side_by_side(prepared, tmp_path, monkeypatch):
 
     monkeypatch.setattr(illumination_study, "train_side_by_side", one_by_one)
     other = write_prepared(tmp_path / "other", ["F0003", "M0003"])
-    experiment, settings = (
-        Experiment(prepared, folds=2, only=(0,)),
-        {"3c2f": train_settings("3c2f", "small", None, QUICK)},
-    )
+    experiment, settings = Experiment(prepared, folds=2, only=(0,)), train_settings("small", None, QUICK)
     options = {"networks": ("3c2f",), "illuminations": ("raw", "dct"), "workers": 2}
     cells = study_illumination([prepared, other], experiment, tmp_path / "study", settings, **options)
     assert [(cell.data, cell.illumination) for cell in cells] == [
