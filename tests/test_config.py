@@ -39,7 +39,7 @@ def test_maps_have_one_order(text):
         (["size=4"], "settings: `size` Input should be greater than or equal to 8, got 4"),
         (["crop_mm=nan"], "settings: `crop_mm` Input should be"),
         (
-            ["model.maps=depth,nose"],
+            ["maps=depth,nose"],
             "settings: `maps` should hold names out of depth, normal, curvature, texture, holds 'nose'",
         ),
         (["pose=sideways"], "settings: `pose` Input should be 'auto', 'landmarks' or 'shape', got 'sideways'"),

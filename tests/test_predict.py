@@ -10,7 +10,9 @@ import torch
 
 from fer3d import formats, predict, synth
 from fer3d.config import PreprocessSettings
+from fer3d.data import input_kinds
 from fer3d.data.channels import Normalisation, channel_names
+from fer3d.data.input_kinds import InputFacts, PreparedFace
 from fer3d.errors import CheckpointError, FileError, FormatError
 from fer3d.formats.find import find_scans, landmark_file
 from fer3d.models import build_model
@@ -36,10 +38,14 @@ def write_model(path, seed=0, maps=("depth", "normal", "curvature", "texture"), 
         model="dff-cnn",
         model_settings=arguments,
         classes=classes,
-        normalisation=Normalisation(names, (0.4,) * len(names), (1.5,) * len(names)),
+        kind="maps",
+        inputs=InputFacts(
+            normalisation=Normalisation(names, (0.4,) * len(names), (1.5,) * len(names)),
+            groups=tuple(maps),
+            size=40,
+            pixel_mm=SETTINGS.pixel,
+        ),
         preprocess=SETTINGS.model_dump(mode="json") | preprocess,
-        size=40,
-        pixel_mm=SETTINGS.pixel,
         mirror=True,
     )
     save_model(path, network, facts)
@@ -75,7 +81,7 @@ def test_it_is_the_mean_of_what_the_networks_say_of_the_prepared_maps(run, scans
     each = []
     for fold in range(3):
         model = load_model(run / f"r00f{fold:02d}" / "model.safetensors")
-        each.append(model.probabilities(model.prepare_input(maps)[None])[0].numpy())
+        each.append(model.probabilities(model.from_scan(PreparedFace(maps)))[0].numpy())
         alone = load(run, f"r00f{fold:02d}")(wrl(scans))
         np.testing.assert_allclose(list(alone.probabilities.values()), each[-1], atol=1e-6)
     np.testing.assert_allclose(list(made.probabilities.values()), np.mean(each, axis=0), atol=1e-6)
@@ -124,7 +130,7 @@ def test_a_scan_without_texture_is_predicted_and_says_so(scans, predictor):
 
 
 def test_a_picture_is_refused_by_a_run_on_scans(tmp_path, predictor):
-    assert not predictor.reads_pictures
+    assert predictor.kind.name == "maps"
     with pytest.raises(FormatError, match="x.png: wanted a scan, as the run was trained on scans, got a picture"):
         predictor(tmp_path / "x.png")
 
@@ -172,7 +178,7 @@ def test_what_fails_is_a_row_with_its_reason(scans, tmp_path, predictor, monkeyp
     assert rows[2].reason.startswith("holds no file that ends in .wrl, ")
     assert "should end in one of .wrl" in rows[3].reason
     assert all(str(tmp_path) not in row.reason for row in rows[:3])
-    monkeypatch.setattr(predict, "prepare_with_tree", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(input_kinds, "prepare_with_tree", lambda *_, **__: 1 / 0)
     (row,) = predict_files(predictor, [wrl(scans)])
     assert row.reason.startswith("internal error at test_predict.py:")
 

@@ -145,8 +145,8 @@ def _check_keys(
             raise ConfigError(f"{where}: unknown key `model.{key}` of {network}; {hint} takes {', '.join(mine)}")
     for key in table:
         if key not in known:
-            own_key = nearest(key, list(kind.model_fields))
-            near = nearest(key, known) if own_key is None else f"model.{own_key}"
+            full = {**{name: name for name in known}, **{name: f"model.{name}" for name in kind.model_fields}}
+            near = full.get(nearest(key, full) or "")
             hint = (
                 f"did you mean `{near}`?" if near else f"{network} takes {', '.join(mine)}, training {', '.join(known)}"
             )

@@ -1,5 +1,6 @@
 """Every page of docs/extend runs as it stands, from outside the package: an empty folder, and fer3d installed."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,12 +8,35 @@ from pathlib import Path
 
 import pytest
 
+from fer3d.prepare.store import read_manifest
 from tests.docs.extend_page import RUN, blocks
 
 PAGES = sorted((Path(__file__).parents[2] / "docs" / "extend").glob("*.md"))
 HARNESS = Path(__file__).with_name("extend_page.py")
-# Page -> (language, most lines that are not blank): what the page promises its reader.
-MOST_LINES = {"map.md": ("python", 25)}
+# Page -> (languages, most lines that are not blank): what the page promises its reader.
+MOST_LINES = {
+    "map.md": (("python",), 25),
+    "dataset.md": (("toml",), 20),
+    "format.md": (("python", "toml"), 30),
+    "network.md": (("python", "toml"), 50),
+}
+
+
+def trained_by_the_folds_of_the_page(folder):
+    protocol = json.loads((folder / "run" / "run.json").read_text())["protocol"]
+    assert (protocol["name"], protocol["facts"]["intensities"]) == ("lab-halves", [2])
+    folds = json.loads((folder / "run" / "folds.json").read_text())
+    assert sorted(subject for fold in folds for subject in fold["test"]) == ["P01", "P02", "P03", "P04"]
+
+
+def prepared_from_the_format_of_the_page(folder):
+    assert [(row["subject"], row["expression"], row["status"]) for row in read_manifest(folder / "prepared")] == [
+        ("anna", "happiness", "ok"),
+        ("bert", "sadness", "ok"),
+    ]
+
+
+LEFT = {"dataset.md": trained_by_the_folds_of_the_page, "format.md": prepared_from_the_format_of_the_page}
 
 
 def environment(site):
@@ -34,6 +58,8 @@ def test_the_page_runs(page, tmp_path):
         timeout=540,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    if page.name in LEFT:
+        LEFT[page.name](tmp_path)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -48,8 +74,8 @@ def test_every_block_is_run_or_written(page):
 @pytest.mark.parametrize("name", MOST_LINES)
 def test_the_page_is_as_short_as_it_says(name):
     (page,) = [page for page in PAGES if page.name == name]
-    language, most = MOST_LINES[name]
-    code = [code for kind, _, code, _ in blocks(page.read_text(encoding="utf-8")) if kind == language]
+    languages, most = MOST_LINES[name]
+    code = [code for kind, _, code, _ in blocks(page.read_text(encoding="utf-8")) if kind in languages]
     assert 0 < len([line for line in "".join(code).splitlines() if line.strip()]) < most
 
 

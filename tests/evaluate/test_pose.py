@@ -29,7 +29,9 @@ def prepared(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(prepared):
     experiment = Experiment(prepared, folds=3, only=(0,))
-    return train("flm-cnn", experiment, prepared.parent / "flm", train_settings("small", None, QUICK), device=CPU)
+    return train(
+        "flm-cnn", experiment, prepared.parent / "flm", train_settings("flm-cnn", "small", None, QUICK), device=CPU
+    )
 
 
 def test_a_turn_is_about_the_nose_to_the_left_of_the_subject():
@@ -79,7 +81,8 @@ def test_several_processes_say_the_same(run):
 
 
 def test_a_model_of_maps_is_tested_too(prepared, tmp_path):
-    settings = train_settings("small", None, ("model.width=4", "epochs=1", "batch=6", "model.maps=depth"))
+    quick = ("model.width=4", "epochs=1", "batch=6", "model.maps=depth")
+    settings = train_settings("dff-cnn", "small", None, quick)
     run = train("dff-cnn", Experiment(prepared, folds=3, only=(0,)), tmp_path / "run", settings, device=CPU)
     with pytest.raises(FileError, match="run: the prepared folder of its scans is not at hand; name it with"):
         pose_test(run)

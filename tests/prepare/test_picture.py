@@ -124,11 +124,12 @@ def test_a_run_on_pictures_predicts_pictures_as_if_they_had_been_prepared(capsys
     Image.open(folder / "anna/happy/1.png").resize((280, 280)).save(folder / "dora_happy_4.png")
     Image.open(folder / "bert/sad/2.png").resize((280, 280)).save(folder / "emil_sad_5.png")
     preprocess(folder, tmp_path / "out", settings=SMALL, workers=1)
-    settings = train_settings("tiny", None, ("maps=texture", "epochs=1", "width=4", "batch=2", "illumination=hist-eq"))
+    own = {"maps": "texture", "width": 4, "illumination": "hist-eq"}
+    settings = train_settings("plain-cnn", "tiny", None, ("epochs=1", "batch=2"), model=own)
     experiment = Experiment(tmp_path / "out", classes=("happiness", "sadness", "anger"), folds=2, only=(0,))
     run = train("plain-cnn", experiment, tmp_path / "run", settings, device=Device("cpu"))
     predictor = load(run)
-    assert predictor.reads_pictures
+    assert predictor.kind.name == "pictures"
     tested = read_predictions(read_run(run))
     sources = {row["id"]: row["source"] for row in read_manifest(tmp_path / "out")}
     for name, wanted in zip(tested.ids, tested.probabilities, strict=True):
@@ -155,7 +156,7 @@ def test_train_on_the_parts_of_a_data_set(tmp_path):
             trees.paint(folder, names, start + 10 * code)
     shutil.copy(folder / "train/4/train_40001_aligned.jpg", folder / "test/4/test_49999_aligned.jpg")  # as in the wild
     preprocess(folder, tmp_path / "out", settings=SMALL, workers=1)
-    settings = train_settings("tiny", None, ("maps=texture", "epochs=1", "width=4", "batch=4"))
+    settings = train_settings("plain-cnn", "tiny", None, ("model.maps=texture", "epochs=1", "model.width=4", "batch=4"))
     experiment = Experiment(tmp_path / "out", "parts", classes=("happiness", "sadness"))
     train("plain-cnn", experiment, tmp_path / "run", settings, device=Device("cpu"))
     tested = read_predictions(read_run(tmp_path / "run"))
@@ -181,7 +182,7 @@ def test_eight_classes_with_contempt(capsys, tmp_path):
         trees.paint(affectnet, [f"Manually_Annotated_Images/{name}" for name in names], len(table))
         lines = [f"{name},1,2,30,40,{marks},{name[1]},0.5,0.5" for name in names]
         trees.write(affectnet, f"{table}.csv", "\n".join([trees.AFFECTNET_HEADER, *lines]) + "\n")
-    quick = ("--preset", "tiny", "--maps", "texture", "--set", "epochs=1", "--set", "width=4", "--set", "batch=4")
+    quick = ("--preset", "tiny", "--maps", "texture", "--set", "epochs=1", "--set", "model.width=4", "--set", "batch=4")
     for folder, protocol, tested in ((ck, ("--folds", 2), 28), (affectnet, ("--protocol", "parts"), 8)):
         data, run = tmp_path / f"{folder.name}-out", tmp_path / f"{folder.name}-run"
         preprocess(folder, data, settings=SMALL, workers=1)
@@ -229,7 +230,7 @@ def test_tfd_from_its_matlab_file_to_its_own_folds(tmp_path):
     folds = np.array([[1, 3], [1, 3], [3, 1], [0, 1], [2, 0]])
     trees.tfd(tmp_path / "tfd", (1, 4, 1, 4, -1), (5, 5, 9, -1, 11), folds)
     preprocess(tmp_path / "tfd", tmp_path / "out", settings=SMALL, workers=1)
-    settings = train_settings("tiny", None, ("maps=texture", "epochs=1", "width=4", "batch=2"))
+    settings = train_settings("plain-cnn", "tiny", None, ("model.maps=texture", "epochs=1", "model.width=4", "batch=2"))
     experiment = Experiment(tmp_path / "out", "parts", classes=("anger", "happiness"))
     train("plain-cnn", experiment, tmp_path / "run", settings, device=Device("cpu"))
     made = read_predictions(read_run(tmp_path / "run"))

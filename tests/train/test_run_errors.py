@@ -173,6 +173,12 @@ def test_a_warp_needs_landmarks(prepared, tmp_path):
     fails(ArgumentError, message, bare, tmp_path / "run", "model.warp=true")
 
 
+def test_the_best_epoch_needs_validation_subjects(prepared, tmp_path):
+    message = "`select` best needs validation subjects in every fold: --validation"
+    fails(ArgumentError, message, prepared, tmp_path / "run", "select=best")
+    assert not (tmp_path / "run").exists()
+
+
 def test_two_sets_must_be_prepared_alike(prepared, tmp_path):
     odd = write_prepared(tmp_path / "odd", ["X9"], size=24, dataset="bosphorus")
     message = "odd: `pixel_mm` should be as in .*prepared, 11.25, is 7.5"
