@@ -10,7 +10,7 @@ where its file is given or found, else the built-in one. Runs are trained side b
 was stopped goes on in the same --work folder.
 
 Of 60 people, which ones and with which seed is worth a point or two either way: the plain CNN, on the same folds with
-the same seed, was right in 78.3 % on one kind of processor and in 76.0 % on another, which round their sums
+the same seed, was correct in 78.3 % on one kind of processor and in 76.0 % on another, which round their sums
 differently. More rounds, each with folds and weights of its own, average over that; the table that is committed has
 three, which were taken when the first alone was known to be 3.6 points above the plain CNN where 4 are wanted of one.
 The second command asks the same of more people: it trains on each third of 162, as many as in a fold of 60, and tests

@@ -1,4 +1,4 @@
-"""How hard are the simulated scans? A plain CNN on them should be right as often as such nets are on BU-3DFE.
+"""How hard are the simulated scans? A plain CNN on them should be correct as often as such nets are on BU-3DFE.
 
     python benchmarks/bm_difficulty.py --work /tmp/difficulty [--folds 10] [--epochs 20] [--write]
 
@@ -85,19 +85,21 @@ def of_model(name, path, options):
         count = options.folds if confused is None else min(options.folds, options.other_folds)
         truth, guess, level = cross_validate(data, channels, argparse.Namespace(**{**vars(options), "folds": count}))
         spent = (time.perf_counter() - start) / count
-        right = truth == guess
-        shares = [f"{100 * right[level == k].mean():.1f}" for k in LEVELS]
-        rows.append(f"| {kind} | {count} | {interval(right[level >= 3])} | " + " | ".join(shares) + f" | {spent:.0f} |")
+        correct = truth == guess
+        shares = [f"{100 * correct[level == k].mean():.1f}" for k in LEVELS]
+        rows.append(
+            f"| {kind} | {count} | {interval(correct[level >= 3])} | " + " | ".join(shares) + f" | {spent:.0f} |"
+        )
         confused = (truth, guess, level) if confused is None else confused
     yield said("\n".join(rows))
     yield said(confusion(*confused, data["classes"]))
     yield said(artefacts(data, options))
 
 
-def interval(right):
+def interval(correct):
     """Per cent with the half width of its 95 % interval."""
-    p = right.mean()
-    return f"{100 * p:.1f} ± {196 * np.sqrt(p * (1 - p) / len(right)):.1f}"
+    p = correct.mean()
+    return f"{100 * p:.1f} ± {196 * np.sqrt(p * (1 - p) / len(correct)):.1f}"
 
 
 def load(name, path, options):
@@ -131,7 +133,8 @@ def load(name, path, options):
 
 
 def scanner_traces(path, row):
-    """What a scan says without its shape: sizes of files, counts, pieces, holes, how the grid of samples was turned."""
+    """What a scan says without its shape: sizes of files, counts, components, holes, how the grid of samples was
+    turned."""
     import json
 
     from fer3d import formats
@@ -145,7 +148,7 @@ def scanner_traces(path, row):
         path.with_suffix(".bmp").stat().st_size,
         history["read"]["vertices"],
         history["read"]["faces"],
-        history["largest_piece"]["pieces"],
+        history["largest_component"]["components"],
         history["fill_holes"]["holes"],
         history["fill_holes"]["left_open"],
         np.cos(turn).mean(),
@@ -237,7 +240,7 @@ def confusion(truth, guess, level, classes):
 
 def artefacts(data, options):
     """A logistic regression on the scanner's traces, same folds: must stay at chance."""
-    right = []
+    correct = []
     x = data["artefacts"]
     x = (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-9)
     every = argparse.Namespace(folds=FOLDS, seed=options.seed)
@@ -245,9 +248,9 @@ def artefacts(data, options):
         use = np.isin(data["subject"], train) & (data["level"] >= 3)
         asked = np.isin(data["subject"], test) & (data["level"] >= 3)
         weights = logistic(x[use], data["label"][use])
-        right.append((np.c_[x[asked], np.ones(asked.sum())] @ weights).argmax(axis=1) == data["label"][asked])
-    right = np.concatenate(right)
-    return f"Logistic regression on file sizes, counts, holes, grid: {interval(right)} % (chance is 16.7)."
+        correct.append((np.c_[x[asked], np.ones(asked.sum())] @ weights).argmax(axis=1) == data["label"][asked])
+    correct = np.concatenate(correct)
+    return f"Logistic regression on file sizes, counts, holes, grid: {interval(correct)} % (chance is 16.7)."
 
 
 def logistic(x, label, strength=1e-2):

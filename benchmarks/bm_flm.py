@@ -158,7 +158,7 @@ def pose(data, runs, arguments):
         made = pose_test(run, data, angles=YAWS, scans=arguments.pose_scans, workers=arguments.workers)
         angles = sorted({point.yaw_deg for point in made.points})
         by_place = {(point.kind, point.yaw_deg): point.accuracy.value for point in made.points}
-        lines += [f"{made.model}: {made.points[0].scans} scans, {100 * made.frontal:.1f} % right as they are.", ""]
+        lines += [f"{made.model}: {made.points[0].scans} scans, {100 * made.frontal:.1f} % correct as they are.", ""]
         lines += [f"| yaw | {' | '.join(f'{angle:g}' for angle in angles)} |"]
         lines += ["|---|" + "---|" * len(angles)]
         for kind in KINDS:

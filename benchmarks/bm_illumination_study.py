@@ -74,7 +74,7 @@ def blocks(arguments):
         on_start=lambda cell, number, total: print(f"{number + 1} of {total}: {cell.name}", flush=True),
     )
     made = markdown(grid, rows).strip()
-    yield f"% right, with its 95 % interval by person; the best of each row in bold.\n\n{made}"
+    yield f"Accuracy in %, with its 95 % interval by person; the best of each row in bold.\n\n{made}"
     accuracy = {(row.cell.values["network"], row.cell.values["illumination"]): row.numbers.accuracy for row in rows}
     gains = []
     for light in STUDIED_ILLUMINATIONS[1:]:

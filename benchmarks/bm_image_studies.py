@@ -140,7 +140,7 @@ class Bench:
         train(model, experiment, run, chosen, resume=True, device=Device("cpu"))
         made, done = read_predictions(read_run(run)), read_json(run / "r00f00" / "done.json")
         self.spent[run] = done["seconds"]
-        print(f"{name} {repeat}: {100 * made.right.mean():.1f} %", flush=True)
+        print(f"{name} {repeat}: {100 * made.correct.mean():.1f} %", flush=True)
         return made, run
 
     def conditions(self, predictions):
@@ -161,13 +161,13 @@ def siamese(bench):
         plain.append(bench.predictions("plain", "3c2f", repeat)[0])
         pairs.append(bench.predictions("siamese", "3c2f", repeat, *SIAMESE)[0])
     yaws, lights = bench.conditions(plain[0])
-    without, with_ = (100 * np.mean([made.right for made in several], axis=0) for several in (plain, pairs))
+    without, with_ = (100 * np.mean([made.correct for made in several], axis=0) for several in (plain, pairs))
     head = " | ".join(f"{yaw}°" for yaw in pictures.YAWS)
     lines = [
         f"## The Siamese objective, {bench.repeats} repeats",
         "",
         f"3c2f, {TRAINING_PEOPLE} training people, each face under easy conditions (`{pictures.EASY}`) and {HARD} "
-        f"others; `{SIAMESE[0]}`. % right without -> with (difference).",
+        f"others; `{SIAMESE[0]}`. Accuracy in % without -> with (difference).",
         "",
         f"| light | {head} | all |",
         "|---" * (len(pictures.YAWS) + 2) + "|",
@@ -182,7 +182,7 @@ def siamese(bench):
         lines.append(f"| {light} | {' | '.join(cells)} | {cell(lights == light)} |")
     cells = [cell(yaws == yaw) for yaw in pictures.YAWS]
     lines.append(f"| all | {' | '.join(cells)} | {cell(yaws >= 0)} |")
-    each = [100 * (b.right.mean() - a.right.mean()) for a, b in zip(plain, pairs, strict=True)]
+    each = [100 * (b.correct.mean() - a.correct.mean()) for a, b in zip(plain, pairs, strict=True)]
     low, high = interval(plain[0].subjects, with_ - without)
     verdict = "met" if np.mean(each) >= 3.0 else "MISSED"
     lines += [
@@ -208,7 +208,7 @@ def redundancy(bench):
     lines = [
         f"## The redundancy penalty of FRR-CNN, {bench.repeats + MORE} repeats",
         "",
-        "| repeat | of its maps, mean absolute correlation | of its twin's | ratio | % right | twin |",
+        "| repeat | of its maps, mean absolute correlation | of its twin's | ratio | accuracy in % | twin |",
         "|---|---|---|---|---|---|",
     ]
     rows, gaps = [], []
@@ -216,8 +216,8 @@ def redundancy(bench):
         own, run = bench.predictions("frr-cnn", "frr-cnn", repeat, FRR_LOSS, FRR_EPOCHS)
         twin, twin_run = bench.predictions("frr-twin", "frr-cnn", repeat, "model.penalty_weight=0", FRR_EPOCHS)
         alike = [correlation(bench, folder) for folder in (run, twin_run)]
-        rows.append((*alike, 100 * own.right.mean(), 100 * twin.right.mean()))
-        gaps.append(100.0 * (own.right.astype(float) - twin.right))
+        rows.append((*alike, 100 * own.correct.mean(), 100 * twin.correct.mean()))
+        gaps.append(100.0 * (own.correct.astype(float) - twin.correct))
     for name, (a, b, mine, other) in [*enumerate(rows), ("mean", np.mean(rows, axis=0))]:
         lines.append(f"| {name} | {a:.3f} | {b:.3f} | {a / b:.0%} | {mine:.1f} | {other:.1f} |")
     a, b, mine, other = np.mean(rows, axis=0)
@@ -281,7 +281,7 @@ def ensemble(bench):
             weights.append(found[0])
             for way, w in enumerate(found):
                 right[way, tested] = np.einsum("e,enk->nk", w, p[:, tested]).argmax(axis=1) == truth[tested]
-        numbers = [*(100 * one.right.mean() for one in made), *100 * right.mean(axis=1)]
+        numbers = [*(100 * one.correct.mean() for one in made), *100 * right.mean(axis=1)]
         shares = " ".join(f"{x:.2f}" for x in np.mean(weights, axis=0))
         lines.append(f"| {repeat} | {' | '.join(f'{x:.1f}' for x in numbers)} | {shares} |")
         table.append(numbers)
@@ -310,7 +310,7 @@ def illumination(bench):
         for kind in kinds:
             name = f"even-{kind}"
             made, _ = bench.predictions(name, "3c2f", repeat, f"model.illumination={kind}", EVEN_EPOCHS, folder=folder)
-            right[kind].append(100 * made.right)
+            right[kind].append(100 * made.correct)
     _, seen = bench.conditions(made)
     lines = [
         f"## Trained in an even light, tested in all, {bench.repeats // 2} repeats",

@@ -10,8 +10,8 @@ range camera (as in `bm_nose.py`); a real head, turned by yaw and pitch within 4
 up to 0.5 mm, cut to a ball about the nose, in a third of them without one side; both without what lies within 45 mm of
 the nose, where a fit is good if the rotation is; and the head from behind, where none is.
 
-The confidence: a run of the demo's kind is trained on simulated people and asked about others. An answer that is right
-and flagged all the same is a false reject.
+The confidence: a run of the demo's kind is trained on simulated people and asked about others. An answer that is
+correct and flagged all the same is a false reject.
 
 Seeds 100 to 199 are for tuning and looking; claims use others.
 """
@@ -164,7 +164,7 @@ def confidence_table(people):
     """The table of answers by confidence, about people that the run has not seen."""
     from fer3d.predict import LOW_CONFIDENCE
 
-    right, confidence = answers(people)
+    correct, confidence = answers(people)
     bins = [0.0, *(edge / 10 for edge in range(3, 10)), 1.0 + 1e-9]
     inside = [(low, high, (confidence >= low) & (confidence < high)) for low, high in pairwise(bins)]
     rows = [(f"{low:.1f} to {high:.1f}", held) for low, high, held in inside]
@@ -176,15 +176,15 @@ def confidence_table(people):
         f"dff-cnn, preset tiny, 4 folds, trained on {people} simulated people of seed {SEED}, asked about {people} of "
         f"seed {OTHERS}; expressions at levels 3 and 4.",
         "",
-        "| confidence | answers | right |",
+        "| confidence | answers | correct |",
         "|---|---|---|",
     ]
-    lines += [f"| {name} | {held.sum()} | {share(held & right, held)} |" for name, held in rows if held.any()]
+    lines += [f"| {name} | {held.sum()} | {share(held & correct, held)} |" for name, held in rows if held.any()]
     return "\n".join(lines)
 
 
 def answers(people):
-    """Whether each answer is right, and its confidence."""
+    """Whether each answer is correct, and its confidence."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for part, seed in (("known", SEED), ("strangers", OTHERS)):
@@ -194,8 +194,8 @@ def answers(people):
         rows = json.loads(fer3d("predict", folder / "run", folder / "strangers/*/*_F3D.wrl", "--json"))
         truth = truths(folder / "strangers")
     named = [(truth[Path(row["file"]).name], row) for row in rows]
-    right = np.array([row["label"] == label for label, row in named])
-    return right, np.array([row["confidence"] for _, row in named])
+    correct = np.array([row["label"] == label for label, row in named])
+    return correct, np.array([row["confidence"] for _, row in named])
 
 
 def truths(folder):

@@ -1,4 +1,4 @@
-"""The rows of a claim, `NAME.rows.csv`: which scans ours and each rival got right; and the difference, by subject.
+"""The rows of a claim, `NAME.rows.csv`: which scans ours and each rival got correct; and the difference, by subject.
 
 What is imported from the package to measure with stands here and nowhere else.
 """
@@ -27,7 +27,7 @@ def networks(claim):
 
 
 def columns(claim):
-    """Columns that a job writes: subject, scan, and what share of it ours and each rival got right."""
+    """Columns that a job writes: subject, scan, and what share of it ours and each rival got correct."""
     return (*_SCAN, *(f"correct_{name}" for name in networks(claim)))
 
 
@@ -100,15 +100,15 @@ def _is_share(text):
 
 
 def _rows_of_runs(claim, runs):
-    """One row a scan that every run predicted: the share of the rounds in which it was right."""
+    """One row a scan that every run predicted: the share of the rounds in which it was correct."""
     from fer3d.train.run_folder import read_predictions, read_run  # here, as only some claims have runs
 
     shares = {}
     for name in networks(claim):
         predictions = read_predictions(read_run(runs[name]))
         hits = {}
-        for subject, scan, right in zip(predictions.subjects, predictions.ids, predictions.right, strict=True):
-            hits.setdefault((subject, scan), []).append(float(right))
+        for subject, scan, correct in zip(predictions.subjects, predictions.ids, predictions.correct, strict=True):
+            hits.setdefault((subject, scan), []).append(float(correct))
         shares[name] = {key: float(np.mean(values)) for key, values in hits.items()}
         if shares[name].keys() != shares["ours"].keys():
             strange = sorted(shares[name].keys() ^ shares["ours"].keys())[0]

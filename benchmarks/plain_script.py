@@ -83,8 +83,8 @@ def clean(vertices, faces, uv, spike):
     links = ((links + links.T) > 0).astype(float)
     degree = np.maximum(np.asarray(links.sum(axis=1)).ravel(), 1)
     away = np.linalg.norm(vertices - (links @ vertices) / degree[:, None], axis=1)
-    _, piece = scipy.sparse.csgraph.connected_components(links, directed=False)
-    largest = piece == np.bincount(piece).argmax()
+    _, component = scipy.sparse.csgraph.connected_components(links, directed=False)
+    largest = component == np.bincount(component).argmax()
     vertices, faces, uv = keep(vertices, faces, uv, largest & (away < spike))
     mesh = trimesh.Trimesh(vertices, faces, process=False)
     trimesh.repair.fill_holes(mesh)  # closes holes of three or four edges only

@@ -334,7 +334,7 @@ def _ordered_groups(maps: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def settings(kind: type[Settings], values: Mapping[str, Any], where: str = "settings") -> Settings:
-    """`kind(**values)`, with errors in the house form.
+    """`kind(**values)`, with errors of one line.
 
     Args:
         kind: The settings class, such as `PreprocessSettings`.

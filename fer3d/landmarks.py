@@ -1,6 +1,6 @@
-"""House names of facial landmarks, and how the numbered schemes of the field map to them.
+"""Canonical names of facial landmarks, and how the numbered schemes of the field map to them.
 
-Left and right are the subject's. A point without a house name keeps its scheme's own (`bu83_17`).
+Left and right are the subject's. A point without a canonical name keeps its scheme's own (`bu83_17`).
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # The anatomical points that alignment and tests use, by their anthropometric names (Farkas).
-HOUSE_LANDMARKS = (
+CANONICAL_LANDMARKS = (
     "exocanthion_left",
     "endocanthion_left",
     "exocanthion_right",
@@ -61,7 +61,7 @@ IBUG68 = {
     8: "pogonion",
 }
 
-# Bosphorus: points by name (.lm2, .lm3), up to 24; the names below are the ones with a house name. "Left" in these
+# Bosphorus: points by name (.lm2, .lm3), up to 24; the names below are the ones with a canonical name. "Left" in these
 # names is left in the picture, the subject's right: in the files the left points have the smaller x, and x grows to the
 # subject's left. The nose peaks are the outermost points of the wings.
 BOSPHORUS = {
@@ -81,10 +81,10 @@ BOSPHORUS = {
 
 
 def bu83_names(numbers: NDArray[np.integer]) -> tuple[str, ...]:
-    """House names of BU landmark numbers (from 1), `bu83_NN` for those without one."""
+    """Canonical names of BU landmark numbers (from 1), `bu83_NN` for those without one."""
     return tuple(BU83.get(int(n), f"bu83_{int(n):02d}") for n in numbers)
 
 
-def house_names(points: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-    """Bosphorus landmarks under their house names; the others keep their own."""
+def bosphorus_names(points: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+    """Bosphorus landmarks under their canonical names; the others keep their own."""
     return {BOSPHORUS.get(name, name): point for name, point in points.items()}

@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 from fer3d.config import PreprocessSettings, settings
 from fer3d.errors import Fer3dError, FileError, FormatError, internal_error
 from fer3d.formats.find import landmark_file
-from fer3d.prepare.scan import FileFrame
+from fer3d.prepare.scan import AxisConvention
 from fer3d.scan import Scan
 
 if TYPE_CHECKING:
     from fer3d.data.input_kinds import InputKind, PreparedFace
     from fer3d.train.checkpoint import ModelFacts
 
-# Below it, no more than half are right: of 720 simulated strangers 49 % between 0.5 and 0.6, 70 % between 0.6 and 0.7.
+# Below it, no more than half are correct: of 720 simulated strangers 49 % between 0.5 and 0.6, 70 % between 0.6 and
+# 0.7.
 LOW_CONFIDENCE = 0.6
 SHOWN = 0.5  # probability above which a unit counts as shown
 SPLIT = 0.5  # of the fold models: fewer than half of them have the label as their first guess
@@ -64,7 +65,7 @@ class Prediction:
     """What a run takes a scan for.
 
     Attributes:
-        probabilities: House label -> probability, the mean over the fold models.
+        probabilities: Canonical label -> probability, the mean over the fold models.
         agreement: Share of the fold models whose first guess is `label`.
         warnings: What the reader and the preprocessing had to say of the scan.
     """
@@ -172,7 +173,7 @@ class Predictor:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """House labels in the order of the probabilities."""
+        """Canonical labels in the order of the probabilities."""
         return tuple(self.models[0].classes)
 
     @property
@@ -181,7 +182,7 @@ class Predictor:
         return self.models[0].kind
 
     def __call__(
-        self, scan: Scan | str | Path, *, landmarks: str | Path | None = None, frame: FileFrame | None = None
+        self, scan: Scan | str | Path, *, landmarks: str | Path | None = None, frame: AxisConvention | None = None
     ) -> Prediction | ValuePrediction:
         """Take one raw scan through the run's preprocessing and its networks.
 
@@ -264,7 +265,7 @@ def load(run: str | Path, fold: str | None = None) -> Predictor:
 
 
 def predict_files(
-    predictor: Predictor, paths: Iterable[Path], *, landmarks: bool = False, frame: FileFrame | None = None
+    predictor: Predictor, paths: Iterable[Path], *, landmarks: bool = False, frame: AxisConvention | None = None
 ) -> Iterator[Row]:
     """Predict file after file. One that fails is a row with its reason.
 

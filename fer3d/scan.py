@@ -10,7 +10,7 @@ Convention:
     - NaN = not measured.
     - Vertices float32, faces int32, texture uint8; float64 inside computations where a fit needs it.
 
-House letters of shapes: V vertices, F faces, L landmarks, C channels, H W map, T frames, B batch, R rings, A rays,
+Sizes in shapes: V vertices, F faces, L landmarks, C channels, H W map, T frames, B batch, R rings, A rays,
 S scales.
 """
 
@@ -27,8 +27,8 @@ from fer3d.checks import check_dtype, check_index, check_shape
 from fer3d.errors import ArgumentError
 
 EXPRESSIONS = ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise")
-# The house labels: also the class that some sets of pictures have besides those seven, which is used where it is asked
-# for. Their order is the order of classes everywhere: in manifests, models, reports.
+# The canonical labels: also the class that some sets of pictures have besides those seven, which is used where it is
+# asked for. Their order is the order of classes everywhere: in manifests, models, reports.
 LABELS = (*EXPRESSIONS, "contempt")
 
 
@@ -41,7 +41,7 @@ class Scan:
         faces: (F, 3) int32. Rows of `vertices`, counter-clockwise seen from outside.
         uv: (V, 2) float32, or None. Where each vertex looks up `texture`; see the module's conventions.
         texture: (H, W, 3) uint8, or None. Row 0 is the top.
-        landmarks: name -> (3,) float64, in the frame of `vertices`. Names are the house names of
+        landmarks: name -> (3,) float64, in the frame of `vertices`. Names are the canonical names of
             `fer3d.landmarks` where a point has one, else the data set's own.
         file_vertex: (V,) int32, or None. The row in the file from which each vertex came: a vertex with several uv
             is split into several, a dropped one is missing here. None: vertex i is row i of the file.
@@ -84,7 +84,7 @@ class Scan:
 
     @classmethod
     def of(cls, vertices: Any, faces: Any, **attributes: Any) -> Scan:
-        """A Scan from anything array-like, cast to the house dtypes (rounding float64 to float32 on purpose)."""
+        """A Scan from anything array-like, cast to the dtypes of a Scan (rounding float64 to float32 on purpose)."""
         return cls(
             np.ascontiguousarray(vertices, dtype=np.float32), np.ascontiguousarray(faces, dtype=np.int32), **attributes
         )

@@ -26,7 +26,7 @@ def surface(number=0, kind=0, level=3):
     random = np.random.default_rng([number, kind, level])
     line = np.linspace(-60.0, 60.0, 31)
     xy = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
-    inside = (np.abs(xy) < 59.0).all(axis=1) & xy.any(axis=1)  # the rim stays straight: no slivers
+    inside = (np.abs(xy) < 59.0).all(axis=1) & xy.any(axis=1)  # the boundary stays straight: no slivers
     xy[inside] += random.uniform(-1.2, 1.2, (inside.sum(), 2))
     order = np.argsort(np.hypot(*xy.T), kind="stable")  # the nose tip first
     xy = xy[order]

@@ -10,7 +10,7 @@ def square(**attributes):
     return Scan.of(vertices, [[0, 1, 2], [0, 2, 3]], **attributes)
 
 
-def test_labels_stand_in_the_house_order():
+def test_labels_stand_in_canonical_order():
     assert EXPRESSIONS == ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise")
 
 

@@ -12,20 +12,20 @@
 
 // A triangle mesh, coarser levels of its vertices, and geodesic polar stencils from one level to the next.
 //
-// House letters: V vertices, F faces, N sources, K radii, A rays. Lengths are in the unit of the vertices (mm), all
+// Sizes: V vertices, F faces, N sources, K radii, A rays. Lengths are in the unit of the vertices (mm), all
 // arithmetic is float64. Half-edge 3 f + k of face f runs from its corner k to its corner (k + 1) % 3; with faces
 // counter-clockwise seen from outside, the rest of the face lies on its left.
 //
 // Straightest geodesics [1]: a ray leaves its vertex at an angle measured along the surface, as a share of the angle
-// there, and goes straight on over every edge, as if the triangles that it meets were unfolded into one plane. Where the
-// surface ends, the ray ends: at a rim, at an edge of more than two faces, at one whose two faces are wound against each
-// other, and at a face that has no use (below).
+// there, and goes straight on over every edge, as if the triangles that it meets were unfolded into one plane. Where
+// the surface ends, the ray ends: at a boundary, at an edge of more than two faces, at one whose two faces are wound
+// against each other, and at a face that has no use (below).
 //
 // A ray that meets a vertex leaves it with as much angle on its left as on its right, which is straight too. Two rays
 // that pass a vertex closely on either side would part there by the angle that it lacks to a full turn, and rounding
-// would choose the side. So one that passes by less than BLUNT of its length is led through the vertex, and turned: by
-// half the lacking angle if it meets it, and by less in proportion as it passes farther off. Where a ray leads then
-// changes without jumps as the surface does, but where it grazes a rim.
+// would choose the side. So one that passes by less than VERTEX_TOLERANCE of its length is led through the vertex, and
+// turned: by half the lacking angle if it meets it, and by less in proportion as it passes farther off. Where a ray
+// leads then changes without jumps as the surface does, but where it grazes a boundary.
 //
 // Faces with a corner that is not finite, or with two corners in one place, are of no use: they count as holes. A
 // sliver without height, but with three corners, is unfolded like any other face.
@@ -33,8 +33,9 @@
 //   [1] Polthier, Schmies. Straightest geodesics on polyhedral surfaces. Mathematical Visualization, 1998.
 namespace fer3d {
 
-constexpr double BLUNT = 1.0 / 16384;  // of 24 mm 0.0015 mm: far above the rounding of float32, far below what is seen
-constexpr double LEVEL = 1e-4;         // radians: a vertex that lacks less turns no ray
+// of 24 mm 0.0015 mm: far above the rounding of float32, far below what is seen
+constexpr double VERTEX_TOLERANCE = 1.0 / 16384;
+constexpr double ANGLE_TOLERANCE = 1e-4;  // radians: a vertex that lacks less turns no ray
 constexpr double FULL_TURN = 6.283185307179586;
 constexpr int64_t MOST_CROSSINGS = int64_t(1) << 20;  // of a ray: an end even where rounding goes in circles
 
@@ -95,7 +96,7 @@ FER3D_HOST_DEVICE inline Fan fan_of(const double* points, const int32_t* faces, 
   constexpr double full = FULL_TURN;
   Fan fan{leaving, 0, 0, 0};
   bool closed = false;
-  while (true) {  // clockwise to the rim, or once around
+  while (true) {  // clockwise to the boundary, or once around
     const int64_t twin = edges[fan.first].twin;
     if (twin < 0) break;
     fan.first = next_edge(twin);
@@ -153,8 +154,8 @@ struct SurfacePoint {
   double weight[3];
 };
 
-// Turns from half-edge `first` on, counter-clockwise, to the face that the direction `angle` >= 0 points into: `h` is its
-// half-edge that leaves the vertex, and `angle` what is left from there. False where there is none.
+// Turns from half-edge `first` on, counter-clockwise, to the face that the direction `angle` >= 0 points into: `h` is
+// its half-edge that leaves the vertex, and `angle` what is left from there. False where there is none.
 FER3D_HOST_DEVICE inline bool face_towards(const Edge* edges, int64_t first, int64_t& h, double& angle) {
   h = first;
   for (double corner = corner_angle(edges[h]); !(angle < corner); corner = corner_angle(edges[h])) {
@@ -186,11 +187,11 @@ struct Passing {
     for (int64_t at = h;;) {
       whole += corner_angle(edges[at]);
       at = turn(edges, at);
-      if (at < 0) return;  // at a rim there is no other side
+      if (at < 0) return;  // at a boundary there is no other side
       if (at == h) break;
     }
     const double lacking = FULL_TURN - whole;
-    if (!(std::abs(lacking) > LEVEL)) return;
+    if (!(std::abs(lacking) > ANGLE_TOLERANCE)) return;
     // The faces that the ray meets lie about the vertex from `back`, where it comes from, to where it goes on: on the
     // right of a vertex that it has on its left, counter-clockwise, and else clockwise.
     const double bend = 0.5 * lacking * (1 - off / close), side = std::atan2(end_y - at_y, end_x - at_x);
@@ -209,7 +210,7 @@ template <typename Emit>
 FER3D_HOST_DEVICE inline int trace_ray(const int32_t* faces, const Edge* edges, const Fan& fan, double angle,
                                        const double* radii, int K, Emit&& emit) {
   constexpr double nowhere = 1.7976931348623157e308;
-  Passing passing{K > 0 ? BLUNT * radii[K - 1] : 0, nowhere, fan.first, angle};
+  Passing passing{K > 0 ? VERTEX_TOLERANCE * radii[K - 1] : 0, nowhere, fan.first, angle};
   double walked = 0;  // to the last vertex that the ray was led through
   int64_t crossings = 0;
   for (int k = 0;;) {
@@ -383,11 +384,11 @@ Triangulation triangulation_of(const Surface& surface, const std::vector<int32_t
 
 // Where a point of the surface is on a level. `owners`: those of the corners of its face, the nearest corner first.
 //
-// In the nearest of those triangles about an owner that have the point straight above or below them, within NEARBY of
-// their size: the first owner that has one decides, and on a smooth surface all that have one have the same. Failing
-// that, the nearest point of the triangles about all owners, then of their neighbours, and so on while that comes
-// nearer. Without triangles about them: the first owner.
-constexpr double NEARBY = 0.1;
+// In the nearest of those triangles about an owner that have the point straight above or below them, within
+// PLANE_TOLERANCE of their size: the first owner that has one decides, and on a smooth surface all that have one have
+// the same. Failing that, the nearest point of the triangles about all owners, then of their neighbours, and so on
+// while that comes nearer. Without triangles about them: the first owner.
+constexpr double PLANE_TOLERANCE = 0.1;
 SurfacePoint place_on(const Triangulation& level, const double* point, const int32_t* owners);
 
 // The tree. Stencils of level l + 1 on level l are traced on the surface itself, and each sample is then expressed in

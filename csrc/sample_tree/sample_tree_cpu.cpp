@@ -212,7 +212,8 @@ SurfacePoint place_on(const Triangulation& level, const double* point, const int
         second += offset * plane.second[x], third += offset * plane.third[x], height += offset * plane.normal[x];
       }
       height = std::abs(height);
-      if (second >= 0 && third >= 0 && second + third <= 1 && height <= NEARBY * plane.size && height < least) {
+      const bool within = second >= 0 && third >= 0 && second + third <= 1;
+      if (within && height <= PLANE_TOLERANCE * plane.size && height < least) {
         least = height;
         triangle = level.around[i];
         best.weight[0] = 1 - second - third, best.weight[1] = second, best.weight[2] = third;

@@ -1,4 +1,4 @@
-"""`[targets]` of a card: the targets beyond the house labels that a data set has, and how its files write them."""
+"""`[targets]` of a card: the targets beyond the canonical labels that a data set has, and how its files write them."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Scoring(_Facts):
 
 
 class Targets(_Facts):
-    """The targets of a data set besides the house labels."""
+    """The targets of a data set besides the canonical labels."""
 
     compound: dict[str, Text] = {}  # their word -> compound class
     valence: Scale = Scale()

@@ -98,7 +98,7 @@ class Expected(_Facts):
 
     @field_validator("per_subject")
     @classmethod
-    def _house(cls, per_subject: dict[str, Any]) -> dict[str, Any]:
+    def _canonical(cls, per_subject: dict[str, Any]) -> dict[str, Any]:
         _check_labels(per_subject)
         return per_subject
 
@@ -148,7 +148,7 @@ class Card(_Facts):
 
     @field_validator("labels")
     @classmethod
-    def _house_labels(cls, labels: dict[str, str]) -> dict[str, str]:
+    def _canonical_labels(cls, labels: dict[str, str]) -> dict[str, str]:
         _check_labels(labels.values())
         return labels
 
@@ -198,7 +198,7 @@ class Card(_Facts):
 
     @cached_property
     def words(self) -> Mapping[str, str]:
-        """Word -> house label: the card's words and the house's own."""
+        """Word -> canonical label: the card's words and the canonical labels themselves."""
         return {**{label: label for label in LABELS}, **self.labels}
 
     @cached_property
@@ -226,7 +226,7 @@ class Card(_Facts):
         return tuple(_compile("ignored", pattern, "x", "x") for pattern in self.ignored)
 
     def label(self, word: str) -> str | None:
-        """The house label of one of the data set's words, or None. Case counts only in words of one or two letters.
+        """The canonical label of one of the data set's words, or None. Case counts only in words of one or two letters.
 
         >>> card = load_card("generic")
         >>> card.label("Happy"), card.label("HA"), card.label("ha")
@@ -319,7 +319,7 @@ def _listed(words: Iterable[str]) -> str:
 def _check_labels(labels: Iterable[str]) -> None:
     for label in labels:
         if label not in LABELS:
-            raise ValueError(f"wanted house labels ({_listed(LABELS)}), got {_short(label)}")
+            raise ValueError(f"wanted canonical labels ({_listed(LABELS)}), got {_short(label)}")
 
 
 def _check_template(key: str, text: str, known: set[str]) -> None:

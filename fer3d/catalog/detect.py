@@ -95,9 +95,9 @@ def _detect_pictures(listing: Listing, cards: Sequence[Card]) -> Detection:
     pictures = {name for name in listing.files if _is_flat(name, tables=False)}
     for card in cards:
         labels = read_labels(listing, card)
-        names = {name for name, _ in matching(listing, card)} | {entry.relative for entry in labels.inside}
-        counts[card.name] = len(names - {entry.relative for entry in labels.inside} - labels.dropped)
-        counts[card.name] += len(labels.inside)
+        names = {name for name, _ in matching(listing, card)} | {entry.relative for entry in labels.entries}
+        counts[card.name] = len(names - {entry.relative for entry in labels.entries} - labels.dropped)
+        counts[card.name] += len(labels.entries)
         found[card.name] = names | labels.dropped
     general = next(card for card in cards if card.name == "pictures")
     special = [card for card in cards if card is not general and found[card.name]]

@@ -51,7 +51,7 @@ def fingerprint(pixels: NDArray[np.uint8]) -> Fingerprint:
     return Fingerprint(exact, rough, np.asarray(grey.resize((16, 16), Image.Resampling.BOX)).tobytes())
 
 
-def twins(prints: Sequence[Fingerprint], groups: Sequence[str]) -> Iterator[tuple[int, int, str]]:
+def duplicates(prints: Sequence[Fingerprint], groups: Sequence[str]) -> Iterator[tuple[int, int, str]]:
     """Pairs (i, j, "exact" or "near") of the same picture in two groups, i < j.
 
     Args:

@@ -54,7 +54,7 @@ class ClassCount:
 
     Attributes:
         part: Such as "train", or None for the whole set.
-        label: A house label, or another of the data set's.
+        label: A canonical label, or another of the data set's.
         wanted, got: Numbers.
     """
 
@@ -65,7 +65,7 @@ class ClassCount:
 
 
 @dataclass(frozen=True, slots=True)
-class Twin:
+class Duplicate:
     """One picture under two names that a split would put on both sides.
 
     Attributes:
@@ -101,8 +101,8 @@ class Inspection:
         unreadable: Files that cannot be read.
         warned: Relative path -> what its reader warned of.
         classes: Class counts that the card knows, of the parts that are there.
-        twins: Pictures that lie in two parts, if they were read.
-        near_searched: False where there were too many pairs to look for near twins too.
+        duplicates: Pictures that lie in two parts, if they were read.
+        near_searched: False where there were too many pairs to look for near duplicates too.
     """
 
     catalog: Catalog
@@ -119,7 +119,7 @@ class Inspection:
     unreadable: tuple[Unreadable, ...]
     warned: Mapping[str, tuple[str, ...]]
     classes: tuple[ClassCount, ...] = ()
-    twins: tuple[Twin, ...] = ()
+    duplicates: tuple[Duplicate, ...] = ()
     near_searched: bool = True
 
     @property
@@ -165,7 +165,7 @@ def inspect(
     found = catalog.records
     flat = card.kind == "pictures"
     unreadable, warned, prints = _read_all(found, flat, workers, progress) if read else ((), {}, {})
-    twins, near_searched = _twins(found, prints)
+    duplicates, near_searched = _duplicates(found, prints)
     there = {record.subject for record in found}
     listed = card.expected.subjects
     return Inspection(
@@ -187,7 +187,7 @@ def inspect(
         unreadable=unreadable,
         warned=warned,
         classes=tuple(_class_counts(found, card)),
-        twins=twins,
+        duplicates=duplicates,
         near_searched=near_searched,
     )
 
@@ -197,7 +197,7 @@ def _facts(record: Record) -> dict[str, Any]:
 
 
 def label_of(record: Record) -> str | None:
-    """The expression of a record, or the word of a class that is no house label."""
+    """The expression of a record, or the word of a class that is no canonical label."""
     return record.expression or record.attributes.get("expression")
 
 
@@ -216,18 +216,18 @@ def _class_counts(found: Sequence[Record], card: Card) -> Iterator[ClassCount]:
                 yield ClassCount(part, label, wanted, len(kept[part, label]))
 
 
-def _twins(found: Sequence[Record], prints: Mapping[str, Fingerprint]) -> tuple[tuple[Twin, ...], bool]:
+def _duplicates(found: Sequence[Record], prints: Mapping[str, Fingerprint]) -> tuple[tuple[Duplicate, ...], bool]:
     """Pictures that are in two parts; without parts, of two subjects; and whether near ones were looked for."""
-    from fer3d.catalog.duplicates import too_many, twins
+    from fer3d.catalog.duplicates import duplicates, too_many
 
     seen = [record for record in found if record.relative in prints]
     if not seen:
         return (), True
     parted = any("part" in record.attributes for record in seen)
     groups = [record.attributes.get("part", "none") if parted else record.subject for record in seen]
-    pairs = twins([prints[record.relative] for record in seen], groups)
+    pairs = duplicates([prints[record.relative] for record in seen], groups)
     made = tuple(
-        Twin(
+        Duplicate(
             seen[i].relative,
             seen[j].relative,
             kind,

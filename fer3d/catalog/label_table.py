@@ -38,7 +38,7 @@ def read_label_table(file: Path, card: Card) -> dict[str, Row]:
 
     Args:
         file: The table. Its paths are relative to its folder, with / or \\ between names.
-        card: Whose words, besides the house labels, the column `expression` may use.
+        card: Whose words, besides the canonical labels, the column `expression` may use.
 
     Returns:
         Composed (NFC) POSIX path -> row.

@@ -54,10 +54,10 @@ class ProtocolFacts(BaseModel):
 
     @field_validator("classes")
     @classmethod
-    def _house(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+    def _canonical(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
         for name in classes:
             if name not in LABELS:
-                raise ValueError(f"wanted house labels, got {name!r}")
+                raise ValueError(f"wanted canonical labels, got {name!r}")
         return tuple(name for name in LABELS if name in classes)
 
     @field_validator("last_frames")

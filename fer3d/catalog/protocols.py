@@ -74,7 +74,8 @@ def load_protocol(
 
     Args:
         name: One of `protocol_names(prepared)`.
-        classes: House labels to use, for `k-fold`, `leave-one-out`, `cross` and `parts`; None: the six without neutral.
+        classes: Canonical labels to use, for `k-fold`, `leave-one-out`, `cross` and `parts`; None: the six without
+        neutral.
         folds: Number of folds of `k-fold`; None: 10.
         prepared: A prepared folder, whose card may have protocols of its own. None: those of shipped cards alone.
 

@@ -22,7 +22,7 @@ from fer3d.catalog.action_units import shown_and_absent, split_action_units
 from fer3d.catalog.cards import FIELD_GROUPS, Card
 from fer3d.catalog.folder_listing import Listing, list_folder, shown
 from fer3d.catalog.label_table import FILE, Row, read_label_table
-from fer3d.catalog.labels.reading import Inside
+from fer3d.catalog.labels.reading import ContainerEntry
 from fer3d.catalog.labels.sources import read_labels
 from fer3d.errors import CardError
 from fer3d.formats.suffixes import scan_suffix
@@ -37,7 +37,7 @@ class Record:
         relative: POSIX path of the scan below the folder, as can be printed.
         dataset: Name of the card.
         subject: Who: folds are made of these.
-        expression: A house label (`fer3d.scan.LABELS`), or None where nothing says it.
+        expression: A canonical label (`fer3d.scan.LABELS`), or None where nothing says it.
         intensity: The data set's own level, or None.
         sequence: Id of the sequence that a frame belongs to, or None.
         frame: Number of the frame in its sequence, or None.
@@ -126,7 +126,7 @@ def read_catalog(
     table = read_label_table(table_file, card) if table_file else {}
     labels_of = read_labels(listing, card)
     matches = [(name, match) for name, match in matching(listing, card) if name not in labels_of.dropped]
-    if not matches and not labels_of.inside:
+    if not matches and not labels_of.entries:
         reason = "".join(f" {note}." for note in labels_of.notes[:1])
         raise CardError(no_match(listing, [card]) + reason)
     claimed: set[str] = set(labels_of.used)
@@ -145,8 +145,8 @@ def read_catalog(
             record = replace(record, problems=(*record.problems, "no line in the label files of the data set"))
         claimed.update(files)
         found.append((relative, record))
-    for entry in labels_of.inside:
-        found.append((f"{entry.relative}#{entry.entry}", _inside(listing, card, entry)))
+    for entry in labels_of.entries:
+        found.append((f"{entry.relative}#{entry.entry}", _entry_record(listing, card, entry)))
     for path in table.keys() - used:
         raise CardError(
             f"{table_file}:{table[path].line}: wanted the path of a scan of {card.title}, got {shown(path)!r}"
@@ -240,7 +240,8 @@ def _record(
 
 
 def _targets(card: Card, groups: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
-    """Fields of a record: what a path says of targets beyond the house labels. What it says wrongly is a problem."""
+    """Fields of a record: what a path says of targets beyond the canonical labels. What it says wrongly is a
+    problem."""
     fields: dict[str, Any] = {}
     try:
         fields["action_units"], fields["absent_units"] = shown_and_absent(
@@ -259,7 +260,7 @@ def _targets(card: Card, groups: Mapping[str, str], problems: list[str]) -> dict
     return fields
 
 
-def _inside(listing: Listing, card: Card, entry: Inside) -> Record:
+def _entry_record(listing: Listing, card: Card, entry: ContainerEntry) -> Record:
     """The record of a picture that is an entry of a file."""
     fields = {"subject": entry.id, **entry.fields}
     return Record(

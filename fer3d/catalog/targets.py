@@ -2,7 +2,7 @@
 
 | name | kind | from the manifest's | |
 | --- | --- | --- | --- |
-| expression | classes | expression | a house label |
+| expression | classes | expression | a canonical label |
 | compound | classes | compound | such as "happily surprised" |
 | action-units | multi-label | action_units, absent_units | which units are shown |
 | action-unit-intensities | values | action_units, absent_units | in [0, 5] |
@@ -259,8 +259,8 @@ def target_of(rows: Sequence[Row], name: str, names: Sequence[str] | None = None
         rows: Manifest rows. Those of a manifest from before there were such columns say nothing of them.
         name: One of `TARGETS`.
         names: Classes or units in the order wanted, such as those that a network was trained on. None: those that
-            occur; house labels and `COMPOUND` in their own order, others after them, units by number. A unit that is
-            not among them is left out, a class that is not is an error. The names of values are fixed.
+            occur; canonical labels and `COMPOUND` in their own order, others after them, units by number. A unit that
+            is not among them is left out, a class that is not is an error. The names of values are fixed.
 
     Returns:
         The target and its values; unknown is -1 of classes, else NaN.

@@ -200,14 +200,14 @@ def run_predict(
     """
     from fer3d.formats.find import find_scans
     from fer3d.predict import load, predict_files
-    from fer3d.prepare.scan import FileFrame, needed_kernels
+    from fer3d.prepare.scan import AxisConvention, needed_kernels
 
     if as_json and as_csv:
         raise ArgumentError("`--json` and `--csv` should not be given together")
     predictor = load(run, fold)
     if unit is not None:
         predictor = _with_unit(predictor, unit)
-    frame = FileFrame(unit or "auto", *axes)
+    frame = AxisConvention(unit or "auto", *axes)
     paths = find_scans(scans, predictor.kind.is_file)
     if predictor.kind.name != "pictures":
         compile_first(needed_kernels(predictor.settings, landmarks), Console(stderr=True))
@@ -276,7 +276,7 @@ def _run_table(made: Comparison) -> Table:
 
 
 def _pair_table(made: Comparison) -> Table:
-    table = _table("first", "second", "scans", "points", "95 % interval", "right alone", "p (Holm)")
+    table = _table("first", "second", "scans", "points", "95 % interval", "correct alone", "p (Holm)")
     for row in made.pairs:
         table.add_row(
             escape(row.first),

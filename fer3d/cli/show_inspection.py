@@ -25,7 +25,7 @@ def render(inspection: Inspection, *, rows: int = 20) -> Group:
     catalog = inspection.catalog
     lists = (
         _table("Class counts that differ", ("part", "class", "there", "lacking"), _count_rows(inspection), rows),
-        _table("In two parts", ("picture", "also", "how", "parts", "labels"), _twin_rows(inspection), rows),
+        _table("In two parts", ("picture", "also", "how", "parts", "labels"), _duplicate_rows(inspection), rows),
         _table("Missing", ("subject", "class", "there", "lacking"), _missing_rows(inspection), rows),
         _table("Gaps in sequences", ("sequence", "frames"), _gap_rows(inspection), rows),
         _table("Not usable", ("scan", "why"), [(r.relative, r.error or "") for r in inspection.errors], rows),
@@ -69,7 +69,7 @@ def _headline(inspection: Inspection) -> list[str]:
     if inspection.read:
         lines.append(f"cannot be read: {len(inspection.unreadable)} files")
     if inspection.read and catalog.card.kind == "pictures":
-        kinds = Counter(twin.kind for twin in inspection.twins)
+        kinds = Counter(duplicate.kind for duplicate in inspection.duplicates)
         near = f"{kinds['near']} nearly" if inspection.near_searched else "too many pairs to look for near ones"
         lines.append(f"pictures in two parts: {kinds['exact']} exactly, {near}")
     return lines
@@ -124,16 +124,18 @@ def _count_rows(inspection: Inspection) -> list[tuple[str, ...]]:
     ]
 
 
-def _twin_rows(inspection: Inspection) -> list[tuple[str, ...]]:
+def _duplicate_rows(inspection: Inspection) -> list[tuple[str, ...]]:
     return [
         (
-            twin.first,
-            twin.second,
-            twin.kind,
-            " and ".join(twin.groups),
-            twin.labels[0] or "none" if twin.labels[0] == twin.labels[1] else " or ".join(str(x) for x in twin.labels),
+            duplicate.first,
+            duplicate.second,
+            duplicate.kind,
+            " and ".join(duplicate.groups),
+            duplicate.labels[0] or "none"
+            if duplicate.labels[0] == duplicate.labels[1]
+            else " or ".join(str(x) for x in duplicate.labels),
         )
-        for twin in inspection.twins
+        for duplicate in inspection.duplicates
     ]
 
 

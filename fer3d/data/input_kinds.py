@@ -29,7 +29,7 @@ from fer3d.formats import pictures
 from fer3d.formats.pictures import is_picture
 from fer3d.formats.suffixes import is_scan, scan_suffixes
 from fer3d.maps.registry import check_groups, map_group, reads_picture
-from fer3d.prepare.scan import FileFrame, prepare_with_tree
+from fer3d.prepare.scan import AxisConvention, prepare_with_tree
 from fer3d.prepare.store import header_for
 from fer3d.scan import Scan
 from fer3d.tree.one_level import one_level
@@ -148,7 +148,7 @@ class InputKind(ABC):
         facts: InputFacts,
         *,
         landmarks: str | Path | None = None,
-        frame: FileFrame | None = None,
+        frame: AxisConvention | None = None,
     ) -> PreparedFace:
         """Take one raw scan through preprocessing.
 
@@ -201,7 +201,7 @@ class MapInput(InputKind):
         facts: InputFacts,
         *,
         landmarks: str | Path | None = None,
-        frame: FileFrame | None = None,
+        frame: AxisConvention | None = None,
     ) -> PreparedFace:
         """As `InputKind.read`; a texture that is fed and not there is of the mean colour of training."""
         face = super().read(source, settings, facts, landmarks=landmarks, frame=frame)
@@ -255,7 +255,7 @@ class PictureInput(MapInput):
         facts: InputFacts,
         *,
         landmarks: str | Path | None = None,
-        frame: FileFrame | None = None,
+        frame: AxisConvention | None = None,
     ) -> PreparedFace:
         """Find the face in a picture. Landmarks and axes are of scans and not used.
 

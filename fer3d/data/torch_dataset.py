@@ -31,7 +31,7 @@ class PreparedDataset(Dataset[Sample]):
     Args:
         folder: What `fer3d preprocess` or `fer3d pack` wrote.
         channels: Names of maps, such as ("depth", "normal_x"), or None for all that are stored.
-        classes: House labels in the order of the label numbers. Scans with another label are left out.
+        classes: Canonical labels in the order of the label numbers. Scans with another label are left out.
         texture: Whether to load the texture. Scans without one give black pixels, mask or no mask.
         fill: Value of pixels that were not measured.
         where: Keeps the manifest rows for which it is true, such as `lambda row: (row["intensity"] or 0) >= 3`.

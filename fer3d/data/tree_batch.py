@@ -185,9 +185,9 @@ def filled(channels: NDArray[np.float32]) -> NDArray[np.float32]:
 class TreeNormalisation:
     """Mean and deviation of every channel over the vertices of the training scans.
 
-    Convention: curvatures are squashed first, so that a rim, ten times as curved as any face, does not set the scale.
-    Curvedness c becomes c / (c + h), mean curvature H the same with its sign, and of the Gaussian curvature the square
-    root, which is in 1/mm too; h is `HALF_CURVEDNESS` [D].
+    Convention: curvatures are squashed first, so that a boundary, ten times as curved as any face, does not set the
+    scale. Curvedness c becomes c / (c + h), mean curvature H the same with its sign, and of the Gaussian curvature the
+    square root, which is in 1/mm too; h is `HALF_CURVEDNESS` [D].
 
     Attributes:
         channels: C names.

@@ -38,11 +38,11 @@ class Difference:
         first, second: Names of the runs.
         scans, subjects: That both predicted.
         difference: Accuracy of `first` minus that of `second`, with its 95 % interval; subjects are resampled, the
-            same ones for both. A scan counts once, with the share of the rounds in which it was right.
-        only_first, only_second: Scans that only one of them had right, in the first round that both have.
+            same ones for both. A scan counts once, with the share of the rounds in which it was correct.
+        only_first, only_second: Scans that only one of them had correct, in the first round that both have.
         p: McNemar's exact test [1] on those two numbers: the probability of a difference as large if neither run
             were better. It takes scans for independent, which the scans of a person are not: where it and the
-            interval disagree, the interval is right.
+            interval disagree, the interval is correct.
         p_holm: `p` corrected after Holm for the number of pairs in the table.
 
     References:
@@ -104,7 +104,7 @@ def compare(runs: Sequence[str | Path], *, resamples: int = metrics.RESAMPLES, s
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """P-value of McNemar's exact test, two-sided; 1 where the two are right on the same scans.
+    """P-value of McNemar's exact test, two-sided; 1 where the two are correct on the same scans.
 
     >>> round(mcnemar(1, 9), 4)
     0.0215
@@ -135,7 +135,7 @@ def _check_classes(runs: Sequence[Run], names: Sequence[str]) -> None:
 
 
 def _run_accuracy(run: Run, name: str, predictions: Predictions, resamples: int, seed: int) -> RunAccuracy:
-    counts = _subject_counts(predictions.subjects, predictions.right.astype(np.float64))
+    counts = _subject_counts(predictions.subjects, predictions.correct.astype(np.float64))
     return RunAccuracy(
         run=name,
         model=str(run.facts["model"]),
@@ -186,15 +186,15 @@ def _facts(predictions: Predictions) -> dict[str, tuple[str, str]]:
 
 
 def _right_share(predictions: Predictions) -> dict[str, float]:
-    """Scan id -> share of the rounds in which the guess was right."""
+    """Scan id -> share of the rounds in which the guess was correct."""
     hits: dict[str, list[bool]] = {}
-    for name, right in zip(predictions.ids, predictions.right.tolist(), strict=True):
-        hits.setdefault(name, []).append(right)
+    for name, correct in zip(predictions.ids, predictions.correct.tolist(), strict=True):
+        hits.setdefault(name, []).append(correct)
     return {name: sum(rounds) / len(rounds) for name, rounds in hits.items()}
 
 
 def _discordant(one: Predictions, other: Predictions) -> tuple[int, int]:
-    """Scans that only `one`, and only `other`, had right in the first round that both have; (0, 0) without one."""
+    """Scans that only `one`, and only `other`, had correct in the first round that both have; (0, 0) without one."""
     shared = set(one.rounds.tolist()) & set(other.rounds.tolist())
     if not shared:
         return 0, 0
@@ -208,7 +208,7 @@ def _discordant(one: Predictions, other: Predictions) -> tuple[int, int]:
 
 def _right_in(predictions: Predictions, number: int) -> dict[str, bool]:
     rows = np.flatnonzero(predictions.rounds == number).tolist()
-    return {predictions.ids[row]: bool(predictions.right[row]) for row in rows}
+    return {predictions.ids[row]: bool(predictions.correct[row]) for row in rows}
 
 
 def _subject_counts(subjects: Sequence[str], values: NDArray[np.float64]) -> NDArray[np.float64]:

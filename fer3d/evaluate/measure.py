@@ -44,7 +44,7 @@ class ClassMetrics:
 
 @dataclass(frozen=True)
 class FoldMetrics:
-    """One (round, fold): how many scans it tested and what share was right."""
+    """One (round, fold): how many scans it tested and what share was correct."""
 
     round: int
     fold: int
@@ -54,7 +54,7 @@ class FoldMetrics:
 
 @dataclass(frozen=True)
 class SubjectMetrics:
-    """One subject: predictions and the share that is right, over all rounds."""
+    """One subject: predictions and the share that is correct, over all rounds."""
 
     subject: str
     scans: int
@@ -63,7 +63,7 @@ class SubjectMetrics:
 
 @dataclass(frozen=True)
 class Bin:
-    """Predictions whose confidence lies in (low, high]: how many, their mean confidence, the share that is right."""
+    """Predictions whose confidence lies in (low, high]: how many, their mean confidence, the share that is correct."""
 
     low: float
     high: float
@@ -91,7 +91,7 @@ class Metrics:
 
     Attributes:
         run: Name of the run folder.
-        classes: K house labels.
+        classes: K canonical labels.
         scans, subjects: Different ones.
         predictions: Rows; a scan is predicted once a round.
         folds, folds_planned: (round, fold) pairs that are finished, and that the run is to have.
@@ -240,9 +240,9 @@ def measure(
 
 
 def per_round(predictions: Predictions) -> dict[int, float]:
-    """Number of a round -> share of its predictions that are right, in order."""
+    """Number of a round -> share of its predictions that are correct, in order."""
     rounds = sorted(set(predictions.rounds.tolist()))
-    return {number: float(predictions.right[predictions.rounds == number].mean()) for number in rounds}
+    return {number: float(predictions.correct[predictions.rounds == number].mean()) for number in rounds}
 
 
 def subject_confusions(predictions: Predictions) -> tuple[list[str], NDArray[np.int64]]:
@@ -278,7 +278,7 @@ def _per_fold(predictions: Predictions) -> tuple[FoldMetrics, ...]:
     made = []
     for number, fold in pairs:
         mine = (predictions.rounds == number) & (predictions.folds == fold)
-        made.append(FoldMetrics(number, fold, int(mine.sum()), float(predictions.right[mine].mean())))
+        made.append(FoldMetrics(number, fold, int(mine.sum()), float(predictions.correct[mine].mean())))
     return tuple(made)
 
 
@@ -296,7 +296,7 @@ def _bins(reliability: metrics.Reliability) -> tuple[Bin, ...]:
 
 def _mistakes(predictions: Predictions) -> tuple[Mistake, ...]:
     confidence = predictions.probabilities.max(axis=1)
-    wrong = np.flatnonzero(~predictions.right)
+    wrong = np.flatnonzero(~predictions.correct)
     worst = sorted(wrong.tolist(), key=lambda row: (-confidence[row], predictions.rounds[row], predictions.ids[row]))
     return tuple(
         Mistake(

@@ -54,7 +54,7 @@ def confusion_matrix(truth: Integers, predicted: Integers, classes: int) -> Inte
 
 
 def accuracy(confusion: Counts) -> Floats:
-    """Share of the predictions that are right: (..., K, K) -> (...) float64. NaN without any prediction."""
+    """Share of the predictions that are correct: (..., K, K) -> (...) float64. NaN without any prediction."""
     return _ratio(np.trace(confusion, axis1=-2, axis2=-1), confusion.sum(axis=(-2, -1)))
 
 
@@ -94,7 +94,7 @@ class Reliability:
     Attributes:
         count: (M,) int64 predictions whose highest probability lies in the bin (m/M, (m+1)/M].
         confidence: (M,) mean of that probability; NaN in an empty bin.
-        accuracy: (M,) share of them that are right; NaN in an empty bin.
+        accuracy: (M,) share of them that are correct; NaN in an empty bin.
     """
 
     count: Integers
@@ -134,14 +134,14 @@ def reliability(truth: Integers, probabilities: Floats, bins: int = BINS) -> Rel
     if bins < 1:
         raise ArgumentError(f"`bins` should be at least 1, is {bins}")
     confidence = probabilities.max(axis=1).astype(np.float64)
-    right = probabilities.argmax(axis=1) == truth
+    correct = probabilities.argmax(axis=1) == truth
     edges = np.arange(1, bins) / bins  # inner ones; a value on an edge belongs below it
     number = np.searchsorted(edges, confidence, side="left")
     count = np.bincount(number, minlength=bins).astype(np.int64)
     return Reliability(
         count,
         _mean_of_bins(number, confidence, count),
-        _mean_of_bins(number, right.astype(np.float64), count),
+        _mean_of_bins(number, correct.astype(np.float64), count),
     )
 
 

@@ -143,7 +143,7 @@ def pose_test(
     made = PoseTest(
         run=read.name,
         model=str(read.facts["model"]),
-        frontal=float(predictions.right[chosen].mean()),
+        frontal=float(predictions.correct[chosen].mean()),
         points=tuple(
             _point(kind, angle, [answer[kind, angle] for answer in answers], predictions, chosen, resamples, seed)
             for kind in KINDS

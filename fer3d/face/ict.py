@@ -6,7 +6,7 @@ Keys of the .npz: `neutral` (V, 3) in cm; `identity_modes` (M, V, 3), to be weig
 
 What is made of it: mm instead of cm, origin at the nose tip (the most protruding vertex near landmark 30), and the open
 holes of lids and lips closed by caps, because a scanner sees eyeballs: the cap of an eye bulges, that of the mouth
-recedes. A cap follows its rim, so all modes stay linear.
+recedes. A cap follows its boundary, so all modes stay linear.
 
 The 83 landmarks of BU-3DFE are read off the 68: those that both schemes have are the same vertices, the others the
 vertices nearest to points between them. That assignment is our choice.
@@ -67,7 +67,7 @@ _SHAPES: dict[str, tuple[int | str, ...]] = {
 }
 _EYE_BULGE = 3.0  # mm in front of the mean of the lid margins
 _MOUTH_DEPTH = -12.0
-_RINGS = (0.2, 0.4, 0.6, 0.8)  # of a cap, as shares of the way from rim to centre
+_RINGS = (0.2, 0.4, 0.6, 0.8)  # of a cap, as shares of the way from boundary to centre
 _STRIP = 0.09  # height of the strip at the bottom of the texture that shows the caps
 
 # Action unit without side -> modes without side; each holds for both sides or for both together.
@@ -161,7 +161,7 @@ class _Mesh:
     ) -> None:
         self.points, self.modes, self.triangles, self.uv = points, modes, triangles, uv
         self.part = part * len(triangles)
-        self.bulge = np.zeros(len(points))  # (V,) mm that a cap vertex stands before the plane of its rim
+        self.bulge = np.zeros(len(points))  # (V,) mm that a cap vertex stands before the plane of its boundary
 
 
 def _arrays(name: str) -> dict[str, NDArray[Any]]:
@@ -215,22 +215,22 @@ def _rims(mesh: _Mesh) -> list[NDArray[np.int64]]:
     half = np.concatenate([t[:, [0, 1]], t[:, [1, 2]], t[:, [2, 0]]])  # (3 F, 2) directed edges
     V = len(mesh.points)
     code, back = half[:, 0] * V + half[:, 1], half[:, 1] * V + half[:, 0]
-    rim = half[~np.isin(code, back)]
-    graph = sparse.coo_matrix((np.ones(len(rim)), (rim[:, 0], rim[:, 1])), shape=(V, V))
+    boundary = half[~np.isin(code, back)]
+    graph = sparse.coo_matrix((np.ones(len(boundary)), (boundary[:, 0], boundary[:, 1])), shape=(V, V))
     _, label = connected_components(graph, directed=False)
-    after = dict(rim[:, ::-1].tolist())
+    after = dict(boundary[:, ::-1].tolist())
     loops = []
-    for piece in np.unique(label[rim[:, 0]]):
-        start = int(rim[label[rim[:, 0]] == piece][0, 0])
+    for component in np.unique(label[boundary[:, 0]]):
+        start = int(boundary[label[boundary[:, 0]] == component][0, 0])
         loop = [start]
-        while (step := after.get(loop[-1], start)) != start and len(loop) <= len(rim):
+        while (step := after.get(loop[-1], start)) != start and len(loop) <= len(boundary):
             loop.append(step)
         loops.append(np.array(loop))
     return loops
 
 
 def _capped(mesh: _Mesh, lm: NDArray[np.int64]) -> _Mesh:
-    """Close the rims that lie at an eye or between the lips."""
+    """Close the boundaries that lie at an eye or between the lips."""
     places = ((lm[36:42], EYE, _EYE_BULGE), (lm[42:48], EYE, _EYE_BULGE), (lm[60:68], MOUTH, _MOUTH_DEPTH))
     loops = _rims(mesh)
     for place, (rows, part, bulge) in enumerate(places):
@@ -244,11 +244,12 @@ def _capped(mesh: _Mesh, lm: NDArray[np.int64]) -> _Mesh:
 
 
 def _add_cap(mesh: _Mesh, loop: NDArray[np.int64], part: int, bulge: float, left: float, width: float) -> None:
-    """Rings from a copy of the rim to its mean; all of a new vertex is the same mixture of rim and mean, but its uv:
-    they lie in the strip, as seen from the front, because the hole in the model's own may be a few texels high."""
+    """Rings from a copy of the boundary to its mean; all of a new vertex is the same mixture of boundary and mean, but
+    its uv: they lie in the strip, as seen from the front, because the hole in the model's own may be a few texels
+    high."""
     first, n = len(mesh.points), len(loop)
 
-    def rings(array: NDArray[Any]) -> NDArray[Any]:  # (..., n, k) at the rim -> (..., (rings + 1) * n + 1, k)
+    def rings(array: NDArray[Any]) -> NDArray[Any]:  # (..., n, k) at the boundary -> (..., (rings + 1) * n + 1, k)
         mean = array.mean(axis=-2, keepdims=True)
         inner = [array * (1 - share) + mean * share for share in _RINGS]
         return np.concatenate([array, *inner, mean], axis=-2)

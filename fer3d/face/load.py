@@ -10,7 +10,7 @@ import numpy as np
 from fer3d.face import ict, npz
 from fer3d.face.model import MOUTH, TEETH, FaceModel
 from fer3d.face.procedural import mesh
-from fer3d.landmarks import HOUSE_LANDMARKS
+from fer3d.landmarks import CANONICAL_LANDMARKS
 from fer3d.scan import Scan
 
 
@@ -47,8 +47,8 @@ def mean_face() -> Scan:
 
     Returns:
         mm; the nose tip is the origin (the vertex with the largest z), frontal, mirror-symmetric in x; skin, closed
-        lips and balls of the eyes (no inside of the mouth), with the house landmarks. Always the same object: do not
-        write into it.
+        lips and balls of the eyes (no inside of the mouth), with the canonical landmarks. Always the same object: do
+        not write into it.
     """
     face = mesh.neutral()
     faces = face.triangles[(face.part != MOUTH) & (face.part != TEETH)]
@@ -56,7 +56,7 @@ def mean_face() -> Scan:
         face.points,
         faces,
         uv=face.uv,
-        landmarks={name: face.points[face.landmarks[name]].copy() for name in HOUSE_LANDMARKS},
+        landmarks={name: face.points[face.landmarks[name]].copy() for name in CANONICAL_LANDMARKS},
         history=({"step": "mean_face", "face_model": mesh.NAME},),
     )
     used = np.zeros(len(face.points), np.bool_)

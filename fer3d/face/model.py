@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from fer3d.checks import check_dtype, check_index, check_shape
 from fer3d.errors import ArgumentError
-from fer3d.landmarks import HOUSE_LANDMARKS
+from fer3d.landmarks import CANONICAL_LANDMARKS
 
 # What a triangle of a face model shows.
 SKIN, EYE, MOUTH, TEETH = 0, 1, 2, 3
@@ -51,7 +51,7 @@ class Lid(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceModel:
-    """A face model, linear but for the lids. House letters: V vertices, F faces; M identity modes, N expression modes.
+    """A face model, linear but for the lids. Sizes: V vertices, F faces; M identity modes, N expression modes.
 
     Attributes:
         name: What the truth files call it.
@@ -67,7 +67,7 @@ class FaceModel:
         lids: Upper lids that `shape` lets meet the lower ones, or none.
 
     Raises:
-        ArgumentError: if a shape, dtype or index is wrong, a house landmark is missing, or a unit names no mode.
+        ArgumentError: if a shape, dtype or index is wrong, a canonical landmark is missing, or a unit names no mode.
     """
 
     name: str
@@ -100,9 +100,9 @@ class FaceModel:
             raise ArgumentError(
                 f"`expression_names` should name {len(self.expression_modes)} modes, names {len(self.expression_names)}"
             )
-        missing = [name for name in HOUSE_LANDMARKS if name not in self.landmarks]
+        missing = [name for name in CANONICAL_LANDMARKS if name not in self.landmarks]
         if missing:
-            raise ArgumentError(f"`landmarks` should hold every house landmark, lacks {', '.join(missing)}")
+            raise ArgumentError(f"`landmarks` should hold every canonical landmark, lacks {', '.join(missing)}")
         check_index("landmarks", np.array(list(self.landmarks.values())), V)
         unknown = {mode for modes in self.action_units.values() for mode in modes} - set(self.expression_names)
         if unknown:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fer3d.checks import check_dtype, check_shape
 from fer3d.errors import ArgumentError, FormatError
 from fer3d.files import read_bytes, write_bytes
-from fer3d.landmarks import bu83_names, house_names
+from fer3d.landmarks import bosphorus_names, bu83_names
 
 BND_LANDMARKS = 83
 
@@ -49,9 +49,9 @@ class Pse(NamedTuple):
 
 
 def read_landmarks(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float64]]:
-    """3D landmarks of a .bnd, .pse or .lm3 file under their house names, in the frame of their scan.
+    """3D landmarks of a .bnd, .pse or .lm3 file under their canonical names, in the frame of their scan.
 
-    Names come from `fer3d.landmarks`; a point without a house name keeps its scheme's own.
+    Names come from `fer3d.landmarks`; a point without a canonical name keeps its scheme's own.
 
     Raises:
         ArgumentError: if the suffix is another.
@@ -62,7 +62,7 @@ def read_landmarks(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float64
     readers: dict[str, Callable[[str | os.PathLike[str]], dict[str, NDArray[np.float64]]]] = {
         ".bnd": lambda file: _numbered(np.arange(1, BND_LANDMARKS + 1), read_bnd(file).points),
         ".pse": lambda file: _numbered(np.array(PSE_NUMBERS), read_pse(file).points),
-        ".lm3": lambda file: house_names(read_lm3(file)),
+        ".lm3": lambda file: bosphorus_names(read_lm3(file)),
     }
     if suffix not in readers:
         raise ArgumentError(f"`path` should end in .bnd, .pse or .lm3, is {os.fspath(path)}")

@@ -72,7 +72,7 @@ WELD = (
     _ORDER,
     Kernel("topology.weld", _VERTICES, 0.8),
     Kernel("topology.face_neighbours", f"{_FACES}, i8", 0.6, ("small.stable_order",)),
-    Kernel("topology.pieces", f"{_FACES}, {_FACES}", 0.3),
+    Kernel("topology.components", f"{_FACES}, {_FACES}", 0.3),
 )
 """What every job on meshes needs."""
 
@@ -81,7 +81,7 @@ CLEAN = (
     Kernel("topology.face_faults", f"{_VERTICES}, {_FACES}, f8", 0.9, ("topology.double_area", "small.stable_order")),
     Kernel("topology.welded_faces", f"{_FACES}, {_ROWS}", 0.2),
     Kernel("topology.double_area", f"{_VERTICES}, i4, i4, i4", 0.3),
-    Kernel("topology.piece_areas", f"{_VERTICES}, {_FACES}, {_ROWS}, i8", 0.2, ("topology.double_area",)),
+    Kernel("topology.component_areas", f"{_VERTICES}, {_FACES}, {_ROWS}, i8", 0.2, ("topology.double_area",)),
     Kernel("topology.kept_rows", f"{_FACES}, {_FLAGS}, i8", 0.3),
     Kernel("winding.outwardness", f"{_VERTICES}, {_FACES}, {_ROWS}, {_FLAGS}, i8", 0.7),
     Kernel("normals.vertex_normals", f"{_VERTICES}, {_FACES}, {_ROWS}", 0.5),
@@ -95,9 +95,9 @@ SPIKES = (
 
 HOLES = (
     _VERTEX_FACES,
-    Kernel("topology.rim_loops", f"{_FACES}, {_FACES}", 0.9),
+    Kernel("topology.boundary_loops", f"{_FACES}, {_FACES}", 0.9),
     Kernel("topology.loop_extents", f"{_VERTICES}, {_ROWS}, {_ROWS}, f8", 0.4),
-    Kernel("topology.piece_extents", f"{_VERTICES}, {_FACES}, {_ROWS}, i8", 0.3),
+    Kernel("topology.component_extents", f"{_VERTICES}, {_FACES}, {_ROWS}, i8", 0.3),
     _SOLVE,
     Kernel("hole_fill.refine", f"{_POINTS}, {_FACES}, b1[:,::1]", 2.0),
     Kernel("hole_fill.lift", f"{_POINTS}, {_POINTS}, {_POINTS}, f8[::1]", 3.0, ("small.solve",)),

@@ -27,7 +27,7 @@ def links(faces, first, position, count):  # type: ignore[no-untyped-def]
     Returns:
         start: (M + 1,) int32, and other: (start[M],) int32. Neighbours of m are other[start[m]:start[m + 1]]; one
             joined to m by two faces is listed twice.
-        rim: (M,) bool. False only where the faces about a vertex close up.
+        boundary: (M,) bool. False only where the faces about a vertex close up.
     """
     start = np.zeros(count + 1, dtype=np.int32)
     # About an inner vertex every neighbour is once the next and once the previous corner, so the sums cancel.
@@ -91,7 +91,7 @@ def _select(near, size, x, y, z, nx, ny, nz, limit, weight):  # type: ignore[no-
     """Weight 1 - (distance / radius)^2 to the candidates in the ball that are not turned away, 0 to the others.
 
     Returns:
-        How many reasons there are to doubt that the ball holds one connected sheet: rim vertices, turned normals.
+        How many reasons there are to doubt that the ball holds one connected sheet: boundary vertices, turned normals.
     """
     doubts = 0.0
     for n in range(size):
@@ -254,18 +254,18 @@ def _connected(m, near_row, size, weight, start, other, row_of, stamp, mark, que
 
 
 @njit(cache=True, nogil=True)
-def principal_curvatures(points, normals, begin, shape, start, other, rim, todo, radius, least):  # type: ignore[no-untyped-def]
+def principal_curvatures(points, normals, begin, shape, start, other, boundary, todo, radius, least):  # type: ignore[no-untyped-def]
     """Principal curvatures of vertices already sorted into cells of side >= radius / 2.
 
     The neighbours of a vertex are the vertices within `radius` that face the same half space and that edges join to
-    it without leaving that set. The search along edges is run only where it can matter: with no rim and no turned
+    it without leaving that set. The search along edges is run only where it can matter: with no boundary and no turned
     normal in the ball there is one sheet, all of it connected.
 
     Args:
         points, normals: (M, 3) float64, in the order of the cells (see `fer3d.kernels.cells`).
         begin: (cells + 1,) int32. First vertex of each cell.
         shape: (3,) int64. Cells along x, y, z.
-        start, other, rim: From `links`.
+        start, other, boundary: From `links`.
         todo: (M,) bool. The vertices to compute.
         radius: Of the ball.
         least: Fewest members (the vertex itself included) that a fit may have.
@@ -312,7 +312,7 @@ def principal_curvatures(points, normals, begin, shape, start, other, rim, todo,
                 for v in range(begin[row + low_k], begin[row + high_k]):
                     near[0, n], near[1, n], near[2, n] = points[v, 0], points[v, 1], points[v, 2]
                     near[3, n], near[4, n], near[5, n] = normals[v, 0], normals[v, 1], normals[v, 2]
-                    near[6, n] = 1.0 if rim[v] else 0.0
+                    near[6, n] = 1.0 if boundary[v] else 0.0
                     near_row[n] = v
                     row_of[v] = n
                     n += 1

@@ -43,7 +43,7 @@ def fill(
         welded: (F, 3) int32. The same faces, welded.
         start: (N + 1,) int32,
         vertex: (M,) int32 and
-        edge: (M,) int32, as `topology.rim_loops` gives them for `welded`.
+        edge: (M,) int32, as `topology.boundary_loops` gives them for `welded`.
         chosen: (N,) bool.
         faces_start: (V + 1,) int32 and
         faces_around: (3 F,) int32, as `topology.vertex_faces` gives them for `welded`.
@@ -173,7 +173,7 @@ def triangulate(
     """(n - 2, 3) int32 faces over the rows of `loop`, or (0, 3) where there is none.
 
     Of all triangulations the one with the smallest largest fold (the angle between neighbouring faces, those beyond
-    the loop included), then the smallest area [1, 2]: it lies between the rims, where the least area alone would
+    the loop included), then the smallest area [1, 2]: it lies between the boundaries, where the least area alone would
     choose at random among the flat ones.
 
     Args:

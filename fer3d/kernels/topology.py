@@ -1,4 +1,4 @@
-"""Which corners, edges, faces and pieces of a triangle mesh belong together. Arrays in, arrays out; no checks.
+"""Which corners, edges, faces and components of a triangle mesh belong together. Arrays in, arrays out; no checks.
 
 Corner k of face f is faces[f, k]; edge k of face f runs from corner k to corner (k + 1) % 3. All tables are built with
 counting sorts: linear in the size of the mesh, and the result depends on the order of its rows in nothing but order.
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fer3d.kernels.small import stable_order
 
 FINE, NOT_FINITE, DEGENERATE, DUPLICATE = 0, 1, 2, 3  # what `face_faults` says of a face
-RIM, CROWDED = -1, -2  # in place of a neighbour: the edge has no second face; it has more than two
+BOUNDARY, CROWDED = -1, -2  # in place of a neighbour: the edge has no second face; it has more than two
 
 # Above this many edges at one vertex a bucket is sorted instead of searched: a fan of 100,000 faces must not hang.
 _LONG_BUCKET = 64
@@ -133,7 +133,7 @@ def face_faults(vertices: NDArray[np.float32], faces: NDArray[np.int32], thin: f
 
 @njit(cache=True, nogil=True)
 def face_neighbours(faces: NDArray[np.int32], count: int) -> NDArray[np.int32]:
-    """(F, 3) int32: 3 g + j where edge k of face f is also edge j of face g, else RIM or CROWDED.
+    """(F, 3) int32: 3 g + j where edge k of face f is also edge j of face g, else BOUNDARY or CROWDED.
 
     Args:
         faces: (F, 3) int32, welded, no face degenerate.
@@ -156,7 +156,7 @@ def face_neighbours(faces: NDArray[np.int32], count: int) -> NDArray[np.int32]:
             fill[min(a, b)] = i + 1
             other[i] = max(a, b)
             edge[i] = 3 * f + k
-    neighbour = np.full((F, 3), RIM, np.int32)
+    neighbour = np.full((F, 3), BOUNDARY, np.int32)
     flat = neighbour.reshape(-1)
     for v in range(count):
         low, high = start[v], start[v + 1]
@@ -182,7 +182,7 @@ def face_neighbours(faces: NDArray[np.int32], count: int) -> NDArray[np.int32]:
             for j in range(i + 1, high):
                 if other[j] == other[i]:
                     g = edge[j]
-                    if flat[e] == RIM and flat[g] == RIM:
+                    if flat[e] == BOUNDARY and flat[g] == BOUNDARY:
                         flat[e], flat[g] = g, e
                     else:
                         if flat[e] >= 0:
@@ -194,11 +194,14 @@ def face_neighbours(faces: NDArray[np.int32], count: int) -> NDArray[np.int32]:
 
 
 @njit(cache=True, nogil=True)
-def pieces(faces: NDArray[np.int32], neighbour: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.bool_], int]:
-    """Pieces of faces that hang together by edges, and which faces to turn so that each piece is wound one way.
+def components(
+    faces: NDArray[np.int32], neighbour: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.bool_], int]:
+    """Components: faces joined by edges, and which faces to turn so that each component is wound one way.
 
-    An edge of more than two faces joins nothing: nobody can say which two belong together. The first face of a piece
-    is never turned. On a one-sided surface (a Moebius strip) no winding exists and the first one reached stays.
+    An edge of more than two faces joins nothing: nobody can say which two belong together. The first face of a
+    component is never turned. On a one-sided surface (a Moebius strip) no winding exists and the first one reached
+    stays.
 
     Args:
         faces: (F, 3) int32, welded.
@@ -237,10 +240,10 @@ def pieces(faces: NDArray[np.int32], neighbour: NDArray[np.int32]) -> tuple[NDAr
 
 
 @njit(cache=True, nogil=True)
-def piece_areas(
+def component_areas(
     vertices: NDArray[np.float32], faces: NDArray[np.int32], label: NDArray[np.int32], count: int
 ) -> NDArray[np.float64]:
-    """(P,) float64: area of each piece, in squared units of the vertices."""
+    """(P,) float64: area of each component, in squared units of the vertices."""
     area = np.zeros(count)
     for f in range(len(faces)):
         area[label[f]] += 0.5 * double_area(vertices, faces[f, 0], faces[f, 1], faces[f, 2])
@@ -248,10 +251,10 @@ def piece_areas(
 
 
 @njit(cache=True, nogil=True)
-def rim_loops(
+def boundary_loops(
     faces: NDArray[np.int32], neighbour: NDArray[np.int32]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
-    """Closed walks along the rims, each passing any vertex once.
+    """Closed walks along the boundaries, each passing any vertex once.
 
     The walk turns at each vertex about the faces it hugs, so it works whatever way the faces are wound. Where a walk
     comes back to a vertex (two holes that touch) the part since then is cut off as a loop of its own. A walk that
@@ -266,7 +269,7 @@ def rim_loops(
     Returns:
         start (N + 1,) int32: loop i is the rows start[i]:start[i + 1] of the other two.
         vertex (M,) int32: the vertices of the loops; an edge runs from each to the next, from the last to the first.
-        edge (M,) int32: 3 f + k, the rim edge that leads from this vertex to the next.
+        edge (M,) int32: 3 f + k, the boundary edge that leads from this vertex to the next.
     """
     F = len(faces)
     total = 0
@@ -274,7 +277,7 @@ def rim_loops(
     for f in range(F):
         for k in range(3):
             top = max(top, faces[f, k])
-            total += neighbour[f, k] == RIM
+            total += neighbour[f, k] == BOUNDARY
     start = np.zeros(total + 2, np.int32)
     vertices = np.empty(total, np.int32)
     edges = np.empty(total, np.int32)
@@ -285,7 +288,7 @@ def rim_loops(
     loops = filled = 0
     for seed in range(F):
         for corner in range(3):
-            if neighbour[seed, corner] != RIM or done[seed, corner]:
+            if neighbour[seed, corner] != BOUNDARY or done[seed, corner]:
                 continue
             first_filled, first_loops = filled, loops
             f, k = seed, corner
@@ -400,8 +403,8 @@ def loop_extents(
     Args:
         vertices: (V, 3) float32.
         start: (N + 1,) int32 and
-        vertex: (M,) int32, as `rim_loops` gives them.
-        limit: Past this a loop is not measured further, which keeps a long rim from costing its length squared.
+        vertex: (M,) int32, as `boundary_loops` gives them.
+        limit: Past this a loop is not measured further, which keeps a long boundary from costing its length squared.
     """
     extent = np.zeros(len(start) - 1)
     for loop in range(len(extent)):
@@ -426,20 +429,20 @@ def loop_extents(
 
 
 @njit(cache=True, nogil=True)
-def piece_extents(
+def component_extents(
     vertices: NDArray[np.float32], faces: NDArray[np.int32], label: NDArray[np.int32], count: int
 ) -> NDArray[np.float64]:
-    """(P,) float64: longest side of each piece's bounding box."""
+    """(P,) float64: longest side of each component's bounding box."""
     least, most = np.full((count, 3), np.inf), np.full((count, 3), -np.inf)
     for f in range(len(faces)):
-        piece = label[f]
+        component = label[f]
         for k in range(3):
             for j in range(3):
                 x = np.float64(vertices[faces[f, k], j])
-                least[piece, j] = min(least[piece, j], x)
-                most[piece, j] = max(most[piece, j], x)
+                least[component, j] = min(least[component, j], x)
+                most[component, j] = max(most[component, j], x)
     extent = np.full(count, -np.inf)
-    for piece in range(count):
+    for component in range(count):
         for j in range(3):
-            extent[piece] = max(extent[piece], most[piece, j] - least[piece, j])
+            extent[component] = max(extent[component], most[component, j] - least[component, j])
     return extent

@@ -13,18 +13,18 @@ def outwardness(
     turn: NDArray[np.bool_],
     count: int,
 ) -> NDArray[np.float64]:
-    """(P, 2) float64 for each piece: how far its normals point away from the middle of the mesh, and towards +z.
+    """(P, 2) float64 for each component: how far its normals point away from the middle of the mesh, and towards +z.
 
     Both are means over the area in [-1, 1]: of the cosine between the normal and the direction from the centroid of
-    the whole mesh, weighted by the distance from it (by Gauss, three times the volume of a closed piece over area
+    the whole mesh, weighted by the distance from it (by Gauss, three times the volume of a closed component over area
     times mean distance), and of the normal's z.
 
     Args:
         vertices: (V, 3) float32, finite.
         faces: (F, 3) int32.
-        label: (F,) int32 in [0, count). Piece of each face.
+        label: (F,) int32 in [0, count). Component of each face.
         turn: (F,) bool. Take this face the other way round.
-        count: Number of pieces P.
+        count: Number of components P.
     """
     centre = np.zeros(3)
     total = 0.0

@@ -18,7 +18,7 @@ from fer3d.scan import Scan, check_scan
 # Share of a channel's largest value by which two vertices may differ. Sums over neighbours come in another order in the
 # mirror, and float32 coordinates of 50 mm are rounded to 4e-6 mm, which moves a curvature of 0.02 / mm by 1e-4 of it.
 TOLERANCE = 2e-3
-_FEW = 0.02  # share of the vertices, at a rim say, that may be unknown in one of two scans and known in the other
+_FEW = 0.02  # share of the vertices, at a boundary say, that may be unknown in one of two scans and known in the other
 _TWICE = 2.0
 
 

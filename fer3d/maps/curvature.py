@@ -67,7 +67,7 @@ def principal_curvatures(
     Choosing `radius`, for vertices with noise of standard deviation s and edges of length e (all in mm; constants
     measured on spheres, tori and saddles):
 
-    - noise: the standard deviation of a curvature is about 8 s e / radius^3, in 1/mm; three times that on a rim;
+    - noise: the standard deviation of a curvature is about 8 s e / radius^3, in 1/mm; three times that on a boundary;
     - bias: a curvature k comes out too small by about 0.2 (radius k)^2 of itself;
     - so radius = (8 s e / d)^(1/3) is the smallest with a standard deviation d, and it should stay below 1 / k.
 
@@ -128,10 +128,10 @@ def _fit_quadrics(
     order, begin = cells.cell_table(points, use, cell, box[0], shape)
     position = np.full(len(points), -1, dtype=np.int32)
     position[order] = np.arange(len(order), dtype=np.int32)
-    start, other, rim = curvature.links(faces, first, position, len(order))
+    start, other, boundary = curvature.links(faces, first, position, len(order))
     frames = curvature.ring_mean(normals[order], start, other).astype(np.float64)
     one, two, members = curvature.principal_curvatures(
-        points[order], frames, begin, shape, start, other, rim, todo[order], float(radius), LEAST_MEMBERS
+        points[order], frames, begin, shape, start, other, boundary, todo[order], float(radius), LEAST_MEMBERS
     )
     done = order[todo[order] & (members >= LEAST_MEMBERS)]
     k1[done], k2[done] = one[position[done]], two[position[done]]
@@ -148,7 +148,7 @@ def _cell_grid(low: NDArray[np.float64], high: NDArray[np.float64], cell: float)
 
 
 def shape_index(k1: ArrayLike, k2: ArrayLike) -> NDArray[np.floating]:
-    """Koenderink's shape index [1] on the house scale: 1 cap, 0.75 ridge, 0.5 saddle, 0.25 rut, 0 cup.
+    """Koenderink's shape index [1] from 1 to 0: 1 cap, 0.75 ridge, 0.5 saddle, 0.25 rut, 0 cup.
 
     1/2 + atan((k1 + k2) / (k1 - k2)) / pi, for curvatures that are positive where convex. It does not depend on scale,
     nor on which of the two is given first. NaN where the surface is flat (both within 1e-6 / mm of zero, where a

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from fer3d.maps.context import MapContext
     from fer3d.scan import Scan
 
-# 1/mm. Curvatures beyond are cut: the few pixels of a rim, ten times as curved as any face, do not set the scale [D].
+# 1/mm. Curvatures beyond are cut: the few pixels of a boundary, ten times as curved as any face, do not set the scale
+# [D].
 LARGEST_CURVATURE = 0.5
 FLAT_SHAPE_INDEX = 0.5  # a flat place has no shape index; the middle of the scale is between rut and ridge
 

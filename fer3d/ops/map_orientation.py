@@ -18,9 +18,10 @@ def map_orientation(x: torch.Tensor, measured: torch.Tensor, n: int, directions:
 
     With the gradient g of a channel by central differences, in units of the channel a two pixels, at angle t from the x
     axis (to the right, y up), direction k of K gets |g| max(0, cos(t - 2 pi k / K))^4, averaged over a square, then
-    over its neighbours with weights 1, 2, 1 along either axis (at the rim: of the squares that are there). Where a
-    pixel or a neighbour of it was not measured, g is 0: the rim of a face or of a hole is no edge of it. Squares share
-    pixels if H or W is no multiple of `n`. The power is our choice [D]: a smooth share, so that gradients can pass.
+    over its neighbours with weights 1, 2, 1 along either axis (at the boundary: of the squares that are there). Where a
+    pixel or a neighbour of it was not measured, g is 0: the boundary of a face or of a hole is no edge of it. Squares
+    share pixels if H or W is no multiple of `n`. The power is our choice [D]: a smooth share, so that gradients can
+    pass.
 
     Args:
         x: (B, C, H, W) float32.

@@ -12,7 +12,7 @@ from fer3d.checks import check_shape
 from fer3d.errors import ArgumentError
 from fer3d.workers import map_on_threads
 
-RIM = 0.5  # standard deviations of the window, in radii of the patch
+BOUNDARY = 0.5  # standard deviations of the window, in radii of the patch
 
 
 def patch_orientation(
@@ -28,8 +28,8 @@ def patch_orientation(
     In the patch of vertex v, a channel's gradient g at a bin comes from the bins before and behind it on its ray (the
     centre is the bin before the first; the last has none behind it) and from those on the two rays beside it. With t
     the angle of g, direction k of K gets |g| max(0, cos(t - 2 pi k / K))^4, averaged over the bins of the patch with
-    weights d exp(-d^2 / (2 (RIM D)^2)), d the bin's distance and D the largest: area times a window. A bin counts if
-    all that it takes was measured; a patch without such bins has 0. The window and the power are our choice.
+    weights d exp(-d^2 / (2 (BOUNDARY D)^2)), d the bin's distance and D the largest: area times a window. A bin counts
+    if all that it takes was measured; a patch without such bins has 0. The window and the power are our choice.
 
     Args:
         x: (B, N, C) float32. Row v is the centre of patch v, as in a `SampleTree`.
@@ -147,7 +147,7 @@ def _energies_in_torch(
 
 def _window(distances: torch.Tensor) -> torch.Tensor:
     """(S, R) distances -> (S, R) weights of a bin."""
-    return distances * torch.exp(-0.5 * (distances / (RIM * distances[:, -1:])) ** 2)
+    return distances * torch.exp(-0.5 * (distances / (BOUNDARY * distances[:, -1:])) ** 2)
 
 
 def _directions(count: int, like: torch.Tensor) -> torch.Tensor:

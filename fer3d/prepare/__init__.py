@@ -9,11 +9,11 @@ from fer3d import lazy_names
 
 if TYPE_CHECKING:
     from fer3d.prepare.folder import Outcome, Summary, preprocess
-    from fer3d.prepare.scan import FileFrame, prepare, prepare_record
+    from fer3d.prepare.scan import AxisConvention, prepare, prepare_record
     from fer3d.prepare.store import PreparedScan, pack, read_manifest, read_scan, read_tree
 
 __all__ = [
-    "FileFrame",
+    "AxisConvention",
     "Outcome",
     "PreparedScan",
     "Summary",
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "FileFrame": "scan",
+    "AxisConvention": "scan",
     "prepare": "scan",
     "prepare_record": "scan",
     "Outcome": "folder",

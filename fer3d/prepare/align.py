@@ -70,10 +70,10 @@ def to_millimetres(scan: Scan, unit: str | float = "auto") -> Scan:
 
 
 def outward(scan: Scan) -> Scan:
-    """The scan with every piece wound one way, so that normals point out of the head.
+    """The scan with every component wound one way, so that normals point out of the head.
 
-    A piece is turned if its normals point, on average, towards the centroid of the scan: a face, and a whole head
-    even more so, bulges outwards. A piece too flat to tell looks towards +z, where the camera stands.
+    A component is turned if its normals point, on average, towards the centroid of the scan: a face, and a whole head
+    even more so, bulges outwards. A component too flat to tell looks towards +z, where the camera stands.
 
     Raises:
         ArgumentError: if `scan` has no face.
@@ -81,13 +81,13 @@ def outward(scan: Scan) -> Scan:
     """
     check_scan("scan", scan)
     faces = topology.welded_faces(scan.faces, topology.weld(scan.vertices))
-    label, turn, count = topology.pieces(faces, topology.face_neighbours(faces, len(scan.vertices)))
+    label, turn, count = topology.components(faces, topology.face_neighbours(faces, len(scan.vertices)))
     away, towards_camera = winding.outwardness(scan.vertices, scan.faces, label, turn, count).T
     if not np.isfinite(away).all():
         raise PrepareError("the scan should have finite vertices only, has others: clean it first")
     inside_out = np.where(np.abs(away) >= _FLAT, away, towards_camera) < 0.0
     turn ^= inside_out[label]
-    record = {"pieces": int(count), "inside_out": int(inside_out.sum()), "faces_turned": int(turn.sum())}
+    record = {"components": int(count), "inside_out": int(inside_out.sum()), "faces_turned": int(turn.sum())}
     if not turn.any():
         return scan.step("outward", record)
     turned = scan.faces.copy()

@@ -1,4 +1,4 @@
-"""From the axes of a data set to the house axes: +y up, +z to the camera, +x to the subject's left."""
+"""From the axes of a data set to the canonical axes: +y up, +z to the camera, +x to the subject's left."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from fer3d.scan import Scan
 _AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
 
 
-def to_house_axes(scan: Scan, up: str = "+y", towards_camera: str = "+z") -> Scan:
+def to_canonical_axes(scan: Scan, up: str = "+y", towards_camera: str = "+z") -> Scan:
     """Turn a scan so that its up is +y and its direction to the camera is +z.
 
     Args:
         scan: In the axes of its file.
-        up: Which axis of the file points up: "+x", "-x", ... "-z"; "auto" as the house has it.
-        towards_camera: Which axis points to the camera; "auto" as the house has it.
+        up: Which axis of the file points up: "+x", "-x", ... "-z"; "auto" as in the canonical axes.
+        towards_camera: Which axis points to the camera; "auto" as in the canonical axes.
 
     Returns:
         The turned scan with a step "axes" in its history; the scan as it is if there is nothing to turn.
@@ -35,9 +35,9 @@ def to_house_axes(scan: Scan, up: str = "+y", towards_camera: str = "+z") -> Sca
     return scan.moved(turn, "axes", {"up": up, "towards_camera": towards_camera})
 
 
-def _axis(name: str, axis: str, house: str) -> NDArray[np.float64]:
+def _axis(name: str, axis: str, canonical: str) -> NDArray[np.float64]:
     if axis == "auto":
-        axis = house
+        axis = canonical
     if len(axis) != 2 or axis[0] not in "+-" or axis[1] not in _AXES:
         raise ArgumentError(f"`{name}` should be one of +x, -x, +y, -y, +z, -z or auto, is {axis!r}")
     return np.array(_AXES[axis[1]]) * (1.0 if axis[0] == "+" else -1.0)

@@ -1,4 +1,4 @@
-"""Raw scan in, clean surface out: bad faces, spikes, loose pieces and small holes.
+"""Raw scan in, clean surface out: bad faces, spikes, loose components and small holes.
 
 Vertices at exactly the same place count as one throughout: files split a vertex at texture seams, the surface is whole
 there. Each step leaves one record in the history saying what it did, also when that is nothing, and drops vertices
@@ -26,12 +26,12 @@ HOLE = 10.0  # mm. Pupils, brows and nostrils leave holes of up to about this; a
 # the rounding of float32.
 _THIN = 1e-5
 
-# Of spikes, pieces and holes. Heavily damaged scans settle after two; a patch that is itself a spike never would.
+# Of spikes, components and holes. Heavily damaged scans settle after two; a patch that is itself a spike never would.
 _MOST_ROUNDS = 8
 
 
 def clean(scan: Scan, *, spike: float = SPIKE, hole: float = HOLE) -> Scan:
-    """All steps in order: `drop_bad_faces`, `remove_spikes`, `largest_piece`, `fill_holes`.
+    """All steps in order: `drop_bad_faces`, `remove_spikes`, `largest_component`, `fill_holes`.
 
     A spike among holes can come to light once they are filled: then the last three steps follow again, with their
     records. Cleaning a clean scan changes nothing but its history.
@@ -89,8 +89,8 @@ def remove_spikes(scan: Scan, height: float = SPIKE) -> Scan:
     return _remove_spikes(_sound(scan, height=height), height).scan
 
 
-def largest_piece(scan: Scan) -> Scan:
-    """Keep the piece of the largest area. Faces hang together by edges: a corner in common is not enough.
+def largest_component(scan: Scan) -> Scan:
+    """Keep the component of the largest area. Faces hang together by edges: a corner in common is not enough.
 
     Raises:
         ArgumentError: if `scan` has no face.
@@ -100,11 +100,11 @@ def largest_piece(scan: Scan) -> Scan:
 
 
 def fill_holes(scan: Scan, extent: float = HOLE) -> Scan:
-    """Close holes whose two farthest rim vertices are no more than `extent` apart.
+    """Close holes whose two farthest boundary vertices are no more than `extent` apart.
 
     New vertices lie as dense as those around, on the quadric that the surroundings suggest, and their uv is
-    interpolated between those of the rim; in `file_vertex` they are -1. A rim as wide as half of its piece of surface
-    is the outer rim and never closed.
+    interpolated between those of the boundary; in `file_vertex` they are -1. A boundary as wide as half of its
+    component is the outer boundary and never closed.
 
     Args:
         scan: In mm.
@@ -134,8 +134,8 @@ class _Surface:
         return table
 
     @cached_property
-    def pieces(self) -> tuple[NDArray[np.int32], int]:
-        label, _, count = topology.pieces(self.faces, self.neighbours)
+    def components(self) -> tuple[NDArray[np.int32], int]:
+        label, _, count = topology.components(self.faces, self.neighbours)
         return label, count
 
     def noted(self, name: str, record: dict[str, Any]) -> _Surface:
@@ -210,20 +210,20 @@ def _remove_spikes(surface: _Surface, height: float) -> _Surface:
 
 
 def _largest_piece(surface: _Surface) -> _Surface:
-    label, count = surface.pieces
+    label, count = surface.components
     keep = np.ones(len(label), np.bool_)
     if count > 1:
-        areas = topology.piece_areas(surface.scan.vertices, surface.faces, label, count)
+        areas = topology.component_areas(surface.scan.vertices, surface.faces, label, count)
         keep = label == int(areas.argmax())
-    return surface.kept(keep, "largest_piece", {"pieces": count, "faces_dropped": int((~keep).sum())})
+    return surface.kept(keep, "largest_component", {"components": count, "faces_dropped": int((~keep).sum())})
 
 
 def _fill_holes(surface: _Surface, extent: float) -> _Surface:
     scan = surface.scan
-    start, vertex, edge = topology.rim_loops(surface.faces, surface.neighbours)
+    start, vertex, edge = topology.boundary_loops(surface.faces, surface.neighbours)
     wide = topology.loop_extents(scan.vertices, start, vertex, extent)
-    label, count = surface.pieces
-    whole = topology.piece_extents(scan.vertices, surface.faces, label, count)
+    label, count = surface.components
+    whole = topology.component_extents(scan.vertices, surface.faces, label, count)
     chosen = (wide <= extent) & (wide < 0.5 * whole[label[edge[start[:-1]] // 3]])
     record: dict[str, Any] = {"extent_mm": float(extent), "holes": 0, "left_open": int((~chosen).sum())}
     if not chosen.any():

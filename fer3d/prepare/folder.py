@@ -21,7 +21,7 @@ from fer3d.errors import ArgumentError, Fer3dError, internal_error
 from fer3d.files import clear_temporaries, write_json
 from fer3d.kernels.compiling import compile_kernels
 from fer3d.prepare.scan import (
-    FileFrame,
+    AxisConvention,
     Stopwatch,
     is_current,
     needed_kernels,
@@ -125,7 +125,7 @@ def preprocess(
         raise ArgumentError(f"`workers` should be at least 1, is {workers}")
     card, _ = detect.choose(scans, dataset)
     found = records.read_catalog(scans, card)
-    frame = FileFrame(card.unit, card.up, card.towards_camera)
+    frame = AxisConvention(card.unit, card.up, card.towards_camera)
     _open_folder(out, card, card.name if dataset == "auto" else dataset, settings, scans)
 
     if card.kind == "scans":
@@ -153,7 +153,7 @@ class _Task:
     scans: Path
     out: Path
     settings: PreprocessSettings
-    frame: FileFrame
+    frame: AxisConvention
     flat: bool = False  # pictures
     people: bool = True  # whether the data set says who is who
 

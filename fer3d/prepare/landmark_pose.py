@@ -64,7 +64,7 @@ class LandmarkPose:
 
 
 def landmark_pose(scan: Scan) -> LandmarkPose:
-    """Lay the scan's house landmarks on those of the mean face: least squares [1], outliers weighted down.
+    """Lay the scan's canonical landmarks on those of the mean face: least squares [1], outliers weighted down.
 
     Both namings of the sides are tried, and the one that fits better wins; the surface must then look the same way as
     the landmarks do.
@@ -74,7 +74,7 @@ def landmark_pose(scan: Scan) -> LandmarkPose:
 
     Raises:
         ArgumentError: if `scan` has no face.
-        PrepareError: if there are fewer than four house landmarks, they lie in a line, away from the surface or too
+        PrepareError: if there are fewer than four canonical landmarks, they lie in a line, away from the surface or too
             far from any face, or the surface looks the other way.
     """
     check_scan("scan", scan)
@@ -85,7 +85,7 @@ def landmark_pose(scan: Scan) -> LandmarkPose:
     rotation, shift, rms, count = swapped if sides_swapped else given
     if rms > _WIDEST_MISFIT:
         raise PrepareError(
-            f"the {count} house landmarks should lie within {_WIDEST_MISFIT:g} mm of an average face's, "
+            f"the {count} canonical landmarks should lie within {_WIDEST_MISFIT:g} mm of an average face's, "
             f"are {rms:.1f} mm off (root mean square)"
         )
     nose = -rotation.T @ shift
@@ -119,14 +119,15 @@ def _fit(
     names = tuple(name for name in WEIGHTS if name in landmarks and np.isfinite(landmarks[name]).all())
     if len(names) < _FEWEST:
         raise PrepareError(
-            f"the pose should have at least {_FEWEST} house landmarks, has {len(names)} ({', '.join(names) or 'none'})"
+            f"the pose should have at least {_FEWEST} canonical landmarks, "
+            f"has {len(names)} ({', '.join(names) or 'none'})"
         )
     source = np.array([landmarks[name] for name in names], dtype=np.float64)  # (L, 3)
     target = mean_face().landmark_array(names)
     _check_place(names, source, scan)
     spread = np.linalg.svd(target - target.mean(axis=0), compute_uv=False) / np.sqrt(len(names))
     if spread[1] < _SPREAD:
-        raise PrepareError(f"the house landmarks should not lie in a line, do: {', '.join(names)}")
+        raise PrepareError(f"the canonical landmarks should not lie in a line, do: {', '.join(names)}")
     prior = np.array([WEIGHTS[name] for name in names])
     weight = prior
     for _ in range(_ROUNDS):

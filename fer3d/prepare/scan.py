@@ -53,7 +53,7 @@ class Stopwatch:
 
 
 @dataclass(frozen=True)
-class FileFrame:
+class AxisConvention:
     """What a card says of its files: their unit ("auto": guess), and which axes point up and to the camera."""
 
     unit: str = "auto"
@@ -65,7 +65,7 @@ def prepare(
     scan: Scan,
     settings: PreprocessSettings | None = None,
     stopwatch: Stopwatch | None = None,
-    frame: FileFrame | None = None,
+    frame: AxisConvention | None = None,
 ) -> tuple[Scan, render.Maps]:
     """Take a raw scan through every stage after reading.
 
@@ -90,7 +90,7 @@ def prepare_with_tree(
     scan: Scan,
     settings: PreprocessSettings | None = None,
     stopwatch: Stopwatch | None = None,
-    frame: FileFrame | None = None,
+    frame: AxisConvention | None = None,
 ) -> tuple[Scan, render.Maps, SampleTree | None]:
     """What `prepare` gives and, if `settings.tree`, the sample tree with its inputs: normals and curvature channels.
 
@@ -100,10 +100,10 @@ def prepare_with_tree(
     Raises:
         PrepareError: as `prepare`; if the scan has too few vertices for the tree.
     """
-    settings, watch, frame = settings or PreprocessSettings(), stopwatch or Stopwatch(), frame or FileFrame()
+    settings, watch, frame = settings or PreprocessSettings(), stopwatch or Stopwatch(), frame or AxisConvention()
     with watch.stage("clean"):
         scan = align.to_millimetres(scan, frame.unit if settings.unit == "auto" else settings.unit)
-        scan = axes.to_house_axes(scan, frame.up, frame.towards_camera)
+        scan = axes.to_canonical_axes(scan, frame.up, frame.towards_camera)
         scan = clean.clean(scan, spike=settings.spike_mm, hole=settings.hole_mm)
     with watch.stage("align"):
         scan = align.outward(scan)
@@ -199,7 +199,7 @@ def prepare_record(
     record: Record,
     settings: PreprocessSettings,
     folder: Path,
-    frame: FileFrame | None = None,
+    frame: AxisConvention | None = None,
     stopwatch: Stopwatch | None = None,
 ) -> PreparedScan:
     """Everything `preprocess` does for one scan, short of writing it.
@@ -216,7 +216,7 @@ def prepare_record(
         FileError, FormatError: if the scan cannot be read.
         PrepareError: if it cannot be prepared.
     """
-    watch, frame = stopwatch or Stopwatch(), frame or FileFrame()
+    watch, frame = stopwatch or Stopwatch(), frame or AxisConvention()
     if record.error is not None:
         raise CardError(f"{record.relative}: {record.error}")
     with watch.stage("read"):
@@ -244,7 +244,7 @@ def prepare_record(
         return PreparedScan(arrays, header)
 
 
-def recipe_key(record: Record, settings: PreprocessSettings, frame: FileFrame, inputs: Mapping[str, Any]) -> str:
+def recipe_key(record: Record, settings: PreprocessSettings, frame: AxisConvention, inputs: Mapping[str, Any]) -> str:
     """Hash of all that the bytes of a prepared scan depend on: inputs, what the card says, settings, versions."""
     recipe = {
         "record": record_facts(record),
@@ -260,7 +260,7 @@ def recipe_key(record: Record, settings: PreprocessSettings, frame: FileFrame, i
 
 
 def is_current(
-    header: Mapping[str, Any], record: Record, settings: PreprocessSettings, folder: Path, frame: FileFrame
+    header: Mapping[str, Any], record: Record, settings: PreprocessSettings, folder: Path, frame: AxisConvention
 ) -> bool:
     """Whether a prepared scan on disk is what preparing `record` again would write.
 

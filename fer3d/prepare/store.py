@@ -58,7 +58,7 @@ class PreparedScan:
 
 @contextmanager
 def open_tensors(path: Path) -> Iterator[Any]:
-    """A safetensors file as a handle with `get_tensor(name)`, memory-mapped; errors in the house form.
+    """A safetensors file as a handle with `get_tensor(name)`, memory-mapped; errors of one line.
 
     Raises:
         FileError: if the file is missing or cannot be read.

@@ -178,7 +178,7 @@ def reliability(metrics: Mapping[str, Any]) -> Markup:
         hint = f"confidence {percent(bin_['low'], 0)} to {percent(bin_['high'], 0)}: {bin_['count']} predictions"
         body.append(_rect(left, 214 - height, width, height, "bar soft", hint=hint))
         if bin_["count"]:
-            hint += f", {percent(bin_['accuracy'])} right"
+            hint += f", {percent(bin_['accuracy'])} correct"
             body.append(
                 _line(x(bin_["confidence"]), y(bin_["confidence"]), x(bin_["confidence"]), y(bin_["accuracy"]), "gap")
             )
@@ -222,7 +222,7 @@ def _curve(log: Sequence[Mapping[str, float]], key: str, x: Scale, y: Scale, kin
 
 
 def _cell(x: float, y: float, size: float, share: float, count: int, hint: str, diagonal: bool) -> Markup:
-    kind = "right" if diagonal else "wrong"
+    kind = "correct" if diagonal else "wrong"
     ink = "cell strong" if share > 0.55 else "cell"
     made = Markup(
         '<g><title>{}</title><rect class="heat {}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" '

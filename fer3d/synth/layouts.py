@@ -82,7 +82,8 @@ _BOSPHORUS_POSES = {
     "CR_RD": (-20, 20),
 }
 _BOSPHORUS_OCCLUSIONS = ("EYE", "MOUTH", "GLASSES", "HAIR")
-# Points of Bosphorus without a house name -> BU numbers. Left in these names is left in the picture, as in all of it.
+# Points of Bosphorus without a canonical name -> BU numbers. Left in these names is left in the picture, as in all of
+# it.
 _BOSPHORUS_EXTRA = {
     "Outer left eye brow": 31,
     "Middle of the left eye brow": 29,
@@ -105,7 +106,7 @@ class Job:
         subject: Number from 0.
         name: The subject's name in the layout.
         file: Path of the scan file relative to the root, with /.
-        expression: House label, or None where the data set has none.
+        expression: Canonical label, or None where the data set has none.
         level: 1 to 4, or 0.
         strength: Share of the full recipe.
         variant: Tells apart scans of one subject that agree in all else; random numbers depend on it.
@@ -317,9 +318,9 @@ def _cropped(capture: Capture, area: float, shot: Shot) -> Capture:
 
 
 def _largest_piece(faces: NDArray[np.int32], keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(V,) bool: the vertices of the largest piece of the faces all of whose corners are kept."""
+    """(V,) bool: the vertices of the largest component of the faces all of whose corners are kept."""
     faces = faces[keep[faces].all(axis=1)]
-    label, _, _ = topology.pieces(faces, topology.face_neighbours(faces, len(keep)))
+    label, _, _ = topology.components(faces, topology.face_neighbours(faces, len(keep)))
     used = np.zeros(len(keep), np.bool_)
     if len(label):
         used[faces[label == np.bincount(label).argmax()]] = True

@@ -37,7 +37,7 @@ class Predictions:
     """What a run said of each test scan of each round, N in all.
 
     Attributes:
-        classes: K house labels, in the order of the probabilities.
+        classes: K canonical labels, in the order of the probabilities.
         ids, subjects: N strings.
         truth: (N,) int64, rows of `classes`.
         rounds, folds: (N,) int64.
@@ -79,7 +79,7 @@ class Predictions:
         return guesses
 
     @cached_property
-    def right(self) -> NDArray[np.bool_]:
+    def correct(self) -> NDArray[np.bool_]:
         """(N,) bool: whether the guess is the truth."""
         hits: NDArray[np.bool_] = self.predicted == self.truth
         return hits
@@ -125,7 +125,7 @@ class Run:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """House labels in the order of the probabilities."""
+        """Canonical labels in the order of the probabilities."""
         return tuple(self.facts["classes"])
 
     @property

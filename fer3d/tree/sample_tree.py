@@ -103,11 +103,11 @@ class SampleTree:
         Samples are traced on the scan itself, not on the coarser level, whose chords cut corners (on a sphere that
         costs up to 14 times the error): a ray goes straight on over unfolded triangles [2]. A sample is then expressed
         in the triangles of its level: the nearest point of those about the level's vertex nearest to it along the
-        surface, so upper and lower lip stay apart. Rays divide the angle around a vertex in equal parts, at the rim of
-        the scan as if the missing part were flat. Ray 0 points away from the nose tip, as well as the surface allows;
-        at the nose tip itself it halves the widest corner. Samples past a boundary are masked, not invented; one
-        between the rim of the scan and the outermost vertices of the level takes the nearest point of the level, less
-        than `cover` away.
+        surface, so upper and lower lip stay apart. Rays divide the angle around a vertex in equal parts, at the
+        boundary of the scan as if the missing part were flat. Ray 0 points away from the nose tip, as well as the
+        surface allows; at the nose tip itself it halves the widest corner. Samples past a boundary are masked, not
+        invented; one between the boundary of the scan and the outermost vertices of the level takes the nearest point
+        of the level, less than `cover` away.
 
         The triangles of a level are the dual of its Voronoi cells along the surface, with edges flipped where that
         makes the smallest angle larger. A vertex whose cell has only two neighbours has no triangle, and no sample but

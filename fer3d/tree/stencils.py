@@ -28,17 +28,17 @@ def geodesic_stencils(
     """Samples in geodesic polar coordinates about vertices of a mesh, on that mesh: its exponential map.
 
     Rays are straightest geodesics [1] in float64. On a sphere of 50 mm and 10,242 irregular vertices samples at 10 mm
-    are 0.002 mm and 0.02 degrees off; on a plane, rounding. A ray ends where the surface does: at a rim, at an edge of
-    more than two faces or of two that are wound against each other, and at a face with a corner that is not finite
-    or two corners in one place. At a vertex in which two parts of the surface touch, rays see the part with the larger
-    angle.
+    are 0.002 mm and 0.02 degrees off; on a plane, rounding. A ray ends where the surface does: at a boundary, at an
+    edge of more than two faces or of two that are wound against each other, and at a face with a corner that is not
+    finite or two corners in one place. At a vertex in which two parts of the surface touch, rays see the part with the
+    larger angle.
 
     Args:
         vertices: (V, 3) float32 or float64.
         faces: (F, 3) int32, counter-clockwise from outside.
         sources: (N,) int32. Rows of `vertices`. One without a face has only masked samples.
         radii: K distances, ascending, above zero.
-        rays: A. They divide the angle around the source in equal parts; at a rim, as if what is missing were flat.
+        rays: A. They divide the angle around the source in equal parts; at a boundary, as if what is missing were flat.
         direction: (N, 3) or (3,) Where ray 0 of each source points, as well as the surface allows. None, or one with
             no part along the surface: into the middle of the widest corner about the source.
         threads: Over sources. The result does not depend on it.
@@ -77,7 +77,7 @@ def farthest_points(
     """Vertices in farthest-point order [1] on the distance along the surface.
 
     The distance is that of a front that marches over the triangles and sees its source through the edge it came over,
-    unfolded: exact on a plane but for obtuse angles at the rim, 0.1 % off a quarter around a sphere, 1.3 % at the
+    unfolded: exact on a plane but for obtuse angles at the boundary, 0.1 % off a quarter around a sphere, 1.3 % at the
     antipode. Of several farthest
     vertices the one farthest from the seeds is next, then the first row.
 

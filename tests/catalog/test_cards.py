@@ -33,7 +33,7 @@ def test_card_survives_the_way_to_a_worker():
         ('unit = "auto"', 'unit = "inch"', r"`unit`: wanted 'mm', 'cm', 'm' or 'auto', got 'inch'"),
         ('up = "auto"', 'up = "y"', r"`up`: wanted '\+x'.*, got 'y'"),
         ('unit = "auto"', 'unit = "mm"\ncolour = "red"', r"`colour`: wanted a known key, got 'colour'"),
-        ('happy = "happiness"', 'happy = "joyful"', r"`labels`: wanted house labels \(neutral, .*\), got 'joyful'"),
+        ('happy = "happiness"', 'happy = "joyful"', r"`labels`: wanted canonical labels \(neutral, .*\), got 'joyful'"),
         ("?P<subject>[^/]+)/(?P<expression>", "?P<who>[^/]+)/(?P<expression>", r"wanted a group \(\?P<subject>"),
         ("[^/]+%suffixes%'", "[^/+%suffixes%'", r"`patterns`: wanted a regular expression, got .*: unterminated"),
         ('["{stem}.lm2"]', '["{stern}.lm2"]', r"`companions.landmarks_2d.files`: wanted .*stem.*, got '{stern}.lm2'"),
@@ -46,7 +46,11 @@ def test_card_survives_the_way_to_a_worker():
         ('id = "{path}"', 'id = "{path}"\nconstant = ["height"]', r"`constant`: wanted named groups .*, got 'height'"),
         ('id = "{path}"', 'id = "{path}"\nlook_above = 9', r"`look_above`: wanted less than or equal to 3, got 9"),
         ('id = "{path}"', 'id = "{path}"\nexpected = {subjects = ["F9..F1"]}', r"wanted a range .*, got 'F9..F1'"),
-        ('id = "{path}"', 'id = "{path}"\nexpected = {per_subject = {joy = 1}}', r"wanted house labels .*, got 'joy'"),
+        (
+            'id = "{path}"',
+            'id = "{path}"\nexpected = {per_subject = {joy = 1}}',
+            r"wanted canonical labels .*, got 'joy'",
+        ),
         (
             'up = "auto"\ntowards_camera = "auto"',
             'up = "+y"\ntowards_camera = "-y"',

@@ -184,7 +184,7 @@ def test_card_is_in_the_readme(card: Card):
     assert f"| `{card.name}` |" in (SHIPPED / "README.md").read_text(encoding="utf-8")
 
 
-def test_every_label_of_a_card_is_a_house_label(card: Card):
+def test_every_label_of_a_card_is_a_canonical_label(card: Card):
     assert set(card.labels.values()) <= set(LABELS)
 
 

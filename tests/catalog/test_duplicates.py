@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer3d.catalog import duplicates
-from fer3d.catalog.duplicates import fingerprint, twins
+from fer3d.catalog.duplicates import _bits, duplicates, fingerprint, too_many
 from tests.picture_trees import noise
 
 
@@ -27,7 +26,7 @@ def test_exact_and_near_across_parts_only():
     bright = np.clip(c.astype(int) + 12, 0, 255).astype(np.uint8)
     pictures = [a, b, c, a.copy(), small, bright, compressed(a), a.copy()]
     parts = ["train", "train", "train", "test", "test", "test", "test", "train"]
-    found = set(twins([fingerprint(picture) for picture in pictures], parts))
+    found = set(duplicates([fingerprint(picture) for picture in pictures], parts))
     assert found == {
         (0, 3, "exact"),
         (3, 7, "exact"),
@@ -38,24 +37,24 @@ def test_exact_and_near_across_parts_only():
     }
 
 
-def test_different_pictures_are_no_twins():
+def test_different_pictures_are_no_duplicates():
     marks = [fingerprint(coloured(seed)) for seed in range(300)]
-    assert list(twins(marks, ["a", "b"] * 150)) == []
+    assert list(duplicates(marks, ["a", "b"] * 150)) == []
 
 
 def test_blocks_do_not_matter(monkeypatch):
     pictures = [coloured(seed % 20) if seed % 3 else compressed(coloured(seed % 20)) for seed in range(60)]
     marks, parts = [fingerprint(picture) for picture in pictures], [str(k // 20) for k in range(60)]
-    whole = set(twins(marks, parts))
+    whole = set(duplicates(marks, parts))
     monkeypatch.setattr(duplicates, "_BLOCK", 7)
-    assert set(twins(marks, parts)) == whole
+    assert set(duplicates(marks, parts)) == whole
     assert {kind for *_, kind in whole} == {"exact", "near"}
 
 
 def test_flat_pictures():
     grey, black = np.full((20, 20, 3), 100, np.uint8), np.zeros((30, 30, 3), np.uint8)
     other = np.full((25, 25, 3), 100, np.uint8)
-    found = list(twins([fingerprint(p) for p in (grey, black, other)], ["a", "b", "c"]))
+    found = list(duplicates([fingerprint(p) for p in (grey, black, other)], ["a", "b", "c"]))
     assert found == [(0, 2, "near")]
 
 
@@ -63,10 +62,10 @@ def test_too_many_pairs_leave_the_exact_ones(monkeypatch):
     monkeypatch.setattr(duplicates, "MOST_PAIRS", 3)
     a = coloured(1)
     marks = [fingerprint(p) for p in (a, compressed(a), a, coloured(5))]
-    assert list(twins(marks, ["x", "y", "z", "w"])) == [(0, 2, "exact")]
-    assert duplicates.too_many(["x", "y", "z", "w"])
-    assert not duplicates.too_many(["x", "x", "x", "y"])
-    assert list(twins([], [])) == []
+    assert list(duplicates(marks, ["x", "y", "z", "w"])) == [(0, 2, "exact")]
+    assert too_many(["x", "y", "z", "w"])
+    assert not too_many(["x", "x", "x", "y"])
+    assert list(duplicates([], [])) == []
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (500, 3)])
@@ -78,6 +77,6 @@ def test_any_size(shape):
 def test_bits_are_counted_without_numpy_2(monkeypatch):
     words = np.array([0, 1, 3, 2**63, 2**64 - 1], np.uint64)
     wanted = [0, 1, 2, 1, 64]
-    assert duplicates._bits(words).tolist() == wanted
+    assert _bits(words).tolist() == wanted
     monkeypatch.delattr(np, "bitwise_count", raising=False)
-    assert duplicates._bits(words).tolist() == wanted
+    assert _bits(words).tolist() == wanted

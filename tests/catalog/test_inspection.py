@@ -119,7 +119,7 @@ def test_thousand_scans_without_landmarks_are_one_line(tmp_path: Path):
     assert text.count("no landmarks file") == 2  # the kind, and its example
 
 
-def test_classes_are_in_house_order(tmp_path: Path):
+def test_classes_are_in_canonical_order(tmp_path: Path):
     text = printed(inspect(trees.bosphorus(tmp_path)))
     assert text.index("neutral") < text.index("anger") < text.index("happiness") < text.index("none")
 

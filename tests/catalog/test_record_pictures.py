@@ -113,7 +113,7 @@ def test_inspect_finds_pictures_in_two_parts(tmp_path, workers):
     shutil.copy(folder / "train/sad/Training_105.jpg", folder / "train/happy/Training_999.jpg")
     (folder / "train/fear/Training_1.jpg").write_bytes(b"")
     result = inspect(folder, read=True, workers=workers)
-    assert [(t.first, t.second, t.kind, t.groups) for t in result.twins] == [
+    assert [(t.first, t.second, t.kind, t.groups) for t in result.duplicates] == [
         ("test/sad/PublicTest_99.jpg", "train/happy/Training_999.jpg", "exact", ("validation", "train")),
         ("test/sad/PublicTest_99.jpg", "train/sad/Training_105.jpg", "exact", ("validation", "train")),
     ]
@@ -135,4 +135,4 @@ def test_people_under_two_names(tmp_path):
     trees.pictures(tmp_path)
     shutil.copy(tmp_path / "anna/happy/1.jpg", tmp_path / "carla/5.jpg")
     result = inspect(tmp_path, read=True)
-    assert [twin.groups for twin in result.twins] == [("anna", "carla")]
+    assert [duplicate.groups for duplicate in result.duplicates] == [("anna", "carla")]

@@ -204,7 +204,7 @@ def test_two_files_of_one_id_are_both_refused_and_nothing_else(tmp_path: Path):
     assert "F0001_SA04WH_F3D" not in ids
 
 
-def test_ids_of_refused_twins_do_not_depend_on_what_else_is_there(tmp_path: Path):
+def test_ids_of_refused_duplicates_do_not_depend_on_what_else_is_there(tmp_path: Path):
     trees.touch(tmp_path, ["a/s1/happy/1.ply", "a/s1/happy/1.obj"])
     before = {record.relative: record.id for record in read_records(tmp_path, load_card("generic"))}
     trees.touch(tmp_path, ["a/s1/happy/2.ply", "a/s0/happy/1.ply"])

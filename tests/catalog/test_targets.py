@@ -38,7 +38,7 @@ def rows_of(*cells):
     return [{"id": f"s{number}", **cell} for number, cell in enumerate(cells)]
 
 
-def test_classes_are_in_the_order_of_the_house_and_unknown_is_minus_one():
+def test_classes_are_in_canonical_order_and_unknown_is_minus_one():
     rows = rows_of({"expression": "surprise"}, {"expression": None}, {"expression": "anger"}, {})
     target, values = target_of(rows, "expression")
     assert (target.kind, target.names) == ("classes", ("anger", "surprise"))

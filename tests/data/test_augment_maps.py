@@ -83,7 +83,7 @@ def test_maps_of_the_changed_surface_are_the_changed_maps(change):
     down, across = np.gradient(depth, PIXEL)
     wanted = maps_of(depth, across, -down)[0].numpy()
 
-    # a pixel on the rim is a mean of the measured ones around it: up to half a pixel off
+    # a pixel on the boundary is a mean of the measured ones around it: up to half a pixel off
     inside = binary_erosion(made[-1] > 0)
     assert inside.mean() > 0.5
     assert np.abs(made[0] - wanted[0])[inside].max() < 0.06  # of 40 mm: interpolation

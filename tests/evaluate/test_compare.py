@@ -19,13 +19,13 @@ def runs(tmp_path):
     ]
 
 
-def right(run):
+def correct(run):
     return {row["id"]: max(CLASSES, key=lambda n: row[f"p_{n}"]) == row["expression"] for row in read_rows(run)}
 
 
 def test_the_table_is_what_the_rows_say(runs):
     made = compare(runs[:2])
-    one, other = right(runs[0]), right(runs[1])
+    one, other = correct(runs[0]), correct(runs[1])
     (pair,) = made.pairs
     assert [entry.accuracy.value for entry in made.runs] == pytest.approx(
         [np.mean(list(one.values())), np.mean(list(other.values()))]

@@ -41,8 +41,8 @@ def test_weights_mix_the_test_predictions_fold_by_fold(runs, rule):
         w = weights[:, made.predictions.folds[row]]
         wanted = sum(share * probabilities[name] for share, probabilities in zip(w, by_scan, strict=True))
         np.testing.assert_allclose(made.predictions.probabilities[row], wanted, atol=1e-12)
-    assert made.accuracy.value == pytest.approx(made.predictions.right.mean())
-    assert [member.accuracy.value for member in made.members] == pytest.approx([p.right.mean() for p in single])
+    assert made.accuracy.value == pytest.approx(made.predictions.correct.mean())
+    assert [member.accuracy.value for member in made.members] == pytest.approx([p.correct.mean() for p in single])
     assert made.accuracy.value > made.equal_weights.value
 
 

@@ -135,7 +135,9 @@ def test_ict_eyes_and_mouth_are_closed_by_caps(ict):
     skin, eye = ict.triangles[ict.part == SKIN], ict.triangles[ict.part == EYE]
     a, b, c = (ict.neutral[eye[:, k]] for k in range(3))
     assert (np.cross(b - a, c - a)[:, 2] > -1e-9).mean() > 0.99
-    assert not set(skin.ravel().tolist()) & set(eye.ravel().tolist())  # a copy of the rim: eyes have uv of their own
+    assert not set(skin.ravel().tolist()) & set(
+        eye.ravel().tolist()
+    )  # a copy of the boundary: eyes have uv of their own
     at = ict.landmark_points(ict.neutral)
     pupil = eyes[eyes[:, 0] > 0][:, 2].max()
     assert at["endocanthion_left"][2] < pupil < at["bu83_03"][2] + 4

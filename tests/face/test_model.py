@@ -8,7 +8,7 @@ from scipy.sparse.csgraph import connected_components
 from fer3d.errors import ArgumentError
 from fer3d.face.load import builtin_face, mean_face
 from fer3d.face.model import EYE, MOUTH, SKIN, TEETH
-from fer3d.landmarks import HOUSE_LANDMARKS
+from fer3d.landmarks import CANONICAL_LANDMARKS
 from fer3d.scan import Scan
 from fer3d.synth.acting import expression
 from tests.mesh_checks import turned
@@ -111,16 +111,18 @@ def test_the_surface_is_face_eyes_and_teeth(model):
     assert len(np.unique(both, axis=0)) == len(both)  # each directed edge once: manifold, one orientation
     edges, count = np.unique(np.sort(both, axis=1), axis=0, return_counts=True)
     graph = coo_matrix((np.ones(len(edges)), edges.T), shape=(len(model.neutral),) * 2)
-    _, piece = connected_components(graph, directed=False)
-    assert np.bincount(piece).min() > 100  # no stray vertices
-    parts = [set(np.unique(model.part[piece[model.triangles[:, 0]] == k]).tolist()) for k in range(piece.max() + 1)]
+    _, component = connected_components(graph, directed=False)
+    assert np.bincount(component).min() > 100  # no stray vertices
+    parts = [
+        set(np.unique(model.part[component[model.triangles[:, 0]] == k]).tolist()) for k in range(component.max() + 1)
+    ]
     assert sorted(map(sorted, parts)) == [[SKIN, MOUTH], [EYE], [EYE], [TEETH], [TEETH]]
-    rim = edges[count == 1]
+    boundary = edges[count == 1]
     rows, columns = 162, 169
-    skin = piece[model.landmarks["pronasale"]]
+    skin = component[model.landmarks["pronasale"]]
     outer = 2 * (rows - 1) + 2 * (columns - 1)
     eyes = 2 * sum(len(lid.lower) + 1 for lid in model.lids)  # the mouth is closed by its hollow, eyes are open
-    assert (piece[rim[:, 0]] == skin).sum() == outer + eyes
+    assert (component[boundary[:, 0]] == skin).sum() == outer + eyes
 
 
 @pytest.mark.parametrize("label", expression.RECIPES)
@@ -217,7 +219,7 @@ def test_mean_face_is_aligned(model):
     face = mean_face()
     assert isinstance(face, Scan)
     assert face is mean_face()
-    assert set(face.landmarks) == set(HOUSE_LANDMARKS)
+    assert set(face.landmarks) == set(CANONICAL_LANDMARKS)
     assert np.array_equal(face.landmarks["pronasale"], np.zeros(3))
     assert face.vertices[:, 2].max() == 0
     assert np.array_equal(face.vertices[face.vertices[:, 2].argmax()], np.zeros(3, np.float32))
@@ -241,7 +243,7 @@ def test_a_model_is_checked(model):
 
     with pytest.raises(ArgumentError, match="`neutral` should have dtype float64, has float32"):
         replace(model, neutral=model.neutral.astype(np.float32))
-    with pytest.raises(ArgumentError, match="`landmarks` should hold every house landmark, lacks pogonion"):
+    with pytest.raises(ArgumentError, match="`landmarks` should hold every canonical landmark, lacks pogonion"):
         replace(model, landmarks={k: v for k, v in model.landmarks.items() if k != "pogonion"})
     with pytest.raises(ArgumentError, match=r"`expression_names` should name \d+ modes, names 1"):
         replace(model, expression_names=("AU27",))

@@ -35,7 +35,7 @@ def test_a_bnd_file_with_mixed_separators_and_a_blank_tail(tmp_path, tail):
     np.testing.assert_array_equal(bnd.points, POINTS)
 
 
-def test_bnd_landmarks_have_house_names(tmp_path):
+def test_bnd_landmarks_have_canonical_names(tmp_path):
     (tmp_path / "a.BND").write_text(bnd_text())
     landmarks = formats.read_landmarks(tmp_path / "a.BND")
     assert len(landmarks) == 83

@@ -50,7 +50,7 @@ def sheet(rng):
 
 def loops_of(faces, count):
     """The kernel's loops as lists of (vertex, edge)."""
-    start, vertex, edge = topology.rim_loops(faces, topology.face_neighbours(faces, count))
+    start, vertex, edge = topology.boundary_loops(faces, topology.face_neighbours(faces, count))
     pairs = list(zip(vertex.tolist(), edge.tolist(), strict=True))
     return [pairs[low:high] for low, high in pairwise(start)]
 
@@ -114,8 +114,8 @@ def test_face_neighbours_are_the_other_face_of_each_edge(seed):
 @for_many
 def test_pieces_hang_together_by_edges_of_two_faces(seed):
     vertices, faces = walkable(np.random.default_rng(seed))
-    label, _, count = topology.pieces(faces, topology.face_neighbours(faces, len(vertices)))
-    assert label.tolist() == slow.pieces(faces)
+    label, _, count = topology.components(faces, topology.face_neighbours(faces, len(vertices)))
+    assert label.tolist() == slow.components(faces)
     assert count == len(set(label.tolist()))
 
 
@@ -123,8 +123,8 @@ def test_pieces_hang_together_by_edges_of_two_faces(seed):
 def test_a_piece_is_wound_one_way_once_turned_where_a_winding_exists(seed):
     vertices, faces = walkable(np.random.default_rng(seed), 8)
     faces = faces[:8]
-    label, turn, count = topology.pieces(faces, topology.face_neighbours(faces, len(vertices)))
-    assert not any(turn[label.tolist().index(piece)] for piece in range(count))
+    label, turn, count = topology.components(faces, topology.face_neighbours(faces, len(vertices)))
+    assert not any(turn[label.tolist().index(component)] for component in range(count))
     turned = np.where(turn[:, None], faces[:, ::-1], faces)
     assert (slow.clashes(turned) > 0) == slow.one_sided(faces)
 
@@ -134,7 +134,7 @@ def test_a_closed_surface_with_random_windings_is_turned_back():
     mixed = shape.faces.copy()
     flipped = np.random.default_rng(0).random(len(mixed)) < 0.5
     mixed[flipped] = mixed[flipped][:, ::-1]
-    _, turn, count = topology.pieces(mixed, topology.face_neighbours(mixed, len(shape.vertices)))
+    _, turn, count = topology.components(mixed, topology.face_neighbours(mixed, len(shape.vertices)))
     assert count == 1
     np.testing.assert_array_equal(turn, flipped != flipped[0])
 
@@ -142,11 +142,11 @@ def test_a_closed_surface_with_random_windings_is_turned_back():
 @for_many
 def test_areas_and_extents_of_pieces(seed):
     vertices, faces = walkable(np.random.default_rng(seed))
-    label, _, count = topology.pieces(faces, topology.face_neighbours(faces, len(vertices)))
-    areas = topology.piece_areas(vertices, faces, label, count)
-    np.testing.assert_allclose(areas, slow.piece_areas(vertices, faces, label, count), rtol=1e-12)
-    extents = topology.piece_extents(vertices, faces, label, count)
-    np.testing.assert_array_equal(extents, slow.piece_extents(vertices, faces, label, count))
+    label, _, count = topology.components(faces, topology.face_neighbours(faces, len(vertices)))
+    areas = topology.component_areas(vertices, faces, label, count)
+    np.testing.assert_allclose(areas, slow.component_areas(vertices, faces, label, count), rtol=1e-12)
+    extents = topology.component_extents(vertices, faces, label, count)
+    np.testing.assert_array_equal(extents, slow.component_extents(vertices, faces, label, count))
 
 
 @pytest.mark.parametrize("radius", [1.0, 100.0, 1000.0])
@@ -154,24 +154,26 @@ def test_the_area_and_extent_of_a_sphere(radius):
     shape = shapes.sphere(radius, 0.08 * radius)
     label = np.zeros(len(shape.faces), np.int32)
     vertices = shape.vertices.astype(np.float32)
-    assert topology.piece_areas(vertices, shape.faces, label, 1)[0] == pytest.approx(4 * np.pi * radius**2, rel=0.01)
-    assert topology.piece_extents(vertices, shape.faces, label, 1)[0] == pytest.approx(2 * radius, rel=0.01)
+    assert topology.component_areas(vertices, shape.faces, label, 1)[0] == pytest.approx(
+        4 * np.pi * radius**2, rel=0.01
+    )
+    assert topology.component_extents(vertices, shape.faces, label, 1)[0] == pytest.approx(2 * radius, rel=0.01)
 
 
 @for_many
-def test_rim_loops_of_soup_are_those_of_the_plain_walk(seed):
+def test_boundary_loops_of_soup_are_those_of_the_plain_walk(seed):
     vertices, faces = walkable(np.random.default_rng(seed), 12)
-    assert loops_of(faces, len(vertices)) == slow.rim_loops(faces)
+    assert loops_of(faces, len(vertices)) == slow.boundary_loops(faces)
 
 
 @for_many
-def test_rim_loops_of_sheets_are_those_of_the_plain_walk(seed):
+def test_boundary_loops_of_sheets_are_those_of_the_plain_walk(seed):
     vertices, faces = sheet(np.random.default_rng(seed))
-    assert loops_of(faces, len(vertices)) == slow.rim_loops(faces)
+    assert loops_of(faces, len(vertices)) == slow.boundary_loops(faces)
 
 
 @for_many
-def test_a_rim_loop_is_closed_and_passes_any_vertex_once(seed):
+def test_a_boundary_loop_is_closed_and_passes_any_vertex_once(seed):
     vertices, faces = sheet(np.random.default_rng(seed))
     neighbour = slow.face_neighbours(faces)
     corners = faces.ravel().tolist()
@@ -183,13 +185,13 @@ def test_a_rim_loop_is_closed_and_passes_any_vertex_once(seed):
             assert set(slow.ends(corners, edge)) == {vertex, ahead}
     in_loops = [edge for loop in loops for _, edge in loop]
     assert len(set(in_loops)) == len(in_loops)
-    assert set(in_loops) <= set(np.flatnonzero(neighbour == topology.RIM).tolist())
+    assert set(in_loops) <= set(np.flatnonzero(neighbour == topology.BOUNDARY).tolist())
     if (neighbour != topology.CROWDED).all():
-        assert len(in_loops) == (neighbour == topology.RIM).sum()
+        assert len(in_loops) == (neighbour == topology.BOUNDARY).sum()
 
 
 @for_many
-def test_rim_loops_do_not_depend_on_the_order_of_rows(seed):
+def test_boundary_loops_do_not_depend_on_the_order_of_rows(seed):
     rng = np.random.default_rng(seed)
     vertices, faces = sheet(rng)
     row = rng.permutation(len(vertices)).astype(np.int32)
@@ -203,22 +205,22 @@ def test_rim_loops_do_not_depend_on_the_order_of_rows(seed):
 
 
 def test_the_rims_of_a_moebius_strip_and_of_an_annulus():
-    for twist, rims in ((0, [9, 9]), (1, [18])):
+    for twist, boundaries in ((0, [9, 9]), (1, [18])):
         faces = []
         for n in range(9):
             a, b, c, d = 2 * n, 2 * n + 1, 2 * n + 2, 2 * n + 3
             if n == 8:
                 c, d = (1, 0) if twist else (0, 1)
             faces += [[a, b, c], [b, c, d]]
-        assert sorted(map(len, loops_of(np.int32(faces), 18))) == rims
+        assert sorted(map(len, loops_of(np.int32(faces), 18))) == boundaries
 
 
 @for_many
 def test_the_extent_of_a_loop_is_its_longest_distance(seed):
     rng = np.random.default_rng(seed)
     vertices, faces = sheet(rng)
-    start, vertex, _ = topology.rim_loops(faces, topology.face_neighbours(faces, len(vertices)))
-    exact = np.array(slow.loop_extents(vertices, slow.rim_loops(faces)))
+    start, vertex, _ = topology.boundary_loops(faces, topology.face_neighbours(faces, len(vertices)))
+    exact = np.array(slow.loop_extents(vertices, slow.boundary_loops(faces)))
     np.testing.assert_allclose(topology.loop_extents(vertices, start, vertex, math.inf), exact, rtol=1e-12)
     limit = rng.uniform(0, 10)
     bounded = topology.loop_extents(vertices, start, vertex, limit)

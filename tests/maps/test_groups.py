@@ -310,9 +310,11 @@ def as_fed(group, made):
 def largest_difference(one, two):
     """Of the channels, over the pixels that both measure, as a share of the channel's largest value."""
     both = (one[:, -1:] > 0) & (two[:, -1:] > 0)
-    assert ((one[:, -1] > 0) != (two[:, -1] > 0)).float().mean() < 0.01  # a pixel on the rim may fall to either side
+    assert (
+        (one[:, -1] > 0) != (two[:, -1] > 0)
+    ).float().mean() < 0.01  # a pixel on the boundary may fall to either side
     size = (one * both).abs().amax((0, 2, 3))
-    # the outermost pixels see the rim, where the few neighbours of a vertex make its curvature depend on rounding
+    # the outermost pixels see the boundary, where the few neighbours of a vertex make its curvature depend on rounding
     return (((one - two) * both).abs().amax((0, 2, 3)) / size.clamp(min=1e-6)).max().item()
 
 

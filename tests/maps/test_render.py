@@ -22,13 +22,13 @@ over_radii = pytest.mark.parametrize("radius", RADII)
 
 
 def inside(shape, margin):
-    """Vertices farther than `margin` from the rim of the patch."""
+    """Vertices farther than `margin` from the boundary of the patch."""
     low, high = shape.vertices[:, :2].min(axis=0), shape.vertices[:, :2].max(axis=0)
     return ((shape.vertices[:, :2] > low + margin) & (shape.vertices[:, :2] < high - margin)).all(axis=1)
 
 
 def errors(shape, scan, radius, margin):
-    """Largest errors of k1 and k2 away from the rim, as shares of the larger curvature."""
+    """Largest errors of k1 and k2 away from the boundary, as shares of the larger curvature."""
     k1, k2 = maps.principal_curvatures(scan, radius=radius)
     inner = inside(shape, margin)
     assert inner.sum() > 40

@@ -129,7 +129,8 @@ def test_other_orders_of_vertices_and_faces_change_nothing(tree):
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory):
-    """Simulated scans as preprocessing leaves them, noise, lips and rim included, and their trees: of three people."""
+    """Simulated scans as preprocessing leaves them, noise, lips and boundary included, and their trees: of three
+    people."""
     folder = tmp_path_factory.mktemp("faces")
     synth.make(folder, subjects=3, seed=3, levels=(4,))
     people = sorted(path for path in folder.iterdir() if path.is_dir())

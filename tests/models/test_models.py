@@ -123,7 +123,7 @@ def test_the_mask_is_seen_only_if_asked_for():
 def test_position_is_seen_only_if_asked_for():
     values = torch.zeros(1, 2, 192, 192)
     values[:, 0, 88:96, 88:96] = 1.0
-    moved = values.roll((16, 8), (2, 3))  # by whole strides, far from the rim
+    moved = values.roll((16, 8), (2, 3))  # by whole strides, far from the boundary
     for position in (False, True):
         network = build_model("dff-cnn", maps=["depth"], backbone="small", width=4, position=position).eval()
         one, two = (network.branch_features(x)[0] for x in (values, moved))

@@ -31,7 +31,7 @@ def degrees(rotation):
 
 
 def joined(*scans):
-    """Several scans as one mesh of separate pieces."""
+    """Several scans as one mesh of separate components."""
     first = np.cumsum([0, *(len(scan.vertices) for scan in scans)])
     return Scan.of(
         np.concatenate([scan.vertices for scan in scans]),
@@ -117,14 +117,14 @@ def test_an_inside_out_scan_is_turned_and_a_sound_one_is_left_alone():
     assert outward(flipped(sound)).history[-1]["faces_turned"] == len(sound.faces)
     kept = outward(sound)
     assert kept.faces is sound.faces
-    assert kept.history[-1] == {"step": "outward", "pieces": 1, "inside_out": 0, "faces_turned": 0}
+    assert kept.history[-1] == {"step": "outward", "components": 1, "inside_out": 0, "faces_turned": 0}
 
 
 def test_each_piece_is_judged_by_itself():
     big, small = shapes.sphere(80.0, 10.0).scan, shapes.sphere(20.0, 5.0).scan
     aside = replace(small, vertices=small.vertices + np.float32([150, 0, 0]))
     scan = outward(joined(big, flipped(aside)))
-    assert scan.history[-1] == {"step": "outward", "pieces": 2, "inside_out": 1, "faces_turned": len(aside.faces)}
+    assert scan.history[-1] == {"step": "outward", "components": 2, "inside_out": 1, "faces_turned": len(aside.faces)}
     np.testing.assert_array_equal(scan.faces[: len(big.faces)], big.faces)
     both = joined(big, aside)
     np.testing.assert_allclose(volume(scan), volume(both), rtol=1e-6)
@@ -142,7 +142,7 @@ def test_faces_wound_at_random_end_up_one_way():
 def test_a_mirrored_face_with_back_face_winding_looks_outward_again():
     face = mean_face()
     scan = outward(flipped(face))
-    assert scan.history[-1]["inside_out"] == scan.history[-1]["pieces"]
+    assert scan.history[-1]["inside_out"] == scan.history[-1]["components"]
     a, b, c = (scan.vertices[scan.faces[:, k]] for k in range(3))
     assert np.cross(b - a, c - a)[:, 2].sum() > 0
     np.testing.assert_array_equal(np.sort(scan.faces, axis=1), np.sort(face.faces, axis=1))
@@ -214,11 +214,13 @@ def test_swapped_sides_are_renamed_and_told():
 def test_landmarks_that_do_not_fit_are_refused_if_insisted_on_and_else_told():
     moved = turned_face()
     few = replace(moved, landmarks={"pronasale": moved.landmarks["pronasale"]})
-    with pytest.raises(PrepareError, match=r"should have at least 4 house landmarks, has 1 \(pronasale\)"):
+    with pytest.raises(PrepareError, match=r"should have at least 4 canonical landmarks, has 1 \(pronasale\)"):
         frontal(few, "landmarks")
     upright = turned_face(pose(0.2, -0.1, 0.3, (5.0, 6.0, 7.0)))
     one = frontal(replace(upright, landmarks={"pronasale": upright.landmarks["pronasale"]}))
-    assert one.warnings == ("pose from the shape: the pose should have at least 4 house landmarks, has 1 (pronasale)",)
+    assert one.warnings == (
+        "pose from the shape: the pose should have at least 4 canonical landmarks, has 1 (pronasale)",
+    )
     assert one.history[-1]["method"] == "shape"
     without = frontal(replace(upright, landmarks={}))
     assert not without.warnings

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fer3d.errors import ArgumentError
-from fer3d.prepare.axes import to_house_axes
+from fer3d.prepare.axes import to_canonical_axes
 from fer3d.scan import Scan
 
 LOPSIDED = Scan.of([[1, 2, 3], [4, 5, 7], [1, 0, 1]], [[0, 1, 2]], landmarks={"pronasale": np.array([1.0, 2.0, 3.0])})
@@ -18,7 +18,7 @@ LOPSIDED = Scan.of([[1, 2, 3], [4, 5, 7], [1, 0, 1]], [[0, 1, 2]], landmarks={"p
     ],
 )
 def test_axes_are_turned_not_mirrored(up, towards_camera, first):
-    turned = to_house_axes(LOPSIDED, up, towards_camera)
+    turned = to_canonical_axes(LOPSIDED, up, towards_camera)
     np.testing.assert_array_equal(turned.vertices[0], first)
     np.testing.assert_array_equal(turned.landmarks["pronasale"], first)
     assert np.linalg.det(turned.placement[:3, :3]) == pytest.approx(1.0)
@@ -27,7 +27,7 @@ def test_axes_are_turned_not_mirrored(up, towards_camera, first):
 
 @pytest.mark.parametrize("axes", [("+y", "+z"), ("auto", "auto"), ("auto", "+z")])
 def test_nothing_to_turn_is_nothing_done(axes):
-    assert to_house_axes(LOPSIDED, *axes) is LOPSIDED
+    assert to_canonical_axes(LOPSIDED, *axes) is LOPSIDED
 
 
 @pytest.mark.parametrize(
@@ -41,4 +41,4 @@ def test_nothing_to_turn_is_nothing_done(axes):
 )
 def test_what_is_wrong_is_said(axes, message):
     with pytest.raises(ArgumentError, match=message):
-        to_house_axes(LOPSIDED, *axes)
+        to_canonical_axes(LOPSIDED, *axes)

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from fer3d.errors import ArgumentError, PrepareError
 from fer3d.kernels import topology
-from fer3d.prepare.clean import clean, drop_bad_faces, fill_holes, largest_piece, remove_spikes
+from fer3d.prepare.clean import clean, drop_bad_faces, fill_holes, largest_component, remove_spikes
 from fer3d.scan import Scan
 from tests import shapes
 
-STEPS = ("drop_bad_faces", "remove_spikes", "largest_piece", "fill_holes")
+STEPS = ("drop_bad_faces", "remove_spikes", "largest_component", "fill_holes")
 # Lengths in units of `edge`: open patches 40 wide, the curved ones of radius 30.
 SURFACES = {
     "plane": lambda edge: shapes.plane(20 * edge, edge, slope=(0.4, -0.3)),
@@ -209,7 +209,7 @@ def test_height_zero_removes_nothing():
     assert record(found) == {"height_mm": 0.0, "vertices": 0, "faces": 0}
 
 
-# largest_piece
+# largest_component
 
 
 def test_the_piece_of_the_largest_area_stays_however_few_its_faces():
@@ -217,10 +217,10 @@ def test_the_piece_of_the_largest_area_stays_however_few_its_faces():
     assert len(small.faces) > len(large.faces)
     vertices = np.concatenate([small.vertices + np.array([0, 0, 50.0]), large.vertices])
     scan = Scan.of(vertices, np.concatenate([small.faces, large.faces + len(small.vertices)]))
-    found = largest_piece(scan)
+    found = largest_component(scan)
     assert places(found) == places(large.scan)
     assert record(found) == {
-        "pieces": 2,
+        "components": 2,
         "faces_dropped": len(small.faces),
         "vertices_dropped": len(small.vertices),
     }
@@ -228,17 +228,17 @@ def test_the_piece_of_the_largest_area_stays_however_few_its_faces():
 
 def test_a_corner_in_common_is_not_enough_and_an_edge_is():
     vertices = [[0, 0, 0], [3, 0, 0], [0, 3, 0], [-1, 0, 0], [0, -1, 0]]
-    corner = largest_piece(Scan.of(vertices, [[0, 1, 2], [0, 3, 4]]))
-    assert (corner.faces.tolist(), record(corner)["pieces"]) == ([[0, 1, 2]], 2)
-    edge = largest_piece(Scan.of(vertices, [[0, 1, 2], [0, 2, 3]]))
-    assert (len(edge.faces), record(edge)["pieces"]) == (2, 1)
+    corner = largest_component(Scan.of(vertices, [[0, 1, 2], [0, 3, 4]]))
+    assert (corner.faces.tolist(), record(corner)["components"]) == ([[0, 1, 2]], 2)
+    edge = largest_component(Scan.of(vertices, [[0, 1, 2], [0, 2, 3]]))
+    assert (len(edge.faces), record(edge)["components"]) == (2, 1)
 
 
 def test_a_seam_does_not_divide_a_piece():
     scan = split_seam(shapes.sphere(10.0, 1.0))
-    found = largest_piece(scan)
+    found = largest_component(scan)
     assert found.faces is scan.faces
-    assert record(found) == {"pieces": 1, "faces_dropped": 0, "vertices_dropped": 0}
+    assert record(found) == {"components": 1, "faces_dropped": 0, "vertices_dropped": 0}
 
 
 # fill_holes
@@ -285,15 +285,15 @@ def test_filled_faces_are_wound_like_those_around(surface):
         a, b, c = (found.vertices[found.faces[len(scan.faces) :, k]].astype(float) for k in range(3))
         assert (sign * np.cross(b - a, c - a)[:, 2] > 0).all()
         faces, table = neighbours(found)
-        assert not topology.pieces(faces, table)[1].any()
+        assert not topology.components(faces, table)[1].any()
 
 
 def test_a_hole_is_filled_up_to_the_extent_and_not_above():
     shape = without(shapes.plane(20.0, 1.0), (2, -3, 4))
     faces, table = neighbours(shape.scan)
-    start, vertex, _ = topology.rim_loops(faces, table)
-    rims = [shape.vertices[vertex[low:high]] for low, high in pairwise(start)]
-    exact = min(np.linalg.norm(rim[:, None] - rim, axis=2).max() for rim in rims)
+    start, vertex, _ = topology.boundary_loops(faces, table)
+    boundaries = [shape.vertices[vertex[low:high]] for low, high in pairwise(start)]
+    exact = min(np.linalg.norm(boundary[:, None] - boundary, axis=2).max() for boundary in boundaries)
     assert 7 < exact < 10
     assert record(fill_holes(shape.scan, exact * 1.0001))["holes"] == 1
     above = fill_holes(shape.scan, exact * 0.9999)
@@ -362,8 +362,8 @@ def test_a_slit_that_no_face_with_an_area_can_close_stays_open():
 def test_a_hole_at_an_edge_of_three_faces_stays_open():
     shape = without(shapes.plane(10.0, 1.0), (0, 0, 2))
     faces, table = neighbours(shape.scan)
-    rim = np.argwhere(table == topology.RIM)
-    inner = [(f, k) for f, k in rim if np.hypot(*shape.vertices[faces[f, k], :2]) < 5]
+    boundary = np.argwhere(table == topology.BOUNDARY)
+    inner = [(f, k) for f, k in boundary if np.hypot(*shape.vertices[faces[f, k], :2]) < 5]
     a, b = (faces[inner[0][0], (inner[0][1] + n) % 3] for n in range(2))
     fins = [[a, b, len(shape.vertices)], [a, b, len(shape.vertices) + 1]]
     vertices = np.concatenate([shape.vertices, [[0.1, 0, 3], [0, 0.1, -3]]])
@@ -387,14 +387,16 @@ def test_spikes_and_holes_scale_with_their_lengths(scale):
 def test_filling_a_riddled_surface_keeps_it_one(seed):
     rng = np.random.default_rng(seed)
     shape = [shapes.torus(12.0, 5.0, 1.5), shapes.cap(20.0, 1.2, half=10.0)][seed % 2]
-    scan = largest_piece(Scan.of(shape.vertices, shape.faces[rng.random(len(shape.faces)) > rng.choice([0.1, 0.3])]))
+    scan = largest_component(
+        Scan.of(shape.vertices, shape.faces[rng.random(len(shape.faces)) > rng.choice([0.1, 0.3])])
+    )
     found = fill_holes(scan, rng.choice([4.0, 12.0]))
     faces, table = neighbours(found)
     assert (table != topology.CROWDED).all()
-    assert topology.pieces(faces, table)[2] == 1
-    assert not topology.pieces(faces, table)[1].any()
+    assert topology.components(faces, table)[2] == 1
+    assert not topology.components(faces, table)[1].any()
     assert (topology.face_faults(found.vertices, faces, 1e-5) == topology.FINE).all()
-    if seed % 2:  # a torus has a handle: see `topology.rim_loops`
+    if seed % 2:  # a torus has a handle: see `topology.boundary_loops`
         assert record(fill_holes(found, record(found)["extent_mm"]))["holes"] == 0
 
 
@@ -419,7 +421,7 @@ def damaged(seed, holes=((8, 8, 3), (-9, 3, 3.5), (2, -10, 3))):
 
 def test_clean_is_its_steps_in_order():
     scan = damaged(0).scan
-    by_steps = fill_holes(largest_piece(remove_spikes(drop_bad_faces(scan))))
+    by_steps = fill_holes(largest_component(remove_spikes(drop_bad_faces(scan))))
     found = clean(scan)
     np.testing.assert_array_equal(found.vertices, by_steps.vertices)
     np.testing.assert_array_equal(found.faces, by_steps.faces)
@@ -427,7 +429,7 @@ def test_clean_is_its_steps_in_order():
     assert tuple(step["step"] for step in found.history) == STEPS
     assert found.history[0]["not_finite"] == found.history[0]["degenerate"] == found.history[0]["duplicate"] == 1
     assert found.history[1]["vertices"] == 12
-    assert found.history[2]["pieces"] == 2
+    assert found.history[2]["components"] == 2
     assert found.history[3]["holes"] >= 3
 
 
@@ -479,7 +481,7 @@ def test_records_say_the_lengths_and_earlier_history_stays():
         {"step": "read", "file": "a.wrl"},
         {"step": "drop_bad_faces", "not_finite": 0, "degenerate": 0, "duplicate": 0, "vertices_dropped": 0},
         {"step": "remove_spikes", "height_mm": 2.0, "vertices": 0, "faces": 0, "vertices_dropped": 0},
-        {"step": "largest_piece", "pieces": 1, "faces_dropped": 0, "vertices_dropped": 0},
+        {"step": "largest_component", "components": 1, "faces_dropped": 0, "vertices_dropped": 0},
         {"step": "fill_holes", "extent_mm": 7.0, "holes": 0, "left_open": 1, "vertices": 0, "faces": 0},
     )
     assert found.faces is scan.faces
@@ -487,7 +489,7 @@ def test_records_say_the_lengths_and_earlier_history_stays():
 
 def test_what_is_wrong_is_said():
     scan = shapes.plane(5.0, 1.0).scan
-    for step in (clean, drop_bad_faces, remove_spikes, largest_piece, fill_holes):
+    for step in (clean, drop_bad_faces, remove_spikes, largest_component, fill_holes):
         with pytest.raises(ArgumentError, match="`scan` should have at least one face, has 3 vertices and no face"):
             step(Scan.of(np.zeros((3, 3)), np.empty((0, 3))))
         with pytest.raises(ArgumentError, match="`scan` should be a fer3d.scan.Scan, is ndarray"):
@@ -508,7 +510,7 @@ def test_a_step_on_its_own_asks_for_sound_faces():
     vertices = [[0, 0, 0], [1, 0, 0], [0, 1, 0], [np.nan, 0, 0], [2, 0, 0]]
     for bad in ([0, 1, 3], [0, 1, 4], [1, 1, 2]):
         scan = Scan.of(vertices, [[0, 1, 2], bad])
-        for step in (remove_spikes, largest_piece, fill_holes):
+        for step in (remove_spikes, largest_component, fill_holes):
             with pytest.raises(PrepareError, match="1 of 2 have not: call `drop_bad_faces` first"):
                 step(scan)
             assert record(step(drop_bad_faces(scan)))["vertices_dropped" if step is not fill_holes else "faces"] == 0

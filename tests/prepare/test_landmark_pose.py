@@ -141,7 +141,7 @@ def test_swap_sides_exchanges_names_at_their_ends_only():
             lambda: only("pronasale", "alare_left", "subnasale"),
             r"at least 4 .*, has 3 \(pronasale, subnasale, alare_left\)",
         ),
-        (lambda: only(), r"should have at least 4 house landmarks, has 0 \(none\)"),
+        (lambda: only(), r"should have at least 4 canonical landmarks, has 0 \(none\)"),
         (
             lambda: only("pronasale", "subnasale", "labiale_superius", "labiale_inferius", "pogonion"),
             "should not lie in a line, do: pronasale, subnasale, labiale_superius, labiale_inferius, pogonion",
@@ -154,7 +154,7 @@ def test_swap_sides_exchanges_names_at_their_ends_only():
             lambda: replace(
                 turned(), landmarks={n: 1.5 * p - 0.5 * TURN[:3, 3] for n, p in turned().landmarks.items()}
             ),
-            r"the 13 house landmarks should lie within 12 mm of an average face's, are \d+\.\d mm off",
+            r"the 13 canonical landmarks should lie within 12 mm of an average face's, are \d+\.\d mm off",
         ),
         (
             lambda: replace(turned(), faces=np.ascontiguousarray(mean_face().faces[:, ::-1])),

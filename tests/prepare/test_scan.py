@@ -15,8 +15,8 @@ from fer3d.catalog.cards import load_card
 from fer3d.config import PreprocessSettings
 from fer3d.errors import ArgumentError, CardError, FileError, FormatError, PrepareError
 from fer3d.face.load import builtin_face, mean_face
-from fer3d.landmarks import HOUSE_LANDMARKS
-from fer3d.prepare import FileFrame, prepare, prepare_record
+from fer3d.landmarks import CANONICAL_LANDMARKS
+from fer3d.prepare import AxisConvention, prepare, prepare_record
 from fer3d.prepare.folder import preprocess
 from fer3d.prepare.scan import Stopwatch, is_current, read_record, relative
 from fer3d.prepare.store import (
@@ -38,7 +38,7 @@ SMALL = PreprocessSettings(size=56)
 MADE = {"bu3dfe": {"levels": (4,)}, "bu4dfe": {"frames": 1}, "bosphorus": {}, "frgc": {}}
 BOSPHORUS = ("N_N", "HAPPY", "SURPRISE", "LFAU_12", "YR_R45", "YR_L45", "PR_U", "CR_RD")  # kinds of scans to prepare
 PITCH = 0.9  # mm. Files hold vertices, as annotators pick them: those of `measured` are within 1.48 mm of the truth
-STEPS = ["read", "landmarks", "unit", "drop_bad_faces", "remove_spikes", "largest_piece", "fill_holes", "outward"]
+STEPS = ["read", "landmarks", "unit", "drop_bad_faces", "remove_spikes", "largest_component", "fill_holes", "outward"]
 
 
 @pytest.fixture(scope="module", params=MADE)
@@ -87,7 +87,7 @@ def test_landmarks_in_the_store_lie_within_a_millimetre_and_a_half_of_the_truth(
         true = truth[row["source"]]
         placement = np.array(row["placement"]).reshape(4, 4)
         stored = manifest_landmarks(row)
-        compared = [name for name in HOUSE_LANDMARKS if name in stored and name in true.measured]
+        compared = [name for name in CANONICAL_LANDMARKS if name in stored and name in true.measured]
         assert len(compared) >= 8
         for name in compared:
             error = np.linalg.norm(stored[name] - moved(true.landmarks[name], placement))
@@ -141,7 +141,7 @@ def test_the_history_lists_every_step_in_order(tree):
     for row in read_manifest(prepared):
         steps = [entry["step"] for entry in json.loads(row["history"])]
         assert list(dict.fromkeys(steps)) == [*STEPS, "frontal", "crop"]
-        assert {step for step in steps if steps.count(step) > 1} <= {"remove_spikes", "largest_piece", "fill_holes"}
+        assert {step for step in steps if steps.count(step) > 1} <= {"remove_spikes", "largest_component", "fill_holes"}
 
 
 def test_the_pose_from_the_shape_agrees_with_the_one_from_landmarks():
@@ -161,7 +161,7 @@ def test_the_unit_and_axes_of_the_card_are_respected():
     # The same face in a file with +z up, -y to the camera, in cm: x stays, y goes back, z goes up.
     to_file = np.array([[1, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1.0]]) @ np.diag([0.1, 0.1, 0.1, 1.0])
     lying = replace(raw.moved(to_file, "as in the file"), placement=np.eye(4))
-    got, got_maps = prepare(lying, SMALL, frame=FileFrame("cm", "+z", "-y"))
+    got, got_maps = prepare(lying, SMALL, frame=AxisConvention("cm", "+z", "-y"))
     np.testing.assert_allclose(got.vertices, want.vertices, atol=1e-3)
     np.testing.assert_allclose(got.placement @ to_file, want.placement, atol=1e-4)
     np.testing.assert_allclose(got_maps.channel("depth"), want_maps.channel("depth"), atol=5e-3)
@@ -175,15 +175,15 @@ def test_without_landmarks_wrong_axes_are_found_out():
     lying = replace(simulated((0.0, 0.0, 0.0)), landmarks={}).moved(pose(np.pi, 0.0, 0.0), "turned away")
     with pytest.raises(PrepareError, match="no nose found"):
         prepare(lying, SMALL)
-    assert prepare(lying, SMALL, frame=FileFrame("mm", "+y", "-z"))[0].history[-2]["method"] == "shape"
+    assert prepare(lying, SMALL, frame=AxisConvention("mm", "+y", "-z"))[0].history[-2]["method"] == "shape"
 
 
 def test_the_setting_of_the_unit_overrules_the_card():
     metres = simulated().moved(np.diag([1e-3, 1e-3, 1e-3, 1.0]), "as in the file")
-    scan, _ = prepare(metres, SMALL.model_copy(update={"unit": "m"}), frame=FileFrame("mm"))
+    scan, _ = prepare(metres, SMALL.model_copy(update={"unit": "m"}), frame=AxisConvention("mm"))
     assert scan.history[2]["mm_per_unit"] == 1000.0
     with pytest.raises(PrepareError, match="nothing is left|no nose|should"):
-        prepare(metres, SMALL, frame=FileFrame("mm"))
+        prepare(metres, SMALL, frame=AxisConvention("mm"))
 
 
 def test_the_stopwatch_sees_every_stage():
@@ -258,7 +258,7 @@ def test_a_missing_scan_is_named(bu3dfe):
 def current(bu3dfe):
     """A record, its folder and the header of what was made of it."""
     folder, (record, *_) = bu3dfe
-    return folder, record, prepare_record(record, SMALL, folder, FileFrame("mm")).header
+    return folder, record, prepare_record(record, SMALL, folder, AxisConvention("mm")).header
 
 
 def test_the_inputs_are_hashed(current):
@@ -271,24 +271,24 @@ def test_the_inputs_are_hashed(current):
 
 def test_what_was_made_is_current_until_anything_it_depends_on_changes(current):
     folder, record, header = current
-    assert is_current(header, record, SMALL, folder, FileFrame("mm"))
+    assert is_current(header, record, SMALL, folder, AxisConvention("mm"))
     for change in ({"size": 57}, {"crop_mm": 80.0}, {"pose": "shape"}, {"maps": ("depth", "texture")}, {"unit": "mm"}):
-        assert not is_current(header, record, SMALL.model_copy(update=change), folder, FileFrame("mm")), change
-    assert not is_current(header, record, SMALL, folder, FileFrame("cm"))
-    assert not is_current(header, record, SMALL, folder, FileFrame("mm", "-y", "+z"))
-    assert not is_current(header, replace(record, expression="fear"), SMALL, folder, FileFrame("mm"))
-    assert not is_current(header, replace(record, subject="F0009"), SMALL, folder, FileFrame("mm"))
-    assert not is_current(header | {"fer3d": "0.0.0"}, record, SMALL, folder, FileFrame("mm"))
+        assert not is_current(header, record, SMALL.model_copy(update=change), folder, AxisConvention("mm")), change
+    assert not is_current(header, record, SMALL, folder, AxisConvention("cm"))
+    assert not is_current(header, record, SMALL, folder, AxisConvention("mm", "-y", "+z"))
+    assert not is_current(header, replace(record, expression="fear"), SMALL, folder, AxisConvention("mm"))
+    assert not is_current(header, replace(record, subject="F0009"), SMALL, folder, AxisConvention("mm"))
+    assert not is_current(header | {"fer3d": "0.0.0"}, record, SMALL, folder, AxisConvention("mm"))
     without = {role: path for role, path in record.files.items() if role == "scan"}
-    assert not is_current(header, replace(record, files=without), SMALL, folder, FileFrame("mm"))
+    assert not is_current(header, replace(record, files=without), SMALL, folder, AxisConvention("mm"))
 
 
 def test_what_was_made_does_not_depend_on_the_path(current, tmp_path):
     folder, record, header = current
     other, records = copied(folder, tmp_path / "Ångström" / "elsewhere")
     same = next(r for r in records if r.id == record.id)
-    assert is_current(header, same, SMALL, other, FileFrame("mm"))
-    made = prepare_record(same, SMALL, other, FileFrame("mm"))
+    assert is_current(header, same, SMALL, other, AxisConvention("mm"))
+    made = prepare_record(same, SMALL, other, AxisConvention("mm"))
     assert made.header == header
 
 
@@ -299,9 +299,9 @@ def test_one_changed_byte_of_an_input_makes_it_stale(current, tmp_path, role):
     same = next(r for r in records if r.id == record.id)
     path = other / header["inputs"][role]["file"]
     path.write_bytes(path.read_bytes() + b"\n")
-    assert not is_current(header, same, SMALL, other, FileFrame("mm"))
+    assert not is_current(header, same, SMALL, other, AxisConvention("mm"))
     path.unlink()
-    assert not is_current(header, same, SMALL, other, FileFrame("mm"))
+    assert not is_current(header, same, SMALL, other, AxisConvention("mm"))
 
 
 def test_a_texture_that_was_not_found_is_looked_for_again(bu3dfe, tmp_path):
@@ -311,9 +311,9 @@ def test_a_texture_that_was_not_found_is_looked_for_again(bu3dfe, tmp_path):
     record = catalog.read_records(folder, load_card("bu3dfe"))[0]
     header = prepare_record(record, SMALL, folder).header
     assert "texture" not in header["inputs"]
-    assert not is_current(header, record, SMALL, folder, FileFrame())
+    assert not is_current(header, record, SMALL, folder, AxisConvention())
     depth = SMALL.model_copy(update={"maps": ("depth",)})
-    assert is_current(prepare_record(record, depth, folder).header, record, depth, folder, FileFrame())
+    assert is_current(prepare_record(record, depth, folder).header, record, depth, folder, AxisConvention())
 
 
 def test_arrays_follow_the_settings(bu3dfe):

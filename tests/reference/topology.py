@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from fer3d.kernels.topology import CROWDED, DEGENERATE, DUPLICATE, FINE, NOT_FINITE, RIM
+from fer3d.kernels.topology import BOUNDARY, CROWDED, DEGENERATE, DUPLICATE, FINE, NOT_FINITE
 
 
 def weld(vertices):
@@ -41,7 +41,7 @@ def edges(faces):
 
 
 def face_neighbours(faces):
-    neighbour = np.full(faces.size, RIM)
+    neighbour = np.full(faces.size, BOUNDARY)
     for places in edges(faces).values():
         if len(places) == 2:
             neighbour[places] = places[::-1]
@@ -50,8 +50,8 @@ def face_neighbours(faces):
     return neighbour.reshape(-1, 3)
 
 
-def pieces(faces):
-    """Label of each face: faces on an edge of two faces are one piece."""
+def components(faces):
+    """Label of each face: faces on an edge of two faces are one component."""
     label = list(range(len(faces)))
     for places in edges(faces).values():
         if len(places) == 2:
@@ -68,7 +68,7 @@ def clashes(faces):
 
 
 def one_sided(faces):
-    """Whether no way to turn faces makes all pieces wound one way (all ways are tried: few faces, please)."""
+    """Whether no way to turn faces makes all components wound one way (all ways are tried: few faces, please)."""
     ways = (np.array([way >> f & 1 for f in range(len(faces))], bool) for way in range(2 ** max(len(faces) - 1, 0)))
     return all(clashes(np.where(way[:, None], faces[:, ::-1], faces)) for way in ways)
 
@@ -78,18 +78,18 @@ def area(vertices, face):
     return np.linalg.norm(np.cross(b - a, c - a)) / 2
 
 
-def piece_areas(vertices, faces, label, count):
+def component_areas(vertices, faces, label, count):
     return [
         sum(area(vertices, face) for face, name in zip(faces, label, strict=True) if name == n) for n in range(count)
     ]
 
 
-def rim_loops(faces):
-    """Loops as lists of (vertex, edge), by walking from each rim edge to the next about the vertex between."""
+def boundary_loops(faces):
+    """Loops as lists of (vertex, edge), by walking from each boundary edge to the next about the vertex between."""
     neighbour = face_neighbours(faces).ravel()
     corners = faces.ravel().tolist()
     loops, seen = [], set()
-    for seed in np.flatnonzero(neighbour == RIM).tolist():
+    for seed in np.flatnonzero(neighbour == BOUNDARY).tolist():
         walk, cut = [], []
         edge, here, ahead = seed, corners[seed], corners[seed - seed % 3 + (seed + 1) % 3]
         if seed in seen:
@@ -126,7 +126,7 @@ def loop_extents(vertices, loops):
     return [max(math.dist(vertices[v], vertices[w]) for v, _ in loop for w, _ in loop) for loop in loops]
 
 
-def piece_extents(vertices, faces, label, count):
+def component_extents(vertices, faces, label, count):
     label = np.array(label)
     return [np.ptp(vertices[faces[label == n]].reshape(-1, 3), axis=0).max() for n in range(count)]
 

@@ -1,4 +1,5 @@
-"""What the scanner leaves behind must not tell the expression: sizes, counts, pieces, holes, the grid of samples."""
+"""What the scanner leaves behind must not tell the expression: sizes, counts, components, holes, the grid of
+samples."""
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def traces(path):
         path.stat().st_size,
         len(scan.vertices),
         len(scan.faces),
-        history["largest_piece"]["pieces"],
+        history["largest_component"]["components"],
         history["fill_holes"]["holes"],
         history["fill_holes"]["left_open"],
         np.cos(turn).mean(),

@@ -14,7 +14,7 @@ from fer3d.synth.acting.habits import Habits
 UNITS = builtin_face().action_units
 
 
-def test_ways_are_the_house_labels_in_order_and_their_shares_are_whole():
+def test_ways_are_the_canonical_labels_in_order_and_their_shares_are_whole():
     assert tuple(expression.WAYS) == EXPRESSIONS
     for ways in expression.WAYS.values():
         assert sum(way.share for way in ways) == pytest.approx(1.0)

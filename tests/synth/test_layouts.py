@@ -178,11 +178,11 @@ def test_bosphorus_files(trees):
         assert u[0, 0] == pytest.approx(0.5 / columns)
         assert v[0, 0] == pytest.approx(1 - 0.5 / rows)
         points = read_landmarks(path.with_suffix(".lm3"))
-        house = {name: point for name, point in points.items() if name in scan.landmarks}
-        assert len(house) >= 8
-        assert set(house) <= set(scan.measured)
+        canonical = {name: point for name, point in points.items() if name in scan.landmarks}
+        assert len(canonical) >= 8
+        assert set(canonical) <= set(scan.measured)
         image = formats.read(path)
-        for name, point in house.items():
+        for name, point in canonical.items():
             assert np.linalg.norm(point - scan.landmarks[name]) < 4.2
         assert on_mesh(image, list(points.values())).max() < 2e-3  # six digits
         _check_pixels(path, image, grid)

@@ -183,7 +183,7 @@ def test_it_learns(prepared, tmp_path):
     settings = quick("epochs=12", "model.maps=depth", "model.auxiliary=0", *still)
     out = train("dff-cnn", Experiment(prepared, folds=4, only=(1,)), tmp_path / "run", settings, device=CPU)
     predictions = read_predictions(read_run(out))
-    assert predictions.right.mean() > 0.8
+    assert predictions.correct.mean() > 0.8
 
 
 @pytest.mark.parametrize("model", ["df-cnn", "plain-cnn"])

@@ -25,7 +25,7 @@ from tests import shapes
 from tests.reference import sample_tree as slow
 
 RADII = (2.5, 5.0, 10.0, 24.0)
-BLUNT = 1 / 16384  # see csrc/sample_tree/sample_tree.h
+VERTEX_TOLERANCE = 1 / 16384  # see csrc/sample_tree/sample_tree.h
 SMALL = {"levels": (600, 150, 40), "radii": (3.0, 6.0), "rings": (0.5, 1.0)}  # of trees of a thousand vertices
 
 
@@ -145,7 +145,7 @@ def test_a_cylinder_is_an_unrolled_plane():
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**6))
 def test_rays_are_their_definition(seed):
-    """On rough terrain with a rim, from any vertex, at any distance."""
+    """On rough terrain with a boundary, from any vertex, at any distance."""
     generator = np.random.default_rng(seed)
     flat = generator.uniform(-1, 1, (14, 2))
     faces = Delaunay(flat).simplices.astype(np.int32)
@@ -166,7 +166,7 @@ def test_rays_are_their_definition(seed):
     found = places(points, stencils)[0]
     for ray in range(5):
         expected, closest = slow.geodesic(points, faces, source, (start + whole * ray / 5) % whole, radii)
-        if closest > BLUNT * radii[-1]:
+        if closest > VERTEX_TOLERANCE * radii[-1]:
             np.testing.assert_allclose(found[:, ray], expected, atol=1e-7)
 
 
@@ -295,7 +295,7 @@ def test_each_point_is_the_farthest_from_those_before():
     assert len(set(order.tolist())) == 60
     for n in range(1, 60):
         nearest = distances[:, order[:n]].min(axis=1)
-        assert nearest[order[n]] >= 0.96 * nearest.max()  # the triangles along the rim are obtuse
+        assert nearest[order[n]] >= 0.96 * nearest.max()  # the triangles along the boundary are obtuse
     assert distances[:, order].min(axis=1).max() == pytest.approx(cover, rel=0.01)
     own = np.take_along_axis(distances[:, order], owner[:, None], axis=1)[:, 0]
     assert (own - distances[:, order].min(axis=1)).max() < 0.05
@@ -389,8 +389,8 @@ def test_levels_are_triangulated_without_gaps():
         neighbour = topology.face_neighbours(faces.astype(np.int32), size)
         assert size - 3 * len(faces) // 2 + len(faces) == 0
         assert (neighbour >= 0).all()
-        _, turn, pieces = topology.pieces(faces.astype(np.int32), neighbour)
-        assert pieces == 1
+        _, turn, components = topology.components(faces.astype(np.int32), neighbour)
+        assert components == 1
         assert not turn.any()
 
 
@@ -479,7 +479,9 @@ def test_samples_past_the_rim_are_masked_and_others_are_not():
         deep = 30 - np.abs(centre[:, :2]).max(axis=1)
         seen = weights.any(axis=-1)
         assert seen[(deep > rings.max() + 1)].all()
-        outside = deep[:, None, None] < rings / 2 - 1  # some ray of eight goes within 60 degrees of the nearest rim
+        outside = (
+            deep[:, None, None] < rings / 2 - 1
+        )  # some ray of eight goes within 60 degrees of the nearest boundary
         assert (~seen).any(axis=-1)[outside].all()
         found = places(points, (made.indices[level].astype(int), weights))
         off = np.linalg.norm(found - centre[:, None, None, None], axis=-1) - rings[..., None]

@@ -21,7 +21,7 @@ def device(request):
 
 
 def meshes():
-    """A closed one, one with a rim and a vertex without faces, one with an edge of three faces."""
+    """A closed one, one with a boundary and a vertex without faces, one with an edge of three faces."""
     torus, plane = shapes.torus(30.0, 12.0, 2.5), shapes.plane(12.0, 1.5)
     fins = np.array([[0, 0, 0], [9, 0, 0], [0, 9, 0], [9, 9, 0], [9, 9, 9]], float)
     return [

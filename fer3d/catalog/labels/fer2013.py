@@ -13,7 +13,7 @@ import numpy as np
 from fer3d.catalog.cards import Card
 from fer3d.catalog.folder_listing import Listing, shown
 from fer3d.catalog.label_table import Row
-from fer3d.catalog.labels.reading import Inside, Labels, brief, find_file, label_fields, read_table
+from fer3d.catalog.labels.reading import ContainerEntry, Labels, brief, find_file, label_fields, read_table
 
 FER_SIDE = 48  # rows and columns of a picture of FER-2013
 _FER_COLUMNS = ("emotion", "pixels", "usage")
@@ -28,11 +28,11 @@ def fer2013(listing: Listing, card: Card) -> Labels:
     for name in listing.files:
         if re.search(r"(?:^|/)(?:fer2013|icml_face_data)\.csv\Z", name, re.IGNORECASE):
             labels.used.add(name)
-            labels.inside.extend(_fer_entries(listing.folder / name, name, card, labels.notes))
+            labels.entries.extend(_fer_entries(listing.folder / name, name, card, labels.notes))
     return labels
 
 
-def _fer_entries(path: Path, name: str, card: Card, notes: list[str]) -> Iterator[Inside]:
+def _fer_entries(path: Path, name: str, card: Card, notes: list[str]) -> Iterator[ContainerEntry]:
     for entry, offset, cells in _fer_rows(path, name, notes):
         usage = cells["usage"]
         attributes = {"entry": str(entry), "offset": str(offset), "part": card.values.get("part", {}).get(usage, usage)}
@@ -43,7 +43,7 @@ def _fer_entries(path: Path, name: str, card: Card, notes: list[str]) -> Iterato
             fields["error"] = f"{name}:{entry + 2}: wanted a Usage among {known}, got {brief(usage)!r}"
         if count != FER_SIDE**2:
             fields["error"] = f"{name}:{entry + 2}: wanted {FER_SIDE**2} pixels, got {count}"
-        yield Inside(name, entry, f"fer{entry:07d}", fields, attributes | more)
+        yield ContainerEntry(name, entry, f"fer{entry:07d}", fields, attributes | more)
 
 
 def _fer_rows(path: Path, name: str, notes: list[str]) -> Iterator[tuple[int, int, dict[str, str]]]:
@@ -98,7 +98,7 @@ def ferplus(listing: Listing, card: Card) -> Labels:
             labels.rows[pictures[picture]] = Row(line, fields, attributes)
         elif entry in entries:
             attributes |= {"entry": str(entry), "offset": str(entries[entry])}
-            labels.inside.append(Inside(pixels or "", entry, f"fer{entry:07d}", fields, attributes))
+            labels.entries.append(ContainerEntry(pixels or "", entry, f"fer{entry:07d}", fields, attributes))
         elif picture:  # a blank name is a picture that FER+ threw out
             labels.notes.append(f"{where}: wanted a picture {shown(picture)}, found none")
     return labels

@@ -22,7 +22,7 @@ MOST_LINES = 2_000_000  # of a table: ten times AffectNet, so that a file of gar
 
 
 @dataclass(frozen=True)
-class Inside:
+class ContainerEntry:
     """A picture that is no file but an entry of one.
 
     Attributes:
@@ -45,7 +45,7 @@ class Labels:
 
     Attributes:
         rows: Relative path of a picture -> what is said of it.
-        inside: Pictures that are entries of a file.
+        entries: Pictures that are entries of a file.
         used: The label files.
         dropped: Pictures that are another version of one that is kept.
         notes: One line each about what could not be used.
@@ -53,7 +53,7 @@ class Labels:
     """
 
     rows: dict[str, Row] = field(default_factory=dict)
-    inside: list[Inside] = field(default_factory=list)
+    entries: list[ContainerEntry] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
     dropped: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
@@ -61,8 +61,8 @@ class Labels:
 
 
 def label_fields(card: Card, word: str, where: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """Record fields and attributes of one of the data set's words for an expression: a house label, a class that has
-    none, or the error that it is unknown."""
+    """Record fields and attributes of one of the data set's words for an expression: a canonical label, a class that
+    has none, or the error that it is unknown."""
     label = card.label(word)
     if label is not None:
         return {"expression": label}, {}

@@ -8,7 +8,7 @@ import numpy as np
 
 from fer3d.catalog.cards import Card
 from fer3d.catalog.folder_listing import Listing
-from fer3d.catalog.labels.reading import Inside, Labels, brief, label_fields
+from fer3d.catalog.labels.reading import ContainerEntry, Labels, brief, label_fields
 
 
 def tfd(listing: Listing, card: Card) -> Labels:
@@ -38,5 +38,5 @@ def tfd(listing: Listing, card: Card) -> Labels:
         fields, attributes = label_fields(card, str(int(codes[entry])), f"{name}, entry {entry}")
         fields["subject"] = f"id{int(people[entry])}" if people[entry] != -1 else f"entry{entry}"
         attributes |= {"entry": str(entry), "folds": " ".join(parts.get(str(int(n)), "none") for n in folds[entry])}
-        labels.inside.append(Inside(name, int(entry), f"tfd{entry:06d}", fields, attributes))
+        labels.entries.append(ContainerEntry(name, int(entry), f"tfd{entry:06d}", fields, attributes))
     return labels

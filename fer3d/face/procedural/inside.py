@@ -25,7 +25,7 @@ _CLEAR = 0.6  # mm that the edge of a lid stays off the ball
 
 _RECESS = 1.5  # mm by which the ball recedes where no lid ever shows it
 _BALL = (surface.EYE_RADIUS + 4.2, surface.EYE_RADIUS + 1.2, surface.EYE_RADIUS)  # half-axes
-_RINGS, _SECTORS, _OPENING = 13, 40, 78.0  # of the cap; degrees from its front to its rim
+_RINGS, _SECTORS, _OPENING = 13, 40, 78.0  # of the cap; degrees from its front to its boundary
 
 _TEETH_COLUMNS, _TEETH_ROWS = 53, 7
 _ARCH = 0.030  # the row of teeth recedes by this times x squared, 1/mm

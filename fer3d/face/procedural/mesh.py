@@ -291,7 +291,7 @@ def _landmarks(half: Grid, sheet: Sheet) -> dict[str, int]:
 
 
 def _left_landmarks() -> list[tuple[int, int, float, float]]:
-    """(number, number of the mirror image, x, y). The meaning of the numbers without a house name is our choice."""
+    """(number, number of the mirror image, x, y). The meaning of the numbers without a canonical name is our choice."""
     points: list[tuple[int, int, float, float]] = []
     corner_y = surface.EYE_Y
     points += [(1, 9, surface.EYE_INNER, corner_y), (5, 13, surface.EYE_OUTER, corner_y + 2.2)]

@@ -5,7 +5,7 @@ beyond; a sphincter draws skin of an ellipse to its centre. Both act in the fron
 slides over its support (`procedural_face.support`: bone and the balls of the eyes), so that z follows; where it is
 pressed together it bulges along the normal, by the share of area it loses; folds are carved along lines. Margins of the
 lids and the jaw have rules of their own. Waters takes cosines of distance and angle for the fall-off; ours are their
-squares where a cone ends, so that its rim leaves no crease. All numbers are our choice.
+squares where a cone ends, so that its boundary leaves no crease. All numbers are our choice.
 
 Convention: mm, as `procedural_face`, with signed x; a part is given for the subject's left side (x > 0). Parts whose x
 is 0 act once, the others once on each side that is moved.
@@ -29,7 +29,7 @@ _MIRROR = np.array([-1.0, 1.0, 1.0])
 _STEP = 0.5  # mm, of finite differences
 _FIXED = 0.25  # share of a muscle's length, from the bone, in which skin stays: there it would converge on a point
 _SLACK = 0.15  # share of area that skin loses before it bulges
-_MOST_SLIDE = 7.0  # mm of z that sliding may give: the support is steep at the rim of the face
+_MOST_SLIDE = 7.0  # mm of z that sliding may give: the support is steep at the boundary of the face
 Point = tuple[float, float]
 
 
@@ -136,7 +136,7 @@ class Linear(NamedTuple):
 class Ring(NamedTuple):
     """A sphincter: draws the skin of an ellipse to its centre. Eq. 4 of [1], softened at both ends.
 
-    Nothing moves within 0.3 of the way out, nor at the rim.
+    Nothing moves within 0.3 of the way out, nor at the boundary.
     """
 
     centre: Point
@@ -251,8 +251,10 @@ class Skin:
         self.side = {"both": np.ones(len(still)), "upper": self.upper, "lower": 1 - self.upper}
         self.side |= {"above": still * self.upper, "below": still * (1 - self.upper)}
         self.free = _off_the_lids(field.x, field.y)
-        rim = np.clip((field.x / surface.half_width(field.y) - 0.78) / 0.18, 0, 1)
-        self.inner = 1 - rim**2 * (3 - 2 * rim)  # the support is too steep to slide on at the rim of the face
+        boundary = np.clip((field.x / surface.half_width(field.y) - 0.78) / 0.18, 0, 1)
+        self.inner = 1 - boundary**2 * (
+            3 - 2 * boundary
+        )  # the support is too steep to slide on at the boundary of the face
         x, y, h = field.x, field.y, _STEP
         self.support = surface.support(x, y)
         slope = [

@@ -248,8 +248,8 @@ def _smooth_max(a: Array, b: Array, width: float | Array) -> Array:
 def _ball(x: Array, y: Array, centre: tuple[float, float, float], radii: tuple[float, float, float]) -> Array:
     """Front of an ellipsoid; far below outside its outline."""
     q = ((x - centre[0]) / radii[0]) ** 2 + ((y - centre[1]) / radii[1]) ** 2
-    rim = 0.06  # a little less steep than a true ellipsoid at its outline, straight on beyond it
-    return centre[2] + radii[2] * (1 - q) / np.sqrt(rim + np.clip(1 - q, 0, None))
+    boundary = 0.06  # a little less steep than a true ellipsoid at its outline, straight on beyond it
+    return centre[2] + radii[2] * (1 - q) / np.sqrt(boundary + np.clip(1 - q, 0, None))
 
 
 def _lids(z: Array, x: Array, y: Array) -> Array:

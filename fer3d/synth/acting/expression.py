@@ -91,11 +91,11 @@ def recipe(expression: str, habits: Habits | None = None) -> dict[str, float]:
     A person takes one of the ways of `WAYS`, and lets a share of another emotion leak into it.
 
     Args:
-        expression: A house label, see `fer3d.scan.EXPRESSIONS`.
+        expression: A canonical label, see `fer3d.scan.EXPRESSIONS`.
         habits: The person. None: the first way.
 
     Raises:
-        ArgumentError: if the expression is not a house label.
+        ArgumentError: if the expression is not a canonical label.
     """
     check_choice("expression", expression, EXPRESSIONS)
     ways = WAYS[expression]

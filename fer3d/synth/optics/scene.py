@@ -82,7 +82,7 @@ class Occluder:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """A face and occluders in the camera's frame. House letters: V vertices, F triangles, of all of them.
+    """A face and occluders in the camera's frame. Sizes: V vertices, F triangles, of all of them.
 
     Attributes:
         model: The face model.
