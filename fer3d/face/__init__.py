@@ -1,4 +1,5 @@
-"""Face models: our procedural one, ICT-FaceKit, models in .npz files, and the mean face that scans are aligned to."""
+"""Face models: the built-in procedural model, ICT-FaceKit, models in .npz files, and the mean face that scans are
+aligned to."""
 
 from __future__ import annotations
 

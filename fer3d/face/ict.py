@@ -1,20 +1,20 @@
-"""A measured face model: ICT-FaceKit (light), from one .npz file or from its own folder (`fer3d.face.ict_folder`).
+"""Read the face model ICT-FaceKit (light) from one .npz file or from its own folder (`fer3d.face.ict_folder`).
 
-Keys of the .npz: `neutral` (V, 3) in cm; `identity_modes` (M, V, 3), to be weighted by N(0, 1); `expression_modes`
+Keys of the .npz: `neutral` (V, 3) in cm; `identity_modes` (M, V, 3), whose weights follow N(0, 1); `expression_modes`
 (N, V, 3) and `expression_names` (N,), ARKit names; `triangles` (F, 3); `uv` (V, 2); `landmarks68` (68,), rows of
-`neutral` in the order of iBUG. Other keys are ignored. Nothing is unpickled.
+`neutral` in the order of iBUG. `load` ignores other keys and unpickles nothing.
 
-What is made of it: mm instead of cm, origin at the nose tip (the most protruding vertex near landmark 30), and the open
-holes of lids and lips closed by caps, because a scanner sees eyeballs: the cap of an eye bulges, that of the mouth
-recedes. A cap follows its boundary, so all modes stay linear.
+`load` converts cm to mm and moves the origin to the nose tip (the most protruding vertex near landmark 30). It closes
+the holes between lids and between lips by caps, because a scanner sees eyeballs: the cap of an eye bulges, the cap of
+the mouth recedes. A cap follows its boundary, so all modes stay linear.
 
-The 83 landmarks of BU-3DFE are read off the 68: those that both schemes have are the same vertices, the others the
-vertices nearest to points between them. That assignment is our choice.
+The 83 landmarks of BU-3DFE are derived from the 68 of iBUG: a landmark of both schemes is the same vertex, any other is
+the vertex nearest to a point between landmarks of the 68. That assignment is our choice.
 
-Expressions are told in action units of FACS; `_MODES_OF` says which modes of ARKit a unit is made of. The counterparts
-follow the descriptions of both schemes; what FACS has and ARKit has not is put together where its look can be reached:
+Expressions are given in action units of FACS; `_MODES_OF` maps each unit to modes of ARKit. The mapping follows the
+descriptions of both schemes. Where ARKit has no counterpart of a unit, several modes together approximate its look:
 
-| unit | from | |
+| action unit | ARKit modes | |
 | --- | --- | --- |
 | AU1, AU2, AU4 | browInnerUp, browOuterUp, browDown | |
 | AU5, AU7, AU43 | eyeWide, eyeSquint, eyeBlink | |
@@ -22,7 +22,7 @@ follow the descriptions of both schemes; what FACS has and ARKit has not is put 
 | AU9, AU10, AU16 | noseSneer, mouthUpperUp, mouthLowerDown | |
 | AU12, AU14, AU15, AU20 | mouthSmile, mouthDimple, mouthFrown, mouthStretch | |
 | AU13 | mouthSmile and cheekPuff, weak | approximation |
-| AU17 | mouthShrugLower, with mouthShrugUpper, which it pushes up | |
+| AU17 | mouthShrugLower, with mouthShrugUpper, because the lower lip pushes the upper one up | |
 | AU18, AU22, AU24 | mouthPucker, mouthFunnel, mouthPress | |
 | AU23 | mouthRollUpper, mouthRollLower, mouthPucker, weak | approximation |
 | AU25 | mouthUpperUp and mouthLowerDown, weak | approximation |
@@ -31,8 +31,9 @@ follow the descriptions of both schemes; what FACS has and ARKit has not is put 
 | AU29, AU30 | jawForward, jawLeft and jawRight | |
 | AU34 | cheekPuff | |
 
-Left out: AU11, AU35, AU38 and AU39, which ARKit cannot show. Modes without a unit: eyeLook (gaze, which has codes but
-no action unit), mouthLeft, mouthRight, mouthClose; `FaceModel.shape` takes them by name.
+The model has no AU11, AU35, AU38 and AU39, because ARKit cannot show them. These modes belong to no unit: eyeLook
+(gaze, which has codes in FACS but no action unit), mouthLeft, mouthRight, mouthClose. `FaceModel.shape` accepts their
+names.
 """
 
 from __future__ import annotations
@@ -67,10 +68,11 @@ _SHAPES: dict[str, tuple[int | str, ...]] = {
 }
 _EYE_BULGE = 3.0  # mm in front of the mean of the lid margins
 _MOUTH_DEPTH = -12.0
-_RINGS = (0.2, 0.4, 0.6, 0.8)  # of a cap, as shares of the way from boundary to centre
-_STRIP = 0.09  # height of the strip at the bottom of the texture that shows the caps
+_RINGS = (0.2, 0.4, 0.6, 0.8)  # rings of a cap, as shares of the way from its boundary to its centre
+_STRIP = 0.09  # height of the strip at the bottom of the texture that holds the caps
 
-# Action unit without side -> modes without side; each holds for both sides or for both together.
+# Action unit -> weights of modes. `_SIDED`: units that each side can show alone, with names without side; `_WHOLE`:
+# units of both sides together.
 _SIDED: dict[str, dict[str, float]] = {
     "AU1": {"browInnerUp": 1.0},
     "AU2": {"browOuterUp": 1.0},
@@ -111,11 +113,11 @@ _MODES_OF = _WHOLE | {
 
 
 def load(path: str | os.PathLike[str]) -> FaceModel:
-    """Read a face model from a file or folder; see the module for the layouts.
+    """Read a face model from an .npz file or a folder; see the module's docstring and `ict_folder` for the layouts.
 
     Raises:
         FileError: if a file is missing or cannot be opened.
-        FormatError: if it is no .npz or OBJ, a key is missing, or an array has a wrong shape or kind.
+        FormatError: if a file is no .npz or OBJ, a key is missing, or an array has a wrong shape or kind.
     """
     name = os.fspath(path)
     data = _checked(ict_folder.arrays(Path(name)) if Path(name).is_dir() else _arrays(name), name)
@@ -149,7 +151,7 @@ def load(path: str | os.PathLike[str]) -> FaceModel:
 
 
 class _Mesh:
-    """What grows while caps are added."""
+    """A mesh with modes; `_add_cap` appends vertices and triangles to it."""
 
     def __init__(
         self,
@@ -161,11 +163,11 @@ class _Mesh:
     ) -> None:
         self.points, self.modes, self.triangles, self.uv = points, modes, triangles, uv
         self.part = part * len(triangles)
-        self.bulge = np.zeros(len(points))  # (V,) mm that a cap vertex stands before the plane of its boundary
+        self.bulge = np.zeros(len(points))  # (V,) mm by which a cap vertex lies in front of the plane of its boundary
 
 
 def _arrays(name: str) -> dict[str, NDArray[Any]]:
-    """The arrays of the file."""
+    """Read the arrays of an .npz file."""
     content = io.BytesIO(read_bytes(name))
     try:
         with np.load(content, allow_pickle=False) as file:
@@ -177,7 +179,7 @@ def _arrays(name: str) -> dict[str, NDArray[Any]]:
 
 
 def _checked(data: dict[str, NDArray[Any]], name: str) -> dict[str, NDArray[Any]]:
-    """The same, if every key, shape and kind is as it should be."""
+    """Return `data` unchanged if every key, shape and kind is correct; else raise FormatError."""
     missing = [key for key in _SHAPES if key not in data]
     if missing:
         raise FormatError(f"{name}: a face model has the keys {', '.join(_SHAPES)}; missing: {', '.join(missing)}")
@@ -210,7 +212,7 @@ _KINDS = {"US": "words", "iu": "integers", "f": "real numbers"}
 
 
 def _rims(mesh: _Mesh) -> list[NDArray[np.int64]]:
-    """Boundary loops, each in order along its holes' side (the order that makes caps face outwards)."""
+    """Boundary loops, each ordered as seen from its hole, so that caps face outwards."""
     t = mesh.triangles.astype(np.int64)
     half = np.concatenate([t[:, [0, 1]], t[:, [1, 2]], t[:, [2, 0]]])  # (3 F, 2) directed edges
     V = len(mesh.points)
@@ -230,7 +232,7 @@ def _rims(mesh: _Mesh) -> list[NDArray[np.int64]]:
 
 
 def _capped(mesh: _Mesh, lm: NDArray[np.int64]) -> _Mesh:
-    """Close the boundaries that lie at an eye or between the lips."""
+    """Add caps to the boundary loops that lie at an eye or between the lips."""
     places = ((lm[36:42], EYE, _EYE_BULGE), (lm[42:48], EYE, _EYE_BULGE), (lm[60:68], MOUTH, _MOUTH_DEPTH))
     loops = _rims(mesh)
     for place, (rows, part, bulge) in enumerate(places):
@@ -244,9 +246,11 @@ def _capped(mesh: _Mesh, lm: NDArray[np.int64]) -> _Mesh:
 
 
 def _add_cap(mesh: _Mesh, loop: NDArray[np.int64], part: int, bulge: float, left: float, width: float) -> None:
-    """Rings from a copy of the boundary to its mean; all of a new vertex is the same mixture of boundary and mean, but
-    its uv: they lie in the strip, as seen from the front, because the hole in the model's own may be a few texels
-    high."""
+    """Append a cap: a copy of the boundary, rings inside it, and its mean.
+
+    Position and modes of a new vertex are the same mixture of boundary and mean. Its uv is its frontal position in the
+    strip at the bottom of the texture, because in the model's own uv the hole may be only a few texels high.
+    """
     first, n = len(mesh.points), len(loop)
 
     def rings(array: NDArray[Any]) -> NDArray[Any]:  # (..., n, k) at the boundary -> (..., (rings + 1) * n + 1, k)
@@ -276,7 +280,7 @@ def _add_cap(mesh: _Mesh, loop: NDArray[np.int64], part: int, bulge: float, left
 
 
 def _make_blinks_close(mesh: _Mesh, first_cap: int, names: tuple[str, ...], M: int) -> None:
-    """Lids that meet must not let the ball bulge through: what is closed takes the bulge back."""
+    """Let blinking modes flatten the caps of the eyes, so that they do not bulge through closed lids."""
     ball = mesh.bulge > 0
     ball[:first_cap] = False
     for k, name in enumerate(names):
@@ -288,7 +292,7 @@ def _make_blinks_close(mesh: _Mesh, first_cap: int, names: tuple[str, ...], M: i
 
 
 def _bu83(points: NDArray[np.float64], lm: NDArray[np.int64]) -> dict[str, int]:
-    """BU landmark names -> rows. Left is the subject's (+x): iBUG counts from the subject's right."""
+    """BU landmark name -> vertex. Left is the subject's left (+x); iBUG counts from the subject's right."""
     tree = cKDTree(points)
     p = points[lm]
 
@@ -311,7 +315,7 @@ def _bu83(points: NDArray[np.float64], lm: NDArray[np.int64]) -> dict[str, int]:
         rows[2 + k], rows[6 + k] = along((42, 43, 44, 45), share), along((45, 46, 47, 42), share)
         rows[10 + k], rows[14 + k] = along((39, 38, 37, 36), share), along((36, 41, 40, 39), share)
     up = np.array([0.0, 2.5, 0.0])
-    for k in range(5):  # the 68 lie on the middle of the brow
+    for k in range(5):  # the landmarks of iBUG lie on the middle of the brow
         rows[17 + k], rows[26 - k] = nearest(p[22 + k] + up), nearest(p[22 + k] - up)
         rows[27 + k], rows[36 - k] = nearest(p[21 - k] + up), nearest(p[21 - k] - up)
     for side, numbers, eye, wing, sill in ((1.0, (37, 38, 39, 40), 42, 35, 34), (-1.0, (48, 47, 46, 45), 39, 31, 32)):

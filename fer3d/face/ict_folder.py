@@ -1,9 +1,10 @@
-"""ICT-FaceKit's own folder of OBJ files, as users download it, as arrays for `fer3d.face.ict`.
+"""Read ICT-FaceKit's folder of OBJ files, as users download it, into the arrays of `fer3d.face.ict`.
 
 The folder (`FaceXModel`) holds `generic_neutral_mesh.obj`; `identity000.obj`, `identity001.obj` ...: the neutral mesh
-plus one identity mode; an OBJ for each expression, named for it (`browDown_L.obj`); and `vertex_indices.json`, whose
-lists `expressions` and `idx_to_landmark_verts` (the 68 points of iBUG) are read here. All meshes have the same vertices
-in the same order, in cm; the first 9,409 are the face, the others head, mouth, teeth and eyes, which are left out.
+plus one identity mode; one OBJ for each expression, with its name (`browDown_L.obj`); and `vertex_indices.json`, of
+which `arrays` reads the lists `expressions` and `idx_to_landmark_verts` (the 68 points of iBUG). All meshes have the
+same vertices in the same order, in cm. The first 9,409 are the face; `arrays` drops the others: head, mouth, teeth and
+eyes.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ NEUTRAL, INDICES = "generic_neutral_mesh.obj", "vertex_indices.json"
 
 
 def arrays(folder: Path) -> dict[str, NDArray[Any]]:
-    """The folder's model under the keys of the .npz layout, see `fer3d.face.ict`.
+    """Read the folder into arrays with the keys of the .npz layout; see `fer3d.face.ict`.
 
     Raises:
         FileError: if a file is missing or cannot be read.
-        FormatError: if one holds something else than the module says.
+        FormatError: if the content of a file differs from the layout in the module's docstring.
     """
     content = read_bytes(folder / NEUTRAL)
     neutral = _vertices(content, folder / NEUTRAL)
@@ -72,7 +73,7 @@ def _mode(path: Path, neutral: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def _vertices(content: bytes, path: Path) -> NDArray[np.float64]:
-    """(V, 3) float64: the first vertices of an OBJ, those of the face."""
+    """(V, 3) float64: the first vertices of an OBJ, which are those of the face."""
     lines = [line[2:].split()[:3] for line in content.splitlines() if line.startswith(b"v ")][:FACE_VERTICES]
     try:
         points = np.array(lines, dtype=np.float64)
@@ -84,7 +85,7 @@ def _vertices(content: bytes, path: Path) -> NDArray[np.float64]:
 
 
 def _faces(content: bytes, V: int, path: Path) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Triangles of the polygons of the face, as fans, and a uv for each vertex: the first that a polygon gives it."""
+    """Split the polygons of the face into triangles; a vertex gets its uv from the first polygon that states one."""
     lines = content.splitlines()
     try:
         places = np.array([line.split()[1:3] for line in lines if line.startswith(b"vt ")], np.float64).reshape(-1, 2)

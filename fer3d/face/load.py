@@ -1,4 +1,4 @@
-"""Face models from files, our own, and its mean face."""
+"""Load and save face models; the built-in face model and its mean face."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ from fer3d.scan import Scan
 
 @lru_cache(maxsize=1)
 def builtin_face() -> FaceModel:
-    """Our own procedural model, made by formulas; see `fer3d.face.procedural`. Made once a process."""
+    """The built-in face model, computed from formulas (see `fer3d.face.procedural`); each process computes it once."""
     return mesh.builtin()
 
 
 def load_face(path: str | os.PathLike[str]) -> FaceModel:
-    """A model from what `save_face` wrote, from an .npz of ICT-FaceKit, or from ICT-FaceKit's own folder of OBJ files.
+    """Read a face model: a file that `save_face` wrote, an .npz of ICT-FaceKit, or ICT-FaceKit's folder of OBJ files.
 
     See `fer3d.face.npz` and `fer3d.face.ict` for the layouts.
 
     Raises:
         FileError: if a file is missing or cannot be read.
-        FormatError: if it holds no face model.
+        FormatError: if the file holds no face model.
     """
     return npz.load(path) if npz.is_one(path) else ict.load(path)
 
 
 def save_face(model: FaceModel, path: str | os.PathLike[str]) -> None:
-    """Write a model as one .npz; see `fer3d.face.npz`.
+    """Write a face model to one .npz file; see `fer3d.face.npz` for the layout.
 
     Raises:
-        FileError: if it cannot be written.
+        FileError: if the file cannot be written.
     """
     npz.save(model, path)
 
 
 @lru_cache(maxsize=1)
 def mean_face() -> Scan:
-    """The neutral built-in face as a scan: what unknown scans are aligned to.
+    """The neutral built-in face as a scan; alignment uses it as the reference for scans of any source.
 
     Returns:
-        mm; the nose tip is the origin (the vertex with the largest z), frontal, mirror-symmetric in x; skin, closed
-        lips and balls of the eyes (no inside of the mouth), with the canonical landmarks. Always the same object: do
-        not write into it.
+        A scan in mm, frontal and mirror-symmetric in x, with the canonical landmarks. The origin is the nose tip, which
+        is the vertex with the largest z. The scan holds the skin, the closed lips and the eyeballs, but not the inside
+        of the mouth. Every call returns the same object: do not modify it.
     """
     face = mesh.neutral()
     faces = face.triangles[(face.part != MOUTH) & (face.part != TEETH)]

@@ -1,12 +1,13 @@
-"""`FaceModel`: a neutral face and what may be added to it to make another person, or another expression.
+"""`FaceModel`: a neutral face with linear modes for identity and expression.
 
 shape = neutral + sum of identity weights * identity modes + sum of expression weights * expression modes
 
 Convention: mm, frontal pose, axes of `fer3d.scan`, origin at the nose tip of the neutral face. Identity weights are
 drawn from N(0, 1); expression weights go from 0 to 1.
 
-Expressions are spoken in the action units of FACS [1]: `AU26` where both sides go together, `AU12_L` and `AU12_R` where
-each can go alone; left is the subject's. `FaceModel.mode_weights` says what they mean in the modes of a model.
+Expressions are given in action units of FACS [1]: `AU26` where both sides move together, `AU12_L` and `AU12_R` where
+each side can move alone; left is the subject's left. `FaceModel.mode_weights` converts action units to weights of
+modes.
 
 .. [1] P. Ekman, W. V. Friesen, J. C. Hager: Facial Action Coding System, 2nd edition. Salt Lake City 2002.
 """
@@ -24,21 +25,23 @@ from fer3d.checks import check_dtype, check_index, check_shape
 from fer3d.errors import ArgumentError
 from fer3d.landmarks import CANONICAL_LANDMARKS
 
-# What a triangle of a face model shows.
+# Parts of a face model: the values of `FaceModel.part`.
 SKIN, EYE, MOUTH, TEETH = 0, 1, 2, 3
-# Unit -> units that undo it, on the same side.
+# Action unit -> units that suppress it on the same side.
 _UNDONE_BY = {"AU5": ("AU43",), "AU7": ("AU43",), "AU25": ("AU24", "AU28")}
-_TOUCH = 0.1  # mm between lids that touch: their meshes must not cross
+_TOUCH = 0.1  # mm between lids that touch, so that their meshes do not cross
 
 
 class Lid(NamedTuple):
-    """An upper lid that must meet the lower one whatever the size of the eye; n columns from corner to corner.
+    """An upper lid that meets the lower lid when the eye closes, whatever the size of the eye.
+
+    n is the number of columns from corner to corner of the eye.
 
     Attributes:
         upper: (R, n) int32. Vertices of the upper lid that move together, column by column; row 0 is the margin.
-        lower: (n,) int32. The margin of the lower lid, column by column opposite to it.
-        share: (R, n) float32. How much of the margin's shift each takes; 1 at the margin.
-        slope: (R, n) float32. z that a vertex gains per mm of y, sliding on the ball.
+        lower: (n,) int32. The margin of the lower lid, opposite to the margin of the upper lid in each column.
+        share: (R, n) float32. Share of the shift of the margin that each vertex follows; 1 at the margin.
+        slope: (R, n) float32. Change of z per mm of y while the vertex slides on the eyeball.
         closed_by: The mode that closes the eye.
     """
 
@@ -51,23 +54,27 @@ class Lid(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceModel:
-    """A face model, linear but for the lids. Sizes: V vertices, F faces; M identity modes, N expression modes.
+    """A face model; it is linear except for the lids.
+
+    Sizes: V vertices, F triangles, M identity modes, N expression modes.
 
     Attributes:
-        name: What the truth files call it.
+        name: Name of the model in truth files.
         neutral: (V, 3) float64, mm.
         identity_modes: (M, V, 3) float32, mm per unit of weight.
         expression_modes: (N, V, 3) float32, mm at weight 1.
-        expression_names: N names of modes; those of the built-in model are its action units.
+        expression_names: Names of the N expression modes; in the built-in model these are its action units.
         triangles: (F, 3) int32, counter-clockwise seen from outside.
-        part: (F,) uint8. What each triangle shows: SKIN, EYE (the ball between the lids), MOUTH (inside it) or TEETH.
-        uv: (V, 2) float32. One texture for all; see `fer3d.scan` for its axes.
-        landmarks: name -> row of `neutral`: the 83 of BU-3DFE (`fer3d.landmarks.bu83_names`) and `pronasale`.
-        action_units: Unit -> (mode -> weight at full strength of the unit).
-        lids: Upper lids that `shape` lets meet the lower ones, or none.
+        part: (F,) uint8. Part of the face that each triangle belongs to: SKIN, EYE (the eyeball), MOUTH (its inside) or
+            TEETH.
+        uv: (V, 2) float32. Texture coordinates, the same for every person; see `fer3d.scan` for the axes.
+        landmarks: Name -> row of `neutral`: the 83 landmarks of BU-3DFE (`fer3d.landmarks.bu83_names`) and `pronasale`.
+        action_units: Action unit -> (expression mode -> weight at full strength of the unit).
+        lids: Upper lids that `shape` moves so that they meet the lower lids; may be empty.
 
     Raises:
-        ArgumentError: if a shape, dtype or index is wrong, a canonical landmark is missing, or a unit names no mode.
+        ArgumentError: if a shape, dtype or index is wrong, a canonical landmark is missing, or a unit names an
+            unknown mode.
     """
 
     name: str
@@ -111,23 +118,24 @@ class FaceModel:
     def shape(
         self, identity: NDArray[np.float64] | None = None, expression: Mapping[str, float] | None = None
     ) -> NDArray[np.float64]:
-        """(V, 3) float64: the face of a person with an expression, mm.
+        """(V, 3) float64, mm: vertices of the face of a person with an expression.
 
-        The weighted sum of the modes, then each lid of `lids`: modes close the eye of the mean person, but people's
-        eyes differ. So the gap that there is without the closing mode is closed by the share that its weight says, and
-        lids that would cross touch.
+        This adds the weighted modes to the neutral face and then corrects each lid of `lids`, because the modes close
+        the eyes of the mean person exactly, but not those of other people. The correction closes the gap that exists
+        without the closing mode by the share that the weight of that mode gives. Lids that would cross touch instead.
 
         Args:
-            identity: (M,) float64. Weights of the identity modes, N(0, 1); None is the mean person.
+            identity: (M,) float64. Weights of the identity modes, distributed as N(0, 1); None is the mean person.
             expression: Mode name -> weight; None is neutral.
 
         Raises:
-            ArgumentError: if the number of weights is not M, or a mode of this name does not exist.
+            ArgumentError: if the number of identity weights is not M, or `expression` names an unknown mode.
         """
         points = self.neutral.copy()
         if identity is not None:
             check_shape("identity", identity, (len(self.identity_modes),))
-            # One thread: BLAS would start several, which wait for each other where scans are made in parallel.
+            # einsum uses one thread; BLAS would start several, which wait for each other where scans are made in
+            # parallel.
             points += np.einsum("m,mvc->vc", identity.astype(np.float32), self.identity_modes)
         for name, weight in (expression or {}).items():
             points += np.float32(weight) * self.expression_modes[self._mode(name)]
@@ -136,7 +144,7 @@ class FaceModel:
         return points
 
     def _settle(self, points: NDArray[np.float64], lid: Lid, weight: float) -> None:
-        """Move an upper lid, in place, to where it meets the lower one; see `shape`."""
+        """Move an upper lid in place so that it meets the lower lid; see `shape`."""
         closed = min(max(weight, 0.0), 1.0)
         mode = self.expression_modes[self._mode(lid.closed_by), :, 1]
         margin = lid.upper[0]
@@ -151,26 +159,26 @@ class FaceModel:
         points[lid.upper, 2] += lid.share * touching * (points[lid.lower, 2] - points[margin, 2])
 
     def mode_weights(self, units: Mapping[str, float]) -> dict[str, float]:
-        """Mode -> weight: what `shape` needs to show action units.
+        """Mode -> weight: the expression weights of `shape` that show action units.
 
-        Some units undo others, as muscles do: as far as an eye is closed (AU43) its lids are neither raised (AU5) nor
-        tightened (AU7); as far as lips are pressed or sucked in (AU24, AU28) they do not part (AU25).
+        Some units suppress others, as muscles do: an eye that is partly closed (AU43) raises (AU5) and tightens (AU7)
+        its lids less, by the same share; lips that are pressed (AU24) or sucked in (AU28) part (AU25) less.
 
         Args:
-            units: Unit -> strength, 0 to 1. A name without side, such as `AU12`, drives both sides.
+            units: Action unit -> strength, 0 to 1. A name without side, such as `AU12`, drives both sides.
 
         Raises:
             ArgumentError: if the model has no such unit.
         """
-        shown: dict[str, float] = {}
+        strengths: dict[str, float] = {}
         for unit, strength in units.items():
             for name in sides(unit, self.action_units):
-                shown[name] = shown.get(name, 0.0) + strength
+                strengths[name] = strengths.get(name, 0.0) + strength
         weights: dict[str, float] = {}
-        for name, strength in shown.items():
+        for name, strength in strengths.items():
             unit, _, side = name.partition("_")
             for stronger in _UNDONE_BY.get(unit, ()):
-                left = 1.0 - shown.get(f"{stronger}_{side}" if side else stronger, 0.0)
+                left = 1.0 - strengths.get(f"{stronger}_{side}" if side else stronger, 0.0)
                 strength *= min(max(left, 0.0), 1.0)
             for mode, full in self.action_units[name].items():
                 weights[mode] = weights.get(mode, 0.0) + strength * full
@@ -185,23 +193,23 @@ class FaceModel:
         return self.expression_names.index(name)
 
     def landmark_points(self, points: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        """name -> (3,) float64: the landmarks on a shape of this model.
+        """Name -> (3,) float64: the landmarks on a shape of this model.
 
         Args:
-            points: (V, 3) float64, as `shape` gives.
+            points: (V, 3) float64, as `shape` returns it.
         """
         check_shape("points", points, self.neutral.shape)
         return {name: points[row].copy() for name, row in self.landmarks.items()}
 
 
 def sides(unit: str, units: Collection[str]) -> tuple[str, ...]:
-    """The names among `units` that a unit without side stands for: itself, or its left and right.
+    """Names in `units` that an action unit stands for: the unit itself, or its left and right side.
 
     >>> sides("AU12", ("AU12_L", "AU12_R", "AU26"))
     ('AU12_L', 'AU12_R')
 
     Raises:
-        ArgumentError: if there is neither.
+        ArgumentError: if `units` holds neither.
     """
     if unit in units:
         return (unit,)

@@ -1,14 +1,14 @@
-"""A `FaceModel` as one .npz file, and back. Plain arrays, nothing is pickled.
+"""Read and write a `FaceModel` as one .npz file of plain arrays; nothing is pickled.
 
-| key | |
+| key | content |
 | --- | --- |
 | `fer3d_face_model` | the version of this layout, 1 |
-| `name` | of the model |
+| `name` | name of the model |
 | `neutral` (V, 3), `identity_modes` (M, V, 3), `expression_modes` (N, V, 3) | mm, as in `FaceModel` |
-| `expression_names` (N,) | |
-| `triangles` (F, 3), `part` (F,), `uv` (V, 2) | |
-| `landmark_names` (L,), `landmark_rows` (L,) | |
-| `unit_names` (U,), `unit_modes` (U,), `unit_weights` (U,) | a line for each mode of each action unit |
+| `expression_names` (N,) | names of the expression modes |
+| `triangles` (F, 3), `part` (F,), `uv` (V, 2) | as in `FaceModel` |
+| `landmark_names` (L,), `landmark_rows` (L,) | each landmark and its row of `neutral` |
+| `unit_names` (U,), `unit_modes` (U,), `unit_weights` (U,) | one entry for each mode of each action unit |
 | `lid_closed_by` (K,), and for each k `lid<k>_upper`, `_lower`, `_share`, `_slope` | as in `Lid` |
 """
 
@@ -35,7 +35,7 @@ _LID = ("upper", "lower", "share", "slope")
 
 
 def is_one(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is in this layout; False too for what cannot be read."""
+    """Whether a file has this layout; False if the file cannot be read."""
     try:
         with zipfile.ZipFile(path) as file:
             return f"{_MARK}.npy" in file.namelist()
@@ -44,10 +44,10 @@ def is_one(path: str | os.PathLike[str]) -> bool:
 
 
 def save(model: FaceModel, path: str | os.PathLike[str]) -> None:
-    """Write a model, whole or not at all.
+    """Write a model to a file; a failed write leaves no partial file.
 
     Raises:
-        FileError: if it cannot be written.
+        FileError: if the file cannot be written.
     """
     table = [(unit, mode, weight) for unit, modes in model.action_units.items() for mode, weight in modes.items()]
     arrays: dict[str, Any] = {_MARK: np.int64(_VERSION), "name": np.array(model.name)}
@@ -67,11 +67,11 @@ def save(model: FaceModel, path: str | os.PathLike[str]) -> None:
 
 
 def load(path: str | os.PathLike[str]) -> FaceModel:
-    """Read what `save` wrote.
+    """Read a model that `save` wrote.
 
     Raises:
         FileError: if the file cannot be opened.
-        FormatError: if it is no such file, a key is missing, or what it holds is no face model.
+        FormatError: if the file has another format, a key is missing, or its arrays do not form a face model.
     """
     path = Path(path)
     content = io.BytesIO(read_bytes(path))
@@ -122,10 +122,10 @@ def _lid(data: dict[str, NDArray[Any]], prefix: str, closed_by: str) -> Lid:
 
 
 def fingerprint(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a model's file, or of the names and contents of the files in its folder.
+    """SHA-256 of a model's file, or of the names and contents of the .obj and .json files in its folder.
 
     Raises:
-        FileError: if one cannot be read.
+        FileError: if a file cannot be read.
     """
     path = Path(path)
     if not path.is_dir():

@@ -1,1 +1,1 @@
-"""Our own face model, made by formulas: surface, inside of the mouth and eyes, mesh, muscles, people, action units."""
+"""The built-in face model, computed from formulas: surface, eyes and mouth, mesh, muscles, identity, action units."""

@@ -1,4 +1,4 @@
-"""The built-in face as a mesh: both halves, the slits of mouth and eyes with what is behind them, uv, landmarks."""
+"""The built-in face as a mesh: both halves, slits of mouth and eyes with the surfaces behind them, uv, landmarks."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from fer3d.landmarks import BU83
 
 NAME = "builtin"
 
-# In the texture: the face above, below it a strip that shows balls of the eyes and teeth.
+# v ranges of the texture: the face above, below it a strip that holds eyeballs and teeth.
 _FACE_V = (0.13, 0.996)
 _STRIP = (0.004, 0.12)
-_SLIT_V = 0.03  # height of the gap between the lips, which shows the hollow of the mouth
+_SLIT_V = 0.03  # height of the gap between the lips, which holds the hollow of the mouth
 _EDGE_V = 0.004  # height of the edge of a lid, in the gap between the lids
 
 _MIRROR = np.array([-1.0, 1.0, 1.0])
@@ -26,17 +26,18 @@ Rows = NDArray[np.int32]
 
 
 class Sheet(NamedTuple):
-    """Where the vertices of the built-in model lie.
+    """The vertices of the built-in model, and the rows of `field.points` of each part.
 
     Attributes:
-        field: What modes are made for.
-        grid: (R, 2 K + 1). Vertex of each row and column; column K is the middle. At slits that of the upper side.
-        lower_line: (2 c - 1,). The lower copies of the line between the lips, columns K - c + 1 to K + c - 1.
-        hollow: (S, 2 c + 1). Rows from the lower lip into the mouth and back out to the upper; ends at the corners.
+        field: The vertices; modes are computed from it.
+        grid: (R, 2 K + 1). Vertex of each row and column; column K is the middle. At slits: the upper vertex.
+        lower_line: (2 c - 1,). The lower copy of the line between the lips, columns K - c + 1 to K + c - 1.
+        hollow: (S, 2 c + 1). Rows from the lower lip into the mouth and back out to the upper lip; each row ends at the
+            corners of the mouth.
         lids: Right and left eye: (upper margin with its edge, lower margin with its edge), each (3, n) from the back to
             the margin, columns from corner to corner.
-        balls: Right and left: rows of the vertices.
-        teeth: Upper and lower: (rows, columns).
+        balls: Right and left eyeball: their vertices.
+        teeth: Upper and lower teeth: (rows, columns).
     """
 
     field: Field
@@ -49,7 +50,7 @@ class Sheet(NamedTuple):
 
 
 class Neutral(NamedTuple):
-    """The neutral face alone; attributes as those of `FaceModel`, and the parts that modes are made of."""
+    """The neutral face without modes: attributes as in `FaceModel`, and `half` and `sheet`, which the modes need."""
 
     points: Array
     triangles: NDArray[np.int32]
@@ -61,7 +62,7 @@ class Neutral(NamedTuple):
 
 
 def neutral() -> Neutral:
-    """The neutral built-in face: all that alignment needs of it, in a tenth of the time that the modes take."""
+    """Build the neutral face without modes; this takes a tenth of the time of `builtin` and is enough for alignment."""
     half = surface.half_face()
     sheet = _sheet(half)
     triangles, part = _triangles(half, sheet)
@@ -71,7 +72,7 @@ def neutral() -> Neutral:
 
 
 def builtin() -> FaceModel:
-    """The built-in face model. About 30,000 vertices; takes some 0.7 s."""
+    """Build the built-in face model of about 30,000 vertices, in about 0.7 s."""
     face = neutral()
     field = face.sheet.field
     names, expression = units.expression_modes(field)
@@ -91,7 +92,7 @@ def builtin() -> FaceModel:
 
 
 class _Vertices:
-    """Points that grow block by block; remembers what each block is."""
+    """Collects vertices block by block, with their layer and side, for a `Field`."""
 
     def __init__(self) -> None:
         self.points: list[Array] = []
@@ -102,7 +103,7 @@ class _Vertices:
     def add(
         self, points: Array, *, below: NDArray[np.bool_] | bool, layer: int, lid: int = 0, follow: Array | float = 1.0
     ) -> Rows:
-        """Rows of the new vertices, in the shape of `points` without its last axis."""
+        """Add a block; return the rows of its vertices in the shape of `points` without the last axis."""
         shape = points.shape[:-1]
         n = int(np.prod(shape))
         rows = np.arange(self.count, self.count + n, dtype=np.int32).reshape(shape)
@@ -140,7 +141,7 @@ def _sheet(half: Grid) -> Sheet:
 
 
 def _add_mouth(vertices: _Vertices, line: Array, row: Rows, K: int, c: int) -> tuple[Rows, Rows]:
-    """The lower copies of the line between the lips, and the hollow behind it."""
+    """Add the lower copy of the line between the lips, and the hollow of the mouth behind it."""
     lips = line[K - c + 1 : K + c]  # (2 c - 1, 3)
     taper = np.sqrt(1 - (lips[:, :1] / line[K + c, 0]) ** 2)
     line_below = vertices.add(lips, below=True, layer=Layer.SKIN)
@@ -148,7 +149,7 @@ def _add_mouth(vertices: _Vertices, line: Array, row: Rows, K: int, c: int) -> t
     for behind, away, follow in inside.HOLLOW:
         for rows, sign in ((down, -1), (up, 1)):
             level = lips + taper * np.array([0.0, sign * away, -behind])
-            share = 1 - (1 - follow) * np.minimum(1, 1.4 * taper[:, 0] ** 2)  # all at the corners, where levels meet
+            share = 1 - (1 - follow) * np.minimum(1, 1.4 * taper[:, 0] ** 2)  # 1 at the corners, where the levels meet
             rows.append(vertices.add(level, below=sign < 0, layer=Layer.HOLLOW, follow=share))
     strip = np.stack(down + up[::-1])  # (S, 2 c - 1)
     ends = np.broadcast_to(row[[K - c, K + c]], (len(strip), 2))
@@ -156,23 +157,23 @@ def _add_mouth(vertices: _Vertices, line: Array, row: Rows, K: int, c: int) -> t
 
 
 def _add_lids(vertices: _Vertices, half: Grid, row: Rows, sign: int) -> tuple[Rows, Rows]:
-    """Margin and edge of upper and lower lid of one eye; see `Sheet.lids`."""
+    """Add margin and edge of the upper and lower lid of one eye; see `Sheet.lids`."""
     K = len(half.points[0]) - 1
     first, last = half.canthi
     mirror = _MIRROR if sign < 0 else np.ones(3)
     between = slice(first + 1, last)
     place = K + sign * np.arange(first, last + 1)
     margins = (half.points[half.row["eye"], between], half.lower_lid[between])
-    built = []
+    strips = []
     for margin, lid in zip(margins, (1, -1), strict=True):
         edge = np.stack([inside.lid_edge(margin, share, lid) for share in inside.EDGE[::-1]]) * mirror
         back = vertices.add(edge, below=False, layer=Layer.LID_EDGE, lid=lid)
-        own = lid < 0  # the grid has the upper margin
+        own = lid < 0  # the grid holds the upper margin already
         front = vertices.add(margin * mirror, below=False, layer=Layer.SKIN, lid=lid) if own else row[place[1:-1]]
         strip = np.concatenate([back, front[None]])
         ends = np.broadcast_to(row[place[[0, -1]]], (len(strip), 2))
-        built.append(np.concatenate([ends[:, :1], strip, ends[:, 1:]], axis=1)[:, ::sign])
-    return built[0], built[1]
+        strips.append(np.concatenate([ends[:, :1], strip, ends[:, 1:]], axis=1)[:, ::sign])
+    return strips[0], strips[1]
 
 
 def _triangles(half: Grid, sheet: Sheet) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
@@ -193,13 +194,16 @@ def _triangles(half: Grid, sheet: Sheet) -> tuple[NDArray[np.int32], NDArray[np.
     triangles = np.concatenate([rows for rows, _ in pieces])
     part = np.concatenate([np.full(len(rows), part, np.uint8) for rows, part in pieces])
     corners = np.sort(triangles, axis=1)
-    whole = (corners[:, 0] != corners[:, 1]) & (corners[:, 1] != corners[:, 2])  # strips end in one vertex
+    whole = (corners[:, 0] != corners[:, 1]) & (corners[:, 1] != corners[:, 2])  # strips end in a single vertex
     return np.ascontiguousarray(triangles[whole], np.int32), part[whole]
 
 
 def _cells(grid: Rows, *, left: bool | None = None) -> Rows:
-    """Two triangles a cell, row 0 at the bottom. Diagonals are mirrored about the middle column, so that faces are too;
-    `left`: all cells lie on one side."""
+    """Two triangles for each cell of a grid; row 0 is at the bottom.
+
+    Diagonals are mirrored about the middle column, so that triangles are too. `left`: whether all cells lie left of the
+    middle column; None: the grid spans both sides.
+    """
     a, b, c, d = grid[:-1, :-1], grid[:-1, 1:], grid[1:, 1:], grid[1:, :-1]
     side = np.arange(a.shape[1]) < a.shape[1] // 2 if left is None else np.full(a.shape[1], left)
     first = np.where(side[:, None], np.stack([a, b, c], -1), np.stack([a, b, d], -1))
@@ -208,7 +212,7 @@ def _cells(grid: Rows, *, left: bool | None = None) -> Rows:
 
 
 def _uv(half: Grid, sheet: Sheet) -> NDArray[np.float32]:
-    """Unrolled by arc length on the head without a nose: along rows for u, along the front profile for v."""
+    """(V, 2) uv, by arc length on the head without a nose: along rows for u, along the front profile for v."""
     K, line = len(half.points[0]) - 1, half.row["lips"]
     points, grid = sheet.field.points, sheet.grid
     middle_row = half.points[half.row["wing"]]
@@ -221,7 +225,7 @@ def _uv(half: Grid, sheet: Sheet) -> NDArray[np.float32]:
     u = 0.5 + 0.494 * np.concatenate([-across[:0:-1], across])
     uv = np.zeros((len(points), 2))
     uv[grid] = np.stack([np.broadcast_to(u, grid.shape), v[grid]], axis=-1)
-    # Lower lip and chin make room for the hollow, which lies between the lips as in an open mouth.
+    # Lower lip and chin shift down to make room for the hollow between the lips, as in an open mouth.
     x, y = np.abs(points[:, 0]), points[:, 1]
     gap = _SLIT_V * np.sqrt(np.clip(1 - (x / points[sheet.hollow[0, -1], 0]) ** 2, 0, None))
     upper = uv[grid[line, K - half.corner + 1 : K + half.corner]]
@@ -236,7 +240,7 @@ def _uv(half: Grid, sheet: Sheet) -> NDArray[np.float32]:
 
 
 def _lid_uv(uv: Array, v: Array, sheet: Sheet) -> None:
-    """Margins of lower lids as their points are; edges just inside the gap between the lids."""
+    """Set the uv of lids: margins of lower lids by their position, edges just inside the gap between the lids."""
     for upper, lower in sheet.lids:
         uv[lower[-1, 1:-1]] = np.stack([uv[upper[-1, 1:-1], 0], v[lower[-1, 1:-1]]], axis=1)
         room = np.minimum(uv[upper[-1], 1] - uv[lower[-1], 1], 3 * _EDGE_V) / 3
@@ -247,7 +251,7 @@ def _lid_uv(uv: Array, v: Array, sheet: Sheet) -> None:
 
 
 def _strip_uv(uv: Array, sheet: Sheet) -> None:
-    """Balls of the eyes and teeth in the strip below the face."""
+    """Set the uv of eyeballs and teeth: they lie in the strip below the face."""
     low, high = _STRIP
 
     def place(rows: Rows, unit: Array, left: float, right: float, bottom: float, top: float) -> None:
@@ -266,7 +270,7 @@ def _arc(a: Array, b: Array) -> Array:
 
 
 def _landmarks(half: Grid, sheet: Sheet) -> dict[str, int]:
-    """The 83 points of BU-3DFE and the nose tip, as rows: the vertices nearest to where the formulas put them."""
+    """The 83 landmarks of BU-3DFE and the nose tip: name -> the vertex nearest to the position by formula."""
     K = len(half.points[0]) - 1
     left = half.points.reshape(-1, 3)
     rows: dict[int, int] = {}
@@ -291,7 +295,7 @@ def _landmarks(half: Grid, sheet: Sheet) -> dict[str, int]:
 
 
 def _left_landmarks() -> list[tuple[int, int, float, float]]:
-    """(number, number of the mirror image, x, y). The meaning of the numbers without a canonical name is our choice."""
+    """(BU number, number of the mirror image, x, y). The meaning of numbers without a canonical name is our choice."""
     points: list[tuple[int, int, float, float]] = []
     corner_y = surface.EYE_Y
     points += [(1, 9, surface.EYE_INNER, corner_y), (5, 13, surface.EYE_OUTER, corner_y + 2.2)]

@@ -1,14 +1,14 @@
 """Muscles, folds, lids and jaw that move the skin of the built-in face, after Waters [1].
 
 A linear muscle pulls skin in a cone towards its attachment on the bone, most at its insertion and less to the sides and
-beyond; a sphincter draws skin of an ellipse to its centre. Both act in the frontal plane. Then, which is ours: skin
-slides over its support (`procedural_face.support`: bone and the balls of the eyes), so that z follows; where it is
-pressed together it bulges along the normal, by the share of area it loses; folds are carved along lines. Margins of the
-lids and the jaw have rules of their own. Waters takes cosines of distance and angle for the fall-off; ours are their
-squares where a cone ends, so that its boundary leaves no crease. All numbers are our choice.
+beyond. A sphincter draws the skin inside an ellipse to its centre. Both act in the frontal plane. Three steps are our
+addition: skin slides over its support (`fer3d.face.procedural.surface.support`: bone and eyeballs), which changes z;
+compressed skin bulges along the normal, by the share of area that it loses; folds are carved along lines. The margins
+of the lids and the jaw have rules of their own. Waters takes cosines of distance and angle for the fall-off; we take
+their squares where a cone ends, so that its boundary leaves no crease. All numbers are our choice.
 
-Convention: mm, as `procedural_face`, with signed x; a part is given for the subject's left side (x > 0). Parts whose x
-is 0 act once, the others once on each side that is moved.
+Convention: mm, as in `fer3d.face.procedural.surface`, with signed x; a part is given for the subject's left side
+(x > 0). Parts with x = 0 act once, other parts act once on each side that moves.
 
 .. [1] K. Waters: A muscle model for animating three-dimensional facial expression. SIGGRAPH 1987, 17-24.
 """
@@ -27,14 +27,14 @@ from fer3d.face.procedural.surface import Array
 
 _MIRROR = np.array([-1.0, 1.0, 1.0])
 _STEP = 0.5  # mm, of finite differences
-_FIXED = 0.25  # share of a muscle's length, from the bone, in which skin stays: there it would converge on a point
+_FIXED = 0.25  # share of a muscle's length, from the bone, in which skin does not move: it would converge on a point
 _SLACK = 0.15  # share of area that skin loses before it bulges
-_MOST_SLIDE = 7.0  # mm of z that sliding may give: the support is steep at the boundary of the face
+_MOST_SLIDE = 7.0  # largest change of z by sliding, mm: the support is steep at the boundary of the face
 Point = tuple[float, float]
 
 
 class Layer(IntEnum):
-    """What a vertex belongs to: the skin, the hollow of the mouth, the edge of a lid, a ball of an eye, a tooth."""
+    """The layer of a vertex: the skin, the hollow of the mouth, the edge of a lid, an eyeball, or the teeth."""
 
     SKIN = 0
     HOLLOW = 1
@@ -44,14 +44,14 @@ class Layer(IntEnum):
 
 
 class Field(NamedTuple):
-    """The vertices that modes are made for.
+    """The vertices of the face, with what the modes need to know of each.
 
     Attributes:
         points: (V, 3) float64, mm.
-        below: (V,) bool. Belongs to the lower side of the line between the lips.
-        layer: (V,) int8. A `Layer`.
-        lid: (V,) int8. 1 above the eye, -1 below, 0 neither.
-        follow: (V,) float64. Share by which it goes along with muscles: 1 of skin, 0 of what is rigid.
+        below: (V,) bool. Whether the vertex belongs to the lower side of the line between the lips.
+        layer: (V,) int8. The `Layer` of the vertex.
+        lid: (V,) int8. 1 for a vertex above the eye, -1 below, 0 for neither.
+        follow: (V,) float64. Share of the motion of muscles that the vertex follows: 1 for skin, 0 for rigid parts.
     """
 
     points: Array
@@ -74,11 +74,11 @@ class Field(NamedTuple):
 
     @property
     def soft(self) -> NDArray[np.bool_]:
-        """(V,) bool: neither balls nor teeth."""
+        """(V,) bool: True for all but eyeballs and teeth."""
         return np.asarray(self.layer < Layer.BALL)
 
     def mirror(self) -> NDArray[np.int64]:
-        """(V,) rows of the mirror images."""
+        """(V,) int64: row of the mirror image of each vertex."""
 
         def order(x: Array) -> NDArray[np.int64]:
             return np.lexsort((self.lid, self.layer, self.below, self.z, self.y, x + 0.0))
@@ -88,23 +88,26 @@ class Field(NamedTuple):
         return rows
 
     def upper_share(self) -> Array:
-        """(V,) 1 on the upper lip's side, 0 on the lower's: sharp between the corners, blending beyond and at them."""
+        """(V,) float64: 1 on the side of the upper lip, 0 on that of the lower.
+
+        The step is sharp between the corners of the mouth and gradual at and beyond them.
+        """
         reach = np.clip(self.x / surface.MOUTH_HALF_WIDTH, 0, 1) ** 4
         soft = 0.5 + 0.5 * np.tanh((self.y - surface.lip_line(self.x)) / (0.5 + 5.0 * reach))
         return np.where(self.below, 0.0, 1.0) * (1 - reach) + soft * reach
 
 
 class Linear(NamedTuple):
-    """A linear muscle: eq. 1 to 3 of [1].
+    """A linear muscle, eq. 1 to 3 of [1].
 
     Attributes:
-        bone: Where it is attached.
-        skin: Where it inserts; is pulled most.
-        pull: mm.
-        angle: Degrees to each side within which skin follows.
-        reach: mm beyond the insertion at which it ends.
-        lips: Which side of the line between the lips it moves: "both", "upper", "lower"; or "above", "below", as these
-            but leaving the line where it is.
+        bone: (x, y) of its attachment.
+        skin: (x, y) of its insertion, where the skin moves most.
+        pull: Displacement at the insertion, mm.
+        angle: Half angle of the cone within which skin follows, degrees.
+        reach: Distance beyond the insertion at which the effect ends, mm.
+        lips: Side of the line between the lips that it moves: "both", "upper" or "lower"; "above" and "below" are as
+            "upper" and "lower", but the line itself stays where it is.
     """
 
     bone: Point
@@ -119,7 +122,7 @@ class Linear(NamedTuple):
         return self.bone[0] == self.skin[0] == 0.0
 
     def move(self, x: Array, y: Array) -> Array:
-        """(n, 3) mm."""
+        """(n, 3) float64: displacement at (x, y), mm."""
         axis = np.subtract(self.skin, self.bone)
         length = float(np.hypot(*axis))
         px, py = x - self.bone[0], y - self.bone[1]
@@ -134,9 +137,9 @@ class Linear(NamedTuple):
 
 
 class Ring(NamedTuple):
-    """A sphincter: draws the skin of an ellipse to its centre. Eq. 4 of [1], softened at both ends.
+    """A sphincter, which draws the skin inside an ellipse to its centre; eq. 4 of [1], with a gradual start and end.
 
-    Nothing moves within 0.3 of the way out, nor at the boundary.
+    Skin within 0.3 of the way from centre to boundary does not move, nor does skin at the boundary.
     """
 
     centre: Point
@@ -156,7 +159,11 @@ class Ring(NamedTuple):
 
 
 class Tissue(NamedTuple):
-    """Soft tissue that goes along: a Gaussian of half-axes `size`, moved by (x, y, z) mm at its centre."""
+    """Soft tissue that follows a muscle: it moves by `by` (x, y, z) mm at the centre `at`.
+
+    The displacement falls off as a Gaussian with standard deviations `size` (mm) along two axes; `turn` rotates these
+    axes, in degrees from x towards y.
+    """
 
     at: Point
     size: Point
@@ -173,13 +180,13 @@ class Tissue(NamedTuple):
 
 
 class Fold(NamedTuple):
-    """A groove along a line, with a ridge on its left as one goes along it.
+    """A groove along a line, with a ridge to the left of the direction of the line.
 
     Attributes:
-        line: Points of a polyline, rounded by interpolation; it fades out at both ends.
-        depth: mm.
-        width: mm, half of the groove's.
-        ridge: mm.
+        line: Points of a polyline, which a smooth curve interpolates; the groove fades out at both ends.
+        depth: Depth of the groove, mm.
+        width: Half width of the groove, mm.
+        ridge: Height of the ridge, mm.
     """
 
     line: tuple[Point, ...]
@@ -192,7 +199,7 @@ class Fold(NamedTuple):
         return all(point[0] == 0.0 for point in self.line)
 
     def height(self, x: Array, y: Array) -> Array:
-        """(n,) mm along the normal."""
+        """(n,) float64: height along the normal at (x, y), mm."""
         at = np.linspace(0, len(self.line) - 1, 25)
         line = np.stack([_rounded(at, np.array(self.line)[:, axis]) for axis in (0, 1)], axis=1)  # (25, 2)
         step = np.diff(line, axis=0)
@@ -213,7 +220,7 @@ class Fold(NamedTuple):
 
 
 def _rounded(at: Array, value: Array) -> Array:
-    """Catmull-Rom through the values at 0, 1, 2 ..."""
+    """Interpolate the values at 0, 1, 2 ... by a Catmull-Rom spline."""
     ends = np.concatenate([[2 * value[0] - value[1]], value, [2 * value[-1] - value[-2]]])
     k = np.minimum(at.astype(int), len(value) - 2)
     t = at - k
@@ -222,7 +229,7 @@ def _rounded(at: Array, value: Array) -> Array:
 
 
 class Lids(NamedTuple):
-    """Shifts of the margins of the lids at mid-eye, mm upwards; `close`: the upper one goes all the way down."""
+    """Upward shifts of the lid margins at mid-eye, mm; with `close`, the upper lid moves all the way down instead."""
 
     upper: float = 0.0
     lower: float = 0.0
@@ -230,7 +237,7 @@ class Lids(NamedTuple):
 
 
 class Jaw(NamedTuple):
-    """The jaw turns about the line through its joints by radians, and slides (x, z) mm."""
+    """Motion of the jaw: `turn` in radians about the line through its joints, and `slide` (x, z) in mm."""
 
     turn: float = 0.0
     slide: Point = (0.0, 0.0)
@@ -241,7 +248,7 @@ _JAW_AXIS = (6.0, -84.0)  # y and z of the line through both joints
 
 
 class Skin:
-    """A field with what all units need to know of it."""
+    """A field, with quantities of it that all action units share."""
 
     def __init__(self, field: Field) -> None:
         self.field = field
@@ -252,9 +259,8 @@ class Skin:
         self.side |= {"above": still * self.upper, "below": still * (1 - self.upper)}
         self.free = _off_the_lids(field.x, field.y)
         boundary = np.clip((field.x / surface.half_width(field.y) - 0.78) / 0.18, 0, 1)
-        self.inner = 1 - boundary**2 * (
-            3 - 2 * boundary
-        )  # the support is too steep to slide on at the boundary of the face
+        # The support is too steep to slide on at the boundary of the face.
+        self.inner = 1 - boundary**2 * (3 - 2 * boundary)
         x, y, h = field.x, field.y, _STEP
         self.support = surface.support(x, y)
         slope = [
@@ -265,18 +271,18 @@ class Skin:
         self.normal = normal / np.linalg.norm(normal, axis=1, keepdims=True)
 
     def mirrored(self, move: Array) -> Array:
-        """The same on the other side, to the last bit."""
+        """(V, 3): the mirror image of a displacement, exact to the last bit."""
         return np.asarray(move[self.mirror] * _MIRROR)
 
     def moved(self, movers: Sequence[Mover], folds: Sequence[Fold], bulge: float, *, whole: bool) -> Array:
-        """(V, 3) mm: what muscles, tissue and folds do on the left side, or on both."""
+        """(V, 3) float64, mm: displacement by muscles, tissue and folds on the left side, or on both with `whole`."""
         flat, squeezed = self._flat(movers, whole=whole)
         flat *= self.inner[:, None]
         x, y = self.field.points[:, 0] + flat[:, 0], self.field.y + flat[:, 1]
         slide = surface.support(np.abs(x), y) - self.support
         flat[:, 2] += np.clip(slide, -_MOST_SLIDE, _MOST_SLIDE)
         pressed = np.clip(squeezed - _SLACK, 0, 0.6)
-        rise = bulge * pressed**2 / (pressed + 0.12)  # starts softly: an edge would look like a fold
+        rise = bulge * pressed**2 / (pressed + 0.12)  # starts gradually: an edge would look like a fold
         carved = np.zeros(len(x))
         for fold in folds:
             carved += _near(fold.height, self.field.points[:, 0], self.field.y, _fold_box(fold)) * _once(fold, whole)
@@ -285,7 +291,7 @@ class Skin:
         return flat * self.field.follow[:, None]
 
     def _flat(self, movers: Sequence[Mover], *, whole: bool) -> tuple[Array, Array]:
-        """Displacement before sliding, (V, 3); share of area that is lost, (V,)."""
+        """Displacement before skin slides, (V, 3), and the share of area that skin loses, (V,)."""
         x, y = self.field.points[:, 0], self.field.y
         total = np.zeros_like(self.field.points)
         lost = np.zeros(len(x))
@@ -306,7 +312,10 @@ class Skin:
         return total, lost
 
     def lids_moved(self, lids: Lids) -> Array:
-        """(V, 3) mm: margins of both eyes slide over the ball, tapering to the corners; skin follows softly."""
+        """(V, 3) float64, mm: displacement by the lids of both eyes.
+
+        The margins slide over the eyeball, less towards the corners; the skin around them follows gradually.
+        """
         field = self.field
         x, y = field.x, field.y
         upper, lower = surface.upper_lid(x), surface.lower_lid(x)
@@ -328,7 +337,10 @@ class Skin:
         return np.stack([np.zeros_like(x), dy, dz], axis=1)
 
     def jaw_moved(self, jaw: Jaw) -> Array:
-        """(V, 3) mm: lower lip, lower teeth and chin go with the jaw, the upper lip stays, cheeks stretch between."""
+        """(V, 3) float64, mm: displacement by the jaw.
+
+        Lower lip, lower teeth and chin follow the jaw, the upper lip stays, and the cheeks stretch between them.
+        """
         field = self.field
         x, y, z = field.x, field.y, field.z
         held = np.clip((-10.0 - y) / 48.0, 0, 1)
@@ -343,7 +355,7 @@ class Skin:
         dy = (c - 1) * ry - s * rz
         dz = s * ry + (c - 1) * rz
         move = np.stack([np.zeros_like(x), dy, dz + jaw.slide[1]], axis=1) * weight[:, None]
-        # Sideways both lips go together: one that slid on the other would run into it.
+        # Both lips move sideways together: a lip that slides on the other would run into it.
         move[:, 0] = jaw.slide[0] * np.where(field.soft, held, weight)
         pinch = np.where(field.soft, -6.0 * jaw.turn * surface.bump(x, y, (25, -35), (9, 10)), 0.0)
         move[:, 0] += np.sign(field.points[:, 0]) * pinch  # an open mouth is narrower
@@ -351,12 +363,12 @@ class Skin:
 
 
 def _once(part: Mover | Fold, whole: bool) -> float:
-    """Parts in the middle are there on both sides already."""
+    """Factor on a part: 0.5 for a part in the middle that is applied on both sides, else 1."""
     return 0.5 if whole and part.middle else 1.0
 
 
 def _off_the_lids(x: Array, y: Array) -> Array:
-    """0 at the margins of the lids, which lids alone move, 1 from 6 to 8 mm away."""
+    """0 at the margins of the lids, which only `Lids` move; 1 at 6 to 8 mm from them."""
     across = np.maximum(x - surface.EYE_OUTER, surface.EYE_INNER - x)
     away = np.maximum(y - surface.upper_lid(x), surface.lower_lid(x) - y)
     share = np.clip(np.hypot(np.clip(across, 0, None) / 6.0, np.clip(away, 0, None) / 8.0), 0, 1)
@@ -364,7 +376,7 @@ def _off_the_lids(x: Array, y: Array) -> Array:
 
 
 def _box(mover: Mover) -> tuple[float, float, float, float]:
-    """Left, right, bottom, top beyond which a mover does nothing, or next to nothing."""
+    """Left, right, bottom and top of the box beyond which a mover has almost no effect."""
     if isinstance(mover, Linear):
         (x, y), r = mover.bone, float(np.hypot(*np.subtract(mover.skin, mover.bone))) + mover.reach
         return x - r, x + r, y - r, y + r
@@ -382,7 +394,7 @@ def _fold_box(fold: Fold) -> tuple[float, float, float, float]:
 
 
 def _near(height: Callable[[Array, Array], Array], x: Array, y: Array, box: tuple[float, float, float, float]) -> Array:
-    """A height that is 0 beyond a box."""
+    """Evaluate `height` inside a box; it is 0 outside."""
     inside = (x > box[0]) & (x < box[1]) & (y > box[2]) & (y < box[3])
     values = np.zeros(len(x))
     values[inside] = height(x[inside], y[inside])

@@ -1,10 +1,10 @@
-"""How people differ in the built-in face: identity modes, as fields of displacements.
+"""Identity modes of the built-in face: fields of displacements that change one person into another.
 
-A mode moves the whole head, balls of the eyes and teeth included, by a smooth function of (|x|, y), or moves soft
-ellipses of the skin, or carves folds as age does. Two modes are lopsided, as faces are. Sizes (mm per standard
-deviation) are our choices, about the spread that tables of facial anthropometry give.
+A mode moves the whole head, with eyeballs and teeth, by a smooth function of (|x|, y), or moves soft ellipses of the
+skin, or carves folds as age does. Two modes are asymmetric, as faces are. Sizes (mm per standard deviation) are our
+choice, about the spread that tables of facial anthropometry give.
 
-Convention: as `procedural_muscles`.
+Convention: as in `fer3d.face.procedural.muscles`.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ Plane = Callable[[Array, Array], Array]
 
 
 def identity_modes(field: Field) -> NDArray[np.float32]:
-    """(M, V, 3) float32: displacement in mm per standard deviation, one mode a line of `_IDENTITY`."""
+    """(M, V, 3) float32: displacements in mm per standard deviation; the modes are the entries of `_IDENTITY`."""
     skin = Skin(field)
     return np.stack([rule(skin) for rule in _IDENTITY.values()]).astype(np.float32)
 
 
 def identity_names() -> tuple[str, ...]:
-    """Names of the identity modes, in order."""
+    """Names of the identity modes, in the order of `identity_modes`."""
     return tuple(_IDENTITY)
 
 
 def _tissue(*parts: Tissue, eyes: bool = False) -> Rule:
-    """Ellipses on both sides. `eyes`: lids and balls go along; else the skin within the lids stays."""
+    """A mode that moves soft ellipses on both sides; lids and eyeballs follow with `eyes`, else they stay."""
 
     def rule(skin: Skin) -> Array:
         field = skin.field
@@ -51,7 +51,7 @@ def _tissue(*parts: Tissue, eyes: bool = False) -> Rule:
 
 
 def _field(dx: Plane | None = None, dy: Plane | None = None) -> Rule:
-    """Moves x and y of everything by functions of (|x|, y); +x is away from the middle."""
+    """A mode that moves x and y of all vertices by functions of (|x|, y); positive `dx` is away from the middle."""
 
     def rule(skin: Skin) -> Array:
         x, y = skin.field.x, skin.field.y
@@ -87,7 +87,7 @@ def _lip_fullness(skin: Skin) -> Array:
 
 
 def _eye_slant(skin: Skin) -> Array:
-    """Outer corners higher: the eye turns about its middle."""
+    """The eye rotates about its middle, so that its outer corner rises."""
     x, y = skin.field.x, skin.field.y
     near = surface.bump(x, y, (30.5, 34.0), (13, 9))
     moved = np.zeros_like(skin.field.points)
@@ -96,7 +96,7 @@ def _eye_slant(skin: Skin) -> Array:
 
 
 def _lid_hood(skin: Skin) -> Array:
-    """The fold above the upper lid fills and hangs, as in hooded or epicanthic lids."""
+    """The fold above the upper lid fills and hangs down, as in hooded or epicanthic lids."""
     x, y = skin.field.x, skin.field.y
     t = (x - surface.EYE_INNER) / (surface.EYE_OUTER - surface.EYE_INNER)
     across = np.clip(1.2 - (2 * t - 1) ** 2, 0, 1) * skin.field.soft * (skin.field.lid >= 0)
@@ -107,7 +107,7 @@ def _lid_hood(skin: Skin) -> Array:
 
 
 def _lopsided(part: Tissue) -> Rule:
-    """A part that moves as it says on the side where it is: the other side stays."""
+    """A mode that moves a part on one side only."""
     return lambda skin: part.move(skin.field.points[:, 0], skin.field.y) * (skin.free * skin.field.soft)[:, None]
 
 

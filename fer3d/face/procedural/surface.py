@@ -1,16 +1,18 @@
-"""The neutral surface of the built-in face: shape by formulas, nothing taken from a scan.
+"""The neutral surface of the built-in face, computed from formulas; no scan contributes to it.
 
-The surface is a grid of rows (forehead to throat) and columns (ear to ear). A smooth head without a nose comes from its
-half-width, its front profile and the roundness of its horizontal sections, each a curve over y. Upon it stand, as
-heights along z, the nose (ridge, tip, wings, joined by smooth maxima), orbits with lids over a ball, brows, zygomas,
-lips and folds. Rows follow the lip line and the lid margins, so that these stay sharp on a coarse grid; along the lip
-line between the corners, and along each eye, the mesh is slit: what is behind the slits is in `procedural_inside`.
+The surface is a grid of rows (throat to forehead) and columns (ear to ear). Three curves over y define a smooth head
+without a nose: its half width, its front profile and the roundness of its horizontal sections. Heights along z add the
+nose (ridge, tip and wings, joined by smooth maxima), orbits with lids over eyeballs, brows, zygomas, lips and folds.
+Rows follow the lip line and the lid margins, so that these stay sharp on a coarse grid. The mesh is slit along the lip
+line between the corners of the mouth, and along each eye; `fer3d.face.procedural.inside` holds the surfaces behind the
+slits.
 
-Sizes are those of textbooks of facial anthropometry, rounded: outer eye corners 89 mm apart, inner 32, mouth 50, wings
-of the nose 35, face 141. All numbers below are our choices, tuned by eye on renderings.
+Sizes are those of textbooks of facial anthropometry, rounded: outer eye corners 89 mm apart, inner eye corners 32 mm;
+width of the mouth 50 mm, of the nose at its wings 35 mm, of the face 141 mm. All numbers below are our choice, tuned by
+eye on renderings.
 
-Convention: mm, origin at the nose tip, axes of `fer3d.scan`. In this module `x` is |x|: the face is built for its left
-half (x >= 0) and mirrored, so that its symmetry is exact.
+Convention: mm, origin at the nose tip, axes of `fer3d.scan`. In this module `x` means |x|: the formulas build the left
+half of the face (x >= 0), and mirroring makes the symmetry exact.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ _BACK = -98.0  # z of the plane in which the head is widest
 
 Knots = tuple[tuple[float, float], ...]  # (y, value) of a curve over y
 
-# Half-width of the head, z of its front without nose and lips, roundness of its horizontal section.
+# Half width of the head, z of its front without nose and lips, exponent of the roundness of its horizontal section.
 _WIDTH: Knots = (
     *((-104, 44.0), (-92, 44.5), (-80, 46.0), (-68, 49.5), (-55, 54.5), (-40, 59.5), (-20, 64.8)),
     *((0, 68.5), (20, 70.4), (40, 70.6), (60, 70.0), (85, 67.0), (105, 61.0), (120, 54.0)),
@@ -55,24 +57,25 @@ _RIDGE_SLOPE: Knots = ((-20, 2.0), (-6, 1.9), (0, 1.6), (10, 1.4), (25, 1.25), (
 
 
 def _along(y: Array, knots: Knots) -> Array:
-    """A monotone cubic through the knots, constant beyond their ends."""
+    """Monotone cubic interpolation of the knots at y, constant beyond their ends."""
     at, value = np.array(knots).T
     return np.asarray(PchipInterpolator(at, value)(np.clip(y, at[0], at[-1])))
 
 
 def half_width(y: Array) -> Array:
-    """x at which the head is widest, at y."""
+    """Half width of the head at y: the largest x, mm."""
     return _along(y, _WIDTH)
 
 
 class Grid(NamedTuple):
-    """The left half of the face, and how its rows and columns lie.
+    """The left half of the face as a grid, and the rows and columns of its features.
 
     Attributes:
         points: (rows, columns, 3). Column 0 is the middle (x = 0), row 0 the throat. The row of the eye is the margin
             of the upper lid.
-        lower_lid: (columns, 3). The same row along the margin of the lower lid; equal outside the corners of the eye.
-        row: Name of a key curve -> its row.
+        lower_lid: (columns, 3). The row of the eye along the margin of the lower lid; outside the corners of the eye it
+            equals the row in `points`.
+        row: Name of a key curve (see `_KEYS`) -> its row.
         corner: Column of the mouth corner; the slit runs over columns 0 to corner - 1.
         canthi: Columns of the inner and the outer corner of the eye; the slit runs between them.
     """
@@ -102,13 +105,13 @@ def half_face() -> Grid:
 
 
 def _rows(side: Array, lid: Callable[[Array], Array]) -> Array:
-    """(R, K + 1, 3): rows spaced evenly between the key curves, that of the eye along a lid."""
+    """(R, K + 1, 3): points of rows that are spaced evenly between the key curves; `lid` is the curve of the eye."""
     first = np.cumsum([0, *(key.rows for key in _KEYS[:-1])])
     row = np.arange(first[-1] + 1)
     below = np.minimum(np.searchsorted(first, row, side="right") - 1, len(first) - 2)
     share = ((row - first[below]) / np.diff(first)[below])[:, None]
     x = np.broadcast_to(side * _along(np.array(0.0), _WIDTH), (len(row), len(side)))
-    for _ in range(6):  # rows bend with x, and the width that scales x depends on the row: settles at once
+    for _ in range(6):  # y of a row depends on x, and x on the width at y: this converges quickly
         curves = [lid if key.name == "eye" else key.curve for key in _KEYS]
         keys = np.stack([curve(x[at]) for curve, at in zip(curves, first, strict=True)])
         y = keys[below] * (1 - share) + keys[below + 1] * share
@@ -117,14 +120,14 @@ def _rows(side: Array, lid: Callable[[Array], Array]) -> Array:
 
 
 def lip_line(x: Array) -> Array:
-    """y of the line between the lips; beyond the corner it runs on, so that rows do."""
+    """y of the line between the lips; it continues beyond the corner of the mouth, because a row of the grid does."""
     bow = 0.8 * (np.exp(-(((x - 9) / 6.5) ** 2)) + np.exp(-(((x + 9) / 6.5) ** 2))) - 0.9 * np.exp(-((x / 5.0) ** 2))
     return np.asarray(-34.3 + bow - 1.2 * (np.minimum(x, 40.0) / 25) ** 2)
 
 
 def upper_lip(x: Array) -> Array:
-    """y of the upper border of the red of the lips: two peaks at the philtrum ridges."""
-    round_x = np.sqrt(x**2 + 9.0) - 3.0  # no tent in the middle
+    """y of the upper border of the red of the lips, with two peaks at the philtrum ridges."""
+    round_x = np.sqrt(x**2 + 9.0) - 3.0  # avoids a sharp peak in the middle
     inside = np.clip(1 - round_x / (np.sqrt(MOUTH_HALF_WIDTH**2 + 9.0) - 3.0), 0, None)
     peaks = np.exp(-(((x - 6) / 3.4) ** 2)) + np.exp(-(((x + 6) / 3.4) ** 2))
     bow = 7.4 * inside**0.85 + 0.9 * peaks - 0.5 * np.exp(-((x / 3.4) ** 2))
@@ -138,7 +141,7 @@ def lower_lip(x: Array) -> Array:
 
 
 def _eye_share(x: Array) -> Array:
-    """0 at the inner corner of the eye, 1 at the outer; outside [0, 1] beyond."""
+    """Position across the eye: 0 at its inner corner, 1 at its outer corner, outside [0, 1] beyond them."""
     return (x - EYE_INNER) / (EYE_OUTER - EYE_INNER)
 
 
@@ -191,12 +194,12 @@ def height(x: Array, y: Array) -> Array:
 
 
 def eyelids(x: Array, y: Array) -> Array:
-    """z without nose and lips; between the margins of the lids, as if they were closed."""
+    """z at (|x|, y) without nose and lips, with closed lids."""
     return _lids(head(x, y) + _relief(x, y), x, y)
 
 
 def support(x: Array, y: Array) -> Array:
-    """z of what skin slides on at (|x|, y): bone and the balls of the eyes, smooth; without nose, lips and folds."""
+    """z at (|x|, y) of the smooth support that skin slides on: bone and eyeballs, without nose, lips and folds."""
     z = head(x, y)
     z = z + 2.4 * _pair(x, y, (30, 49.5), (14, 6.0), 6) + 3.0 * _pair(x, y, (50, 12), (13, 10), 20)
     z = z + 2.5 * _pair(x, y, (34, -4), (11, 11), 40) - 2.6 * _pair(x, y, (50, -32), (11, 15))
@@ -207,25 +210,25 @@ def support(x: Array, y: Array) -> Array:
 def head(x: Array, y: Array) -> Array:
     """z of the head without nose, eyes and lips at (|x|, y)."""
     share = np.clip(x / _along(y, _WIDTH), 0, 1)
-    share = (np.sqrt(share**2 + 0.01) - 0.1) / (np.sqrt(1.01) - 0.1)  # no edge in the middle where p < 2
+    share = (np.sqrt(share**2 + 0.01) - 0.1) / (np.sqrt(1.01) - 0.1)  # avoids an edge in the middle where p < 2
     p = _along(y, _ROUND)
     return np.asarray(_BACK + (_along(y, _FRONT) - _BACK) * np.sqrt(np.clip(1 - share**p, 0, None)))
 
 
 def bump(x: Array, y: Array, at: tuple[float, float], size: tuple[float, float], turn: float = 0.0) -> Array:
-    """A Gaussian of height 1 with half-axes `size`, its first axis turned by `turn` degrees from x towards y."""
+    """A Gaussian of height 1 with standard deviations `size`; `turn` rotates its axes, degrees from x towards y."""
     c, s = np.cos(np.radians(turn)), np.sin(np.radians(turn))
     dx, dy = x - at[0], y - at[1]
     return np.asarray(np.exp(-0.5 * (((c * dx + s * dy) / size[0]) ** 2 + ((c * dy - s * dx) / size[1]) ** 2)))
 
 
 def _pair(x: Array, y: Array, at: tuple[float, float], size: tuple[float, float], turn: float = 0.0) -> Array:
-    """A bump and its mirror image: unlike a bump over |x|, smooth across the middle."""
+    """A bump plus its mirror image, which is smooth across the middle, unlike a bump over |x|."""
     return bump(x, y, at, size, turn) + bump(-x, y, at, size, turn)
 
 
 def _relief(x: Array, y: Array) -> Array:
-    """Bone and soft tissue: broad bumps and hollows."""
+    """Heights of bone and soft tissue at (|x|, y): broad bumps and hollows."""
     z = 2.4 * _pair(x, y, (30, 49.5), (14, 5.0), 6) + 0.8 * _pair(x, y, (9, 50), (6, 5))  # brow ridge
     z += 3.0 * _pair(x, y, (50, 12), (13, 9), 20)  # zygoma
     z += 2.5 * _pair(x, y, (34, -4), (11, 11), 40)  # front of the cheek
@@ -240,20 +243,20 @@ def _relief(x: Array, y: Array) -> Array:
 
 
 def _smooth_max(a: Array, b: Array, width: float | Array) -> Array:
-    """max(a, b), rounded where they differ by less than `width`."""
+    """max(a, b), rounded where a and b differ by less than `width`."""
     h = np.clip(1 - np.abs(a - b) / width, 0, None)
     return np.maximum(a, b) + 0.25 * width * h**2
 
 
 def _ball(x: Array, y: Array, centre: tuple[float, float, float], radii: tuple[float, float, float]) -> Array:
-    """Front of an ellipsoid; far below outside its outline."""
+    """z of the front of an ellipsoid; outside its outline z falls steeply."""
     q = ((x - centre[0]) / radii[0]) ** 2 + ((y - centre[1]) / radii[1]) ** 2
-    boundary = 0.06  # a little less steep than a true ellipsoid at its outline, straight on beyond it
+    boundary = 0.06  # a little less steep than an ellipsoid at its outline, and straight beyond it
     return centre[2] + radii[2] * (1 - q) / np.sqrt(boundary + np.clip(1 - q, 0, None))
 
 
 def _lids(z: Array, x: Array, y: Array) -> Array:
-    """The orbit with its lids as if closed, but folded as in an open eye."""
+    """z with the orbit and its lids: closed, but with the folds of an open eye."""
     z = z - 5.8 * bump(x, y, (29, 35), (12.5, 7.5), 4) - 6.5 * bump(x, y, (15.5, 35), (5.0, 7), -15)
     z = z - 1.2 * bump(x, y, (21, 22), (7, 2.2), -32)  # tear trough
     lids = _smooth_max(z, eyelid_shell(x, y), 3.5)
@@ -261,7 +264,7 @@ def _lids(z: Array, x: Array, y: Array) -> Array:
     across = np.clip(4 * t * (1 - t), 0, 1)
     fold = crease(x)
     lids = lids - 1.5 * np.sqrt(across) * np.exp(-(((y - fold) / 1.3) ** 2))
-    lids = lids + 1.6 * across * np.exp(-(((y - fold - 4.5) / 3.2) ** 2))  # fullness above it
+    lids = lids + 1.6 * across * np.exp(-(((y - fold - 4.5) / 3.2) ** 2))  # fullness above the fold
     return np.asarray(lids - 0.5 * across * np.exp(-(((y - lower_lid(x) + 5.0) / 1.5) ** 2)))
 
 
@@ -271,7 +274,7 @@ def crease(x: Array) -> Array:
 
 
 def eyelid_shell(x: Array, y: Array) -> Array:
-    """z of the skin of a closed lid at (|x|, y): a shell over the ball of the eye."""
+    """z of the skin of a closed lid at (|x|, y): a shell over the eyeball."""
     return _ball(x, y, EYE_CENTRE, (EYE_RADIUS + 3.0, EYE_RADIUS + 2.0, EYE_RADIUS + LID_THICKNESS))
 
 
@@ -298,7 +301,7 @@ def _lips(x: Array, y: Array) -> Array:
 
 
 def _roll(share: Array, peak: float) -> Array:
-    """Profile of a lip over 0 (line) to 1 (border): rises to 1 at `peak`, falls softly, gone at about 1.8."""
+    """Profile of a lip over 0 (line) to 1 (border): it rises to 1 at `peak` and falls gradually to 0 at 1.8."""
     rise = np.clip(share / peak, 0, 1)
     fall = np.clip((share - peak) / (1.8 - peak), 0, 1)
     return np.where(share <= peak, np.sqrt(1 - (1 - rise) ** 2), 0.5 * (1 + np.cos(np.pi * fall)))

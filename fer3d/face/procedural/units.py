@@ -1,10 +1,10 @@
-"""The action units of the built-in face: which muscles move, which folds appear, what lids and jaw do.
+"""The action units of the built-in face: which muscles move, which folds appear, how lids and jaw move.
 
-Muscles and directions are those of the FACS manual and of anatomy; sizes, mm at weight 1, are our choices, about what
-faces show at the strongest. A unit is the sum of its parts (see `procedural_muscles`), so it is one linear mode. What
-is not linear in a person's face, lids that must meet whatever the size of the eye, `fer3d.face.model.Lid` settles.
+Muscles and directions follow the FACS manual and anatomy. Sizes, in mm at weight 1, are our choice: about what faces
+show at the greatest strength. A unit is the sum of its parts (see `fer3d.face.procedural.muscles`), so it is one linear
+mode. One motion is not linear: lids must meet whatever the size of the eye. `fer3d.face.model.Lid` handles it.
 
-Convention: as `procedural_muscles`.
+Convention: as in `fer3d.face.procedural.muscles`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from fer3d.face.procedural.surface import Array
 
 
 class Unit(NamedTuple):
-    """What an action unit is made of.
+    """The parts of an action unit.
 
     Attributes:
-        movers: Muscles and the tissue that goes along.
-        folds: Grooves that appear.
-        lids, jaw: What they do, if anything.
-        bulge: mm that skin rises where it loses all its area.
+        movers: Muscles, and the soft tissue that follows them.
+        folds: Grooves that the unit carves.
+        lids, jaw: How the lids and the jaw move; None if they do not.
+        bulge: mm by which skin rises where it loses all its area.
     """
 
     movers: tuple[Mover, ...] = ()
@@ -39,7 +39,7 @@ class Unit(NamedTuple):
 
 
 def _nasolabial(depth: float, ridge: float, low: float = 1.0) -> Fold:
-    """The fold from the wing of the nose to beside the mouth corner; `low`: how far down it goes."""
+    """The fold from the wing of the nose to beside the mouth corner; `low` in [0, 1] is how far down it reaches."""
     line = ((18.0, 2.0), (23.5, -7.0), (28.0, -17.0), (32.5, -28.0), (34.5, -40.0))
     kept = line[: 3 + round(2 * low)]
     return Fold(kept[::-1], depth, 2.3, ridge)
@@ -59,7 +59,7 @@ def _bag(depth: float, ridge: float) -> tuple[Fold, ...]:
 
 
 def _forehead(xs: Sequence[tuple[float, float]], depth: float) -> tuple[Fold, ...]:
-    """Horizontal lines: shapes over x as (x, sag), one at each height."""
+    """Horizontal lines of the forehead, one at each height; `xs` is their shape as (x, sag)."""
     return tuple(Fold(tuple((x, y + sag) for x, sag in xs), depth, 2.0, 0.55 * depth) for y in (63.0, 70.5, 78.5, 87.0))
 
 
@@ -68,7 +68,7 @@ _OUTER_LINES = ((12.0, 1.5), (24.0, 1.0), (36.0, -0.8), (46.0, -0.8), (56.0, 0.0
 
 _DIMPLES = ((2.2, -61.5, 3.0), (9.0, -60.0, 2.4), (5.6, -65.5, 2.2), (13.0, -66.0, 3.0), (3.4, -70.0, 2.6))
 
-# One-sided units: the left side; the right one is mirrored.
+# Units that each side can show alone: the left side; the right side is its mirror image.
 _SIDED: dict[str, Unit] = {
     "AU1": Unit(  # inner brow raiser: frontalis, medial part
         (Linear((14, 114), (14, 53), 7.0, 27, 13), Tissue((10, 56), (9, 9), (0.4, 1.0, 0.3))),
@@ -215,7 +215,7 @@ _SIDED: dict[str, Unit] = {
     "AU43": Unit(lids=Lids(lower=0.9, close=True)),  # eyes closed: levator relaxed
 }
 
-# Units of both sides together.
+# Units that both sides show together.
 _WHOLE: dict[str, Unit] = {
     "AU17": Unit(  # chin raiser: mentalis
         (
@@ -302,7 +302,7 @@ _WHOLE: dict[str, Unit] = {
 
 
 def expression_modes(field: Field) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    """Names of the units, in the order of their numbers, and (N, V, 3) float32: mm at weight 1."""
+    """Names of the N action units in order of number, and (N, V, 3) float32: their displacements, mm at weight 1."""
     skin = Skin(field)
     modes: dict[str, Array] = {}
     for name, unit in _SIDED.items():
@@ -324,8 +324,8 @@ def lids(
     row: Mapping[str, int],
     eyes: Sequence[tuple[NDArray[np.int32], NDArray[np.int32]]],
 ) -> tuple[Lid, ...]:
-    """What `FaceModel.shape` needs to let lids meet. `eyes`: right and left, see `procedural_mesh.Sheet.lids`."""
-    built = []
+    """The upper lids that `FaceModel.shape` corrects; `eyes` is `fer3d.face.procedural.mesh.Sheet.lids`."""
+    result = []
     for (upper, lower), side in zip(eyes, "RL", strict=True):
         margin, width = upper[-1, 1:-1], grid.shape[1]
         above = margin // width + np.arange(row["brow"] - row["eye"])[:, None]  # rows of the grid, the margin first
@@ -333,7 +333,7 @@ def lids(
         y, x = field.y[rows], field.x[rows]
         away = np.clip(y - y[0], 0, None)
         share = np.exp(-((away / 6.5) ** 2))
-        half = 0.5 * (field.y[margin] - field.y[lower[-1, 1:-1]]) * share  # skin is about here when it is corrected
+        half = 0.5 * (field.y[margin] - field.y[lower[-1, 1:-1]]) * share  # `shape` corrects skin at about this place
         slope = (surface.support(x, y - half + 0.5) - surface.support(x, y - half - 0.5)).astype(np.float32)
-        built.append(Lid(rows, lower[-1, 1:-1], share.astype(np.float32), slope, f"AU43_{side}"))
-    return tuple(built)
+        result.append(Lid(rows, lower[-1, 1:-1], share.astype(np.float32), slope, f"AU43_{side}"))
+    return tuple(result)
