@@ -18,7 +18,7 @@ MOST_LINES = {
     "map.md": (("python",), 25),
     "dataset.md": (("toml",), 20),
     "format.md": (("python", "toml"), 30),
-    "network.md": (("python", "toml"), 50),
+    "network.md": (("python", "toml"), 60),
 }
 
 
