@@ -1,4 +1,4 @@
-"""Training: a plan, a run of its folds, the loop of one fold, and the files that they leave."""
+"""Training: the plan of an experiment, the run over its folds, the loop of one fold, and the files that these write."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Files of weights: `model.safetensors`, which rebuilds a trained model by itself, and the state of a training.
+"""Weight files: `model.safetensors`, from which alone a trained model can be rebuilt, and the training state of a fold.
 
-Neither runs code when it is read: safetensors holds numbers and text, and torch files are read with
+Reading either file runs no code: safetensors holds numbers and text, and torch files are read with
 `weights_only=True`, which refuses anything but tensors and plain containers.
 """
 
@@ -32,23 +32,23 @@ from fer3d.models import build_model
 from fer3d.models.network import Network
 from fer3d.train.former import today
 
-_HEADER_KEY = "fer3d"  # one key: safetensors writes several in random order
-_WARP = "warp."  # what the names of its tensors begin with
+_HEADER_KEY = "fer3d"  # a single key, because safetensors writes several keys in random order
+_WARP = "warp."  # prefix of the names of the warp's tensors
 
 
 @dataclass(frozen=True, eq=False)
 class ModelFacts:
-    """What a file of weights says about itself.
+    """The description of a model that its weight file stores.
 
     Attributes:
-        model: Its name in `fer3d.models.MODELS`, or "module:Class".
+        model: The network's name in `fer3d.models.MODELS`, or "module:Class".
         model_settings: Arguments of the network's `__init__`.
-        target: What it says of a scan.
-        kind: Name of its `InputKind`.
-        inputs: How its input is made of a scan.
-        preprocess: Settings that its training scans were prepared with.
+        target: What the network predicts for a scan.
+        kind: Name of the network's `InputKind`.
+        inputs: How the network's input is computed from a scan.
+        preprocess: Preprocessing settings of the training scans.
         mirror: Whether probabilities are averaged over a scan and its mirror image.
-        perturbations: Over how many perturbed copies of a picture probabilities are averaged. 0: none.
+        perturbations: Number of perturbed copies of a picture over which probabilities are averaged. 0: none.
     """
 
     model: str
@@ -70,45 +70,45 @@ class LoadedModel:
 
     @property
     def model_name(self) -> str:
-        """Its name in `fer3d.models.MODELS`."""
+        """Name of the network in `fer3d.models.MODELS`."""
         return self.facts.model
 
     @property
     def kind(self) -> InputKind:
-        """What it is fed."""
+        """The kind of input that the network takes."""
         return input_kind(self.facts.kind)
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """K names of what it says, in the order of its answers: of classes canonical labels."""
+        """Names of the K outputs, in their order: canonical labels if the target is expression classes."""
         return self.facts.target.names
 
     @property
     def maps(self) -> tuple[str, ...]:
-        """Map groups that it is fed; none, if it is fed sample trees."""
+        """Map groups that the network takes; empty if it takes sample trees."""
         return self.facts.inputs.groups
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """Names of the C channels that it is fed."""
+        """Names of the C input channels."""
         return self.facts.inputs.normalisation.channels
 
     @property
     def normalisation(self) -> InputNormalisation:
-        """Of its input."""
+        """Normalisation of the input."""
         return self.facts.inputs.normalisation
 
     @property
     def preprocess(self) -> Mapping[str, Any]:
-        """Settings to prepare scans with."""
+        """Settings with which scans must be preprocessed."""
         return self.facts.preprocess
 
     def from_scan(self, face: PreparedFace) -> Any:
-        """A normalised batch of one prepared face. ArgumentError if it was not prepared as those of training."""
+        """A normalised batch of one prepared face. ArgumentError if it was not prepared as the training scans were."""
         return self.kind.from_scan(face, self.facts.inputs)
 
     def probabilities(self, batch: Any) -> torch.Tensor:
-        """A batch of what `from_scan` makes -> (B, K) float32, see `answers`; of classes rows sum to 1."""
+        """A batch as `from_scan` returns it -> (B, K) float32, see `answers`; each row sums to 1 for class targets."""
         device = next(self.network.parameters()).device
         facts = self.facts
         return answers(
@@ -130,19 +130,20 @@ def answers(
     mirror: bool,
     perturbations: int = 0,
 ) -> torch.Tensor:
-    """What a network says of a batch.
+    """The predictions of a network for a batch.
 
     Args:
         network: (B, ...) -> (B, K) outputs.
-        normalisation: Of the batch.
-        batch: Normalised.
-        target: What it is to say.
-        mirror: Whether to take the mean over each scan and its mirror image.
-        perturbations: Over how many perturbed copies of each picture to take the mean instead, see
-            `fer3d.image.perturb`: some of them are mirrored. 0: none. Of classes alone.
+        normalisation: Normalisation with which the batch was computed.
+        batch: A normalised batch.
+        target: What the network predicts.
+        mirror: Whether to average over each scan and its mirror image.
+        perturbations: Number of perturbed copies of each picture over which to average instead, see
+            `fer3d.image.perturb`; some of the copies are mirrored. 0: none. For class targets only.
 
     Returns:
-        (B, K) float32: probabilities of classes, rows sum to 1; probabilities of units; or values within their span.
+        (B, K) float32: class probabilities, each row of which sums to 1; action unit probabilities; or values within
+        the span of the target.
     """
     was_training = network.training
     network.eval()
@@ -160,14 +161,14 @@ def answers(
 
 
 def _answer(outputs: torch.Tensor, target: Target) -> torch.Tensor:
-    """(B, K) outputs of a network -> probabilities or values, by the kind of the target."""
+    """(B, K) outputs of a network -> probabilities or values, depending on the kind of the target."""
     if isinstance(target, ValueTarget):
         return outputs.clamp(*target.span)
     return outputs.sigmoid() if isinstance(target, UnitTarget) else outputs.softmax(dim=-1)
 
 
 def save_model(path: Path, network: nn.Module, facts: ModelFacts) -> None:
-    """Write the weights and all that is needed to use them. Same weights, same bytes. FileError if the disk refuses."""
+    """Write the weights and everything needed to use them. Equal weights give equal bytes. FileError if this fails."""
     from safetensors.torch import save
 
     tensors, inputs = dict(network.state_dict()), facts.inputs
@@ -203,7 +204,8 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> LoadedMo
 
     Raises:
         FileError: if the file is missing or cannot be read.
-        CheckpointError: if it is not one of ours, or its weights do not fit its network (names the first).
+        CheckpointError: if `fer3d` did not write the file, or its weights do not fit its network (names the first
+            weight that does not).
     """
     path = Path(path)
     tensors, metadata = _read_safetensors(path)
@@ -224,7 +226,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> LoadedMo
 
 
 def _facts(header: Mapping[str, Any], tensors: dict[str, torch.Tensor], path: Path) -> ModelFacts:
-    """What the header says; the tensors of a warp are taken out of `tensors`."""
+    """The facts that a header holds. Removes the tensors of a warp from `tensors`."""
     try:
         kind = input_kind(header["input"])
     except ArgumentError as error:
@@ -252,7 +254,7 @@ def _facts(header: Mapping[str, Any], tensors: dict[str, torch.Tensor], path: Pa
 
 
 def _check_channels(facts: ModelFacts, path: Path) -> None:
-    """Raise CheckpointError for a model of maps that was fed other channels than this version makes of them."""
+    """Raise CheckpointError if a model was trained on other channels than this version computes for its map groups."""
     groups = facts.inputs.groups
     if not groups:
         return
@@ -264,22 +266,22 @@ def _check_channels(facts: ModelFacts, path: Path) -> None:
 
 
 def _warp(facts: Mapping[str, Any] | None, tensors: dict[str, torch.Tensor], path: Path) -> FaceWarp | None:
-    """The warp that a header describes, whose tensors are taken out of `tensors`."""
+    """The warp that a header describes. Removes its tensors from `tensors`."""
     if facts is None:
         return None
     names = [name for name in tensors if name.startswith(_WARP)]
-    mine = {name.removeprefix(_WARP): tensors.pop(name) for name in names}
+    warp_tensors = {name.removeprefix(_WARP): tensors.pop(name) for name in names}
     try:
-        return FaceWarp.from_state(facts, mine)
+        return FaceWarp.from_state(facts, warp_tensors)
     except (TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{path}: its warp is damaged: {error}") from None
 
 
 def load_weights(network: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Put weights into a network.
+    """Load weights into a network.
 
     Raises:
-        CheckpointError: for the first tensor that is missing, not wanted, or of another shape.
+        CheckpointError: for the first tensor that is missing, unexpected, or of another shape.
     """
     wanted = network.state_dict()
     for name in sorted(wanted.keys() | tensors.keys()):
@@ -295,14 +297,14 @@ def load_weights(network: nn.Module, tensors: Mapping[str, torch.Tensor], path: 
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write plain containers of tensors, numbers and text, whole or not at all. FileError if the disk refuses."""
+    """Write plain containers of tensors, numbers and text atomically. FileError if the file cannot be written."""
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
     write_bytes(path, buffer.getvalue(), make_folder=True)
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """What `save_state` wrote, on the CPU.
+    """Read what `save_state` wrote, onto the CPU.
 
     Raises:
         FileError: if the file is missing or cannot be read.
@@ -310,7 +312,7 @@ def load_state(path: Path) -> dict[str, Any]:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of unusual pickle protocols: what matters becomes an error below
+            warnings.simplefilter("ignore")  # about unusual pickle protocols: real problems become errors below
             state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise FileError(f"{path}: is missing") from None
@@ -324,7 +326,7 @@ def load_state(path: Path) -> dict[str, Any]:
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a `.safetensors` file, or of a torch state dict, alone or under "state_dict" or "model".
+    """The tensors of a `.safetensors` file, or of a torch state dict at the top level or under "state_dict" or "model".
 
     Raises:
         FileError, CheckpointError: as `load_state`.

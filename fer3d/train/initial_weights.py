@@ -1,8 +1,8 @@
-"""Image weights for the branches: from a file, or through torchvision or timm where one of them is installed.
+"""Initial weights of the branches, pretrained on images: from a file, or from torchvision or timm if installed.
 
-Weights are matched by order, not by name: the n-th convolution of the file goes to the n-th of the branch, with the
-batch normalisation that follows it. That covers torchvision's and timm's ResNet-18, VGG-16 (with or without batch
-normalisation) and a VGG-M in any naming, without a table of names.
+Weights are matched by order, not by name: the n-th convolution of the file initialises the n-th convolution of the
+branch, together with the batch normalisation that follows it. This works for torchvision's and timm's ResNet-18, for
+VGG-16 (with or without batch normalisation) and for a VGG-M with any parameter names, without a table of names.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ _HOW = (
     ".state_dict(), 'resnet18.pt'), and give --init resnet18.pt"
 )
 
-# timm's VGG has its linear layers as convolutions
+# timm implements the linear layers of VGG as convolutions
 _CLASSIFIER = re.compile(r"(^|\.)(fc\d*|pre_logits|classifier|head)(\.|$)")
 
 Unit = dict[str, torch.Tensor]
 
 
 def load_initial(network: Network, source: str, backbone: str) -> None:
-    """Put image weights into every branch of a network.
+    """Load weights pretrained on images into every branch of a network.
 
     Args:
-        network: With branches for map groups, see `Network.pretrained`.
+        network: A network with branches for map groups, see `Network.pretrained`.
         source: A file (.safetensors, or a torch state dict, read with `weights_only=True`), or "torchvision" or "timm".
-        backbone: What the branches are.
+        backbone: The backbone of the branches.
 
     Raises:
         ArgumentError: if the network has no branches.
-        MissingLibraryError: if the library cannot be imported; says how to get the weights otherwise.
-        FileError, CheckpointError: if the file is missing, damaged, or does not fit: names the first layer.
+        MissingLibraryError: if the library cannot be imported; the message explains another way to get the weights.
+        FileError, CheckpointError: if the file is missing, damaged, or does not fit (names the first such layer).
     """
     parts = network.pretrained()
     if not parts:
@@ -70,21 +70,21 @@ def _from_library(name: str, backbone: str) -> dict[str, torch.Tensor]:
         if name == "torchvision":
             import torchvision
 
-            made = torchvision.models.get_model(_NAMES[backbone][0], weights="DEFAULT")
+            model = torchvision.models.get_model(_NAMES[backbone][0], weights="DEFAULT")
         else:
             import timm
 
-            made = timm.create_model(_NAMES[backbone][1], pretrained=True)
+            model = timm.create_model(_NAMES[backbone][1], pretrained=True)
     except (ImportError, RuntimeError) as error:  # a torchvision that does not fit torch raises RuntimeError
         first = str(error).splitlines()[0]
         raise MissingLibraryError(f"`init` {name}: {name} cannot be imported ({first}); {_HOW}") from None
-    state: dict[str, torch.Tensor] = made.state_dict()
+    state: dict[str, torch.Tensor] = model.state_dict()
     return state
 
 
 def _units(tensors: Mapping[str, torch.Tensor]) -> list[Unit]:
     """Convolutions in order of their names ("layer2" before "layer10"), each with its bias and batch normalisation."""
-    made = []
+    units = []
     names = [name for name, tensor in tensors.items() if tensor.ndim == 4 and name.endswith(".weight")]
     for name in sorted(names, key=_natural):
         stem = name.removesuffix(".weight")
@@ -97,8 +97,8 @@ def _units(tensors: Mapping[str, torch.Tensor]) -> list[Unit]:
         if f"{norm}.running_mean" in tensors:
             ours = {"weight": "gamma", "bias": "beta", "running_mean": "mean", "running_var": "variance"}
             unit |= {key: tensors[f"{norm}.{theirs}"] for theirs, key in ours.items() if f"{norm}.{theirs}" in tensors}
-        made.append(unit)
-    return made
+        units.append(unit)
+    return units
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
@@ -128,7 +128,7 @@ def _fill(branch: Branch, channels: int, units: list[Unit], path: Path) -> None:
             if convolution is branch.first:
                 weight = _for_channels(weight, channels)
                 beside = weight.new_zeros(len(weight), convolution.in_channels - channels, *weight.shape[2:])
-                weight = torch.cat([weight, beside], dim=1)  # mask and position: no image had them
+                weight = torch.cat([weight, beside], dim=1)  # mask and position, which images do not have, start at 0
             if weight.shape != convolution.weight.shape:
                 raise CheckpointError(
                     f"{path}: {name} should have shape {tuple(convolution.weight.shape)}, has {tuple(weight.shape)}"
@@ -138,14 +138,14 @@ def _fill(branch: Branch, channels: int, units: list[Unit], path: Path) -> None:
 
 
 def _for_channels(weight: torch.Tensor, channels: int) -> torch.Tensor:
-    """(D, 3, h, w) for colours -> (D, channels, h, w): as if each channel stood for all three colours, shared out."""
+    """(D, 3, h, w) for colours -> (D, channels, h, w): the sum over the colours, divided evenly among the channels."""
     if weight.shape[1] == channels:
         return weight
     return weight.sum(dim=1, keepdim=True).expand(-1, channels, -1, -1) / channels
 
 
 def _fill_norm(norm: nn.BatchNorm2d, unit: Unit) -> None:
-    """Batch normalisation of the file, or none; a bias of the convolution, which ours has not, goes into its shift."""
+    """Load batch normalisation, or the identity if the file has none. The convolution's bias goes into the shift."""
     zero, one = torch.zeros(norm.num_features), torch.ones(norm.num_features)
     mean = unit.get("mean", zero).float() - (unit.get("bias", zero).float() if "gamma" in unit else zero)
     beta = unit.get("beta", zero if "gamma" in unit else unit.get("bias", zero)).float()

@@ -1,8 +1,8 @@
-"""Many runs: a `Job` is one call of `train`; an executor does jobs here, or wherever there are machines.
+"""Many runs: a `Job` is one call of `train`; an executor runs jobs on this machine or on others.
 
-An executor is any callable that takes jobs and yields a `JobResult` for each, in any order. It may send them to other
-machines; a job has gone well when its run folder lies at `job.out` on this one. Jobs are plain data that can be
-pickled, and `do_job` does one: a run that was begun goes on, a finished one is kept.
+An executor is any callable that takes jobs and yields a `JobResult` for each, in any order. It may send jobs to other
+machines; a job has succeeded when its run folder exists at `job.out` on this machine. Jobs are plain data that can be
+pickled. `do_job` runs one job: it resumes a run that was interrupted and keeps a run that is finished.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Job:
     """The arguments of one call of `fer3d.train.run.train`.
 
     Attributes:
-        model, experiment, out, settings: As `train` takes them; every job has a run folder `out` of its own.
-        cost: How long it takes, in any unit: several workers begin with the longest, so that none waits for it.
+        model, experiment, out, settings: Arguments of `train`; every job has its own run folder `out`.
+        cost: Expected duration, in any unit. With several workers the longest jobs start first.
     """
 
     model: str
@@ -39,28 +39,28 @@ class Job:
 
 @dataclass(frozen=True)
 class JobResult:
-    """What became of a job: `reason` says in one line why it failed, and is empty if it went well."""
+    """The outcome of a job: `reason` says in one line why the job failed, and is empty if it succeeded."""
 
     job: Job
     reason: str = ""
 
 
 class Executor(Protocol):
-    """Does jobs somewhere: `LocalExecutor`, or a callable of yours for other machines."""
+    """Runs jobs: `LocalExecutor`, or your own callable for other machines."""
 
     def __call__(self, jobs: Sequence[Job], on_start: Callable[[Job], None]) -> Iterator[JobResult]:
-        """Do every job once; call `on_start` as one begins, if that is known; yield one result a job, in any order."""
+        """Run every job once; call `on_start` when a job starts, if that is known; yield one result per job."""
 
 
 @dataclass(frozen=True, eq=False)
 class LocalExecutor:
-    """Jobs on this machine. A job that fails costs only itself.
+    """Runs jobs on this machine. A job that fails does not stop the others.
 
     Attributes:
-        workers: 1: one job after another, in this process. More: as many at once on the CPU, a process a job and a
-            thread a process, which small networks use better than all threads; `device` and `callbacks` are then not
-        used.
-        device, callbacks: As `train` takes them.
+        workers: With 1, jobs run one after another in this process. With more, so many jobs run at once on the CPU,
+            each in its own process with one thread, which suits small networks better than one job on all threads;
+            `device` and `callbacks` are then not used.
+        device, callbacks: Arguments of `train`.
     """
 
     workers: int = 1
@@ -80,9 +80,10 @@ class LocalExecutor:
 
 
 def do_job(job: Job, device: Device | None = None, callbacks: Callbacks | None = None) -> JobResult:
-    """Train and test, or go on with a run that was begun. What goes wrong is the reason in the result.
+    """Train and test, or resume a run that was interrupted. An error becomes the reason in the result.
 
-    Where several processes share the run it is raised instead: the others wait for this one, and must end with it.
+    If several processes share the run, the error is raised instead: the other processes wait for this one and must end
+    with it.
     """
     try:
         train(job.model, job.experiment, job.out, job.settings, resume=True, device=device, callbacks=callbacks)
@@ -108,7 +109,7 @@ def _reason(error: Exception) -> str:
 
 
 def _is_shared() -> bool:
-    """Whether this process trains together with others."""
+    """Whether this process shares a run with other processes."""
     import torch.distributed as dist
 
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1

@@ -1,4 +1,4 @@
-"""A linear support vector machine on few features: the read-out that DF-CNN is published with."""
+"""A linear support vector machine on few features: the classifier with which DF-CNN was published."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from fer3d.checks import check_shape
 def fit_linear_svm(
     features: NDArray[np.float64], labels: NDArray[np.int64], classes: int, c: float = 1.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """One machine a class against the rest: least |w|^2 / 2 + C sum max(0, 1 - y (w . x + b))^2, as in LIBLINEAR [1].
+    """Fit one machine per class against the rest: minimise |w|^2 / 2 + C sum max(0, 1 - y (w . x + b))^2 [1].
 
-    Features are standardised first and the scale is folded back, so that C means the same for any network. The offset
-    is not regularised. Convex and smooth: L-BFGS reaches the minimum.
+    Features are standardised first, and the weights are then rescaled to the original features, so that C means the
+    same for any network. The offset is not regularised. The loss, that of LIBLINEAR, is convex and smooth, so L-BFGS
+    reaches the minimum.
 
     Args:
         features: (N, D).
         labels: (N,), in [0, classes).
         classes: K.
-        c: C.
+        c: C of the loss.
 
     Returns:
         weight (K, D), offset (K,): the margins are `features @ weight.T + offset`.
@@ -47,6 +48,6 @@ def fit_linear_svm(
     weight, offset = np.zeros((classes, x.shape[1])), np.zeros(classes)
     for k in range(classes):
         y = np.where(labels == k, 1.0, -1.0)
-        found = minimize(objective, np.zeros(x.shape[1] + 1), (y,), method="L-BFGS-B", jac=True).x
-        weight[k], offset[k] = found[:-1] / deviation, found[-1] - found[:-1] @ (mean / deviation)
+        solution = minimize(objective, np.zeros(x.shape[1] + 1), (y,), method="L-BFGS-B", jac=True).x
+        weight[k], offset[k] = solution[:-1] / deviation, solution[-1] - solution[:-1] @ (mean / deviation)
     return weight, offset

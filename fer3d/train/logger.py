@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def tensorboard_logger(folder: Path) -> TensorBoardLogger:
-    """A logger whose event file lies in `folder`/tensorboard.
+    """A logger that writes its event file to `folder`/tensorboard.
 
     Raises:
         MissingLibraryError: if TensorBoard is not installed.
@@ -23,7 +23,7 @@ def tensorboard_logger(folder: Path) -> TensorBoardLogger:
 
     try:
         logger = TensorBoardLogger(folder, name="tensorboard", version="")
-        _ = logger.experiment  # makes the event file
+        _ = logger.experiment  # creates the event file
     except ModuleNotFoundError:
         raise MissingLibraryError("`tensorboard` is not installed: pip install fer3d[tensorboard]") from None
     except OSError as error:
@@ -32,7 +32,7 @@ def tensorboard_logger(folder: Path) -> TensorBoardLogger:
 
 
 def log_epoch(logger: TensorBoardLogger, row: Mapping[str, Any]) -> None:
-    """Log a row of log.csv: every number but the epoch, which is the step; None is left out."""
+    """Log a row of log.csv: the epoch is the step, and every other number that is not None is logged."""
     logger.log_metrics(
         {name: value for name, value in row.items() if name != "epoch" and value is not None}, row["epoch"]
     )

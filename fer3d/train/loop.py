@@ -1,7 +1,8 @@
-"""`fit`: one network on one fold. The whole loop stands here, top to bottom; `fer3d.train.run` runs it fold by fold.
+"""`fit`: trains one network on one fold. This file holds the whole loop; `fer3d.train.run` calls it for each fold.
 
-Every random number of an epoch comes from (seed, round, fold, epoch): a run that was killed goes on from its last
-whole epoch and ends with the same bits, and several processes that share a batch draw the same changes as one would.
+Every random number of an epoch is derived from (seed, round, fold, epoch). A run that was killed therefore resumes
+from its last complete epoch and ends with the same bits, and several processes that share a batch draw the same random
+changes as a single process would.
 """
 
 from __future__ import annotations
@@ -35,20 +36,20 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-_EVALUATED = 64  # scans at once, without gradients
-_PAIRS = 1  # tells the numbers that draw partners from those that shuffle
+_EVALUATED = 64  # scans per batch without gradients
+_PAIRS = 1  # makes the random numbers that draw partners independent of those that shuffle
 
 
 @dataclass
 class State:
-    """How far the training of a fold is: all that a killed run needs to go on.
+    """The training state of a fold: everything that a killed run needs to resume.
 
     Attributes:
-        epoch: Whole epochs done.
-        log: One row an epoch.
-        network, optimizer: Their state dicts.
+        epoch: Number of complete epochs.
+        log: One row per epoch.
+        network, optimizer: State dicts.
         best: {"epoch", "loss", "network"} of the lowest validation loss, if there are validation scans.
-        identity: What must be the same to go on: settings, fold, versions.
+        identity: Settings, fold and versions, which must be equal for the run to resume.
     """
 
     identity: Mapping[str, Any]
@@ -64,8 +65,9 @@ class TrainingPhase:
     """Epochs [start, end) with one optimiser.
 
     Attributes:
+        start, end: First epoch, and the epoch after the last.
         lr: Highest learning rate.
-        frozen: Whether the branches stay as they are.
+        frozen: Whether the weights of the branches are frozen.
     """
 
     start: int
@@ -76,13 +78,13 @@ class TrainingPhase:
 
 @dataclass(frozen=True)
 class Batch:
-    """A process's share of a batch, normalised, on its device.
+    """The share of a batch that one process handles, normalised, on the device of the process.
 
     Attributes:
-        x: B scans; with the Siamese objective, then the partners of those that have one.
+        x: B scans; with the Siamese objective, followed by the partners of the scans that have one.
         y: (B,) targets.
-        other: Targets mixed in, and their share.
-        paired: (B,) bool, with the Siamese objective: which have a partner.
+        other: Targets mixed in by mixup, and their share.
+        paired: (B,) bool, with the Siamese objective: which scans have a partner.
     """
 
     x: Any
@@ -92,12 +94,12 @@ class Batch:
 
     @property
     def seen_labels(self) -> torch.Tensor:
-        """Targets of all that is in `x`."""
+        """Targets of all scans in `x`, including the partners."""
         return self.y if self.paired is None else torch.cat([self.y, self.y[self.paired]])
 
 
 class _WithLosses(nn.Module):
-    """A network whose forward pass gives its losses: what precision and several processes do, they do to that."""
+    """A network whose forward pass returns its losses, so that Fabric handles their precision and processes too."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -105,13 +107,13 @@ class _WithLosses(nn.Module):
 
     def forward(self, x: Any, criterion: Criterion) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """A batch -> (B, K) outputs, and the terms of the loss by name."""
-        found = self.network.losses(x, criterion)
-        return found.outputs, dict(found.terms)
+        losses = self.network.losses(x, criterion)
+        return losses.outputs, dict(losses.terms)
 
 
 @dataclass(frozen=True)
 class Split:
-    """Rows of the data, each (M,) int64; `validation` may be empty."""
+    """Training and validation scans as rows of the data, each (M,) int64; `validation` may be empty."""
 
     train: torch.Tensor
     validation: torch.Tensor
@@ -134,26 +136,26 @@ def fit(
     """Train `network` in place.
 
     Args:
-        fabric: Device, precision, processes.
-        network: With its first weights, on the device. If `state_file` exists, it takes the weights from there.
-        data: On the device, or on the host.
-        split: Who is trained on and who is watched. Test scans never come in here.
-        normalisation: Of the training scans.
-        settings: How.
-        name: Of the fold, for messages.
-        key: (round, fold): with the seed, where random numbers come from.
-        state_file: Written after every epoch, read to go on.
-        identity: Must be equal in the state file.
-        on_epoch_end: Called with the log row of every epoch, of those of an earlier run too.
+        fabric: Sets the device, the precision and the processes.
+        network: The network with its initial weights, on the device. If `state_file` exists, its weights replace them.
+        data: Scans, on the device or on the host.
+        split: Training and validation scans. Test scans are never passed to this function.
+        normalisation: Normalisation fitted to the training scans.
+        settings: Training settings.
+        name: Name of the fold, for messages.
+        key: (round, fold), from which random numbers are derived together with the seed.
+        state_file: Written after every epoch; read to resume.
+        identity: Must equal the identity in the state file.
+        on_epoch_end: Called with the log row of every epoch, including the epochs of an earlier, resumed run.
 
     Returns:
         The log: epoch, train_loss (the first term of the network's losses), train_accuracy, validation_loss and
         validation_accuracy (None without validation scans), lr, seconds.
 
     Raises:
-        TrainError: if a loss is not a number, or there are no training scans.
-        CheckpointError: if the state file is of another run, or damaged.
-        FileError: if it cannot be written.
+        TrainError: if a loss is not finite, or there are no training scans.
+        CheckpointError: if the state file belongs to another run or is damaged.
+        FileError: if the state file cannot be written.
     """
     state = _restore(state_file, identity, network)
     for row in state.log:
@@ -179,8 +181,8 @@ def fit(
             batches = _batches(fabric, data, split.train, normalisation, settings, batch, (*key, epoch), pairing)
             losses, correct = [], 0.0
             for part in batches:
-                outputs, found = model(part.x, Objective(loss, part.y, part.seen_labels, part.other))
-                terms = torch.stack(list(found.values()))
+                outputs, named_terms = model(part.x, Objective(loss, part.y, part.seen_labels, part.other))
+                terms = torch.stack(list(named_terms.values()))
                 if read_features is not None:
                     terms = torch.cat([terms, settings.siamese * _siamese_term(read_features(), part)[None]])
                 optimizer.zero_grad()
@@ -205,7 +207,7 @@ def fit(
 
 
 def phases(settings: TrainSettings) -> list[TrainingPhase]:
-    """One phase, or two: first with the branches frozen, then all."""
+    """The training phases: one, or two if the branches are frozen at first."""
     own = settings.model
     frozen = own.freeze_epochs if isinstance(own, PretrainedSettings) else 0
     whole = TrainingPhase(frozen, settings.epochs, settings.lr, frozen=False)
@@ -223,17 +225,17 @@ def validate(
     normalisation: InputNormalisation,
     settings: TrainSettings,
 ) -> Row:
-    """{"validation_loss", "validation_accuracy"} over `rows`; None without rows."""
+    """{"validation_loss", "validation_accuracy"} over the scans `rows`; both are None without scans."""
     if not len(rows):
         return {"validation_loss": None, "validation_accuracy": None}
-    found = predict_rows(fabric, network, data, rows, normalisation, settings)
+    predictions = predict_rows(fabric, network, data, rows, normalisation, settings)
     truth = data.labels[rows.to(data.labels.device)].cpu()
-    share = _correct(data.target, found, truth, 0.5) / len(rows)
-    return {"validation_loss": float(_plain_loss(data.target, found, truth)), "validation_accuracy": share}
+    share = _correct(data.target, predictions, truth, 0.5) / len(rows)
+    return {"validation_loss": float(_plain_loss(data.target, predictions, truth)), "validation_accuracy": share}
 
 
 def _plain_loss(target: Target, answers: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Without weights and smoothing: cross entropy of probabilities, or the mean squared error of values."""
+    """The loss without class weights and smoothing: cross entropy of probabilities, or mean squared error of values."""
     if isinstance(target, ValueTarget):
         return ValueLoss(target.span)(answers, truth)
     if isinstance(target, UnitTarget):
@@ -242,13 +244,13 @@ def _plain_loss(target: Target, answers: torch.Tensor, truth: torch.Tensor) -> t
 
 
 def _correct(target: Target, outputs: torch.Tensor, truth: torch.Tensor, middle: float) -> float:
-    """How many of B scans are correct: in their class; of units each scan counts the share that is; NaN of values.
+    """How many of B scans are correct. For units, the sum over scans of the share of correct units; for values, NaN.
 
     Args:
-        target: Of which kind.
-        outputs: (B, K) of a network, or probabilities.
-        truth: As `TrainingData.labels`.
-        middle: Of the outputs, above which a unit counts as shown.
+        target: The target, whose kind decides.
+        outputs: (B, K) outputs of a network, or probabilities.
+        truth: Labels as in `TrainingData.labels`.
+        middle: Threshold on the outputs, above which a unit counts as active.
     """
     if isinstance(target, ValueTarget):
         return math.nan
@@ -267,26 +269,26 @@ def predict_rows(
     normalisation: InputNormalisation,
     settings: TrainSettings,
 ) -> torch.Tensor:
-    """(M, K) float32 on the CPU: what the network says of the scans in `rows`, see `fer3d.train.checkpoint.answers`."""
-    found, copies = [], settings.test_perturbations
+    """(M, K) float32 on the CPU: the predictions for the scans in `rows`, see `fer3d.train.checkpoint.answers`."""
+    predictions, copies = [], settings.test_perturbations
     for part in torch.split(rows, _EVALUATED):
         x = normalisation.apply(data.take(part, fabric.device))
         with fabric.autocast():
-            part_of_all = answers(
+            batch_predictions = answers(
                 network, normalisation, x, data.target, mirror=settings.test_mirror, perturbations=copies
             )
-        found.append(part_of_all.cpu())
-    return torch.cat(found)
+        predictions.append(batch_predictions.cpu())
+    return torch.cat(predictions)
 
 
 def seeded(*words: int) -> int:
-    """A seed made of several numbers: streams of different words are independent."""
+    """A seed derived from several numbers: different numbers give independent random streams."""
     return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0]) >> 1  # torch takes 63 bits
 
 
 @contextmanager
 def deterministic(wanted: bool) -> Iterator[None]:
-    """Inside, if wanted, no kernel is used whose result depends on timing; where a GPU has no other, torch warns."""
+    """Context in which, if wanted, torch uses deterministic kernels only; where a GPU has none, torch warns."""
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(wanted or before, warn_only=torch.cuda.is_available())
     try:
@@ -305,52 +307,53 @@ def _batches(
     key: tuple[int, int, int],
     pairing: Pairing | None = None,
 ) -> Iterator[Batch]:
-    """This process's share of every batch of an epoch."""
+    """This process's share of each batch of an epoch."""
     random = torch.Generator().manual_seed(seeded(settings.seed, *key))
     torch.manual_seed(seeded(settings.seed, *key, fabric.global_rank))  # dropout
     order = rows[torch.randperm(len(rows), generator=random)]
     partners = None if pairing is None else pairing.partners(seeded(settings.seed, *key, _PAIRS))
-    mine = slice(fabric.global_rank * batch, (fabric.global_rank + 1) * batch)
+    own_share = slice(fabric.global_rank * batch, (fabric.global_rank + 1) * batch)
     whole = batch * fabric.world_size
     for start in range(0, len(order) - whole + 1, whole):
         chosen = order[start : start + whole]
         draws = data.draw(settings, whole, random)
 
-        def made(which: torch.Tensor, rows: torch.Tensor, draws: Mapping[str, Any] = draws) -> Any:
+        def normalised(which: torch.Tensor, rows: torch.Tensor, draws: Mapping[str, Any] = draws) -> Any:
             values = data.take(rows, fabric.device)
-            mine_drawn = {name: tensor[which] for name, tensor in draws.items()}
-            return normalisation.apply(data.augment(values, mine_drawn))
+            own_draws = {name: tensor[which] for name, tensor in draws.items()}
+            return normalisation.apply(data.augment(values, own_draws))
 
-        which = torch.arange(whole)[mine]
+        which = torch.arange(whole)[own_share]
         y = data.labels[chosen[which].to(data.labels.device)].to(fabric.device)
         if partners is not None:
             partner = partners[chosen[which]]
             paired = partner >= 0
-            # changed as the scan itself is, so that nothing but the conditions differs
-            x = made(torch.cat([which, which[paired]]), torch.cat([chosen[which], partner[paired]]))
+            # a partner gets the same augmentation as its scan, so that they differ in the conditions alone
+            x = normalised(torch.cat([which, which[paired]]), torch.cat([chosen[which], partner[paired]]))
             yield Batch(x, y, None, paired.to(fabric.device))
             continue
-        x, other = made(which, chosen[which]), None
+        x, other = normalised(which, chosen[which]), None
         if settings.mixup:
-            mate = torch.randperm(whole, generator=random)[mine]
+            mate = torch.randperm(whole, generator=random)[own_share]
             share = float(np.random.default_rng(seeded(*key, start)).beta(settings.mixup, settings.mixup))
-            x = (1.0 - share) * x + share * made(mate, chosen[mate])
+            x = (1.0 - share) * x + share * normalised(mate, chosen[mate])
             other = (data.labels[chosen[mate].to(data.labels.device)].to(fabric.device), share)
         yield Batch(x, y, other)
 
 
 def _classifier_input(network: Network) -> Callable[[], torch.Tensor]:
-    """A function that gives what the network's classifier last read, (B, D): its features, also inside of DDP."""
+    """A function that returns the last input (B, D) of the network's classifier, its features; works inside DDP too."""
     read = [torch.empty(0)]
     network.classifier.register_forward_pre_hook(lambda module, arguments: read.__setitem__(0, arguments[0]))
     return lambda: read[0]
 
 
 def _siamese_term(features: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """The Siamese term before its weight, see `fer3d.image.losses.siamese_term`.
+    """The unweighted Siamese term, see `fer3d.image.losses.siamese_term`.
 
-    Its gradient reaches the partners too. With their features held fixed it would be the gradient of nothing: a step
-    that moves a picture towards its partner moves the partner on, and features have been seen to grow without bound.
+    Its gradient reaches the partners too. If their features were held fixed, the gradient would not be that of any
+    loss: a step that moves a picture towards its partner also moves the partner, and features were observed to grow
+    without bound.
     """
     own, targets = features[: len(batch.y)].float(), features[: len(batch.y)].detach().float().clone()
     assert batch.paired is not None
@@ -359,7 +362,7 @@ def _siamese_term(features: torch.Tensor, batch: Batch) -> torch.Tensor:
 
 
 def _loss(settings: TrainSettings, data: TrainingData, rows: torch.Tensor, device: torch.device) -> Loss:
-    """That of the target's kind, as the settings say; `balanced` weights are counted on the training scans `rows`."""
+    """The loss for the kind of target; `balanced` class weights are counted on the training scans `rows`."""
     if isinstance(data.target, ValueTarget):
         return ValueLoss(data.target.span)
     if isinstance(data.target, UnitTarget):
@@ -374,7 +377,7 @@ def _loss(settings: TrainSettings, data: TrainingData, rows: torch.Tensor, devic
 def _set_up(
     fabric: Fabric, network: Network, settings: TrainSettings, phase: TrainingPhase
 ) -> tuple[Any, torch.optim.Optimizer]:
-    """The losses of the network, and its optimiser, as Fabric wraps them, for one phase."""
+    """The network with its losses and the optimiser for one phase, both wrapped by Fabric."""
     network.requires_grad_(True)
     if phase.frozen:
         for part in _pretrained(network):
@@ -394,7 +397,7 @@ def _set_up(
 
 
 def _pretrained(network: Network) -> list[nn.Module]:
-    """The parts that can be frozen. ArgumentError if the network has none."""
+    """The parts of the network that can be frozen. ArgumentError if there are none."""
     parts = list(network.pretrained().values())
     if not parts:
         raise ArgumentError("`freeze_epochs` needs a network with branches, such as dff-cnn or df-cnn")
@@ -402,7 +405,7 @@ def _pretrained(network: Network) -> list[nn.Module]:
 
 
 def _local_batch(fabric: Fabric, settings: TrainSettings, scans: int, name: str) -> int:
-    """Scans a step and process."""
+    """Number of scans per step and process."""
     if settings.batch % fabric.world_size:
         raise ArgumentError(f"`batch` should be a multiple of the {fabric.world_size} processes, is {settings.batch}")
     batch = min(settings.batch // fabric.world_size, scans // fabric.world_size)
@@ -414,7 +417,7 @@ def _local_batch(fabric: Fabric, settings: TrainSettings, scans: int, name: str)
 def _row(
     fabric: Fabric, name: str, epoch: int, losses: list[torch.Tensor], correct: float, scans: int, rate: float
 ) -> Row:
-    """The log row of an epoch, averaged over processes; a loss that is no number ends the run."""
+    """The log row of an epoch, averaged over processes. TrainError if a loss is not finite."""
     each = torch.stack(losses)  # (steps, terms)
     all_losses = each.sum(dim=1)
     bad = torch.nonzero(~torch.isfinite(all_losses))
@@ -446,7 +449,7 @@ def _remember(state: State, network: nn.Module, optimizer: Any, row: Row) -> Non
 
 
 def _restore(path: Path, identity: Mapping[str, Any], network: nn.Module) -> State:
-    """The state in `path`, its weights put into `network`; a fresh one if there is no such file."""
+    """Read the state in `path` and load its weights into `network`; a new state if there is no such file."""
     if not path.is_file():
         return State(identity)
     content = load_state(path)

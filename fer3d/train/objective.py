@@ -18,15 +18,15 @@ class ClassLoss:
     """Cross entropy of single labels.
 
     Attributes:
-        weights: (K,) of the classes; the mean is over scans, not over weights, so that processes can average.
-        smoothing: Share of the truth that is spread over all classes.
+        weights: (K,) class weights; the mean is over scans, not over weights, so that processes can average it.
+        smoothing: Label smoothing: the share of the true class's probability that is spread over all classes.
     """
 
     weights: torch.Tensor
     smoothing: float = 0.0
 
     def __call__(self, outputs: torch.Tensor, labels: torch.Tensor, each: Each | None = None) -> torch.Tensor:
-        """(B, K) logits and (B,) int64 labels -> (); `each`, if given, takes the place of cross entropy."""
+        """(B, K) logits and (B,) int64 labels -> (); `each`, if given, replaces the cross entropy."""
         outputs = outputs.float()
         if each is None:
             losses = functional.cross_entropy(outputs, labels, reduction="none", label_smoothing=self.smoothing)
@@ -37,10 +37,10 @@ class ClassLoss:
 
 @dataclass(frozen=True)
 class UnitLoss:
-    """Binary cross entropy of each unit that is known, the mean over all of them."""
+    """Mean binary cross entropy over all units whose label is known."""
 
     def __call__(self, outputs: torch.Tensor, shown: torch.Tensor, each: Each | None = None) -> torch.Tensor:
-        """(B, U) logits and (B, U) float, 1 shown, 0 not, NaN unknown -> ()."""
+        """(B, U) logits and (B, U) float, 1 active, 0 inactive, NaN unknown -> ()."""
         _refuse(each, "multi-label")
         known = ~shown.isnan()
         losses = functional.binary_cross_entropy_with_logits(
@@ -51,7 +51,7 @@ class UnitLoss:
 
 @dataclass(frozen=True)
 class ValueLoss:
-    """Squared error of each value that is known, as a share of half its span, the mean over all of them. Ours [D]."""
+    """Mean squared error over all known values, each error divided by half the span of the value. Ours [D]."""
 
     span: tuple[float, float]
 
@@ -67,20 +67,20 @@ Loss = ClassLoss | UnitLoss | ValueLoss
 
 
 def _refuse(each: Each | None, kind: str) -> None:
-    """Raise ArgumentError if a network brings a loss of its own, which is of classes."""
+    """Raise ArgumentError if a network has its own loss `each`, which is defined for classes only."""
     if each is not None:
         raise ArgumentError(f"`target` should be of classes for a network with a loss of its own, is of kind {kind}")
 
 
 class Objective:
-    """The `Criterion` of a batch, see `fer3d.models.network`. In float32 whatever the precision of the network.
+    """The `Criterion` of a batch, see `fer3d.models.network`. Computed in float32 whatever the network's precision.
 
-    No dataclass: Fabric would look for tensors in it, to change their precision.
+    This is not a dataclass, because Fabric would look for tensors in a dataclass to change their precision.
 
     Args:
-        loss: Of outputs and targets.
-        targets: (B,) of the scans of the batch.
-        seen: (B + P,) of all that the network sees: with the Siamese objective, then those of the partners.
+        loss: The loss of outputs against targets.
+        targets: (B,) targets of the scans of the batch.
+        seen: (B + P,) targets of all scans that the network sees: with the Siamese objective, the P partners follow.
         other: Targets mixed in by mixup, and their share.
     """
 

@@ -1,4 +1,4 @@
-"""`Experiment`: which scans, which protocol, which folds; and its plan: the manifest rows and the folds themselves."""
+"""`Experiment`: scans, protocol and folds to train on; and its plan: the manifest rows and the folds themselves."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from fer3d.files import read_json
 
 @dataclass(frozen=True)
 class Experiment:
-    """Which scans, which protocol, which folds.
+    """The scans, the protocol and the folds of an experiment.
 
     Attributes:
         data: Prepared folder.
-        protocol: A name of `fer3d.catalog.protocol_files.protocol_names(data)`, or a folds.json.
-        test_data: Prepared folder to test on, with protocol "cross" and only then.
+        protocol: A name out of `fer3d.catalog.protocol_files.protocol_names(data)`, or the path of a folds.json.
+        test_data: Prepared folder to test on; only with protocol "cross".
         classes, folds: For the general protocols, see `load_protocol`.
-        rounds: How often to shuffle anew.
-        validation: Whether a block of subjects watches the training.
-        allow_missing: Make do with the subjects at hand.
-        only: Numbers of the folds to train, of every round; None: all.
-        target: What the network is to say of a scan: one of `fer3d.catalog.targets.TARGETS`.
+        rounds: Number of rounds, each of which shuffles the subjects anew.
+        validation: Whether to hold out a block of subjects for validation.
+        allow_missing: Whether to use the available subjects if some of the protocol's are missing.
+        only: Numbers of the folds to train, in every round; None: all.
+        target: What the network predicts for a scan: one of `fer3d.catalog.targets.TARGETS`.
     """
 
     data: Path
@@ -46,14 +46,14 @@ class Experiment:
 
 @dataclass(frozen=True, eq=False)
 class ExperimentPlan:
-    """A run, ready to begin.
+    """A run that is ready to start.
 
     Attributes:
-        protocol: With notes on subjects that were missing.
-        folds: All of them.
-        chosen: Those to train now.
-        sources: Prepared folders, each with the rows that some fold uses.
-        target: What the network is to say of a scan.
+        protocol: The protocol, with notes on missing subjects.
+        folds: All folds.
+        chosen: The folds to train now.
+        sources: Prepared folders, each with the rows that any fold uses.
+        target: What the network predicts for a scan.
     """
 
     protocol: Protocol
@@ -75,10 +75,10 @@ def experiment_of(
     allow_missing: bool,
     target: str = "expression",
 ) -> Experiment:
-    """A `Experiment` from what is typed on the command line: `fold` is "all" or "0,1,2", `labels` "fear,happiness".
+    """An `Experiment` from command line arguments: `fold` is "all" or "0,1,2", `labels` "fear,happiness".
 
     Raises:
-        ArgumentError: if `fold` is neither.
+        ArgumentError: if `fold` has neither form.
     """
     parts = [part.strip() for part in fold.split(",")]
     if fold != "all" and not all(part.isdigit() for part in parts):
@@ -89,11 +89,11 @@ def experiment_of(
 
 
 def plan_experiment(experiment: Experiment, seed: int) -> ExperimentPlan:
-    """The plan of an experiment; nothing but manifests is read.
+    """The plan of an experiment. Reads manifests only.
 
     Args:
-        experiment: Which scans, which protocol, which folds.
-        seed: Of the folds.
+        experiment: Scans, protocol and folds.
+        seed: Seed that shuffles subjects into folds.
 
     Raises:
         ArgumentError: if a fold number, a test folder or a label is wrong, or no scan fits the protocol.
@@ -149,14 +149,14 @@ def _rows(experiment: Experiment, protocol: Protocol, folder: Path) -> list[Mapp
 
 
 def _target(experiment: Experiment, protocol: Protocol, rows: Sequence[Mapping[str, Any]]) -> Target:
-    """What the network is to say: of expressions the protocol's classes, else what `classes` or the rows name."""
+    """What the network predicts: the protocol's classes for expressions, else what `classes` or the rows name."""
     if experiment.target == "expression":
         return ClassTarget("expression", protocol.facts.classes)
     return target_of(rows, experiment.target, experiment.classes).target
 
 
 def _qualified(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Rows whose subjects carry the name of their data set: two sets may use one name for two people."""
+    """Rows whose subjects are prefixed with their data set, as two data sets may use one name for two people."""
     return [{**row, "subject": f"{row['dataset']}/{row['subject']}"} for row in rows]
 
 

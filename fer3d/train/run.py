@@ -1,4 +1,4 @@
-"""`train`: a network, prepared scans and a protocol in; a run folder out, fold by fold. What `fer3d train` calls."""
+"""`train`: trains and tests a network on every fold of a protocol and writes a run folder. `fer3d train` calls it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Device:
-    """Where to compute, in Lightning Fabric's words: "auto", "cpu", "cuda"; how many; how they work together."""
+    """Where to compute, as Lightning Fabric's arguments: accelerator ("auto", "cpu", "cuda"), number and strategy."""
 
     accelerator: str = "auto"
     devices: int | str = 1
@@ -56,12 +56,12 @@ def _nothing(*arguments: Any) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Callbacks:
-    """What to call on the way.
+    """Functions that are called during a run.
 
     Attributes:
-        on_run_start: With the network's name and all folds that are to be trained.
-        on_epoch_end: With the fold, its number of epochs and the log row.
-        on_message: With a line of text.
+        on_run_start: Called with the network's name and all folds to be trained.
+        on_epoch_end: Called with the fold, its number of epochs and the log row.
+        on_message: Called with a line of text.
     """
 
     on_run_start: Callable[[str, Sequence[Fold]], None] = _nothing
@@ -74,12 +74,13 @@ class _Run:
     """What all folds of a run share.
 
     Attributes:
+        fabric: Sets the device, the precision and the processes.
         model: Name of the network.
-        kind: What it is fed.
-        settings: How it is trained.
-        arguments: Of its `__init__`.
+        kind: Kind of input of the network.
+        settings: Training settings.
+        arguments: Arguments of the network's `__init__`.
         out: The run folder.
-        callbacks: What to call on the way.
+        callbacks: Functions that are called during the run.
     """
 
     fabric: Fabric
@@ -104,20 +105,21 @@ def train(
     """Train and test a network on every fold of a protocol, or on some of them.
 
     Args:
-        model: A name of `fer3d.models.MODELS`, or "module:Class" for a `Network` from outside.
-        experiment: Data, protocol, folds.
-        out: Run folder; see `fer3d.train.run_folder` for what it holds.
-        settings: None for those of the `small` preset, see `fer3d.train.settings.train_settings`.
-        resume: Go on with the run in `out`: finished folds are kept, the one under way goes on from its last epoch.
-        device: None for one, the best there is.
-        callbacks: What to call on the way.
+        model: A name in `fer3d.models.MODELS`, or "module:Class" for a `Network` from outside the package.
+        experiment: Data, protocol and folds.
+        out: Run folder; see `fer3d.train.run_folder` for its content.
+        settings: Training settings. None: the `small` preset, see `fer3d.train.settings.train_settings`.
+        resume: Whether to resume the run in `out`: finished folds are kept, an interrupted fold continues after its
+            last complete epoch.
+        device: None: a single device, the best available.
+        callbacks: Functions that are called during the run.
 
     Returns:
         The run folder.
 
     Raises:
-        ArgumentError, ProtocolError, TrainError, CheckpointError: see the functions that this one calls; each names
-            the file or the setting.
+        ArgumentError, ProtocolError, TrainError, CheckpointError: see the functions that this function calls; each
+            message names the file or the setting.
         FileError: if a file cannot be read or written.
     """
     out, settings = Path(out), complete(model, settings)
@@ -147,7 +149,7 @@ def train(
 
 
 def read_data(model: str, plan: ExperimentPlan, settings: TrainSettings) -> tuple[InputKind, TrainingData]:
-    """The scans of a plan as `model` reads them, and what kind of input that is.
+    """Read the scans of a plan as input of the network `model`, and determine the kind of this input.
 
     Raises:
         ArgumentError: if there is no such network, or the scans were not prepared for it.
@@ -158,7 +160,7 @@ def read_data(model: str, plan: ExperimentPlan, settings: TrainSettings) -> tupl
 
 
 def _fabric(device: Device, settings: TrainSettings) -> Fabric:
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what deterministic mode asks of cuBLAS
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS needs this to be deterministic
     from lightning_fabric import Fabric
 
     fabric = Fabric(
@@ -212,13 +214,13 @@ def _facts(run: _Run, experiment: Experiment, plan: ExperimentPlan, data: Traini
 
 
 def _check_watched(folds: Sequence[Fold], settings: TrainSettings) -> None:
-    """Raise ArgumentError if the best epoch is to be chosen and there is nobody to choose it on."""
+    """Raise ArgumentError if the best epoch is to be selected and a fold has no validation subjects."""
     if settings.select == "best" and not all(fold.validation for fold in folds):
         raise ArgumentError("`select` best needs validation subjects in every fold: --validation")
 
 
 def _check_target(target: Target, settings: TrainSettings) -> None:
-    """Raise ArgumentError for a setting that is of single classes, if the target is of another kind."""
+    """Raise ArgumentError if the target is not of classes and a setting is given that applies to classes only."""
     if target.kind == "classes":
         return
     own = settings.model
@@ -234,7 +236,7 @@ def _check_target(target: Target, settings: TrainSettings) -> None:
 
 
 def _wants_warp(run: _Run) -> bool | None:
-    """Whether the maps are to be warped; None: if enough scans have landmarks."""
+    """Whether the maps are warped; None: only if enough scans have landmarks."""
     if run.kind.layout != "maps":
         return False
     assert isinstance(run.settings.model, TextureSettings)
@@ -243,7 +245,7 @@ def _wants_warp(run: _Run) -> bool | None:
 
 
 def _lack_of_landmarks(run: _Run, data: TrainingData, folds: Sequence[Fold]) -> list[str]:
-    """What to tell the user if the network would have its maps warped and too few scans have landmarks."""
+    """A message to the user if the network warps its maps by default but too few scans have landmarks."""
     if _wants_warp(run) is not None:
         return []
     bare = [fold for fold in folds if not landmarks_suffice(landmark_warps(data.rows, data.rows_of(fold.train)))]
@@ -256,7 +258,7 @@ def _lack_of_landmarks(run: _Run, data: TrainingData, folds: Sequence[Fold]) -> 
 
 
 def _warped(run: _Run, data: TrainingData, train: torch.Tensor) -> tuple[TrainingData, FaceWarp | None]:
-    """The scans as the network sees them, and what made them so, learned from the training scans `train`."""
+    """The scans as the network sees them, and the warp, if any, that was learned from the training scans `train`."""
     wanted = _wants_warp(run)
     if wanted is None:
         wanted = landmarks_suffice(landmark_warps(data.rows, train))
@@ -268,7 +270,7 @@ def _warped(run: _Run, data: TrainingData, train: torch.Tensor) -> tuple[Trainin
 
 
 def _on_device(data: TrainingData, device: torch.device, settings: TrainSettings) -> TrainingData:
-    """The scans where batches are made of them."""
+    """The scans on the device that assembles batches: the GPU if they fit there, else the host."""
     if device.type == "cpu" or settings.data_on == "host":
         return data
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
@@ -276,7 +278,7 @@ def _on_device(data: TrainingData, device: torch.device, settings: TrainSettings
 
 
 def _train_fold(run: _Run, data: TrainingData, fold: Fold) -> None:
-    """Train on a fold, test on it, and write its folder but for done.json."""
+    """Train and test on a fold, and write its folder."""
     folder = run.out / fold.name
     train, validation, test = (data.rows_of(subjects) for subjects in (fold.train, fold.validation, fold.test))
     data, warp = _warped(run, data, train)
@@ -303,7 +305,7 @@ def _train_fold(run: _Run, data: TrainingData, fold: Fold) -> None:
 
 @contextmanager
 def _epoch_log(run: _Run, fold: Fold) -> Iterator[tuple[list[Mapping[str, Any]], Callable[[Mapping[str, Any]], None]]]:
-    """The rows of a fold's log, and what writes one more wherever it is to be seen."""
+    """The rows of a fold's log, and a function that adds a row and passes it to all outputs."""
     folder, log = run.out / fold.name, list[Mapping[str, Any]]()
     first = run.fabric.is_global_zero
     logger = tensorboard_logger(folder) if run.settings.tensorboard and first else None
@@ -345,7 +347,7 @@ def _write_fold(
     inputs: InputFacts,
     log: Sequence[Mapping[str, Any]],
 ) -> None:
-    """Test the network on `rows`, test and validation scans, and write its weights, predictions and what it took."""
+    """Test the network on `rows`, test and validation scans, and write its weights, predictions, times and memory."""
     folder, settings, start = run.out / fold.name, run.settings, time.perf_counter()
     test, validation = rows
     probabilities = loop.predict_rows(run.fabric, network, data, test, inputs.normalisation, settings)
@@ -365,7 +367,7 @@ def _write_fold(
         watched = loop.predict_rows(run.fabric, network, data, validation, inputs.normalisation, settings)
         write_predictions(folder / "validation.parquet", data, validation, watched, fold)
     done = {
-        "seconds": round(sum(row["seconds"] for row in log), 3),  # of an earlier part of the run too
+        "seconds": round(sum(row["seconds"] for row in log), 3),  # includes the time before a run was resumed
         "test_seconds": round(time.perf_counter() - start, 3),
         "epochs": len(log),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
@@ -387,7 +389,7 @@ def _finish_fold(fabric: Fabric, out: Path, folds: Sequence[Fold], facts: Mappin
 
 
 def _network(run: _Run, fold: Fold) -> Network:
-    """A network with its first weights, the same on every process, on the device."""
+    """A network with its initial weights, equal on every process, on the device."""
     torch.manual_seed(loop.seeded(run.settings.seed, fold.round, fold.fold))
     network = build_model(run.model, **run.arguments)
     own = run.settings.model
@@ -401,7 +403,7 @@ def _network(run: _Run, fold: Fold) -> Network:
         synchronise(network)
     if run.kind.layout == "trees":
         return network.to(run.fabric.device)
-    # weights with their channels last: convolutions on a CPU take a tenth to a third less time
+    # with channels-last weights, convolutions on a CPU take a tenth to a third less time
     return network.to(run.fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
@@ -419,9 +421,10 @@ def _identity(run: _Run, fold: Fold) -> dict[str, Any]:
 def _read_out(
     run: _Run, network: Network, data: TrainingData, rows: torch.Tensor, normalisation: InputNormalisation
 ) -> None:
-    """For DF-CNN with an SVM: put it, fitted to the training scans' fused features, in place of the last layer.
+    """For DF-CNN with an SVM: fit it to the fused features of the training scans and replace the last layer by it.
 
-    Its margins then go through the softmax: the order of the classes is the SVM's, probabilities are not calibrated.
+    The softmax is then applied to the margins of the SVM: the ranking of the classes is that of the SVM, and the
+    probabilities are not calibrated.
     """
     own = run.settings.model
     if not isinstance(own, DFCNN.Settings) or own.read_out != "svm":
@@ -444,7 +447,7 @@ def _read_out(
 
 
 def _peak_mib(device: torch.device) -> float:
-    """The most memory this process has held, MiB: of the GPU, if there is one."""
+    """The peak memory of this process in MiB: GPU memory on a GPU, else resident memory."""
     if device.type == "cuda":
         return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)

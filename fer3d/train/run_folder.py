@@ -1,9 +1,9 @@
-"""A run folder as `fer3d train` leaves it, read and checked: what was run, who was in which fold, what came out.
+"""Reads and checks a run folder that `fer3d train` wrote: its settings, the subjects of its folds, its predictions.
 
 runs/NAME/
-    run.json, folds.json            what was run; subjects of each (round, fold)
-    r00f00/ model.safetensors ...   one folder a finished fold; with validation subjects also validation.parquet
-    predictions.parquet             of all finished folds
+    run.json, folds.json            model, settings and data; subjects of each (round, fold)
+    r00f00/ model.safetensors ...   one folder per finished fold; with validation subjects also validation.parquet
+    predictions.parquet             predictions of all finished folds
     metrics.json, report.html       written by `fer3d evaluate` and `fer3d report`
     pose_test.json                  written by `fer3d evaluate --pose-test`
 """
@@ -28,23 +28,23 @@ from fer3d.files import read_json
 _FACTS = ("id", "subject", "expression", "intensity", "round", "fold")
 _RUN_KEYS = ("model", "classes", "maps", "data", "protocol", "settings")
 
-# A float32 softmax sums to 1 within 1e-6. One in half precision does not, and its confidences are not to be used.
+# A float32 softmax sums to 1 within 1e-6. A softmax in half precision does not, and its confidences are unusable.
 _SUM_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a run said of each test scan of each round, N in all.
+    """The N predictions of a run: one for each test scan in each round.
 
     Attributes:
         classes: K canonical labels, in the order of the probabilities.
         ids, subjects: N strings.
-        truth: (N,) int64, rows of `classes`.
+        truth: (N,) int64, indices into `classes`.
         rounds, folds: (N,) int64.
         probabilities: (N, K) float64.
 
     Raises:
-        ArgumentError: if shapes do not fit, an id comes twice in a round, or a row of probabilities holds a number
+        ArgumentError: if shapes do not fit, an id occurs twice in a round, or a row of probabilities holds a number
             outside [0, 1] or does not sum to 1.
     """
 
@@ -80,7 +80,7 @@ class Predictions:
 
     @cached_property
     def correct(self) -> NDArray[np.bool_]:
-        """(N,) bool: whether the guess is the truth."""
+        """(N,) bool: whether the predicted class is the true one."""
         hits: NDArray[np.bool_] = self.predicted == self.truth
         return hits
 
@@ -109,9 +109,10 @@ class Run:
     """A run folder.
 
     Attributes:
-        folder: Its path.
-        facts: The content of run.json.
-        folds: The content of folds.json: {"round", "fold", "train", "validation", "test"} each, subjects in lists.
+        folder: Path of the folder.
+        facts: Content of run.json.
+        folds: Content of folds.json: for each fold {"round", "fold", "train", "validation", "test"}, the last three
+            lists of subjects.
     """
 
     folder: Path
@@ -130,20 +131,20 @@ class Run:
 
     @property
     def target(self) -> Target:
-        """What the network says of a scan; runs that do not say it are of expressions."""
+        """What the network predicts for a scan; expressions if run.json does not name a target."""
         content = self.facts.get("target")
         return ClassTarget("expression", self.classes) if content is None else target_from_json(content)
 
 
 @dataclass(frozen=True, eq=False)
 class ValuePredictions:
-    """What a run said of units or values of each test scan of each round, N in all.
+    """The N predictions of units or values of a run: one for each test scan in each round.
 
     Attributes:
-        target: Of U units or D values.
+        target: A target of K units or values.
         ids, subjects: N strings.
         truth: (N, K) float64, NaN where unknown.
-        answers: (N, K) float64: probabilities of units, or values.
+        answers: (N, K) float64: predicted probabilities of units, or predicted values.
         rounds, folds: (N,) int64.
     """
 
@@ -169,11 +170,11 @@ def fold_name(number: int, fold: int) -> str:
 
 
 def read_run(folder: str | Path) -> Run:
-    """Read what was run and who was in which fold.
+    """Read run.json and folds.json.
 
     Raises:
-        FileError: if run.json or folds.json is missing or cannot be read.
-        FormatError: if one is not what `fer3d train` writes, or a subject is in two parts of a fold.
+        FileError: if one of the two files is missing or cannot be read.
+        FormatError: if one does not have the format of `fer3d train`, or a subject is in two parts of a fold.
     """
     folder = Path(folder)
     if folder.is_dir() and not (folder / "run.json").exists():
@@ -192,12 +193,13 @@ def read_run(folder: str | Path) -> Run:
 
 
 def prepared_folder(run: Run, prepared: Path | None = None, *, test: bool = False) -> Path | None:
-    """The prepared folder of a run: the one named, else that of the run's name beside the run, above it, or right here.
+    """The prepared folder of a run, or None if it is not found.
 
     Args:
         run: The run.
-        prepared: The one named.
-        test: Whether the folder of the test scans is meant, if it is another.
+        prepared: The folder, if the user named it. None: a folder with the name in run.json is looked for beside the
+            run's parent folder, beside the run, and in the working folder.
+        test: Whether to return the folder of the test scans, if that is a different one.
     """
     data = run.facts["data"]
     name = str((data.get("test") or data if test else data).get("folder", ""))
@@ -206,12 +208,12 @@ def prepared_folder(run: Run, prepared: Path | None = None, *, test: bool = Fals
 
 
 def read_predictions(run: Run) -> Predictions:
-    """Read the predictions of all finished folds, and check that no fold tested whom it was trained on.
+    """Read the predictions of all finished folds, and check that each fold predicted its own test subjects only.
 
     Raises:
         FileError: if predictions.parquet is missing.
-        FormatError: if it is not Parquet, lacks a column, holds a class that the run does not know, probabilities that
-            are none, a scan twice in a round, or a subject that its fold was not to be tested on.
+        FormatError: if it is not Parquet, lacks a column, holds an unknown class, invalid probabilities, a scan twice
+            in a round, or a subject that is not a test subject of its fold.
     """
     path = run.folder / "predictions.parquet"
     if run.target.kind != "classes":
@@ -222,16 +224,16 @@ def read_predictions(run: Run) -> Predictions:
 
 
 def read_values(run: Run) -> ValuePredictions:
-    """As `read_predictions`, of a target of units or values.
+    """As `read_predictions`, for a target of units or values.
 
     Raises:
         FileError: if predictions.parquet is missing.
-        FormatError: if it is not Parquet, lacks a column, holds a number that is none, a scan twice in a round, or a
-            subject that its fold was not to be tested on.
+        FormatError: if it is not Parquet, lacks a column, holds a number that is not finite, or a subject that is not a
+            test subject of its fold.
     """
     path, names = run.folder / "predictions.parquet", run.target.names
     table = _read_table(path, names, "`fer3d train` writes it when its first fold is finished", truth=True)
-    found = ValuePredictions(
+    predictions = ValuePredictions(
         target=run.target,
         ids=tuple(table["id"].to_pylist()),
         subjects=tuple(table["subject"].to_pylist()),
@@ -240,21 +242,21 @@ def read_values(run: Run) -> ValuePredictions:
         rounds=table["round"].to_numpy().astype(np.int64),
         folds=table["fold"].to_numpy().astype(np.int64),
     )
-    if not np.isfinite(found.answers).all():
+    if not np.isfinite(predictions.answers).all():
         raise FormatError(f"{path}: the columns p_... should hold numbers, one of them holds NaN or infinity")
-    _check_part(path, found, run.folds, "test")
-    return found
+    _check_part(path, predictions, run.folds, "test")
+    return predictions
 
 
 def read_validation(run: Run) -> dict[tuple[int, int], Predictions]:
-    """(round, fold) -> predictions for the validation subjects of each finished fold.
+    """(round, fold) -> predictions for the validation subjects, for each finished fold.
 
     Raises:
         ArgumentError: if a finished fold has no validation subjects.
         FileError: if validation.parquet is missing in the folder of a finished fold.
         FormatError: as `read_predictions`.
     """
-    found = {}
+    by_fold = {}
     for fold in run.folds:
         number, index = fold["round"], fold["fold"]
         folder = run.folder / fold_name(number, index)
@@ -265,16 +267,16 @@ def read_validation(run: Run) -> dict[tuple[int, int], Predictions]:
                 f"{run.name}: has no validation subjects in round {number}, fold {index}; train it with --validation"
             )
         path = folder / "validation.parquet"
-        made = _read_predictions(path, run.classes, "the run was trained before fer3d wrote it; train it again")
-        _check_part(path, made, [fold], "validation")
-        found[number, index] = made
-    return found
+        predictions = _read_predictions(path, run.classes, "the run was trained before fer3d wrote it; train it again")
+        _check_part(path, predictions, [fold], "validation")
+        by_fold[number, index] = predictions
+    return by_fold
 
 
 def _read_predictions(path: Path, classes: tuple[str, ...], hint: str) -> Predictions:
-    """The predictions in a Parquet file; `hint` says why it may be missing."""
+    """The predictions in a Parquet file; `hint` explains why the file may be missing."""
     table = _read_table(path, classes, hint)
-    column = "truth" if "truth" in table.column_names else "expression"  # the first of targets other than expressions
+    column = "truth" if "truth" in table.column_names else "expression"  # "truth" for targets other than expressions
     expressions = table[column].to_pylist()
     for name, label in zip(table["id"].to_pylist(), expressions, strict=True):
         if label not in classes:
@@ -294,10 +296,10 @@ def _read_predictions(path: Path, classes: tuple[str, ...], hint: str) -> Predic
 
 
 def read_log(folder: Path) -> list[dict[str, float]]:
-    """The training log of a fold: one {column: number} an epoch, an empty cell as NaN. Empty without log.csv.
+    """The training log of a fold: one {column: number} per epoch, NaN for an empty cell. Empty without log.csv.
 
     Raises:
-        FormatError: if a cell is no number.
+        FormatError: if a cell is not a number.
     """
     path = folder / "log.csv"
     if not path.is_file():
@@ -334,7 +336,7 @@ def _probabilities(table: Any, classes: Sequence[str]) -> NDArray[np.float64]:
 
 
 def _columns(table: Any, start: str, names: Sequence[str]) -> NDArray[np.float64]:
-    """(N, K) of the columns with that start of their names."""
+    """(N, K): the columns whose names are `start` and one of `names`."""
     columns = [table[f"{start}{name}"].to_numpy(zero_copy_only=False).astype(np.float64) for name in names]
     stacked: NDArray[np.float64] = np.stack(columns, axis=1)
     return stacked
@@ -343,11 +345,11 @@ def _columns(table: Any, start: str, names: Sequence[str]) -> NDArray[np.float64
 def _check_parts(path: Path, fold: Mapping[str, Any]) -> None:
     """Raise FormatError if a subject is in two parts of a fold."""
     parts = {name: set(fold.get(name) or ()) for name in ("train", "validation", "test")}
-    for one, other in (("train", "test"), ("validation", "test"), ("train", "validation")):
-        shared = sorted(parts[one] & parts[other])
+    for first, second in (("train", "test"), ("validation", "test"), ("train", "validation")):
+        shared = sorted(parts[first] & parts[second])
         if shared:
             raise FormatError(
-                f"{path}: a subject should be in one part of a fold, {shared[0]} is in {one} and {other} of "
+                f"{path}: a subject should be in one part of a fold, {shared[0]} is in {first} and {second} of "
                 f"round {fold.get('round')}, fold {fold.get('fold')}"
             )
 
@@ -355,7 +357,7 @@ def _check_parts(path: Path, fold: Mapping[str, Any]) -> None:
 def _check_part(
     path: Path, predictions: Predictions | ValuePredictions, folds: Sequence[Mapping[str, Any]], part: str
 ) -> None:
-    """Raise FormatError if a prediction is of a fold that is not planned, or of a subject outside its `part` of it."""
+    """Raise FormatError if a prediction is of none of `folds`, or its subject is not in the `part` of its fold."""
     planned = {(fold["round"], fold["fold"]): set(fold[part]) for fold in folds}
     rows = zip(
         predictions.rounds.tolist(), predictions.folds.tolist(), predictions.subjects, predictions.ids, strict=True

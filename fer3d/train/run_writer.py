@@ -1,4 +1,4 @@
-"""What training writes into a run folder; `fer3d.train.run_folder` reads it and says what lies where."""
+"""Writes the files of a run folder; `fer3d.train.run_folder` reads them and documents the layout."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ LOG_COLUMNS = (
     "lr",
     "seconds",
 )
-# What must be the same for a run to go on.
+# Keys of run.json that must be equal for a run to resume.
 _IDENTITY = ("fer3d", "model", "model_settings", "settings", "target", "classes", "maps", "data", "protocol")
 
 
 def open_run(out: Path, facts: Mapping[str, Any], folds: Sequence[Fold], *, resume: bool) -> dict[str, Any]:
-    """Begin a run folder, or check that the one there is the same run and go on with it.
+    """Start a run folder, or check that an existing folder holds the same run and can be resumed.
 
     Args:
         out: The run folder.
         facts: Content of run.json.
-        folds: All folds of the protocol, also those that are not to be trained now.
-        resume: Whether a run may be there already.
+        folds: All folds of the protocol, including those that are not trained now.
+        resume: Whether the folder may already hold a run.
 
     Returns:
-        The content of run.json: that of the first start, if the run goes on.
+        The content of run.json; for a resumed run, as its first start wrote it.
 
     Raises:
-        TrainError: if a run is there and `resume` is false, or it is another run (names what differs).
-        FileError, FormatError: if its files cannot be read or written.
+        TrainError: if the folder holds a run and `resume` is false, or it holds another run (names the difference).
+        FileError, FormatError: if the files cannot be read or written.
     """
     file = out / "run.json"
     if not file.is_file():
@@ -68,7 +68,7 @@ def open_run(out: Path, facts: Mapping[str, Any], folds: Sequence[Fold], *, resu
 
 
 def write_log(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write log.csv: one row an epoch, an empty cell for None. Raises FileError if the disk refuses."""
+    """Write log.csv: one row per epoch, an empty cell for None. FileError if the file cannot be written."""
     text = io.StringIO()
     writer = csv.DictWriter(text, LOG_COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -77,17 +77,17 @@ def write_log(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def write_predictions(path: Path, data: TrainingData, rows: torch.Tensor, answers: torch.Tensor, fold: Fold) -> None:
-    """Write predictions of a fold.
+    """Write the predictions of a fold.
 
     Args:
-        path: Of the Parquet file.
+        path: Path of the Parquet file.
         data: The scans.
-        rows: (M,) int64, the test scans, or those that validate.
+        rows: (M,) int64: the test scans or the validation scans, as rows of `data`.
         answers: (M, K) float32: probabilities of classes or units, or values.
-        fold: Which.
+        fold: The fold.
 
     Raises:
-        FileError: if the disk refuses.
+        FileError: if the file cannot be written.
     """
     import pyarrow as pa
 
@@ -104,7 +104,7 @@ def write_predictions(path: Path, data: TrainingData, rows: torch.Tensor, answer
 
 
 def _truth_columns(data: TrainingData, rows: torch.Tensor) -> dict[str, Any]:
-    """What is known of a target that is none of the manifest's columns: `truth`, or `t_NAME` of each unit or value."""
+    """Columns of the true labels of targets other than expressions: `truth`, or `t_NAME` for each unit or value."""
     import pyarrow as pa
 
     labels = data.labels[rows.to(data.labels.device)].cpu()
@@ -116,7 +116,7 @@ def _truth_columns(data: TrainingData, rows: torch.Tensor) -> dict[str, Any]:
 
 
 def gather_predictions(out: Path, folds: Sequence[Fold]) -> None:
-    """Put the predictions of all finished folds into one table, in order. Raises FileError if the disk refuses."""
+    """Concatenate the predictions of all finished folds into one table. FileError if it cannot be written."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -127,7 +127,7 @@ def gather_predictions(out: Path, folds: Sequence[Fold]) -> None:
 
 
 def is_finished(out: Path, fold: Fold) -> bool:
-    """Whether a fold of a run is trained and tested."""
+    """Whether a fold of a run has been trained and tested."""
     return (out / fold.name / "done.json").is_file()
 
 
@@ -141,12 +141,12 @@ def _write_table(path: Path, table: pyarrow.Table) -> None:
 
 
 def _plain(content: Any) -> Any:
-    """As it comes back from JSON."""
+    """`content` as it is after a round trip through JSON."""
     return json.loads(json.dumps(content))
 
 
 def _difference(before: Any, now: Any, where: str = "") -> str:
-    """The first key whose value differs, with both values; "" if none does."""
+    """A text that names the first key whose value differs, with both values; "" if none does."""
     if before == now:
         return ""
     if isinstance(before, dict) and isinstance(now, dict):

@@ -1,4 +1,4 @@
-"""The learning rate of every step of a phase of training, as a scheduler of `torch.optim.lr_scheduler`."""
+"""Learning rate schedules of a training phase, as schedulers of `torch.optim.lr_scheduler`."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from fer3d.config import TrainSettings
 
-RISE = 0.25  # share of a one-cycle schedule in which the rate goes up
-LOWEST = 0.04  # where it begins, as a share of the highest rate
+RISE = 0.25  # share of a one-cycle schedule during which the rate rises
+LOWEST = 0.04  # initial rate of a one-cycle schedule, as a share of the highest rate
 
 
 def schedule(
     settings: TrainSettings, epochs: int, steps: int, optimizer: Optimizer, *, lr: float, done: int = 0
 ) -> LambdaLR:
-    """A scheduler that is stepped after every step of the optimiser.
+    """A scheduler to be stepped after every step of the optimiser; creating it sets the rate of the next step.
 
-    The rate of the next step is set at once: `settings.schedule` is "constant", "cosine" (from `lr` to 0) or
-    "one-cycle" (up from 4 % of `lr` by half a cosine over the first quarter, then by a cosine to 0).
+    `settings.schedule` is "constant", "cosine" (from `lr` to 0) or "one-cycle" (rises from 4 % of `lr` by half a
+    cosine over the first quarter, then falls by a cosine to 0).
 
     Args:
-        settings: Which schedule.
-        epochs: Of the phase.
-        steps: Of the optimiser, an epoch.
+        settings: Names the schedule.
+        epochs: Epochs of the phase.
+        steps: Steps of the optimiser per epoch.
         optimizer: All its parameter groups get the same rate.
         lr: Highest learning rate.
-        done: Steps of the phase that an earlier part of the run has taken.
+        done: Steps of the phase that were taken before the run was resumed.
     """
 
     def share(step: int) -> float:
-        # whole epochs and parts of one are added up in this order, which keeps the bits of runs of earlier versions
+        # adding whole epochs and fractions in this order reproduces the bits of runs of earlier versions
         return _share_of_highest(settings.schedule, (step // steps + step % steps / steps) / epochs)
 
     for group in optimizer.param_groups:
@@ -40,7 +40,7 @@ def schedule(
 
 
 def _share_of_highest(name: str, done: float) -> float:
-    """The rate after a share `done` of the phase, as a share of the highest."""
+    """The rate after a share `done` of the phase, as a share of the highest rate."""
     if name == "constant":
         return 1.0
     if name == "one-cycle" and done < RISE:

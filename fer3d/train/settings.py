@@ -1,7 +1,7 @@
 """The settings of a training run: from a preset, a TOML file and the command line, checked against the network.
 
-A setting that the network, its input or the optimiser does not use is an error if somebody gave it, and is not stored
-with the run if nobody did: what stands in `run.json` is what the run used.
+A setting that the network, its input or the optimiser does not use is an error if it was given, and is otherwise not
+stored with the run: `run.json` holds exactly the settings that the run used.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from fer3d.errors import ArgumentError, ConfigError
 from fer3d.models import network_class
 from fer3d.models.network import PretrainedSettings
 
-# What `--preset` stands for; TOML and `--set` come on top. Of `model`, a network takes the settings that it has.
+# The presets of `--preset`; a TOML file and `--set` override them. A network ignores keys of `model` that it lacks.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "small": {},
-    # spec 2.3: two stages, SGD 0.9, weight decay 5e-4, batch 32, 40 epochs; made for 224 x 224 maps and a GPU
+    # spec 2.3: two stages, SGD 0.9, weight decay 5e-4, batch 32, 40 epochs; meant for 224 x 224 maps and a GPU
     "full": {
         "model": {"backbone": "resnet-18", "freeze_epochs": 5},
         "epochs": 40,
@@ -31,11 +31,11 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "precision": "bf16-mixed",
         "deterministic": False,
     },
-    # for demonstrations: a minute a fold
+    # for demonstrations: a minute per fold
     "tiny": {"model": {"width": 8}, "epochs": 15},
 }
 
-# What `perturb` takes the place of.
+# Augmentation settings that `perturb` replaces.
 _MOVES = ("mirror", "rotate_deg", "tilt_deg", "shift_mm", "scale", "stretch", "bend_mm", "depth_jitter_mm")
 
 
@@ -48,18 +48,19 @@ def train_settings(
     model: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> TrainSettings:
-    """Settings from a preset, then a TOML file, then `--set` items, then options given by name; the later wins.
+    """Settings from a preset, a TOML file, `--set` items and options given by name; later ones override earlier ones.
 
     Args:
-        network: What is trained: a name of `fer3d.models.MODELS`, or "module:Class".
+        network: The network to train: a name in `fer3d.models.MODELS`, or "module:Class".
         preset: One of `PRESETS`.
-        config: TOML file with the keys of `TrainSettings`, and the network's own in its table `model`; or None.
+        config: TOML file with the keys of `TrainSettings`, and the network's own settings in its table `model`; or
+            None.
         assignments: Items such as "epochs=60" and "model.width=8".
         model: The network's own settings by name; None means "not given".
         options: Fields of `TrainSettings` by name; None means "not given".
 
     Raises:
-        ConfigError, FileError: for an unknown preset or key (names the nearest valid one), a value out of range, or a
+        ConfigError, FileError: for an unknown preset or key (names the nearest valid key), a value out of range, or a
             setting that would change nothing.
         ArgumentError: if there is no such network.
     """
@@ -82,10 +83,10 @@ def train_settings(
 
 
 def complete(network: str, chosen: TrainSettings | None) -> TrainSettings:
-    """The settings with the network's own defaults, where they say nothing of the network.
+    """The settings, with the network's own defaults where the settings of the network are not given.
 
     Raises:
-        ArgumentError: if they are of another network, or there is no such network.
+        ArgumentError: if the settings belong to another network, or there is no such network.
         ConfigError: if a setting was given that would change nothing, or the branches would stay frozen to the end.
     """
     kind = network_class(network).Settings
@@ -109,15 +110,15 @@ def complete(network: str, chosen: TrainSettings | None) -> TrainSettings:
 
 
 def with_own(chosen: TrainSettings, own: NetworkSettings) -> TrainSettings:
-    """The settings with others of the network, and without those of training that would then change nothing."""
-    made = chosen.model_copy(update={"model": own})
-    ignored = unused(made)
-    given = {name: getattr(made, name) for name in made.model_fields_set if name not in ignored}
+    """The settings with the network's own replaced, and without training settings that would then change nothing."""
+    changed = chosen.model_copy(update={"model": own})
+    ignored = unused(changed)
+    given = {name: getattr(changed, name) for name in changed.model_fields_set if name not in ignored}
     return TrainSettings(**{**given, "model": own})
 
 
 def used(chosen: TrainSettings) -> dict[str, Any]:
-    """The settings that a run uses, as JSON can hold them."""
+    """The settings that a run uses, as values that JSON can hold."""
     table = chosen.model_dump(mode="json")
     for name in unused(chosen):
         del table[name]
@@ -125,7 +126,7 @@ def used(chosen: TrainSettings) -> dict[str, Any]:
 
 
 def _own_table(table: dict[str, Any], where: str) -> Mapping[str, Any]:
-    """The table `model`, taken out of `table`."""
+    """Remove the table `model` from `table` and return it."""
     own = table.pop("model", {})
     if not isinstance(own, Mapping):
         raise ConfigError(f"{where}: `model` should be a table of the network's settings, is {own!r}")
@@ -135,7 +136,7 @@ def _own_table(table: dict[str, Any], where: str) -> Mapping[str, Any]:
 def _check_keys(
     network: str, kind: type[NetworkSettings], table: Mapping[str, Any], own: Mapping[str, Any], where: str
 ) -> None:
-    """Raise ConfigError for the first key that neither training nor the network has."""
+    """Raise ConfigError for the first key that is a setting of neither training nor the network."""
     mine = [f"model.{name}" for name in kind.model_fields]
     known = [name for name in TrainSettings.model_fields if name != "model"]
     for key in own:
@@ -154,7 +155,7 @@ def _check_keys(
 
 
 def unused(chosen: TrainSettings) -> dict[str, str]:
-    """Setting of training that nothing would read -> why."""
+    """Name of a training setting that would have no effect -> the reason."""
     reasons = {**unused_augmentation(chosen.model), **chosen.model.unused()}
     if chosen.optimizer != "sgd":
         reasons["momentum"] = f"is of sgd, `optimizer` is {chosen.optimizer}"

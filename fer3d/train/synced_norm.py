@@ -1,4 +1,4 @@
-"""Batch normalisation over all processes of a run, on any device: torch's own `SyncBatchNorm` is for GPUs only."""
+"""Batch normalisation over all processes of a run, on any device; torch's `SyncBatchNorm` works on GPUs only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 
 class _Sum(torch.autograd.Function):
-    """The sum of a tensor over all processes; its gradient is the sum of theirs."""
+    """The sum of a tensor over all processes; its gradient is the sum of the gradients of all processes."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
@@ -26,7 +26,7 @@ class _Sum(torch.autograd.Function):
 
 
 class SyncedBatchNorm2d(nn.BatchNorm2d):
-    """As `nn.BatchNorm2d` on the batches of all processes put together; same parameters, same buffers."""
+    """`nn.BatchNorm2d` over the concatenated batches of all processes; same parameters and buffers."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) -> the same shape."""
@@ -45,15 +45,15 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
             self.running_var.lerp_(variance * number / (number - 1), momentum)
             if self.num_batches_tracked is not None:
                 self.num_batches_tracked.add_(1)
-        made = (wide - mean[:, None, None]) * (variance + self.eps).rsqrt()[:, None, None]
+        y = (wide - mean[:, None, None]) * (variance + self.eps).rsqrt()[:, None, None]
         if self.affine:
-            made = made * self.weight[:, None, None] + self.bias[:, None, None]
-        normalised: torch.Tensor = made.to(x.dtype)
+            y = y * self.weight[:, None, None] + self.bias[:, None, None]
+        normalised: torch.Tensor = y.to(x.dtype)
         return normalised
 
 
 def synchronise(network: nn.Module) -> nn.Module:
-    """Make every `nn.BatchNorm2d` in `network` a `SyncedBatchNorm2d`, in place, with the same parameters."""
+    """Turn every `nn.BatchNorm2d` in `network` into a `SyncedBatchNorm2d`, in place, with the same parameters."""
     for module in network.modules():
         if type(module) is nn.BatchNorm2d:
             module.__class__ = SyncedBatchNorm2d
