@@ -1,1 +1,1 @@
-"""Pictures of faces, with scans or without: find, align, normalise, recognise."""
+"""Pictures of faces, with or without scans: detection, alignment, illumination normalisation and networks."""

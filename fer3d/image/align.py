@@ -1,11 +1,11 @@
-"""Faces to one place, size and tilt: eyes level at canonical positions of a square crop.
+"""Align faces: a similarity transform puts the eyes level at canonical positions of a square crop.
 
-Convention (our choice, as publications differ): in a crop of S x S pixels the middle of the subject's right eye comes
-to (0.32 S, 0.34 S) and that of the left to (0.68 S, 0.34 S), measured from the crop's upper left corner. So a face
-from brows to chin fills it: the mouth of a mean face lies at 0.72 S, its chin at 0.95 S. Both eyes alone fix
-rotation, scale and place; a face turned to a side becomes larger, as its eyes come nearer together.
+Convention (our choice, as publications differ): in a crop of S x S pixels the centre of the subject's right eye lies at
+(0.32 S, 0.34 S) and that of the left eye at (0.68 S, 0.34 S), measured from the crop's upper left corner. The face
+fills the crop from brows to chin: the mouth of a mean face lies at 0.72 S, its chin at 0.95 S. The two eyes alone
+determine rotation, scale and position; a face turned sideways becomes larger, because its eyes are closer together.
 
-For a scan, the landmarks are its own: carried into its texture along the texture coordinates of the surface.
+A scan is aligned by its own landmarks, which the texture coordinates of its surface map into its texture.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from fer3d.scan import Scan, check_scan
 
 Array = NDArray[np.float64]
 
-EYE_HEIGHT, EYES_APART = 0.34, 0.36  # shares of a crop's side: see the module
+EYE_HEIGHT, EYES_APART = 0.34, 0.36  # fractions of the side of a crop: see the module
 SIZE = 224  # pixels
 _OFF_SURFACE = 5.0  # mm: a landmark farther from the mesh is not on it
 _CORNERS = {
     "right": ("exocanthion_right", "endocanthion_right"),
     "left": ("exocanthion_left", "endocanthion_left"),
 }
-# How far, in distances between the eyes, landmarks in a texture may be from those of the scan seen from the front: in a
-# photograph they agree within 0.2; in an atlas of pieces they do not.
+# Largest median distance, in distances between the eyes, from landmarks in a texture to those of the scan seen from the
+# front. In a photograph they agree within 0.2; in a texture atlas of several pieces they do not.
 _NOT_A_PHOTOGRAPH = 0.5
 
 
 class AlignedFace(NamedTuple):
-    """A crop.
+    """An aligned crop of a face.
 
     Attributes:
-        pixels: (S, S, 3) uint8, black outside of the picture.
-        mask: (S, S) uint8, 1 where the picture reaches, else 0.
-        matrix: (2, 3) float64, from the picture to the crop; column and row, pixel centres at whole numbers.
+        pixels: (S, S, 3) uint8, black outside the picture.
+        mask: (S, S) uint8, 1 inside the picture, else 0.
+        matrix: (2, 3) float64, affine map of (column, row) from picture to crop, pixel centres at integers.
     """
 
     pixels: NDArray[np.uint8]
@@ -51,7 +51,7 @@ class AlignedFace(NamedTuple):
 
 
 def canonical_eyes(size: int = SIZE) -> Array:
-    """(2, 2) where the subject's right and left eye come to lie in a crop, pixel centres at whole numbers.
+    """(2, 2) column and row of the subject's right and left eye in a crop, pixel centres at integers.
 
     >>> canonical_eyes(100).round(6).tolist()
     [[31.5, 33.5], [67.5, 33.5]]
@@ -61,16 +61,16 @@ def canonical_eyes(size: int = SIZE) -> Array:
 
 
 def align(pixels: NDArray[np.uint8], eyes: Array, size: int = SIZE) -> AlignedFace:
-    """Cut out a face with its eyes level at the canonical places.
+    """Crop a face so that its eyes lie level at the canonical positions.
 
     Args:
         pixels: (H, W, 3) uint8.
-        eyes: (2, 2) column and row of the subject's right eye, then the left; `Face.eyes` has them.
+        eyes: (2, 2) column and row of the subject's right eye, then of the left: `Face.eyes`.
         size: Side of the crop, pixels.
 
     Raises:
         ArgumentError: if a shape, dtype or size is wrong.
-        PrepareError: if the eyes are less than 1 pixel apart, or so far that the crop would miss the picture.
+        PrepareError: if the eyes are less than 1 pixel apart, or so far outside that the crop misses the picture.
     """
     check_dtype("pixels", pixels, np.uint8)
     check_shape("pixels", pixels, ("H", "W", 3))
@@ -82,7 +82,7 @@ def align(pixels: NDArray[np.uint8], eyes: Array, size: int = SIZE) -> AlignedFa
     matrix = similarity(np.asarray(eyes, float), canonical_eyes(size))
     height, width = pixels.shape[:2]
     inverse = _inverted(matrix)
-    # What the crop shows, with a pixel to spare, and reduced by a whole factor first so that nothing aliases.
+    # Cut out what the crop shows, with a margin, and reduce it by an integer factor first to prevent aliasing.
     corners = moved(np.array([(x, y) for x in (-1.0, size) for y in (-1.0, size)]), inverse)
     low = np.maximum(np.floor(corners.min(axis=0)) - 2, 0).astype(int)
     high = np.minimum(np.ceil(corners.max(axis=0)) + 3, [width, height]).astype(int)
@@ -92,7 +92,7 @@ def align(pixels: NDArray[np.uint8], eyes: Array, size: int = SIZE) -> AlignedFa
     factor = max(int(float(np.hypot(inverse[0, 0], inverse[1, 0]))), 1)
     if factor > 1:
         part = part.reduce(factor)
-    # Pillow's map goes from the centre of a crop's pixel, at + 0.5, to the same in the part.
+    # Pillow maps pixel centres of the crop to pixel centres of the part, both at integers + 0.5.
     back = inverse.copy()
     back[:, 2] += 0.5 - low - back[:, :2] @ [0.5, 0.5]
     back /= factor
@@ -108,10 +108,10 @@ def align(pixels: NDArray[np.uint8], eyes: Array, size: int = SIZE) -> AlignedFa
 
 
 def texture_landmarks(scan: Scan) -> dict[str, Array]:
-    """Where a scan's landmarks lie in its texture: name -> (2,) column and row, pixel centres at whole numbers.
+    """Positions of a scan's landmarks in its texture: name -> (2,) column and row, pixel centres at integers.
 
-    Each is taken to the nearest point of the mesh, and there the texture coordinates are interpolated. Landmarks
-    farther than 5 mm from the mesh, or on a part without texture coordinates, are left out.
+    Each landmark is projected onto the nearest point of the mesh, where the texture coordinates are interpolated.
+    Landmarks farther than 5 mm from the mesh, or on a part without texture coordinates, are left out.
 
     Args:
         scan: In mm, with uv and texture.
@@ -128,11 +128,11 @@ def texture_landmarks(scan: Scan) -> dict[str, Array]:
 
     height, width = scan.texture.shape[:2]
     corners = scan.vertices.astype(np.float64)[scan.faces]  # (F, 3, 3)
-    found = {}
+    landmarks = {}
     for name, point in scan.landmarks.items():
         if not np.isfinite(point).all():
             continue
-        # The nearest triangle is among those whose corner is nearest, or near enough to hold the foot of the point.
+        # Candidates for the nearest triangle: the one with the nearest corner, and those almost as near.
         distance = np.linalg.norm(corners - point, axis=2).min(axis=1)
         near = np.flatnonzero(distance <= distance.min() + 2 * _OFF_SURFACE)
         foot = triangles.closest_point(corners[near], np.broadcast_to(point, (len(near), 3)))
@@ -143,19 +143,19 @@ def texture_landmarks(scan: Scan) -> dict[str, Array]:
         share = triangles.points_to_barycentric(corners[near[best]][None], foot[best][None])[0]
         u, v = share @ scan.uv[scan.faces[near[best]]].astype(np.float64)
         if math.isfinite(u + v):
-            found[name] = np.array([u * width - 0.5, (1.0 - v) * height - 0.5])
-    return found
+            landmarks[name] = np.array([u * width - 0.5, (1.0 - v) * height - 0.5])
+    return landmarks
 
 
 def scan_eyes(scan: Scan) -> Array:
-    """(2, 2) middle of the subject's right and left eye in the texture of a scan, from its landmarks.
+    """(2, 2) centres of the subject's right and left eye in the texture of a scan, from its landmarks.
 
     Args:
         scan: In mm, upright (+y up, +z to the camera), with uv, texture, and the corners of both eyes as landmarks.
 
     Raises:
-        PrepareError: if it has no texture, lacks an eye corner, or the texture is no picture of the face: its landmarks
-            do not lie there as they do on the scan seen from the front.
+        PrepareError: if the scan has no texture or lacks an eye corner, or if the texture is no picture of the face:
+            the landmarks are arranged differently in it than on the scan seen from the front.
     """
     there = texture_landmarks(scan)
     missing = [name for side in _CORNERS.values() for name in side if name not in there]
@@ -176,7 +176,7 @@ def scan_eyes(scan: Scan) -> Array:
 
 
 def align_scan(scan: Scan, size: int = SIZE) -> AlignedFace:
-    """The face in the texture of a scan, cut out as `align` does by the scan's landmarks. Raises as `scan_eyes`."""
+    """Crop the face in the texture of a scan with `align`, by the scan's landmarks. Raises as `scan_eyes`."""
     eyes = scan_eyes(scan)
     return align(np.ascontiguousarray(scan.texture), eyes, size)
 

@@ -1,4 +1,4 @@
-"""Convolution blocks that the networks for pictures and the branches for maps share."""
+"""Convolution blocks shared by the networks for pictures and the branches for maps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def conv_block(
 
 
 class Residual(nn.Module):
-    """Two 3 x 3 convolutions around which the input passes, by a 1 x 1 convolution where the shape changes.
+    """Two 3 x 3 convolutions with a skip connection, which is a 1 x 1 convolution where the shape changes.
 
     He, Zhang, Ren, Sun. Deep residual learning for image recognition. CVPR 2016.
     """
@@ -36,7 +36,7 @@ class Residual(nn.Module):
 
 
 class Branch(nn.Module):
-    """A stack of layers with the number of its output channels beside it."""
+    """A stack of layers that knows the number of its output channels."""
 
     def __init__(self, layers: Sequence[nn.Module], out_channels: int) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Branch(nn.Module):
 
     @property
     def first(self) -> nn.Conv2d:
-        """The first convolution: the one whose input channels depend on the map group."""
+        """The first convolution, whose input channels depend on the map group."""
         return next(layer for layer in self.layers if isinstance(layer, nn.Conv2d))
 
     def forward(self, x: torch.Tensor, measured: torch.Tensor) -> torch.Tensor:
@@ -55,7 +55,7 @@ class Branch(nn.Module):
 
 
 def resnet_18(channels: int, width: int = 64) -> Branch:
-    """ResNet-18 up to its last block. He, Zhang, Ren, Sun. CVPR 2016."""
+    """ResNet-18 up to and including its last block. He, Zhang, Ren, Sun. CVPR 2016."""
     layers: list[nn.Module] = [*conv_block(channels, width, 7, 2), nn.MaxPool2d(3, 2, 1)]
     for number in range(4):
         before, out = width * 2 ** max(number - 1, 0), width * 2**number

@@ -1,15 +1,15 @@
-"""Find the face in a picture: an ordered chain of detectors with fall-through, and 68 landmarks on the face.
+"""Find the face in a picture: a chain of detectors, each tried if those before fail, and 68 landmarks on the face.
 
     finder = FaceFinder()
-    found = finder(read_picture("anna.jpg").pixels)
-    if found.face is None:
-        print(found.reason)
+    detection = finder(read_picture("anna.jpg").pixels)
+    if detection.face is None:
+        print(detection.reason)
     else:
-        print(found.face.detector, found.face.landmarks)
+        print(detection.face.detector, detection.face.landmarks)
 
-The chain asks MTCNN, then dlib's HOG detector, then OpenCV's Haar cascade, by default: the order of how many of our
-test pictures they find (benchmarks/results/faces.md). The first that finds anything ends it; what every other said
-stands in the result. If none does, all are asked again, on the picture at twice the size with a border around it.
+By default the chain runs MTCNN, then dlib's HOG detector, then OpenCV's Haar cascade: the detectors that find more of
+our test pictures come first (benchmarks/results/faces.md). The chain stops at the first detector that finds a face; the
+result records all attempts. If no detector finds one, all run again on the picture at twice the size with a border.
 """
 
 from __future__ import annotations
@@ -38,34 +38,34 @@ Array = NDArray[np.float64]
 _NOTHING = "no face"
 _INSTALL = "pip install 'fer3d[face]'"
 
-# Detectors work on a picture of at most this many pixels along its longer side, first small, then large [our choice]:
-# a face of 1/16 of a picture's width is found at 640, one of 1/32 at 1280.
+# Detectors get a picture of at most this many pixels along its longer side, first small, then large [our choice]:
+# they find a face of 1/16 of a picture's width at 640, and a face of 1/32 at 1280.
 _ROUNDS = (640, 1280)
-_SHORT = 200  # pixels: smaller pictures are enlarged to this along the shorter side, so that no detector is too coarse
+_SHORT = 200  # pixels: smaller pictures are enlarged to this shorter side, or else a detector is too coarse
 _CROP_LIKE = 300  # pixels along the shorter side: a smaller picture is likely a crop of a face, and gets a border
-_BORDER = 0.2  # of the shorter side, repeating the edge; a face that fills its picture is found more often (98 of 100)
-_SMALLEST = 16  # pixels: least side of a picture in which a face is looked for
+_BORDER = 0.2  # of the shorter side, repeats the edge: more faces that fill their picture are found (98 of 100)
+_SMALLEST = 16  # pixels: least side of a picture that the detectors get
 _LEAST_FACE = 40  # pixels of the working picture
 _HAAR_STEP, _HAAR_NEIGHBOURS = 1.1, 3
-_OFF_CENTRE = 0.5  # a face in a corner counts as this much smaller when the face of a picture is chosen
+_OFF_CENTRE = 0.5  # a face in a corner counts as this much smaller when the main face of a picture is chosen
 
-# From the square of the Haar cascade to that of dlib, in shares of its side: shift right, shift down, side. Measured on
-# simulated faces seen from the front.
+# From the square of the Haar cascade to that of dlib, in fractions of its side: shift right, shift down, side. Measured
+# on simulated faces seen from the front.
 _HAAR_TO_DLIB = (0.05, 0.14, 0.90)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
-    """One face in a picture. Coordinates are column and row in the picture, pixel centres at whole numbers.
+    """One face in a picture. Coordinates are column and row in the picture, pixel centres at integers.
 
     Attributes:
-        box: (4,) left, top, right, bottom as the detector draws them, which may be outside of the picture.
-        score: The detector's own: comparable among its faces alone.
-        detector: Its name, or "picture" where none found a face and the whole picture was taken for one.
-        landmarks: (68, 2) in the order of iBUG; see `fer3d.image.landmarks68`.
-        landmarks_from: "dlib", or where that failed or is not installed "points" (a mean face on the five points of
-            MTCNN) or "box" (a mean face in the box).
-        problem: Why the landmarks are not dlib's, or "".
+        box: (4,) left, top, right, bottom as the detector gives them; they may lie outside the picture.
+        score: Of the detector; comparable only between faces that the same detector found.
+        detector: Its name, or "picture" if no detector found a face and the whole picture counts as the face.
+        landmarks: (68, 2) in iBUG order; see `fer3d.image.landmarks68`.
+        landmarks_from: "dlib"; or, if dlib failed or is not installed, "points" (a mean face fitted to the five points
+            of MTCNN) or "box" (a mean face in the box).
+        problem: Why the landmarks are not those of dlib, or "".
     """
 
     box: Array
@@ -77,19 +77,19 @@ class Face:
 
     @property
     def eyes(self) -> Array:
-        """(2, 2) middle of the subject's right eye and of the left."""
+        """(2, 2) centres of the subject's right eye and left eye."""
         return landmarks68.eye_centres(self.landmarks)
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What one detector made of one version of the picture.
+    """The outcome of one detector on one version of the picture.
 
     Attributes:
         detector: Its name.
         side: Longer side of the working picture, pixels.
-        faces: How many it found.
-        reason: Why none, or "".
+        faces: Number of faces found.
+        reason: Why it found none, or "".
     """
 
     detector: str
@@ -100,11 +100,11 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Detection:
-    """All faces that the first successful detector found, and what was tried.
+    """All faces that the first successful detector found, and all attempts.
 
     Attributes:
         faces: The largest and most central first.
-        attempts: In order.
+        attempts: In the order in which the detectors ran.
     """
 
     faces: tuple[Face, ...]
@@ -112,22 +112,22 @@ class Detection:
 
     @property
     def face(self) -> Face | None:
-        """The largest and most central one."""
+        """The largest and most central face, or None."""
         return self.faces[0] if self.faces else None
 
     @property
     def reason(self) -> str:
-        """Why there is no face, in one line; "" if there is one."""
+        """Why no face was found, in one line; "" if there is a face."""
         if self.faces:
             return ""
-        told = dict.fromkeys(f"{attempt.detector}: {attempt.reason}" for attempt in self.attempts)
+        reports = dict.fromkeys(f"{attempt.detector}: {attempt.reason}" for attempt in self.attempts)
         reasons = {attempt.reason for attempt in self.attempts}
         if len(reasons) == 1 and reasons != {_NOTHING}:
             return f"no face found ({reasons.pop()})"
-        return "no face found (" + "; ".join(told) + ")"
+        return "no face found (" + "; ".join(reports) + ")"
 
     def record(self) -> dict[str, Any]:
-        """For a record's history: JSON-serialisable."""
+        """A JSON-serialisable summary for the history of a record."""
         attempts = [
             {"detector": a.detector, "side": a.side, "faces": a.faces} | ({"reason": a.reason} if a.reason else {})
             for a in self.attempts
@@ -157,30 +157,30 @@ _Detector = Callable[[NDArray[np.uint8]], _Found]
 
 
 class _View(NamedTuple):
-    """A working picture, and how to get from it back to the picture."""
+    """A scaled copy of the picture that the detectors get, and the map from it back to the picture."""
 
     pixels: NDArray[np.uint8]
-    scale: Array  # (2,) of column and row
+    scale: Array  # (2,) for column and row
     border: int
 
     def back(self, points: Array) -> Array:
-        """Points (..., 2) of the working picture in the picture."""
+        """Map points (..., 2) of the working picture to the picture."""
         return (points - self.border + 0.5) / self.scale - 0.5
 
 
 @dataclass(eq=False)
 class FaceFinder:
-    """A chain of detectors and a landmark predictor, loaded once. Not safe for threads; a process may have its own.
+    """A chain of detectors and a landmark predictor, loaded once. Not thread-safe; each process can have its own.
 
     Args:
-        detectors: Names out of `DETECTORS`, in the order in which they are asked.
-        whole_picture: If no detector finds a face, take the whole picture for one, with landmarks where a mean face
-            would have them: for data sets of crops in which a lost picture is worse than an unsharp alignment.
+        detectors: Names out of `DETECTORS`, in the order in which they run.
+        whole_picture: If no detector finds a face, treat the whole picture as the face, with the landmarks of a mean
+            face: for data sets of crops in which a lost picture is worse than an inexact alignment.
 
     Raises:
         ArgumentError: if a name is unknown or comes twice, or there is none.
-        MissingLibraryError: if the libraries of none of them are installed. One that is missing beside others is a
-            failed attempt of each detection.
+        MissingLibraryError: if no detector has its library installed. If only some are missing, each detection
+            records those detectors as failed attempts.
     """
 
     detectors: Sequence[str] = DETECTORS
@@ -211,13 +211,13 @@ class FaceFinder:
             self._predictor, self._no_predictor = None, str(error)
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Detection:
-        """Find the faces of a picture.
+        """Find the faces in a picture.
 
         Args:
             pixels: (H, W, 3) uint8, RGB.
 
         Returns:
-            The faces; none is no error. See `Detection.reason`.
+            The faces. It is no error if there is none: see `Detection.reason`.
         """
         check_dtype("pixels", pixels, np.uint8)
         check_shape("pixels", pixels, ("H", "W", 3))
@@ -235,7 +235,7 @@ class FaceFinder:
                 if found is not None:
                     return Detection(self._faces(name, found, view, pixels), tuple(attempts))
         if self.whole_picture:
-            side = 0.8 * min(height, width)  # brows to chin of a face that fills the picture
+            side = 0.8 * min(height, width)  # from brows to chin of a face that fills the picture
             square = np.array([(width - side) / 2, (height - side) / 2, side])
             box = np.array([0.0, 0.0, width - 1.0, height - 1.0])
             landmarks = landmarks68.mean_face_in_square(square)
@@ -249,7 +249,7 @@ class FaceFinder:
             return Attempt(name, side, 0, self._missing[name]), None
         try:
             found = self._loaded[name](view.pixels)
-        except Exception as error:  # OpenCV and dlib raise their own kinds; one detector may cost no picture
+        except Exception as error:  # OpenCV and dlib raise their own types; one detector must not lose the picture
             text = " ".join(str(error).split())[:200]
             return Attempt(name, side, 0, f"failed with {type(error).__name__}: {text}"), None
         if not len(found.boxes):
@@ -269,7 +269,7 @@ class FaceFinder:
     def _landmarks(
         self, pixels: NDArray[np.uint8], name: str, box: Array, five: Array | None
     ) -> tuple[Array, str, str]:
-        """(68, 2), where they are from, and why they are not dlib's."""
+        """(68, 2) landmarks, their source, and why they are not those of dlib."""
         square = landmarks68.square_of_points(five) if five is not None else _square(name, box)
         problem = self._no_predictor
         if self._predictor is not None:
@@ -298,7 +298,7 @@ def _view(pixels: NDArray[np.uint8], largest: int, border: bool) -> _View:
 
 
 def _prominence(boxes: Array, shape: Sequence[int]) -> Array:
-    """(N,) how much a face stands out: its side, less up to `_OFF_CENTRE` of it towards a corner. Our choice."""
+    """(N,) prominence of each face: its side, reduced by up to `_OFF_CENTRE` towards a corner. Our choice."""
     side = np.sqrt(np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0.0), axis=1))
     centre = np.array([shape[1] - 1, shape[0] - 1]) / 2
     away = np.linalg.norm((boxes[:, :2] + boxes[:, 2:]) / 2 - centre, axis=1) / max(float(np.linalg.norm(centre)), 1e-9)
@@ -306,7 +306,7 @@ def _prominence(boxes: Array, shape: Sequence[int]) -> Array:
 
 
 def _square(name: str, box: Array) -> Array:
-    """(left, top, side) of the square that dlib would draw about a face that a detector boxed."""
+    """(left, top, side) of the square that dlib would draw around the face in a detector's box."""
     side = math.sqrt(float(np.prod(np.maximum(box[2:] - box[:2], 1.0))))
     left, top = (box[:2] + box[2:]) / 2 - side / 2
     if name == "haar":
@@ -355,7 +355,7 @@ _LOADERS: Mapping[str, Callable[[], _Detector]] = {"mtcnn": _load_mtcnn, "hog": 
 
 
 def _load_predictor() -> tuple[Any, Any]:
-    """dlib's predictor of 68 points, and the module."""
+    """The 68-point predictor of dlib, and the module dlib."""
     dlib = _module("dlib", "dlib", "68 landmarks")
     folder = _folder("face_recognition_models", "face-recognition-models", "68 landmarks")
     weights = folder / "models" / "shape_predictor_68_face_landmarks.dat"
@@ -367,7 +367,7 @@ def _load_predictor() -> tuple[Any, Any]:
 
 @cache
 def _read_predictor(weights: Path) -> Any:
-    """Read once a process: 100 MB take a second or more."""
+    """Read the predictor once per process: its 100 MB take a second or more."""
     return importlib.import_module("dlib").shape_predictor(str(weights))
 
 
@@ -379,7 +379,7 @@ def _module(name: str, library: str, what: str) -> Any:
 
 
 def _folder(module: str, package: str, what: str) -> Path:
-    """Where a package lies, without importing it."""
+    """The folder of a package, found without importing the package."""
     spec = importlib.util.find_spec(module)
     if spec is None or not spec.submodule_search_locations:
         raise MissingLibraryError(f"{what}: {package} is not installed: {_INSTALL}")

@@ -1,4 +1,4 @@
-"""Pictures in, aligned faces out: what `fer3d faces` does, picture by picture."""
+"""Extract aligned face crops from pictures: the work of `fer3d faces`."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class FaceRow:
-    """One face of a picture, or why there is none.
+    """One face of a picture, or the reason why there is none.
 
     Attributes:
         path: The picture.
-        crop: The file that was written, or None.
-        face: None if there is none.
-        detection: What was tried; None if the picture could not be read.
+        crop: The file written, or None.
+        face: The face, or None.
+        detection: The attempts of all detectors; None if the picture could not be read.
         reason: Why there is no crop, or "".
     """
 
@@ -52,7 +52,7 @@ class FaceRow:
     reason: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, landmarks and attempts included, in plain types. Keys of `COLUMNS` where they apply."""
+        """All fields, landmarks and attempts included, as JSON types; the keys of `COLUMNS` that apply."""
         row: dict[str, Any] = {"file": str(self.path), "status": "failed" if self.crop is None else "ok"}
         if self.face is not None:
             face = self.face
@@ -70,15 +70,15 @@ class FaceRow:
 def extract_faces(
     paths: Iterable[Path], out: Path, finder: FaceFinder, *, size: int = SIZE, every: bool = False
 ) -> Iterator[FaceRow]:
-    """Cut the faces out of picture after picture. One that fails is a row with its reason.
+    """Crop the faces of each picture. A picture that fails yields a row with the reason.
 
     Args:
         paths: Pictures.
-        out: Folder for the crops, `<stem>.png`; further faces of a picture are `<stem>_2.png` and so on. A name that
-            was given away gets the number of its picture.
-        finder: Finds them.
+        out: Folder for the crops, `<stem>.png`; further faces of a picture are `<stem>_2.png` and so on. If two
+            pictures share a stem, the later one gets its number in the name: `<stem>-<number>.png`.
+        finder: Finds the faces.
         size: Side of a crop, pixels.
-        every: All faces of a picture, not only the largest and most central.
+        every: Crop all faces of a picture, not only the largest and most central.
 
     Raises:
         FileError: if the folder cannot be made.
@@ -108,7 +108,7 @@ def extract_faces(
             yield FaceRow(path, None, None, None, " ".join(str(error).split()).removeprefix(f"{path}: "))
         except MemoryError:
             yield FaceRow(path, None, None, None, "not enough memory to read it")
-        except Exception as error:  # a bug of ours: it may cost this picture, not the others
+        except Exception as error:  # a bug in fer3d: it must not lose the other pictures
             yield FaceRow(path, None, None, None, internal_error(error))
 
 

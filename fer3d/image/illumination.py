@@ -1,8 +1,8 @@
-"""Grey pictures freed of the light: the inputs of Shin, Kim and Kwon's study [1], and Tan and Triggs'.
+"""Illumination normalisation of grey pictures: the methods that Shin, Kim and Kwon compare [1], and Tan and Triggs'.
 
-Every function takes (N, H, W) uint8 and gives (N, H, W) uint8, so that they can be chained: DoG, for instance, is meant
-for a picture whose logarithm or root was taken first. But for histogram equalisation, which is the usual one, they are
-those of the INface toolbox 2.1 [F]. Where it would divide by 0, on pictures of one grey, we give 0.
+Every function maps (N, H, W) uint8 to (N, H, W) uint8, so that functions can be chained: DoG, for instance, expects the
+logarithm or the root of a picture. All but the histogram equalisation, which is the usual one, follow the INface
+toolbox 2.1 [F]. Where the toolbox would divide by 0, on pictures of a single grey, the result is 0.
 
 References:
     .. [1] Shin, Kim, Kwon. Baseline CNN structure analysis for facial expression recognition. RO-MAN 2016.
@@ -33,20 +33,20 @@ from fer3d.workers import map_on_threads
 Pictures = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
-_TOGETHER = 32  # pictures of 48 x 48 that stay in a core's cache from one step to the next
-_TINY = 1e-12  # keeps Tan and Triggs' divisions finite on a picture of one grey
+_TOGETHER = 32  # pictures processed at a time: at 48 x 48 pixels they stay in the cache of a core
+_TINY = 1e-12  # keeps the divisions of `tan_triggs` finite on a picture of a single grey
 
 
 def raw(pictures: Pictures) -> Pictures:
-    """The pictures as they are."""
+    """Return the pictures unchanged."""
     _check(pictures)
     return pictures
 
 
 def equalise_histogram(pictures: Pictures) -> Pictures:
-    """Grey g becomes 255 (c(g) - c(g0)) / (H W - c(g0)): c counts the pixels up to g, g0 is the darkest grey there is.
+    """Map grey g to 255 (c(g) - c(g0)) / (H W - c(g0)), where c(g) counts pixels up to g and g0 is the darkest grey.
 
-    The same bytes as OpenCV's `equalizeHist`; a picture of one grey is left as it is.
+    The result equals OpenCV's `equalizeHist` byte for byte. A picture of a single grey stays unchanged.
 
     Args:
         pictures: (N, H, W) uint8.
@@ -55,7 +55,7 @@ def equalise_histogram(pictures: Pictures) -> Pictures:
         (N, H, W) uint8.
 
     Raises:
-        ArgumentError: if the shape or the dtype is another.
+        ArgumentError: if shape or dtype are wrong.
     """
     _check(pictures)
     count, pixels = len(pictures), pictures[0].size
@@ -65,7 +65,7 @@ def equalise_histogram(pictures: Pictures) -> Pictures:
     below = counts.cumsum(axis=1)
     darkest = flat.min(axis=1)[:, None]
     first = np.take_along_axis(counts, darkest.astype(np.intp), axis=1)
-    # in float32, as OpenCV reckons: a level in a million would round the other way in float64
+    # in float32, as OpenCV computes: in float64 one level in a million would round the other way
     scale = np.float32(255.0) / np.maximum(pixels - first, 1).astype(np.float32)
     levels = np.rint((below - first).astype(np.float32) * scale).clip(0, 255)
     levels = np.where(first == pixels, np.arange(256), levels).astype(np.uint8)
@@ -74,19 +74,18 @@ def equalise_histogram(pictures: Pictures) -> Pictures:
 
 
 def isotropic_smoothing(pictures: Pictures, smoothness: float = 7.0, pad: int = 3) -> Pictures:
-    """The picture divided by its luminance [2], see `luminance`; 0.4 % of the pixels clipped at either end.
+    """Divide each picture by its luminance [2], see `luminance`; clip 0.4 % of the pixels at either end.
 
     Args:
         pictures: (N, H, W) uint8.
         smoothness: Lambda of the luminance; INface's 7 was tuned for 128 x 128 pixels.
-        pad: Pixels by which the picture is mirrored outwards before, and cut again after.
+        pad: Pixels of mirror padding, which is cropped again afterwards.
 
     Returns:
         (N, H, W) uint8.
 
     Raises:
-        ArgumentError: if the shape or the dtype is another, the picture is smaller than `pad`, or `smoothness` is
-            negative.
+        ArgumentError: if shape or dtype are wrong, the picture is smaller than `pad`, or `smoothness` is negative.
     """
     _check(pictures)
     height, width = pictures.shape[1:]
@@ -98,21 +97,21 @@ def isotropic_smoothing(pictures: Pictures, smoothness: float = 7.0, pad: int = 
 
 
 def luminance(light: Floats, smoothness: float) -> Floats:
-    """L with L - lambda (sum of the four neighbours' L - 4 L) = I, where L is 0 outside the picture.
+    """Solve L - lambda (sum of the four neighbours' L - 4 L) = I for L, where L is 0 outside the picture.
 
-    The discrete sine transform of the first kind diagonalises that system along each axis. It is taken along one; the
-    systems of three diagonals left along the other are solved: O(H W log W) a picture, with the accuracy of a direct
+    The discrete sine transform of type I diagonalises this system along each axis. We transform along the rows and
+    solve the remaining tridiagonal systems along the columns: O(H W log W) per picture, as accurate as a direct
     solution, in half the time of two transforms.
 
     Args:
-        light: (N, H, W) float64: I.
+        light: (N, H, W) float64, I.
         smoothness: Lambda, not negative.
 
     Returns:
         (N, H, W) float64.
 
     Raises:
-        ArgumentError: if the shape is another, or `smoothness` is negative.
+        ArgumentError: if the shape is wrong, or `smoothness` is negative.
     """
     check_shape("light", light, ("N", "H", "W"))
     check_range("smoothness", smoothness, 0.0, math.inf)
@@ -120,23 +119,23 @@ def luminance(light: Floats, smoothness: float) -> Floats:
     waves = fft.dst(light, type=1, axis=2)
     along = 2.0 - 2.0 * np.cos(np.pi * np.arange(1, width + 1) / (width + 1))  # eigenvalues of a row's differences
     kernels.solve_columns(waves, 1.0 + smoothness * (along + 2.0), smoothness)
-    made: Floats = fft.idst(waves, type=1, axis=2, overwrite_x=True)
-    return made
+    result: Floats = fft.idst(waves, type=1, axis=2, overwrite_x=True)
+    return result
 
 
 def discrete_cosine(pictures: Pictures, dropped: int | None = None) -> Pictures:
-    """The logarithm of the picture without its slowest waves [3]; 0.2 % of the pixels clipped at either end.
+    """Remove the lowest DCT frequencies from the logarithm of each picture [3]; clip 0.2 % of the pixels at either end.
 
     Args:
         pictures: (N, H, W) uint8.
-        dropped: How many coefficients after the mean are set to 0, in zig-zag order. None: INface's 50 at 128 x 128
-            pixels, in proportion to the area (our choice): 7 at 48 x 48.
+        dropped: Number of coefficients after the mean, in zig-zag order, that are set to 0. None: INface's 50 at
+            128 x 128 pixels, scaled with the area (our choice): 7 at 48 x 48.
 
     Returns:
-        (N, H, W) uint8; 0 for a picture of one grey.
+        (N, H, W) uint8; 0 for a picture of a single grey.
 
     Raises:
-        ArgumentError: if the shape or the dtype is another, or there are not so many coefficients.
+        ArgumentError: if shape or dtype are wrong, or a picture has fewer than `dropped` + 1 coefficients.
     """
     _check(pictures)
     height, width = pictures.shape[1:]
@@ -149,14 +148,14 @@ def discrete_cosine(pictures: Pictures, dropped: int | None = None) -> Pictures:
     waves[:, 0, 0] = np.log(logarithm.mean(axis=(1, 2)) + 10.0) * math.sqrt(height * width)
     rows, columns = zigzag(height, width)
     waves[:, rows[1 : dropped + 1], columns[1 : dropped + 1]] = 0.0
-    made = fft.idctn(waves, axes=(1, 2), norm="ortho", overwrite_x=True)
-    flat = np.ptp(logarithm, axis=(1, 2)) == 0.0  # what is left of such a picture is rounding
-    made[flat] = 0.0
-    return _stretched(_levels(made), 0.2)
+    result = fft.idctn(waves, axes=(1, 2), norm="ortho", overwrite_x=True)
+    flat = np.ptp(logarithm, axis=(1, 2)) == 0.0  # such a picture leaves rounding errors only
+    result[flat] = 0.0
+    return _stretched(_levels(result), 0.2)
 
 
 def zigzag(height: int, width: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows and columns of an H x W table in zig-zag order: by rising frequency, as JPEG counts.
+    """Rows and columns of an H x W table in the zig-zag order of JPEG: by ascending frequency.
 
     >>> [(int(i), int(j)) for i, j in zip(*zigzag(8, 8))][:6]
     [(0, 0), (0, 1), (1, 0), (2, 0), (1, 1), (0, 2)]
@@ -169,7 +168,7 @@ def zigzag(height: int, width: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 def difference_of_gaussians(pictures: Pictures, inner: float = 1.0, outer: float = 2.0) -> Pictures:
-    """The picture blurred by `inner`, less the picture blurred by `outer`; 0.2 % of the pixels clipped at either end.
+    """Subtract the picture blurred by `outer` from that blurred by `inner`; clip 0.2 % of the pixels at either end.
 
     Args:
         pictures: (N, H, W) uint8.
@@ -179,14 +178,14 @@ def difference_of_gaussians(pictures: Pictures, inner: float = 1.0, outer: float
         (N, H, W) uint8.
 
     Raises:
-        ArgumentError: if the shape or the dtype is another, or a deviation is not positive.
+        ArgumentError: if shape or dtype are wrong, or a deviation is not positive.
     """
     _check(pictures)
     return _stretched(_band(_levels(pictures), inner, outer), 0.2)
 
 
 def gaussian_kernel(deviation: float) -> Floats:
-    """(2 ceil(3 s) + 1,) weights of a Gaussian of deviation s, which sum to 1.
+    """(2 ceil(3 s) + 1,) weights of a Gaussian of standard deviation s; they sum to 1.
 
     Raises:
         ArgumentError: if the deviation is not positive.
@@ -205,20 +204,20 @@ def tan_triggs(
     exponent: float = 0.1,
     ceiling: float = 10.0,
 ) -> Pictures:
-    """Gamma, difference of Gaussians, then contrast equalisation [4].
+    """Tan and Triggs' normalisation: gamma, difference of Gaussians, then contrast equalisation [4].
 
     Args:
         pictures: (N, H, W) uint8.
-        gamma: Power to which the picture, in [0, 1], is raised.
+        gamma: Exponent that is applied to the picture, scaled to [0, 1].
         inner, outer: Deviations of the two Gaussians, pixels.
-        exponent: Alpha: how little strong edges count for the contrast.
-        ceiling: Tau: the contrast that is nowhere exceeded.
+        exponent: Alpha: the smaller, the less strong edges count for the contrast.
+        ceiling: Tau: the largest contrast in the result.
 
     Returns:
         (N, H, W) uint8.
 
     Raises:
-        ArgumentError: if the shape or the dtype is another, or a number is not positive.
+        ArgumentError: if shape or dtype are wrong, or a number is not positive.
     """
     _check(pictures)
     for name, number in (("gamma", gamma), ("exponent", exponent), ("ceiling", ceiling)):
@@ -241,20 +240,20 @@ ILLUMINATIONS: Mapping[str, Callable[..., Pictures]] = {
 
 
 def normalise_illumination(name: str, pictures: Pictures, *, workers: int = 1, **settings: Any) -> Pictures:
-    """One of `ILLUMINATIONS`, a few pictures at a time so that they stay in the cache, on several threads.
+    """Apply one of `ILLUMINATIONS`, on several threads; each handles a few pictures at a time, which fit the cache.
 
     Args:
-        name: Which one.
+        name: Key of `ILLUMINATIONS`.
         pictures: (N, H, W) uint8; N may be 0.
         workers: Threads.
         settings: Arguments of that function.
 
     Returns:
-        (N, H, W) uint8: the same bytes for any number of workers.
+        (N, H, W) uint8; it does not depend on the number of workers.
 
     Raises:
-        ArgumentError: if there is none of that name (names the nearest), it does not take an argument, or `workers` is
-            less than 1.
+        ArgumentError: if the name is unknown (the message names the nearest), the function does not take an argument,
+            or `workers` is less than 1.
     """
     check_choice("name", name, ILLUMINATIONS)
     function = ILLUMINATIONS[name]
@@ -279,45 +278,45 @@ def _check(pictures: Pictures) -> None:
 
 
 def _unit(x: Floats) -> Floats:
-    """Each picture stretched to [0, 1]; 0 where it is of one grey."""
+    """Stretch each picture to [0, 1]; a picture of a single grey becomes 0."""
     low, high = x.min(axis=(1, 2), keepdims=True), x.max(axis=(1, 2), keepdims=True)
     span = high - low
-    made: Floats = (x - low) / np.where(span > 0.0, span, 1.0)
-    return made
+    result: Floats = (x - low) / np.where(span > 0.0, span, 1.0)
+    return result
 
 
 def _levels(x: NDArray[Any], dtype: Any = np.float64) -> NDArray[Any]:
-    """INface's `normalize8`: whole numbers from 0 to 255."""
+    """INface's `normalize8`: stretch each picture to integers from 0 to 255."""
     flat = x.reshape(len(x), -1)
-    made = np.empty(x.shape, dtype)
-    kernels.levels(x, flat.min(axis=1).astype(np.float64), flat.max(axis=1).astype(np.float64), made)
-    return made
+    result = np.empty(x.shape, dtype)
+    kernels.levels(x, flat.min(axis=1).astype(np.float64), flat.max(axis=1).astype(np.float64), result)
+    return result
 
 
 def _stretched(x: Floats, percent: float) -> Pictures:
-    """INface's `histtruncate`, then `_levels`: the darkest and the brightest `percent` of each picture clipped."""
+    """INface's `histtruncate`, then `_levels`: clip the darkest and the brightest `percent` of each picture."""
     flat = x.reshape(len(x), -1)
     last = flat.shape[1] - 1
-    # the k-th of m sorted pixels stands at the percentile 100 (k - 0.5) / m, with straight lines between
+    # the k-th of m sorted pixels is the percentile 100 (k - 0.5) / m, with linear interpolation between
     ranks = [min(max(share * flat.shape[1] - 0.5, 0.0), last) for share in (percent / 100, 1.0 - percent / 100)]
     ends = [(math.floor(rank), min(math.floor(rank) + 1, last)) for rank in ranks]
-    ordered = np.sort(flat, axis=1)  # with a processor's vector instructions twice as fast as `np.partition`
+    ordered = np.sort(flat, axis=1)  # vector instructions make it twice as fast as `np.partition`
     low, high = (
         ordered[:, a] + (rank - a) * (ordered[:, b] - ordered[:, a]) for (a, b), rank in zip(ends, ranks, strict=True)
     )
-    made = np.empty(x.shape, np.uint8)
-    kernels.levels(x, low, high, made)
-    return made
+    result = np.empty(x.shape, np.uint8)
+    kernels.levels(x, low, high, result)
+    return result
 
 
 def _band(x: Floats, inner: float, outer: float) -> Floats:
-    made = _blurred(x, inner)
-    made -= _blurred(x, outer)
-    return made
+    result = _blurred(x, inner)
+    result -= _blurred(x, outer)
+    return result
 
 
 def _blurred(x: Floats, deviation: float) -> Floats:
     kernel = gaussian_kernel(deviation)
-    made = np.empty_like(x)
-    kernels.blur(x, kernel[len(kernel) // 2 :], made)
-    return made
+    result = np.empty_like(x)
+    kernels.blur(x, kernel[len(kernel) // 2 :], result)
+    return result

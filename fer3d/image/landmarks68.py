@@ -1,11 +1,11 @@
-"""The 68 landmarks of iBUG on a face in a picture: by a trained predictor, or by laying a mean face on it.
+"""The 68 iBUG landmarks of a face in a picture: from a trained predictor, or from a mean face fitted to it.
 
-Convention: points are column and row in pixels, centres of pixels at whole numbers, in the order of iBUG and dlib (0 to
-16 jaw, 17 to 26 brows, 27 to 35 nose, 36 to 47 eyes, 48 to 67 lips), beginning with the subject's right, which is left
-in the picture.
+Convention: points are column and row in pixels, with pixel centres at integers, in the order of iBUG and dlib (0 to 16
+jaw, 17 to 26 brows, 27 to 35 nose, 36 to 47 eyes, 48 to 67 lips). The order starts at the subject's right, which is
+left in the picture.
 
 The predictor is dlib's [1] with the weights in the package `face-recognition-models`. They were trained on the iBUG
-300-W pictures, whose licence leaves out commercial use. The file is read by its path: importing the package needs
+300-W pictures, whose licence excludes commercial use. We read the file by its path, because importing the package needs
 `pkg_resources`, which setuptools no longer has.
 
 References:
@@ -25,11 +25,11 @@ from fer3d.checks import check_shape
 Array = NDArray[np.float64]
 
 RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
-_SIDE = 200  # pixels of a face's square when the predictor sees it
-_AROUND = 0.5  # of the square on each side that the predictor sees too
+_SIDE = 200  # pixels: side of the face's square in the predictor's input
+_AROUND = 0.5  # of the square: margin on each side in the predictor's input
 
-# The mean face: eyes level, middle between them at the origin, one unit apart, y down. Points of the neutral head of
-# ICT-FaceKit (MIT licence) seen from the front, made symmetric.
+# The mean face: the eyes are level, one unit apart, and their midpoint is the origin; y points down. The points
+# are those of the neutral head of ICT-FaceKit (MIT licence), seen from the front and made symmetric.
 _MEAN = (
     # jaw, from the subject's right to the left
     (-1.131, -0.036),
@@ -111,23 +111,24 @@ _MEAN = (
 )
 MEAN_FACE: Array = np.array(_MEAN)  # (68, 2)
 
-# Where MTCNN's five points lie on it: eyes, nose tip, corners of the mouth.
+# MTCNN's five points on the mean face: eyes, nose tip, mouth corners.
 _FIVE: Array = np.array(
     [MEAN_FACE[RIGHT_EYE].mean(axis=0), MEAN_FACE[LEFT_EYE].mean(axis=0), *MEAN_FACE[[30, 48, 54]]]
 )  # (5, 2)
 
-# The square that dlib's detector draws about a face, and with it its predictor was trained: the middle of the eyes at
-# these shares of its side, the eyes that share apart, the mouth that share below them. Measured on simulated faces.
+# The square that dlib's detector draws around a face and on which its predictor was trained. In fractions of its side:
+# the midpoint of the eyes, the distance between the eyes, and from the eyes down to the mouth. Measured on simulated
+# faces.
 _EYES_AT, _EYES_APART, _MOUTH_BELOW = (0.50, 0.31), 0.40, 0.48
 
-# Worst that a predicted shape may differ from the mean face, root mean square in distances between the eyes: simulated
-# faces turned by 45 degrees have up to 0.30, and faces of lfw_subset up to 0.21.
+# Largest root mean square difference between a predicted shape and the mean face, in distances between the eyes:
+# simulated faces turned by 45 degrees reach 0.30, faces of lfw_subset 0.21.
 _WORST_SHAPE = 0.45
-_WORST_EYES = 0.6  # distances between the eyes that predictor and detector may place them apart
+_WORST_EYES = 0.6  # largest difference between the eyes of predictor and detector, in distances between the eyes
 
 
 def eye_centres(landmarks: Array) -> Array:
-    """(2, 2) middle of the subject's right eye and of the left: the mean of the six points about each.
+    """(2, 2) centres of the subject's right eye and left eye: the mean of the six points around each.
 
     Args:
         landmarks: (68, 2).
@@ -137,7 +138,7 @@ def eye_centres(landmarks: Array) -> Array:
 
 
 def similarity(source: Array, target: Array) -> Array:
-    """(2, 3) float64: the rotation, scale and shift that take `source` nearest to `target` in least squares.
+    """(2, 3) float64: the least-squares similarity transform (rotation, scale, translation) from `source` to `target`.
 
     Args:
         source, target: (N, 2), at least two different points.
@@ -153,25 +154,26 @@ def similarity(source: Array, target: Array) -> Array:
 
 
 def moved(points: Array, matrix: Array) -> Array:
-    """(N, 2) points under a (2, 3) affine map."""
+    """Apply a (2, 3) affine map to (N, 2) points."""
     return np.asarray(points @ matrix[:, :2].T + matrix[:, 2])
 
 
 def mean_face_on_points(points: Array) -> Array:
-    """(68, 2) the mean face on the (5, 2) points of MTCNN."""
+    """(68, 2) the mean face, fitted to the (5, 2) points of MTCNN."""
     return moved(MEAN_FACE, similarity(_FIVE, points))
 
 
 def mean_face_in_square(square: Array) -> Array:
-    """(68, 2) the mean face in a square as dlib draws it: (left, top, side)."""
+    """(68, 2) the mean face in a square (left, top, side) as dlib's detector draws it."""
     left, top, side = square
     return np.asarray(MEAN_FACE * (_EYES_APART * side) + np.array([left, top]) + np.multiply(_EYES_AT, side))
 
 
 def square_of_points(points: Array) -> Array:
-    """(left, top, side) of the square that dlib would draw about the (5, 2) points of MTCNN.
+    """(left, top, side) of the square that dlib would draw around the (5, 2) points of MTCNN.
 
-    A turned face has its eyes nearer together and the mouth as far below them: the larger of the two counts.
+    Turning the head brings the eyes closer together and leaves the distance from eyes to mouth, so the larger of the
+    two estimates of the side counts.
     """
     eyes, mouth = points[:2].mean(axis=0), points[3:].mean(axis=0)
     side = max(
@@ -181,11 +183,11 @@ def square_of_points(points: Array) -> Array:
 
 
 def predicted(predictor: Any, dlib: Any, pixels: NDArray[np.uint8], square: Array) -> Array:
-    """(68, 2) what dlib's predictor says of the face in a square.
+    """(68, 2) landmarks that dlib's predictor finds for the face in a square.
 
     Args:
         predictor: A `dlib.shape_predictor` of 68 points.
-        dlib: The module.
+        dlib: The module dlib.
         pixels: (H, W, 3) uint8.
         square: (left, top, side) as dlib's detector draws it.
     """
@@ -206,11 +208,11 @@ def predicted(predictor: Any, dlib: Any, pixels: NDArray[np.uint8], square: Arra
 
 
 def implausible(landmarks: Array, points: Array | None = None) -> str:
-    """Why predicted landmarks are not to be believed, or "".
+    """Why predicted landmarks are implausible, or "".
 
     Args:
         landmarks: (68, 2).
-        points: The (5, 2) of MTCNN on the same face, if there are any.
+        points: The (5, 2) points of MTCNN on the same face, if any.
     """
     eyes = eye_centres(landmarks)
     apart = float(np.linalg.norm(eyes[1] - eyes[0]))

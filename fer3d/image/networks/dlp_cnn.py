@@ -1,6 +1,6 @@
-"""DLP-CNN: a deep network whose features of a class lie close together, in neighbourhoods [1].
+"""DLP-CNN: a deep network trained with a locality-preserving loss, which keeps similar features of a class close [1].
 
-Layers and numbers as in a re-implementation with results of its own [F].
+Layers and sizes follow a re-implementation that reports its own results [F].
 
 References:
     .. [1] Li, Deng, Du. Reliable crowdsourcing and deep locality-preserving learning for expression recognition in the
@@ -25,11 +25,11 @@ class DLPCNN(PictureNetwork):
 
     Args:
         classes: K.
-        size: Of the pictures: None for 100.
-        channels: 3, or 1.
+        size: Side of the pictures in pixels. None: 100.
+        channels: 3 (colour) or 1 (grey).
         dropout: Before the last layer; the authors have none.
-        penalty_weight: Lambda, the weight of the locality-preserving loss; 0 makes it their base network.
-        neighbours: k, of the features that one is drawn to.
+        penalty_weight: Lambda, the weight of the locality-preserving loss; 0 gives the authors' base network.
+        neighbours: k, the number of nearest features whose mean attracts a feature.
 
     Raises:
         ArgumentError: if an argument is out of range.
@@ -39,15 +39,17 @@ class DLPCNN(PictureNetwork):
     CHANNELS = 3
 
     class Settings(PictureSettings):
-        """What the network can be told."""
+        """Settings of the network."""
 
         penalty_weight: float = Field(
             0.003,
             ge=0.0,
             le=1e6,
-            description="Lambda, the weight of the locality-preserving loss. 0: its base network.",
+            description="Lambda, the weight of the locality-preserving loss. 0: the base network.",
         )
-        neighbours: int = Field(20, ge=1, le=1_000_000, description="k, of the features that one is drawn to.")
+        neighbours: int = Field(
+            20, ge=1, le=1_000_000, description="k, the number of nearest features whose mean attracts a feature."
+        )
 
     def __init__(
         self,
@@ -80,7 +82,7 @@ class DLPCNN(PictureNetwork):
         initialise(self)
 
     def penalty(self, seen: Sequence[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
-        """The features (B, 2000) and (B,) labels -> (): lambda times the locality-preserving loss."""
+        """Features (B, 2000) and labels (B,) -> (): lambda times the locality-preserving loss."""
         if not self.penalty_weight:
             return seen[0].new_zeros(())
         return self.penalty_weight * locality_preserving(seen[0].float(), labels, self.neighbours)

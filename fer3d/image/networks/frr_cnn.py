@@ -1,9 +1,9 @@
-"""After FRR-CNN [1]: three weight-shared channels, transformation-invariant pooling, a redundancy penalty.
+"""After FRR-CNN [1]: three channels with shared weights, transformation-invariant pooling, a redundancy penalty.
 
-From the abstract [F]: kernels are pushed apart by making the feature maps of a layer differ; transformation-invariant
-pooling. Stated by a review: three channels, each pair of maps of a layer in the penalty. Not found: the layers (here
-those of 3C2F), the transformations (here none and small turns to either side), the penalty (here the mean squared
-correlation or cosine, or a form of differences) and its weight [D].
+The abstract [F] says that the feature maps of a layer are made to differ, which separates its kernels, and that
+transformation-invariant pooling follows. A review adds three channels and a penalty over all pairs of maps of a layer.
+No source gives the rest, which is ours [D]: the layers (those of 3C2F), the transformations (the identity and small
+rotations to either side), the penalty (mean squared correlation or cosine, or a form of differences) and its weight.
 
 References:
     .. [1] Xie, Hu. Facial expression recognition with FRR-CNN. Electronics Letters 53(4), 2017.
@@ -28,7 +28,7 @@ from fer3d.image.pooling import TransformationInvariantPool
 
 
 class Stack(nn.Module):
-    """5 x 5 convolutions with ReLU, each halved by maximum pooling."""
+    """5 x 5 convolutions with ReLU, each followed by maximum pooling that halves the maps."""
 
     def __init__(self, channels: int, widths: Sequence[int]) -> None:
         super().__init__()
@@ -37,31 +37,32 @@ class Stack(nn.Module):
         self.halve = nn.MaxPool2d(2)
 
     def maps(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """(B, C, S, S) -> the maps of every layer, before it is halved: (B, D, S, S), (B, 2 D, S / 2, S / 2) ..."""
-        made: list[torch.Tensor] = []
+        """(B, C, S, S) -> the maps of every layer before its pooling: (B, D, S, S), (B, 2 D, S / 2, S / 2) ..."""
+        outputs: list[torch.Tensor] = []
         for layer in self.layers:
-            made.append(layer(self.halve(made[-1]) if made else x))
-        return made
+            outputs.append(layer(self.halve(outputs[-1]) if outputs else x))
+        return outputs
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, C, S, S) -> the last maps, halved."""
+        """(B, C, S, S) -> the maps of the last layer, after pooling."""
         last: torch.Tensor = self.halve(self.maps(x)[-1])
         return last
 
 
 class FRRCNN(PictureNetwork):
-    """5 x 5 convolutions of 64, 128 and 256 maps on three views, the strongest answer to each; 300 hidden units.
+    """5 x 5 convolutions of 64, 128 and 256 maps on three views, their element-wise maximum, 300 hidden units.
 
     Args:
         classes: K.
-        size: Of the pictures: None for 64.
-        channels: 1, or 3.
+        size: Side of the pictures in pixels. None: 64.
+        channels: 1 (grey) or 3 (colour).
         width: Maps of the first convolution; the others have twice and four times as many.
         dropout: Before the last layer.
-        penalty_weight: Weight of the redundancy penalty, the mean over the three layers; 0 makes it its twin without.
-            Of 5 to 40 the one that helped most on simulated faces, see benchmarks/bm_image_studies.py [D].
-        form: Of the penalty: "correlation", "cosine" or "distance", see `fer3d.image.losses.feature_redundancy`.
-        turn_deg: Angle of the two turned views.
+        penalty_weight: Weight of the redundancy penalty, a mean over the three layers; 0 switches the penalty off. Of
+            the weights 5 to 40 the default helped most on simulated faces [D]: see benchmarks/results/image_studies.md.
+        form: Form of the penalty: "correlation", "cosine" or "distance", see
+            `fer3d.image.losses.feature_redundancy`.
+        turn_deg: Angle of the two rotated views, degrees.
 
     Raises:
         ArgumentError: if an argument is out of range.
@@ -70,14 +71,14 @@ class FRRCNN(PictureNetwork):
     SIZE = 64
 
     class Settings(PictureSettings):
-        """What the network can be told."""
+        """Settings of the network."""
 
         width: int = Field(64, ge=1, le=1024, description="Maps of the first convolution.")
         penalty_weight: float = Field(
-            20.0, ge=0.0, le=1e6, description="Weight of the redundancy penalty. 0: its twin without."
+            20.0, ge=0.0, le=1e6, description="Weight of the redundancy penalty. 0: no penalty."
         )
-        form: Literal["correlation", "cosine", "distance"] = Field("correlation", description="Of the penalty.")
-        turn_deg: float = Field(10.0, ge=0.0, le=180.0, description="Angle of the two turned views.")
+        form: Literal["correlation", "cosine", "distance"] = Field("correlation", description="Form of the penalty.")
+        turn_deg: float = Field(10.0, ge=0.0, le=180.0, description="Angle of the two rotated views, degrees.")
 
     def __init__(
         self,
@@ -95,7 +96,7 @@ class FRRCNN(PictureNetwork):
         check_range("width", width, 1, 1024)
         check_range("penalty_weight", penalty_weight, 0.0, 1e6)
         check_range("turn_deg", turn_deg, 0.0, 180.0, "degrees")
-        feature_redundancy(torch.zeros(1, 2, 1, 1), form)  # an unknown form is an error now, not in training
+        feature_redundancy(torch.zeros(1, 2, 1, 1), form)  # report an unknown form now, not in training
         self.penalty_weight, self.form = penalty_weight, form
         turns = [partial(rotated, angle=sign * math.radians(turn_deg)) for sign in (1, -1)]
         self.convolutions = TransformationInvariantPool(
@@ -106,7 +107,7 @@ class FRRCNN(PictureNetwork):
         initialise(self)
 
     def observe(self, x: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-        """(B, C, S, S) -> (B, K) logits, and the maps of every layer for all three views: (3 B, D, h, w) each."""
+        """(B, C, S, S) -> (B, K) logits, and the maps of every layer for all three views, each (3 B, D, h, w)."""
         pool = self.convolutions
         assert isinstance(pool, TransformationInvariantPool) and isinstance(pool.stack, Stack)
         maps = pool.stack.maps(pool.see(x))
@@ -114,7 +115,7 @@ class FRRCNN(PictureNetwork):
         return self.head(self.hidden(strongest)), tuple(maps)
 
     def penalty(self, seen: Sequence[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
-        """The maps of every layer -> (): the weighted mean of their redundancy."""
+        """Maps of every layer -> (): the weight times the mean of their redundancy."""
         if not self.penalty_weight:
             return seen[0].new_zeros(())
         return self.penalty_weight * torch.stack([feature_redundancy(maps, self.form) for maps in seen]).mean()

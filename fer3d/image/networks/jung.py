@@ -1,6 +1,7 @@
-"""3C2F, after Jung et al. [1]: three convolutions with maximum pooling, two fully connected layers. Sizes ours [D].
+"""3C2F, after Jung et al. [1]: three convolutions with maximum pooling, then two fully connected layers.
 
-Only this outline is known. The sizes are those of Khorrami's network, of the same years, with poolings of 2.
+Only this outline is known. The sizes are our choice [D]: those of Khorrami's network, from the same years, with pooling
+of 2.
 
 References:
     .. [1] Jung, Lee, Park, Kim, Kim, Lee, Ahn. Development of deep learning-based facial expression recognition system.
@@ -17,12 +18,12 @@ from fer3d.image.networks.picture_network import PictureNetwork, PictureSettings
 
 
 class Jung(PictureNetwork):
-    """5 x 5 convolutions of 64, 128 and 256 maps, each halved; 300 hidden units.
+    """5 x 5 convolutions of 64, 128 and 256 maps, each followed by 2 x 2 pooling; 300 hidden units.
 
     Args:
         classes: K.
-        size: Of the pictures: None for 64.
-        channels: 1, or 3.
+        size: Side of the pictures in pixels. None: 64.
+        channels: 1 (grey) or 3 (colour).
         width: Maps of the first convolution; the others have twice and four times as many.
         dropout: Before the last layer.
 
@@ -33,7 +34,7 @@ class Jung(PictureNetwork):
     SIZE = 64
 
     class Settings(PictureSettings):
-        """What the network can be told."""
+        """Settings of the network."""
 
         width: int = Field(64, ge=1, le=1024, description="Maps of the first convolution.")
 

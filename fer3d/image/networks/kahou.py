@@ -1,7 +1,7 @@
 """After Kahou et al. [1]: three convolutions of 64 maps and one fully connected layer, on 40 x 40 crops.
 
-Recalled with little certainty [M]: kernels of 9, 5 and 5 pixels, maximum, average and average pooling. Strides and
-padding are ours [D]: each pooling halves.
+We recall with little certainty [M]: kernels of 9, 5 and 5 pixels, then maximum, average and average pooling. Strides
+and padding are our choice [D]: each pooling halves the maps.
 
 References:
     .. [1] Kahou et al. Combining modality specific deep neural networks for emotion recognition in video. ICMI 2013.
@@ -15,12 +15,12 @@ from fer3d.image.networks.picture_network import PictureNetwork, convolution
 
 
 class Kahou(PictureNetwork):
-    """64 maps of 9 x 9, 5 x 5 and 5 x 5; features are the last maps.
+    """9 x 9, 5 x 5 and 5 x 5 convolutions of 64 maps each; the features are the last maps.
 
     Args:
         classes: K.
-        size: Of the pictures: None for 40, crops of 48.
-        channels: 1, or 3.
+        size: Side of the pictures in pixels. None: 40, for crops of 48 x 48 pictures.
+        channels: 1 (grey) or 3 (colour).
         dropout: Before the last layer.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Khorrami, Paine and Huang's bias-free network [1], as in their code [F].
+"""Khorrami, Paine and Huang's network without biases [1], as in their code [F].
 
 References:
     .. [1] Khorrami, Le Paine, Huang. Do deep neural networks learn facial action units when doing expression
@@ -17,14 +17,14 @@ from torch.nn import functional
 from fer3d.checks import check_range
 from fer3d.image.networks.picture_network import PictureNetwork, PictureSettings
 
-_BATCH = 64  # theirs: the code takes it for an input of the hidden layer when it draws its weights
+_BATCH = 64  # of the authors: their code counts it as an input of the hidden layer when it draws the weights
 _GAINS = (0.2, 1.2)
 
 
 class LocalMean(nn.Module):
-    """Each pixel less the mean of the window about it that lies on the picture.
+    """Subtract from each pixel the mean of the window around it, as far as the window lies in the picture.
 
-    The code's next step, to divide by the local deviation, was one by 1 under Python 2: it is left out.
+    The next step of the authors' code, a division by the local deviation, divides by 1 under Python 2. We leave it out.
 
     Args:
         window: Rows and columns, odd.
@@ -42,14 +42,15 @@ class LocalMean(nn.Module):
 class Khorrami(PictureNetwork):
     """5 x 5 convolutions of 64, 128 and 256 maps without bias, quadrant pooling, 300 hidden units.
 
-    1,335,508 parameters for 8 classes at any size: the last pooling leaves 2 x 2 places, a quadrant of the face each.
+    1,335,508 parameters for 8 classes at any size: the last pooling leaves 2 x 2 cells, one per quadrant of the face.
 
     Args:
         classes: K.
-        size: Of the pictures: None for 96.
-        channels: 1, or 3.
-        dropout: Before the last layer: the authors' variants have it at 0.5 or not at all.
-        gain: Weights have the deviation gain / sqrt(inputs). None: drawn from [0.2, 1.2] once a network, as theirs.
+        size: Side of the pictures in pixels. None: 96.
+        channels: 1 (grey) or 3 (colour).
+        dropout: Before the last layer; the authors' variants use 0.5 or none.
+        gain: Initial weights have the standard deviation gain / sqrt(inputs). None: drawn from [0.2, 1.2] once per
+            network, as by the authors.
 
     Raises:
         ArgumentError: if an argument is out of range.
@@ -58,10 +59,10 @@ class Khorrami(PictureNetwork):
     SIZE = 96
 
     class Settings(PictureSettings):
-        """What the network can be told."""
+        """Settings of the network."""
 
         gain: float | None = Field(
-            None, ge=1e-6, le=1e6, description="Of the first weights. Unset: drawn from [0.2, 1.2], as theirs."
+            None, ge=1e-6, le=1e6, description="Of the initial weights. Unset: drawn from [0.2, 1.2], as published."
         )
 
     def __init__(

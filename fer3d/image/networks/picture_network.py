@@ -1,4 +1,4 @@
-"""`PictureNetwork`: what the networks for pictures share, and the hooks through which one brings its own objective."""
+"""`PictureNetwork`: the base class of the networks for pictures, with hooks for a loss of their own."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from fer3d.errors import ArgumentError
 
 
 class PictureSettings(TextureSettings):
-    """What every network for pictures can be told. One with more brings a subclass, as `Settings`."""
+    """Settings of every network for pictures. A network with more settings has a subclass of this as `Settings`."""
 
     pixels: int | None = Field(
-        None, ge=8, le=1024, description="Rows and columns of the pictures that it sees. Unset: as published."
+        None, ge=8, le=1024, description="Rows and columns of the input pictures. Unset: as published."
     )
-    channels: Literal[1, 3] | None = Field(None, description="1: grey, 3: colours. Unset: as published.")
-    dropout: float | None = Field(None, ge=0.0, lt=1.0, description="Unset: as published, or ours.")
+    channels: Literal[1, 3] | None = Field(None, description="1: grey, 3: colour. Unset: as published.")
+    dropout: float | None = Field(None, ge=0.0, lt=1.0, description="Dropout rate. Unset: as published, or our choice.")
 
 
 class PictureNetwork(nn.Module):
-    """Convolutions, hidden layers, a head.
+    """Base class: convolutions, hidden layers and a head.
 
     Attributes:
-        SIZE, CHANNELS: As published: what a class is built for unless told otherwise.
+        SIZE, CHANNELS: The published input; the defaults of `size` and `channels`.
         channels: C of the pictures.
         size: Rows and columns of the pictures.
         convolutions: (B, C, S, S) -> feature maps.
         hidden: Feature maps -> (B, D).
         head: (B, D) -> (B, K) logits.
 
-    A network with an objective of its own defines one or both of:
-        criterion: (B, K) logits and (B,) labels -> (B,): the loss instead of cross entropy;
-        penalty: what `observe` gave beside the logits, and (B,) labels -> (): a term beside that loss.
+    A network with a loss of its own defines one or both of:
+        criterion: (B, K) logits and (B,) labels -> (B,): the loss that replaces cross entropy;
+        penalty: what `observe` returns besides the logits, and (B,) labels -> (): a term added to the loss.
     """
 
     Settings: ClassVar[type[PictureSettings]] = PictureSettings
@@ -60,9 +60,9 @@ class PictureNetwork(nn.Module):
         self.head: nn.Module = nn.Identity()
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, C, S, S) -> (B, D): what `head` reads."""
-        made: torch.Tensor = self.hidden(self.convolutions(x))
-        return made
+        """(B, C, S, S) -> (B, D): the input of `head`."""
+        result: torch.Tensor = self.hidden(self.convolutions(x))
+        return result
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, C, S, S) -> (B, K) logits."""
@@ -71,15 +71,15 @@ class PictureNetwork(nn.Module):
         return logits
 
     def observe(self, x: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-        """(B, C, S, S) -> (B, K) logits, and what `penalty` reads: here the features (B, D)."""
+        """(B, C, S, S) -> (B, K) logits, and the inputs of `penalty`: here the features (B, D)."""
         features = self.features(x)
         return self.head(features), (features,)
 
     def flattened(self) -> int:
-        """How many numbers the convolutions make of a picture. Nothing is computed.
+        """Number of values that the convolutions return for a picture, from shapes alone, without computation.
 
         Raises:
-            ArgumentError: if the picture is too small for them.
+            ArgumentError: if the picture is too small for the convolutions.
         """
         stack = self.convolutions
         tensors = {**dict(stack.named_parameters()), **dict(stack.named_buffers())}
@@ -89,22 +89,22 @@ class PictureNetwork(nn.Module):
         stack.eval()
         try:
             with torch.no_grad():
-                made = functional_call(stack, shapes, probe)
+                result = functional_call(stack, shapes, probe)
         except (RuntimeError, ArgumentError):  # a window larger than the map
             raise ArgumentError(f"`size` {self.size} is too small for this network's convolutions") from None
         finally:
             stack.train(was_training)
-        return int(made[0].numel())
+        return int(result[0].numel())
 
 
 def convolution(channels: int, out: int, kernel: int, **more: int) -> tuple[nn.Conv2d, nn.ReLU]:
-    """Convolution with bias, which keeps the size unless told otherwise, and ReLU."""
+    """Convolution with bias and ReLU; the default padding keeps the size."""
     more.setdefault("padding", kernel // 2)
     return nn.Conv2d(channels, out, kernel, **more), nn.ReLU(inplace=True)  # type: ignore[arg-type]
 
 
 def two_hidden(inputs: int, dropout: float) -> nn.Sequential:
-    """The 4096 + 4096 hidden units of AlexNet and VGG, dropout between them: (B, inputs) -> (B, 4096)."""
+    """The 4096 + 4096 hidden units of AlexNet and VGG with dropout between them: (B, inputs) -> (B, 4096)."""
     return nn.Sequential(
         nn.Linear(inputs, 4096),
         nn.ReLU(inplace=True),
@@ -115,7 +115,7 @@ def two_hidden(inputs: int, dropout: float) -> nn.Sequential:
 
 
 def initialise(network: PictureNetwork) -> None:
-    """He's weights for all layers before a ReLU, zero biases: deep ones have no normalisation to mend others [D]."""
+    """He initialisation before every ReLU, zero biases [D]: no normalisation could correct other weights."""
     for module in (*network.convolutions.modules(), *network.hidden.modules()):
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -124,16 +124,16 @@ def initialise(network: PictureNetwork) -> None:
 
 
 def grey(pictures: torch.Tensor) -> torch.Tensor:
-    """(B, 3, H, W) red, green, blue -> (B, 1, H, W): their luma (ITU-R BT.601)."""
+    """(B, 3, H, W) red, green, blue -> (B, 1, H, W) luma (ITU-R BT.601)."""
     check_shape("pictures", pictures, ("B", 3, "H", "W"))
     weights = pictures.new_tensor([0.299, 0.587, 0.114])
     return torch.einsum("bchw,c->bhw", pictures, weights)[:, None]
 
 
 def resized(pictures: torch.Tensor, size: int) -> torch.Tensor:
-    """(B, C, H, W) -> (B, C, size, size), bilinear; a picture made smaller is averaged over what a pixel covers."""
+    """(B, C, H, W) -> (B, C, size, size), bilinear; a smaller result averages over the footprint of each pixel."""
     if pictures.shape[-2:] == (size, size):
         return pictures
-    wide = pictures.float()  # on a CPU torch cannot do it in half precision
-    made = functional.interpolate(wide, (size, size), mode="bilinear", antialias=True, align_corners=False)
-    return made.to(pictures.dtype)
+    wide = pictures.float()  # torch does not support half precision here on the CPU
+    result = functional.interpolate(wide, (size, size), mode="bilinear", antialias=True, align_corners=False)
+    return result.to(pictures.dtype)

@@ -1,4 +1,4 @@
-"""ResNet-18 [1], the baseline of today: residual blocks, batch normalisation, global average pooling.
+"""ResNet-18 [1], a modern baseline: residual blocks, batch normalisation, global average pooling.
 
 References:
     .. [1] He, Zhang, Ren, Sun. Deep residual learning for image recognition. CVPR 2016.
@@ -11,7 +11,7 @@ from torch import nn
 from fer3d.image.convolutions import conv_block, resnet_18
 from fer3d.image.networks.picture_network import PictureNetwork
 
-_PUBLISHED = 80  # pixels from which the stem is the published one
+_PUBLISHED = 80  # least pixels for the published stem
 
 
 class ResNet18(PictureNetwork):
@@ -19,9 +19,9 @@ class ResNet18(PictureNetwork):
 
     Args:
         classes: K.
-        size: Of the pictures: None for 96. Below 80 the stem is one 3 x 3 convolution that does not halve [D], as is
-            usual for small pictures: the published one makes 8 x 8 places of 32 x 32 before the first block.
-        channels: 3, or 1.
+        size: Side of the pictures in pixels. None: 96. Below 80 the stem is one 3 x 3 convolution of stride 1 [D], as
+            is usual for small pictures: the published stem reduces 32 x 32 pixels to 8 x 8 before the first block.
+        channels: 3 (colour) or 1 (grey).
         dropout: Before the last layer [D].
 
     Raises:
@@ -37,7 +37,7 @@ class ResNet18(PictureNetwork):
         super().__init__(size, channels)
         branch = resnet_18(self.channels)
         if self.size < _PUBLISHED:
-            blocks = list(branch.layers)[4:]  # after convolution, norm, ReLU and pooling
+            blocks = list(branch.layers)[4:]  # those after convolution, normalisation, ReLU and pooling
             branch.layers = nn.Sequential(*conv_block(self.channels, 64), *blocks)
         self.convolutions = branch.layers
         self.hidden = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())

@@ -1,7 +1,7 @@
-"""Tang's network with an L2-SVM on top [1], in the three-layer form of those who follow him.
+"""Tang's network with an L2-SVM on top [1], in the form with three convolutions that later papers use.
 
-Sizes as Kim, Roh, Dong and Lee (ICMI 2015) give them [M]; that they are Tang's own is not certain: a survey lists his
-with two convolutions and 12.0 M parameters.
+The sizes are those that Kim, Roh, Dong and Lee (ICMI 2015) give [M]. They may differ from Tang's own: a survey lists
+his network with two convolutions and 12.0 M parameters.
 
 References:
     .. [1] Tang. Deep learning using linear support vector machines. ICML workshop on challenges in representation
@@ -22,14 +22,14 @@ from fer3d.image.networks.picture_network import PictureNetwork, PictureSettings
 
 
 class Tang(PictureNetwork):
-    """5 x 5, 4 x 4 and 5 x 5 convolutions, each halved by pooling; 3072 hidden units; margins. 5.01 M parameters.
+    """5 x 5, 4 x 4 and 5 x 5 convolutions, each with pooling by 2; 3072 hidden units; margins. 5.01 M parameters.
 
-    The term 1/2 |w|^2 of the SVM is the optimiser's weight decay.
+    The weight decay of the optimiser is the term 1/2 |w|^2 of the SVM.
 
     Args:
         classes: K.
-        size: Of the pictures: None for 42, crops of 48.
-        channels: 1, or 3.
+        size: Side of the pictures in pixels. None: 42, for crops of 48 x 48 pictures.
+        channels: 1 (grey) or 3 (colour).
         dropout: Before the last layer [M].
         svm_c: C: the weight of the squared hinge loss.
 
@@ -40,12 +40,12 @@ class Tang(PictureNetwork):
     SIZE = 42
 
     class Settings(PictureSettings):
-        """What the network can be told."""
+        """Settings of the network."""
 
         svm_c: float = Field(1.0, gt=0.0, le=1e9, description="C: the weight of the squared hinge loss.")
 
         def unused(self) -> Mapping[str, str]:
-            """What is of cross entropy."""
+            """Settings that apply to cross entropy alone, and why they have no effect."""
             return {"label_smoothing": "is of cross entropy, its loss is the squared hinge"}
 
     def __init__(
@@ -74,5 +74,5 @@ class Tang(PictureNetwork):
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(3072, classes))
 
     def criterion(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """(B, K) margins, (B,) -> (B,): C times the squared hinge loss, one class against the rest."""
+        """(B, K) margins, (B,) labels -> (B,): C times the one-versus-rest squared hinge loss."""
         return self.svm_c * squared_hinge(logits, labels)

@@ -16,12 +16,12 @@ from fer3d.image.networks.picture_network import PictureNetwork, convolution, in
 class VGG11(PictureNetwork):
     """Eight 3 x 3 convolutions, 4096 + 4096 hidden units. 128,795,015 parameters at 224 pixels and 7 classes.
 
-    The five poolings leave size / 32 pixels a side to the first hidden layer, rounded down: one at 48.
+    The five poolings leave size / 32 pixels per side, rounded down, for the first hidden layer: 1 at a size of 48.
 
     Args:
         classes: K.
-        size: Of the pictures: None for 224.
-        channels: 3, or 1.
+        size: Side of the pictures in pixels. None: 224.
+        channels: 3 (colour) or 1 (grey).
         dropout: Before the second hidden layer and before the last layer.
 
     Raises:
@@ -50,6 +50,6 @@ class VGG11(PictureNetwork):
 
 
 class VGG16(VGG11):
-    """Thirteen 3 x 3 convolutions, else as `VGG11`. 134,289,223 parameters at 224 pixels and 7 classes."""
+    """Thirteen 3 x 3 convolutions, otherwise as `VGG11`. 134,289,223 parameters at 224 pixels and 7 classes."""
 
     DEPTHS = (2, 2, 3, 3, 3)

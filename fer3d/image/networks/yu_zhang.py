@@ -1,6 +1,6 @@
 """Yu and Zhang's network: five convolutions with stochastic pooling, three fully connected layers [1].
 
-Kernels and widths [F: two code bases agree]; the 3 x 3 windows of the stochastic pooling are recalled [M].
+Kernels and widths are [F]: two code bases agree. The 3 x 3 windows of the stochastic pooling are recalled [M].
 
 References:
     .. [1] Yu, Zhang. Image based static facial expression recognition with multiple deep network learning. ICMI 2015.
@@ -15,12 +15,14 @@ from fer3d.image.pooling import StochasticPool2d
 
 
 class YuZhang(PictureNetwork):
-    """64, 64 + 64 and 128 + 128 maps; 1024 + 1024 hidden units. 6,073,351 parameters at 48 pixels and 7 classes.
+    """Five convolutions (64, 64 + 64, 128 + 128 maps), 1024 + 1024 hidden units.
+
+    6,073,351 parameters at 48 pixels and 7 classes.
 
     Args:
         classes: K.
-        size: Of the pictures: None for 48.
-        channels: 1, or 3.
+        size: Side of the pictures in pixels. None: 48.
+        channels: 1 (grey) or 3 (colour).
         dropout: Before each of the hidden layers.
 
     Raises:
