@@ -1,6 +1,6 @@
-"""Settings: every number a user may turn, typed, with its unit and its reason. TOML files and `--set key=value`.
+"""Typed settings of preprocessing and training, read from TOML files and `--set key=value`.
 
-An unknown key is an error that names the nearest valid one: a mistyped setting is never ignored.
+An unknown key raises an error that names the nearest valid key: a mistyped setting is never ignored.
 """
 
 import tomllib
@@ -26,59 +26,64 @@ from fer3d.maps.registry import STANDARD_GROUPS, ordered_groups, reads_picture
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
-DETECTORS = ("mtcnn", "hog", "haar")  # of faces in pictures, in the order in which they are asked
+DETECTORS = ("mtcnn", "hog", "haar")  # of faces in pictures, in the order in which they are tried
 
 
 class PreprocessSettings(BaseModel):
-    """What happens to a scan between its file and the store. The order of the fields is the order of the stages."""
+    """How a raw scan is prepared and stored. The fields are in the order of the stages."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     unit: Literal["auto", "m", "cm", "mm"] | PositiveFloat = Field(
         "auto",
-        description="Unit of the files: m, cm, mm or its length in mm. auto: the card's, else guessed from the size.",
+        description="Unit of the files: m, cm, mm or its length in mm. auto: from the card, else guessed from size.",
     )
     spike_mm: float = Field(
-        3.0, ge=0.0, le=50.0, description="A vertex farther than this from the surface of its neighbours goes. 0: off."
+        3.0,
+        ge=0.0,
+        le=50.0,
+        description="Remove a vertex farther than this from the surface of its neighbours. 0: off.",
     )
     hole_mm: float = Field(
-        10.0, ge=0.0, le=50.0, description="Holes up to this extent are closed, in the mesh and in the maps. 0: off."
+        10.0, ge=0.0, le=50.0, description="Close holes up to this extent, in the mesh and in the maps. 0: off."
     )
     pose: Literal["auto", "landmarks", "shape"] = Field(
-        "auto", description="Frontal pose from landmarks, from the shape alone, or from landmarks when there are any."
+        "auto",
+        description="Estimate the head pose from landmarks or from the shape. auto: from landmarks if there are any.",
     )
-    crop_mm: float = Field(90.0, ge=20.0, le=300.0, description="Radius of the ball about the nose tip that is kept.")
+    crop_mm: float = Field(90.0, ge=20.0, le=300.0, description="Radius of the ball around the nose tip that is kept.")
     curvature_radius_mm: float = Field(
-        5.0, ge=0.5, le=50.0, description="Radius of the neighbourhood that the curvature fit sees."
+        5.0, ge=0.5, le=50.0, description="Radius of the neighbourhood of a curvature fit."
     )
     maps: tuple[str, ...] = Field(
         STANDARD_GROUPS,
-        description="Which maps to make: " + ", ".join(STANDARD_GROUPS) + ", or any that a package registers.",
+        description="Map groups to render: " + ", ".join(STANDARD_GROUPS) + ", or any that a package registers.",
     )
-    size: int = Field(224, ge=8, le=2048, description="Rows and columns of a map. 224 is what ImageNet nets take.")
+    size: int = Field(224, ge=8, le=2048, description="Rows and columns of a map. ImageNet networks take 224.")
     pixel_mm: float | None = Field(
-        None, gt=0.0, le=50.0, description="Width of a pixel. Unset: 179.2 mm / size, which is 0.8 mm at 224."
+        None, gt=0.0, le=50.0, description="Width of a pixel. Unset: 179.2 mm / size, which is 0.8 mm at size 224."
     )
-    keep_mesh: bool = Field(True, description="Store vertices and faces too, for models that work on the mesh.")
-    tree: bool = Field(False, description="Make and store the sample tree, for models that convolve on the surface.")
+    keep_mesh: bool = Field(True, description="Also store vertices and faces, for models that work on the mesh.")
+    tree: bool = Field(False, description="Compute and store the sample tree, for models that convolve on the surface.")
     tree_levels: tuple[int, ...] = Field(
-        (4096, 512, 128), description="Vertices of its levels, the finest first: 2.5, 7 and 14 mm apart on a face."
+        (4096, 512, 128),
+        description="Vertices of each tree level, the finest first. The defaults are 2.5, 7 and 14 mm apart on a face.",
     )
     tree_radii_mm: tuple[float, ...] = Field(
         (6.0, 12.0, 24.0),
-        description="Radii of the stencils from the first level to the second; doubled for each next.",
+        description="Radii of the stencils from the first level to the second; doubled for each further level.",
     )
     tree_rings: tuple[float, ...] = Field(
         tuple(ring / 6 for ring in range(1, 7)),
-        description="Rings of a stencil, as shares of its radius: at equal distances, for flm-cnn to pool.",
+        description="Rings of a stencil, as fractions of its radius; equally spaced for the pooling of flm-cnn.",
     )
-    tree_rays: int = Field(16, ge=1, le=1024, description="Rays of a stencil.")
+    tree_rays: int = Field(16, ge=1, le=1024, description="Number of rays of a stencil.")
 
     detectors: tuple[str, ...] = Field(
-        DETECTORS, description="Of pictures: who looks for the face, in this order, until one finds it."
+        DETECTORS, description="For pictures: face detectors, tried in this order until one finds a face."
     )
     whole_picture: bool = Field(
-        True, description="Of pictures: where no face is found, take the whole picture for one. Else it fails."
+        True, description="For pictures: use the whole picture if no face is found, instead of failing."
     )
 
     @field_validator("detectors", mode="before")
@@ -136,7 +141,7 @@ class PreprocessSettings(BaseModel):
 
 
 class NetworkSettings(BaseModel):
-    """What every network's own settings have in common. Each network brings a subclass beside it, as `Settings`."""
+    """Base class of the settings of a network. The module of each network defines a subclass, named `Settings`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -148,42 +153,42 @@ class NetworkSettings(BaseModel):
         return {}
 
     def unused(self) -> Mapping[str, str]:
-        """Settings of training that change nothing for a network with these -> why, such as "is of textures"."""
+        """Training settings that have no effect on a network with these settings -> the reason, as "is of textures"."""
         return {}
 
     def refuse(self, name: str, reason: str) -> None:
-        """Raise ValueError, which validation reports, if a setting was given that would change nothing."""
+        """Raise ValueError, which validation reports, if the setting `name` was given although it has no effect."""
         if name in self.model_fields_set and getattr(self, name) != type(self).model_fields[name].default:
             raise ValueError(f"`{name}` {reason}")
 
 
 class TextureSettings(NetworkSettings):
-    """Of networks that read maps of a face: what is done to these before they see them."""
+    """Settings of networks that read maps: how the maps are transformed before they enter the network."""
 
     illumination: Literal["raw", "hist-eq", "isotropic", "dct", "dog", "tan-triggs"] = Field(
-        "raw", description="What is done to the light of textures, which then are grey. raw: nothing."
+        "raw", description="Illumination normalisation of textures, which then are grey. raw: none."
     )
     warp: bool | None = Field(
         None,
-        description="Whether maps are first warped, so that eyes and nose lie where they lie on the mean face, as "
-        "learned from the landmarks of the training scans. Unset: for dff-cnn and df-cnn, if half of the scans have "
-        "landmarks.",
+        description="Whether to warp the maps first, so that eyes and nose lie where they lie on the mean face. "
+        "The warp is learned from the landmarks of the training scans. Unset: on for dff-cnn and df-cnn if half of "
+        "the scans have landmarks.",
     )
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """The map groups that are fed."""
+        """The input map groups."""
         return ("texture",)
 
 
 class MapSettings(TextureSettings):
-    """Of networks that choose the map groups that they are fed."""
+    """Settings of networks whose input map groups can be chosen."""
 
-    maps: tuple[str, ...] = Field(STANDARD_GROUPS, description="Map groups that are fed.")
+    maps: tuple[str, ...] = Field(STANDARD_GROUPS, description="Input map groups.")
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """The map groups that are fed."""
+        """The input map groups."""
         return self.maps
 
     @field_validator("maps", mode="before")
@@ -204,92 +209,113 @@ class MapSettings(TextureSettings):
 
 
 class TreeSettings(NetworkSettings):
-    """Of networks that read sample trees."""
+    """Settings of networks that read sample trees."""
 
     vertex_features: Literal["invariant", "xyz"] = Field(
-        "invariant", description="What no turn of the head changes, or positions, normals and shape index."
+        "invariant",
+        description="invariant: features that do not depend on the head pose. xyz: positions, normals and shape index.",
     )
 
     @property
     def whole_tree(self) -> bool:
-        """Whether all levels of a tree are fed, or the vertices of one."""
+        """Whether the network reads all levels of a tree, or only the vertices of one level."""
         return True
 
 
 class TrainSettings(BaseModel):
-    """How a network is trained. Defaults are those of the `small` preset."""
+    """How a network is trained. The defaults are those of the `small` preset."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: SerializeAsAny[NetworkSettings] = Field(
-        default_factory=NetworkSettings, description="The network's own settings; empty: its defaults."
+        default_factory=NetworkSettings, description="Settings of the network. Empty: its defaults."
     )
 
     # the optimiser
     epochs: int = Field(30, ge=1, le=100_000, description="Passes over the training scans.")
-    batch: int = Field(32, ge=1, le=65_536, description="Scans a step, over all processes together.")
+    batch: int = Field(32, ge=1, le=65_536, description="Scans per step, over all processes together.")
     optimizer: Literal["adamw", "sgd"] = Field("adamw", description="adamw, or sgd with Nesterov momentum.")
     lr: float = Field(2e-3, gt=0.0, le=10.0, description="Highest learning rate.")
-    weight_decay: float = Field(0.05, ge=0.0, le=10.0, description="Of all weights but biases and norms.")
-    momentum: float = Field(0.9, ge=0.0, lt=1.0, description="Of sgd.")
+    weight_decay: float = Field(
+        0.05, ge=0.0, le=10.0, description="Weight decay of all parameters but those of biases and normalisation."
+    )
+    momentum: float = Field(0.9, ge=0.0, lt=1.0, description="Momentum of sgd.")
     schedule: Literal["one-cycle", "cosine", "constant"] = Field(
-        "one-cycle", description="Learning rate: up over the first quarter, then a cosine to 0; cosine from the start."
+        "one-cycle",
+        description="Learning rate. one-cycle: up over the first quarter, then a cosine to 0. cosine: from the start.",
     )
     clip: float = Field(5.0, ge=0.0, description="Largest norm of the gradient. 0: off.")
     label_smoothing: float = Field(
-        0.1, ge=0.0, lt=1.0, description="Share of the truth spread over all classes, in cross entropy."
+        0.1,
+        ge=0.0,
+        lt=1.0,
+        description="Share of the target probability that is spread over all classes, in cross entropy.",
     )
     mixup: float = Field(0.0, ge=0.0, le=10.0, description="Alpha of mixup's Beta distribution. 0: off.")
-    class_weights: Literal["none", "balanced"] = Field("none", description="balanced: rare classes count more.")
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="balanced: rare classes weigh more in the loss."
+    )
     siamese: float = Field(
         0.0,
         ge=0.0,
         le=1e4,
-        description="Weight of the pull of a picture's features to those of the same face under easy conditions.",
+        description="Weight of the Siamese term: the distance of a picture's features from those of the same face "
+        "under the `easy` conditions.",
     )
     easy: tuple[str, ...] = Field(
-        (), description="For siamese: what is easy, of poses and attributes, as yaw=0,flash=07 or light=even|soft."
+        (),
+        description="For siamese: anchor conditions on pose and attributes, such as yaw=0,flash=07 or light=even|soft.",
     )
 
     # augmentation
-    mirror: float = Field(0.5, ge=0.0, le=1.0, description="Share of the scans that are mirrored.")
-    rotate_deg: float = Field(3.0, ge=0.0, le=180.0, description="Largest turn in the plane of the map.")
-    tilt_deg: float = Field(2.0, ge=0.0, le=45.0, description="Largest slope added to the depth: heads turned a bit.")
-    shift_mm: float = Field(1.0, ge=0.0, le=50.0, description="Largest shift along x and along y.")
-    scale: float = Field(0.03, ge=0.0, lt=1.0, description="Largest change of size, as a share.")
-    stretch: float = Field(
-        0.06, ge=0.0, lt=1.0, description="Largest change of width, height and depth, each by its own share."
+    mirror: float = Field(0.5, ge=0.0, le=1.0, description="Probability of mirroring a scan.")
+    rotate_deg: float = Field(3.0, ge=0.0, le=180.0, description="Largest rotation in the plane of the map.")
+    tilt_deg: float = Field(
+        2.0, ge=0.0, le=45.0, description="Largest slope added to the depth, as for a slightly rotated head."
     )
-    bend_mm: float = Field(1.5, ge=0.0, le=20.0, description="Largest smooth displacement: a face of another form.")
-    noise_mm: float = Field(0.2, ge=0.0, le=5.0, description="Of trees: standard deviation of noise on the vertices.")
+    shift_mm: float = Field(1.0, ge=0.0, le=50.0, description="Largest shift along x and along y.")
+    scale: float = Field(0.03, ge=0.0, lt=1.0, description="Largest change of size, as a fraction.")
+    stretch: float = Field(
+        0.06, ge=0.0, lt=1.0, description="Largest change of width, height and depth, drawn for each, as a fraction."
+    )
+    bend_mm: float = Field(
+        1.5, ge=0.0, le=20.0, description="Largest smooth displacement, which changes the shape of the face."
+    )
+    noise_mm: float = Field(
+        0.2, ge=0.0, le=5.0, description="For trees: standard deviation of the noise on the vertices."
+    )
     depth_jitter_mm: float = Field(1.0, ge=0.0, le=50.0, description="Largest shift along z.")
-    texture_jitter: float = Field(0.3, ge=0.0, lt=1.0, description="Strength of changes of light and its colour.")
+    texture_jitter: float = Field(
+        0.3, ge=0.0, lt=1.0, description="Strength of the changes of brightness and colour of the light."
+    )
     perturb: bool = Field(
         False,
-        description="Of pictures: turn, skew, cut and mirror them as Yu and Zhang do, instead of the changes above; "
-        "texture_jitter still holds.",
+        description="For pictures: rotate, skew, crop and mirror as Yu and Zhang do, instead of the changes above; "
+        "texture_jitter still applies.",
     )
 
     # evaluation
     select: Literal["last", "best"] = Field(
-        "last", description="Weights of the last epoch, or of the best on the *validation* subjects."
+        "last",
+        description="Keep the weights of the last epoch, or of the epoch that is best on the *validation* subjects.",
     )
     test_mirror: bool = Field(True, description="Average the probabilities of a scan and its mirror image.")
     test_perturbations: int = Field(
         0,
         ge=0,
         le=1000,
-        description="Of pictures: instead, average over so many perturbed copies, perturbed in the same ways for every "
-        "picture. 0: off.",
+        description="For pictures: average over this many perturbed copies instead of the mirror image. The "
+        "perturbations are the same for every picture. 0: off.",
     )
 
     # running
-    seed: int = Field(0, ge=0, description="Of folds, weights, order and augmentation.")
-    deterministic: bool = Field(True, description="No kernels whose result depends on timing.")
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field("32-true", description="Of the arithmetic.")
+    seed: int = Field(0, ge=0, description="Random seed of folds, weights, order and augmentation.")
+    deterministic: bool = Field(True, description="Use no kernel whose result depends on timing.")
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field("32-true", description="Floating-point precision.")
     tensorboard: bool = Field(False, description="Also write a TensorBoard log.")
     data_on: Literal["auto", "device", "host"] = Field(
-        "auto", description="Where the scans lie: on the device if they fill less than half of it, else in main memory."
+        "auto",
+        description="Where the scans are stored. auto: on the device if they fill less than half of it, else host.",
     )
 
     @field_validator("easy", mode="before")
@@ -334,15 +360,15 @@ def _ordered_groups(maps: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def settings(kind: type[Settings], values: Mapping[str, Any], where: str = "settings") -> Settings:
-    """`kind(**values)`, with errors of one line.
+    """`kind(**values)`, with one-line errors.
 
     Args:
         kind: The settings class, such as `PreprocessSettings`.
         values: Field name -> value.
-        where: What the message begins with: a file name or "settings".
+        where: Start of the error message: a file name or "settings".
 
     Raises:
-        ConfigError: for an unknown key (names the nearest valid one) or a value out of range.
+        ConfigError: if a key is unknown (the message names the nearest valid one) or a value is out of range.
     """
     for key in values:
         if key not in kind.model_fields:
@@ -360,7 +386,7 @@ def settings(kind: type[Settings], values: Mapping[str, Any], where: str = "sett
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The table in a TOML file.
+    """Read the table in a TOML file.
 
     Raises:
         FileError: if the file cannot be read.
@@ -375,9 +401,9 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
-    """`["size=112", "maps=depth,normal"]` as a table. Values are TOML where they parse as such, else plain strings.
+    """Parse items such as "size=112" into a table. A value is parsed as TOML if possible, else it is a string.
 
-    A key `a.b` is the key `b` of the table `a`.
+    The key `a.b` means the key `b` of the table `a`.
 
     >>> parse_assignments(["size=112", "pose=shape", "maps=depth,normal"])
     {'size': 112, 'pose': 'shape', 'maps': ['depth', 'normal']}
@@ -385,7 +411,7 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
     {'model': {'width': 8, 'hvp': False}}
 
     Raises:
-        ConfigError: for an item without `=`.
+        ConfigError: if an item has no `=`, or `a` in a key `a.b` is already a value.
     """
     table: dict[str, Any] = {}
     for item in assignments:
@@ -412,7 +438,7 @@ def _value(text: str) -> Any:
 def preprocess_settings(
     config: Path | None = None, assignments: Iterable[str] = (), **options: Any
 ) -> PreprocessSettings:
-    """Settings from a TOML file, then `--set` items, then options given by name; the later wins.
+    """Settings from a TOML file, then `--set` items, then named options; later ones override earlier ones.
 
     Args:
         config: TOML file with the keys of `PreprocessSettings`, or None.
@@ -420,7 +446,7 @@ def preprocess_settings(
         options: Fields by name; None means "not given".
 
     Raises:
-        ConfigError, FileError: as `settings` and `read_toml`.
+        ConfigError, FileError: as in `settings` and `read_toml`.
     """
     return _layered(PreprocessSettings, {}, config, assignments, options)
 

@@ -12,9 +12,9 @@ from multiprocessing import get_context, parent_process
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
-_first: dict[str, tuple[Any, ...]] = {}  # what a worker does first: (function, *arguments)
+_first: dict[str, tuple[Any, ...]] = {}  # what each worker calls first: (function, *arguments)
 
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
@@ -23,14 +23,14 @@ _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_PO
 def worker_pool(
     workers: int, initializer: Callable[..., None] | None = None, initargs: tuple[Any, ...] = ()
 ) -> Iterator[ProcessPoolExecutor]:
-    """Spawned workers with one thread each: parallelism is over scans, and forked OpenMP pools deadlock.
+    """A pool of spawned worker processes with one thread each.
 
-    A worker whose parent is gone, killed perhaps, leaves at once: the run that goes on in its place must be alone with
-    its files.
+    Parallelism is over scans; workers are spawned because forked OpenMP pools deadlock. A worker exits as soon as its
+    parent is gone (killed, for example), so that no two runs write the same files when the run is resumed.
 
     Args:
-        workers: Processes.
-        initializer, initargs: As for `ProcessPoolExecutor`.
+        workers: Number of processes.
+        initializer, initargs: As in `ProcessPoolExecutor`.
     """
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
     os.environ.update(_ONE_THREAD)
@@ -47,17 +47,17 @@ def worker_pool(
 
 
 def begin_workers_with(key: str, function: Callable[..., None], *arguments: Any) -> None:
-    """Let every worker that is started from now on call `function(*arguments)` first, as what this process registered.
+    """Make every worker that starts from now on call `function(*arguments)` first.
 
     Args:
-        key: A second call with the same one takes the place of the first.
-        function: At the top of a module; it and its arguments are pickled. It should not raise: that breaks the pool.
+        key: A second call with the same key replaces the first.
+        function: A module-level function; it and its arguments are pickled. An error that it raises breaks the pool.
     """
     _first[key] = (function, *arguments)
 
 
-def map_on_threads(work: Callable[[Item], Made], items: Sequence[Item], threads: int) -> list[Made]:
-    """What `work` makes of every item, in order, on some threads: for kernels that let go of the interpreter's lock."""
+def map_on_threads(work: Callable[[Item], Result], items: Sequence[Item], threads: int) -> list[Result]:
+    """The results of `work` for all items, in order, on several threads: for kernels that release the GIL."""
     threads = min(threads, len(items))
     if threads <= 1:
         return [work(item) for item in items]
@@ -66,25 +66,25 @@ def map_on_threads(work: Callable[[Item], Made], items: Sequence[Item], threads:
 
 
 def map_on_processes(
-    work: Callable[[Item], Made],
+    work: Callable[[Item], Result],
     items: Sequence[Item],
     workers: int,
     *,
-    died: Callable[[Item], Made],
+    died: Callable[[Item], Result],
     queued: int = 1,
     on_start: Callable[[Item], None] = lambda item: None,
-) -> Iterator[tuple[Item, Made]]:
-    """Each item with what `work` makes of it, as they get done, on some processes.
+) -> Iterator[tuple[Item, Result]]:
+    """Yield each item with the result of `work`, in the order of completion, from several processes.
 
-    An item that kills its process (no memory, a crash in a library) costs only itself: those that were under way with
-    it are done again, one at a time, which shows whose fault it was.
+    If an item kills its process (out of memory, a crash in a library), all items then in progress are computed again,
+    one at a time, which identifies the one at fault. Only that item is lost.
 
     Args:
-        work: Can be pickled; what it raises is raised here.
-        items: Begun in this order.
-        workers: Processes.
-        died: What stands for the result of an item that kills its process.
-        queued: Items that a process may have waiting: more than 1 keeps processes busy that need little time an item.
+        work: A function that can be pickled. Its exceptions are raised here.
+        items: Started in this order.
+        workers: Number of processes.
+        died: Gives the result of an item that kills its process.
+        queued: Items queued per process. More than 1 keeps the processes busy if an item takes little time.
         on_start: Called here with each item as it is handed to a process.
     """
     waiting = list(reversed(items))
@@ -94,40 +94,40 @@ def map_on_processes(
         for item in suspects:
             with worker_pool(1) as pool:
                 try:
-                    made = pool.submit(work, item).result()
+                    result = pool.submit(work, item).result()
                 except BrokenProcessPool:
-                    made = died(item)
-            yield item, made
+                    result = died(item)
+            yield item, result
 
 
 def _map_until_broken(
-    work: Callable[[Item], Made],
+    work: Callable[[Item], Result],
     waiting: list[Item],
     workers: int,
     queued: int,
     on_start: Callable[[Item], None],
     suspects: list[Item],
-) -> Iterator[tuple[Item, Made]]:
-    """Work off `waiting` from its end. If a process dies, stop, with the items then under way in `suspects`."""
+) -> Iterator[tuple[Item, Result]]:
+    """Process `waiting` from its end. If a process dies, stop and put the items then in progress into `suspects`."""
     with worker_pool(min(workers, len(waiting))) as pool:
-        flying: dict[Future[Made], Item] = {}
+        running: dict[Future[Result], Item] = {}
         try:
-            while waiting or flying:
-                while waiting and len(flying) < queued * workers:
+            while waiting or running:
+                while waiting and len(running) < queued * workers:
                     item = waiting[-1]
-                    flying[pool.submit(work, item)] = item
+                    running[pool.submit(work, item)] = item
                     waiting.pop()
                     on_start(item)
-                for future in wait(flying, return_when=FIRST_COMPLETED).done:
-                    made = future.result()
-                    yield flying.pop(future), made
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    result = future.result()
+                    yield running.pop(future), result
         except BrokenProcessPool:
-            for future, item in flying.items():
+            for future, item in running.items():
                 if future.done() and future.exception() is None:
                     yield item, future.result()
                 else:
                     suspects.append(item)
-        except BaseException:  # an error, Ctrl-C, or nobody wants more: what is queued does not begin
+        except BaseException:  # an error, Ctrl-C or a closed generator: queued items do not start
             pool.shutdown(cancel_futures=True)
             raise
 

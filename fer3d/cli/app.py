@@ -1,7 +1,9 @@
-"""The commands: parse, then one call. Whatever takes time to import is imported inside the command that needs it.
+"""The commands of `fer3d`: each parses its options and calls one function.
 
-Exit codes: 0 all went well; 3 the command finished and some scans or runs failed; 1 it stopped with an error; 2 wrong
-usage.
+A module that is slow to import is imported inside the command that needs it.
+
+Exit codes: 0 success; 3 the command finished, but some scans or runs failed; 1 the command stopped with an error;
+2 wrong usage.
 """
 
 import os
@@ -20,22 +22,26 @@ if TYPE_CHECKING:
     from fer3d.prepare.folder import Summary
 
 app = typer.Typer(
-    help="Facial expressions from 3D and 4D scans: read, clean, align, map, recognise.\n\n"
-    "No data yet? `fer3d synth scans` makes some. Then `fer3d inspect scans`, `fer3d preprocess scans`.",
+    help="Recognise facial expressions from 3D and 4D scans: read, clean and align scans, render maps, train and "
+    "evaluate networks.\n\n"
+    "No data yet? `fer3d synth scans` simulates some. Continue with `fer3d inspect scans` and "
+    "`fer3d preprocess scans`.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Scans = Annotated[Path, typer.Argument(help="Folder of raw scans, in the layout they came in.", show_default=False)]
+Scans = Annotated[
+    Path, typer.Argument(help="Folder of raw scans, in the original layout of the data set.", show_default=False)
+]
 Dataset = Annotated[
-    str, typer.Option(help="Card of the data set: a name, a path to a dataset.toml, or `auto` to look which one fits.")
+    str, typer.Option(help="Data set card: a name, the path of a dataset.toml, or `auto` to choose the card that fits.")
 ]
 
 
 def main() -> None:
-    """Entry point: run a command; an error of ours is one line on stderr and exit code 1."""
+    """Entry point: run a command. A `Fer3dError` prints one line on stderr and exits with code 1."""
     from fer3d.errors import Fer3dError
 
     try:
@@ -60,41 +66,43 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Version and native kernels.")
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version and the native kernels."),
     ] = False,
 ) -> None:
-    """Options that stand before a command."""
+    """Options that come before a command."""
 
 
 @app.command()
 def preprocess(
     scans: Scans,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write. An earlier run there goes on.")] = Path(
-        "prepared"
-    ),
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Folder to write. If it holds an earlier run, that run continues.")
+    ] = Path("prepared"),
     dataset: Dataset = "auto",
     maps: Annotated[
         str | None,
         typer.Option(
-            help="Comma-separated: depth, normal, curvature, texture, or a map of an installed package. [default: the "
-            "four]"
+            help="Comma-separated map groups: depth, normal, curvature, texture, or one that an installed package "
+            "registers. [default: these four]"
         ),
     ] = None,
     size: Annotated[int | None, typer.Option(help="Rows and columns of a map. [default: 224]")] = None,
     tree: Annotated[
-        bool, typer.Option("--tree", help="Also make sample trees, for models that convolve on the surface.")
+        bool, typer.Option("--tree", help="Also compute sample trees, for models that convolve on the surface.")
     ] = False,
-    workers: Annotated[int | None, typer.Option(help="Processes. [default: one a core]", min=1)] = None,
+    workers: Annotated[int | None, typer.Option(help="Number of processes. [default: one per core]", min=1)] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first scan that fails.")] = False,
     config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="One setting, key=value; repeatable. `fer3d settings` lists them.")
+        list[str] | None,
+        typer.Option("--set", help="One setting as key=value; repeatable. `fer3d settings` lists all."),
     ] = None,
 ) -> None:
-    """Raw scans in, prepared data out: clean, align, crop, curvature, maps, store.
+    """Prepare raw scans: clean, align and crop them, compute curvature, render maps, and store the result.
 
-    A scan that cannot be prepared is a line in the manifest with its reason, and exit code 3. A killed run goes on
-    where it was; only what changed is done again.
+    The manifest gives the reason for each scan that cannot be prepared, and the exit code is then 3. A killed run
+    continues where it stopped; only what has changed is computed again.
 
         fer3d preprocess BU-3DFE -o prepared --workers 8
 
@@ -114,9 +122,9 @@ def preprocess(
 @app.command()
 def settings(
     command: Annotated[str, typer.Argument(help="preprocess or train.")] = "preprocess",
-    network: Annotated[str, typer.Argument(help="Of train: the network, which has settings of its own.")] = "dff-cnn",
+    network: Annotated[str, typer.Argument(help="For train: the network, as each has its own settings.")] = "dff-cnn",
 ) -> None:
-    """Every setting of `preprocess` or `train` with its default, as a TOML file to start from.
+    """Print every setting of `preprocess` or `train` with its default, as a TOML file to edit.
 
     fer3d settings preprocess > prepare.toml
 
@@ -131,10 +139,10 @@ def settings(
 def inspect(
     scans: Scans,
     dataset: Dataset = "auto",
-    read: Annotated[bool, typer.Option(help="Try to read every file, not only look at names.")] = True,
-    workers: Annotated[int | None, typer.Option(help="Processes. [default: one a core]", min=1)] = None,
+    read: Annotated[bool, typer.Option(help="Read every file, or only check the file names.")] = True,
+    workers: Annotated[int | None, typer.Option(help="Number of processes. [default: one per core]", min=1)] = None,
 ) -> None:
-    """What is in a folder of scans: subjects, classes, what is missing, extra or unreadable."""
+    """List what a folder of scans holds: subjects, classes, and missing, extra or unreadable files."""
     from fer3d.cli import show_preparation
 
     unreadable = show_preparation.run_inspect(scans, dataset, read, workers)
@@ -144,29 +152,39 @@ def inspect(
 @app.command()
 def synth(
     out: Annotated[Path, typer.Argument(help="Folder to write.")] = Path("scans"),
-    layout: Annotated[str, typer.Option(help="Which data set's: bu3dfe, bu4dfe, bosphorus or frgc.")] = "bu3dfe",
-    subjects: Annotated[int, typer.Option(help="Simulated people.", min=1)] = 6,
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes, for any number of workers.")] = 0,
-    workers: Annotated[int | None, typer.Option(help="Processes. [default: one a core]", min=1)] = None,
+    layout: Annotated[
+        str, typer.Option(help="Layout of which data set: bu3dfe, bu4dfe, bosphorus or frgc.")
+    ] = "bu3dfe",
+    subjects: Annotated[int, typer.Option(help="Number of simulated people.", min=1)] = 6,
+    seed: Annotated[
+        int, typer.Option(help="Random seed. The same seed gives the same bytes, for any number of workers.")
+    ] = 0,
+    workers: Annotated[int | None, typer.Option(help="Number of processes. [default: one per core]", min=1)] = None,
     face_model: Annotated[
-        Path | None, typer.Option(help="A measured face model: an .npz, or ICT-FaceKit's folder. [default: our own]")
+        Path | None,
+        typer.Option(
+            help="A measured face model: an .npz file or the folder of ICT-FaceKit. [default: the built-in one]"
+        ),
     ] = None,
-    levels: Annotated[str, typer.Option(help="Intensities of bu3dfe, comma-separated, of 1 to 4.")] = "1,2,3,4",
-    frames: Annotated[int, typer.Option(help="Frames a sequence of bu4dfe; the real ones have about 100.")] = 12,
+    levels: Annotated[str, typer.Option(help="For bu3dfe: comma-separated intensities, from 1 to 4.")] = "1,2,3,4",
+    frames: Annotated[int, typer.Option(help="For bu4dfe: frames per sequence. The real ones have about 100.")] = 12,
     meshes: Annotated[
-        bool, typer.Option("--meshes", help="Also write the face behind each scan, all in correspondence.")
+        bool,
+        typer.Option(
+            "--meshes", help="Also write the complete face mesh behind each scan, all in vertex correspondence."
+        ),
     ] = False,
     pitch: Annotated[
-        float | None, typer.Option(help="mm between samples. [default: as the data set's scanner]")
+        float | None, typer.Option(help="Distance between samples in mm. [default: that of the data set's scanner]")
     ] = None,
-    yaw: Annotated[float, typer.Option(help="Largest turn of the head to a side, degrees.")] = 5.0,
-    nod: Annotated[float, typer.Option(help="Largest turn up or down, degrees.")] = 4.0,
-    roll: Annotated[float, typer.Option(help="Largest tilt to a shoulder, degrees.")] = 3.0,
+    yaw: Annotated[float, typer.Option(help="Largest rotation of the head to either side, in degrees.")] = 5.0,
+    nod: Annotated[float, typer.Option(help="Largest rotation up or down (pitch), in degrees.")] = 4.0,
+    roll: Annotated[float, typer.Option(help="Largest rotation towards a shoulder, in degrees.")] = 3.0,
     wrinkles: Annotated[
-        float, typer.Option(help="Depth of the fine lines of an expression, which only pictures show; 0: none.")
+        float, typer.Option(help="Depth of the expression wrinkles, which only the texture shows. 0: none.")
     ] = 1.0,
 ) -> None:
-    """Simulated scans of made-up people in a data set's layout, with the truth beside them in truth.parquet.
+    """Simulate scans of random people in the layout of a data set; truth.parquet holds the ground truth.
 
     fer3d synth scans --layout bu3dfe --subjects 100 --workers 2
 
@@ -201,9 +219,11 @@ def _numbers(text: str) -> tuple[int, ...]:
 def pack(
     prepared: Annotated[Path, typer.Argument(help="Folder that `fer3d preprocess` wrote.", show_default=False)],
     out: Annotated[Path, typer.Option("-o", "--out", help="New folder for the shards.")] = Path("packed"),
-    per_shard: Annotated[int, typer.Option(help="Scans a shard; 250 to 1000 suits network file systems.", min=1)] = 500,
+    per_shard: Annotated[
+        int, typer.Option(help="Scans per shard; 250 to 1000 suit network file systems.", min=1)
+    ] = 500,
 ) -> None:
-    """Gather prepared scans into immutable shards: few large files instead of thousands of small ones."""
+    """Pack prepared scans into immutable shards: a few large files instead of thousands of small ones."""
     from fer3d.prepare import store
 
     shards = store.pack(prepared, out, per_shard)
@@ -212,13 +232,15 @@ def pack(
 
 @app.command()
 def maps(
-    scan: Annotated[Path, typer.Argument(help="One scan, any readable format.", show_default=False)],
+    scan: Annotated[Path, typer.Argument(help="One scan in any readable format.", show_default=False)],
     out: Annotated[Path, typer.Option("-o", "--out", help="PNG to write.")] = Path("maps.png"),
-    landmarks: Annotated[Path | None, typer.Option(help="Its landmark file (.bnd, .lm3), if there is one.")] = None,
+    landmarks: Annotated[
+        Path | None, typer.Option(help="Landmark file of the scan (.bnd, .lm3), if there is one.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="One setting, key=value; may be repeated.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="One setting as key=value; repeatable.")] = None,
 ) -> None:
-    """Prepare one scan and look at it: its maps as one picture, its history in words."""
+    """Prepare one scan, write its maps as one picture, and print what each step did."""
     from fer3d.cli import show_preparation
     from fer3d.config import preprocess_settings
 
@@ -231,8 +253,8 @@ app.add_typer(training.study, name="study")
 
 
 Runs = Annotated[list[Path], typer.Argument(help="Run folders of `fer3d train`.", show_default=False)]
-Resamples = Annotated[int, typer.Option(help="Resamples of the subjects behind an interval.", min=1)]
-BootstrapSeed = Annotated[int, typer.Option(help="Same seed, same intervals.")]
+Resamples = Annotated[int, typer.Option(help="Bootstrap resamples of the subjects for each interval.", min=1)]
+BootstrapSeed = Annotated[int, typer.Option(help="Random seed of the bootstrap.")]
 
 
 @app.command()
@@ -241,19 +263,23 @@ def evaluate(
     resamples: Resamples = 10_000,
     seed: BootstrapSeed = 0,
     pose_test: Annotated[
-        bool, typer.Option("--pose-test", help="Also test on turned and self-occluded scans -> pose_test.json.")
+        bool, typer.Option("--pose-test", help="Also test on rotated and self-occluded scans -> pose_test.json.")
     ] = False,
     prepared: Annotated[
-        Path | None, typer.Option(help="Prepared folder, for the pose test. [default: looked for]")
+        Path | None, typer.Option(help="For the pose test: the prepared folder. [default: the one that the run names]")
     ] = None,
-    angles: Annotated[str | None, typer.Option(help="Of the pose test: yaws in degrees, as -30,0,30.")] = None,
-    scans: Annotated[int | None, typer.Option(help="Of the pose test: at most so many. [default: all]", min=1)] = None,
-    workers: Annotated[int, typer.Option(help="Of the pose test: processes.", min=1)] = 1,
+    angles: Annotated[
+        str | None, typer.Option(help="For the pose test: yaw angles in degrees, such as -30,0,30.")
+    ] = None,
+    scans: Annotated[
+        int | None, typer.Option(help="For the pose test: the largest number of scans. [default: all]", min=1)
+    ] = None,
+    workers: Annotated[int, typer.Option(help="For the pose test: number of processes.", min=1)] = 1,
 ) -> None:
-    """Measure the predictions of a run: accuracy with its interval, classes, folds, calibration -> metrics.json.
+    """Evaluate the predictions of a run: accuracy with its interval, per class and fold, calibration -> metrics.json.
 
-    Intervals resample subjects, not scans: the scans of a person are alike. A number that is undefined is n/a, with
-    the reason. Predictions of a subject that the fold was trained on are refused.
+    Intervals resample subjects, not scans, because scans of one person are alike. An undefined number is printed as
+    n/a, with the reason. The command refuses predictions for a subject that the fold was trained on.
 
         fer3d evaluate runs/flm --pose-test --workers 2
     """
@@ -270,11 +296,12 @@ def compare(
     runs: Runs,
     resamples: Resamples = 10_000,
     seed: BootstrapSeed = 0,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON and no tables.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Is one run better than another? Differences on the scans that both predicted, with interval and p-value.
+    """Test whether one run is better than another: accuracy differences on common scans, with interval and p-value.
 
-    The interval is a paired bootstrap by subject, the p-value McNemar's exact test, corrected for the number of pairs.
+    The interval comes from a paired bootstrap by subject. The p-value is that of McNemar's exact test, corrected for
+    the number of pairs.
     """
     from fer3d.cli import show_evaluation
 
@@ -285,15 +312,15 @@ def compare(
 def ensemble(
     runs: Runs,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="JSON file to write. [default: none]")] = None,
-    rule: Annotated[str, typer.Option(help="What the weights minimise: likelihood or hinge.")] = "likelihood",
+    rule: Annotated[str, typer.Option(help="The loss that the weights minimise: likelihood or hinge.")] = "likelihood",
     resamples: Resamples = 10_000,
     seed: BootstrapSeed = 0,
 ) -> None:
-    """Several runs as one: weights learned on validation subjects, accuracy on the test subjects.
+    """Combine several runs: learn weights on the validation subjects, measure accuracy on the test subjects.
 
-    After Yu and Zhang (2015): weights are not negative and sum to 1. Each fold learns its own from the predictions for
-    its validation subjects, never from those of its test subjects. The runs must have been trained with --validation,
-    on the same folds and scans.
+    The method is that of Yu and Zhang (2015): weights are not negative and sum to 1. Each fold learns its own weights
+    from the predictions for its validation subjects, never from those for its test subjects. The runs must have been
+    trained with --validation, on the same folds and scans.
 
         fer3d ensemble runs/dff runs/flm runs/tang -o ensemble.json
     """
@@ -308,24 +335,30 @@ def predict(
     scans: Annotated[
         list[str],
         typer.Argument(
-            help="Raw scans, or pictures if the run is of pictures: files, folders, patterns in quotes.",
+            help="Raw scans, or pictures if the run was trained on pictures: files, folders, or quoted patterns.",
             show_default=False,
         ),
     ],
-    fold: Annotated[str | None, typer.Option(help="One fold, as r00f00. [default: the mean of all finished]")] = None,
+    fold: Annotated[
+        str | None, typer.Option(help="One fold, such as r00f00. [default: the mean of all finished folds]")
+    ] = None,
     landmarks: Annotated[
-        bool, typer.Option("--landmarks", help="Use the .bnd, .lm3 or .pse beside a scan, where there is one.")
+        bool, typer.Option("--landmarks", help="Use the .bnd, .lm3 or .pse file beside a scan, if there is one.")
     ] = False,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON and no table.")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV and no table.")] = False,
-    unit: Annotated[str | None, typer.Option(help="Of the files: m, cm, mm or mm a unit. [default: guessed]")] = None,
-    up: Annotated[str, typer.Option(help="The axis of the files that points up.")] = "+y",
-    towards_camera: Annotated[str, typer.Option(help="The axis that points from the face to the camera.")] = "+z",
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
+    unit: Annotated[
+        str | None, typer.Option(help="Unit of the files: m, cm, mm, or its length in mm. [default: guessed]")
+    ] = None,
+    up: Annotated[str, typer.Option(help="Axis of the files that points up.")] = "+y",
+    towards_camera: Annotated[
+        str, typer.Option(help="Axis of the files that points from the face to the camera.")
+    ] = "+z",
 ) -> None:
-    """Recognise the expression on raw scans, of any readable format and without landmarks; or on pictures.
+    """Recognise the expression on raw scans, in any readable format and without landmarks; or on pictures.
 
-    Each scan goes through the run's own preprocessing and all its networks. A scan that fails is a row with its
-    reason, and exit code 3.
+    Each scan passes through the preprocessing of the run and all its networks. A scan that fails is a row with the
+    reason, and the exit code is then 3.
 
         fer3d predict runs/dff scan.ply
 
@@ -351,24 +384,26 @@ def predict(
 @app.command()
 def faces(
     pictures: Annotated[
-        list[str], typer.Argument(help="Pictures: files, folders, patterns in quotes.", show_default=False)
+        list[str], typer.Argument(help="Pictures: files, folders, or quoted patterns.", show_default=False)
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write: crops and faces.csv.")] = Path("faces"),
-    size: Annotated[int, typer.Option(help="Side of a crop, pixels.", min=8, max=4096)] = 224,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the crops and faces.csv.")] = Path("faces"),
+    size: Annotated[int, typer.Option(help="Side of a crop in pixels.", min=8, max=4096)] = 224,
     detectors: Annotated[
-        str, typer.Option(help="Who is asked, in this order, until one finds a face; comma-separated.")
+        str, typer.Option(help="Comma-separated detectors, tried in this order until one finds a face.")
     ] = "mtcnn,hog,haar",
-    all_: Annotated[bool, typer.Option("--all", help="Every face, not only the largest and most central.")] = False,
-    whole_picture: Annotated[
-        bool, typer.Option("--whole-picture", help="Where no face is found, take the whole picture for one.")
+    all_: Annotated[
+        bool, typer.Option("--all", help="Cut out every face, not only the largest and most central.")
     ] = False,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON, with landmarks, and no table.")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV and no table.")] = False,
+    whole_picture: Annotated[
+        bool, typer.Option("--whole-picture", help="If no face is found, use the whole picture.")
+    ] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON, with landmarks, instead of a table.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
 ) -> None:
-    """Find faces in pictures; cut them out with the eyes level, always at the same place.
+    """Find faces in pictures and cut them out, with the eyes level and always at the same position.
 
-    Needs `pip install 'fer3d[face]'`. A picture that cannot be read or shows no face is a row with its reason, and exit
-    code 3.
+    Needs `pip install 'fer3d[face]'`. A picture that cannot be read or shows no face is a row with the reason, and the
+    exit code is then 3.
 
         fer3d faces anna.jpg "holidays/*.png" -o crops --all
     """
@@ -390,12 +425,15 @@ def faces(
 @app.command()
 def report(
     runs: Runs,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="[default: report.html in the first run]")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="File to write. [default: report.html in the first run folder]")
+    ] = None,
     prepared: Annotated[
-        Path | None, typer.Option(help="Prepared folder, for pictures of the mistakes. [default: looked for]")
+        Path | None,
+        typer.Option(help="Prepared folder, for pictures of the mistakes. [default: the one that the run names]"),
     ] = None,
 ) -> None:
-    """One self-contained report.html of one run, or of several with their comparison."""
+    """Write one self-contained report.html for a run, or for several runs with their comparison."""
     from fer3d.cli import show_evaluation
 
     show_evaluation.run_report(runs, out, prepared)

@@ -1,4 +1,4 @@
-"""Options that several training commands share: one dataclass, whose fields typer shows as options of each of them."""
+"""Options that the training commands share: a dataclass whose fields Typer shows as options of each command."""
 
 import functools
 import inspect
@@ -17,55 +17,60 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """Which folds, which settings, which device."""
+    """The folds, the settings and the device of a training command."""
 
     protocol: Annotated[
         str,
         typer.Option(
-            help="bu3dfe-p1, -p2, -subset2, bosphorus-six, bu4dfe-60, -101, oulu-casia-vl, k-fold, leave-one-out, "
-            "cross, parts (the data set's own train and test), a protocol of the card that the scans were prepared "
-            "with, or a folds.json."
+            help="bu3dfe-p1, bu3dfe-p2, bu3dfe-subset2, bosphorus-six, bu4dfe-60, bu4dfe-101, oulu-casia-vl, k-fold, "
+            "leave-one-out, cross (test on another data set), parts (the data set's own training and test parts), a "
+            "protocol of the data set card, or a folds.json."
         ),
     ] = "k-fold"
     fold: Annotated[str, typer.Option("--fold", help="Folds to train: all, or numbers such as 0,1,2.")] = "all"
-    folds: Annotated[int | None, typer.Option("--folds", help="How many folds k-fold makes. [default: 10]", min=2)] = (
-        None
-    )
+    folds: Annotated[
+        int | None, typer.Option("--folds", help="For k-fold: the number of folds. [default: 10]", min=2)
+    ] = None
     target: Annotated[
         str,
         typer.Option(
-            help="What the network is to say: expression, compound, action-units, action-unit-intensities, valence, "
-            "arousal or valence-arousal; all but expression with k-fold, leave-one-out, cross or parts."
+            help="What the network predicts: expression, compound, action-units, action-unit-intensities, valence, "
+            "arousal or valence-arousal. All but expression need k-fold, leave-one-out, cross or parts."
         ),
     ] = "expression"
-    rounds: Annotated[int, typer.Option(help="How often subjects are shuffled anew.", min=1)] = 1
+    rounds: Annotated[
+        int, typer.Option(help="How many times the subjects are shuffled and divided into folds.", min=1)
+    ] = 1
     labels: Annotated[
         str | None,
         typer.Option(
-            help="For k-fold, leave-one-out, cross, parts: comma-separated labels out of the seven and contempt, or "
-            "units. [default: the six; of other targets all that occur]"
+            help="For k-fold, leave-one-out, cross, parts: comma-separated expressions (the six basic ones, neutral, "
+            "contempt) or action units. [default: the six basic expressions; for other targets all that occur]"
         ),
     ] = None
     allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Use the subjects that are there, where the protocol names others.")
+        bool, typer.Option("--allow-missing", help="Use the available subjects, even if the protocol names others.")
     ] = False
-    preset: Annotated[str, typer.Option(help="small (CPU), full (GPU, 224 pixels) or tiny (demonstrations).")] = "small"
+    preset: Annotated[str, typer.Option(help="small (CPU), full (GPU, 224 pixels) or tiny (demonstration).")] = "small"
     config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None
     set_: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
-            help="One setting, key=value, or model.key=value of the network; repeatable. `fer3d settings train "
-            "NETWORK` lists them.",
+            help="One setting as key=value, or model.key=value for a setting of the network; repeatable. "
+            "`fer3d settings train NETWORK` lists all.",
         ),
     ] = field(default=None)
     accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto"
     devices: Annotated[
-        int, typer.Option(help="Devices, or processes on the CPU; with torchrun, its processes.", min=1)
+        int,
+        typer.Option(
+            help="Number of devices, or of processes on the CPU; with torchrun, its number of processes.", min=1
+        ),
     ] = 1
 
     def experiment(self, data: Path, test_data: Path | None = None, *, validation: bool = False) -> "Experiment":
-        """Data, protocol and folds. ArgumentError if `fold` is no list of numbers."""
+        """The data, protocol and folds to train on. Raises ArgumentError if `fold` is not a list of numbers."""
         from fer3d.train.plan import experiment_of
 
         return experiment_of(
@@ -82,20 +87,20 @@ class TrainingOptions:
         )
 
     def settings(self, model: str, own: Mapping[str, Any] | None = None) -> "TrainSettings":
-        """Of training and of the network; `own` are the network's that have options of their own."""
+        """The settings of training and of the network; `own` holds those that have a command-line option."""
         from fer3d.train.settings import train_settings
 
         return train_settings(model, self.preset, self.config, self.set_ or (), model=own)
 
     def device(self) -> "Device":
-        """Where to compute."""
+        """The device to compute on."""
         from fer3d.train.run import Device
 
         return Device(self.accelerator, self.devices)
 
 
 def with_options(kind: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Show the fields of a dataclass as options of a command, whose last parameter takes an object of it."""
+    """Show the fields of the dataclass `kind` as options of a command, whose last parameter takes an instance of it."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         signature = inspect.signature(command)

@@ -1,4 +1,4 @@
-"""What `evaluate`, `compare`, `predict` and `report` show. Loaded only by one of them."""
+"""Output of `evaluate`, `compare`, `ensemble`, `predict` and `report`. Imported only when one of them runs."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ _UNDEFINED = "n/a"
 
 
 def run_evaluate(runs: Sequence[Path], resamples: int, seed: int) -> None:
-    """Measure each run, write its metrics.json, print its numbers."""
+    """Evaluate each run, write its metrics.json, print the metrics."""
     for run in runs:
         show_run(run, resamples=resamples, seed=seed)
         console.print(f"-> {escape(str(run / 'metrics.json'))}", highlight=False)
 
 
 def show_run(run: Path, **bootstrap: int) -> None:
-    """Measure a run by the kind of its target, write its metrics.json, print its numbers."""
+    """Evaluate a run as the kind of its target requires, write its metrics.json, print the metrics."""
     from fer3d.evaluate.measure import evaluate_run
     from fer3d.evaluate.measure_targets import evaluate_targets
     from fer3d.train.run_folder import read_run
 
-    read = read_run(run)
-    if read.target.kind == "classes":
+    record = read_run(run)
+    if record.target.kind == "classes":
         show_metrics(evaluate_run(run, **bootstrap))
     else:
-        show_target_metrics(evaluate_targets(read, **bootstrap))
+        show_target_metrics(evaluate_targets(record, **bootstrap))
 
 
 def run_pose_test(
@@ -59,7 +59,7 @@ def run_pose_test(
     resamples: int,
     seed: int,
 ) -> None:
-    """Test each run on turned scans, write its pose_test.json, print its table."""
+    """Test each run on rotated scans, write its pose_test.json, print the table."""
     from fer3d.evaluate.pose import ANGLES, KINDS, pose_test
 
     for run in runs:
@@ -69,7 +69,7 @@ def run_pose_test(
             def tick(done: int, total: int, task: TaskID = task, progress: Progress = progress) -> None:
                 progress.update(task, completed=done, total=total)
 
-            made = pose_test(
+            test = pose_test(
                 run,
                 prepared,
                 angles=angles or ANGLES,
@@ -80,63 +80,63 @@ def run_pose_test(
                 tick=tick,
             )
         table = _table("yaw", *(name for kind in KINDS for name in (kind, "95 % interval")))
-        by_place = {(point.kind, point.yaw_deg): point for point in made.points}
-        for angle in sorted({point.yaw_deg for point in made.points}):
+        by_place = {(point.kind, point.yaw_deg): point for point in test.points}
+        for angle in sorted({point.yaw_deg for point in test.points}):
             pair = [by_place[kind, angle] for kind in KINDS]
             cells = [cell for p in pair for cell in (_percent(p.accuracy.value), _interval(p.accuracy))]
             table.add_row(f"{angle:+g}", *cells)
-        console.print(f"{escape(made.run)}: {made.points[0].scans} scans, as they stand {_percent(made.frontal)}")
+        console.print(f"{escape(test.run)}: {test.points[0].scans} scans, as they stand {_percent(test.frontal)}")
         console.print(table)
-        failed = sum(point.failed for point in made.points)
+        failed = sum(point.failed for point in test.points)
         if failed:
-            console.print(f"{failed} scans could not be tested and count as wrong; {escape(made.reason)}", style="dim")
+            console.print(f"{failed} scans could not be tested and count as wrong; {escape(test.reason)}", style="dim")
         console.print(f"-> {escape(str(run / 'pose_test.json'))}", highlight=False)
 
 
-def show_metrics(made: Metrics) -> None:
-    """Print the accuracy, what it is to be measured against, and the classes."""
+def show_metrics(metrics: Metrics) -> None:
+    """Print the accuracy, the chance level, the spread over folds, and a table of the classes."""
     console.print(
-        f"[bold]{escape(made.run)}[/] accuracy [bold]{_percent(made.accuracy.value)}[/] {_interval(made.accuracy)}, "
-        f"chance {_percent(made.chance)}, macro F1 {_percent(made.macro_f1.value)}, "
-        f"calibration error {_percent(made.calibration_error)}",
+        f"[bold]{escape(metrics.run)}[/] accuracy [bold]{_percent(metrics.accuracy.value)}[/] "
+        f"{_interval(metrics.accuracy)}, chance {_percent(metrics.chance)}, "
+        f"macro F1 {_percent(metrics.macro_f1.value)}, calibration error {_percent(metrics.calibration_error)}",
         highlight=False,
     )
-    spread = made.over_folds
+    spread = metrics.over_folds
     sd = "" if math.isnan(spread.sd) else f" +- {100 * spread.sd:.1f} (sd)"
-    missing = made.folds_planned - made.folds
+    missing = metrics.folds_planned - metrics.folds
     console.print(
-        f"{made.scans} scans of {made.subjects} subjects; over {spread.count} folds {_percent(spread.mean)}{sd}"
+        f"{metrics.scans} scans of {metrics.subjects} subjects; over {spread.count} folds {_percent(spread.mean)}{sd}"
         + (f"; [yellow]{missing} folds are not finished[/]" if missing else ""),
         highlight=False,
     )
-    console.print(_class_table(made))
-    for name, reason in made.undefined.items():
+    console.print(_class_table(metrics))
+    for name, reason in metrics.undefined.items():
         console.print(f"{name} is undefined: {reason}", style="dim", highlight=False, markup=False)
 
 
-def show_target_metrics(found: TargetMetrics) -> None:
-    """Print the main measure and a line a unit or value."""
+def show_target_metrics(metrics: TargetMetrics) -> None:
+    """Print the mean of the main measure, and one row per action unit or value."""
     names = {"f1": "F1", "ccc": "CCC", "pearson": "Pearson", "rmse": "RMSE", "roc_auc": "AUC"}
     console.print(
-        f"[bold]{escape(found.run)}[/] {found.target}, mean {names[found.main]} [bold]{found.mean.value:.3f}[/] "
-        f"({found.mean.low:.3f} to {found.mean.high:.3f})",
+        f"[bold]{escape(metrics.run)}[/] {metrics.target}, mean {names[metrics.main]} "
+        f"[bold]{metrics.mean.value:.3f}[/] ({metrics.mean.low:.3f} to {metrics.mean.high:.3f})",
         highlight=False,
     )
-    missing = found.folds_planned - found.folds
+    missing = metrics.folds_planned - metrics.folds
     console.print(
-        f"{found.scans} scans of {found.subjects} subjects; {found.folds} folds"
+        f"{metrics.scans} scans of {metrics.subjects} subjects; {metrics.folds} folds"
         + (f"; [yellow]{missing} folds are not finished[/]" if missing else ""),
         highlight=False,
     )
-    measures = list(found.means)
+    measures = list(metrics.means)
     table = _table("name", "known", *(names.get(key, key.replace("_", " ")) for key in measures))
     for column in table.columns[1:]:
         column.justify = "right"
-    for row in found.each:
+    for row in metrics.each:
         table.add_row(row.name, str(row.known), *(f"{row.measures[key]:.3f}" for key in measures))
     console.print(table)
-    if found.left_out:
-        left_out = f"{', '.join(found.left_out)}: {names[found.main]} is undefined and not in the mean"
+    if metrics.left_out:
+        left_out = f"{', '.join(metrics.left_out)}: {names[metrics.main]} is undefined and not in the mean"
         console.print(left_out, style="dim", highlight=False, markup=False)
 
 
@@ -145,35 +145,38 @@ def run_compare(runs: Sequence[Path], resamples: int, seed: int, as_json: bool) 
     from fer3d.evaluate.compare import compare
     from fer3d.evaluate.measure import without_nan
 
-    made = compare(runs, resamples=resamples, seed=seed)
+    comparison = compare(runs, resamples=resamples, seed=seed)
     if as_json:
-        _write(json.dumps(without_nan(made.to_json()), indent=2, ensure_ascii=False) + "\n")
+        _write(json.dumps(without_nan(comparison.to_json()), indent=2, ensure_ascii=False) + "\n")
         return
-    for text in made.warnings:
+    for text in comparison.warnings:
         console.print(f"[yellow]warning[/] {escape(text)}", highlight=False)
-    console.print(_run_table(made))
-    console.print(_pair_table(made))
+    console.print(_run_table(comparison))
+    console.print(_pair_table(comparison))
 
 
 def run_ensemble(runs: Sequence[Path], out: Path | None, rule: str, resamples: int, seed: int) -> None:
-    """Learn the weights of the runs, print them with the accuracy of each and of the ensemble, write the JSON file."""
+    """Learn the weights of the runs, print them with the accuracy of each run and of the ensemble, write the JSON."""
     from fer3d.evaluate.ensemble_runs import ensemble_runs
 
-    made = ensemble_runs(runs, rule, resamples=resamples, seed=seed)
+    ensemble = ensemble_runs(runs, rule, resamples=resamples, seed=seed)
     table = _table("run", "model", "weight", "accuracy", "95 % interval")
-    for member in made.members:
+    for member in ensemble.members:
         cells = (f"{member.weight:.3f}", _percent(member.accuracy.value), _interval(member.accuracy))
         table.add_row(escape(member.run), escape(member.model), *cells)
-    for name, accuracy in (("equal weights", made.equal_weights), (f"[bold]{made.rule} weights[/]", made.accuracy)):
+    for name, accuracy in (
+        ("equal weights", ensemble.equal_weights),
+        (f"[bold]{ensemble.rule} weights[/]", ensemble.accuracy),
+    ):
         table.add_row(name, "", "", _percent(accuracy.value), _interval(accuracy))
     console.print(table)
     console.print(
-        f"{len(set(made.predictions.ids))} test scans; weights of {len(made.folds)} folds, each learned on its "
+        f"{len(set(ensemble.predictions.ids))} test scans; weights of {len(ensemble.folds)} folds, each learned on its "
         "validation scans; their mean is shown",
         highlight=False,
     )
     if out is not None:
-        made.write(out)
+        ensemble.write(out)
         console.print(f"-> {escape(str(out))}", highlight=False)
 
 
@@ -188,14 +191,14 @@ def run_predict(
     unit: str | None,
     axes: tuple[str, str],
 ) -> int:
-    """Predict the scans or pictures, print one row each, give the number that failed.
+    """Predict the scans or pictures, print one row each, return the number of those that failed.
 
     Args:
-        run, fold: As `fer3d.predict.load`.
-        scans: Files, folders, patterns.
+        run, fold: As in `fer3d.predict.load`.
+        scans: Files, folders or patterns.
         landmarks: Whether to use the landmark files beside the scans.
-        as_json, as_csv: Print this and no table.
-        unit: Of the files. None: as the run's settings say.
+        as_json, as_csv: Print this format instead of a table.
+        unit: Unit of the files. None: as in the settings of the run.
         axes: Which axes of the files point up and to the camera.
     """
     from fer3d.formats.find import find_scans
@@ -222,7 +225,7 @@ def run_predict(
 
 
 def run_report(runs: Sequence[Path], out: Path | None, prepared: Path | None) -> None:
-    """Write report.html for the runs, measuring those that have not been."""
+    """Write report.html for the runs, and evaluate those without current metrics first."""
     from fer3d.evaluate.compare import compare
     from fer3d.evaluate.measure import current_metrics
     from fer3d.report.html import run_page, write_report
@@ -247,37 +250,37 @@ def _with_unit(predictor: Predictor, unit: str) -> Predictor:
 
 
 def _with_progress(rows: Iterator[Row], total: int) -> Iterator[Row]:
-    """The rows, under a bar on stderr that goes away: stdout is for the answer."""
+    """Yield the rows while a transient progress bar runs on stderr: stdout is for the results."""
     screen = Console(stderr=True)
     return iter(track(rows, "predicting", total=total, console=screen, transient=True, disable=total < 2))
 
 
-def _class_table(made: Metrics) -> Table:
-    """Per cent of each class, and how often it was taken for AN(ger), DI(sgust) ... in the order of the rows."""
-    codes = [name[:2].upper() for name in made.classes]
+def _class_table(metrics: Metrics) -> Table:
+    """Precision, recall and F1 of each class in per cent, then its row of the confusion matrix (AN = anger, ...)."""
+    codes = [name[:2].upper() for name in metrics.classes]
     table = _table("truth", "scans", "prec.", "recall", "F1", *codes)
     for column in table.columns[1:]:
         column.justify = "right"
-    for row, counts in zip(made.per_class, made.confusion, strict=True):
+    for row, counts in zip(metrics.per_class, metrics.confusion, strict=True):
         shares = (_number(value) for value in (row.precision, row.recall, row.f1))
-        cells = [f"[bold]{n}[/]" if made.classes[i] == row.name else str(n or "") for i, n in enumerate(counts)]
+        cells = [f"[bold]{n}[/]" if metrics.classes[i] == row.name else str(n or "") for i, n in enumerate(counts)]
         table.add_row(row.name, str(row.scans), *shares, *cells)
     return table
 
 
-def _run_table(made: Comparison) -> Table:
+def _run_table(comparison: Comparison) -> Table:
     table = _table("run", "model", "maps", "scans", "accuracy", "95 % interval")
     table.columns[2].no_wrap = False
-    for row in made.runs:
+    for row in comparison.runs:
         scans = f"{row.scans} x {row.rounds}" if row.rounds > 1 else str(row.scans)
         cells = (row.run, row.model, " ".join(row.maps), scans)
         table.add_row(*map(escape, cells), _percent(row.accuracy.value), _interval(row.accuracy))
     return table
 
 
-def _pair_table(made: Comparison) -> Table:
+def _pair_table(comparison: Comparison) -> Table:
     table = _table("first", "second", "scans", "points", "95 % interval", "correct alone", "p (Holm)")
-    for row in made.pairs:
+    for row in comparison.pairs:
         table.add_row(
             escape(row.first),
             escape(row.second),
@@ -303,17 +306,17 @@ def _show_rows(rows: Sequence[Row], networks: int) -> None:
         if row.prediction is None:
             table.add_row(name, "[red]failed[/]", "", "", escape(row.reason))
             continue
-        made = row.prediction
-        if isinstance(made, ValuePrediction):
-            table.add_row(name, f"[bold]{made.text}[/]", "", "", escape("; ".join(made.warnings)))
+        prediction = row.prediction
+        if isinstance(prediction, ValuePrediction):
+            table.add_row(name, f"[bold]{prediction.text}[/]", "", "", escape("; ".join(prediction.warnings)))
             continue
-        second = f"{made.second} {100 * made.probabilities[made.second]:.0f} %"
-        doubt = [f"[yellow]{made.note}, entropy {made.entropy:.2f}[/]"] if made.note else []
-        note = "; ".join([*doubt, *map(escape, made.warnings)])
-        table.add_row(name, f"[bold]{made.label}[/]", f"{100 * made.confidence:.0f} %", second, note)
+        second = f"{prediction.second} {100 * prediction.probabilities[prediction.second]:.0f} %"
+        doubt = [f"[yellow]{prediction.note}, entropy {prediction.entropy:.2f}[/]"] if prediction.note else []
+        note = "; ".join([*doubt, *map(escape, prediction.warnings)])
+        table.add_row(name, f"[bold]{prediction.label}[/]", f"{100 * prediction.confidence:.0f} %", second, note)
     console.print(table)
     done = [row.prediction for row in rows if row.prediction is not None]
-    low = sum(isinstance(made, Prediction) and bool(made.note) for made in done)
+    low = sum(isinstance(prediction, Prediction) and bool(prediction.note) for prediction in done)
     console.print(
         f"{len(done)} of {len(rows)} scans predicted by {networks} network{'s' if networks > 1 else ''}"
         + (f", {low} of them not to be relied on" if low else ""),
@@ -341,12 +344,12 @@ def _rows_csv(rows: Sequence[Row], classes: Sequence[str]) -> str:
 
 
 def _write(text: str) -> None:
-    """To stdout as it is: no colours, no line breaks at the width of the screen."""
+    """Write to stdout unchanged: without colours, and without line breaks at the width of the terminal."""
     console.file.write(text)
 
 
 def _table(*columns: str) -> Table:
-    """An airy table that fits 80 columns."""
+    """A table without vertical lines, which fits 80 columns."""
     table = Table(*columns, box=SIMPLE, collapse_padding=True, pad_edge=False)
     for column in table.columns:
         column.no_wrap = True
@@ -361,9 +364,9 @@ def _number(value: float) -> str:
     return _UNDEFINED if math.isnan(value) else f"{100 * value:.1f}"
 
 
-def _interval(made: Interval) -> str:
-    return _UNDEFINED if math.isnan(made.low) else f"({100 * made.low:.1f} to {100 * made.high:.1f})"
+def _interval(interval: Interval) -> str:
+    return _UNDEFINED if math.isnan(interval.low) else f"({100 * interval.low:.1f} to {100 * interval.high:.1f})"
 
 
-def _signed(made: Interval) -> str:
-    return _UNDEFINED if math.isnan(made.low) else f"{100 * made.low:+.1f} to {100 * made.high:+.1f}"
+def _signed(interval: Interval) -> str:
+    return _UNDEFINED if math.isnan(interval.low) else f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f}"

@@ -1,4 +1,4 @@
-"""What `fer3d faces` shows. Loaded only by that command."""
+"""Output of `fer3d faces`. Imported only when that command runs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run_faces(
     as_json: bool,
     as_csv: bool,
 ) -> int:
-    """Cut out the faces, write faces.csv, print one row each; gives the number of rows that failed."""
+    """Cut out the faces, write faces.csv, print one row each, return the number of rows that failed."""
     if as_json and as_csv:
         raise ArgumentError("`--json` and `--csv` should not be given together")
     finder = FaceFinder(detectors, whole_picture=whole_picture)
@@ -52,21 +52,21 @@ def run_faces(
 
 
 def _show(rows: Sequence[FaceRow], out: Path) -> None:
-    shown = Table(
+    overview = Table(
         "picture", "found by", "landmarks", "faces", "crop", box=SIMPLE, collapse_padding=True, pad_edge=False
     )
     for row in rows:
         name = escape(row.path.name)
         if row.face is None or row.crop is None or row.detection is None:
-            shown.add_row(name, "[red]failed[/]", "", "", escape(row.reason))
+            overview.add_row(name, "[red]failed[/]", "", "", escape(row.reason))
             continue
         count = str(len(row.detection.faces))
-        shown.add_row(name, row.face.detector, row.face.landmarks_from, count, escape(row.crop.name))
-    console.print(shown)
-    by = Counter(row.face.detector for row in rows if row.face is not None)
-    told = ", ".join(f"{count} by {name}" for name, count in by.most_common())
+        overview.add_row(name, row.face.detector, row.face.landmarks_from, count, escape(row.crop.name))
+    console.print(overview)
+    detectors = Counter(row.face.detector for row in rows if row.face is not None)
+    counts = ", ".join(f"{count} by {name}" for name, count in detectors.most_common())
     failed = sum(row.crop is None for row in rows)
     console.print(
-        f"{len(rows) - failed} faces{f' ({told})' if told else ''}, {failed} failed -> {escape(str(out))}",
+        f"{len(rows) - failed} faces{f' ({counts})' if counts else ''}, {failed} failed -> {escape(str(out))}",
         highlight=False,
     )

@@ -1,4 +1,4 @@
-"""What `inspect` shows: an inspection as lines and tables. Loaded only by it."""
+"""Output of `inspect`: an inspection as lines and tables. Imported only when that command runs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from fer3d.scan import LABELS
 
 
 def render(inspection: Inspection, *, rows: int = 20) -> Group:
-    """The inspection for a person: lines and tables, to be printed by a `rich.console.Console`.
+    """Format an inspection as lines and tables, which a `rich.console.Console` can print.
 
     Args:
-        inspection: From `inspect`.
-        rows: How many lines of a long list are shown; the last says how many there are more.
+        inspection: Result of `inspect`.
+        rows: Number of rows that are shown of a long list; one more row gives the number of the others.
     """
     catalog = inspection.catalog
     lists = (
@@ -59,8 +59,8 @@ def _headline(inspection: Inspection) -> list[str]:
     if inspection.targets:
         lines.append("other targets: " + ", ".join(f"{name} of {n:,}" for name, n in inspection.targets.items()))
     if inspection.classes:
-        right = sum(count.got == count.wanted for count in inspection.classes)
-        lines.append(f"class counts as of a complete set: {right} of {len(inspection.classes)}")
+        complete = sum(count.got == count.wanted for count in inspection.classes)
+        lines.append(f"class counts as of a complete set: {complete} of {len(inspection.classes)}")
     if inspection.absent:
         lines.append("absent: " + _some(inspection.absent))
     if inspection.unexpected:
@@ -110,7 +110,7 @@ def _table(title: str, columns: Sequence[str], lines: Sequence[Sequence[str]], m
         return None
     table = Table(*columns, title=f"{title}: {len(lines):,}", title_justify="left")
     for line in lines[:most]:
-        table.add_row(*(Text(cell) for cell in line))  # Text: a path may hold what Rich takes for markup
+        table.add_row(*(Text(cell) for cell in line))  # Text: Rich would parse square brackets in a path as markup
     if len(lines) > most:
         table.add_row(f"and {len(lines) - most:,} more")
     return table
@@ -164,10 +164,10 @@ def _warning_rows(inspection: Inspection) -> list[tuple[str, ...]]:
     return [(relative, warning) for relative, warnings in inspection.warned.items() for warning in warnings]
 
 
-def _problem_rows(found: Iterable[Record]) -> list[tuple[str, ...]]:
-    """One line a kind of problem: a data set without landmarks is one thing to say, not thousands."""
+def _problem_rows(records: Iterable[Record]) -> list[tuple[str, ...]]:
+    """One row per kind of problem, so that a data set without landmarks gives one row, not thousands."""
     kinds: dict[str, list[str]] = defaultdict(list)
-    for record in found:
+    for record in records:
         for problem in record.problems:
             kinds[problem.partition(", ")[0]].append(f"{record.relative}: {problem}")
     return [(kind, f"{len(lines):,}", lines[0]) for kind, lines in sorted(kinds.items())]

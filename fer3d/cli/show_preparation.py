@@ -1,4 +1,4 @@
-"""What the commands show: progress, tables, summaries. Loaded only by a command that runs."""
+"""Output of `preprocess`, `settings`, `inspect`, `synth` and `maps`. Imported only when one of them runs."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from fer3d.config import PreprocessSettings, TrainSettings
 from fer3d.prepare.folder import Outcome, Summary, preprocess
 
 _SHOWN_FAILURES = 10
-_SHOWN_DOUBTS = 10  # of pictures
+_SHOWN_DOUBTS = 10  # warnings about pictures
 _SHOWN_NOTES = 10
 
 
 def run_preprocess(
     scans: Path, out: Path, dataset: str, settings: PreprocessSettings, workers: int | None, strict: bool
 ) -> Summary:
-    """Run `preprocess` with a progress bar, then say what came out."""
+    """Run `preprocess` with a progress bar, then print a summary."""
     if dataset == "auto":
         dataset = show_detection(scans)
     doubtful, of_scans = 0, load_card(dataset).kind == "scans"
@@ -38,7 +38,7 @@ def run_preprocess(
             progress.update(task, total=total, advance=1)
             if outcome.status == "failed":
                 progress.console.print(f"[red]failed[/] {escape(outcome.row['reason'])}", highlight=False)
-            elif not of_scans and outcome.row["warnings"]:  # those of scans are many, and in the manifest
+            elif not of_scans and outcome.row["warnings"]:  # scans have many warnings, which the manifest holds
                 doubtful += 1
                 if doubtful <= _SHOWN_DOUBTS:
                     text = f"{outcome.row['source']}: {'; '.join(outcome.row['warnings'])}"
@@ -61,7 +61,7 @@ def run_preprocess(
 
 
 def show_detection(scans: Path) -> str:
-    """Say which card fits `scans` and why; gives the card's name."""
+    """Print which card fits `scans` and why; return the name of the card."""
     from fer3d.catalog import detect
 
     detection = detect.detect_card(scans)
@@ -70,7 +70,7 @@ def show_detection(scans: Path) -> str:
 
 
 def run_inspect(scans: Path, dataset: str, read: bool, workers: int | None) -> int:
-    """Inspect a folder, print the tables, give the number of unreadable files."""
+    """Inspect a folder, print the tables, return the number of unreadable files."""
     from fer3d.catalog import inspection
     from fer3d.cli.show_inspection import render
 
@@ -87,14 +87,14 @@ def run_inspect(scans: Path, dataset: str, read: bool, workers: int | None) -> i
 
 
 def run_synth(out: Path, workers: int | None, degrees: tuple[float, float, float], **options: Any) -> None:
-    """Simulate scans with a progress bar; angles (yaw, nod, roll) in degrees, the options of `fer3d.synth.make`."""
+    """Simulate scans with a progress bar. `degrees` is (yaw, nod, roll); `options` are those of `fer3d.synth.make`."""
     import math
 
     from fer3d import synth
 
     yaw, nod, roll = map(math.radians, degrees)
     with progress_bar("simulating") as (progress, task):
-        made = synth.make(
+        result = synth.make(
             out,
             workers=workers or len(os.sched_getaffinity(0)),
             yaw=yaw,
@@ -104,7 +104,7 @@ def run_synth(out: Path, workers: int | None, degrees: tuple[float, float, float
             compiling=compiling_line(progress, task),
             **options,
         )
-    console.print(f"{made.scans} simulated scans of {made.subjects} people -> {escape(str(out))}", highlight=False)
+    console.print(f"{result.scans} simulated scans of {result.subjects} people -> {escape(str(out))}", highlight=False)
 
 
 def run_maps(scan: Path, out: Path, landmarks: Path | None, settings: PreprocessSettings) -> None:
@@ -124,13 +124,13 @@ def run_maps(scan: Path, out: Path, landmarks: Path | None, settings: Preprocess
     if landmarks is not None:
         raw = raw.step("landmarks", {"file": landmarks.name}, landmarks=formats.read_landmarks(landmarks))
     compile_first(needed_kernels(settings.model_copy(update={"tree": False}), landmarks=landmarks is not None))
-    prepared, made = prepare(raw, settings)
-    arrays: dict[str, Any] = {"maps": made.stack.astype(np.float32)}
-    if made.texture is not None:
-        arrays["texture"] = made.texture
-    looks = scan_pictures(PreparedScan(arrays, {"channels": list(made.names)}))
+    prepared, maps = prepare(raw, settings)
+    arrays: dict[str, Any] = {"maps": maps.stack.astype(np.float32)}
+    if maps.texture is not None:
+        arrays["texture"] = maps.texture
+    pictures = scan_pictures(PreparedScan(arrays, {"channels": list(maps.names)}))
     buffer = io.BytesIO()
-    grid([list(looks.values())], [scan.name], list(looks)).save(buffer, "PNG")
+    grid([list(pictures.values())], [scan.name], list(pictures)).save(buffer, "PNG")
     write_bytes(out, buffer.getvalue(), make_folder=True)
     for step in prepared.history:
         details = ", ".join(f"{key} {json.dumps(value)}" for key, value in step.items() if key != "step")
@@ -141,7 +141,7 @@ def run_maps(scan: Path, out: Path, landmarks: Path | None, settings: Preprocess
 
 
 def print_settings(command: str = "preprocess", network: str = "dff-cnn") -> None:
-    """The settings of a command as a commented TOML file; of `train`, those that a network uses, and its own."""
+    """Print the settings of a command as a commented TOML file; for `train`, those that have an effect on `network`."""
     check_choice("command", command, ("preprocess", "train"))
     if command == "preprocess":
         _print_fields(PreprocessSettings)
@@ -168,16 +168,16 @@ def _toml(value: Any) -> str:
 
 
 def _show_summary(summary: Summary) -> None:
-    made = summary.prepared
-    rate = f", {made / summary.seconds:.1f} scans/s" if made and summary.seconds else ""
+    count = summary.prepared
+    rate = f", {count / summary.seconds:.1f} scans/s" if count and summary.seconds else ""
     console.print(
-        f"[bold]{made}[/] prepared, {summary.kept} kept from before, "
+        f"[bold]{count}[/] prepared, {summary.kept} kept from before, "
         f"[{'red' if summary.failures else 'bold'}]{len(summary.failures)}[/] failed "
         f"in {_duration(summary.seconds)}{rate} -> {escape(str(summary.out))}",
         highlight=False,
     )
     if summary.stages:
-        console.print(_stage_table(summary.stages, made))
+        console.print(_stage_table(summary.stages, count))
     if len(summary.failures) > _SHOWN_FAILURES:
         console.print(f"all {len(summary.failures)} reasons stand in {escape(str(summary.out / 'manifest.parquet'))}")
     for note in summary.notes[:_SHOWN_NOTES]:

@@ -1,4 +1,4 @@
-"""What `train`, `ablate` and `study` show. Loaded only by one of them."""
+"""Output of `train`, `ablate` and `study`. Imported only when one of them runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def run_train(
     model: str, experiment: Experiment, out: Path, settings: TrainSettings, resume: bool, device: Device
 ) -> None:
-    """Train with a progress bar, then measure what came out and print it."""
+    """Train with a progress bar, then evaluate the run and print the metrics."""
     with _progress() as callbacks:
         train(model, experiment, out, settings, resume=resume, device=device, callbacks=callbacks)
     if not _is_first_process():
@@ -36,7 +36,7 @@ def run_train(
 
 
 def run_grid(grid: Grid, device: Device, workers: int) -> int:
-    """Train every run of a grid with a progress bar, print the table, give the number of runs that failed."""
+    """Train every run of a grid with a progress bar, print the table, return the number of runs that failed."""
     from fer3d.evaluate import grid as grids
     from fer3d.train.jobs import LocalExecutor
 
@@ -60,7 +60,7 @@ def run_grid(grid: Grid, device: Device, workers: int) -> int:
 
 @contextmanager
 def _progress() -> Iterator[Callbacks]:
-    """A bar a fold, with the numbers of the last epoch beside it; one line a fold stays when it is done."""
+    """Show a progress bar per fold with the numbers of its last epoch, and keep one line per finished fold."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -87,7 +87,7 @@ def _progress() -> Iterator[Callbacks]:
 
 
 def numbers(row: Mapping[str, Any]) -> str:
-    """The numbers of an epoch, short.
+    """Format the numbers of an epoch.
 
     >>> numbers({"train_loss": 0.5, "train_accuracy": 0.9, "validation_accuracy": None, "validation_loss": None})
     'loss 0.500, accuracy 90 %'
@@ -99,7 +99,7 @@ def numbers(row: Mapping[str, Any]) -> str:
 
 
 def _share(accuracy: float) -> str:
-    """The accuracy, where there is one: not of values."""
+    """Format the accuracy, or return "" for NaN, as targets of values have none."""
     return "" if math.isnan(accuracy) else f", accuracy {100 * accuracy:.0f} %"
 
 

@@ -1,4 +1,4 @@
-"""What the commands share of the terminal: its console, the progress bar, and a line for kernels being compiled."""
+"""Terminal output that the commands share: the console, the progress bar, and a line while kernels are compiled."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _COMPILING = "compiling kernels, once"
 
 
 class _Rate(ProgressColumn):
-    """Scans (or what else the task counts) a second since the start."""
+    """Column of scans (or other units of the task) per second since the start."""
 
     def __init__(self, unit: str) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class _Rate(ProgressColumn):
 
 @contextmanager
 def progress_bar(title: str, unit: str = "scans", screen: Console = console) -> Iterator[tuple[Progress, Any]]:
-    """A Rich progress bar with rate and time left; gives the bar and its one task."""
+    """Show a Rich progress bar with rate and remaining time; yields the bar and its task."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -56,7 +56,7 @@ def progress_bar(title: str, unit: str = "scans", screen: Console = console) -> 
 
 
 def compiling_line(progress: Progress, task: Any) -> Callable[[int, int], None]:
-    """A callback for `compile_kernels`: a line of its own under the bar, whose clock starts when all are compiled."""
+    """A callback for `compile_kernels`, which adds a line under the bar and restarts the clock of `task` at the end."""
     lines: list[Any] = []
 
     def tick(done: int, total: int) -> None:
@@ -70,7 +70,7 @@ def compiling_line(progress: Progress, task: Any) -> Callable[[int, int], None]:
 
 
 def compile_first(kernels: tuple[Kernel, ...], screen: Console = console) -> None:
-    """Compile what Numba's cache lacks, on all cores, under a bar that only shows if that is anything."""
+    """Compile the kernels that Numba's cache lacks, on all cores, with a progress bar if there are any."""
     from fer3d.kernels.compiling import compile_kernels
     from fer3d.workers import worker_pool
 

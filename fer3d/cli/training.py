@@ -1,6 +1,6 @@
-"""The commands that train: one run, the parts of a model left out one by one, the tables of published studies.
+"""The commands that train: `train` one run, `ablate` the parts of a model, `study` the tables of published studies.
 
-`fer3d.cli.app` puts them beside the others. What takes time to import is imported inside the command that needs it.
+`fer3d.cli.app` registers them. A module that is slow to import is imported inside the command that needs it.
 """
 
 from pathlib import Path
@@ -15,12 +15,12 @@ SOME_FAILED = 3  # the exit code when the command finished and some of its scans
 Model = Annotated[
     str,
     typer.Argument(
-        help="Of maps: dff-cnn, df-cnn or plain-cnn. Of the texture alone, and of pictures: tang, yu-zhang, kahou, "
-        "alexnet, vgg-11, vgg-16, 3c2f, khorrami, dlp-cnn, frr-cnn or resnet-18. Of sample trees: flm-cnn, or gcnn, a "
-        "plain geodesic CNN. Of your own: module:Class, a fer3d.models.network.Network."
+        help="For maps: dff-cnn, df-cnn or plain-cnn. For textures and pictures: tang, yu-zhang, kahou, alexnet, "
+        "vgg-11, vgg-16, 3c2f, khorrami, dlp-cnn, frr-cnn or resnet-18. For sample trees: flm-cnn, or gcnn, a plain "
+        "geodesic CNN. Your own: module:Class, a subclass of fer3d.models.network.Network."
     ),
 ]
-Data = Annotated[Path, typer.Option(help="Prepared folder: what `fer3d preprocess` wrote.")]
+Data = Annotated[Path, typer.Option(help="Prepared folder, as `fer3d preprocess` wrote it.")]
 DEFAULTS = TrainingOptions()
 
 
@@ -29,19 +29,27 @@ def train(
     model: Model,
     data: Data = Path("prepared"),
     out: Annotated[Path, typer.Option("-o", "--out", help="Run folder to write.")] = Path("runs/run"),
-    test_data: Annotated[Path | None, typer.Option(help="Prepared folder to test on, with protocol cross.")] = None,
-    maps: Annotated[str | None, typer.Option(help="Comma-separated map groups to feed. [default: all four]")] = None,
-    init: Annotated[str | None, typer.Option(help="Image weights for the branches: a file, torchvision, timm.")] = None,
+    test_data: Annotated[Path | None, typer.Option(help="With protocol cross: prepared folder to test on.")] = None,
+    maps: Annotated[str | None, typer.Option(help="Comma-separated input map groups. [default: all four]")] = None,
+    init: Annotated[str | None, typer.Option(help="Pretrained image weights: a file, torchvision or timm.")] = None,
     no_mes: Annotated[bool, typer.Option("--no-mes", help="flm-cnn without multi-scale encoding.")] = False,
     no_hvp: Annotated[bool, typer.Option("--no-hvp", help="flm-cnn without human-vision-inspired pooling.")] = False,
-    uniform: Annotated[bool, typer.Option("--uniform", help="flm-cnn on evenly spread vertices, no tree.")] = False,
-    validation: Annotated[bool, typer.Option("--validation", help="48 / 6 / 6 subjects instead of 54 / 6.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in that folder.")] = False,
+    uniform: Annotated[
+        bool, typer.Option("--uniform", help="flm-cnn on evenly spread vertices, without tree.")
+    ] = False,
+    validation: Annotated[
+        bool,
+        typer.Option(
+            "--validation", help="Use validation subjects: 48 / 6 / 6 (train / validation / test) instead of 54 / 6."
+        ),
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")] = False,
     options: TrainingOptions = DEFAULTS,
 ) -> None:
-    """Train and test a model on every fold of a protocol, by subject; then measure it.
+    """Train and test a model on every fold of a subject-independent protocol, then evaluate it.
 
-    A killed run goes on with --resume and ends with the same weights. Test subjects never choose anything.
+    A killed run continues with --resume and ends with the same weights. Test subjects never influence training or the
+    choice of weights.
 
         fer3d train dff-cnn --data prepared --protocol bu3dfe-p1 -o runs/p1
 
@@ -66,14 +74,16 @@ def ablate(
     model: Model = "dff-cnn",
     data: Data = Path("prepared"),
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the runs and the table.")] = Path("runs/ablation"),
-    workers: Annotated[int, typer.Option(help="Variants trained at once on a CPU, a thread each.", min=1)] = 1,
+    workers: Annotated[int, typer.Option(help="Variants trained at once on a CPU, one thread each.", min=1)] = 1,
     options: TrainingOptions = DEFAULTS,
 ) -> None:
-    """Which parts help? Train on all 15 subsets of depth, normal, curvature and texture; one table.
+    """Measure which parts help: train on all 15 subsets of depth, normal, curvature and texture; print one table.
 
-    Of flm-cnn the parts are multi-scale encoding, pooling like a retina's and the tree: all, each left out, none.
+    The parts of flm-cnn are multi-scale encoding, human-vision-inspired pooling and the tree: it is trained with all,
+    without each, and with none.
 
-    Run it again after a stop: what is finished is kept. A run that fails is a line with its reason, and exit code 3.
+    After a stop, the same command keeps the finished runs. A run that fails is a line with the reason, and the exit
+    code is then 3.
     """
     from fer3d.cli import show_training
     from fer3d.evaluate.grid import ablation_grid
@@ -83,35 +93,36 @@ def ablate(
     raise typer.Exit(SOME_FAILED if failed else 0)
 
 
-study = typer.Typer(no_args_is_help=True, help="Tables of many runs, after published studies.")
+study = typer.Typer(no_args_is_help=True, help="Train many runs and print a table, after published studies.")
 
 
 @study.command("illumination")
 @with_options(TrainingOptions)
 def study_illumination(
     data: Annotated[
-        list[Path], typer.Option(help="Prepared folder with pictures or textures; may be repeated.", show_default=False)
+        list[Path], typer.Option(help="Prepared folder with pictures or textures; repeatable.", show_default=False)
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the runs and the table.")] = Path(
         "runs/illumination"
     ),
-    networks: Annotated[str, typer.Option(help="Comma-separated; any network for pictures.")] = (
+    networks: Annotated[str, typer.Option(help="Comma-separated networks for pictures.")] = (
         "tang,yu-zhang,kahou,alexnet"
     ),
     illuminations: Annotated[
-        str, typer.Option(help="Comma-separated, out of raw, hist-eq, isotropic, dct, dog, tan-triggs.")
+        str, typer.Option(help="Comma-separated normalisations: raw, hist-eq, isotropic, dct, dog, tan-triggs.")
     ] = "raw,hist-eq,isotropic,dct,dog",
-    workers: Annotated[int, typer.Option(help="Runs at once on a CPU, a thread each.", min=1)] = 1,
+    workers: Annotated[int, typer.Option(help="Runs trained at once on a CPU, one thread each.", min=1)] = 1,
     options: TrainingOptions = DEFAULTS,
 ) -> None:
-    """Which treatment of the light suits which network? 4 networks x 5 treatments x the data sets at hand; one table.
+    """Measure which illumination normalisation suits which network: 4 networks x 5 normalisations x your data sets.
 
-    After Shin, Kim and Kwon (2016). hist-eq evens the histogram, isotropic divides by a smooth luminance, dct drops the
-    slowest waves of the logarithm, dog is a difference of Gaussians. All networks see 48 x 48 pixels unless
-    `--set model.pixels=...` says otherwise. Each cell is a run of its own: `fer3d compare` and `fer3d report` read
-    them.
+    The study follows Shin, Kim and Kwon (2016). hist-eq equalises the histogram, isotropic divides by a smooth
+    luminance, dct drops the lowest frequencies of the logarithm, dog is a difference of Gaussians. All networks see
+    48 x 48 pixels unless `--set model.pixels=...` changes that. Each cell of the table is a run, which `fer3d compare`
+    and `fer3d report` read.
 
-    Run it again after a stop: what is finished is kept. A run that fails is a line with its reason, and exit code 3.
+    After a stop, the same command keeps the finished runs. A run that fails is a line with the reason, and the exit
+    code is then 3.
 
         fer3d preprocess kdef -o kdef-48 --size 48
 

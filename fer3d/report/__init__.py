@@ -1,1 +1,1 @@
-"""Pictures and pages from what is stored. Renders; computes nothing that a number in a paper would rest on."""
+"""HTML reports of stored results. This package only draws: it computes no metric."""

@@ -1,7 +1,7 @@
-"""Figures of a report as SVG: numbers that were measured elsewhere, drawn. Colours and fonts come from report.css.
+"""SVG figures of a report. They draw numbers that `fer3d.evaluate` computed; report.css sets colours and fonts.
 
-Every figure is as wide as its viewBox says when the page is 1040 pixels wide, so that text in figures and around them
-has one size. Markup escapes each text that is put into it.
+On a page 1040 pixels wide each figure has the width of its viewBox, so that text has one size inside and outside the
+figures. `Markup` escapes each text that is inserted.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ UNDEFINED = "\u2013"
 
 _EMPTY = Markup("")
 _MINUS = "\u2212"
-_MANY = 20  # curves, from which on they are drawn fainter
-_THIRD = 330  # width of a figure of which three stand side by side
+_MANY = 20  # from this number of curves on they are drawn fainter
+_THIRD = 330  # width of a figure if three stand side by side
 
 
 def percent(value: Number, digits: int = 1) -> str:
-    """A share as "87.4 %"; an undefined one as a dash.
+    """Format a fraction as "87.4 %", or as a dash if it is undefined.
 
     >>> percent(0.8736)
     '87.4 %'
@@ -33,7 +33,7 @@ def percent(value: Number, digits: int = 1) -> str:
 
 
 def points(value: Number) -> str:
-    """A difference of shares in points, with its sign.
+    """Format a difference of fractions in percentage points, with its sign.
 
     >>> points(0.0556)
     '+5.6'
@@ -42,7 +42,7 @@ def points(value: Number) -> str:
 
 
 def accuracy_scale(metrics: Mapping[str, Any]) -> Markup:
-    """Where the accuracy stands between 0 and 100 %, its interval, and what guessing would give."""
+    """The accuracy on a scale from 0 to 100 %, with its interval and the chance level."""
     x = _scale(0, 1, 8, 472)
     accuracy = metrics["accuracy"]
     body = [_line(x(0), 30, x(1), 30, "track")]
@@ -57,7 +57,7 @@ def accuracy_scale(metrics: Mapping[str, Any]) -> Markup:
 
 
 def heat_map(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> Markup:
-    """Confusion matrix: truth down, prediction across; a cell is as dark as its share of the row."""
+    """Confusion matrix: rows are the truth, columns the prediction; the opacity of a cell is its share of the row."""
     left, top, cell = 92, 34, min(66.0, 420 / len(classes))
     body = [_text(left + cell * len(classes) / 2, 6, "predicted", "note middle")]
     for row, (name, counts) in enumerate(zip(classes, confusion, strict=True)):
@@ -74,13 +74,13 @@ def heat_map(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> Mark
 def curves(
     folds: Sequence[Sequence[Mapping[str, float]]], quantity: str, ceiling: float | None, *, unit: str
 ) -> Markup:
-    """Training and validation curves, one thin line a fold.
+    """Training and validation curves, one thin line per fold.
 
     Args:
         folds: The log of each fold: rows with `epoch`, `train_<quantity>`, `validation_<quantity>`.
         quantity: "loss" or "accuracy".
-        ceiling: Top of the axis; None: the largest value.
-        unit: "share" for per cent, or "number".
+        ceiling: Top of the axis; None: 1.05 times the largest value.
+        unit: Format of the axis: "share" for per cent, or "number".
     """
     values = [
         row[f"{part}_{quantity}"]
@@ -104,7 +104,7 @@ def curves(
 
 
 def pose_curve(pose: Mapping[str, Any]) -> Markup:
-    """Accuracy against yaw, a line a kind of scans, each dot with its interval; and what the frontal scans gave."""
+    """Accuracy against yaw with intervals, one line per kind of scan; a dashed line marks the original scans."""
     entries = [entry for entry in pose["points"] if entry["accuracy"]["value"] is not None]
     if not entries:
         return _EMPTY
@@ -127,7 +127,7 @@ def pose_curve(pose: Mapping[str, Any]) -> Markup:
 
 
 def fold_dots(metrics: Mapping[str, Any]) -> Markup:
-    """The accuracy of each fold, one row a round, with their mean."""
+    """The accuracy of each fold, one row per round, and their mean."""
     folds, mean = metrics["per_fold"], metrics["over_folds"]["mean"]
     low = max(0.0, math.floor(10 * min(fold["accuracy"] for fold in folds) - 0.5) / 10)
     rounds = sorted({fold["round"] for fold in folds})
@@ -148,7 +148,7 @@ def fold_dots(metrics: Mapping[str, Any]) -> Markup:
 
 
 def subject_bars(metrics: Mapping[str, Any]) -> Markup:
-    """One bar a subject, the hardest first, with the accuracy of all as a line."""
+    """The accuracy of each subject as a bar, the lowest first; a dashed line marks the overall accuracy."""
     subjects = sorted(metrics["per_subject"], key=lambda entry: (entry["accuracy"], entry["subject"]))
     width = min(984 / len(subjects), 48.0)
     y = _scale(0, 1, 164, 10)
@@ -166,7 +166,7 @@ def subject_bars(metrics: Mapping[str, Any]) -> Markup:
 
 
 def reliability(metrics: Mapping[str, Any]) -> Markup:
-    """Accuracy against confidence, bin by bin; below, how many predictions are in each bin."""
+    """Accuracy against confidence in each bin; bars below show the number of predictions in the bin."""
     bins = metrics["calibration"]
     x, y = _scale(0, 1, 44, _THIRD - 14), _scale(0, 1, 174, 14)
     most = max(bin_["count"] for bin_ in bins)
@@ -188,12 +188,12 @@ def reliability(metrics: Mapping[str, Any]) -> Markup:
 
 
 def forest(rows: Sequence[Mapping[str, Any]], key: str, *, zero: bool = False) -> list[Markup]:
-    """Dots with whiskers on one shared axis, one small figure a row, for a column of a table.
+    """Forest plot for a table column: one small figure per row, a dot with its interval, on one shared axis.
 
     Args:
-        rows: With `key` holding `value`, `low` and `high`.
-        key: Such as "accuracy".
-        zero: Whether the axis is centred on 0, drawn as a line.
+        rows: Table rows; `row[key]` holds `value`, `low` and `high`.
+        key: Name of the quantity, such as "accuracy".
+        zero: Whether the axis is centred on 0, which is then drawn as a line.
     """
     ends = [end for row in rows for end in row[key].values() if end is not None and math.isfinite(end)]
     low, high = min(ends), max(ends)
@@ -224,16 +224,16 @@ def _curve(log: Sequence[Mapping[str, float]], key: str, x: Scale, y: Scale, kin
 def _cell(x: float, y: float, size: float, share: float, count: int, hint: str, diagonal: bool) -> Markup:
     kind = "correct" if diagonal else "wrong"
     ink = "cell strong" if share > 0.55 else "cell"
-    made = Markup(
+    body = Markup(
         '<g><title>{}</title><rect class="heat {}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" '
         'fill-opacity="{:.3f}"/>'
     ).format(hint, kind, x + 1, y + 1, size - 2, size - 2, 0.05 + 0.95 * share)
-    made += _text(
+    body += _text(
         x + size / 2, y + size / 2 + (1 if count else 5), percent(share, 0) if count else "·", f"{ink} middle"
     )
     if count:
-        made += _text(x + size / 2, y + size / 2 + 16, str(count), f"{ink} small middle")
-    return made + Markup("</g>")
+        body += _text(x + size / 2, y + size / 2 + 16, str(count), f"{ink} small middle")
+    return body + Markup("</g>")
 
 
 def _grid(y: Scale, ticks: Iterable[float], ends: tuple[float, float], unit: str) -> list[Markup]:
@@ -265,18 +265,18 @@ def _svg(width: float, height: float, body: Iterable[Markup], title: str) -> Mar
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, kind: str, hint: str = "") -> Markup:
-    made = Markup('<line class="{}" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}">{}</line>')
-    return made.format(kind, x1, y1, x2, y2, _title(hint))
+    markup = Markup('<line class="{}" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}">{}</line>')
+    return markup.format(kind, x1, y1, x2, y2, _title(hint))
 
 
 def _rect(x: float, y: float, width: float, height: float, kind: str, *, radius: float = 1.5, hint: str = "") -> Markup:
-    made = Markup('<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" rx="{}">{}</rect>')
-    return made.format(kind, x, y, max(width, 0.0), max(height, 0.0), radius, _title(hint))
+    markup = Markup('<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" rx="{}">{}</rect>')
+    return markup.format(kind, x, y, max(width, 0.0), max(height, 0.0), radius, _title(hint))
 
 
 def _circle(x: float, y: float, radius: float, kind: str, hint: str) -> Markup:
-    made = Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{}">{}</circle>')
-    return made.format(kind, x, y, radius, _title(hint))
+    markup = Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{}">{}</circle>')
+    return markup.format(kind, x, y, radius, _title(hint))
 
 
 def _text(x: float, y: float, words: str, kind: str) -> Markup:
@@ -284,8 +284,8 @@ def _text(x: float, y: float, words: str, kind: str) -> Markup:
 
 
 def _turned(x: float, y: float, words: str) -> Markup:
-    made = Markup('<text class="tick end" x="{0:.1f}" y="{1:.1f}" transform="rotate(-90 {0:.1f} {1:.1f})">{2}</text>')
-    return made.format(x, y, words)
+    markup = Markup('<text class="tick end" x="{0:.1f}" y="{1:.1f}" transform="rotate(-90 {0:.1f} {1:.1f})">{2}</text>')
+    return markup.format(x, y, words)
 
 
 def _title(hint: str) -> Markup:

@@ -1,4 +1,4 @@
-"""`report.html`: one page for one run or several, with nothing to fetch. Drawn from JSON, CSV and Parquet alone."""
+"""`report.html`: one self-contained page for one run or several, built from JSON, CSV and Parquet files."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ Pictures = list[tuple[str, str]]  # (title, data URI)
 
 @dataclass(frozen=True)
 class RunPage:
-    """What the page says of one run.
+    """The content of the page for one run.
 
     Attributes:
-        name: Of the folder.
+        name: Name of the run folder.
         facts: The content of run.json.
         metrics: The content of metrics.json.
         logs: The training log of each finished fold.
         done: The content of each fold's done.json.
-        thumbnails: Scan id -> its maps as pictures, for the worst mistakes; empty where the store is not at hand.
-        missing: Why there are no thumbnails, or "".
-        simulated: Whether the run or its prepared folder says that the faces are.
+        thumbnails: Scan id -> its maps as pictures, for the worst mistakes; empty without the prepared folder.
+        missing: The reason why there are no thumbnails, or "".
+        simulated: Whether the faces are simulated, according to the run or its prepared folder.
         pose: The content of pose_test.json, if `fer3d evaluate --pose-test` has written one.
     """
 
@@ -53,18 +53,18 @@ class RunPage:
 
     @property
     def mistakes(self) -> Sequence[Mapping[str, Any]]:
-        """The worst ones, as many as are shown."""
-        shown: Sequence[Mapping[str, Any]] = self.metrics["mistakes"][:_SHOWN_MISTAKES]
-        return shown
+        """The worst mistakes, those that the page shows."""
+        worst: Sequence[Mapping[str, Any]] = self.metrics["mistakes"][:_SHOWN_MISTAKES]
+        return worst
 
     @property
     def parameters(self) -> int | None:
-        """Parameters of one network."""
+        """Number of parameters of one network."""
         return next((entry["parameters"] for entry in self.done if "parameters" in entry), None)
 
     @property
     def peak_mib(self) -> float | None:
-        """Highest memory of a fold, MiB."""
+        """Highest peak memory of a fold in MiB."""
         return max((entry["peak_mib"] for entry in self.done if entry.get("peak_mib") is not None), default=None)
 
     @property
@@ -74,21 +74,21 @@ class RunPage:
 
 
 def run_page(folder: str | Path, metrics: Mapping[str, Any], prepared: Path | None = None) -> RunPage:
-    """Gather what the page says of a run.
+    """Collect the content of the page for one run.
 
     Args:
         folder: The run folder.
-        metrics: Its metrics, as `fer3d.evaluate.measure.current_metrics` gives them.
-        prepared: The prepared folder that it was trained on; None: looked for beside the run.
+        metrics: Its metrics, as `fer3d.evaluate.measure.current_metrics` returns them.
+        prepared: The prepared folder that it was trained on. None: searched for near the run folder.
 
     Raises:
         FileError, FormatError: if run.json or folds.json is missing or damaged.
     """
     run = read_run(folder)
     places = [run.folder / fold_name(fold["round"], fold["fold"]) for fold in run.folds]
-    shown = [entry["id"] for entry in metrics["mistakes"][:_SHOWN_MISTAKES]]
+    ids = [entry["id"] for entry in metrics["mistakes"][:_SHOWN_MISTAKES]]
     store = prepared_folder(run, prepared)
-    thumbnails, missing = _thumbnails(run, shown, store)
+    thumbnails, missing = _thumbnails(run, ids, store)
     return RunPage(
         name=run.name,
         facts=run.facts,
@@ -103,11 +103,11 @@ def run_page(folder: str | Path, metrics: Mapping[str, Any], prepared: Path | No
 
 
 def render(pages: Sequence[RunPage], comparison: Mapping[str, Any] | None = None) -> str:
-    """The page as text.
+    """Render the page as HTML text.
 
     Args:
-        pages: One a run.
-        comparison: `Comparison.to_json()` of the runs, where there are several.
+        pages: One per run.
+        comparison: `Comparison.to_json()` of the runs, if there are several.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -125,7 +125,7 @@ def render(pages: Sequence[RunPage], comparison: Mapping[str, Any] | None = None
         "plain": _plain,
         "flat": _flat,
         "p_value": _p_value,
-        "combine": lambda one, other: {**one, **other},
+        "combine": lambda first, second: {**first, **second},
         "without": lambda table, key: {name: value for name, value in table.items() if name != key},
     }
     template = environment.get_template("report.html.j2")
@@ -133,12 +133,12 @@ def render(pages: Sequence[RunPage], comparison: Mapping[str, Any] | None = None
 
 
 def write_report(path: Path, pages: Sequence[RunPage], comparison: Mapping[str, Any] | None = None) -> None:
-    """Write the page. Raises FileError if the disk refuses."""
+    """Render the page and write it. Raises FileError if it cannot be written."""
     write_bytes(path, render(pages, comparison).encode(), make_folder=True)
 
 
 def _thumbnails(run: Run, ids: Sequence[str], store: Path | None) -> tuple[dict[str, Pictures], str]:
-    """Pictures of the scans `ids`, or none and the reason."""
+    """Pictures of the scans `ids` and "", or no pictures and the reason."""
     if store is None or not ids:
         return {}, "The prepared folder is not at hand, so the maps cannot be shown." if ids else ""
     if sha256(store / "manifest.parquet") != run.facts["data"].get("manifest_sha256"):
@@ -151,7 +151,7 @@ def _thumbnails(run: Run, ids: Sequence[str], store: Path | None) -> tuple[dict[
 
 
 def _pictures(folder: Path, row: Mapping[str, Any], maps: Sequence[str]) -> Pictures:
-    """What a person knows the face by, then the maps that the network was fed; of a network of trees, the first few."""
+    """The view of the face, then the input maps of the network; for a network on trees, the first few maps."""
     from fer3d.prepare.contact_sheet import group_pictures
     from fer3d.prepare.store import PreparedScan
 
@@ -159,10 +159,10 @@ def _pictures(folder: Path, row: Mapping[str, Any], maps: Sequence[str]) -> Pict
         names = [key for key in ("maps", "texture") if row["prefix"] + key in file.keys()]  # noqa: SIM118
         arrays = {key: file.get_tensor(row["prefix"] + key) for key in names}
     groups = group_pictures(PreparedScan(arrays, header_for(folder, row)))
-    fed = [name for name in groups if name in ("", *maps)]
-    chosen, most = (groups, _SHOWN_MAPS) if fed == [""] else (fed, None)
-    looks = [look for name in chosen for look in groups[name].items()]
-    return [(title, _data_uri(picture)) for title, picture in looks[:most]]
+    inputs = [name for name in groups if name in ("", *maps)]
+    chosen, most = (groups, _SHOWN_MAPS) if inputs == [""] else (inputs, None)
+    pictures = [look for name in chosen for look in groups[name].items()]
+    return [(title, _data_uri(picture)) for title, picture in pictures[:most]]
 
 
 def _data_uri(picture: Any) -> str:
@@ -185,7 +185,7 @@ def _duration(seconds: float | None) -> str:
 
 
 def _flat(table: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """The settings of a table in the order of their names, those of tables in it too; what is unset or empty not."""
+    """The settings of a table and its nested tables, sorted by name, without those that are unset or empty."""
     rows: dict[str, Any] = {}
     for key, value in table.items():
         rows |= dict(_flat(value)) if isinstance(value, Mapping) else {key: value}
@@ -194,7 +194,7 @@ def _flat(table: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _plain(value: Any) -> str:
-    """A setting as a reader writes it: lists with commas, the rest as JSON without quotes."""
+    """Format a setting: lists with commas, other values as JSON without quotes."""
     if isinstance(value, (list, tuple)):
         return ", ".join(map(_plain, value))
     if isinstance(value, str):

@@ -72,7 +72,7 @@ def test_the_command_prints_a_table_and_the_report_shows_the_curve(run, capsys):
     code, _, _ = fer3d(capsys, "report", run)
     page = (run / "report.html").read_text()
     assert code == 0
-    assert "When the head turns" in page and "turned, 30 degrees" in page
+    assert "Accuracy under head rotation" in page and "turned, 30 degrees" in page
 
 
 def test_several_processes_say_the_same(run):
