@@ -1,8 +1,8 @@
-"""Simulated scans with exact truth, so that the rest of the package can be shown and tested without licensed data.
+"""Simulated scans with exact ground truth, to demonstrate and test the package without licensed data.
 
-`acting` holds what people do, `looks` what they look like, `optics` how they are scanned and photographed, `layouts`
-the writers of data set trees, `truth` what is written beside them. The face models are those of `fer3d.face`. Results
-on simulated faces should always be called that.
+`acting` simulates expressions, `looks` the appearance of people, `optics` scanners and cameras. `layouts` writes the
+scans in the layouts of real data sets, `truth` writes the ground truth beside them. The face models are those of
+`fer3d.face`. Always report results on simulated faces as such.
 """
 
 from __future__ import annotations

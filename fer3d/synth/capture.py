@@ -1,4 +1,4 @@
-"""A scan as the range camera gives it, and the truth about it."""
+"""`capture`: scan a face with the simulated range camera, with the ground truth."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from fer3d.synth.optics.visibility import Visibility, visibility
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Capture:
-    """A scan and the truth about it, in one frame.
+    """A scan and its ground truth, in the same frame.
 
     Attributes:
-        scan: Vertices, faces, uv, texture. Its landmarks are the vertices nearest to the measured true ones.
-        landmarks: name -> (3,) float64. Where they truly are, also if hidden.
-        measured: Names of the landmarks that the scan holds surface at.
+        scan: Vertices, faces, uv and texture. Its landmarks are the vertices nearest to the measured true landmarks.
+        landmarks: Name -> (3,) float64. True positions, also of hidden landmarks.
+        measured: Names of the landmarks at which the scan has surface.
         pose: (4, 4) float64. From the model's frame (mm, frontal, nose tip of the mean face at the origin) to the
             scan's.
-        visibility: What the views could see of landmarks and patches; see `fer3d.synth.optics.visibility`. What is
-            visible may still not be measured.
+        visibility: Which landmarks and patches the views see; see `fer3d.synth.optics.visibility`. The camera may not
+            measure a visible landmark.
     """
 
     scan: Scan
@@ -57,14 +57,15 @@ def capture(
 
     Args:
         model: The face model.
-        shape: (V, 3) float64. Its shape in its own frame, see `FaceModel.shape`.
-        placement: (4, 4) float64. A rigid motion from there to the camera's frame; see `fer3d.synth.optics.scene.pose`.
-        camera: Settings.
-        generator: All that is random. The same state gives the same scan.
-        look: Says which spots are dark, hairy or wet. None: none is, and the scan gets no texture.
-        light: On the face while the texture is taken.
-        occluders: What is on the face; see `fer3d.synth.looks.occluders`.
-        texture: Rows and columns of the texture, a lit picture in the projection of the scan.
+        shape: (V, 3) float64. The face in the frame of the model, see `FaceModel.shape`.
+        placement: (4, 4) float64. Rigid motion from the model's to the camera's frame; see
+            `fer3d.synth.optics.scene.pose`.
+        camera: Settings of the camera.
+        generator: Source of all random numbers. The same state gives the same scan.
+        look: Colour, hair and gloss of the face. None: no spot is dark, hairy or wet, and the scan has no texture.
+        light: Light on the face in the texture.
+        occluders: Objects on the face; see `fer3d.synth.looks.occluders`.
+        texture: Rows and columns of the texture, a lit image in the projection of the scan.
 
     Raises:
         ArgumentError: if a shape is wrong.
@@ -79,27 +80,27 @@ def capture(
     used = np.zeros(len(vertices), np.bool_)
     used[faces] = True
     row = np.cumsum(used, dtype=np.int32) - np.int32(1)
-    picture = None if look is None else sensor.texture(scene, camera, light, texture, generator)
-    scan = Scan.of(vertices[used], row[faces], uv=seen.uv[seen.valid][used], texture=picture)
+    image = None if look is None else sensor.texture(scene, camera, light, texture, generator)
+    scan = Scan.of(vertices[used], row[faces], uv=seen.uv[seen.valid][used], texture=image)
     scan = scan.step("capture", {"pitch_mm": camera.pitch, "noise_mm": camera.noise, "views": len(camera.views)})
     return with_truth(scan, scene, camera)
 
 
 def with_truth(scan: Scan, scene: Scene, camera: Camera) -> Capture:
-    """The capture that a scan of a scene is: finds the landmarks on it."""
+    """Combine a scan of a scene with its ground truth, and find the landmarks on the scan."""
     landmarks = scene.landmarks()
     near, measured = nearest_vertices(scan, landmarks, reach=camera.reach)
-    found = {name: scan.vertices[near[name]].astype(np.float64) for name in measured}
+    scan_landmarks = {name: scan.vertices[near[name]].astype(np.float64) for name in measured}
     return Capture(
-        replace(scan, landmarks=found), landmarks, measured, scene.placement, visibility(scene, camera.towards)
+        replace(scan, landmarks=scan_landmarks), landmarks, measured, scene.placement, visibility(scene, camera.towards)
     )
 
 
 def nearest_vertices(
     scan: Scan, points: Mapping[str, NDArray[np.float64]], reach: float
 ) -> tuple[dict[str, int], tuple[str, ...]]:
-    """name -> row of the vertex nearest to each point, and the names of those nearer than `reach` mm."""
-    # A tree that is built quickly: it is asked for a hundred points only.
+    """Name -> row of the vertex nearest to each point, and the names of the points at most `reach` mm from a vertex."""
+    # A tree that is fast to build, because only about a hundred points are queried.
     tree = cKDTree(scan.vertices, balanced_tree=False, compact_nodes=False)
     distance, row = tree.query(np.array(list(points.values())))
     near = {name: int(r) for name, r in zip(points, row, strict=True)}

@@ -1,14 +1,14 @@
-"""Simulated scans in the layouts of real data sets, file for file, so that a real one could replace them.
+"""Write simulated scans in the layouts of real data sets, file for file, so that real data can replace them.
 
-| layout | a subject | files of a scan |
+| layout | scans of a subject | files of a scan |
 | --- | --- | --- |
-| bu3dfe | neutral, and six expressions at each level | _F3D.wrl .bmp .bnd, _RAW.wrl .pse |
-| bu4dfe | six sequences, neutral to full and back | .wrl .jpg, and .bnd in BU4DFE_BND_V1.1 |
-| bosphorus | neutral, six expressions, action units, turned heads, occlusions: 52 | .bnt .png .lm2 .lm3 |
-| frgc | neutral and six expressions, full | .abs.gz .ppm, our own .lm3, labels.csv for all |
+| bu3dfe | neutral, and six expressions at each intensity level | _F3D.wrl .bmp .bnd, _RAW.wrl .pse |
+| bu4dfe | six sequences from neutral to full expression and back | .wrl .jpg, and .bnd in BU4DFE_BND_V1.1 |
+| bosphorus | 52: neutral, six expressions, action units, turned heads, occlusions | .bnt .png .lm2 .lm3 |
+| frgc | neutral and six expressions at full intensity | .abs.gz .ppm, .lm3 (not in FRGC), one labels.csv for all |
 
-Landmarks in these files are vertices of the scan nearest to the true points, as annotators pick them; the exact ones
-are in `truth.parquet`. A Bosphorus or FRGC scan is a range image: its grid is not turned.
+Landmarks in these files are the vertices of the scan nearest to the true points, as annotators pick them; the exact
+positions are in `truth.parquet`. A Bosphorus or FRGC scan is a range image: its grid is upright.
 """
 
 from __future__ import annotations
@@ -37,18 +37,19 @@ from fer3d.synth.optics.light import Light
 from fer3d.synth.optics.scene import Look, Occluder, Window, pose, set_up
 
 BU83_NAMES = bu83_names(np.arange(1, 84))
-_FACE_AREA, _RAW_AREA = 30_000.0, 48_000.0  # mm^2 of the picture that a cropped face has, and a raw scan
-_RADIUS, _MARGIN = 95.0, 12.0  # mm: so far from a landmark counts as so far from the nose tip when a face is cropped
-_PHOTO_SCALE = 2  # pixels of a photograph a grid point, each way
+_FACE_AREA, _RAW_AREA = 30_000.0, 48_000.0  # mm^2 in the image plane that a cropped face covers, and a raw scan
+_RADIUS, _MARGIN = 95.0, 12.0  # mm: a vertex _MARGIN from a landmark counts as _RADIUS from the nose tip in a crop
+_PHOTO_SCALE = 2  # pixels of a photograph per grid point, in each direction
 
 _BU3DFE_CODES = dict(zip(EXPRESSIONS, ("NE", "AN", "DI", "FE", "HA", "SA", "SU"), strict=True))
-_ETHNICITY = "WH"  # the names hold one, and it must not change within a subject; simulated people have none
+_ETHNICITY = "WH"  # file names hold an ethnicity, which must not change within a subject; simulated people have none
 _BU4DFE_NAMES = dict(zip(EXPRESSIONS[1:], ("Angry", "Disgust", "Fear", "Happy", "Sad", "Surprise"), strict=True))
 _BOSPHORUS_NAMES = dict(
     zip(EXPRESSIONS, ("N", "ANGER", "DISGUST", "FEAR", "HAPPY", "SADNESS", "SURPRISE"), strict=True)
 )
 # Codes of single and combined action units of Bosphorus -> recipe. L and R: one side only; LW: low intensity. AU44, the
-# squint of older editions of FACS, is what AU6 and AU7 do today. The list of codes is recalled, the weights are ours.
+# squint of older editions of FACS, corresponds to AU6 and AU7 of today. The codes are from memory, the weights are our
+# choice.
 _LOWER_UNITS: dict[str, dict[str, float]] = {
     **{str(unit): {f"AU{unit}": 0.95} for unit in (9, 10, 14, 15, 16, 17, 18, 20, 22, 23, 24, 25, 26, 27, 28, 34)},
     "12": {"AU12": 0.95},
@@ -65,7 +66,7 @@ _COMBINED_UNITS: dict[str, dict[str, float]] = {
     "A26A12lw": {"AU26": 0.95, "AU12": 0.45},
     "A12A15": {"AU12": 0.7, "AU15": 0.6},
 }
-# Yaw and pitch in degrees; those of PR and CR are not published, ours are.
+# Yaw and pitch in degrees; for PR and CR they are our choice, because the data set does not publish them.
 _BOSPHORUS_POSES = {
     "YR_R10": (-10, 0),
     "YR_R20": (-20, 0),
@@ -82,8 +83,8 @@ _BOSPHORUS_POSES = {
     "CR_RD": (-20, 20),
 }
 _BOSPHORUS_OCCLUSIONS = ("EYE", "MOUTH", "GLASSES", "HAIR")
-# Points of Bosphorus without a canonical name -> BU numbers. Left in these names is left in the picture, as in all of
-# it.
+# Landmarks of Bosphorus without a canonical name -> BU numbers. Left in these names, as in all of Bosphorus, is left in
+# the image.
 _BOSPHORUS_EXTRA = {
     "Outer left eye brow": 31,
     "Middle of the left eye brow": 29,
@@ -100,20 +101,21 @@ _BOSPHORUS_EXTRA = {
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One scan to make.
+    """One scan to simulate.
 
     Attributes:
         subject: Number from 0.
         name: The subject's name in the layout.
         file: Path of the scan file relative to the root, with /.
         expression: Canonical label, or None where the data set has none.
-        level: 1 to 4, or 0.
-        strength: Share of the full recipe.
-        variant: Tells apart scans of one subject that agree in all else; random numbers depend on it.
-        frame: In a sequence, else None; place, pose, vigour and time course are those of the sequence.
-        recipe: Action unit -> weight, instead of that of `expression`.
-        turn: Yaw and pitch in degrees, asked of the subject.
-        occluder: Code of `fer3d.synth.looks.occluders`, or None.
+        level: Intensity level 1 to 4; 0 where there is none.
+        strength: Share of the full recipe that is shown.
+        variant: Distinguishes scans of a subject that agree in all other attributes; random numbers depend on it.
+        frame: Number of the frame in a sequence, else None. Position, pose, strength and time course are drawn once per
+            sequence.
+        recipe: Action unit -> weight; None: the recipe of `expression`.
+        turn: Yaw and pitch that the subject is asked for, degrees.
+        occluder: Code of an occluder, see `fer3d.synth.looks.occluders`, or None.
     """
 
     subject: int
@@ -130,7 +132,7 @@ class Job:
 
 
 class Shot(NamedTuple):
-    """What a writer needs to write a scan."""
+    """The input of a writer: a face before a camera, and the job that it belongs to."""
 
     job: Job
     model: FaceModel
@@ -145,13 +147,13 @@ class Shot(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """A data set's layout.
+    """The layout of a data set.
 
     Attributes:
-        jobs: (subject, sex, levels, frames) -> its scans.
-        write: (root, shot) -> the capture, in the frame of the scan file. Writes all files of the scan.
-        camera: As is usual in the data set, and where its frame is.
-        origin: Where the camera's frame has the face, mm.
+        jobs: (subject, sex, levels, frames) -> the scans of the subject.
+        write: (root, shot) -> the capture in the frame of the scan file. It writes all files of the scan.
+        camera: Settings that resemble the scanner of the data set.
+        origin: Position of the face in the camera's frame, mm.
     """
 
     jobs: Callable[[int, str, tuple[int, ...], int], Iterator[Job]]
@@ -161,7 +163,7 @@ class Layout(NamedTuple):
 
 
 def subject_name(subject: int, sex: str, digits: int) -> str:
-    """F0001, M0001, F0002 ...: subjects come in pairs of a woman and a man."""
+    """F0001, M0001, F0002 ...: subjects are numbered in pairs of a woman and a man."""
     return f"{sex}{subject // 2 + 1:0{digits}d}"
 
 
@@ -212,7 +214,7 @@ def _write_bu3dfe(root: Path, shot: Shot) -> Capture:
     face = _cropped(whole, _FACE_AREA, shot)
     vrml.write(face.scan, path, texture_name=f"{path.stem}.bmp")
     landmark_files.write_bnd(_bnd(face), path.with_suffix(".bnd"))
-    # The raw scan: all that the camera saw, in a frame of its own.
+    # The raw scan: a larger part of the surface, in a frame of its own.
     yaw, pitch, roll, x, y, z = shot.generator.uniform([-0.15] * 3 + [-30.0] * 3, [0.15] * 3 + [30.0] * 3)
     moved = pose(yaw, pitch, roll, (x, y, z))
     whole = _cropped(whole, _RAW_AREA, shot)
@@ -263,7 +265,7 @@ def _write_frgc(root: Path, shot: Shot) -> Capture:
 
 
 def _stereo(pitch: float) -> Camera:
-    """A camera whose surfaces bridge 40 mm, as stereo matching does: an open mouth is a pit, not a hole."""
+    """A stereo camera. Its surfaces bridge 40 mm, as stereo matching does: an open mouth is a pit, not a hole."""
     return Camera(pitch=pitch, views=STEREO, field=220.0, longest_edge=40.0 / pitch)
 
 
@@ -271,7 +273,7 @@ LAYOUTS = {
     "bu3dfe": Layout(_bu3dfe_jobs, _write_bu3dfe, _stereo(1.9), (0.0, 0.0, 60.0)),
     "bu4dfe": Layout(_bu4dfe_jobs, _write_bu4dfe, _stereo(0.93), (0.0, 0.0, 60.0)),
     "bosphorus": Layout(_bosphorus_jobs, _write_bosphorus, Camera(pitch=0.76), (10.0, 5.0, -20.0)),
-    # FRGC's frame is the camera's: at 1.55 m the noise is 2.4 times what `noise` says.
+    # The frame of FRGC is the camera's; at 1.55 m the noise is 2.4 times `noise`.
     "frgc": Layout(_frgc_jobs, _write_frgc, Camera(pitch=0.8, eye=0.0, noise=0.05), (30.0, -20.0, -1550.0)),
 }
 
@@ -291,9 +293,12 @@ def _captured(shot: Shot) -> Capture:
 
 
 def _cropped(capture: Capture, area: float, shot: Shot) -> Capture:
-    """The face as it is cut out by hand, in one piece: a ball about the true nose tip, and what lies about the
-    landmarks, such as the chin of an open jaw; as much of it as makes a number of vertices that is drawn before anybody
-    looks at the face, or the number would tell how far the jaw is open. `area` is its mean, mm^2 of the picture.
+    """Crop a scan to the face, in one connected piece, as annotators do by hand.
+
+    The crop takes the vertices with the least distance from the true nose tip. Near a landmark, such as the chin of an
+    open jaw, the distance from the landmark plus `_RADIUS - _MARGIN` mm counts if it is smaller. The number of vertices
+    is drawn independently of the face, since otherwise it would reveal how far the jaw is open. `area` is its mean,
+    in mm^2 of the image plane.
     """
     scan, marks = capture.scan, np.array(list(capture.landmarks.values()))
     away = np.linalg.norm(scan.vertices - capture.landmarks["pronasale"], axis=1)
@@ -302,7 +307,7 @@ def _cropped(capture: Capture, area: float, shot: Shot) -> Capture:
     order = np.sort(away)
     wanted = int(area / shot.camera.pitch**2 * np.exp(0.1 * shot.generator.normal()))
     count = wanted
-    for _ in range(4):  # islands go, so a few more vertices are asked for
+    for _ in range(4):  # smaller components are dropped, so a few more vertices are needed
         count = min(count, len(order))
         used = _largest_piece(scan.faces, away <= order[count - 1])
         missing = wanted - int(used.sum())
@@ -313,12 +318,12 @@ def _cropped(capture: Capture, area: float, shot: Shot) -> Capture:
         raise PrepareError("nothing was measured about the nose tip: turn the head less")
     scan = replace(scan.kept(used, "crop"), file_vertex=None, landmarks={})
     near, measured = nearest_vertices(scan, capture.landmarks, shot.camera.reach)
-    found = {name: scan.vertices[near[name]].astype(np.float64) for name in measured}
-    return replace(capture, scan=replace(scan, landmarks=found), measured=measured)
+    scan_landmarks = {name: scan.vertices[near[name]].astype(np.float64) for name in measured}
+    return replace(capture, scan=replace(scan, landmarks=scan_landmarks), measured=measured)
 
 
 def _largest_piece(faces: NDArray[np.int32], keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(V,) bool: the vertices of the largest component of the faces all of whose corners are kept."""
+    """(V,) bool: vertices of the largest component of the triangles whose three corners are in `keep`."""
     faces = faces[keep[faces].all(axis=1)]
     label, _, _ = topology.components(faces, topology.face_neighbours(faces, len(keep)))
     used = np.zeros(len(keep), np.bool_)
@@ -328,7 +333,7 @@ def _largest_piece(faces: NDArray[np.int32], keep: NDArray[np.bool_]) -> NDArray
 
 
 def _bnd(capture: Capture) -> landmark_files.Bnd:
-    """All 83, each at the nearest vertex, hidden or not: the format has no way to leave one out."""
+    """All 83 landmarks, each at the nearest vertex, also if hidden: the format cannot omit a landmark."""
     wanted = {name: capture.landmarks[name] for name in BU83_NAMES}
     near, _ = nearest_vertices(capture.scan, wanted, np.inf)
     rows = np.array([near[name] for name in BU83_NAMES], np.int32)
@@ -336,7 +341,7 @@ def _bnd(capture: Capture) -> landmark_files.Bnd:
 
 
 class _RangeImage(NamedTuple):
-    """A range image as the grid formats hold it: row 0 on top, a photograph of the same rectangle."""
+    """A range image for the grid formats, with row 0 at the top, and a photograph of the same rectangle."""
 
     points: NDArray[np.float64]  # (H, W, 3)
     valid: NDArray[np.bool_]  # (H, W)
@@ -358,15 +363,15 @@ def _range_image(shot: Shot, radius: float) -> _RangeImage:
     valid, points = valid[window], seen.points[window]
     pixel = camera.pitch / _PHOTO_SCALE
     first = seen.corner + np.array([columns[0], -rows[0]]) * camera.pitch
-    left, top = first + np.array([-0.5, 0.5]) * (camera.pitch - pixel)  # the photograph covers whole grid cells
+    left, top = first + np.array([-0.5, 0.5]) * (camera.pitch - pixel)  # the photograph covers complete grid cells
     frame = Window(float(left), float(top), pixel, _PHOTO_SCALE * valid.shape[0], _PHOTO_SCALE * valid.shape[1])
     photo = photograph.developed(photograph.radiance(scene, shot.light, frame), photograph.Lens(), shot.generator)
-    bag = Scan.of(points[valid], np.empty((0, 3)))  # of points, for looking up landmarks
-    return _RangeImage(points, valid, photo, with_truth(bag, scene, camera))
+    points_only = Scan.of(points[valid], np.empty((0, 3)))  # without faces; used to look up landmarks
+    return _RangeImage(points, valid, photo, with_truth(points_only, scene, camera))
 
 
 def _bosphorus_points(image: _RangeImage) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
-    """Names of Bosphorus -> measured points of the grid, and pixels of the photograph; hidden ones are absent."""
+    """Name in Bosphorus -> point of the grid, and name -> pixel of the photograph, of the measured landmarks."""
     names = {theirs: BU83_NAMES[number - 1] for theirs, number in _BOSPHORUS_EXTRA.items()} | dict(BOSPHORUS)
     present = [theirs for theirs, ours in names.items() if ours in image.capture.measured]
     wanted = {theirs: image.capture.landmarks[names[theirs]] for theirs in present}
@@ -384,5 +389,5 @@ def _bosphorus_points(image: _RangeImage) -> tuple[dict[str, NDArray[np.float64]
 
 
 def recipe_of(job: Job, habits: Habits | None = None) -> Mapping[str, float]:
-    """Action unit -> weight at full strength of what the job asks a person for."""
+    """Action unit -> weight at full strength of the expression or units that a job asks for."""
     return recipe(job.expression or "neutral", habits) if job.recipe is None else job.recipe

@@ -1,7 +1,7 @@
-"""`make`: a simulated data set, person by person, scan by scan, on any number of processes with the same result.
+"""`make`: simulate a data set; the result is the same for any number of processes.
 
-Every random number comes from a seed made of the set's seed and of who and what is scanned, never from what was made
-before: a scan does not depend on the number of subjects, on workers or on their order.
+The seed of every random number consists of the data set's seed, the subject and the scan. So a scan does not depend on
+earlier scans, on the number of subjects, or on the number and order of workers.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from fer3d.synth.studio import CORRESPONDENCE, Plan, Studio
 from fer3d.synth.truth import ScanTruth, TruthWriter, read_recipe
 from fer3d.workers import worker_pool
 
-_BUNDLE = 5  # scans a task
-_AHEAD = 8  # tasks a worker that may wait: results are handed on in order, and memory stays the same for any number
+_BUNDLE = 5  # scans per task
+_AHEAD = 8  # tasks per worker that may be pending: results are yielded in order, and memory stays bounded
 
 
 class Made(NamedTuple):
-    """What `make` made: numbers of subjects and scans, and where."""
+    """The result of `make`: the folder, its layout, and the numbers of subjects and scans."""
 
     folder: Path
     layout: str
@@ -66,37 +66,42 @@ def make(
     progress: Callable[[int, int], None] | None = None,
     compiling: Callable[[int, int], None] | None = None,
 ) -> Made:
-    """Simulate a data set of expression scans in the layout of a real one, with the truth beside it.
+    """Simulate a data set of expression scans in the layout of a real one, with ground truth in `truth.parquet`.
 
-    The same arguments give the same bytes, on any number of workers. A run that was stopped is begun again.
+    The same arguments give the same bytes, for any number of workers. To repeat a stopped simulation, call `make` with
+    the same settings; it starts from the beginning.
 
     Args:
-        folder: To write into; made if missing. Empty, or from an earlier run with the same settings.
+        folder: Output folder; `make` creates it if it is missing. It must be empty or hold a simulation with the same
+            settings.
         layout: bu3dfe, bu4dfe, bosphorus or frgc; see `fer3d.synth.layouts`.
-        subjects: How many, women and men in turn.
-        seed: Of everything random. Another seed gives other people.
-        workers: Processes.
+        subjects: Number of subjects, women and men in turn.
+        seed: Seed of all random numbers. Another seed gives other people.
+        workers: Number of processes.
         face_model: A file or folder for `fer3d.face.load_face`. None: the built-in face.
-        levels: Intensities of bu3dfe, of 1 to 4.
-        frames: Length of a sequence of bu4dfe.
-        pitch: Distance of samples, mm. None: what is usual in the layout (bu3dfe 1.9: some 8,000 vertices).
-        yaw, nod, roll: Greatest turn of a head each way, radians; drawn evenly. `nod` is up and down.
-        camera: Other settings of the camera; its pitch counts unless `pitch` is given.
-        variety: How much people differ in what they show. None: as calibrated, see `fer3d.synth.acting.habits`.
-        wrinkles: Factor on the depth of folds that come with action units and only pictures show; 0: none. 1: as
-            calibrated, see `fer3d.synth.looks.wrinkles`.
+        levels: Intensity levels of bu3dfe, a subset of 1 to 4.
+        frames: Number of frames of a sequence of bu4dfe.
+        pitch: Distance between neighbouring samples, mm. None: the default of the layout (bu3dfe: 1.9, about 8,000
+            vertices).
+        yaw, nod, roll: Largest rotation of a head in each direction, radians; the distribution is uniform. `nod` is up
+            and down.
+        camera: Settings of the camera; `pitch`, if given, replaces its pitch. None: the settings of the layout.
+        variety: How much people differ in their expressions. None: the calibrated values, see
+            `fer3d.synth.acting.habits`.
+        wrinkles: Factor on the depth of the folds that action units cause and that only images show. 0: no folds; 1:
+            the calibrated depth, see `fer3d.synth.looks.wrinkles`.
         texture: Rows and columns of the texture.
-        meshes: Whether to write, below `correspondence/`, the face behind each scan: (V, 3) float32 in the frame of the
-            scan file, the same vertices for all, and the face model they belong to, `model.npz`.
-        overwrite: Write into a folder that holds something else. Nothing there is deleted, but equal names are.
-        progress: Called with the numbers of scans made and to make, after each.
-        compiling: Called with the numbers of kernels compiled and to compile, if Numba's cache lacks any.
+        meshes: Whether to write the face model's mesh of each scan to `correspondence/`: (V, 3) float32 in the frame of
+            the scan file, with the same vertices in every scan; and the face model, `model.npz`.
+        overwrite: Whether to write into a folder that holds other files. Files of the same name are replaced.
+        progress: Called after each scan with the number of finished scans and the number of all scans.
+        compiling: Called with the number of compiled kernels and of all kernels, if Numba's cache lacks any.
 
     Returns:
-        The numbers of subjects and scans.
+        The folder, its layout, and the numbers of subjects and scans.
 
     Raises:
-        ArgumentError: if an argument is out of range, the folder holds something else, or the face model lacks units.
+        ArgumentError: if an argument is out of range, the folder holds other files, or the face model lacks units.
         FileError, FormatError: if the face model cannot be read, or a file cannot be written.
     """
     root = Path(folder)
@@ -104,7 +109,7 @@ def make(
     plan = _plan(layout, seed, levels, frames, pitch, angles, camera, face_model, variety, wrinkles, texture, meshes)
     if subjects < 1 or workers < 1:
         raise ArgumentError(f"`subjects` and `workers` should be at least 1, are {subjects} and {workers}")
-    studio = Studio(plan)  # reads the face model: a wrong one ends the run here
+    studio = Studio(plan)  # reads the face model, so that a wrong one raises here
     recipe = _recipe(plan, subjects)
     _check_free(root, recipe, overwrite)
     jobs = [job for subject in range(subjects) for job in studio.jobs(subject)]
@@ -160,7 +165,7 @@ def _plan(
 
 
 def _recipe(plan: Plan, subjects: int) -> dict[str, Any]:
-    """The plan as it stands in `truth.parquet`: the face model by name and hash, not by path."""
+    """The plan as `truth.parquet` records it: with name and hash of the face model instead of its path."""
     record = asdict(plan) | {"subjects": subjects, "version": __version__}
     record["camera"] = {key: list(v) if isinstance(v, tuple) else v for key, v in record["camera"].items()}
     record["levels"] = list(plan.levels)
@@ -196,14 +201,14 @@ def _make_folder(folder: Path) -> None:
 
 
 def _write_labels(root: Path, jobs: Sequence[Job]) -> None:
-    """FRGC's names hold no expression; `labels.csv` says them, in the columns of `fer3d.catalog.label_table`."""
+    """Write the expressions to `labels.csv` in the columns of `fer3d.catalog.label_table`; names in FRGC hold none."""
     from fer3d.files import write_bytes
 
     lines = ["path,expression", *(f"{job.file},{job.expression}" for job in jobs)]
     write_bytes(root / "labels.csv", ("\n".join(lines) + "\n").encode())
 
 
-_studio: Studio | None = None  # of a worker process
+_studio: Studio | None = None  # the studio of a worker process
 
 
 def _open_studio(plan: Plan) -> None:
@@ -218,7 +223,7 @@ def _scan_all(root: Path, jobs: Sequence[Job]) -> list[ScanTruth]:
 
 
 def _run(root: Path, plan: Plan, studio: Studio, jobs: Sequence[Job], workers: int) -> Iterator[list[ScanTruth]]:
-    """The truth in the order of the jobs, in bundles: neighbours share a person, who is painted once a worker."""
+    """Yield the truth in the order of the jobs, in bundles: neighbours share a person, whom a worker paints once."""
     bundles = [jobs[k : k + _BUNDLE] for k in range(0, len(jobs), _BUNDLE)]
     if workers == 1:
         for bundle in bundles:

@@ -1,7 +1,7 @@
-"""`Studio`: one person after the other, one scan after the other.
+"""`Studio`: simulate the scans of a plan, one by one.
 
-Every random number comes from a seed made of the set's seed and of who and what is scanned, never from what was made
-before: a scan does not depend on the number of subjects, on workers or on their order.
+The seed of every random number consists of the data set's seed, the subject and the scan. So a scan does not depend on
+earlier scans, on the number of subjects, or on the number and order of workers.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from fer3d.synth.optics.camera import Camera
 from fer3d.synth.optics.scene import Look, Occluder, pose
 from fer3d.synth.truth import ScanTruth
 
-CORRESPONDENCE = "correspondence"  # folder of the faces behind the scans
+CORRESPONDENCE = "correspondence"  # folder of the meshes of the face model, one for each scan
 
-# What a seed is for: keeps the streams of one subject apart.
+# Purpose of a random stream, as a part of its seed: it separates the streams of one subject.
 _PERSON, _HABITS, _MOMENT, _SEQUENCE, _SKIN, _ROOM = range(6)
-_SWAY = 0.02  # radians that a head sways through a sequence
-_SEQUENCE_SECONDS = 4.0  # of BU-4DFE, whatever the number of frames
+_SWAY = 0.02  # radians by which a head sways during a sequence
+_SEQUENCE_SECONDS = 4.0  # length of a sequence of BU-4DFE, for any number of frames
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that the scans depend on; picklable. Angles in radians, see `fer3d.synth.make`."""
+    """All settings that the scans depend on, picklable; angles in radians. See `fer3d.synth.make` for their meaning."""
 
     layout: str
     seed: int
@@ -60,7 +60,7 @@ class Plan:
 
 
 class Person(NamedTuple):
-    """Who is scanned."""
+    """A subject: identity weights, look, wrinkles by action unit, and habits."""
 
     identity: NDArray[np.float64]
     look: Look
@@ -69,7 +69,7 @@ class Person(NamedTuple):
 
 
 class Studio:
-    """A plan at work: holds the face model and the people scanned last."""
+    """Simulates the scans of a plan; keeps the face model and the last few people in memory."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -77,7 +77,7 @@ class Studio:
         self.model = builtin_face() if plan.face_model is None else load_face(plan.face_model)
         expression.check_units(self.model.action_units, self.model.name)
         self._atlas: appearance.Atlas | None = None
-        self._room = self._generator(_ROOM).random(light.ROOM_NUMBERS)  # the lamps of a lab do not move
+        self._room = self._generator(_ROOM).random(light.ROOM_NUMBERS)  # the lamps of a room do not move
         self._person = lru_cache(maxsize=4)(self._make_person)
 
     def jobs(self, subject: int) -> Iterator[Job]:
@@ -85,7 +85,7 @@ class Studio:
         return self.layout.jobs(subject, _sex(subject), self.plan.levels, self.plan.frames)
 
     def scan(self, root: Path, job: Job) -> ScanTruth:
-        """Make and write one scan."""
+        """Simulate a scan, write its files, and return its ground truth."""
         person = self._person(job.subject)
         moment = self._random(_MOMENT, job)
         steady = moment if job.frame is None else self._random(_SEQUENCE, replace(job, frame=None))
@@ -95,10 +95,10 @@ class Studio:
         placement = pose(yaw, pitch, roll, (float(shift[0]), float(shift[1]), float(shift[2])))
         shape = self.model.shape(person.identity, self.model.mode_weights(units))
         lamps = light.drawn(steady, self._room)
-        things = self._occluders(job, shape, person.look, steady)
+        occluders = self._occluders(job, shape, person.look, steady)
         camera, size = self.plan.camera, self.plan.texture
         look = wrinkles.worn(person.look, person.lines, units)
-        shot = Shot(job, self.model, shape, placement, look, lamps, camera, size, moment, things)
+        shot = Shot(job, self.model, shape, placement, look, lamps, camera, size, moment, occluders)
         capture = self.layout.write(root, shot)
         if self.plan.meshes:
             _write_mesh(root, job, capture, shape)
@@ -123,16 +123,16 @@ class Studio:
         )
 
     def _units(self, job: Job, habits: Habits, steady: np.random.Generator) -> tuple[dict[str, float], str | None]:
-        """Weights of the action units, and the phase if it is a frame of a sequence."""
+        """Weights of the action units, and the phase if the job is a frame of a sequence."""
         recipe = recipe_of(job, habits)
         habits = habits.on_request() if job.recipe else habits
         if job.frame is None:
             return expression.weights(recipe, job.strength, self.model.action_units, habits, steady), None
         course = Course.draw(steady, self.plan.frames, tuple(recipe), self.plan.frames / _SEQUENCE_SECONDS)
-        shown = {unit: full * course.strength(job.frame, unit) for unit, full in recipe.items()}
+        strengths = {unit: full * course.strength(job.frame, unit) for unit, full in recipe.items()}
         beside = course.beside(job.frame)
-        shown = {unit: max(shown.get(unit, 0.0), beside.get(unit, 0.0)) for unit in {**shown, **beside}}
-        units = expression.weights(shown, job.strength, self.model.action_units, habits, steady)
+        strengths = {unit: max(strengths.get(unit, 0.0), beside.get(unit, 0.0)) for unit in {**strengths, **beside}}
+        units = expression.weights(strengths, job.strength, self.model.action_units, habits, steady)
         return units, course.phase(job.frame)
 
     def _occluders(

@@ -1,24 +1,25 @@
-"""`truth.parquet`, beside the scans in the root of a simulated data set: what no real data set can say.
+"""`truth.parquet` in the root of a simulated data set: the exact ground truth of its scans.
 
-One row a scan file; the schema's metadata hold `fer3d.synth` (JSON: `recipe`, all settings of `fer3d.synth.make` that
-the scans depend on; `complete`, false while the scans are being made; `landmarks` and `patches`, the names of the
-entries of the list columns).
+The file has one row for each scan file. The metadata of its schema hold the key `fer3d.synth`, a JSON object: `recipe`,
+all settings of `fer3d.synth.make` that the scans depend on; `complete`, false while the simulation runs; `landmarks`
+and `patches`, the names of the entries of the list columns.
 
-| column | |
+| column | content |
 | --- | --- |
-| file | path of the scan relative to the root, with / |
-| subject, expression, level, frame, phase | null where there is none; level 0; phase of a sequence |
+| file | path of the scan relative to the root, with / as separator |
+| subject, expression, level, frame, phase | null where there is none (level: 0); the phase is that of a sequence |
 | occluder | code of `fer3d.synth.looks.occluders`, or null |
-| action_units | unit -> intensity, 0 to 1.3, of those that are shown |
-| units | unit with side -> weight, of all |
-| pose | 16: from the face model's frame to the file's, (4, 4) row by row |
+| action_units | unit -> intensity, 0 to 1.3, of the units that are shown |
+| units | unit with side -> weight, of all units |
+| pose | 16 numbers: (4, 4) matrix from the face model's to the file's frame, row by row |
 | yaw, pitch, roll | radians, see `fer3d.synth.optics.scene` |
-| landmarks | L x 3: where each truly is in the file's frame, exact point of the model's surface, also if hidden |
+| landmarks | L x 3: exact positions on the model's surface in the file's frame, also of hidden landmarks |
 | visibility | L: 0 visible, 1 hidden by the face itself, 2 hidden by an occluder |
-| measured | L: whether the scan holds surface there |
+| measured | L: whether the scan has surface there |
 | patches | P: visible share of each patch, see `fer3d.synth.optics.visibility` |
 
-The landmark files of the data set's own format hold vertices of the scan, as in the real one: off by up to a pitch.
+The landmark files in the format of the data set hold vertices of the scan, as real ones do, with errors of up to one
+pitch.
 """
 
 from __future__ import annotations
@@ -66,14 +67,14 @@ _COLUMNS = [
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScanTruth:
-    """The truth about one scan: the columns of the module's table.
+    """The ground truth of one scan; see the table in the module's docstring for all columns.
 
     Attributes:
         pose: (4, 4) float64.
-        landmarks: name -> (3,) float64.
-        visibility: name -> "visible", "hidden_by_self" or "hidden_by_occluder".
-        measured: Names of the landmarks that the scan holds surface at.
-        patches: name -> share in [0, 1].
+        landmarks: Name -> (3,) float64.
+        visibility: Name -> "visible", "hidden_by_self" or "hidden_by_occluder".
+        measured: Names of the landmarks at which the scan has surface.
+        patches: Name -> visible share in [0, 1].
     """
 
     file: str
@@ -102,7 +103,7 @@ class ScanTruth:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Truth:
-    """A whole `truth.parquet`: the recipe, whether the run ended, and the scans by file."""
+    """The content of `truth.parquet`: the recipe, whether the simulation is complete, and the scans by file."""
 
     recipe: Mapping[str, Any]
     complete: bool
@@ -110,15 +111,15 @@ class Truth:
 
 
 class TruthWriter:
-    """Writes `truth.parquet` while scans are made: rows go out in groups, and the file is whole or not there.
+    """Writes `truth.parquet` in groups of rows during the simulation; use it as a context manager.
 
-    From the start a file without rows stands in its place, which says what is being made. Use as a context manager; an
-    exception leaves that file.
+    At the start it writes a file without rows, which holds the recipe and `complete` = false. The complete file
+    replaces it at the end; after an exception the file without rows remains.
 
     Args:
         folder: Root of the data set.
-        recipe: See the module.
-        landmarks: Names of the landmarks that every scan's truth has, in the order of the columns.
+        recipe: The settings of the simulation, see the module's docstring.
+        landmarks: Names of the landmarks of every scan, in the order of the list columns.
     """
 
     def __init__(self, folder: Path, recipe: Mapping[str, Any], landmarks: tuple[str, ...]) -> None:
@@ -134,7 +135,7 @@ class TruthWriter:
             raise FileError(f"{self._path}: cannot be written: {error.strerror or error}") from error
 
     def write(self, scans: list[ScanTruth]) -> None:
-        """Add scans, in the order that the file is to have."""
+        """Append the truth of scans as rows."""
         columns = {name: [self._plain(scan, name) for scan in scans] for name in self._schema.names}
         self._writer.write_table(pa.table(columns, schema=self._schema))
 
@@ -172,7 +173,7 @@ def _schema(head: Mapping[str, Any]) -> pa.Schema:
 
 
 def read_recipe(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], bool]:
-    """The recipe of a simulated data set, and whether all its scans were made.
+    """The recipe of a simulated data set, and whether the simulation is complete.
 
     Raises:
         FileError, FormatError: as `read_truth`.
@@ -182,14 +183,14 @@ def read_recipe(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], bool]:
 
 
 def read_truth(folder: str | os.PathLike[str]) -> Truth:
-    """Read the truth about a simulated data set.
+    """Read the ground truth of a simulated data set.
 
     Args:
-        folder: Its root, or the `truth.parquet` in it.
+        folder: Root of the data set, or the `truth.parquet` in it.
 
     Raises:
-        FileError: if there is none.
-        FormatError: if it is not one that `fer3d.synth` wrote.
+        FileError: if there is no such file.
+        FormatError: if `fer3d.synth` did not write the file.
     """
     path = _path(folder)
     head = _head(path)

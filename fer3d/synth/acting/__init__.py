@@ -1,1 +1,1 @@
-"""What people do: expressions in action units, habits, the course of time."""
+"""Expressions as action units, differences between people, and time courses of sequences."""

@@ -1,8 +1,8 @@
-"""The six prototypical expressions as recipes of action units, and the weights of one face that shows one.
+"""The six prototypical expressions as recipes of action units, and the weights of a face that shows an expression.
 
-Which units belong to an emotion follows the tables of FACS handbooks (EMFACS), which give several ways of showing each;
-weights and shares are our choices. Units and their names are those of `fer3d.face.model`; a recipe drives every face
-model that has its units. What differs between people is in `fer3d.synth.acting.habits`.
+The units of an emotion follow the tables of FACS handbooks (EMFACS), which give several variants of each emotion;
+weights and shares are our choice. Units and their names are those of `fer3d.face.model`; a recipe drives every face
+model that has its units. `fer3d.synth.acting.habits` models the differences between people.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from fer3d.synth.acting.habits import Habits
 # Share of the full recipe at the four intensity levels of BU-3DFE.
 LEVELS = {1: 0.40, 2: 0.60, 3: 0.80, 4: 1.00}
 
-_MOST = 1.3  # weight: what the strongest faces reach
+_MOST = 1.3  # largest weight of a unit
 
 
 class Way(NamedTuple):
-    """One way of showing an emotion: how many people take it (a share), and unit (without side) -> weight at full."""
+    """A way to show an emotion: the share of people who show it, and unit (without side) -> weight at full strength."""
 
     share: float
     units: Mapping[str, float]
 
 
-# The first way of each is the one of textbooks.
+# The first way of each emotion is that of textbooks.
 WAYS: dict[str, tuple[Way, ...]] = {
     "neutral": (Way(1.0, {}),),
     "anger": (
@@ -86,13 +86,13 @@ def check_units(units: Collection[str], model: str) -> None:
 
 
 def recipe(expression: str, habits: Habits | None = None) -> dict[str, float]:
-    """Unit (without side) -> weight at full strength: the textbook's, or a person's own.
+    """The recipe of an expression, of the textbook or of a person: unit (without side) -> weight at full strength.
 
-    A person takes one of the ways of `WAYS`, and lets a share of another emotion leak into it.
+    A person shows one of the ways in `WAYS`, mixed with a share of another emotion.
 
     Args:
         expression: A canonical label, see `fer3d.scan.EXPRESSIONS`.
-        habits: The person. None: the first way.
+        habits: Habits of the person. None: the textbook's recipe, which is the first way.
 
     Raises:
         ArgumentError: if the expression is not a canonical label.
@@ -120,14 +120,14 @@ def weights(
     habits: Habits | None = None,
     moment: np.random.Generator | None = None,
 ) -> dict[str, float]:
-    """Weights of the action units of a model for one face.
+    """Weights of the action units of a face model for one scan.
 
     Args:
-        recipe: Unit -> weight at full strength, see `recipe`; a unit with a side (`AU12_L`) is shown on that side only.
-        strength: 0 neutral, 1 full; the four levels are `LEVELS`.
+        recipe: Unit -> weight at full strength, see `recipe`; a unit with a side (`AU12_L`) acts on that side only.
+        strength: 0 is neutral, 1 is full strength; `LEVELS` gives the strengths of the four levels.
         units: Units of the face model (`FaceModel.action_units`).
-        habits: The person: how strongly and how evenly each unit is shown, what is never shown, what never rests.
-        moment: What differs from one time to the next. None: nothing; no stray units either.
+        habits: Habits of the person: strength and asymmetry of each unit, units never shown, units tense at rest.
+        moment: Generator of the differences between performances. None: no such differences and no stray units.
 
     Returns:
         Unit (with side, where the model has sides) -> weight in [0, 1.3], as `FaceModel.mode_weights` takes it.
@@ -142,7 +142,7 @@ def weights(
             full *= habits.lively * habits.gain.get(_bare(unit), 1.0)
         if drawn is not None:
             full = full * drawn.strength * drawn.gain.get(_bare(unit), 1.0) + stray.get(unit, 0.0)
-        weight = max(full, rest.get(unit, 0.0) + 0.5 * full)  # what is tense at rest moves less
+        weight = max(full, rest.get(unit, 0.0) + 0.5 * full)  # a unit that is tense at rest moves less
         tilt = 0.0 if habits is None else habits.tilt.get(unit, 0.0)
         names = sides(unit, units)
         for name, side in zip(names, (1.0,) if len(names) == 1 else (1.0 + tilt, 1.0 - tilt), strict=True):
@@ -151,16 +151,16 @@ def weights(
 
 
 def action_units(units: Mapping[str, float]) -> dict[str, float]:
-    """Unit without side -> intensity in [0, 1.3], the stronger side, of those that are shown at all.
+    """Unit without side -> intensity in [0, 1.3] of its stronger side, for units of at least `PRESENT`.
 
     >>> action_units({"AU12_L": 0.5, "AU12_R": 0.75, "AU26": 0.01})
     {'AU12': 0.75}
     """
-    shown: dict[str, float] = {}
+    intensities: dict[str, float] = {}
     for name, weight in units.items():
         if weight >= PRESENT:
-            shown[_bare(name)] = max(shown.get(_bare(name), 0.0), weight)
-    return {unit: shown[unit] for unit in sorted(shown, key=_number)}
+            intensities[_bare(name)] = max(intensities.get(_bare(name), 0.0), weight)
+    return {unit: intensities[unit] for unit in sorted(intensities, key=_number)}
 
 
 def _number(unit: str) -> tuple[int, str]:

@@ -1,9 +1,9 @@
-"""What differs between people who show the same emotion, and from one time to the next.
+"""Differences between people who show the same emotion, and between performances of one person.
 
-A person takes one of several ways of showing an emotion, lets some of another one leak in, shows each action unit more
-or less strongly, some never, one side before the other, and has a face that is not quite still at rest. `Variety` says
-how much of all that there is. Its defaults are calibrated: with them a plain CNN on simulated scans is right about as
-often as such nets are on BU-3DFE (`benchmarks/bm_difficulty.py`); the kinds of variation are our choice.
+A person shows an emotion in one of several ways, mixed with a share of another emotion. People differ in the strength
+of each action unit and in the asymmetry of the sides; some units they never show, some are tense at rest. `Variety`
+sets the size of these differences. Its defaults are calibrated: with them the accuracy of a plain CNN on simulated
+scans is about that of such networks on BU-3DFE (`benchmarks/bm_difficulty.py`). The kinds of variation are our choice.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from fer3d.checks import check_range
 
-# Emotions that leak into each other: what people and nets confuse. The first is the likeliest.
+# Emotion -> emotions that may be mixed into it, the likeliest first: those that people and networks confuse.
 _LEAKS = {
     "anger": ("sadness", "disgust", "fear"),
     "disgust": ("anger", "fear", "sadness"),
@@ -25,29 +25,29 @@ _LEAKS = {
     "sadness": ("anger", "fear", "disgust"),
     "surprise": ("fear", "happiness", "disgust"),
 }
-_LEAK_SHARES = (0.55, 0.30, 0.15)  # of people, over the three
-_AT_REST = ("AU4", "AU7", "AU12", "AU15", "AU17", "AU24", "AU1", "AU25")  # what faces do when they do nothing
+_LEAK_SHARES = (0.55, 0.30, 0.15)  # shares of people, for the three emotions
+_AT_REST = ("AU4", "AU7", "AU12", "AU15", "AU17", "AU24", "AU1", "AU25")  # units that may be active in a face at rest
 _STRAYS = ("AU1", "AU2", "AU4", "AU6", "AU7", "AU12", "AU14", "AU15", "AU17", "AU18", "AU24", "AU25", "AU43")
-_CHECKED = 0.7  # least gain of a unit that somebody insists on
+_CHECKED = 0.7  # least gain of a unit that an instructor asks for and checks
 _MUSCLES = tuple(f"AU{n}" for n in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 16, 17, 18, 20, 22, 23, 24, 25, 26, 27, 28))
 _MUSCLES += ("AU29", "AU34", "AU43")
 
 
 @dataclass(frozen=True, slots=True)
 class Variety:
-    """How much people differ. All zero: everybody shows the textbook's recipe, evenly, every time.
+    """How much people differ. If all values are zero, every face shows the textbook's recipe, symmetrically.
 
     Attributes:
-        ways: Share of people who may take another way than the textbook's.
-        gain: Standard deviation of the logarithm of a unit's strength in a person.
+        ways: Share of people who may show an emotion in another way than the textbook's.
+        gain: Standard deviation, over people, of the logarithm of a unit's strength.
         never: Probability that a person never shows a unit.
-        leak: Largest share of another emotion in a person's recipe; drawn with most people well below.
-        tilt: Standard deviation of the difference of the sides, as a share.
-        rest: Largest weight of a unit at rest; a person has two or three such units.
-        strength: Standard deviation of the logarithm of the whole strength, from one time to the next.
-        moment: Standard deviation of the logarithm of each unit's strength, from one time to the next.
-        stray: Mean number of units that have nothing to do with the emotion, at a time.
-        stray_weight: Their largest weight.
+        leak: Largest share of another emotion in a person's recipe; most people have a much smaller share.
+        tilt: Standard deviation of the relative difference between the sides.
+        rest: Largest weight of a unit at rest; two or three units of a person are tense at rest.
+        strength: Standard deviation, over performances, of the logarithm of the overall strength.
+        moment: Standard deviation, over performances, of the logarithm of each unit's strength.
+        stray: Mean number of units in a performance that do not belong to the emotion.
+        stray_weight: Largest weight of such a unit.
     """
 
     ways: float = 1.0
@@ -73,7 +73,7 @@ NO_VARIETY = Variety(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 class Moment(NamedTuple):
-    """One time: the whole strength and each unit's, as factors, and stray unit -> weight."""
+    """A performance: factors on the overall strength and on each unit, and stray unit -> weight."""
 
     strength: float
     gain: Mapping[str, float]
@@ -82,16 +82,16 @@ class Moment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """How one person shows things.
+    """How a person shows emotions.
 
     Attributes:
-        variety: What the person was drawn from.
-        lively: Factor on everything.
-        gain: Unit -> factor; 0 for one that is never shown.
+        variety: The distribution that the person was drawn from.
+        lively: Factor on all units.
+        gain: Unit -> factor; 0 for a unit that the person never shows.
         tilt: Unit -> share by which the left side is stronger.
         way: Emotion -> a number in [0, 1) that picks one of the ways of `fer3d.synth.acting.expression.WAYS`.
-        leak: Emotion -> which other leaks in, and its share.
-        rest: Unit -> weight that it has at rest.
+        leak: Emotion -> the emotion that is mixed into it, and its share.
+        rest: Unit -> weight at rest.
     """
 
     variety: Variety
@@ -104,11 +104,11 @@ class Habits:
 
     @staticmethod
     def draw(generator: np.random.Generator, variety: Variety | None = None) -> Habits:
-        """A person. The same state of the generator gives the same person; all draws are made, whatever `variety`."""
+        """Draw a person. The number of draws from the generator does not depend on `variety`."""
         v = Variety() if variety is None else variety
         lively = float(np.exp(0.4 * v.gain * generator.normal()))
         strong = np.exp(v.gain * generator.normal(size=len(_MUSCLES)))
-        shown = generator.random(len(_MUSCLES)) >= v.never
+        expressed = generator.random(len(_MUSCLES)) >= v.never
         tilt = np.clip(v.tilt * generator.normal(size=len(_MUSCLES)), -0.35, 0.35)
         way = {label: float(u) if other < v.ways else 0.0 for label, (u, other) in _pairs(generator, _LEAKS)}
         leak = {}
@@ -120,7 +120,7 @@ class Habits:
         return Habits(
             v,
             lively,
-            {unit: float(s) if on else 0.0 for unit, s, on in zip(_MUSCLES, strong, shown, strict=True)},
+            {unit: float(s) if on else 0.0 for unit, s, on in zip(_MUSCLES, strong, expressed, strict=True)},
             {unit: float(t) for unit, t in zip(_MUSCLES, tilt, strict=True)},
             way,
             leak,
@@ -128,12 +128,12 @@ class Habits:
         )
 
     def on_request(self) -> Habits:
-        """The person with somebody beside who asks for single units and checks: they are shown, and nothing else is."""
+        """Habits under an instructor who asks for single units and checks: no unit is weak, stray, or tense at rest."""
         gain = {unit: max(gain, _CHECKED) for unit, gain in self.gain.items()}
         return replace(self, variety=replace(self.variety, stray=0.0), gain=gain, rest={})
 
     def moment(self, generator: np.random.Generator) -> Moment:
-        """One time that this person shows something."""
+        """Draw a performance of this person."""
         v = self.variety
         strength = float(np.exp(v.strength * generator.normal()))
         gain = np.exp(v.moment * generator.normal(size=len(_MUSCLES)))

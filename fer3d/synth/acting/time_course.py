@@ -1,9 +1,9 @@
-"""How an expression comes and goes in a sequence: neutral, onset, apex, offset, neutral; blinks; a speaker's mouth.
+"""Time course of an expression in a sequence: neutral, onset, apex, offset, neutral; with blinks and speech.
 
-BU-4DFE's sequences last about 4 s at 25 frames a second. Each action unit follows the same course with a delay and a
-speed of its own, so that a face is not one blend shape that is turned up and down. Durations and rates are our choices,
-after the figures that are usual for posed expressions: an onset of 0.3 to 0.8 s, an offset somewhat slower, 10 to 20
-blinks a minute of a quarter of a second.
+Sequences of BU-4DFE last about 4 s at 25 frames per second. Each action unit follows the same course with a delay of
+its own, so that a face is not a single blend shape whose weight rises and falls. Durations and rates are our choice,
+close to the usual figures for posed expressions: an onset of 0.3 to 0.8 s, a somewhat slower offset, 10 to 20 blinks
+per minute of a quarter of a second.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from fer3d.checks import check_range
 
 NEUTRAL, ONSET, APEX, OFFSET = "neutral", "onset", "apex", "offset"
-RATE = 25.0  # frames a second, of BU-4DFE
-_SECONDS = 4.0  # that the durations below are meant for; shorter or longer sequences stretch them
-_DELAY = 0.05  # s: standard deviation of the delay of a unit
-_BLINK = 0.25  # s
-_BLINKS = 0.25  # a second
-_SPEAKERS = 0.25  # share of sequences in which the mouth also moves as if it spoke
+RATE = 25.0  # frames per second, of BU-4DFE
+_SECONDS = 4.0  # length of a sequence to which the durations below refer; they scale with the length
+_DELAY = 0.05  # standard deviation of the delay of a unit, s
+_BLINK = 0.25  # duration of a blink, s
+_BLINKS = 0.25  # mean number per second
+_SPEAKERS = 0.25  # share of sequences in which the mouth also moves as in speech
 _SPOKEN = (("AU25", 0.30), ("AU26", 0.16), ("AU18", 0.20))
 
 
@@ -30,12 +30,13 @@ class Course:
     """The time course of one sequence.
 
     Attributes:
-        times: (5,) float64, s. End of the first neutral part, end of the onset, of the apex, of the offset, of all.
-        rate: Frames a second.
-        delay: Unit -> s by which it comes later. Units that are not named have none.
+        times: (5,) float64, s. Ends of the first neutral part, of onset, apex and offset, and of the sequence.
+        rate: Frames per second.
+        delay: Unit -> delay, s. Other units have no delay.
         sway: (2,) float64. Depth of the tremor of the apex and its phase.
-        blinks: (N,) float64, s. Middles of the blinks.
-        speech: (K, 3) float64: frequency (1/s), phase and weight of the waves of the mouth; empty if nothing is said.
+        blinks: (N,) float64, s. Times of the middles of the blinks.
+        speech: (K, 3) float64: frequency (1/s), phase and weight of the waves of the mouth; empty without
+            speech.
     """
 
     times: NDArray[np.float64]
@@ -47,7 +48,7 @@ class Course:
 
     @staticmethod
     def draw(generator: np.random.Generator, frames: int, units: tuple[str, ...], rate: float = RATE) -> Course:
-        """The course of a sequence of `frames` frames, for units without side."""
+        """Draw the course of a sequence of `frames` frames; `units` are names without side."""
         check_range("frames", frames, 1, 100_000)
         check_range("rate", rate, 0.1, 1000.0, "frames a second")
         length = frames / rate
@@ -65,9 +66,9 @@ class Course:
         )
 
     def strength(self, frame: int, unit: str | None = None) -> float:
-        """Share of the full expression in a frame (from 0), of one unit or, without one, of the face as a whole.
+        """Share of the full strength in a frame (from 0), of a unit or, if `unit` is None, of the face as a whole.
 
-        0 in the neutral parts, rising and falling as a cosine, 1 at the apex but for a slight tremor downwards.
+        The share is 0 in the neutral parts, rises and falls as a cosine, and is 1 at the apex, less a slight tremor.
         """
         t = frame / self.rate - (0.0 if unit is None else self.delay.get(unit, 0.0))
         begin, top, fall, end, _ = self.times
@@ -78,7 +79,7 @@ class Course:
         return float(share * (1 - tremor))
 
     def phase(self, frame: int) -> str:
-        """ "neutral", "onset", "apex" or "offset" of the face as a whole."""
+        """Phase of the face as a whole: "neutral", "onset", "apex" or "offset"."""
         t = frame / self.rate
         begin, top, fall, end, _ = self.times
         if t < begin or t >= end:
@@ -86,14 +87,14 @@ class Course:
         return ONSET if t < top else APEX if t < fall else OFFSET
 
     def beside(self, frame: int) -> dict[str, float]:
-        """Unit -> weight of what goes on beside the expression: a blink, the mouth of a speaker."""
+        """Unit -> weight of motions besides the expression: blinks and speech."""
         t = frame / self.rate
         shut = float(np.clip(1.3 * np.exp(-(((t - self.blinks) / (0.4 * _BLINK)) ** 2)).sum(), 0.0, 1.0))
-        found = {"AU43": shut} if shut > 0.02 else {}
+        weights = {"AU43": shut} if shut > 0.02 else {}
         if len(self.speech):
             frequency, phase, weight = self.speech.T
             wave = weight * np.sin(2 * np.pi * frequency * t + phase) / weight.sum()
             talk = float(np.clip(1.5 * wave.sum() + 0.3, 0.0, 1.0))
             rounding = float(np.clip(2.0 * wave[:3].sum(), 0.0, 1.0))
-            found |= {unit: full * (rounding if unit == "AU18" else talk) for unit, full in _SPOKEN}
-        return found
+            weights |= {unit: full * (rounding if unit == "AU18" else talk) for unit, full in _SPOKEN}
+        return weights
