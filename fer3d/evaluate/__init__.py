@@ -1,4 +1,4 @@
-"""What a run is worth: metrics with intervals by subject, comparisons, turned heads, ablations and studies."""
+"""Evaluation of runs: metrics with confidence intervals, comparisons, tests on rotated heads, ablations and studies."""
 
 from __future__ import annotations
 

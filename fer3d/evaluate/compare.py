@@ -1,4 +1,4 @@
-"""Is one run better than another? Differences on the scans that both predicted, with the doubt that belongs to them."""
+"""`compare`: accuracy differences of runs on the scans that both predicted, with confidence intervals and p-values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fer3d.train.run_folder import Predictions, Run, read_predictions, read_run
 
 @dataclass(frozen=True)
 class RunAccuracy:
-    """A run, how many scans, subjects and rounds it predicted, and its accuracy on all of them."""
+    """A run, the numbers of scans, subjects and rounds that it predicted, and its accuracy over all predictions."""
 
     run: str
     model: str
@@ -32,18 +32,19 @@ class RunAccuracy:
 
 @dataclass(frozen=True)
 class Difference:
-    """Two runs on the scans that both predicted.
+    """The difference between two runs on the scans that both predicted.
 
     Attributes:
         first, second: Names of the runs.
-        scans, subjects: That both predicted.
+        scans, subjects: Numbers of scans and subjects that both runs predicted.
         difference: Accuracy of `first` minus that of `second`, with its 95 % interval; subjects are resampled, the
             same ones for both. A scan counts once, with the share of the rounds in which it was correct.
-        only_first, only_second: Scans that only one of them had correct, in the first round that both have.
-        p: McNemar's exact test [1] on those two numbers: the probability of a difference as large if neither run
-            were better. It takes scans for independent, which the scans of a person are not: where it and the
-            interval disagree, the interval is correct.
-        p_holm: `p` corrected after Holm for the number of pairs in the table.
+        only_first, only_second: Numbers of scans that only this run predicted correctly, in the first round that both
+            runs have.
+        p: P-value of McNemar's exact test [1] on those two numbers: the probability of a difference as large if neither
+            run were better. The test assumes independent scans, but the scans of one person are not independent: where
+            the test and the interval disagree, trust the interval.
+        p_holm: `p` with Holm's correction for the number of pairs in the table.
 
     References:
         .. [1] McNemar. Note on the sampling error of the difference between correlated proportions or percentages.
@@ -63,14 +64,14 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The runs, every pair of them, and what to bear in mind."""
+    """The runs, all pairs of runs, and warnings on how far they can be compared."""
 
     runs: tuple[RunAccuracy, ...]
     pairs: tuple[Difference, ...]
     warnings: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """As plain dicts and lists, NaN as it is."""
+        """The comparison as plain dicts and lists; NaN stays NaN."""
         return asdict(self)
 
 
@@ -79,12 +80,12 @@ def compare(runs: Sequence[str | Path], *, resamples: int = metrics.RESAMPLES, s
 
     Args:
         runs: Run folders.
-        resamples, seed: Of the bootstrap.
+        resamples, seed: Number of resamples and seed of the bootstrap.
 
     Raises:
         FileError, FormatError: as `read_run` and `read_predictions`.
-        ArgumentError: if there are fewer than two runs, two of one name, runs of different classes, two that share
-            no scan, or a scan that is of one class or subject here and of another there.
+        ArgumentError: if there are fewer than two runs, a folder is given twice, the runs have different classes, two
+            runs share no scan, or two runs disagree on the class or the subject of a scan.
     """
     if len(runs) < 2:
         raise ArgumentError(f"`runs` should be at least two run folders, are {len(runs)}")
@@ -93,8 +94,8 @@ def compare(runs: Sequence[str | Path], *, resamples: int = metrics.RESAMPLES, s
     _check_classes(read, names)
     predictions = [read_predictions(run) for run in read]
     accuracies = [
-        _run_accuracy(run, name, made, resamples, seed)
-        for run, name, made in zip(read, names, predictions, strict=True)
+        _run_accuracy(run, name, run_predictions, resamples, seed)
+        for run, name, run_predictions in zip(read, names, predictions, strict=True)
     ]
     pairs = [
         _difference((names[i], predictions[i]), (names[j], predictions[j]), resamples, seed)
@@ -104,7 +105,7 @@ def compare(runs: Sequence[str | Path], *, resamples: int = metrics.RESAMPLES, s
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """P-value of McNemar's exact test, two-sided; 1 where the two are correct on the same scans.
+    """P-value of McNemar's exact two-sided test; 1 if both runs are correct on the same scans.
 
     >>> round(mcnemar(1, 9), 4)
     0.0215
@@ -116,7 +117,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 
 def _names(runs: Sequence[Run]) -> list[str]:
-    """Names of the folders, or their paths where two have one name."""
+    """Names of the folders, or their paths if two folders have the same name."""
     names = [run.name for run in runs]
     if len(set(names)) < len(names):
         names = [str(run.folder) for run in runs]
@@ -150,25 +151,25 @@ def _run_accuracy(run: Run, name: str, predictions: Predictions, resamples: int,
 def _difference(
     first: tuple[str, Predictions], second: tuple[str, Predictions], resamples: int, seed: int
 ) -> Difference:
-    (name, one), (other_name, other) = first, second
-    facts, other_facts = _facts(one), _facts(other)
+    (first_name, first_predictions), (second_name, second_predictions) = first, second
+    facts, other_facts = _facts(first_predictions), _facts(second_predictions)
     common = sorted(facts.keys() & other_facts.keys())
     if not common:
-        raise ArgumentError(f"`runs` should share scans, {name} and {other_name} share none")
+        raise ArgumentError(f"`runs` should share scans, {first_name} and {second_name} share none")
     for scan in common:
         if facts[scan] != other_facts[scan]:
             raise ArgumentError(
-                f"`runs` should agree on a scan, {scan} is {' of '.join(facts[scan])} in {name} "
-                f"and {' of '.join(other_facts[scan])} in {other_name}"
+                f"`runs` should agree on a scan, {scan} is {' of '.join(facts[scan])} in {first_name} "
+                f"and {' of '.join(other_facts[scan])} in {second_name}"
             )
-    share, other_share = _right_share(one), _right_share(other)
+    share, other_share = _right_share(first_predictions), _right_share(second_predictions)
     gains = np.array([share[scan] - other_share[scan] for scan in common])
     subjects = [facts[scan][1] for scan in common]
     counts = _subject_counts(subjects, gains)
-    only_first, only_second = _discordant(one, other)
+    only_first, only_second = _discordant(first_predictions, second_predictions)
     return Difference(
-        first=name,
-        second=other_name,
+        first=first_name,
+        second=second_name,
         scans=len(common),
         subjects=len(counts),
         difference=metrics.subject_interval(counts, _mean, resamples=resamples, seed=seed),
@@ -186,19 +187,19 @@ def _facts(predictions: Predictions) -> dict[str, tuple[str, str]]:
 
 
 def _right_share(predictions: Predictions) -> dict[str, float]:
-    """Scan id -> share of the rounds in which the guess was correct."""
+    """Scan id -> share of the rounds in which the prediction was correct."""
     hits: dict[str, list[bool]] = {}
     for name, correct in zip(predictions.ids, predictions.correct.tolist(), strict=True):
         hits.setdefault(name, []).append(correct)
     return {name: sum(rounds) / len(rounds) for name, rounds in hits.items()}
 
 
-def _discordant(one: Predictions, other: Predictions) -> tuple[int, int]:
-    """Scans that only `one`, and only `other`, had correct in the first round that both have; (0, 0) without one."""
-    shared = set(one.rounds.tolist()) & set(other.rounds.tolist())
+def _discordant(first: Predictions, second: Predictions) -> tuple[int, int]:
+    """Numbers of scans that only `first` or only `second` predicted correctly in their first common round, else 0."""
+    shared = set(first.rounds.tolist()) & set(second.rounds.tolist())
     if not shared:
         return 0, 0
-    mine, theirs = _right_in(one, min(shared)), _right_in(other, min(shared))
+    mine, theirs = _right_in(first, min(shared)), _right_in(second, min(shared))
     common = mine.keys() & theirs.keys()
     return (
         sum(mine[scan] and not theirs[scan] for scan in common),
@@ -212,7 +213,7 @@ def _right_in(predictions: Predictions, number: int) -> dict[str, bool]:
 
 
 def _subject_counts(subjects: Sequence[str], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(S, 2): sum of the values and their number, a subject."""
+    """(S, 2): for each subject the sum of its values and their number."""
     order = {subject: row for row, subject in enumerate(sorted(set(subjects)))}
     counts = np.zeros((len(order), 2))
     np.add.at(counts, [order[subject] for subject in subjects], np.stack([values, np.ones(len(values))], axis=1))
@@ -220,12 +221,12 @@ def _subject_counts(subjects: Sequence[str], values: NDArray[np.float64]) -> NDA
 
 
 def _mean(sums: NDArray[Any]) -> NDArray[np.float64]:
-    made: NDArray[np.float64] = sums[..., 0] / sums[..., 1]
-    return made
+    mean: NDArray[np.float64] = sums[..., 0] / sums[..., 1]
+    return mean
 
 
 def _with_holm(pairs: Sequence[Difference]) -> tuple[Difference, ...]:
-    """The pairs with `p_holm`: the i-th smallest of n p-values times n - i, never below a smaller one's, at most 1."""
+    """Fill in `p_holm`: the i-th smallest (from 0) of n p-values times n - i, made monotonic and cut at 1."""
     corrected: dict[int, float] = {}
     running = 0.0
     for rank, index in enumerate(sorted(range(len(pairs)), key=lambda index: pairs[index].p)):
@@ -235,17 +236,17 @@ def _with_holm(pairs: Sequence[Difference]) -> tuple[Difference, ...]:
 
 
 def _warnings(runs: Sequence[Run], names: Sequence[str], predictions: Sequence[Predictions]) -> list[str]:
-    made = []
+    warnings = []
     for run, name in zip(runs[1:], names[1:], strict=True):
         if run.facts["protocol"] != runs[0].facts["protocol"]:
-            made.append(f"{names[0]} and {name} follow different protocols")
+            warnings.append(f"{names[0]} and {name} follow different protocols")
         if _tested(run) != _tested(runs[0]):
-            made.append(f"{names[0]} and {name} have different folds, which are part of the difference")
+            warnings.append(f"{names[0]} and {name} have different folds, which are part of the difference")
     for run, name, mine in zip(runs, names, predictions, strict=True):
         done = len(set(zip(mine.rounds.tolist(), mine.folds.tolist(), strict=True)))
         if done < len(run.folds):
-            made.append(f"{name} has finished {done} of its {len(run.folds)} folds")
-    return made
+            warnings.append(f"{name} has finished {done} of its {len(run.folds)} folds")
+    return warnings
 
 
 def _tested(run: Run) -> dict[tuple[int, int], frozenset[str]]:

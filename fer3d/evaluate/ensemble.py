@@ -1,6 +1,6 @@
-"""Weights of an ensemble, after Yu and Zhang [1]: not negative, sum 1, at the minimum of a convex loss.
+"""Learns the weights of an ensemble after Yu and Zhang [1]: nonnegative, with sum 1, at the minimum of a convex loss.
 
-Fit them on *held-out* predictions: on those of the training pictures the networks that overfit most would win.
+Fit them on *held-out* predictions: on training pictures the networks that overfit most would get the largest weights.
 
 References:
     .. [1] Yu, Zhang. Image based static facial expression recognition with multiple deep network learning. ICMI 2015.
@@ -18,29 +18,29 @@ from fer3d.errors import ArgumentError
 
 Floats = NDArray[np.float64]
 
-_FLOOR = 1e-12  # a chance of 0 for the truth, which no weights could mend
+_FLOOR = 1e-12  # replaces a probability of 0 for the true class, whose logarithm would be infinite
 _ROUNDS = 1000
-_ROUNDING = 1e-15  # of a mean of logarithms, in proportion
+_ROUNDING = 1e-15  # relative rounding error of a mean of logarithms
 
 
 def likelihood_weights(probabilities: NDArray[Any], labels: NDArray[Any], tolerance: float = 1e-9) -> Floats:
-    """The weights under which the labels are most likely: they minimise -sum over i of log(sum over k of w_k p_k(i)).
+    """The maximum likelihood weights: they minimise -sum over i of log(sum over k of w_k p_k(i)).
 
-    Newton's method with the weights kept from below 0 by a small quadratic programme a step [1]: a few dozen steps
-    where expectation maximisation takes tens of thousands. What is given is at most `tolerance` a picture above the
-    minimum, by a bound that needs no trust in the method.
+    Uses Newton's method; a small quadratic programme in each step keeps the weights nonnegative [1]. It takes a few
+    dozen steps where expectation maximisation takes tens of thousands. The loss per picture at the returned weights is
+    at most `tolerance` above the minimum; a bound that does not depend on the method guarantees this.
 
     Args:
-        probabilities: (E, N, K): of E networks, for N held-out pictures and K classes.
-        labels: (N,) of integers.
-        tolerance: In units of the mean logarithm.
+        probabilities: (E, N, K): predictions of E networks for N held-out pictures and K classes.
+        labels: (N,) integers: the true classes.
+        tolerance: In units of the mean log-likelihood per picture.
 
     Returns:
-        (E,) float64, not negative, sum 1.
+        (E,) float64, nonnegative, sum 1.
 
     Raises:
-        ArgumentError: if a shape is another, a label is no class, a number is no probability, or the tolerance is not
-            reached.
+        ArgumentError: if a shape is wrong, a label is not a class, a number is not a probability, or the tolerance is
+            not reached.
 
     References:
         .. [1] Kim, Carbonetto, Stephens, Anitescu. A fast algorithm for maximum likelihood estimation of mixture
@@ -55,12 +55,12 @@ def likelihood_weights(probabilities: NDArray[Any], labels: NDArray[Any], tolera
     for _ in range(_ROUNDS):
         ratios = truth / (weights @ truth)  # (E, N)
         shares = ratios.mean(axis=1)
-        # the log of the largest share bounds what any other weights could gain (Jensen's inequality)
+        # the log of the largest share bounds the gain of any other weights (Jensen's inequality)
         if np.log(shares.max()) <= tolerance:
             return np.asarray(weights)
-        # the constraint that they sum to 1 becomes + sum of w in the loss, whose minimum then sums to 1
+        # the constraint that weights sum to 1 is replaced by adding their sum to the loss, whose minimum sums to 1
         hessian = ratios @ ratios.T / ratios.shape[1]
-        ridge = 1e-10 * np.trace(hessian) * np.eye(len(p))  # twins make it singular
+        ridge = 1e-10 * np.trace(hessian) * np.eye(len(p))  # equal networks make the Hessian singular
         root = np.linalg.cholesky(hessian + ridge)
         wanted, _ = nnls(root.T, np.linalg.solve(root, hessian @ weights + shares - 1.0))
         weights = _downhill(truth, weights, wanted)
@@ -68,9 +68,9 @@ def likelihood_weights(probabilities: NDArray[Any], labels: NDArray[Any], tolera
 
 
 def _downhill(truth: Floats, weights: Floats, wanted: Floats) -> Floats:
-    """The first of whole, half, quarter ... steps from `weights` to `wanted` that lowers the loss; then sum 1.
+    """The first of the whole, half, quarter ... steps from `weights` to `wanted` that lowers the loss, scaled to sum 1.
 
-    Near the minimum the last steps are worth less than the rounding of the loss, which may hide them.
+    Near the minimum the gain of a step may be less than the rounding error of the loss, which is therefore tolerated.
     """
     start = np.log(weights @ truth).mean()
     start -= _ROUNDING * (1.0 + abs(start))
@@ -90,21 +90,22 @@ def hinge_weights(
 ) -> Floats:
     """The weights that minimise the sum over pictures and wrong classes of max(0, 1 - (P[y] - P[j]) / margin).
 
-    P = sum over k of w_k p_k. The loss is convex and made of planes: planes under it are added, and the lowest point of
-    what they leave is looked at next (Kelley's cutting planes), until that bound meets the loss.
+    P = sum over k of w_k p_k. The loss is convex and piecewise linear. Kelley's cutting-plane method minimises it: each
+    round adds a plane that bounds the loss from below and continues at the minimum of all planes, until this lower
+    bound meets the loss.
 
     Args:
-        probabilities: (E, N, K): of E networks, for N held-out pictures and K classes.
-        labels: (N,) of integers.
-        margin: By how much the truth should win: gamma (0.2 is our choice). From 1 on no picture wins by more than
-            enough, the loss is one plane, and the weights are all on one network.
-        tolerance: How far above the minimum the loss may be, as a share of it.
+        probabilities: (E, N, K): predictions of E networks for N held-out pictures and K classes.
+        labels: (N,) integers: the true classes.
+        margin: By how much the true class should exceed the others: gamma in [1] (0.2 is our choice). From 1 on the
+            loss is linear, and a single network gets all the weight.
+        tolerance: How far above the minimum the loss may be, relative to the minimum.
 
     Returns:
-        (E,) float64, not negative, sum 1.
+        (E,) float64, nonnegative, sum 1.
 
     Raises:
-        ArgumentError: if a shape is another, a label is no class, a number is no probability, or `margin` is not
+        ArgumentError: if a shape is wrong, a label is not a class, a number is not a probability, or `margin` is not
             positive.
     """
     from scipy.optimize import linprog
@@ -121,12 +122,12 @@ def hinge_weights(
         counted = short > 0.0
         return float(short[counted].sum()) / rows, -margins[counted].sum(axis=0) / rows
 
-    # lowest z over (w, z) with z above every plane found so far; w on the simplex
+    # minimise z over (w, z) with z above every plane found so far and w on the simplex
     simplex, best = np.append(np.ones(count), 0.0)[None], np.full(count, 1.0 / count)
     value, slope = loss(best)
     least, planes, ends = value, [np.append(slope, -1.0)], [slope @ best - value]
     for _ in range(_ROUNDS):
-        made = linprog(
+        solution = linprog(
             np.append(np.zeros(count), 1.0),
             A_ub=np.array(planes),
             b_ub=np.array(ends),
@@ -134,12 +135,12 @@ def hinge_weights(
             b_eq=[1.0],
             bounds=[*[(0.0, 1.0)] * count, (0.0, None)],
         )
-        weights = made.x[:-1].clip(min=0.0)
+        weights = solution.x[:-1].clip(min=0.0)
         weights /= weights.sum()
         value, slope = loss(weights)
         if value < least:
             least, best = value, weights
-        if least - made.fun <= tolerance * max(least, tolerance):
+        if least - solution.fun <= tolerance * max(least, tolerance):
             break
         planes.append(np.append(slope, -1.0))
         ends.append(slope @ weights - value)
@@ -150,14 +151,14 @@ def combine(weights: NDArray[Any], probabilities: NDArray[Any]) -> Floats:
     """The ensemble's probabilities.
 
     Args:
-        weights: (E,), not negative, sum 1.
+        weights: (E,), nonnegative, sum 1.
         probabilities: (E, N, K).
 
     Returns:
         (N, K) float64.
 
     Raises:
-        ArgumentError: if a shape is another, or the weights are off the simplex.
+        ArgumentError: if a shape is wrong, or the weights are negative or do not sum to 1.
     """
     check_shape("probabilities", probabilities, ("E", "N", "K"))
     check_shape("weights", weights, (len(probabilities),))

@@ -1,4 +1,4 @@
-"""An ensemble of trained runs: weights learned on validation predictions, fold by fold, and used on the test scans."""
+"""An ensemble of trained runs: in each fold, weights learned on validation predictions are used on the test scans."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Member:
     """A run of an ensemble.
 
     Attributes:
-        run, model: Names.
-        weight: Mean over the folds.
-        weights: Of each fold, in the order of `RunEnsemble.folds`.
-        accuracy: Of the run alone.
+        run, model: Names of the run and its network.
+        weight: Mean weight over the folds.
+        weights: Weight in each fold, in the order of `RunEnsemble.folds`.
+        accuracy: Accuracy of the run alone.
     """
 
     run: str
@@ -46,15 +46,15 @@ class Member:
 
 @dataclass(frozen=True, eq=False)
 class RunEnsemble:
-    """What an ensemble of runs is worth on their test scans.
+    """The predictions and the accuracy of an ensemble of runs on their test scans.
 
     Attributes:
-        rule: How the weights were learned: "likelihood" or "hinge".
-        members: In the order given.
+        rule: The loss that the weights minimise: "likelihood" or "hinge".
+        members: The runs, in the order given.
         folds: (round, fold) of each finished fold.
-        predictions: The ensemble's, on all test scans.
-        accuracy: Of them, with its 95 % interval by subject.
-        equal_weights: The same with one weight for all members.
+        predictions: Predictions of the ensemble on all test scans.
+        accuracy: Accuracy of these predictions, with its 95 % interval by subject.
+        equal_weights: The same for an ensemble with equal weights.
     """
 
     rule: str
@@ -65,8 +65,8 @@ class RunEnsemble:
     equal_weights: Interval
 
     def to_json(self) -> dict[str, Any]:
-        """All but the predictions, as plain values."""
-        made = {
+        """All attributes except the predictions, as plain values."""
+        content = {
             "rule": self.rule,
             "accuracy": vars(self.accuracy),
             "equal_weights": vars(self.equal_weights),
@@ -74,11 +74,11 @@ class RunEnsemble:
             "folds": [{"round": number, "fold": fold} for number, fold in self.folds],
             "members": [vars(member) | {"accuracy": vars(member.accuracy)} for member in self.members],
         }
-        plain: dict[str, Any] = without_nan(made)
+        plain: dict[str, Any] = without_nan(content)
         return plain
 
     def write(self, path: Path) -> None:
-        """Write `to_json()`. Raises FileError if the disk refuses."""
+        """Write `to_json()` to a file. FileError if it cannot be written."""
         text = json.dumps(self.to_json(), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
         write_bytes(path, text.encode(), make_folder=True)
 
@@ -90,19 +90,19 @@ def ensemble_runs(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> RunEnsemble:
-    """Learn a weight for each run, and mix their test predictions with it, after Yu and Zhang [1].
+    """Learn a weight for each run and average the test predictions of the runs with these weights [1].
 
-    The weights of a fold are learned on that fold's validation scans alone: no scan that is tested has a say in the
-    weights that it is tested with.
+    The weights of a fold are learned on that fold's validation scans alone: test scans never influence the weights with
+    which they are predicted.
 
     Args:
         folders: Two or more run folders of the same folds and scans, trained with validation subjects.
         rule: Which loss the weights minimise, "likelihood" or "hinge"; see `fer3d.evaluate.ensemble`.
-        resamples, seed: Of the bootstrap.
+        resamples, seed: Number of resamples and seed of the bootstrap.
 
     Raises:
-        ArgumentError: if there is no such rule, there are fewer than two runs, one has no validation subjects, or they
-            differ in classes, folds or scans (names the run and what differs).
+        ArgumentError: if there is no such rule, there are fewer than two runs, a run has no validation subjects, or the
+            runs differ in classes, folds or scans (names the run and the difference).
         FileError, FormatError: as `read_run`, `read_predictions` and `read_validation`.
 
     References:
@@ -147,7 +147,7 @@ def _finished_folds(
     tested: Sequence[Mapping[Fold, Predictions]],
     validated: Sequence[Mapping[Fold, Predictions]],
 ) -> tuple[Fold, ...]:
-    """The folds that all runs have finished; raises ArgumentError if one has finished others than the first."""
+    """The folds that all runs have finished. ArgumentError if a run has finished other folds than the first run."""
     folds = tuple(sorted(tested[0]))
     for run, test, watched in zip(runs, tested, validated, strict=True):
         if set(test) != set(folds) or set(watched) != set(folds):

@@ -1,8 +1,8 @@
-"""A grid: runs that differ along axes, such as maps left out or network x illumination; one row a run, one table.
+"""Grids of runs that differ along axes, such as omitted maps, or network x illumination; one table, one row per run.
 
-`run_grid` hands the jobs of the cells to an executor (`fer3d.train.jobs`; by default this machine), measures every run
-as it gets done, and writes the table anew with each row, as JSON and as markdown. A second call goes on where the first
-was stopped. A run that fails costs only itself: its row has the reason.
+`run_grid` passes the jobs of the cells to an executor (`fer3d.train.jobs`; by default this machine), measures each run
+when it is finished, and rewrites the table after each row, as JSON and as markdown. A second call resumes where the
+first was stopped. A run that fails does not stop the others: its row holds the reason.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from fer3d.train.plan import Experiment, plan_experiment
 from fer3d.train.run_folder import read_predictions, read_run
 from fer3d.train.settings import complete, with_own
 
-STUDIED_NETWORKS = ("tang", "yu-zhang", "kahou", "alexnet")  # those of Shin, Kim and Kwon
-STUDIED_PIXELS = 48  # rows and columns of their pictures
+STUDIED_NETWORKS = ("tang", "yu-zhang", "kahou", "alexnet")  # the networks of Shin, Kim and Kwon
+STUDIED_PIXELS = 48  # rows and columns of the pictures in their study
 STUDIED_ILLUMINATIONS = ("raw", "hist-eq", "isotropic", "dct", "dog")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a grid: its value on each axis (a text, or whether a part is there), and the job that makes it."""
+    """One run of a grid: its value on each axis (a text, or whether a part is included), and its job."""
 
     values: Mapping[str, str | bool]
     job: Job
 
     @property
     def name(self) -> str:
-        """For people: the values, or the parts that are there."""
+        """A readable name: the values, or the included parts."""
         parts = [axis for axis, value in self.values.items() if value is True]
         texts = [value for value in self.values.values() if isinstance(value, str)]
         return " ".join(texts) or ", ".join(parts) or "none"
@@ -51,15 +51,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Numbers:
-    """What is measured on a run with at least one finished fold.
+    """The measurements of a run with at least one finished fold.
 
     Attributes:
-        accuracy, low, high: With its 95 % interval by subject.
-        fold_sd: Standard deviation over folds; NaN for one fold.
+        accuracy, low, high: Accuracy, and the ends of its 95 % interval by subject.
+        fold_sd: Standard deviation of the accuracy over folds; NaN for one fold.
         per_round: Accuracy of each round.
-        scans, folds: Tested.
-        parameters: Of the network.
-        seconds: Of training, all folds.
+        scans, folds: Numbers of tested scans and folds.
+        parameters: Number of parameters of the network.
+        seconds: Training time of all folds.
     """
 
     accuracy: float
@@ -75,7 +75,7 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Row:
-    """What became of a cell: numbers, or the reason why there are none."""
+    """The outcome of a cell: its numbers, or the reason why there are none."""
 
     cell: Cell
     numbers: Numbers | None = None
@@ -87,14 +87,14 @@ class Grid:
     """The runs of a table.
 
     Attributes:
-        axes: Names of the axes, in the order of the table's columns; a value that is true or false is a part.
-        cells: In the order of the table.
+        axes: Names of the axes, in the order of the table's columns; on an axis that is a part, values are bool.
+        cells: The runs, in the order of the table.
         out: Folder of the runs and the table.
-        title: Name of the table's files, `title.json` and `title.md`.
-        across: The axis whose values are columns of the markdown table. None: every run is a line, the best first.
+        title: Base name of the table's files, `title.json` and `title.md`.
+        across: The axis whose values become columns of the markdown table. None: one line per run, the best first.
 
     Raises:
-        ArgumentError: if there is no cell, one lacks an axis, or two have the same run folder.
+        ArgumentError: if there is no cell, a cell lacks an axis, or two cells have the same run folder.
     """
 
     axes: tuple[str, ...]
@@ -126,10 +126,10 @@ class Grid:
 
 
 def vary(settings: TrainSettings, changes: Mapping[str, Any]) -> TrainSettings:
-    """Settings with some of the network's own changed.
+    """Settings in which some of the network's own settings are changed.
 
     Raises:
-        ConfigError: if a name is unknown (names the nearest) or the values do not fit together.
+        ConfigError: if a name is unknown (names the nearest) or the values contradict each other.
     """
     own = config.settings(type(settings.model), settings.model.model_dump() | dict(changes), "settings: model")
     return with_own(settings, own)
@@ -142,21 +142,20 @@ def run_grid(
     on_start: Callable[[Cell, int, int], None] = lambda cell, number, total: None,
     on_row: Callable[[Row], None] = lambda row: None,
 ) -> list[Row]:
-    """Do the jobs of a grid, measure their runs, write `title.json` and `title.md` anew with each.
+    """Run the jobs of a grid, measure each run, and rewrite `title.json` and `title.md` after each.
 
     Args:
-        grid: What to run.
-        executor: Where; None: on this machine, one run after another.
-        on_start: Called as a run begins, with its number, from 0, and how many there are.
-        on_row: Called with each row as it is measured.
+        grid: The runs.
+        executor: Runs the jobs. None: this machine, one run after another.
+        on_start: Called when a run starts, with its cell, its number from 0, and the number of runs.
+        on_row: Called with each row when it has been measured.
 
     Returns:
-        A row a cell, in the order of the cells.
+        One row per cell, in the order of the cells.
 
     Raises:
         TrainError: if every run failed; names the first reason.
-        ArgumentError, ProtocolError, FileError, FormatError: as `plan_experiment`, for what is wrong before anything
-            begins.
+        ArgumentError, ProtocolError, FileError, FormatError: as `plan_experiment`, before any run starts.
     """
     for experiment, seed in {(cell.job.experiment, cell.job.settings.seed): None for cell in grid.cells}:
         plan_experiment(experiment, seed)
@@ -174,10 +173,10 @@ def run_grid(
     for cell in grid.cells:
         if cell.job.out not in rows:
             rows[cell.job.out] = Row(cell, None, "the executor gave no result for it")
-    made = _in_order(grid, rows)
-    if all(row.numbers is None for row in made):
-        raise TrainError(f"{grid.out}: none of {len(made)} runs succeeded; {made[0].cell.name}: {made[0].reason}")
-    return made
+    table = _in_order(grid, rows)
+    if all(row.numbers is None for row in table):
+        raise TrainError(f"{grid.out}: none of {len(table)} runs succeeded; {table[0].cell.name}: {table[0].reason}")
+    return table
 
 
 def _row(cell: Cell, reason: str) -> Row:
@@ -185,7 +184,7 @@ def _row(cell: Cell, reason: str) -> Row:
         return Row(cell, None, reason)
     try:
         return Row(cell, numbers_of(cell.job.out))
-    except Fer3dError as error:  # an executor's machine may have left less than a run
+    except Fer3dError as error:  # an executor's machine may have left an incomplete run
         return Row(cell, None, str(error))
 
 
@@ -211,14 +210,14 @@ def numbers_of(run: Path) -> Numbers:
 
 
 def write_table(grid: Grid, rows: Sequence[Row]) -> None:
-    """Write `title.json` and `title.md` into the grid's folder. Raises FileError if the disk refuses."""
+    """Write `title.json` and `title.md` into the grid's folder. FileError if they cannot be written."""
     content = json.dumps(without_nan([to_json(row) for row in rows]), indent=2, allow_nan=False, ensure_ascii=False)
     write_bytes(grid.out / f"{grid.title}.json", (content + "\n").encode(), make_folder=True)
     write_bytes(grid.out / f"{grid.title}.md", markdown(grid, rows).encode(), make_folder=True)
 
 
 def to_json(row: Row) -> dict[str, Any]:
-    """A row as a table of plain values: texts by axis, `parts` that are there, the numbers; or the reason."""
+    """A row as a table of plain values: texts by axis, the included `parts`, and the numbers or the reason."""
     values = row.cell.values
     plain: dict[str, Any] = {axis: value for axis, value in values.items() if isinstance(value, str)}
     if len(plain) < len(values):
@@ -227,10 +226,11 @@ def to_json(row: Row) -> dict[str, Any]:
 
 
 def markdown(grid: Grid, rows: Sequence[Row]) -> str:
-    """The rows as a markdown table, and a line a run that failed.
+    """The rows as a markdown table, followed by one line per failed run.
 
-    With `grid.across`, one axis runs across: accuracy with its interval in each cell, the best of each line in bold,
-    a gap where a run is still to come. Else a line a run, the best first.
+    With `grid.across`, the values of that axis are columns; each cell holds an accuracy with its interval, the best of
+    a line is bold, and a run that has not finished is an empty cell. Otherwise there is one line per run, the best
+    first.
     """
     lines = _long_table(grid.axes, rows) if grid.across is None else _wide_table(grid, rows)
     failed = [f"- {row.cell.name} failed: {row.reason}" for row in rows if row.numbers is None]
@@ -258,11 +258,11 @@ def _wide_table(grid: Grid, rows: Sequence[Row]) -> list[str]:
         f"| {' | '.join((*down, *map(_mark, across)))} | scans |",
         "|" + "---|" * (len(down) + len(across) + 1),
     ]
-    found: dict[tuple[str, ...], dict[str | bool, Row]] = {}
+    table: dict[tuple[str, ...], dict[str | bool, Row]] = {}
     for row in rows:
         key = tuple(_mark(row.cell.values[axis]) for axis in down)
-        found.setdefault(key, {})[row.cell.values[str(grid.across)]] = row
-    for key, line in found.items():
+        table.setdefault(key, {})[row.cell.values[str(grid.across)]] = row
+    for key, line in table.items():
         numbers = [row.numbers for row in line.values() if row.numbers]
         best = max((n.accuracy for n in numbers), default=math.nan)
         cells = [_wide_cell(line.get(value), best) for value in across]
@@ -272,7 +272,7 @@ def _wide_table(grid: Grid, rows: Sequence[Row]) -> list[str]:
 
 
 def _wide_cell(row: Row | None, best: float) -> str:
-    if row is None:  # still to come
+    if row is None:  # not finished yet
         return ""
     if (n := row.numbers) is None:
         return "failed"
@@ -303,17 +303,17 @@ def ablation_grid(
     settings: TrainSettings,
     subsets: Sequence[tuple[str, ...]] | None = None,
 ) -> Grid:
-    """The same model, folds and seeds with and without its parts, small networks first.
+    """An ablation: the same model, folds and seeds with and without its parts, small networks first.
 
     Args:
-        model: Its `variants` are run, see `fer3d.models.network.Network`: of a network of maps all subsets of its maps;
-            of flm-cnn its three ideas: all, each left out, none.
-        experiment, settings: As `fer3d.train.run.train` takes them.
+        model: The network whose `variants` are run, see `fer3d.models.network.Network`: for a network of maps, all
+            subsets of its maps; for flm-cnn, all three components, each one omitted, and none.
+        experiment, settings: Arguments of `fer3d.train.run.train`.
         out: Folder of the runs and of `ablation.json` and `ablation.md`.
-        subsets: The parts of the runs wanted. None: all variants.
+        subsets: The parts that each run keeps. None: all variants.
 
     Raises:
-        ArgumentError: if there is no such network, it has no parts, or a subset is none of its variants.
+        ArgumentError: if there is no such network, it has no parts, or a subset is not one of its variants.
     """
     settings = complete(model, settings)
     variants = network_class(model).variants(settings.model)
@@ -335,17 +335,17 @@ def illumination_grid(
     settings: Mapping[str, TrainSettings],
     illuminations: Sequence[str] = STUDIED_ILLUMINATIONS,
 ) -> Grid:
-    """Data sets x networks x what is done to the light, after Shin, Kim and Kwon [1].
+    """A study of data sets x networks x illumination normalisation, after Shin, Kim and Kwon [1].
 
     Args:
-        folders: Prepared folders with textures; names must differ.
-        experiment: Protocol and folds for all of them; its `data` is not used.
+        folders: Prepared folders with textures; their names must differ.
+        experiment: Protocol and folds for all data sets; its `data` is not used.
         out: Folder of the runs and of `study.json` and `study.md`.
-        settings: Network -> its settings; `illumination` is set here. The networks are the lines of the table.
+        settings: Network -> its settings; this function sets `illumination`. The networks are the lines of the table.
         illuminations: The columns of the table.
 
     Raises:
-        ArgumentError: if a name is unknown or comes twice.
+        ArgumentError: if a name is unknown or occurs twice.
 
     References:
         .. [1] Shin, Kim, Kwon. Baseline CNN structure analysis for facial expression recognition. RO-MAN 2016.

@@ -1,4 +1,4 @@
-"""What a run's predictions are worth: predictions.parquet and folds.json in, `Metrics` and metrics.json out."""
+"""Measures the predictions of a run: reads predictions.parquet and folds.json, writes `Metrics` as metrics.json."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from fer3d.evaluate.metrics import Interval
 from fer3d.files import read_json, sha256, write_bytes
 from fer3d.train.run_folder import Predictions, read_predictions, read_run
 
-_WORST = 24  # mistakes that are listed
+_WORST = 24  # number of mistakes that are listed
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean and sample standard deviation of a number over folds or rounds. NaN `sd` below two of them."""
+    """Mean and sample standard deviation of a number over folds or rounds. With fewer than two, `sd` is NaN."""
 
     mean: float
     sd: float
@@ -33,7 +33,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """One class: its name, how many predictions are of it, and its measures (see `fer3d.evaluate.metrics`)."""
+    """One class: its name, the number of predictions whose truth it is, and its measures (`fer3d.evaluate.metrics`)."""
 
     name: str
     scans: int
@@ -44,7 +44,7 @@ class ClassMetrics:
 
 @dataclass(frozen=True)
 class FoldMetrics:
-    """One (round, fold): how many scans it tested and what share was correct."""
+    """One (round, fold): the number of scans that it tested and the share that was correct."""
 
     round: int
     fold: int
@@ -54,7 +54,7 @@ class FoldMetrics:
 
 @dataclass(frozen=True)
 class SubjectMetrics:
-    """One subject: predictions and the share that is correct, over all rounds."""
+    """One subject: the number of predictions over all rounds and the share that is correct."""
 
     subject: str
     scans: int
@@ -63,7 +63,7 @@ class SubjectMetrics:
 
 @dataclass(frozen=True)
 class Bin:
-    """Predictions whose confidence lies in (low, high]: how many, their mean confidence, the share that is correct."""
+    """Predictions whose confidence lies in (low, high]: their number, mean confidence and the share that is correct."""
 
     low: float
     high: float
@@ -74,7 +74,7 @@ class Bin:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A scan that was taken for another class, and how sure the model was of it."""
+    """A misclassified scan, and the confidence of the wrong prediction."""
 
     id: str
     subject: str
@@ -87,25 +87,26 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Everything measured on a run. Numbers that are undefined are NaN, and `undefined` says why.
+    """All measurements of a run. Undefined numbers are NaN, and `undefined` gives the reasons.
 
     Attributes:
         run: Name of the run folder.
         classes: K canonical labels.
-        scans, subjects: Different ones.
-        predictions: Rows; a scan is predicted once a round.
-        folds, folds_planned: (round, fold) pairs that are finished, and that the run is to have.
+        scans, subjects: Numbers of distinct scans and subjects.
+        predictions: Number of predictions; a scan is predicted once per round.
+        folds, folds_planned: Numbers of (round, fold) pairs that are finished, and that the run will have.
         accuracy, macro_f1: Over all predictions together, with 95 % intervals by subject.
-        over_folds, over_rounds: Of the accuracy. Every fold counts alike, whatever the number of its scans.
-        per_class, per_fold, per_subject: In the order of classes, of (round, fold), of names.
-        confusion: K rows of K counts: truth down, prediction across, summed over folds and rounds.
+        over_folds, over_rounds: Spread of the accuracy. All folds have equal weight, whatever their numbers of scans.
+        per_class, per_fold, per_subject: In the order of classes, of (round, fold), and of names.
+        confusion: K rows of K counts: rows are true classes, columns predicted ones, summed over folds and rounds.
         calibration_error: Expected calibration error over `calibration`.
-        chance: 1 / K, the accuracy of guessing blindly.
-        commonest: Share of the commonest class, the accuracy of always naming it.
-        mistakes: The most confident wrong predictions, worst first.
+        calibration: Bins of the predictions by confidence.
+        chance: 1 / K, the accuracy of random guessing.
+        commonest: Share of the most frequent class, the accuracy of always predicting it.
+        mistakes: The wrong predictions with the highest confidence, highest first.
         undefined: Name of a number -> why it is NaN.
-        bootstrap: resamples, seed, level of the intervals.
-        predictions_sha256: Of predictions.parquet and folds.json, to know whether these numbers are of it.
+        bootstrap: resamples, seed and level of the intervals.
+        predictions_sha256: Hash of predictions.parquet and folds.json, which tells whether the numbers are up to date.
     """
 
     run: str
@@ -133,7 +134,7 @@ class Metrics:
     predictions_sha256: str
 
     def to_json(self) -> dict[str, Any]:
-        """As plain dicts and lists; NaN, which JSON does not have, becomes None."""
+        """The metrics as plain dicts and lists; NaN, which JSON does not have, becomes None."""
         plain: dict[str, Any] = without_nan(asdict(self))
         return plain | {"fer3d": __version__}
 
@@ -143,16 +144,16 @@ def evaluate_run(run: str | Path, *, resamples: int = metrics.RESAMPLES, seed: i
 
     Args:
         run: A run folder of `fer3d train`.
-        resamples, seed: Of the bootstrap.
+        resamples, seed: Number of resamples and seed of the bootstrap.
 
     Raises:
         FileError: if a file of the run is missing, or metrics.json cannot be written.
-        FormatError: if the predictions are not to be trusted: see `fer3d.train.run_folder.read_predictions`.
+        FormatError: if the predictions are invalid: see `fer3d.train.run_folder.read_predictions`.
         ArgumentError: if `resamples` is below 1.
     """
     read = read_run(run)
     predictions = read_predictions(read)
-    made = measure(
+    measured = measure(
         predictions,
         name=read.name,
         folds_planned=len(read.folds),
@@ -160,13 +161,13 @@ def evaluate_run(run: str | Path, *, resamples: int = metrics.RESAMPLES, seed: i
         seed=seed,
         predictions_sha256=fingerprint(read.folder),
     )
-    content = json.dumps(made.to_json(), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    content = json.dumps(measured.to_json(), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
     write_bytes(read.folder / "metrics.json", (content + "\n").encode(), make_folder=True)
-    return made
+    return measured
 
 
 def current_metrics(run: str | Path) -> dict[str, Any]:
-    """The content of metrics.json, made anew where it is missing, damaged, or not of these predictions.
+    """The content of metrics.json, computed again if it is missing, damaged, or belongs to other predictions.
 
     Raises:
         FileError, FormatError: as `evaluate_run`.
@@ -177,7 +178,7 @@ def current_metrics(run: str | Path) -> dict[str, Any]:
         if known["predictions_sha256"] == fingerprint(folder) and known["fer3d"] == __version__:
             return dict(known)
     except (Fer3dError, KeyError, TypeError):
-        pass  # never written, or by another version: the predictions are what counts
+        pass  # never written, or written by another version: measure the predictions again
     return evaluate_run(folder).to_json()
 
 
@@ -193,11 +194,11 @@ def measure(
     """Measure predictions that need not come from a run folder.
 
     Args:
-        predictions: Of any number of rounds and folds.
-        name: What `Metrics.run` is to say.
-        folds_planned: (round, fold) pairs in all; None: those that are there.
-        resamples, seed: Of the bootstrap.
-        predictions_sha256: What `Metrics.predictions_sha256` is to say.
+        predictions: Predictions of any number of rounds and folds.
+        name: Value of `Metrics.run`.
+        folds_planned: Total number of (round, fold) pairs; None: the number in `predictions`.
+        resamples, seed: Number of resamples and seed of the bootstrap.
+        predictions_sha256: Value of `Metrics.predictions_sha256`.
 
     Raises:
         ArgumentError: if `resamples` is below 1.
@@ -240,25 +241,25 @@ def measure(
 
 
 def per_round(predictions: Predictions) -> dict[int, float]:
-    """Number of a round -> share of its predictions that are correct, in order."""
+    """Number of a round -> share of its predictions that are correct, sorted by round."""
     rounds = sorted(set(predictions.rounds.tolist()))
     return {number: float(predictions.correct[predictions.rounds == number].mean()) for number in rounds}
 
 
 def subject_confusions(predictions: Predictions) -> tuple[list[str], NDArray[np.int64]]:
-    """The subjects, sorted, and a confusion matrix of each: (S, K, K) int64."""
+    """The S subjects, sorted, and their confusion matrices: (S, K, K) int64."""
     names = np.array(predictions.subjects, dtype=object)
     subjects = sorted(set(predictions.subjects))
     classes = len(predictions.classes)
-    made = [
+    confusions = [
         metrics.confusion_matrix(predictions.truth[mine], predictions.predicted[mine], classes)
         for mine in (names == subject for subject in subjects)
     ]
-    return subjects, np.stack(made)
+    return subjects, np.stack(confusions)
 
 
 def fingerprint(folder: Path) -> str:
-    """SHA-256 of predictions.parquet and of folds.json: whether numbers are of these predictions."""
+    """SHA-256 of predictions.parquet and of folds.json, which tells whether numbers belong to these predictions."""
     return sha256(folder / "predictions.parquet") + sha256(folder / "folds.json")
 
 
@@ -275,11 +276,11 @@ def _per_class(classes: Sequence[str], confusion: NDArray[np.int64]) -> tuple[Cl
 
 def _per_fold(predictions: Predictions) -> tuple[FoldMetrics, ...]:
     pairs = sorted(set(zip(predictions.rounds.tolist(), predictions.folds.tolist(), strict=True)))
-    made = []
+    folds = []
     for number, fold in pairs:
         mine = (predictions.rounds == number) & (predictions.folds == fold)
-        made.append(FoldMetrics(number, fold, int(mine.sum()), float(predictions.correct[mine].mean())))
-    return tuple(made)
+        folds.append(FoldMetrics(number, fold, int(mine.sum()), float(predictions.correct[mine].mean())))
+    return tuple(folds)
 
 
 def _per_subject(subjects: Sequence[str], by_subject: NDArray[np.int64]) -> tuple[SubjectMetrics, ...]:
@@ -320,7 +321,7 @@ def _reasons(
     over_rounds: Spread,
     subjects: int,
 ) -> dict[str, str]:
-    """Why each NaN of the metrics is one."""
+    """Name of each NaN in the metrics -> why it is NaN."""
     reasons = {}
     for row in per_class:
         for name, reason in _CLASS_REASONS.items():

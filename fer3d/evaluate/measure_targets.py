@@ -1,4 +1,4 @@
-"""What predictions of action units, valence and arousal are worth: `ValuePredictions` in, `TargetMetrics` out."""
+"""Measures predictions of action units, valence and arousal: `ValuePredictions` in, `TargetMetrics` out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fer3d.evaluate.metrics import Interval
 from fer3d.files import write_bytes
 from fer3d.train.run_folder import Run, ValuePredictions, read_values
 
-# Name of a measure -> what is resampled, (S, K, ...) sums of S subjects, -> (K,).
+# Name of a measure -> a function of (..., K, ...) sums over scans that returns (..., K) numbers.
 _OF_UNITS: Mapping[str, Callable[[Any], NDArray[np.float64]]] = {"f1": metrics.unit_f1, "base_rate": metrics.base_rate}
 _OF_VALUES: Mapping[str, Callable[[Any], NDArray[np.float64]]] = {
     "ccc": metrics.concordance,
@@ -30,7 +30,7 @@ _OF_VALUES: Mapping[str, Callable[[Any], NDArray[np.float64]]] = {
 
 @dataclass(frozen=True)
 class NameMetrics:
-    """One unit or value: its name, how many predictions are of a known truth, and measure -> number, NaN undefined."""
+    """One unit or value: its name, the number of known labels, and its measures (NaN if undefined)."""
 
     name: str
     known: int
@@ -39,21 +39,22 @@ class NameMetrics:
 
 @dataclass(frozen=True)
 class TargetMetrics:
-    """Everything measured on a run whose target is of units or values.
+    """All measurements of a run whose target is units or values.
 
     Attributes:
         run: Name of the run folder.
-        target: Its name.
-        kind: "multi-label" or "values".
-        scans, subjects: Different ones.
-        predictions: Rows; a scan is predicted once a round.
-        folds, folds_planned: (round, fold) pairs that are finished, and that the run is to have.
-        main: Name of the main measure: the mean F1 of units, the mean concordance of values.
-        mean: It, over the units or values that are defined, with its 95 % interval by subject.
-        means: Measure -> its mean over those that are defined.
-        each: In the order of the target.
-        left_out: Names that the main measure is undefined for, which its mean leaves out.
-        predictions_sha256: Of predictions.parquet and folds.json.
+        target: Name of the target.
+        kind: Kind of the target: "multi-label" or "values".
+        scans, subjects: Numbers of distinct scans and subjects.
+        predictions: Number of predictions; a scan is predicted once per round.
+        folds, folds_planned: Numbers of (round, fold) pairs that are finished, and that the run will have.
+        main: Name of the main measure: "f1" for units, "ccc" (concordance) for values.
+        mean: Mean of the main measure over the units or values for which it is defined, with its 95 % interval by
+            subject.
+        means: Name of a measure -> its mean over the units or values for which it is defined.
+        each: Measures of each unit or value, in the order of the target.
+        left_out: Units or values for which the main measure is undefined, and which its mean leaves out.
+        predictions_sha256: Hash of predictions.parquet and folds.json.
     """
 
     run: str
@@ -72,7 +73,7 @@ class TargetMetrics:
     predictions_sha256: str
 
     def to_json(self) -> dict[str, Any]:
-        """As plain dicts and lists; NaN, which JSON does not have, becomes None."""
+        """The metrics as plain dicts and lists; NaN, which JSON does not have, becomes None."""
         plain: dict[str, Any] = without_nan(asdict(self))
         return plain | {"fer3d": __version__}
 
@@ -84,7 +85,7 @@ def evaluate_targets(run: Run, *, resamples: int = metrics.RESAMPLES, seed: int 
         FileError, FormatError: as `read_values`; FileError if metrics.json cannot be written.
         ArgumentError: if `resamples` is below 1.
     """
-    found = measure_targets(
+    measured = measure_targets(
         read_values(run),
         name=run.name,
         folds_planned=len(run.folds),
@@ -92,9 +93,9 @@ def evaluate_targets(run: Run, *, resamples: int = metrics.RESAMPLES, seed: int 
         seed=seed,
         predictions_sha256=fingerprint(run.folder),
     )
-    content = json.dumps(found.to_json(), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    content = json.dumps(measured.to_json(), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
     write_bytes(run.folder / "metrics.json", (content + "\n").encode(), make_folder=True)
-    return found
+    return measured
 
 
 def measure_targets(
@@ -109,11 +110,11 @@ def measure_targets(
     """Measure predictions of units or values.
 
     Args:
-        predictions: Of any number of rounds and folds.
-        name: What `TargetMetrics.run` is to say.
-        folds_planned: (round, fold) pairs in all; None: those that are there.
-        resamples, seed: Of the bootstrap.
-        predictions_sha256: What `TargetMetrics.predictions_sha256` is to say.
+        predictions: Predictions of any number of rounds and folds.
+        name: Value of `TargetMetrics.run`.
+        folds_planned: Total number of (round, fold) pairs; None: the number in `predictions`.
+        resamples, seed: Number of resamples and seed of the bootstrap.
+        predictions_sha256: Value of `TargetMetrics.predictions_sha256`.
 
     Raises:
         ArgumentError: if `resamples` is below 1.
@@ -152,8 +153,8 @@ def measure_targets(
         mean=metrics.subject_interval(by_subject, mean_of, resamples=resamples, seed=seed),
         means={key: metrics.defined_mean(values).value for key, values in numbers.items()},
         each=tuple(
-            NameMetrics(each, int(known[k]), {key: float(values[k]) for key, values in numbers.items()})
-            for k, each in enumerate(predictions.target.names)
+            NameMetrics(unit, int(known[k]), {key: float(values[k]) for key, values in numbers.items()})
+            for k, unit in enumerate(predictions.target.names)
         ),
         left_out=tuple(predictions.target.names[row] for row in macro.left_out),
         predictions_sha256=predictions_sha256,

@@ -1,13 +1,14 @@
-"""Measures of predictions: of classes, of units (multi-label), of values. Arrays in, numbers out. What is undefined is
-NaN, never 0.
+"""Metrics of predicted classes, units (multi-label) and values. Undefined metrics are NaN, never 0.
 
 Convention:
-    - N predictions, K classes. `truth` and `predicted` are (N,) int64 rows of the list of classes; `probabilities` is
-      (N, K), each row summing to 1; a confusion matrix is (K, K) int64, rows the truth, columns what was predicted.
-    - The guess is the class of the highest probability, the first of them on a tie.
+    - N predictions, K classes. `truth` and `predicted` are (N,) int64 indices into the list of classes; `probabilities`
+      is (N, K), each row summing to 1; a confusion matrix is (K, K) int64, rows the true and columns the predicted
+      class.
+    - The predicted class is the class of the highest probability, the first of them on a tie.
     - Units: `truth` is (N, U) float64 of 0, 1 and NaN, `scores` (N, U) in [0, 1]. Values: `truth` and `predicted` are
-      (N, D) float64, `truth` NaN where nothing is known. What is unknown is left out, unit by unit, value by value.
-    - Measures that are made of sums (all but `roc_auc`) take the sums, which may be added over folds or drawn subjects.
+      (N, D) float64, `truth` is NaN where unknown. Unknown entries are left out for each unit or value separately.
+    - Metrics that are functions of sums (all but `roc_auc`) take the sums, which can be added over folds or resampled
+      subjects.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Counts = NDArray[Any]  # of any number type
 
-RESAMPLES = 10_000  # the ends of a 95 % interval then move by about 1/50 of its width from seed to seed
+RESAMPLES = 10_000  # the ends of a 95 % interval then vary by about 1/50 of its width from seed to seed
 LEVEL = 0.95
 BINS = 15  # as in Guo et al. 2017, so that numbers can be compared
 
 
 def confusion_matrix(truth: Integers, predicted: Integers, classes: int) -> Integers:
-    """How often each class (row) was taken for each class (column).
+    """How often each true class (row) was predicted as each class (column).
 
     Args:
         truth, predicted: (N,) int64.
@@ -42,7 +43,7 @@ def confusion_matrix(truth: Integers, predicted: Integers, classes: int) -> Inte
         (K, K) int64. All zero for N = 0.
 
     Raises:
-        ArgumentError: if shapes, dtypes or an index do not fit.
+        ArgumentError: if a shape, a dtype or an index is wrong.
     """
     check_shape("truth", truth, ("N",))
     check_shape("predicted", predicted, truth.shape)
@@ -54,28 +55,28 @@ def confusion_matrix(truth: Integers, predicted: Integers, classes: int) -> Inte
 
 
 def accuracy(confusion: Counts) -> Floats:
-    """Share of the predictions that are correct: (..., K, K) -> (...) float64. NaN without any prediction."""
+    """Share of the predictions that are correct: (..., K, K) -> (...) float64. NaN without predictions."""
     return _ratio(np.trace(confusion, axis1=-2, axis2=-1), confusion.sum(axis=(-2, -1)))
 
 
 def precision(confusion: Counts) -> Floats:
-    """Of what was predicted as a class, the share that is of it: (..., K, K) -> (..., K). NaN: never predicted."""
+    """TP / (TP + FP) of each class: (..., K, K) -> (..., K). NaN if the class is never predicted."""
     return _ratio(np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(axis=-2))
 
 
 def recall(confusion: Counts) -> Floats:
-    """Of what is of a class, the share predicted as it: (..., K, K) -> (..., K). NaN: nothing is of the class."""
+    """TP / (TP + FN) of each class: (..., K, K) -> (..., K). NaN if no scan is of the class."""
     return _ratio(np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(axis=-1))
 
 
 def f1(confusion: Counts) -> Floats:
-    """2 TP / (2 TP + FP + FN) of each class: (..., K, K) -> (..., K). NaN: neither true nor predicted anywhere."""
+    """2 TP / (2 TP + FP + FN) of each class: (..., K, K) -> (..., K). NaN if never true nor predicted."""
     hits = np.diagonal(confusion, axis1=-2, axis2=-1)
     return _ratio(2 * hits, confusion.sum(axis=-1) + confusion.sum(axis=-2))
 
 
 def macro_f1(confusion: Counts) -> Floats:
-    """Mean of `f1` over the classes: (..., K, K) -> (...). NaN if it is undefined for one of them."""
+    """Mean of `f1` over the classes: (..., K, K) -> (...). NaN if the F1 of any class is undefined."""
     mean: Floats = f1(confusion).mean(axis=-1)
     return mean
 
@@ -89,12 +90,12 @@ def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Floats:
 
 @dataclass(frozen=True)
 class Reliability:
-    """Confidence against what came of it, over `len(count)` bins of equal width.
+    """Confidence and accuracy of predictions in M bins of equal width.
 
     Attributes:
-        count: (M,) int64 predictions whose highest probability lies in the bin (m/M, (m+1)/M].
+        count: (M,) int64, the number of predictions whose highest probability lies in the bin (m/M, (m+1)/M].
         confidence: (M,) mean of that probability; NaN in an empty bin.
-        accuracy: (M,) share of them that are correct; NaN in an empty bin.
+        accuracy: (M,) share of these predictions that are correct; NaN in an empty bin.
     """
 
     count: Integers
@@ -103,10 +104,10 @@ class Reliability:
 
     @property
     def expected_calibration_error(self) -> float:
-        """Mean |accuracy - confidence| over the predictions, bin by bin [1]. NaN without any prediction.
+        """Mean of |accuracy - confidence| over the bins, weighted by their counts [1]. NaN without predictions.
 
-        A confidence of exactly 1, of which an overconfident network has many, is in the last bin; torchmetrics puts it
-        in a bin of its own.
+        A confidence of exactly 1, which is frequent in overconfident networks, belongs to the last bin; torchmetrics
+        uses a separate bin for it.
 
         References:
             .. [1] Guo, Pleiss, Sun, Weinberger. On calibration of modern neural networks. ICML 2017, eq. (3).
@@ -135,7 +136,7 @@ def reliability(truth: Integers, probabilities: Floats, bins: int = BINS) -> Rel
         raise ArgumentError(f"`bins` should be at least 1, is {bins}")
     confidence = probabilities.max(axis=1).astype(np.float64)
     correct = probabilities.argmax(axis=1) == truth
-    edges = np.arange(1, bins) / bins  # inner ones; a value on an edge belongs below it
+    edges = np.arange(1, bins) / bins  # inner edges; a value on an edge belongs to the bin below it
     number = np.searchsorted(edges, confidence, side="left")
     count = np.bincount(number, minlength=bins).astype(np.int64)
     return Reliability(
@@ -153,7 +154,7 @@ def _mean_of_bins(number: NDArray[np.integer], values: Floats, count: Integers) 
 
 @dataclass(frozen=True)
 class Interval:
-    """A number with the ends of its interval. NaN ends: the interval is undefined."""
+    """A number with the ends of its confidence interval, which are NaN if the interval is undefined."""
 
     value: float
     low: float
@@ -163,7 +164,7 @@ class Interval:
 def subject_weights(subjects: int, resamples: int = RESAMPLES, seed: int = 0) -> Integers:
     """How often each subject is drawn in each resample: (resamples, subjects) int64, rows summing to `subjects`.
 
-    Subjects are resampled, not scans: the scans of a person are alike, and an interval that takes them for
+    Subjects are resampled, not scans: the scans of one person are similar, and an interval that assumes them to be
     independent is too narrow.
 
     Raises:
@@ -186,18 +187,18 @@ def subject_interval(
 ) -> Interval:
     """Percentile bootstrap interval of a statistic of summed counts, resampling subjects.
 
-    The interval speaks of other people under the same trained models; what another draw of folds or another seed of
-    training would give is not in it.
+    The interval covers the variation between people for fixed trained models. It does not cover other divisions into
+    folds or other training seeds.
 
     Args:
-        counts: (S, ...) one array of counts a subject, such as its confusion matrix.
-        statistic: Takes (..., *counts.shape[1:]) sums and gives (...) numbers, such as `accuracy`.
-        level: Of the interval.
+        counts: (S, ...): one array of counts per subject, such as its confusion matrix.
+        statistic: Maps (..., *counts.shape[1:]) sums to (...) numbers, such as `accuracy`.
+        level: Confidence level of the interval.
         resamples, seed: See `subject_weights`.
 
     Returns:
-        The statistic of all subjects together, and the ends. NaN ends for a single subject, or where a resample can
-        leave the statistic undefined: leaving those resamples out would bend the interval.
+        The statistic of all subjects together, and the ends of its interval. The ends are NaN for a single subject, or
+        if the statistic is undefined for any resample, as leaving such resamples out would bias the interval.
 
     Raises:
         ArgumentError: if `level` lies outside [0, 1], or there is no subject.
@@ -213,58 +214,58 @@ def subject_interval(
     return Interval(value, float(low), float(high))
 
 
-# What of a second moment may be rounding: a variance below it is that of a constant.
+# Relative rounding error of a second moment: a variance below it counts as 0.
 _ROUNDING = 1e-12
 
 
 def unit_confusions(truth: Floats, scores: Floats, threshold: float = 0.5) -> Integers:
-    """A 2 x 2 confusion matrix of each unit over the scans that are known of it.
+    """A 2 x 2 confusion matrix of each unit over the scans for which the unit is known.
 
     Args:
-        truth: (N, U) float64: 1 shown, 0 not shown, NaN unknown.
-        scores: (N, U) floating point. A unit is predicted as shown where it is at least `threshold`.
-        threshold: For all units.
+        truth: (N, U) float64: 1 active, 0 inactive, NaN unknown.
+        scores: (N, U) floating point. A unit is predicted as active if its score is at least `threshold`.
+        threshold: Threshold for all units.
 
     Returns:
-        (U, 2, 2) int64, rows the truth, columns what was predicted, 0 before 1. With `precision`, `recall` and `f1` of
-        it, the entry [..., 1] is that of the unit as the positive class. (S, U, 2, 2) of S subjects suit
-        `subject_interval`.
+        (U, 2, 2) int64, rows the truth, columns the prediction, 0 before 1. `precision`, `recall` and `f1` of it have
+        the result for the active unit as the positive class in [..., 1]. The (S, U, 2, 2) matrices of S subjects can
+        be passed to `subject_interval`.
 
     Raises:
-        ArgumentError: if shapes do not fit, `truth` holds another number, or `scores` NaN.
+        ArgumentError: if shapes do not fit, `truth` holds another number, or `scores` holds NaN.
     """
     _check_units(truth, scores)
-    predicted, shown = scores >= threshold, truth == 1
-    cells = [[~shown & ~predicted, ~shown & predicted], [shown & ~predicted, shown & predicted]]
+    predicted, active = scores >= threshold, truth == 1
+    cells = [[~active & ~predicted, ~active & predicted], [active & ~predicted, active & predicted]]
     counts = np.array(cells) & ~np.isnan(truth)  # (2, 2, N, U)
     confusions: Integers = counts.sum(axis=2).transpose(2, 0, 1).astype(np.int64)
     return confusions
 
 
 def base_rate(confusion: Counts) -> Floats:
-    """Share of the known scans that show a unit: (..., 2, 2) -> (...). NaN: none is known."""
+    """Share of the scans with a known label in which a unit is active: (..., 2, 2) -> (...). NaN if none is known."""
     return _ratio(confusion[..., 1, :].sum(axis=-1), confusion.sum(axis=(-2, -1)))
 
 
 def unit_f1(confusion: Counts) -> Floats:
-    """F1 of each unit, shown as the positive class: (..., 2, 2) -> (...). NaN: neither shown nor predicted anywhere."""
+    """F1 of each unit, active being the positive class: (..., 2, 2) -> (...). NaN if never active nor predicted."""
     return f1(confusion)[..., 1]
 
 
 def roc_auc(truth: Floats, scores: Floats) -> Floats:
-    """Area under the ROC curve of each unit: how often a scan that shows it has a higher score than one that does not.
+    """Area under the ROC curve of each unit: the probability that an active scan scores higher than an inactive one.
 
     Equal scores count one half [1].
 
     Args:
-        truth: (N, U) float64: 1 shown, 0 not shown, NaN unknown.
+        truth: (N, U) float64: 1 active, 0 inactive, NaN unknown.
         scores: (N, U) floating point.
 
     Returns:
-        (U,) float64. NaN where no known scan shows the unit, or all do.
+        (U,) float64. NaN if the unit is active in no scan or in all scans for which it is known.
 
     Raises:
-        ArgumentError: if shapes do not fit, `truth` holds another number, or `scores` NaN.
+        ArgumentError: if shapes do not fit, `truth` holds another number, or `scores` holds NaN.
 
     References:
         .. [1] Hanley, McNeil. The meaning and use of the area under a receiver operating characteristic curve.
@@ -276,21 +277,21 @@ def roc_auc(truth: Floats, scores: Floats) -> Floats:
     areas: Floats = np.full(truth.shape[1], np.nan)
     for unit in range(truth.shape[1]):
         known = ~np.isnan(truth[:, unit])
-        shown = truth[known, unit] == 1
-        positive, negative = int(shown.sum()), int((~shown).sum())
+        active = truth[known, unit] == 1
+        positive, negative = int(active.sum()), int((~active).sum())
         if positive and negative:
             ranks = rankdata(scores[known, unit])  # mean rank of equal scores
-            areas[unit] = (ranks[shown].sum() - positive * (positive + 1) / 2) / (positive * negative)
+            areas[unit] = (ranks[active].sum() - positive * (positive + 1) / 2) / (positive * negative)
     return areas
 
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over units or values, and over which.
+    """A mean over the units or values for which a metric is defined.
 
     Attributes:
-        value: Mean of those that are defined; NaN if none is.
-        left_out: Rows of those that are not defined, which a reader has to be told.
+        value: The mean; NaN if the metric is defined for none.
+        left_out: Indices of the units or values for which the metric is undefined; reports should name them.
     """
 
     value: float
@@ -298,7 +299,7 @@ class Mean:
 
 
 def defined_mean(measures: Floats) -> Mean:
-    """The macro mean of (U,) measures of which some are undefined: those are left out, and named."""
+    """The mean of (U,) metrics; undefined ones are left out and listed in `left_out`."""
     check_shape("measures", measures, ("U",))
     defined = ~np.isnan(measures)
     value = float(measures[defined].mean()) if defined.any() else float("nan")
@@ -306,15 +307,16 @@ def defined_mean(measures: Floats) -> Mean:
 
 
 def value_sums(truth: Floats, predicted: Floats) -> Floats:
-    """What `concordance`, `pearson`, `rmse` and `sign_agreement` are made of, over the scans that are known.
+    """The sums from which `concordance`, `pearson`, `rmse` and `sign_agreement` are computed, over known values.
 
     Args:
         truth: (N, D) float64, NaN where unknown.
         predicted: (N, D) floating point.
 
     Returns:
-        (D, 8) float64: the number of known scans and the sums of t, p, t^2, p^2, t p, (t - p)^2, and of whether t and p
-        have the same sign, where 0 is a sign of its own. (S, D, 8) of S subjects suit `subject_interval`.
+        (D, 8) float64: the number of scans with a known value; the sums of t, p, t^2, p^2, t p and (t - p)^2, with
+        t the truth and p the prediction; and the number of scans in which t and p have the same sign, where 0 is a third
+        sign. The (S, D, 8) sums of S subjects can be passed to `subject_interval`.
 
     Raises:
         ArgumentError: if shapes do not fit, or a prediction is not finite.
@@ -331,25 +333,25 @@ def value_sums(truth: Floats, predicted: Floats) -> Floats:
 
 
 def concordance(sums: Counts) -> Floats:
-    """Concordance correlation coefficient: 2 cov / (var t + var p + (mean t - mean p)^2), all divided by N [1].
+    """Concordance correlation coefficient: 2 cov / (var t + var p + (mean t - mean p)^2), moments divided by N [1].
 
     Args:
         sums: (..., 8) of `value_sums`.
 
     Returns:
-        (...) float64 in [-1, 1]; 1 only where every prediction is the truth. NaN without scans, or where truth and
-        predictions are one and the same constant; 0 if one of them is constant and the other is not.
+        (...) float64 in [-1, 1]; 1 only if every prediction equals the truth. NaN without scans, or if truth and
+        predictions are the same constant; 0 if only one of them is constant.
 
     References:
         .. [1] Lin. A concordance correlation coefficient to evaluate reproducibility. Biometrics 45(1), 1989. His
-           estimator divides by N, as here; dividing by N - 1 gives another number.
+           estimator divides by N, as here; dividing by N - 1 gives a different number.
     """
     shift, var_t, var_p, cov = _moments(sums)
     return _ratio(2 * cov, var_t + var_p + shift * shift)
 
 
 def pearson(sums: Counts) -> Floats:
-    """Pearson's correlation: (..., 8) of `value_sums` -> (...). NaN: truth or predictions are constant."""
+    """Pearson's correlation: (..., 8) of `value_sums` -> (...). NaN if the truth or the predictions are constant."""
     _, var_t, var_p, cov = _moments(sums)
     return _ratio(cov, np.sqrt(var_t * var_p))
 
@@ -362,7 +364,7 @@ def rmse(sums: Counts) -> Floats:
 
 
 def sign_agreement(sums: Counts) -> Floats:
-    """Share of scans whose prediction has the sign of the truth, 0 being a sign of its own: (..., 8) -> (...) [1].
+    """Share of scans whose prediction has the sign of the truth, 0 being a third sign: (..., 8) -> (...) [1].
 
     References:
         .. [1] Nicolaou, Gunes, Pantic. Continuous prediction of spontaneous affect from multiple cues and modalities in
@@ -373,7 +375,7 @@ def sign_agreement(sums: Counts) -> Floats:
 
 
 def _moments(sums: Counts) -> tuple[Floats, Floats, Floats, Floats]:
-    """Mean t - mean p, var t, var p, cov; a variance that is rounding is 0, and so is the covariance then."""
+    """Mean t - mean p, var t, var p, cov; a variance below the rounding error is set to 0, and then cov too."""
     n, t, p, tt, pp, tp, _, _ = np.moveaxis(np.asarray(sums, np.float64), -1, 0)
     mean_t, mean_p, square_t, square_p, product = (_ratio(x, n) for x in (t, p, tt, pp, tp))
     var_t, var_p = square_t - mean_t**2, square_p - mean_p**2

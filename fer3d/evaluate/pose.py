@@ -1,11 +1,12 @@
-"""`pose_test`: how the accuracy of a run falls as heads turn and nobody turns them back.
+"""`pose_test`: measures how the accuracy of a run falls when heads are rotated and not aligned again.
 
-The prepared scans of the test subjects are turned about the nose tip, once whole and once as a camera in front would
-see them then: what faces away or is hidden by other parts is gone. Nothing is aligned again. A model of sample trees
-gets the tree of the turned scan, from the same nose tip; a model of maps gets maps of it as it stands. The turn of a
-whole scan is what an invariant model does not notice; the loss of surface nobody is spared.
+The prepared scans of the test subjects are rotated about the nose tip. They are tested once as whole scans, and once as
+a camera in front would see them: without the surface that faces away or is hidden by other parts. Scans are not aligned
+again. A model of sample trees is given the tree of the rotated scan, from the same nose tip; a model of maps is given
+maps rendered from the rotated scan. Rotating a whole scan does not change the input of an invariant model; the loss of
+surface affects every model.
 
-Turned scans keep their measured noise; the camera of the second test measures nothing anew and adds none.
+Rotated scans keep their measured noise; the simulated camera of the second test adds none.
 """
 
 from __future__ import annotations
@@ -44,19 +45,19 @@ from fer3d.workers import worker_pool
 
 ANGLES = (-90.0, -60.0, -45.0, -30.0, -15.0, 0.0, 15.0, 30.0, 45.0, 60.0, 90.0)  # degrees of yaw
 KINDS = ("turned", "self-occluded")
-_STEEPEST = math.cos(Camera().steepest)  # beyond this slant the simulated camera measures nothing
+_STEEPEST = math.cos(Camera().steepest)  # cosine of the slant beyond which the simulated camera measures nothing
 
 
 @dataclass(frozen=True)
 class PosePoint:
-    """Accuracy of one kind of scans at one angle.
+    """Accuracy on one kind of scans at one angle.
 
     Attributes:
         kind: One of `KINDS`.
-        yaw_deg: Turn to the subject's left, degrees.
-        scans: Tested.
-        failed: Of them, those of which no input could be made: they count as wrong.
-        accuracy: With its 95 % interval by subject.
+        yaw_deg: Rotation to the subject's left, degrees.
+        scans: Number of tested scans.
+        failed: Number of scans from which no input could be computed; they count as wrong.
+        accuracy: Accuracy with its 95 % interval by subject.
     """
 
     kind: str
@@ -68,7 +69,7 @@ class PosePoint:
 
 @dataclass(frozen=True)
 class PoseTest:
-    """The curves of a run, its own accuracy on the same scans as they stand, and a reason of the first that failed."""
+    """The accuracy curves of a run, its accuracy on the same scans without rotation, and the reason of a failure."""
 
     run: str
     model: str
@@ -77,7 +78,7 @@ class PoseTest:
     reason: str
 
     def to_json(self) -> dict[str, Any]:
-        """As plain dicts and lists; NaN becomes None."""
+        """The test as plain dicts and lists; NaN becomes None."""
         plain: dict[str, Any] = without_nan(asdict(self))
         return plain | {"fer3d": __version__}
 
@@ -101,19 +102,19 @@ def pose_test(
     seed: int = 0,
     tick: Callable[[int, int], None] = lambda done, total: None,
 ) -> PoseTest:
-    """Test the finished folds of a run on turned scans and write its pose_test.json.
+    """Test the finished folds of a run on rotated scans and write its pose_test.json.
 
     Args:
         run: A run folder of `fer3d train`.
-        prepared: The prepared folder of its test scans, with meshes; None: looked for beside the run.
-        angles: Degrees of yaw.
-        scans: At most so many, evenly spread; None: all that the run was tested on, in its first round.
-        workers: Processes.
-        resamples, seed: Of the bootstrap.
-        tick: Called with the number of scans done and of all.
+        prepared: The prepared folder of its test scans, with meshes; None: looked for near the run.
+        angles: Yaw angles in degrees.
+        scans: Maximum number of scans, evenly spaced; None: all test scans of the run's first round.
+        workers: Number of processes.
+        resamples, seed: Number of resamples and seed of the bootstrap.
+        tick: Called with the number of scans done and the number of all scans.
 
     Raises:
-        FileError: if the prepared folder is not at hand, or pose_test.json cannot be written.
+        FileError: if the prepared folder is not found, or pose_test.json cannot be written.
         FormatError: as `read_run` and `read_predictions`.
         ArgumentError: if an angle is out of range, the model needs texture, or meshes were not kept.
     """
@@ -121,7 +122,7 @@ def pose_test(
         if not -180 <= angle <= 180:
             raise ArgumentError(f"`angles` should lie in [-180, 180] degrees, holds {angle!r}")
     read = read_run(run)
-    fed = [name for name in read.facts["maps"] if name in group_names()]  # of a network of trees none is a map
+    fed = [name for name in read.facts["maps"] if name in group_names()]  # empty for a network of trees
     if reads_picture(fed):
         raise ArgumentError("`maps` of the run should hold no texture for a pose test: meshes are stored without it")
     folder = prepared_folder(read, prepared, test=True)
@@ -140,7 +141,7 @@ def pose_test(
             raise FileError(f"{folder}: holds no prepared scan {predictions.ids[index]}, which the run was tested on")
         jobs.append(_Job(str(read.folder / name / "model.safetensors"), folder, row, tuple(angles)))
     answers = _answers(jobs, workers, tick)
-    made = PoseTest(
+    result = PoseTest(
         run=read.name,
         model=str(read.facts["model"]),
         frontal=float(predictions.correct[chosen].mean()),
@@ -151,21 +152,21 @@ def pose_test(
         ),
         reason=next((a for answer in answers for a in answer.values() if isinstance(a, str)), ""),
     )
-    content = json.dumps(made.to_json(), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    content = json.dumps(result.to_json(), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
     write_bytes(read.folder / "pose_test.json", (content + "\n").encode(), make_folder=True)
-    return made
+    return result
 
 
 def turned(scan: Scan, yaw: float) -> Scan:
-    """The scan turned about the origin by `yaw` degrees, to the subject's left."""
+    """The scan rotated about the origin by `yaw` degrees, to the subject's left."""
     points = scan.vertices.astype(np.float64) @ rotation(math.radians(yaw), 0.0, 0.0).T
     return Scan.of(points, scan.faces)
 
 
 def in_view(scan: Scan) -> Scan:
-    """What a camera far away in +z sees of the scan: the faces whose three corners it sees.
+    """The part of the scan that a camera far away in +z sees: the faces whose three vertices are visible.
 
-    A corner is seen if it faces the camera by more than ten degrees and no other part stands before it.
+    A vertex is visible if its surface faces the camera by more than ten degrees and no other part hides it.
     """
     normals = np.nan_to_num(curvature.vertex_normals(scan).astype(np.float64))
     points = scan.vertices.astype(np.float64)
@@ -179,11 +180,11 @@ def _answers(
     jobs: Sequence[_Job], workers: int, tick: Callable[[int, int], None]
 ) -> list[dict[tuple[str, float], int | str]]:
     if workers <= 1:
-        made = []
+        answers = []
         for number, job in enumerate(jobs):
-            made.append(_answer(job))
+            answers.append(_answer(job))
             tick(number + 1, len(jobs))
-        return made
+        return answers
     with worker_pool(workers) as pool:
         futures = [pool.submit(_answer, job) for job in jobs]
         for number, _ in enumerate(as_completed(futures)):
@@ -192,21 +193,21 @@ def _answers(
 
 
 def _answer(job: _Job) -> dict[tuple[str, float], int | str]:
-    """(kind, angle) -> the class that the model names, or why it cannot."""
+    """(kind, angle) -> the class that the model predicts, or why it cannot predict one."""
     with open_tensors(job.folder / job.row["file"]) as file:
         prefix = job.row["prefix"]
         if prefix + "vertices" not in file.keys():  # noqa: SIM118  (a handle, not a dict)
             raise ArgumentError(f"{job.folder}: the scans' meshes were not kept; prepare them with keep_mesh=true")
         scan = Scan(file.get_tensor(prefix + "vertices"), file.get_tensor(prefix + "faces"))
-    made: dict[tuple[str, float], int | str] = {}
+    answers: dict[tuple[str, float], int | str] = {}
     for angle in job.angles:
         whole = turned(scan, angle)
         for kind in KINDS:
             try:
-                made[kind, angle] = _predicted(job.model, whole if kind == "turned" else in_view(whole))
+                answers[kind, angle] = _predicted(job.model, whole if kind == "turned" else in_view(whole))
             except Fer3dError as error:
-                made[kind, angle] = f"{job.row['id']} {kind} at {angle:g} degrees: {error}"
-    return made
+                answers[kind, angle] = f"{job.row['id']} {kind} at {angle:g} degrees: {error}"
+    return answers
 
 
 def _predicted(path: str, scan: Scan) -> int:
@@ -262,5 +263,5 @@ def _point(
 
 
 def _share(sums: NDArray[Any]) -> NDArray[np.float64]:
-    made: NDArray[np.float64] = sums[..., 0] / sums[..., 1]
-    return made
+    share: NDArray[np.float64] = sums[..., 0] / sums[..., 1]
+    return share
