@@ -1,4 +1,4 @@
-"""Which scans there are: cards of data sets, the records that a card finds in a folder, labels, protocols."""
+"""Data sets: their cards, the records that a card finds in a folder of scans, labels, and protocols."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`[targets]` of a card: the targets beyond the canonical labels that a data set has, and how its files write them."""
+"""The `[targets]` table of a card: targets of a data set beyond the canonical labels, and how its files code them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class _Facts(BaseModel):
 
 
 class Scale(_Facts):
-    """How valence or arousal is written: `range` is stretched to [-1, 1], and what is in `unknown` is no value."""
+    """How the files write valence or arousal. `range` maps linearly to [-1, 1]; `unknown` lists codes for no value."""
 
     range: tuple[float, float] = AFFECT
     unknown: tuple[float, ...] = ()
@@ -35,7 +35,7 @@ class Scale(_Facts):
         return ends
 
     def value(self, text: str) -> float | None:
-        """The number in [-1, 1] that a text means, None for no value. ValueError if it is out of range or no number."""
+        """Convert a text to a number in [-1, 1]; None for no value. ValueError if out of range or not a number."""
         low, high = self.range
         try:
             number = float(text)
@@ -47,12 +47,12 @@ class Scale(_Facts):
             raise ValueError(f"wanted a number in [{low:g}, {high:g}], got {text!r}")
         least, greatest = AFFECT
         if self.range == AFFECT:
-            return number  # not moved by rounding
+            return number  # unchanged, so that no rounding occurs
         return min(least + (greatest - least) * ((number - low) / (high - low)), greatest)
 
 
 class Scoring(_Facts):
-    """Which action units were looked for; with `complete`, one that a scan with units does not list is not shown."""
+    """Which action units were scored. With `complete`, a scored unit that a scan with units does not list is absent."""
 
     units: tuple[str, ...] = ()
     complete: StrictBool = False
@@ -65,11 +65,11 @@ class Scoring(_Facts):
                 raise ValueError(f"wanted units such as 'AU12', got {unit!r}")
         return units
 
-    def absent(self, shown: Iterable[str], said: Iterable[str] = ()) -> tuple[str, ...]:
-        """Units that are not shown by a scan that shows the codes `shown` and is said not to show `said`."""
-        names = {read_unit(code).name for code in shown}
+    def absent(self, present: Iterable[str], absent: Iterable[str] = ()) -> tuple[str, ...]:
+        """Return the absent units of a scan that lists the codes `present` and the units `absent`."""
+        names = {read_unit(code).name for code in present}
         more = self.units if self.complete else ()
-        return tuple(dict.fromkeys(unit for unit in (*said, *more) if unit not in names))
+        return tuple(dict.fromkeys(unit for unit in (*absent, *more) if unit not in names))
 
 
 class Targets(_Facts):
@@ -86,16 +86,16 @@ class Targets(_Facts):
         return {word.casefold(): name for word, name in known.items()}
 
     def compound_class(self, word: str) -> str:
-        """The compound class that a word means, whatever its case. ValueError if none (names the nearest)."""
-        found = self._words.get(" ".join(re.split(r"[\s_-]+", word.strip())).casefold())
-        found = found or self._words.get(word.casefold())
-        if found is None:
+        """Return the compound class of a word, ignoring case. ValueError if there is none (names the nearest)."""
+        compound = self._words.get(" ".join(re.split(r"[\s_-]+", word.strip())).casefold())
+        compound = compound or self._words.get(word.casefold())
+        if compound is None:
             wanted, hint = ", ".join(dict.fromkeys((*self.compound, *COMPOUND))), did_you_mean(word, self._words)
             raise ValueError(f"wanted a compound expression among {wanted}, got {word!r}{hint}")
-        return found
+        return compound
 
     def value(self, name: str, text: str) -> float | None:
-        """As `Scale.value`, of `name`: "valence" or "arousal"."""
+        """Convert a text as `Scale.value` does, for `name` "valence" or "arousal"."""
         scale: Scale = getattr(self, name)
         try:
             return scale.value(text)

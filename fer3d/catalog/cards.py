@@ -1,4 +1,4 @@
-"""`Card`: the facts about a data set, read from a `dataset.toml`. What every key means: `datasets/README.md`."""
+"""`Card`: the facts about a data set, read from a `dataset.toml`. `datasets/README.md` explains every key."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from fer3d.checks import did_you_mean
 from fer3d.errors import CardError
 from fer3d.scan import LABELS
 
-# The named groups of a pattern that become fields of a record; any other becomes one of its attributes.
+# The named groups of a pattern that become fields of a record. Every other group becomes an attribute of the record.
 FIELD_GROUPS = (
     "subject",
     "expression",
@@ -41,16 +41,16 @@ FIELD_GROUPS = (
     "arousal",
     "pose",
     "occlusion",
-    "folder_subject",  # what the enclosing folder says: must agree with `subject`
+    "folder_subject",  # the subject that the enclosing folder names; it must equal `subject`
 )
-# What a template may name besides the groups of the patterns.
+# The words that a template may use besides the groups of the patterns.
 TEMPLATE_WORDS = ("stem", "name", "folder", "path")
 
-# Where the cards of the package lie: inside an installed package, beside the package in a checkout.
+# The folder of the shipped cards: inside an installed package, or beside the package in a checkout.
 _PACKAGE = Path(fer3d.__file__).parent
 SHIPPED = next(folder for folder in (_PACKAGE / "datasets", _PACKAGE.parent / "datasets") if folder.is_dir())
 
-# The label files that can be read besides the names: `fer3d.catalog.labels.sources` has a reader for each.
+# The layouts of label files that can be read. `fer3d.catalog.labels.sources` has a reader for each.
 LabelSource = Literal["fer2013", "ferplus", "ckplus", "rafdb", "affectnet", "affectnet-files", "mmi", "tfd"]
 
 Axis = Literal["+x", "-x", "+y", "-y", "+z", "-z", "auto"]
@@ -61,33 +61,33 @@ class _Facts(BaseModel):
 
 
 class Companion(_Facts):
-    """Files that belong to a scan, in one role: templates relative to the scan's folder, the first that exists wins."""
+    """Files that accompany a scan in one role: templates relative to its folder. The first that exists is used."""
 
     files: Annotated[tuple[Text, ...], Field(min_length=1)]
-    wanted: StrictBool  # True: a scan without one is reported
+    wanted: StrictBool  # True: a scan without such a file is reported
 
 
 class Pose(_Facts):
-    """A head pose in degrees, nan where its amount is not known."""
+    """A head pose in degrees; nan where an angle is not known."""
 
     yaw: float = 0.0
     pitch: float = 0.0
     roll: float = 0.0
 
     def radians(self) -> tuple[float, float, float]:
-        """(yaw, pitch, roll) in radians: right-handed about +y (to the subject's left), +x (down) and +z."""
+        """Return (yaw, pitch, roll) in radians: right-handed about +y (to the subject's left), +x (down) and +z."""
         return math.radians(self.yaw), math.radians(self.pitch), math.radians(self.roll)
 
 
 class Expected(_Facts):
-    """How much a complete copy holds. Everything is optional: nothing is expected where nothing is known."""
+    """The contents of a complete copy of the data set. Every field is optional; an unset field is not checked."""
 
     subjects: tuple[str, ...] = ()
-    people: StrictInt | None = None  # how many, where their ids are not listed
+    people: StrictInt | None = None  # number of subjects, where their ids are not listed
     scans: StrictInt | None = None
     sequences: StrictInt | None = None
-    classes: dict[str, StrictInt] = {}  # label or other label -> scans, or sequences where those carry the labels
-    parts: dict[str, dict[str, StrictInt]] = {}  # part (train, ...) -> the same of that part
+    classes: dict[str, StrictInt] = {}  # label or other label -> number of scans, or of sequences (see `counted`)
+    parts: dict[str, dict[str, StrictInt]] = {}  # part (train, ...) -> `classes` of that part
     counted: Literal["scans", "sequences"] = "scans"
     per_subject: dict[str, StrictInt | tuple[StrictInt, ...]] = {}  # class -> number of scans, or its intensities
 
@@ -104,7 +104,7 @@ class Expected(_Facts):
 
 
 class Card(_Facts):
-    """Facts about a data set: where it comes from, how its files are named, what its labels mean."""
+    """Facts about a data set: its source, the names of its files, and the meaning of its labels."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     title: Text
@@ -141,7 +141,7 @@ class Card(_Facts):
     @model_validator(mode="before")
     @classmethod
     def _flat(cls, data: Any) -> Any:
-        """Pictures have no unit and no axes."""
+        """Fill in unit and axes for a data set of pictures, which has neither."""
         if isinstance(data, dict) and data.get("kind") == "pictures":
             return {"unit": "auto", "up": "auto", "towards_camera": "auto"} | data
         return data
@@ -188,17 +188,17 @@ class Card(_Facts):
 
     @property
     def names_people(self) -> bool:
-        """Whether the subject is a group of the patterns. If not, `subject` makes one of each picture or clip."""
+        """Whether the patterns have a group for the subject. If not, each picture or clip is a subject of its own."""
         return self.subject == "{subject}"
 
     @cached_property
     def groups(self) -> frozenset[str]:
-        """Names of the groups that any of the patterns has."""
+        """The names of all groups in the patterns."""
         return frozenset(name for text in self.patterns for name in _compile("patterns", text, "x", "x").groupindex)
 
     @cached_property
     def words(self) -> Mapping[str, str]:
-        """Word -> canonical label: the card's words and the canonical labels themselves."""
+        """Word -> canonical label, for the card's words and the canonical labels themselves."""
         return {**{label: label for label in LABELS}, **self.labels}
 
     @cached_property
@@ -207,7 +207,7 @@ class Card(_Facts):
 
     @cached_property
     def matchers(self) -> tuple[re.Pattern[str], ...]:
-        """The patterns, compiled so that they match the tail of a POSIX path from the start of a name on."""
+        """The compiled patterns. Each matches the tail of a POSIX path, beginning at the start of a path component."""
         labels, suffixes = _any_label(self.words), ""
         if any("%suffixes%" in pattern for pattern in self.patterns):
             if self.kind == "pictures":
@@ -222,11 +222,11 @@ class Card(_Facts):
 
     @cached_property
     def ignorers(self) -> tuple[re.Pattern[str], ...]:
-        """`ignored`, compiled in the same way."""
+        """The patterns in `ignored`, compiled in the same way."""
         return tuple(_compile("ignored", pattern, "x", "x") for pattern in self.ignored)
 
     def label(self, word: str) -> str | None:
-        """The canonical label of one of the data set's words, or None. Case counts only in words of one or two letters.
+        """Return the canonical label of a word of the data set, or None. Words of up to two letters are case-sensitive.
 
         >>> card = load_card("generic")
         >>> card.label("Happy"), card.label("HA"), card.label("ha")
@@ -235,19 +235,19 @@ class Card(_Facts):
         return self.words.get(word) or self._folded.get(word.casefold())
 
     def match(self, path: str) -> re.Match[str] | None:
-        """The first pattern that fits the tail of a POSIX path, or None.
+        """Return the match of the first pattern that fits the tail of a POSIX path, or None.
 
         >>> load_card("bu4dfe").match("scans/F001/Angry/007.wrl").group("frame")
         '007'
         """
         for matcher in self.matchers:
-            if found := matcher.search(path):
-                return found
+            if match := matcher.search(path):
+                return match
         return None
 
 
 def shipped_cards() -> tuple[str, ...]:
-    """Names of the cards that come with the package."""
+    """Return the names of the cards in the package."""
     return tuple(sorted(file.parent.name for file in SHIPPED.glob("*/dataset.toml")))
 
 
@@ -258,8 +258,8 @@ def load_card(name_or_path: str | Path) -> Card:
         name_or_path: The name of a shipped card ("bu3dfe"), a `dataset.toml`, or the folder that holds one.
 
     Raises:
-        CardError: if there is no such card, or it is not what a card should be: one line that names file, key, what
-            was wanted and what came.
+        CardError: if there is no such card, or it is not valid. The message is one line with the file, the key, the
+            expected value and the actual value.
     """
     file = card_file(name_or_path)
     try:
@@ -277,7 +277,7 @@ def load_card(name_or_path: str | Path) -> Card:
 
 
 def card_file(name_or_path: str | Path) -> Path:
-    """The `dataset.toml` that `load_card` reads. CardError if there is none."""
+    """Return the `dataset.toml` that `load_card` reads. CardError if there is none."""
     if isinstance(name_or_path, str) and name_or_path in shipped_cards():
         return SHIPPED / name_or_path / "dataset.toml"
     path = Path(name_or_path)
@@ -290,7 +290,7 @@ def card_file(name_or_path: str | Path) -> Path:
 
 
 def _one_line(error: ValidationError) -> str:
-    """The first of pydantic's complaints, worded as ours are."""
+    """Reword the first error of pydantic in the style of this package."""
     first = error.errors(include_url=False)[0]
     key = ".".join(str(part) for part in first["loc"])
     kind, message = first["type"], first["msg"].removeprefix("Value error, ")
@@ -335,14 +335,14 @@ def _check_template(key: str, text: str, known: set[str]) -> None:
 def _compile(key: str, pattern: str, labels: str, suffixes: str) -> re.Pattern[str]:
     filled = pattern.replace("%labels%", labels).replace("%suffixes%", suffixes)
     try:
-        re.compile(filled)  # by itself first, so that a complaint is about what the card says
+        re.compile(filled)  # alone first, so that an error message quotes the pattern of the card
         return re.compile(rf"(?:^|/)(?:{filled})\Z")
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"`{key}`: wanted a regular expression, got {pattern!r}: {error}") from error
 
 
 def _any_label(words: Iterable[str]) -> str:
-    """A pattern for any word, longest first; case counts only in words of one or two letters."""
+    """Build a pattern for any of the words, longest first. Only words of one or two letters are case-sensitive."""
     ordered = sorted(set(words), key=lambda word: (-len(word), word))
     long = "|".join(re.escape(word) for word in ordered if len(word) > 2)
     return "|".join(["(?:(?i:" + long + ")", *(re.escape(word) for word in ordered if len(word) <= 2)]) + ")"
@@ -353,7 +353,7 @@ def _any_suffix(suffixes: Iterable[str]) -> str:
 
 
 def expand_range(item: str) -> tuple[str, ...]:
-    """'F0001..F0003' -> F0001, F0002, F0003; any other text stands for itself."""
+    """Expand a range: 'F0001..F0003' -> F0001, F0002, F0003. Any other text is returned as it is."""
     low, dots, high = item.partition("..")
     if not dots:
         return (item,)

@@ -1,4 +1,4 @@
-"""Which data set lies in a folder: the card that explains most of its files."""
+"""Detect the data set in a folder: choose the card that explains most of its files."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from fer3d.formats.suffixes import scan_suffix
 
 @dataclass(frozen=True)
 class Detection:
-    """Which card fits a folder, and why.
+    """The card that fits a folder, and the reason.
 
     Attributes:
-        card: The one that explains most scan files, at least half; else the generic one.
-        matched: Scans it finds.
-        scans: Files in the folder that are scans by their suffix.
-        share: Of those, how many the card explains, as scan or as companion, in [0, 1].
+        card: The card that explains most scan files, at least half of them; else the generic card.
+        matched: Number of scans that the card finds.
+        scans: Number of files in the folder with the suffix of a scan.
+        share: Share of those files that the card explains, as a scan or as a companion, in [0, 1].
         examples: Up to three matched paths.
-        others: Name of every other card that matched something -> scans it finds.
+        others: Name of every other card that matched a file -> number of scans that it finds.
     """
 
     card: Card
@@ -38,12 +38,12 @@ class Detection:
     others: Mapping[str, int]
 
     def __str__(self) -> str:
-        """Card and reason, in one line."""
+        """Return the card and the reason in one line."""
         return f"{self.card.title}: {self.reason}"
 
     @property
     def reason(self) -> str:
-        """What matched, in one line."""
+        """The matched files, in one line."""
         text = (
             f"{self.matched:,} scans, such as {', '.join(self.examples)}; {self.share:.0%} of {self.scans:,} scan files"
         )
@@ -52,11 +52,11 @@ class Detection:
 
 
 def detect_card(folder: str | Path, *, listing: Listing | None = None) -> Detection:
-    """Find out which data set lies in a folder, by names alone.
+    """Detect the data set in a folder from its file names alone.
 
     Raises:
         FileError: if the folder is missing or may not be opened.
-        CardError: if there is no scan in it: the message says which layouts were looked for, and what is there.
+        CardError: if the folder has no scan. The message lists the known layouts and the files that are there.
     """
     listing = listing or list_folder(folder)
     known = [load_card(name) for name in shipped_cards()]
@@ -65,32 +65,32 @@ def detect_card(folder: str | Path, *, listing: Listing | None = None) -> Detect
     cards = [card for card in known if (card.kind == "pictures") == flat]
     if flat:
         return _detect_pictures(listing, cards)
-    found = {card.name: matching(listing, card) for card in cards if card.name != "generic"}
+    matches_of = {card.name: matching(listing, card) for card in cards if card.name != "generic"}
     best, explained = None, 0
     for card in cards:
-        if found.get(card.name):
-            names = _explained(listing, card, found[card.name], scans)
+        if matches_of.get(card.name):
+            names = _explained(listing, card, matches_of[card.name], scans)
             if len(names) > explained:
                 best, explained = card, len(names)
     if best is None or 2 * explained < len(scans):
         best = next(card for card in cards if card.name == "generic")
-        found[best.name] = matching(listing, best)
-        explained = len(found[best.name])
-    if not found[best.name]:
+        matches_of[best.name] = matching(listing, best)
+        explained = len(matches_of[best.name])
+    if not matches_of[best.name]:
         raise CardError(no_match(listing, cards))
     return Detection(
         card=best,
-        matched=len(found[best.name]),
+        matched=len(matches_of[best.name]),
         scans=len(scans),
         share=explained / len(scans),
-        examples=tuple(shown(name) for name, _ in found[best.name][:3]),
-        others={name: len(matches) for name, matches in found.items() if matches and name != best.name},
+        examples=tuple(shown(name) for name, _ in matches_of[best.name][:3]),
+        others={name: len(matches) for name, matches in matches_of.items() if matches and name != best.name},
     )
 
 
 def _detect_pictures(listing: Listing, cards: Sequence[Card]) -> Detection:
-    """As `detect_card`, in a folder without scans: pictures, clips, and files that hold pictures."""
-    found: dict[str, set[str]] = {}
+    """Do what `detect_card` does for a folder without scans: pictures, clips, and files that contain pictures."""
+    explained: dict[str, set[str]] = {}
     counts: dict[str, int] = {}
     pictures = {name for name in listing.files if _is_flat(name, tables=False)}
     for card in cards:
@@ -98,28 +98,28 @@ def _detect_pictures(listing: Listing, cards: Sequence[Card]) -> Detection:
         names = {name for name, _ in matching(listing, card)} | {entry.relative for entry in labels.entries}
         counts[card.name] = len(names - {entry.relative for entry in labels.entries} - labels.dropped)
         counts[card.name] += len(labels.entries)
-        found[card.name] = names | labels.dropped
+        explained[card.name] = names | labels.dropped
     general = next(card for card in cards if card.name == "pictures")
-    special = [card for card in cards if card is not general and found[card.name]]
-    # Of two that explain as much, the one whose labels are in files of its own: the other knows less.
-    best = max(special, key=lambda card: (len(found[card.name]), card.labels_from is not None), default=general)
-    if 2 * len(found[best.name] & pictures) < len(pictures):
+    special = [card for card in cards if card is not general and explained[card.name]]
+    # Of two cards that explain equally many files, prefer the one that reads label files: it knows more.
+    best = max(special, key=lambda card: (len(explained[card.name]), card.labels_from is not None), default=general)
+    if 2 * len(explained[best.name] & pictures) < len(pictures):
         best = general
-    if not found[best.name]:
+    if not explained[best.name]:
         raise CardError(no_match(listing, cards))
-    whole = {name for name in pictures if not any(fit.search(name) for fit in best.ignorers)} | found[best.name]
+    whole = {name for name in pictures if not any(fit.search(name) for fit in best.ignorers)} | explained[best.name]
     return Detection(
         card=best,
         matched=counts[best.name],
         scans=len(whole),
-        share=len(found[best.name]) / len(whole),
-        examples=tuple(shown(name) for name in sorted(found[best.name])[:3]),
+        share=len(explained[best.name]) / len(whole),
+        examples=tuple(shown(name) for name in sorted(explained[best.name])[:3]),
         others={card.name: counts[card.name] for card in special if card is not best and counts[card.name]},
     )
 
 
 def _is_flat(name: str, tables: bool = True) -> bool:
-    """Whether a name is that of a picture or a clip; with `tables`, also of a file that holds pictures."""
+    """Whether a file name is that of a picture or a clip; with `tables`, also that of a file that contains pictures."""
     from fer3d.formats.pictures import SUFFIXES  # here, so that a card can be read without the readers
 
     suffix = posixpath.splitext(name)[1].lower()
@@ -129,7 +129,7 @@ def _is_flat(name: str, tables: bool = True) -> bool:
 def choose(
     folder: str | Path, dataset: str | Path = "auto", *, listing: Listing | None = None
 ) -> tuple[Card, Detection | None]:
-    """The card of this name or path; or, for "auto", the one that fits the folder, with what matched."""
+    """Load the card of this name or path. For "auto", detect the card and also return the detection."""
     if dataset == "auto":
         detection = detect_card(folder, listing=listing)
         return detection.card, detection
@@ -137,9 +137,9 @@ def choose(
 
 
 def _explained(listing: Listing, card: Card, matches: Iterable[tuple[str, re.Match[str]]], scans: Set[str]) -> Set[str]:
-    """Those of `scans` that the card knows, as a scan or as a companion of one."""
+    """Return the files of `scans` that the card explains, as a scan or as a companion of a scan."""
     known = {name for name, _ in matches}
     if not scans <= known:
         for name, match in matches:
-            known.update(found for found in companions_of(listing, card, name, words_of(name, match)).values() if found)
+            known.update(file for file in companions_of(listing, card, name, words_of(name, match)).values() if file)
     return scans & known

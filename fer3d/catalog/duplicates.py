@@ -1,11 +1,11 @@
-"""One picture under two names: exactly, or nearly (scaled, compressed, a little brighter).
+"""Find duplicate pictures, exact or near (scaled, compressed, slightly brighter).
 
-A fingerprint is a hash of the pixels, a perceptual hash (signs of the 63 lowest frequencies of the cosine transform of
-the picture at 32 x 32, against their median) and the picture at 16 x 16. Two pictures are nearly the same if the
-perceptual hashes differ in at most `FAR` bits and the small pictures correlate by `ALIKE` or more: the first is quick,
-the second keeps apart faces that merely look into the camera in the same way. Both bounds are our choice: what was
-scaled, compressed, brightened or made noisy is found, a 48 x 48 picture that was shifted by a pixel less often than
-not, a mirrored one never.
+A fingerprint consists of a hash of the pixels, a perceptual hash (63 bits: whether each of the 63 lowest frequencies
+of the cosine transform of the picture at 32 x 32 lies above their median) and the picture at 16 x 16. Two pictures are
+near duplicates if their perceptual hashes differ in at most `FAR` bits and their small pictures have a correlation of
+at least `ALIKE`. The first test is fast; the second separates different faces in the same pose. Both bounds are our
+choice: they find scaled, compressed, brightened and noisy copies, fewer than half of the 48 x 48 copies shifted by one
+pixel, and no mirrored copies.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from scipy.fft import dctn
 
 FAR = 10  # bits of 63
 ALIKE = 0.98
-_BLOCK = 1024  # pictures compared with all others at once
-MOST_PAIRS = 4_000_000_000  # a minute or two; beyond it only exact ones are looked for
+_BLOCK = 1024  # pictures that are compared with all others at once
+MOST_PAIRS = 4_000_000_000  # one to two minutes; above it, only exact duplicates are searched
 
 
 class Fingerprint(NamedTuple):
-    """What is kept of a picture.
+    """The fingerprint of a picture.
 
     Attributes:
-        exact: Hash of the pixels.
-        rough: 63 bits.
-        small: 256 bytes, 16 x 16 grey.
+        exact: Hash of the pixels, 16 bytes.
+        rough: Perceptual hash, 63 bits.
+        small: The picture in grey at 16 x 16, 256 bytes.
     """
 
     exact: bytes
@@ -41,7 +41,7 @@ class Fingerprint(NamedTuple):
 
 
 def fingerprint(pixels: NDArray[np.uint8]) -> Fingerprint:
-    """The fingerprint of an (H, W, 3) uint8 picture with at least one pixel."""
+    """Compute the fingerprint of an (H, W, 3) uint8 picture with at least one pixel."""
     exact = hashlib.blake2b(repr(pixels.shape).encode() + pixels.tobytes(), digest_size=16).digest()
     grey = Image.fromarray(pixels).convert("L")
     middle = np.asarray(grey.resize((32, 32), Image.Resampling.BOX), float)
@@ -52,21 +52,21 @@ def fingerprint(pixels: NDArray[np.uint8]) -> Fingerprint:
 
 
 def duplicates(prints: Sequence[Fingerprint], groups: Sequence[str]) -> Iterator[tuple[int, int, str]]:
-    """Pairs (i, j, "exact" or "near") of the same picture in two groups, i < j.
+    """Yield pairs (i, j, "exact" or "near") of duplicates in two different groups, i < j.
 
     Args:
-        prints: One a picture.
-        groups: Part or subject of each: a pair within one group is none.
+        prints: One fingerprint per picture.
+        groups: The part or subject of each picture. Pairs within one group are not reported.
     """
-    same: dict[bytes, list[int]] = defaultdict(list)
+    members_of: dict[bytes, list[int]] = defaultdict(list)
     for index, mark in enumerate(prints):
-        same[mark.exact].append(index)
-    found = set()
-    for members in same.values():
-        for place, i in enumerate(members):
-            for j in members[place + 1 :]:
+        members_of[mark.exact].append(index)
+    exact = set()
+    for members in members_of.values():
+        for position, i in enumerate(members):
+            for j in members[position + 1 :]:
                 if groups[i] != groups[j]:
-                    found.add((i, j))
+                    exact.add((i, j))
                     yield i, j, "exact"
     if not prints or too_many(groups):
         return
@@ -79,23 +79,23 @@ def duplicates(prints: Sequence[Fingerprint], groups: Sequence[str]) -> Iterator
         close &= group[block, None] != group[None, start:]
         for a, b in np.argwhere(close):
             i, j = start + int(a), start + int(b)
-            if i < j and (i, j) not in found and _correlation(small[i], small[j]) >= ALIKE:
+            if i < j and (i, j) not in exact and _correlation(small[i], small[j]) >= ALIKE:
                 yield i, j, "near"
 
 
 def too_many(groups: Sequence[str]) -> bool:
-    """Whether there are too many pairs for the search of near duplicates."""
+    """Whether there are too many pairs to search for near duplicates."""
     return _pairs(groups) > MOST_PAIRS
 
 
 def _pairs(groups: Sequence[str]) -> int:
-    """Pairs of pictures in different groups."""
+    """Count the pairs of pictures in different groups."""
     _, counts = np.unique(np.asarray(groups), return_counts=True)
     return (int(counts.sum()) ** 2 - int((counts.astype(np.int64) ** 2).sum())) // 2
 
 
 def _bits(words: NDArray[np.uint64]) -> NDArray[np.uint8]:
-    """How many bits of each word are set."""
+    """Count the set bits of each word."""
     if hasattr(np, "bitwise_count"):  # NumPy 2
         return np.asarray(np.bitwise_count(words), np.uint8)
     table = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
@@ -103,7 +103,7 @@ def _bits(words: NDArray[np.uint64]) -> NDArray[np.uint8]:
 
 
 def _correlation(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    """Of two small pictures; flat ones are alike if both are flat and of the same grey."""
+    """Correlate two small pictures. A flat picture has 1 with a flat one of the same grey, else 0."""
     x, y = a - a.mean(), b - b.mean()
     size = float(np.sqrt((x @ x) * (y @ y)))
     if size < 1.0:

@@ -1,4 +1,4 @@
-"""What lies in a folder of scans: one walk, each file once, in one order, whatever links and loops are in it."""
+"""List the files of a folder of scans in one walk: each file once, in a fixed order, also with links and loops."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 
 from fer3d.errors import FileError
 
-# Where a simulated data set keeps its truth: a folder that holds it is a simulated one.
+# The ground truth of a simulated data set. A folder that holds this file is a simulated data set.
 TRUTH_FILE = "truth.parquet"
 
-# Litter of operating systems and version control: never part of a data set, so not even an extra file.
+# Files of operating systems, never part of a data set. They are not even listed as extra files.
 LITTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
 
 
@@ -24,9 +24,9 @@ class Listing:
     """The regular files under a folder.
 
     Attributes:
-        folder: The folder as it was given.
-        files: POSIX paths relative to it, sorted. Names that begin with a dot and system litter are left out.
-        problems: One line for each folder that could not be opened and each entry that is no regular file.
+        folder: The folder as the caller gave it.
+        files: POSIX paths relative to it, sorted. Names that begin with a dot and `LITTER` are left out.
+        problems: One line for each folder that could not be opened and for each entry that is not a regular file.
     """
 
     folder: Path
@@ -39,7 +39,7 @@ class Listing:
 
     @cached_property
     def _folded(self) -> Mapping[str, str]:
-        """Case-folded, composed path -> path, for names that differ from what was looked for in nothing else."""
+        """Case-folded, composed (NFC) path -> path, to find names that differ only in case or composition."""
         return {_fold(name): name for name in reversed(self.files)}
 
     @cached_property
@@ -47,7 +47,7 @@ class Listing:
         return {}
 
     def find(self, relative: str) -> str | None:
-        """The file of this relative path, also one outside the folder (`../`) or one that differs in case; or None."""
+        """Find a file by its relative path, outside the folder (`../`) too; inside, case is ignored. None if absent."""
         if ".." in relative:
             relative = posixpath.normpath(relative)
         if relative in self._names:
@@ -57,7 +57,7 @@ class Listing:
         return self._folded.get(_fold(relative))
 
     def _is_outside(self, relative: str) -> bool:
-        """One listing a folder, not one look a file: on a network disk that is the difference of minutes."""
+        """Whether a file exists outside the folder. Lists each folder once: on a network disk this saves minutes."""
         parent, name = posixpath.split(relative)
         if parent not in self._outside:
             try:
@@ -68,10 +68,10 @@ class Listing:
 
 
 def list_folder(folder: str | Path) -> Listing:
-    """Walk a folder. Links are followed, but no folder is entered twice: real ones come first, then links by name.
+    """Walk a folder. Links are followed, but no folder is entered twice: real folders come first, then links by name.
 
     Raises:
-        FileError: if the folder itself is missing, is no folder, or may not be opened.
+        FileError: if the folder itself is missing, is not a folder, or may not be opened.
     """
     root = _checked(folder)
     files: list[str] = []
@@ -113,16 +113,16 @@ def _checked(folder: str | Path) -> Path:
     name = shown(str(folder))
     try:
         root = Path(folder)
-        found = "a folder" if root.is_dir() else "a file" if root.exists() else "nothing there"
+        kind = "a folder" if root.is_dir() else "a file" if root.exists() else "nothing there"
     except (OSError, ValueError) as error:  # a name too long or with a NUL in it
         raise FileError(f"{name}: wanted a folder of scans, got a path that leads nowhere: {error}") from error
-    if found != "a folder":
-        raise FileError(f"{name}: wanted a folder of scans, found {found}")
+    if kind != "a folder":
+        raise FileError(f"{name}: wanted a folder of scans, found {kind}")
     return root
 
 
 def shown(text: str) -> str:
-    """A name as it can stand in a one-line message or a table: what cannot be printed is written out.
+    """Escape the unprintable characters of a name, so that it fits in a one-line message or a table.
 
     >>> shown("a\\nb\\udcff")
     'a\\\\x0ab\\\\udcff'

@@ -1,4 +1,4 @@
-"""What is in a folder of scans, what is missing, and what cannot be read: what `fer3d inspect` finds."""
+"""Inspect a folder of scans (`fer3d inspect`): what it holds, what is missing, and what cannot be read."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from fer3d.workers import worker_pool
 if TYPE_CHECKING:
     from fer3d.catalog.duplicates import Fingerprint
 
-CHUNK = 8  # files a worker takes at a time: small enough that the progress moves, large enough that talk costs nothing
+CHUNK = 8  # files per task of a worker: few enough for smooth progress, enough to make communication cheap
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A class of which a subject has fewer scans (or sequences) than a complete copy of the data set."""
+    """A class for which a subject has fewer scans (or sequences) than in a complete copy of the data set."""
 
     subject: str
     expression: str
     wanted: int
     got: int
-    intensities: tuple[int, ...] = ()  # those that are missing, where the card names them
+    intensities: tuple[int, ...] = ()  # the missing intensities, where the card lists them
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A file that could not be read, and why: the reader's own line."""
+    """A file that could not be read; `reason` is the message of the reader."""
 
     relative: str
     role: str
@@ -50,12 +50,12 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class ClassCount:
-    """How many scans (or sequences, as the card says) there are of a class that the card counts.
+    """The number of scans (or sequences, as the card says) of a class whose number the card states.
 
     Attributes:
-        part: Such as "train", or None for the whole set.
-        label: A canonical label, or another of the data set's.
-        wanted, got: Numbers.
+        part: A part such as "train", or None for the whole data set.
+        label: A canonical label, or another label of the data set.
+        wanted, got: Expected and actual number.
     """
 
     part: str | None
@@ -66,13 +66,13 @@ class ClassCount:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """One picture under two names that a split would put on both sides.
+    """Two copies of a picture that would leak across a split.
 
     Attributes:
-        first, second: Relative paths.
+        first, second: Relative paths of the two pictures.
         kind: "exact" or "near"; see `fer3d.catalog.duplicates`.
-        groups: Their parts, or where there are none their subjects.
-        labels: What each is labelled.
+        groups: Their parts, or their subjects in a data set without parts.
+        labels: Their labels.
     """
 
     first: str
@@ -88,21 +88,21 @@ class Inspection:
 
     Attributes:
         catalog: Its records, extra files and notes.
-        detection: What `detect` matched, or None where the card was named.
+        detection: The result of card detection, or None if the caller named the card.
         counts: (expression or None, intensity or None) -> number of scans.
-        targets: Name of a target besides the expression -> number of scans that say anything of it.
+        targets: Name of a target other than the expression -> number of scans with a known value.
         sequences: Number of sequences.
-        missing: What subjects that are there lack of the card's `expected`.
-        absent: Subjects of the card's `expected` of whom there is nothing.
-        unexpected: Subjects that the card does not list, where it lists them.
-        gaps: Sequence -> frame numbers missing between its first and its last.
-        without: Role -> number of scans without such a companion.
-        read: Whether anybody tried to read the files.
+        missing: Scans of the card's `expected` that are missing for the subjects in the folder.
+        absent: Subjects of the card's `expected` without any scan.
+        unexpected: Subjects that are not in the card's list, if it has one.
+        gaps: Sequence -> frame numbers missing between its first and its last frame.
+        without: Role -> number of scans without that companion.
+        read: Whether the files were read.
         unreadable: Files that cannot be read.
-        warned: Relative path -> what its reader warned of.
-        classes: Class counts that the card knows, of the parts that are there.
-        duplicates: Pictures that lie in two parts, if they were read.
-        near_searched: False where there were too many pairs to look for near duplicates too.
+        warned: Relative path -> warnings of its reader.
+        classes: Class counts that the card states, for the parts in the folder.
+        duplicates: Duplicates across parts or subjects, if the pictures were read.
+        near_searched: False if there were too many pairs to search for near duplicates.
     """
 
     catalog: Catalog
@@ -124,12 +124,12 @@ class Inspection:
 
     @property
     def subjects(self) -> tuple[str, ...]:
-        """Subjects that are there, sorted."""
+        """The subjects in the folder, sorted."""
         return tuple(sorted({record.subject for record in self.catalog.records}))
 
     @property
     def errors(self) -> tuple[Record, ...]:
-        """Records that must not be used."""
+        """The records that must not be used."""
         return tuple(record for record in self.catalog.records if record.error is not None)
 
 
@@ -142,15 +142,15 @@ def inspect(
     workers: int | None = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Inspection:
-    """Take stock of a folder of scans.
+    """Inspect a folder of scans.
 
     Args:
         folder: The folder.
         dataset: "auto", the name of a shipped card, or the path of a card.
-        labels: A label table; without one, `labels.csv` in the folder, if there is one.
-        read: Also read every scan and its landmarks, to find those that cannot be read. Minutes, not seconds.
-        workers: Processes that read. 1 reads in this one; None means one a core.
-        progress: Called with (files read, files to read), after each while `read`.
+        labels: A label table. None: `labels.csv` in the folder, if it exists.
+        read: Also read every scan and its landmarks, to find unreadable files. This takes minutes, not seconds.
+        workers: Number of reading processes. 1: read in this process; None: one process per core.
+        progress: Called with (files read, files in total) after each chunk of files, if `read`.
 
     Raises:
         FileError: if the folder is missing, or a worker process died.
@@ -162,31 +162,31 @@ def inspect(
     listing = list_folder(folder)
     card, detection = choose(folder, dataset, listing=listing)
     catalog = read_catalog(folder, card, labels=labels, listing=listing)
-    found = catalog.records
+    records = catalog.records
     flat = card.kind == "pictures"
-    unreadable, warned, prints = _read_all(found, flat, workers, progress) if read else ((), {}, {})
-    duplicates, near_searched = _duplicates(found, prints)
-    there = {record.subject for record in found}
+    unreadable, warned, prints = _read_all(records, flat, workers, progress) if read else ((), {}, {})
+    duplicates, near_searched = _duplicates(records, prints)
+    subjects = {record.subject for record in records}
     listed = card.expected.subjects
     return Inspection(
         catalog=catalog,
         detection=detection,
-        counts=Counter((record.expression, record.intensity) for record in found),
-        targets={name: count for name, count in targets_in(map(_facts, found)).items() if name != "expression"},
-        sequences=len({record.sequence for record in found} - {None}),
-        missing=tuple(_missing(found, card)),
-        absent=tuple(subject for subject in listed if subject not in there),
-        unexpected=tuple(sorted(there - set(listed))) if listed else (),
-        gaps=_gaps(found),
+        counts=Counter((record.expression, record.intensity) for record in records),
+        targets={name: count for name, count in targets_in(map(_facts, records)).items() if name != "expression"},
+        sequences=len({record.sequence for record in records} - {None}),
+        missing=tuple(_missing(records, card)),
+        absent=tuple(subject for subject in listed if subject not in subjects),
+        unexpected=tuple(sorted(subjects - set(listed))) if listed else (),
+        gaps=_gaps(records),
         without={
             role: absent
             for role, companion in card.companions.items()
-            if (absent := sum(role not in record.files for record in found)) and companion.wanted
+            if (absent := sum(role not in record.files for record in records)) and companion.wanted
         },
         read=read,
         unreadable=unreadable,
         warned=warned,
-        classes=tuple(_class_counts(found, card)),
+        classes=tuple(_class_counts(records, card)),
         duplicates=duplicates,
         near_searched=near_searched,
     )
@@ -197,54 +197,54 @@ def _facts(record: Record) -> dict[str, Any]:
 
 
 def label_of(record: Record) -> str | None:
-    """The expression of a record, or the word of a class that is no canonical label."""
+    """Return the expression of a record, or the name of its class if that is not a canonical label."""
     return record.expression or record.attributes.get("expression")
 
 
-def _class_counts(found: Sequence[Record], card: Card) -> Iterator[ClassCount]:
-    """The card's class counts against what is there; of a part that is not there, nothing."""
-    kept: dict[tuple[str | None, str | None], set[str]] = defaultdict(set)
-    for record in found:
+def _class_counts(records: Sequence[Record], card: Card) -> Iterator[ClassCount]:
+    """Compare the class counts of the card with the records. Parts that are not in the folder are skipped."""
+    members: dict[tuple[str | None, str | None], set[str]] = defaultdict(set)
+    for record in records:
         name = record.sequence if card.expected.counted == "sequences" and record.sequence else record.id
         for part in (None, record.attributes.get("part")):
-            kept[part, label_of(record)].add(name)
-    there = {part for part, _ in kept}
+            members[part, label_of(record)].add(name)
+    parts = {part for part, _ in members}
     tables: list[tuple[str | None, dict[str, int]]] = [(None, card.expected.classes), *card.expected.parts.items()]
     for part, counts in tables:
-        if part in there:
+        if part in parts:
             for label, wanted in counts.items():
-                yield ClassCount(part, label, wanted, len(kept[part, label]))
+                yield ClassCount(part, label, wanted, len(members[part, label]))
 
 
-def _duplicates(found: Sequence[Record], prints: Mapping[str, Fingerprint]) -> tuple[tuple[Duplicate, ...], bool]:
-    """Pictures that are in two parts; without parts, of two subjects; and whether near ones were looked for."""
+def _duplicates(records: Sequence[Record], prints: Mapping[str, Fingerprint]) -> tuple[tuple[Duplicate, ...], bool]:
+    """Find duplicates across parts or, without parts, across subjects; and tell whether near ones were searched."""
     from fer3d.catalog.duplicates import duplicates, too_many
 
-    seen = [record for record in found if record.relative in prints]
-    if not seen:
+    pictures = [record for record in records if record.relative in prints]
+    if not pictures:
         return (), True
-    parted = any("part" in record.attributes for record in seen)
-    groups = [record.attributes.get("part", "none") if parted else record.subject for record in seen]
-    pairs = duplicates([prints[record.relative] for record in seen], groups)
-    made = tuple(
+    parted = any("part" in record.attributes for record in pictures)
+    groups = [record.attributes.get("part", "none") if parted else record.subject for record in pictures]
+    pairs = duplicates([prints[record.relative] for record in pictures], groups)
+    result = tuple(
         Duplicate(
-            seen[i].relative,
-            seen[j].relative,
+            pictures[i].relative,
+            pictures[j].relative,
             kind,
             (groups[i], groups[j]),
-            (label_of(seen[i]), label_of(seen[j])),
+            (label_of(pictures[i]), label_of(pictures[j])),
         )
         for i, j, kind in pairs
     )
-    return made, not too_many(groups)
+    return result, not too_many(groups)
 
 
-def _missing(found: Iterable[Record], card: Card) -> Iterator[Missing]:
-    """What each subject lacks, a sequence counting once."""
+def _missing(records: Iterable[Record], card: Card) -> Iterator[Missing]:
+    """Yield what is missing for each subject. A sequence counts once."""
     per_class: dict[tuple[str, str | None], set[object]] = defaultdict(set)
     intensities: dict[tuple[str, str | None], set[int | None]] = defaultdict(set)
     subjects = set()
-    for record in found:
+    for record in records:
         key = record.subject, record.expression
         subjects.add(record.subject)
         per_class[key].add(record.sequence or record.id)
@@ -259,10 +259,10 @@ def _missing(found: Iterable[Record], card: Card) -> Iterator[Missing]:
                 yield Missing(subject, expression, len(wanted), len(wanted) - len(lacking), lacking)
 
 
-def _gaps(found: Iterable[Record]) -> dict[str, tuple[int, ...]]:
-    """Frames missing inside each sequence."""
+def _gaps(records: Iterable[Record]) -> dict[str, tuple[int, ...]]:
+    """Return the frames missing within each sequence."""
     frames: dict[str, set[int]] = defaultdict(set)
-    for record in found:
+    for record in records:
         if record.sequence is not None and record.frame is not None:
             frames[record.sequence].add(record.frame)
     gaps = {name: _between(numbers) for name, numbers in sorted(frames.items())}
@@ -270,7 +270,7 @@ def _gaps(found: Iterable[Record]) -> dict[str, tuple[int, ...]]:
 
 
 def _between(numbers: set[int]) -> tuple[int, ...]:
-    """Those missing between the least and the greatest, at most a thousand: names can hold any number."""
+    """Return the numbers missing between the least and the greatest, at most 1000: file names may hold any number."""
     ordered = sorted(numbers)
     lacking: list[int] = []
     for low, high in pairwise(ordered):
@@ -279,12 +279,13 @@ def _between(numbers: set[int]) -> tuple[int, ...]:
 
 
 def _read_all(
-    found: Sequence[Record], flat: bool, workers: int, progress: Callable[[int, int], None] | None
+    records: Sequence[Record], flat: bool, workers: int, progress: Callable[[int, int], None] | None
 ) -> tuple[tuple[Unreadable, ...], dict[str, tuple[str, ...]], dict[str, Fingerprint]]:
-    """Read the scan and the landmarks of every record, or its picture; what failed, what was warned of, fingerprints
-    of the pictures; in order of record."""
+    """Read the scan and landmarks, or the picture, of every record. Returns failures, warnings and the fingerprints of
+    pictures, in the order of the records."""
     jobs = [
-        Job(r.relative, r.files["scan"], r.files.get("landmarks"), dict(r.attributes) if flat else None) for r in found
+        Job(r.relative, r.files["scan"], r.files.get("landmarks"), dict(r.attributes) if flat else None)
+        for r in records
     ]
     chunks = [jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK)]
     results: list[Outcome] = []
@@ -308,7 +309,7 @@ class Job(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of it."""
+    """The result of reading the files of one `Job`."""
 
     relative: str
     failures: list[Unreadable]
@@ -329,7 +330,7 @@ def _read_chunks(chunks: Sequence[Sequence[Job]], workers: int) -> Iterator[list
 
 
 def _read_chunk(jobs: Sequence[Job]) -> list[Outcome]:
-    """Runs in a worker: top-level, and what it takes and gives can be pickled."""
+    """Read a chunk in a worker process. Top-level, with arguments and results that can be pickled."""
     from fer3d import formats
 
     outcomes: list[Outcome] = []

@@ -1,4 +1,4 @@
-"""`labels.csv`: what the paths of a data set do not say, joined on the path of each scan."""
+"""Read `labels.csv`: labels that the paths of a data set do not contain, joined on the path of each scan."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ANGLES = ("yaw", "pitch", "roll")  # degrees in the file
 
 @dataclass(frozen=True)
 class Row:
-    """What one line says. Only keys whose cell is not blank are in `fields`, under the names of `Record`'s."""
+    """One line of the table. `fields` holds the cells that are not blank, under the names of the fields of `Record`."""
 
     line: int
     fields: Mapping[str, Any]
@@ -34,18 +34,19 @@ class Row:
 
 
 def read_label_table(file: Path, card: Card) -> dict[str, Row]:
-    """Read a `labels.csv`: comma-separated, UTF-8, first line the names of the columns, among them `path`.
+    """Read a `labels.csv`: comma-separated, in UTF-8. The first line names the columns, which include `path`.
 
     Args:
         file: The table. Its paths are relative to its folder, with / or \\ between names.
-        card: Whose words, besides the canonical labels, the column `expression` may use.
+        card: Its words and the canonical labels are valid in the column `expression`.
 
     Returns:
         Composed (NFC) POSIX path -> row.
 
     Raises:
-        CardError: one line that names file, line, what was wanted and what came: an unknown column or label, no
-            column `path`, a number that is none, two lines for one path, another encoding, a row of another length.
+        CardError: if a column or label is unknown, the column `path` is missing, a number cannot be parsed, a path has
+            two lines, the encoding is not UTF-8, or a row has another length. The message is one line with the file,
+            the line number, the expected value and the actual value.
     """
     name = shown(str(file))
     reader = csv.reader(io.StringIO(_text(file, name), newline=""), strict=True)
@@ -128,13 +129,13 @@ def _row(name: str, line: int, columns: list[str], cells: list[str], card: Card)
 
 
 def _units(cell: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Codes of the units that are shown, and names of those that are not; ValueError for a word that is no unit."""
+    """Return the codes of the present units and the names of the absent ones. ValueError if a word is not a unit."""
     codes: list[str] = []
     for word in re.split(r"[\s+;]+", cell):
-        found = split_action_units(word)
-        if not found:
+        units = split_action_units(word)
+        if not units:
             raise ValueError(f"wanted action units such as 'AU12 AU25:3 AU4:0', got {word!r}")
-        codes += found
+        codes += units
     return shown_and_absent(codes)
 
 

@@ -1,9 +1,9 @@
-"""`folds.toml`: the published protocols of a data set, beside its card, wherever that lies.
+"""`folds.toml`: the published protocols of a data set, in the folder of its card.
 
-A table `p1` of the card `bu3dfe` is the protocol `bu3dfe-p1`. Those of shipped cards can always be asked for. Those of
-a card from elsewhere are copied by `fer3d preprocess` into the prepared folder (`fer3d.catalog.stored_card`), and can
-be asked for where that folder is trained on. If both have a protocol of one name, they must agree in all but its title
-and its source; else the name is refused, as nobody could say which of the two a result is of.
+A table `p1` of the card `bu3dfe` is the protocol `bu3dfe-p1`. The protocols of shipped cards are always available.
+`fer3d preprocess` copies the protocols of any other card into the prepared folder (`fer3d.catalog.stored_card`), and
+they are available when training on that folder. If both sources have a protocol of the same name, they must agree in
+everything but title and source. Otherwise the name is refused, as it would be ambiguous which of them a result used.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ GENERAL = ("k-fold", "leave-one-out", "cross", "parts")  # protocols for any dat
 
 
 class ProtocolFacts(BaseModel):
-    """One table of a `folds.toml`. What every key means: `datasets/README.md`."""
+    """One table of a `folds.toml`. `datasets/README.md` explains every key."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -74,28 +74,28 @@ class ProtocolFacts(BaseModel):
 
 
 def protocol_names(prepared: Path | None = None) -> tuple[str, ...]:
-    """Every protocol that can be asked for by name: those of shipped cards, of the card of a prepared folder, general.
+    """Return the names of all protocols: of shipped cards, of the card of a prepared folder, and the general ones.
 
     Raises:
-        CardError: if a folds.toml is not what it should be.
+        CardError: if a folds.toml is not valid.
     """
     return (*dict.fromkeys((*_shipped(), *_stored(prepared))), *GENERAL)
 
 
 def own_protocol(name: str, prepared: Path | None = None) -> ProtocolFacts:
-    """The facts of a data set's own protocol.
+    """Return the facts of a data set's own protocol.
 
     Args:
-        name: Of `protocol_names(prepared)`, no general one.
-        prepared: As there.
+        name: A name in `protocol_names(prepared)` that is not in `GENERAL`.
+        prepared: A prepared folder, as for `protocol_names`.
 
     Raises:
-        ProtocolError: if two cards differ in what they call so.
-        CardError: if a folds.toml is not what it should be.
+        ProtocolError: if two cards have different protocols of this name.
+        CardError: if a folds.toml is not valid.
     """
     shipped, stored = _shipped().get(name), _stored(prepared).get(name)
     facts = [_facts(*place) for place in (shipped, stored) if place is not None]
-    rules = [one.model_dump(exclude={"title", "source"}) for one in facts]
+    rules = [entry.model_dump(exclude={"title", "source"}) for entry in facts]
     if rules[0] != rules[-1]:
         raise ProtocolError(
             f"protocol {name}: {prepared}/card/{FOLDS} and the shipped card of that name differ: give the card or "
@@ -105,7 +105,7 @@ def own_protocol(name: str, prepared: Path | None = None) -> ProtocolFacts:
 
 
 def check_folds_file(file: Path, card: str) -> None:
-    """Raise CardError unless a folds.toml of the card of this name is what it should be."""
+    """Raise CardError if the folds.toml of the card of this name is not valid."""
     for place in _places(file, card).values():
         _facts(*place)
 
@@ -127,7 +127,7 @@ def _stored(prepared: Path | None) -> Mapping[str, Place]:
 
 
 def _places(file: Path, card: str) -> dict[str, Place]:
-    """Name of each protocol of a file -> where it stands."""
+    """Return the name of each protocol of a file -> file, table and content."""
     places: dict[str, Place] = {}
     for table, content in _tables(file).items():
         name = f"{card}-{table}"

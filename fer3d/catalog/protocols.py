@@ -1,7 +1,7 @@
-"""Protocols: which scans count, and who is trained on and who is tested on. Folds are made of subjects, never of scans.
+"""Protocols choose scans and divide the subjects into folds for training and testing. A fold never splits a subject.
 
-A data set's own protocols are facts beside its card, see `fer3d.catalog.protocol_files`; `k-fold` and `leave-one-out`
-are for any data. The same protocol, subjects and seed give the same folds.
+A data set's own protocols are in a file beside its card, see `fer3d.catalog.protocol_files`. The general protocols,
+such as `k-fold` and `leave-one-out`, work for any data. The same protocol, subjects and seed give the same folds.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from fer3d.scan import EXPRESSIONS, LABELS
 Rows = Sequence[Mapping[str, Any]]
 
 PARTS = ("train", "validation", "test")
-_SHOWN = 3
+_MOST_NAMES = 3
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Who is trained on, who stops the training, who is tested on: subject ids, sorted.
+    """The subjects for training, validation (early stopping) and testing: sorted ids.
 
     Attributes:
-        round, fold: Numbers, from 0.
+        round, fold: Numbers of the round and of the fold in it, from 0.
         train, validation, test: Subjects; `validation` may be empty.
     """
 
@@ -42,23 +42,23 @@ class Fold:
 
     @property
     def name(self) -> str:
-        """Such as r00f03: the fold's folder in a run."""
+        """The name of the fold's folder in a run, such as r00f03."""
         return f"r{self.round:02d}f{self.fold:02d}"
 
     def parts(self) -> dict[str, tuple[str, ...]]:
-        """Part -> subjects."""
+        """Return the subjects of each part."""
         return {part: getattr(self, part) for part in PARTS}
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """A protocol, ready to make folds.
+    """A protocol from which folds can be made.
 
     Attributes:
         name: Such as "bu3dfe-p1" or "k-fold".
-        facts: What it uses.
+        facts: Its classes, subjects, number of folds and other rules.
         each_out: Whether every subject is a fold of its own (leave-one-out).
-        notes: What a reader of the result must know, such as subjects that were missing.
+        notes: Remarks for the report of a result, such as missing subjects.
     """
 
     name: str
@@ -70,19 +70,19 @@ class Protocol:
 def load_protocol(
     name: str, classes: Sequence[str] | None = None, folds: int | None = None, prepared: Path | None = None
 ) -> Protocol:
-    """A protocol by name.
+    """Load a protocol by name.
 
     Args:
         name: One of `protocol_names(prepared)`.
-        classes: Canonical labels to use, for `k-fold`, `leave-one-out`, `cross` and `parts`; None: the six without
-        neutral.
+        classes: Canonical labels to use, for `k-fold`, `leave-one-out`, `cross` and `parts`. None: the six
+            expressions without neutral.
         folds: Number of folds of `k-fold`; None: 10.
-        prepared: A prepared folder, whose card may have protocols of its own. None: those of shipped cards alone.
+        prepared: A prepared folder, whose card may have its own protocols. None: only those of shipped cards.
 
     Raises:
-        ProtocolError: if there is no such protocol (names the nearest), a data set's own is asked for other classes or
-            folds than it has, or the card of the prepared folder and a shipped one differ in what they call `name`.
-        CardError: if a folds.toml is not what it should be.
+        ProtocolError: if there is no such protocol (names the nearest), `classes` or `folds` is given for a data set's
+            own protocol, or the card of the prepared folder and a shipped card have different protocols `name`.
+        CardError: if a folds.toml is not valid.
     """
     if name in GENERAL:
         chosen = tuple(classes) if classes else EXPRESSIONS[1:]
@@ -96,7 +96,7 @@ def load_protocol(
 
 
 def choose_rows(protocol: Protocol, rows: Rows) -> list[Mapping[str, Any]]:
-    """The scans that a protocol uses: its classes, intensities, attributes and, of sequences, the middle or the last
+    """Choose the scans that a protocol uses: by class, intensity and attributes and, in sequences, the middle or last
     frames."""
     import json
 
@@ -126,20 +126,20 @@ def make_folds(
 ) -> tuple[Protocol, list[Fold]]:
     """Divide the subjects of `rows` into folds.
 
-    A round shuffles its subjects and cuts them into blocks; fold k tests on block k, validates on block k + 1 if asked
-    to, and trains on the rest. Where all subjects have as many scans, blocks are equal or differ by one subject;
-    else `k-fold` balances the number of scans.
+    A round shuffles its subjects and cuts them into blocks. Fold k tests on block k, validates on block k + 1 if
+    `validation` is set, and trains on the rest. If all subjects have equally many scans, block sizes differ by at most
+    one subject; otherwise the number of scans is balanced.
 
     Args:
-        protocol: From `load_protocol`.
-        rows: The scans, as `choose_rows` left them.
-        rounds: How often to shuffle (and, where the protocol says so, draw) anew.
-        seed: Of shuffling and drawing. Round r does not depend on the number of rounds.
-        validation: Whether one block validates: 48 / 6 / 6 instead of 54 / 6.
-        allow_missing: Make folds of the subjects at hand where the protocol wants more.
+        protocol: A protocol from `load_protocol`.
+        rows: The scans that `choose_rows` returned.
+        rounds: Number of rounds. Each shuffles the subjects again and, if the protocol says so, draws them again.
+        seed: Seed for shuffling and drawing. Round r does not depend on the number of rounds.
+        validation: Whether to use one block for validation: 48 / 6 / 6 subjects instead of 54 / 6.
+        allow_missing: Make folds of the available subjects if the protocol wants more.
 
     Returns:
-        The protocol, with notes on what was missing, and rounds x folds folds.
+        The protocol, with notes on missing subjects, and a list of rounds x folds folds.
 
     Raises:
         ProtocolError: if subjects are missing (counts them and names a few), or there are fewer subjects than folds.
@@ -148,51 +148,52 @@ def make_folds(
         raise ProtocolError(f"`rounds` should be at least 1, is {rounds}")
     protocol, subjects = _eligible(protocol, rows, allow_missing)
     counts = Counter(row["subject"] for row in rows)
-    made: list[Fold] = []
+    folds: list[Fold] = []
     drawn = _draw(protocol, subjects, np.random.default_rng([seed, 0xD4A3]))
     for number in range(rounds):
         random = np.random.default_rng([seed, number])
         if protocol.facts.redraw:
             drawn = _draw(protocol, subjects, random)
         blocks = _blocks(protocol, drawn, counts, random)
-        made += [_fold(number, k, blocks, validation) for k in range(len(blocks))]
-    check_folds(made)
-    return protocol, made
+        folds += [_fold(number, k, blocks, validation) for k in range(len(blocks))]
+    check_folds(folds)
+    return protocol, folds
 
 
 def cross_fold(train_rows: Rows, test_rows: Rows) -> list[Fold]:
-    """One fold: train on all subjects of one set, test on all of another.
+    """Make one fold that trains on all subjects of one data set and tests on all subjects of another.
 
     Raises:
-        ProtocolError: if a subject is in both.
+        ProtocolError: if a subject is in both data sets, or one has no rows.
     """
     train, test = (tuple(sorted({row["subject"] for row in rows})) for rows in (train_rows, test_rows))
-    made = [Fold(0, 0, train, (), test)]
-    check_folds(made)
-    return made
+    folds = [Fold(0, 0, train, (), test)]
+    check_folds(folds)
+    return folds
 
 
 def part_folds(rows: Rows) -> list[Fold]:
-    """The data set's own parts, as the attribute `part` of each row says: train, validation, test. One fold; or those
-    of the attribute `folds`, a part for each, separated by spaces.
+    """Use the data set's own parts (train, validation, test), as the attribute `part` of each row says, as one fold; or
+    make several folds from the attribute `folds`, which holds one part per fold, separated by spaces.
 
-    A set without a test part is tested on its validation part, as is the custom where the labels of the test were never
-    given out; then nothing validates.
+    A data set without a test part is tested on its validation part, as is customary if the test labels were never
+    published. The fold then has no validation part.
 
     Raises:
-        ProtocolError: if no row has a part, the rows do not have equally many, a subject is in two of a fold, or there
-            is no train or nothing to test on.
+        ProtocolError: if no row has a part, rows have different numbers of folds, a subject is in two parts of a fold,
+            or the train part or both other parts are empty.
     """
     import json
 
-    said = [json.loads(row["attributes"] or "{}") for row in rows]
+    row_attributes = [json.loads(row["attributes"] or "{}") for row in rows]
     parts = [
-        attributes["folds"].split() if "folds" in attributes else [str(attributes.get("part"))] for attributes in said
+        attributes["folds"].split() if "folds" in attributes else [str(attributes.get("part"))]
+        for attributes in row_attributes
     ]
     counts = sorted({len(each) for each in parts})
     if len(counts) != 1:
         raise ProtocolError(f"protocol parts: wanted as many folds of every scan, got {', '.join(map(str, counts))}")
-    made = []
+    folds = []
     for number in range(counts[0]):
         members: dict[str, set[str]] = defaultdict(set)
         for row, each in zip(rows, parts, strict=True):
@@ -203,13 +204,13 @@ def part_folds(rows: Rows) -> list[Fold]:
                 f"got {', '.join(sorted(members))}"
             )
         train, validation, test = (tuple(sorted(members.get(part, ()))) for part in PARTS)
-        made.append(Fold(0, number, train, validation, test) if test else Fold(0, number, train, (), validation))
-    check_folds(made)
-    return made
+        folds.append(Fold(0, number, train, validation, test) if test else Fold(0, number, train, (), validation))
+    check_folds(folds)
+    return folds
 
 
 def check_folds(folds: Sequence[Fold]) -> None:
-    """Raise ProtocolError if a subject is in two parts of a fold, or a part that may not be empty is."""
+    """Raise ProtocolError if a subject is in two parts of a fold, or the train or test part is empty."""
     if not folds:
         raise ProtocolError("`folds` should hold at least one fold, holds none")
     for fold in folds:
@@ -225,7 +226,7 @@ def check_folds(folds: Sequence[Fold]) -> None:
 
 
 def check_scans(folds: Sequence[Fold], rows: Rows) -> None:
-    """Raise ProtocolError if a subject of a fold has no scan among `rows`, so that a part is smaller than said."""
+    """Raise ProtocolError if a subject of a fold has no scan among `rows`."""
     at_hand = {row["subject"] for row in rows}
     for fold in folds:
         for part, subjects in fold.parts().items():
@@ -233,20 +234,20 @@ def check_scans(folds: Sequence[Fold], rows: Rows) -> None:
             if missing:
                 raise ProtocolError(
                     f"round {fold.round}, fold {fold.fold}: {len(missing)} of {len(subjects)} {part} subjects have no "
-                    f"scan in the data: {_shown(missing)}"
+                    f"scan in the data: {_first_names(missing)}"
                 )
 
 
 def folds_to_json(folds: Sequence[Fold]) -> list[dict[str, Any]]:
-    """What `folds.json` holds."""
+    """Convert folds to the content of `folds.json`."""
     return [asdict(fold) for fold in folds]
 
 
 def folds_from_json(content: Any, where: str) -> list[Fold]:
-    """The folds in a `folds.json`, checked.
+    """Convert the content of a `folds.json` to folds, and check them.
 
     Raises:
-        ProtocolError: if it is not a list of folds, or `check_folds` refuses them; the message begins with `where`.
+        ProtocolError: if it is not a list of folds, or `check_folds` rejects them. The message begins with `where`.
     """
     try:
         folds = [
@@ -271,7 +272,7 @@ def _check_classes(classes: Sequence[str]) -> None:
 
 
 def _eligible(protocol: Protocol, rows: Rows, allow_missing: bool) -> tuple[Protocol, list[str]]:
-    """The subjects that may be drawn, sorted; the protocol with a note if some are missing and that is allowed."""
+    """Return the sorted eligible subjects, and the protocol with a note if missing subjects are allowed."""
     facts = protocol.facts
     classes_of: dict[str, set[str]] = defaultdict(set)
     for row in rows:
@@ -280,7 +281,7 @@ def _eligible(protocol: Protocol, rows: Rows, allow_missing: bool) -> tuple[Prot
     if facts.subjects:
         missing = [subject for subject in facts.subjects if subject not in at_hand]
         at_hand = [subject for subject in at_hand if subject in facts.subjects]
-        wanted, text = len(facts.subjects), f": {_shown(missing)}"
+        wanted, text = len(facts.subjects), f": {_first_names(missing)}"
     else:
         wanted = facts.draw or 0
         missing, text = ["?"] * (wanted - len(at_hand)), ""
@@ -302,7 +303,7 @@ def _draw(protocol: Protocol, subjects: Sequence[str], random: np.random.Generat
 def _blocks(
     protocol: Protocol, subjects: Sequence[str], counts: Mapping[str, int], random: np.random.Generator
 ) -> list[list[str]]:
-    """The subjects, shuffled, in as many blocks as there are folds."""
+    """Shuffle the subjects and divide them into one block per fold."""
     number = len(subjects) if protocol.each_out else protocol.facts.folds
     if len(subjects) < number or len(subjects) < 2:
         raise ProtocolError(
@@ -313,7 +314,9 @@ def _blocks(
     if len({counts[subject] for subject in subjects}) == 1:
         return [part.tolist() for part in np.array_split(np.asarray(shuffled, dtype=object), number)]
     blocks: list[list[str]] = [[] for _ in range(number)]
-    for subject in sorted(shuffled, key=lambda s: -counts[s]):  # stable: the shuffle decides between equals
+    for subject in sorted(
+        shuffled, key=lambda s: -counts[s]
+    ):  # a stable sort: the shuffle orders subjects with equal counts
         min(blocks, key=lambda block: (sum(counts[s] for s in block), len(block))).append(subject)
     return blocks
 
@@ -326,7 +329,7 @@ def _fold(number: int, k: int, blocks: Sequence[Sequence[str]], validation: bool
 
 
 def _frames(rows: Rows, number: int, last: bool) -> list[Mapping[str, Any]]:
-    """So many rows of each sequence, from its middle or from its end."""
+    """Take `number` rows of each sequence, from its middle or from its end."""
     sequences: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:
         sequences[row["sequence"] or row["id"]].append(row)
@@ -338,6 +341,6 @@ def _frames(rows: Rows, number: int, last: bool) -> list[Mapping[str, Any]]:
     return sorted(kept, key=lambda row: row["id"])
 
 
-def _shown(names: Sequence[str]) -> str:
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+def _first_names(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -1,4 +1,4 @@
-"""The picture of a record of the catalogue, wherever it lies: a file, a line of a csv, an entry of a .mat, a clip."""
+"""Read the picture of a record of the catalogue from a file, a line of a csv, an entry of a .mat, or a clip."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from fer3d.formats.pictures import Picture, read_picture
 
 
 def read_record_picture(path: Path, attributes: Mapping[str, str]) -> Picture:
-    """The picture of a record: of a clip the middle frame, where neutral-apex-neutral recordings show the expression.
+    """Read the picture of a record; of a clip, the middle frame, near the apex in neutral-apex-neutral recordings.
 
     Args:
         path: `record.files["scan"]`.
-        attributes: `record.attributes`: `entry` and `offset` say where in the file the picture is.
+        attributes: `record.attributes`. `entry` and `offset` locate the picture within the file.
 
     Raises:
-        FileError, FormatError: as `read_picture`; also if an entry is not what it should be.
-        MissingLibraryError: if it is a clip and OpenCV is not installed.
+        FileError, FormatError: as `read_picture`; also if an entry is missing or malformed.
+        MissingLibraryError: if the file is a clip and OpenCV is not installed.
     """
     suffix = path.suffix.lower()
     if suffix == ".csv":
@@ -61,7 +61,7 @@ def _fer_entry(path: Path, offset: int, entry: int) -> Picture:
 
 @lru_cache(maxsize=1)
 def _matlab_images(path: Path, modified: int) -> NDArray[Any]:
-    """(N, S, S) uint8. Kept: the entries of a file are read one after the other."""
+    """Read (N, S, S) uint8 images. The last file is cached, as its entries are read one after another."""
     try:
         from scipy.io import loadmat
 

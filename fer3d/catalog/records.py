@@ -1,4 +1,4 @@
-"""A card and a folder of scans -> records. The only reader of data sets: everything later takes records.
+"""Read a folder of scans, as its card describes it, into records. All later stages work on records alone.
 
 >>> from fer3d.catalog import detect_card, read_records
 >>> card = detect_card("scans/").card            # doctest: +SKIP
@@ -30,29 +30,29 @@ from fer3d.formats.suffixes import scan_suffix
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One scan of a data set, and what its names, its neighbours and `labels.csv` say about it.
+    """One scan of a data set, with the facts from its path, from the files beside it and from `labels.csv`.
 
     Attributes:
         id: Unique within the folder, stable, safe as a file name (ASCII letters, digits, `.`, `_`, `-`).
-        relative: POSIX path of the scan below the folder, as can be printed.
+        relative: POSIX path of the scan relative to the folder, with unprintable characters escaped.
         dataset: Name of the card.
-        subject: Who: folds are made of these.
-        expression: A canonical label (`fer3d.scan.LABELS`), or None where nothing says it.
+        subject: Id of the person. Folds consist of subjects.
+        expression: A canonical label (`fer3d.scan.LABELS`), or None if unknown.
         intensity: The data set's own level, or None.
         sequence: Id of the sequence that a frame belongs to, or None.
         frame: Number of the frame in its sequence, or None.
         compound: A compound class such as "happily surprised" (`fer3d.catalog.targets`), or None.
         valence, arousal: In [-1, 1], or None.
-        action_units: Those shown, such as ("AU12L", "AU25", "AU6:3"); see `fer3d.catalog.action_units`.
-        absent_units: Those that are known not to be shown, such as ("AU4",). A unit in neither is unknown.
-        pose: (yaw, pitch, roll) in radians, right-handed about +y, +x, +z, nan where turned by an unknown amount;
-            or None where nothing says it.
+        action_units: Codes of the present units, such as ("AU12L", "AU25", "AU6:3"); see `fer3d.catalog.action_units`.
+        absent_units: Units known to be absent, such as ("AU4",). A unit in neither list is unknown.
+        pose: (yaw, pitch, roll) in radians, right-handed about +y, +x, +z, with nan for an unknown angle; None if the
+            pose is unknown.
         occlusion: What covers the face, or None.
-        attributes: Whatever else the names hold, such as sex and ethnicity.
-        files: Role -> path. `scan` is always there.
-        problems: What a user should know; the scan can be used all the same.
-        error: Why the scan must not be used (its identity is not certain), or None. `preprocess` writes it as the
-            reason of a failed line.
+        attributes: Further facts, such as sex and ethnicity.
+        files: Role -> path. The role `scan` is always present.
+        problems: Warnings for the user. The scan can still be used.
+        error: The reason why the scan must not be used (its identity is uncertain), or None. `preprocess` writes it as
+            the reason of a failure.
     """
 
     id: str
@@ -78,13 +78,15 @@ class Record:
 
 @dataclass(frozen=True)
 class Catalog:
-    """All that a card finds in a folder.
+    """The scans and other files that a card finds in a folder.
 
     Attributes:
-        records: Sorted by id.
-        extra: POSIX paths that are no scan, no companion of one, and not among the card's ignored.
-        ignored: How many files the card says to leave alone.
-        notes: One line each about the folder as a whole.
+        folder: The folder.
+        card: The card.
+        records: The scans, sorted by id.
+        extra: POSIX paths of files that are neither scans nor companions and that the card does not ignore.
+        ignored: Number of files that the card ignores.
+        notes: Remarks on the folder as a whole, one line each.
     """
 
     folder: Path
@@ -96,7 +98,7 @@ class Catalog:
 
 
 def read_records(folder: str | Path, card: Card, *, labels: str | Path | None = None) -> list[Record]:
-    """The records of a folder, sorted by id. As `read_catalog`, which also tells what else lies there."""
+    """Return the records of a folder, sorted by id. `read_catalog` also returns the other files of the folder."""
     return list(read_catalog(folder, card, labels=labels).records)
 
 
@@ -106,16 +108,17 @@ def read_catalog(
     """Find the scans of a data set in a folder.
 
     Args:
-        folder: The data set's root, or a folder above it, or as many levels below as the card allows.
-        card: From `load_card` or `detect`.
-        labels: A label table; without one, `labels.csv` in the folder, if there is one.
-        listing: What `fer3d.catalog.folder_listing.list_folder(folder)` gave, to spare a second walk.
+        folder: The root of the data set, or a folder above it, or at most `card.look_above` levels below it.
+        card: A card from `load_card` or `detect_card`.
+        labels: A label table. None: `labels.csv` in the folder, if it exists.
+        listing: The result of `fer3d.catalog.folder_listing.list_folder(folder)`, to avoid a second walk.
 
     Returns:
-        The catalogue. Scans whose identity is in doubt are in it too, with `Record.error`; all others are unharmed:
-        - two files that claim one id: an error on both;
+        The catalogue. It includes scans whose identity is uncertain, marked by `Record.error`:
+        - two files with the same id: an error on both;
         - a folder that names another subject than the file in it: an error on the file;
-        - a subject with two values of what the card calls constant: an error on the rarer ones (on all, if none is).
+        - a subject with several values of an attribute that the card calls constant: an error on the scans with the
+          rarer values, or on all if the two most frequent values tie.
 
     Raises:
         FileError: if the folder is missing or may not be opened.
@@ -124,48 +127,48 @@ def read_catalog(
     listing = listing or list_folder(folder)
     table_file = Path(labels) if labels is not None else listing.folder / FILE if FILE in listing.files else None
     table = read_label_table(table_file, card) if table_file else {}
-    labels_of = read_labels(listing, card)
-    matches = [(name, match) for name, match in matching(listing, card) if name not in labels_of.dropped]
-    if not matches and not labels_of.entries:
-        reason = "".join(f" {note}." for note in labels_of.notes[:1])
+    label_files = read_labels(listing, card)
+    matches = [(name, match) for name, match in matching(listing, card) if name not in label_files.dropped]
+    if not matches and not label_files.entries:
+        reason = "".join(f" {note}." for note in label_files.notes[:1])
         raise CardError(no_match(listing, [card]) + reason)
-    claimed: set[str] = set(labels_of.used)
+    claimed: set[str] = set(label_files.used)
     used: set[str] = set()
-    found = []
+    records = []
     for relative, match in matches:
         path = unicodedata.normalize("NFC", relative)
         row = table.get(path)
         if row is not None:
             used.add(path)
-        said = labels_of.rows.get(relative)
-        record, files = _record(listing, card, relative, match, row, said)
+        own = label_files.rows.get(relative)
+        record, files = _record(listing, card, relative, match, row, own)
         if table and row is None:
             record = replace(record, problems=(*record.problems, f"no line in {table_file}"))
-        if labels_of.complete and said is None:
+        if label_files.complete and own is None:
             record = replace(record, problems=(*record.problems, "no line in the label files of the data set"))
         claimed.update(files)
-        found.append((relative, record))
-    for entry in labels_of.entries:
-        found.append((f"{entry.relative}#{entry.entry}", _entry_record(listing, card, entry)))
+        records.append((relative, record))
+    for entry in label_files.entries:
+        records.append((f"{entry.relative}#{entry.entry}", _entry_record(listing, card, entry)))
     for path in table.keys() - used:
         raise CardError(
             f"{table_file}:{table[path].line}: wanted the path of a scan of {card.title}, got {shown(path)!r}"
         )
     rest = [name for name in listing.files if name not in claimed and name != FILE]
-    left = labels_of.dropped
+    left = label_files.dropped
     extra = [name for name in rest if name not in left and not any(fit.search(name) for fit in card.ignorers)]
     return Catalog(
         folder=listing.folder,
         card=card,
-        records=tuple(sorted(_settle(found, card), key=lambda record: record.id)),
+        records=tuple(sorted(_settle(records, card), key=lambda record: record.id)),
         extra=tuple(shown(name) for name in extra),
         ignored=len(rest) - len(extra),
-        notes=(*listing.problems, *(_scattered(matches) if card.names_people else ()), *labels_of.notes),
+        notes=(*listing.problems, *(_scattered(matches) if card.names_people else ()), *label_files.notes),
     )
 
 
 def matching(listing: Listing, card: Card) -> list[tuple[str, re.Match[str]]]:
-    """(relative path, match) of every scan of the card, in order of path."""
+    """Return (relative path, match) of every scan of the card, in the order of the listing."""
     names = listing.folder.resolve().parts[1:]
     above = "".join(f"{name}/" for name in names[len(names) - card.look_above :]) if card.look_above else ""
     pairs = ((name, card.match(above + name)) for name in listing.files)
@@ -173,13 +176,13 @@ def matching(listing: Listing, card: Card) -> list[tuple[str, re.Match[str]]]:
 
 
 def _record(
-    listing: Listing, card: Card, relative: str, match: re.Match[str], row: Row | None, said: Row | None = None
+    listing: Listing, card: Card, relative: str, match: re.Match[str], row: Row | None, own: Row | None = None
 ) -> tuple[Record, list[str]]:
-    """The record of one scan, and the relative paths of all its files.
+    """Return the record of one scan, and the relative paths of all its files.
 
     Args:
-        row: Its line of `labels.csv`, which has the last word.
-        said: What the data set's own label files say.
+        row: Its line of `labels.csv`, which overrides everything else.
+        own: Its labels in the data set's own label files.
     """
     words = words_of(relative, match)
     groups = {key: text for key, text in match.groupdict().items() if text is not None}
@@ -202,7 +205,7 @@ def _record(
     for role, companion in card.companions.items():
         if companion.wanted and companions[role] is None:
             problems.append(f"no {role} file, wanted {shown(companion.files[0].format_map(words))}")
-    files = {role: found for role, found in companions.items() if found is not None}
+    files = {role: file for role, file in companions.items() if file is not None}
     named = groups.get("subject", "") if card.names_people else _fill(card.subject, words) or ""
     subject = shown(unicodedata.normalize("NFC", named))
     error = None if subject else "wanted a subject in the path, got none"
@@ -222,26 +225,26 @@ def _record(
         pose=pose.radians() if pose else None,
         occlusion=card.occlusions.get(occlusion, occlusion) if occlusion else None,
         attributes=attributes,
-        files={role: listing.folder / found for role, found in {"scan": relative, **files}.items()},
+        files={role: listing.folder / file for role, file in {"scan": relative, **files}.items()},
         problems=tuple(problems),
         error=error,
     )
-    if said is not None:
-        attributes = {**attributes, **said.attributes}
-        record = replace(record, **said.fields, attributes=attributes)
+    if own is not None:
+        attributes = {**attributes, **own.attributes}
+        record = replace(record, **own.fields, attributes=attributes)
     if row is not None:
         record = replace(record, **row.fields, attributes={**attributes, **row.attributes})
         if not subject and record.subject:
             record = replace(record, error=None)
-    if "action_units" in {**groups, **(said.fields if said else {}), **(row.fields if row else {})}:
+    if "action_units" in {**groups, **(own.fields if own else {}), **(row.fields if row else {})}:
         scored = card.targets.action_units.absent(record.action_units, record.absent_units)
         record = replace(record, absent_units=scored)
     return record, [relative, *files.values()]
 
 
 def _targets(card: Card, groups: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
-    """Fields of a record: what a path says of targets beyond the canonical labels. What it says wrongly is a
-    problem."""
+    """Return record fields: the targets beyond the canonical labels that a path contains. Invalid values are added to
+    `problems`."""
     fields: dict[str, Any] = {}
     try:
         fields["action_units"], fields["absent_units"] = shown_and_absent(
@@ -261,7 +264,7 @@ def _targets(card: Card, groups: Mapping[str, str], problems: list[str]) -> dict
 
 
 def _entry_record(listing: Listing, card: Card, entry: ContainerEntry) -> Record:
-    """The record of a picture that is an entry of a file."""
+    """Return the record of a picture that is an entry of a container file."""
     fields = {"subject": entry.id, **entry.fields}
     return Record(
         id=entry.id,
@@ -274,7 +277,7 @@ def _entry_record(listing: Listing, card: Card, entry: ContainerEntry) -> Record
 
 
 def words_of(relative: str, match: re.Match[str]) -> dict[str, str]:
-    """What a template of this scan may name; a group that took no part in the match is absent."""
+    """Return the words for the templates of a scan. Groups that took no part in the match are absent."""
     folder, name = posixpath.split(relative)
     stem = name.removesuffix(scan_suffix(name) or posixpath.splitext(name)[1])
     words = {key: text for key, text in match.groupdict().items() if text is not None}
@@ -283,18 +286,18 @@ def words_of(relative: str, match: re.Match[str]) -> dict[str, str]:
 
 
 def companions_of(listing: Listing, card: Card, relative: str, words: Mapping[str, str]) -> dict[str, str | None]:
-    """Role -> relative path of the first of its files that is there, or None."""
+    """Return, for each role, the relative path of its first file that exists, or None."""
     below = words["folder"] + "/" if words["folder"] else ""
-    found: dict[str, str | None] = {}
+    companions: dict[str, str | None] = {}
     for role, companion in card.companions.items():
         candidates = (_fill(template, words) for template in companion.files)
         hits = (listing.find(below + candidate) for candidate in candidates if candidate)
-        found[role] = next((hit for hit in hits if hit and hit != relative), None)
-    return found
+        companions[role] = next((hit for hit in hits if hit and hit != relative), None)
+    return companions
 
 
 def _fill(template: str, words: Mapping[str, str]) -> str | None:
-    """The template with its words, None if the scan lacks one of them."""
+    """Fill in a template. None if the scan lacks one of its words."""
     try:
         return template.format_map(words)
     except KeyError:
@@ -310,7 +313,7 @@ def _digest(text: str) -> str:
 
 
 def _safe_id(text: str) -> str:
-    """A file name for any text: `/` becomes `--`; where that or anything else could make two texts one, a hash tells.
+    """Make a file name from any text: `/` becomes `--`. A hash is added where two texts could give the same name.
 
     >>> _safe_id("bs000_N_N_0"), _safe_id("anna/happy/3")
     ('bs000_N_N_0', 'anna--happy--3')
@@ -322,9 +325,9 @@ def _safe_id(text: str) -> str:
     return plain if exact and len(text) <= 100 else f"{plain}-{_digest(text)}"
 
 
-def _settle(found: Sequence[tuple[str, Record]], card: Card) -> list[Record]:
-    """Mark records whose identity is in doubt, and make all ids differ, also on disks to which case is nothing."""
-    settled = [record for _, record in found]
+def _settle(records: Sequence[tuple[str, Record]], card: Card) -> list[Record]:
+    """Mark records whose identity is uncertain, and make all ids unique, also on case-insensitive disks."""
+    settled = [record for _, record in records]
     for key in card.constant:
         for members in _grouped(settled, lambda record: record.subject if record.error is None else None):
             for index, reason in _two_people(settled, members, key):
@@ -338,13 +341,13 @@ def _settle(found: Sequence[tuple[str, Record]], card: Card) -> list[Record]:
             if record.error is None and rivals:
                 record = replace(record, error=f"wanted one file of id {record.id}, got also {', '.join(rivals[:3])}")
             if sound != [index]:
-                record = replace(record, id=f"{record.id}-{_digest(found[index][0])}")
+                record = replace(record, id=f"{record.id}-{_digest(records[index][0])}")
             marked[index] = record
     return [marked.get(index, record) for index, record in enumerate(settled)]
 
 
 def _grouped(items: Sequence[Record], key: Callable[[Record], str | None]) -> list[list[int]]:
-    """Indices of the records of each key, those without a key left out."""
+    """Group the indices of the records by key. Records without a key are left out."""
     groups: dict[str, list[int]] = defaultdict(list)
     for index, item in enumerate(items):
         if (name := key(item)) is not None:
@@ -353,7 +356,7 @@ def _grouped(items: Sequence[Record], key: Callable[[Record], str | None]) -> li
 
 
 def _two_people(settled: Sequence[Record], members: Sequence[int], key: str) -> list[tuple[int, str]]:
-    """(index, error) of the records of one subject whose attribute `key` is not that of the clear majority."""
+    """Return (index, error) of the records of a subject whose attribute `key` is not its most frequent value."""
     counts = Counter(settled[index].attributes[key] for index in members if key in settled[index].attributes)
     if len(counts) < 2:
         return []
@@ -368,13 +371,15 @@ def _two_people(settled: Sequence[Record], members: Sequence[int], key: str) -> 
 
 
 def _scattered(matches: Iterable[tuple[str, re.Match[str]]]) -> list[str]:
-    """A note for each subject whose own folder is found in two places."""
+    """Return a note for each subject whose own folder exists in several places."""
     places: dict[str, set[str]] = defaultdict(set)
     for relative, match in matches:
         end = match.end("subject")
         if match["subject"] and match.string[end : end + 1] == "/":  # the subject is a folder
             path = match.string[:end]
-            for group in sorted(match.re.groupindex, key=match.start, reverse=True):  # a light or a session is no place
+            for group in sorted(
+                match.re.groupindex, key=match.start, reverse=True
+            ):  # ignore groups such as light or session
                 if match[group] and match.end(group) < match.start("subject"):
                     path = path[: match.start(group)] + path[match.end(group) :]
             places[match["subject"]].add(path[max(0, len(match.string) - len(relative)) :])
@@ -387,7 +392,7 @@ def _scattered(matches: Iterable[tuple[str, re.Match[str]]]) -> list[str]:
 
 
 def no_match(listing: Listing, cards: Sequence[Card]) -> str:
-    """Why there is nothing to read: what was looked for, what is there, how to get it. One line."""
+    """Explain in one line why there is nothing to read: the expected layouts, the files present, the source."""
     layouts = "; ".join(f"{card.title}: {card.layout}" for card in cards)
     there = Counter(posixpath.splitext(name)[1].lower() or "no suffix" for name in listing.files)
     content = ", ".join(f"{count} {shown(suffix)}" for suffix, count in there.most_common(4)) or "no file at all"

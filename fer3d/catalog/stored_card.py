@@ -1,6 +1,6 @@
-"""The card that the scans of a prepared folder were read by, copied into it: `card/dataset.toml`, `card/folds.toml`.
+"""Copies of the data set's card and protocols in a prepared folder: `card/dataset.toml` and `card/folds.toml`.
 
-A card may lie anywhere, and may be gone or changed when the folder is trained on.
+The original card may be anywhere, and may be gone or changed when a network is trained on the folder.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ _FOLDER = "card"
 
 
 def store_card(dataset: str | Path, prepared: Path) -> None:
-    """Copy a card, and the `folds.toml` beside it, into a prepared folder, in place of one from an earlier run.
+    """Copy a card and the `folds.toml` beside it into a prepared folder. They replace those of an earlier run.
 
     Args:
-        dataset: Name of a shipped card, or the path of one, as `load_card` takes it.
+        dataset: Name of a shipped card, or path of a card, as for `load_card`.
         prepared: The prepared folder.
 
     Raises:
@@ -36,13 +36,13 @@ def store_card(dataset: str | Path, prepared: Path) -> None:
 
 
 def stored_card(prepared: Path) -> Card | None:
-    """The card of a prepared folder; None for one made before cards were kept. CardError if it was damaged since."""
+    """Load the card of a prepared folder; None if an old version wrote the folder without one. CardError if damaged."""
     file = prepared / _FOLDER / CARD
     return load_card(file) if file.is_file() else None
 
 
 def stored_folds(prepared: Path) -> Path | None:
-    """The `folds.toml` of a prepared folder, if its card has one."""
+    """Return the path of the `folds.toml` of a prepared folder, or None."""
     file = prepared / _FOLDER / FOLDS
     return file if file.is_file() else None
 

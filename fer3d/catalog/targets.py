@@ -1,16 +1,16 @@
-"""Targets: what a network can be trained to say of a face, as records of a kind, and as arrays from manifest rows.
+"""Targets: what a network can be trained to predict. A `Target` describes one; `target_of` reads its values.
 
-| name | kind | from the manifest's | |
+| name | kind | manifest columns | values |
 | --- | --- | --- | --- |
 | expression | classes | expression | a canonical label |
 | compound | classes | compound | such as "happily surprised" |
-| action-units | multi-label | action_units, absent_units | which units are shown |
+| action-units | multi-label | action_units, absent_units | which units are present |
 | action-unit-intensities | values | action_units, absent_units | in [0, 5] |
 | valence, arousal | values | valence, arousal | in [-1, 1] |
 | valence-arousal | values | valence, arousal | both |
 
-What a scan says nothing of is unknown, never 0: class -1, or NaN. A unit that a scan does not list is unknown as well,
-unless its data set says that its lists are complete (`[targets.action_units]` of the card) or the scan says "AU4:0".
+A missing value is unknown, never 0: class -1, or NaN. A unit that a scan does not list is also unknown, unless the
+card states that the lists are complete (`[targets.action_units]`) or the scan lists it as absent ("AU4:0").
 
 References:
     Du, Tao, Martinez. Compound facial expressions of emotion. PNAS 111(15), 2014: the compound classes, as recalled.
@@ -36,7 +36,7 @@ from fer3d.scan import LABELS
 Row = Mapping[str, Any]
 Values = NDArray[Any]  # (N,) int64, or (N, U) or (N, D) float64
 
-# Compound classes that every card and table understands, in the order of classes. A data set may have more.
+# Compound classes that every card and table accepts, in the order of classes. A data set may have more.
 COMPOUND = (
     "happily surprised",
     "happily disgusted",
@@ -69,11 +69,12 @@ TARGETS = (
 
 @dataclass(frozen=True)
 class Target(ABC):
-    """What is to be said of a face.
+    """A quantity to predict for a face.
 
     Attributes:
         name: One of `TARGETS`.
-        names: Of the K classes, U units or D values, in the order of a network's outputs.
+        names: Names of the K classes, U units or D values, in the order of a network's outputs.
+        kind: "classes", "multi-label" or "values".
     """
 
     name: str
@@ -87,28 +88,28 @@ class Target(ABC):
 
     @abstractmethod
     def known(self, values: Values) -> NDArray[np.bool_]:
-        """Whether anything is known: (N,) bool for the values of N scans."""
+        """Return whether any value is known: (N,) bool for the values of N scans."""
 
     @abstractmethod
     def counts(self, values: Values) -> dict[str, int]:
-        """Name -> number of scans: of the class, that show the unit, or whose value is known."""
+        """Return name -> number of scans of the class, with the unit present, or with a known value."""
 
     @abstractmethod
     def parse(self, text: str) -> Any:
-        """The value of one scan from what `format` wrote. ArgumentError if it is not such a text."""
+        """Parse the value of one scan from a text of `format`. ArgumentError if the text is malformed."""
 
     @abstractmethod
     def format(self, value: Any) -> str:
-        """The value of one scan as text, "" if nothing is known."""
+        """Format the value of one scan as text, "" if nothing is known."""
 
     def to_json(self) -> dict[str, Any]:
-        """What `target_from_json` takes."""
+        """Convert to the JSON object that `target_from_json` reads."""
         return {"kind": self.kind, "name": self.name, "names": list(self.names)}
 
 
 @dataclass(frozen=True)
 class ClassTarget(Target):
-    """One of K classes. A value is an int64, row of `names`; -1: unknown."""
+    """One of K classes. A value is an int64, an index into `names`; -1: unknown."""
 
     kind: ClassVar[str] = "classes"
 
@@ -117,8 +118,8 @@ class ClassTarget(Target):
         return np.asarray(values) >= 0
 
     def counts(self, values: Values) -> dict[str, int]:
-        found = np.bincount(values[self.known(values)], minlength=len(self.names))
-        return dict(zip(self.names, found.tolist(), strict=True))
+        counts = np.bincount(values[self.known(values)], minlength=len(self.names))
+        return dict(zip(self.names, counts.tolist(), strict=True))
 
     def parse(self, text: str) -> int:
         if not text:
@@ -132,7 +133,7 @@ class ClassTarget(Target):
 
 @dataclass(frozen=True)
 class UnitTarget(Target):
-    """Which of U units are shown. A value is (U,) float64: 1 shown, 0 not, NaN unknown."""
+    """The presence of U units. A value is (U,) float64: 1 present, 0 absent, NaN unknown."""
 
     kind: ClassVar[str] = "multi-label"
 
@@ -144,18 +145,18 @@ class UnitTarget(Target):
         return dict(zip(self.names, (values == 1).sum(axis=0).tolist(), strict=True))
 
     def parse(self, text: str) -> NDArray[np.float64]:
-        """From codes such as "AU6 AU12:3 AU4:0": those not among `names` are an error, those left out unknown."""
+        """Parse codes such as "AU6 AU12:3 AU4:0". Units not in `names` are an error; units not listed are unknown."""
         words = text.split()
         codes = tuple(code for word in words for code in split_action_units(word))
         if len(codes) != len(words):
             raise ArgumentError(f"`{self.name}` should be codes such as 'AU6 AU4:0', is {text!r}")
         try:
-            shown, absent = shown_and_absent(codes)
+            present, absent = shown_and_absent(codes)
         except ValueError as error:
             raise ArgumentError(f"`{self.name}`: {error}") from None
-        said = {read_unit(code).name: 1.0 for code in shown} | dict.fromkeys(absent, 0.0)
-        check_choice(self.name, tuple(said), self.names)
-        return np.array([said.get(name, math.nan) for name in self.names])
+        presence = {read_unit(code).name: 1.0 for code in present} | dict.fromkeys(absent, 0.0)
+        check_choice(self.name, tuple(presence), self.names)
+        return np.array([presence.get(name, math.nan) for name in self.names])
 
     def format(self, value: NDArray[np.float64]) -> str:
         pairs = zip(self.names, value.tolist(), strict=True)
@@ -167,7 +168,7 @@ class ValueTarget(Target):
     """D numbers. A value is (D,) float64, NaN where unknown.
 
     Attributes:
-        span: Least and greatest number.
+        span: Least and greatest valid number.
     """
 
     span: tuple[float, float]
@@ -181,17 +182,17 @@ class ValueTarget(Target):
         return dict(zip(self.names, (~np.isnan(values)).sum(axis=0).tolist(), strict=True))
 
     def parse(self, text: str) -> NDArray[np.float64]:
-        """From a text such as "valence=0.5 arousal=-0.25"; what is left out is unknown."""
-        found = dict.fromkeys(self.names, math.nan)
+        """Parse a text such as "valence=0.5 arousal=-0.25". Names that are not listed are unknown."""
+        values = dict.fromkeys(self.names, math.nan)
         for word in text.split():
             name, _, number = word.partition("=")
             check_choice(self.name, name, self.names)
             try:
-                found[name] = float(number)
+                values[name] = float(number)
             except ValueError:
                 raise ArgumentError(f"`{self.name}` should be numbers such as '{name}=0.5', is {text!r}") from None
-            self._check(found[name], text)
-        return np.array(list(found.values()))
+            self._check(values[name], text)
+        return np.array(list(values.values()))
 
     def format(self, value: NDArray[np.float64]) -> str:
         pairs = zip(self.names, value.tolist(), strict=True)
@@ -207,14 +208,14 @@ class ValueTarget(Target):
 
 
 class TargetValues(NamedTuple):
-    """A target and what N scans say of it: (N,) int64 of classes, (N, U) or (N, D) float64 of units or values."""
+    """A target and its values for N scans: (N,) int64 of classes, (N, U) or (N, D) float64 of units or values."""
 
     target: Target
     values: Values
 
 
 def target_from_json(content: Mapping[str, Any]) -> Target:
-    """The target that `Target.to_json` wrote. ArgumentError if it is not one."""
+    """Read a target that `Target.to_json` wrote. ArgumentError if the object is malformed."""
     try:
         name, names = str(content["name"]), tuple(map(str, content["names"]))
         if content["kind"] == "values":
@@ -228,7 +229,7 @@ def target_from_json(content: Mapping[str, Any]) -> Target:
 
 
 def says(row: Row, name: str) -> bool:
-    """Whether a scan says anything of a target.
+    """Whether a scan has a known value of a target.
 
     Args:
         row: A manifest row.
@@ -244,30 +245,30 @@ def says(row: Row, name: str) -> bool:
 
 
 def targets_in(rows: Iterable[Row]) -> dict[str, int]:
-    """Target -> number of scans that say anything of it, of those that any scan does, in the order of `TARGETS`."""
-    found = dict.fromkeys(TARGETS, 0)
+    """Return target -> number of scans with a known value (if any), in the order of `TARGETS`."""
+    counts = dict.fromkeys(TARGETS, 0)
     for row in rows:
         for name in TARGETS:
-            found[name] += says(row, name)
-    return {name: count for name, count in found.items() if count}
+            counts[name] += says(row, name)
+    return {name: count for name, count in counts.items() if count}
 
 
 def target_of(rows: Sequence[Row], name: str, names: Sequence[str] | None = None) -> TargetValues:
-    """What scans say of a target, as an array.
+    """Read the values of a target from manifest rows into an array.
 
     Args:
-        rows: Manifest rows. Those of a manifest from before there were such columns say nothing of them.
+        rows: Manifest rows. In a manifest of an older version, missing columns count as unknown.
         name: One of `TARGETS`.
-        names: Classes or units in the order wanted, such as those that a network was trained on. None: those that
-            occur; canonical labels and `COMPOUND` in their own order, others after them, units by number. A unit that
-            is not among them is left out, a class that is not is an error. The names of values are fixed.
+        names: Classes or units in a given order, such as those that a network was trained on. None: those that occur;
+            canonical labels and `COMPOUND` in their own order, others after them, units by number. A unit that is not
+            in `names` is left out; a class that is not in `names` is an error. The names of values are fixed.
 
     Returns:
-        The target and its values; unknown is -1 of classes, else NaN.
+        The target and its values. Unknown is -1 for classes, else NaN.
 
     Raises:
-        ArgumentError: if there is no such target (names the nearest), no scan says anything of it (names those of which
-            scans do), or a row holds what is none of its classes, no code of a unit, or a number out of range.
+        ArgumentError: if there is no such target (names the nearest), no scan has a known value (names the targets that
+            are known), or a row holds a class that is not in `names`, a malformed code, or a number out of range.
     """
     check_choice("target", name, TARGETS)
     if not any(says(row, name) for row in rows):
@@ -283,8 +284,8 @@ def target_of(rows: Sequence[Row], name: str, names: Sequence[str] | None = None
 def _classes(rows: Sequence[Row], name: str, names: Sequence[str] | None) -> TargetValues:
     words = [row.get(name) for row in rows]
     first = LABELS if name == "expression" else COMPOUND
-    found = {word for word in words if word is not None}
-    ordered = [word for word in first if word in found] + sorted(found - set(first))
+    present = {word for word in words if word is not None}
+    ordered = [word for word in first if word in present] + sorted(present - set(first))
     target = ClassTarget(name, tuple(ordered if names is None else names))
     for row, word in zip(rows, words, strict=True):
         if word is not None and word not in target.names:
@@ -296,18 +297,18 @@ def _classes(rows: Sequence[Row], name: str, names: Sequence[str] | None) -> Tar
 
 def _units(rows: Sequence[Row], name: str, names: Sequence[str] | None) -> TargetValues:
     levels = [_levels(row) for row in rows]
-    found = {unit for each in levels for unit in each}
-    chosen = tuple(sorted(found, key=unit_number) if names is None else names)
+    present = {unit for each in levels for unit in each}
+    chosen = tuple(sorted(present, key=unit_number) if names is None else names)
     table = np.array([[each.get(unit, math.nan) for unit in chosen] for each in levels], dtype=np.float64)
     if name == "action-unit-intensities":
         return TargetValues(ValueTarget(name, chosen, (0.0, STRONGEST)), table.reshape(len(rows), -1))
-    shown = np.array([[unit in each for unit in chosen] for each in levels], dtype=np.bool_)
-    presence = np.where(shown, (table != 0).astype(np.float64), math.nan)  # shown with an unknown intensity is shown
+    listed = np.array([[unit in each for unit in chosen] for each in levels], dtype=np.bool_)
+    presence = np.where(listed, (table != 0).astype(np.float64), math.nan)  # a unit of unknown intensity is present
     return TargetValues(UnitTarget(name, chosen), presence.reshape(len(rows), -1))
 
 
 def _levels(row: Row) -> dict[str, float]:
-    """Unit -> intensity, 0 if it is known not to be shown, NaN if it is shown and nothing says how strongly."""
+    """Return unit -> intensity: 0 if absent, NaN if present at an unknown intensity."""
     levels: dict[str, float] = {}
     try:
         for unit in map(read_unit, row.get("action_units") or ()):
@@ -337,7 +338,7 @@ def _affect(rows: Sequence[Row], name: str, names: Sequence[str] | None) -> Targ
 
 
 def _number_or_word(row: Row, column: str) -> Any:
-    """A cell; None if it is blank or NaN."""
+    """Return a cell; None if it is blank or NaN."""
     value = row.get(column)
     return None if isinstance(value, float) and math.isnan(value) else value
 

@@ -1,1 +1,1 @@
-"""Labels that data sets keep in files of their own: one data set, one file."""
+"""Readers of the label files of data sets: one module per data set."""

@@ -1,4 +1,4 @@
-"""Labels of AffectNet: the tables of 2017, and the later release with a file a picture."""
+"""Labels of AffectNet: the tables of 2017, and the later release with one file per picture and label."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _AFFECTNET_COLUMNS = ("subdirectory_filepath", "expression")
 
 
 def affectnet(listing: Listing, card: Card) -> Labels:
-    """`training.csv` and `validation.csv` of 2017, with faces, 68 landmarks, valence and arousal."""
+    """Read `training.csv` and `validation.csv` of 2017: expression, valence, arousal, and eyes from 68 landmarks."""
     labels = Labels(complete=True)
     pictures = {"/".join(name.split("/")[-2:]): name for name in listing.files if "/" in name}
     for table in listing.files:
-        found = re.search(r"(?:^|/)(training|validation|automatically_annotated)\.csv\Z", table, re.IGNORECASE)
-        if found is None:
+        match = re.search(r"(?:^|/)(training|validation|automatically_annotated)\.csv\Z", table, re.IGNORECASE)
+        if match is None:
             continue
         labels.used.add(table)
-        part = card.values["part"].get(found[1].lower(), found[1].lower())
+        part = card.values["part"].get(match[1].lower(), match[1].lower())
         for line, cells in read_table(listing, table, _AFFECTNET_COLUMNS, labels.notes):
             where, path = f"{table}:{line}", cells["subdirectory_filepath"].replace("\\", "/")
             picture = pictures.get("/".join(path.split("/")[-2:]))
@@ -40,7 +40,7 @@ def affectnet(listing: Listing, card: Card) -> Labels:
 
 
 def _eyes(text: str) -> str:
-    """Middle of the right and the left eye, "x y x y", of 68 `x;y` pairs joined by `;`; "" if it is not that."""
+    """Return the centres of the right and left eye as "x y x y", from 68 pairs `x;y` joined by `;`. "" if malformed."""
     try:
         points = np.array([float(word) for word in text.split(";")]).reshape(68, 2)
     except ValueError:
@@ -49,14 +49,14 @@ def _eyes(text: str) -> str:
 
 
 def affectnet_files(listing: Listing, card: Card) -> Labels:
-    """The later release: `annotations/<n>_exp.npy`, `_val.npy` and `_aro.npy`, each a number, some stored as text."""
+    """Read the later release: `annotations/<n>_exp.npy`, `_val.npy` and `_aro.npy`, each one number, some as text."""
     labels = Labels(complete=True)
-    names = {name: found for name in listing.files if (found := _ANNOTATION.search(name))}
+    names = {name: match for name in listing.files if (match := _ANNOTATION.search(name))}
     labels.used.update(names)
-    for name, found in names.items():
-        if found["what"] != "exp":
+    for name, match in names.items():
+        if match["what"] != "exp":
             continue
-        folder, number = name[: found.start("number")], found["number"]
+        folder, number = name[: match.start("number")], match["number"]
         picture = listing.find(folder.removesuffix("annotations/") + f"images/{number}.jpg")
         if picture is None:
             labels.notes.append(f"{name}: wanted a picture images/{number}.jpg, found none")
@@ -75,7 +75,7 @@ _ANNOTATION = re.compile(r"(?:^|/)annotations/(?P<number>\d+)_(?P<what>exp|val|a
 
 
 def _number_in(listing: Listing, name: str, notes: list[str]) -> str | None:
-    """The text of the one number in a file; None, with a note, if it is no such file."""
+    """Return the one number in a file as text. None, with a note, if the file is not such an array."""
     try:
         return str(np.load(listing.folder / name, allow_pickle=False).reshape(())).strip()
     except (OSError, ValueError, EOFError) as error:

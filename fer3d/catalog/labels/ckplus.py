@@ -1,4 +1,4 @@
-"""Labels of CK+: emotions and action units of the last frame of a sequence."""
+"""Labels of CK+: the emotion and the action units of the last frame of each sequence."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from fer3d.catalog.labels.reading import Labels, brief, label_fields, read_text
 
 
 def ckplus(listing: Listing, card: Card) -> Labels:
-    """`Emotion*/S005/001/*_emotion.txt` and `FACS*/...`: they say something of the last frame; the first is neutral."""
+    """Read `Emotion*/S005/001/*_emotion.txt` and `FACS*/...`: labels of the last frame. The first frame is neutral."""
     labels = Labels()
     frames: dict[str, list[tuple[int, str]]] = {}
     files: dict[str, dict[str, str]] = {"emotion": {}, "facs": {}}
     for name in listing.files:
-        if found := re.search(r"(?:^|/)(S\d{3}_\d{3})_(\d{8})\.png\Z", name):
-            frames.setdefault(found[1], []).append((int(found[2]), name))
-        elif found := re.search(r"(?:^|/)(S\d{3}_\d{3})_\d{8}_(emotion|facs)\.txt\Z", name):
-            files[found[2]][found[1]] = name
+        if match := re.search(r"(?:^|/)(S\d{3}_\d{3})_(\d{8})\.png\Z", name):
+            frames.setdefault(match[1], []).append((int(match[2]), name))
+        elif match := re.search(r"(?:^|/)(S\d{3}_\d{3})_\d{8}_(emotion|facs)\.txt\Z", name):
+            files[match[2]][match[1]] = name
             labels.used.add(name)
     for sequence, members in frames.items():
         members.sort()
@@ -51,7 +51,7 @@ def ckplus(listing: Listing, card: Card) -> Labels:
 
 
 def _numbers(listing: Listing, name: str, notes: list[str]) -> list[list[float]]:
-    """The whole numbers, written as real ones, of a text file, line by line; none, with a note, if it is no such."""
+    """Read whole numbers, written as decimals, line by line from a text file. [], with a note, if it has others."""
     text = read_text(listing, name, notes)
     try:
         numbers = [[float(word) for word in line.split()] for line in (text or "").splitlines() if line.strip()]

@@ -1,4 +1,4 @@
-"""Labels of FER-2013 and FER+, with the pictures of FER-2013 inside of its table."""
+"""Labels of FER-2013 and FER+. The table of FER-2013 also contains its pictures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fer3d.catalog.folder_listing import Listing, shown
 from fer3d.catalog.label_table import Row
 from fer3d.catalog.labels.reading import ContainerEntry, Labels, brief, find_file, label_fields, read_table
 
-FER_SIDE = 48  # rows and columns of a picture of FER-2013
+FER_SIDE = 48  # height and width of a picture of FER-2013, pixels
 _FER_COLUMNS = ("emotion", "pixels", "usage")
 _FERPLUS_COLUMNS = (
     "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "nf",
@@ -23,7 +23,7 @@ _FERPLUS_COLUMNS = (
 
 
 def fer2013(listing: Listing, card: Card) -> Labels:
-    """`fer2013.csv` (emotion, pixels, Usage; or the same columns in another order, as icml_face_data.csv has them)."""
+    """Read `fer2013.csv` (emotion, pixels, Usage), or icml_face_data.csv with the same columns in another order."""
     labels = Labels()
     for name in listing.files:
         if re.search(r"(?:^|/)(?:fer2013|icml_face_data)\.csv\Z", name, re.IGNORECASE):
@@ -47,7 +47,7 @@ def _fer_entries(path: Path, name: str, card: Card, notes: list[str]) -> Iterato
 
 
 def _fer_rows(path: Path, name: str, notes: list[str]) -> Iterator[tuple[int, int, dict[str, str]]]:
-    """(entry, byte offset of its line, column -> cell) of each line. Not by `csv`: the offsets are wanted."""
+    """Yield (entry, byte offset of its line, column -> cell) for each line. `csv` would not give the offsets."""
     try:
         with path.open("rb") as file:
             columns = [cell.strip().strip('"').lower() for cell in file.readline().decode("latin-1").split(",")]
@@ -71,11 +71,11 @@ def _fer_rows(path: Path, name: str, notes: list[str]) -> Iterator[tuple[int, in
 
 
 def ferplus(listing: Listing, card: Card) -> Labels:
-    """`fer2013new.csv`: ten votes a picture. The picture is `fer0000000.png` (by its name in the table), or the entry
-    of the same number in `fer2013.csv`.
+    """Read `fer2013new.csv`: ten votes per picture. The picture is a file such as `fer0000000.png`, as the table names
+    it, or the entry of the same number in `fer2013.csv`.
 
-    The label is that of Barsoum et al. in their majority mode, as recalled: single votes are dropped as slips, and the
-    class that has more than half of the rest is taken.
+    The label follows the majority mode of Barsoum et al., as recalled: single votes are dropped as errors, and the
+    label is the class with more than half of the other votes.
     """
     labels = Labels(complete=True)
     table = find_file(listing, r"fer2013new\.csv")
@@ -99,7 +99,7 @@ def ferplus(listing: Listing, card: Card) -> Labels:
         elif entry in entries:
             attributes |= {"entry": str(entry), "offset": str(entries[entry])}
             labels.entries.append(ContainerEntry(pixels or "", entry, f"fer{entry:07d}", fields, attributes))
-        elif picture:  # a blank name is a picture that FER+ threw out
+        elif picture:  # FER+ leaves the name of a rejected picture blank
             labels.notes.append(f"{where}: wanted a picture {shown(picture)}, found none")
     return labels
 

@@ -1,4 +1,4 @@
-"""Labels of MMI: the emotion of a session and the action units of its XML files."""
+"""Labels of MMI: the emotion and the action units in the XML files of each session."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fer3d.catalog.labels.reading import Labels, label_fields, read_text
 
 
 def mmi(listing: Listing, card: Card) -> Labels:
-    """`Sessions/<id>/*.xml` beside a clip: the emotion of the session, and the action units of *-oao_aucs.xml."""
+    """Read `Sessions/<id>/*.xml` beside a clip: the emotion of the session, and the action units of *-oao_aucs.xml."""
     labels = Labels()
     folders: dict[str, dict[str, list[str]]] = {}
     for name in listing.files:

@@ -1,4 +1,4 @@
-"""Labels of RAF-DB: its one list of all pictures."""
+"""Labels of RAF-DB: one list of all pictures."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from fer3d.catalog.labels.reading import MOST_LINES, Labels, brief, find_file, l
 
 
 def rafdb(listing: Listing, card: Card) -> Labels:
-    """`EmoLabel/list_patition_label.txt` (so spelt by the set; or list_partition_label.txt): `train_00001.jpg 5`."""
+    """Read `EmoLabel/list_patition_label.txt` (sic; or list_partition_label.txt), with lines `train_00001.jpg 5`."""
     labels = Labels()
     pictures: dict[str, str] = {}
     for name in listing.files:
-        if found := re.search(r"(?:^|/)((?:train|test)_\d+)(_aligned)?\.(?i:jpg|png)\Z", name):
-            other = pictures.get(found[1])
-            if other is None or found[2]:
-                pictures[found[1]] = name
+        if match := re.search(r"(?:^|/)((?:train|test)_\d+)(_aligned)?\.(?i:jpg|png)\Z", name):
+            other = pictures.get(match[1])
+            if other is None or match[2]:
+                pictures[match[1]] = name
             if other is not None:
-                labels.dropped.add(other if found[2] else name)
+                labels.dropped.add(other if match[2] else name)
     table = find_file(listing, r"list_par?tition_label\.txt")
     if table is None:
         return labels

@@ -1,8 +1,8 @@
-"""What the readers of label files share: what they give, and how they read tables, texts and words for expressions.
+"""The common parts of the readers of label files: their result, and functions to read tables, texts and labels.
 
-A card names its reader as `labels_from`. Each reader takes the listing and the card, and gives `Labels`. A table that
-is not what it should be is one note, a line that is wrong one error on its picture, or one note if it has no picture:
-all else goes on. Which facts of a layout were read and which recalled stands in its card.
+A card names its reader as `labels_from`. Each reader takes the listing and the card, and returns `Labels`. A malformed
+table causes one note; a malformed line causes one error on its picture, or one note if it has no picture. Everything
+else is still read. Each card states which facts of its layout were read from a source and which were recalled.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from fer3d.catalog.cards import Card
 from fer3d.catalog.folder_listing import Listing, shown
 from fer3d.catalog.label_table import Row
 
-MOST_LINES = 2_000_000  # of a table: ten times AffectNet, so that a file of garbage ends
+MOST_LINES = 2_000_000  # lines that are read of a table: ten times AffectNet; a bound for damaged files
 
 
 @dataclass(frozen=True)
 class ContainerEntry:
-    """A picture that is no file but an entry of one.
+    """A picture that is an entry of a container file.
 
     Attributes:
-        relative: The file.
-        entry: Number of the entry in it, from 0.
-        id: Of the record.
-        fields, attributes: Of the record.
+        relative: Relative path of the container file.
+        entry: Number of the entry in the file, from 0.
+        id: Id of the record.
+        fields, attributes: Fields and attributes of the record.
     """
 
     relative: str
@@ -41,15 +41,15 @@ class ContainerEntry:
 
 @dataclass
 class Labels:
-    """What the label files of a folder say.
+    """The content of the label files of a folder.
 
     Attributes:
-        rows: Relative path of a picture -> what is said of it.
-        entries: Pictures that are entries of a file.
-        used: The label files.
-        dropped: Pictures that are another version of one that is kept.
-        notes: One line each about what could not be used.
-        complete: Whether a picture that no row is about should be reported.
+        rows: Relative path of a picture -> its labels.
+        entries: Pictures that are entries of a container file.
+        used: Relative paths of the label files.
+        dropped: Pictures that are left out because another version of them is used.
+        notes: One line for each file or line that could not be used.
+        complete: Whether to report pictures without a row.
     """
 
     rows: dict[str, Row] = field(default_factory=dict)
@@ -61,8 +61,8 @@ class Labels:
 
 
 def label_fields(card: Card, word: str, where: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """Record fields and attributes of one of the data set's words for an expression: a canonical label, a class that
-    has none, or the error that it is unknown."""
+    """Return the record fields and attributes for a word of the data set: its canonical label, its other label, or the
+    error that the word is unknown."""
     label = card.label(word)
     if label is not None:
         return {"expression": label}, {}
@@ -73,7 +73,7 @@ def label_fields(card: Card, word: str, where: str) -> tuple[dict[str, Any], dic
 
 
 def affect_fields(card: Card, texts: Mapping[str, str | None], where: str) -> dict[str, Any]:
-    """Record fields of "valence" and "arousal" as the data set writes them; the error that one is no such number."""
+    """Return the record fields "valence" and "arousal", or an error if a text is not a number in range."""
     fields: dict[str, Any] = {}
     try:
         for name, text in texts.items():
@@ -85,7 +85,7 @@ def affect_fields(card: Card, texts: Mapping[str, str | None], where: str) -> di
 
 
 def find_file(listing: Listing, pattern: str) -> str | None:
-    """The first file whose name the pattern fits, in any case."""
+    """Return the first file whose name matches the pattern, ignoring case; or None."""
     matcher = re.compile(rf"(?:^|/)(?:{pattern})\Z", re.IGNORECASE)
     return next((name for name in listing.files if matcher.search(name)), None)
 
@@ -101,7 +101,7 @@ def read_text(listing: Listing, name: str, notes: list[str]) -> str | None:
 def read_table(
     listing: Listing, name: str, wanted: Iterable[str], notes: list[str]
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line, lower-case column -> cell) of a table with a header; a note and nothing if it lacks a column."""
+    """Yield (line, lower-case column -> cell) of a table with a header. A missing column gives a note and no rows."""
     text = read_text(listing, name, notes)
     if text is None:
         return

@@ -1,4 +1,4 @@
-"""Labels of simulated scans, whatever layout they have: action units, from the truth beside them."""
+"""Labels of simulated scans in any layout: the action units of the ground truth beside them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from fer3d.catalog.labels.reading import Labels, brief
 
 
 def simulated(listing: Listing) -> Labels:
-    """Which action units `truth.parquet` says that each scan shows, and how strongly; every other unit is absent.
+    """Read the action units of each scan, with intensities, from `truth.parquet`. All other units are absent.
 
-    Scans that are no longer there are left out: parts of a simulated set can be taken away.
+    The table may list scans that are not in the folder: parts of a simulated data set can be removed.
     """
     labels = Labels()
     for name in listing.files:
@@ -23,19 +23,20 @@ def simulated(listing: Listing) -> Labels:
         labels.used.add(name)
         folder = posixpath.dirname(name)
         for file, weights in _weights(listing, name, labels.notes):
-            shown, absent = shown_and_absent(codes_of(weights))
-            fields = {"action_units": shown, "absent_units": absent}
+            present, absent = shown_and_absent(codes_of(weights))
+            fields = {"action_units": present, "absent_units": absent}
             labels.rows[posixpath.join(folder, file)] = Row(0, fields, {})
     return labels
 
 
 def codes_of(weights: Mapping[str, float]) -> tuple[str, ...]:
-    """Codes of action units, by number: intensity, and side where only one side shows it.
+    """Return the codes of action units, sorted by number, with the intensity, and the side if only one side is active.
 
-    A weight of 1, the full strength of a unit, is intensity 5; that it grows evenly with the weight is our own choice.
+    A weight of 1, the full strength of a unit, is intensity 5. That the intensity is linear in the weight is our
+    choice.
 
     Args:
-        weights: All units of the face model, with side if they have one -> weight.
+        weights: Weight of every unit of the face model. Names have a side where the model has one.
 
     >>> codes_of({"AU12_L": 0.5, "AU12_R": 0.0, "AU26": 1.2, "AU4": 0.01})
     ('AU4:0', 'AU12L:2.5', 'AU26:5')
@@ -46,14 +47,14 @@ def codes_of(weights: Mapping[str, float]) -> tuple[str, ...]:
         sides.setdefault(name, {})[side] = weight if weight >= PRESENT else 0.0
     codes = []
     for name in sorted(sides, key=unit_number):
-        shown = [side for side, weight in sides[name].items() if weight]
-        side = shown[0] if len(shown) == 1 < len(sides[name]) else ""
+        active = [side for side, weight in sides[name].items() if weight]
+        side = active[0] if len(active) == 1 < len(sides[name]) else ""
         codes.append(f"{name}{side}:{round(STRONGEST * min(max(sides[name].values()), 1.0), 2):g}")
     return tuple(codes)
 
 
 def _weights(listing: Listing, name: str, notes: list[str]) -> list[tuple[str, dict[str, float]]]:
-    """Path of each scan below the folder of the truth -> weight of every unit that any of the scans has."""
+    """Return (path of a scan relative to the table, weight of every unit that any scan has) for each scan."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -63,5 +64,5 @@ def _weights(listing: Listing, name: str, notes: list[str]) -> list[tuple[str, d
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
         notes.append(f"{name}: wanted the truth of a simulation, got {brief(str(error))}: no action units are known")
         return []
-    none = {unit: 0.0 for _, weights in rows for unit in weights}  # a scan lists those that anything moves
+    none = {unit: 0.0 for _, weights in rows for unit in weights}  # a scan lists only its active units
     return [(file, none | weights) for file, weights in rows]

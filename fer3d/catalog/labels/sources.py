@@ -1,4 +1,4 @@
-"""Which reader a card means by `labels_from`."""
+"""The readers that a card can name as `labels_from`."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ SOURCES: Mapping[LabelSource, Callable[[Listing, Card], Labels]] = {
 
 
 def read_labels(listing: Listing, card: Card) -> Labels:
-    """What the label files of a card's layout say; for a card without, what the truth of simulated scans says."""
+    """Read the label files of a card's layout; without `labels_from`, the ground truth of simulated scans."""
     return SOURCES[card.labels_from](listing, card) if card.labels_from else simulated(listing)

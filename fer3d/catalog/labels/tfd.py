@@ -1,4 +1,4 @@
-"""Labels of the Toronto Face Database: Matlab files that hold pictures and labels."""
+"""Labels of the Toronto Face Database: Matlab files that contain pictures and labels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fer3d.catalog.labels.reading import ContainerEntry, Labels, brief, label_fi
 
 
 def tfd(listing: Listing, card: Card) -> Labels:
-    """`TFD_48x48.mat` or `TFD_96x96.mat`; of two, the larger pictures. Unlabelled entries are left out."""
+    """Read `TFD_48x48.mat` or `TFD_96x96.mat`; of two files, the one with larger pictures. Skips unlabelled entries."""
     labels = Labels()
     tables = [name for name in listing.files if re.search(r"(?:^|/)TFD_\d+x\d+\.mat\Z", name, re.IGNORECASE)]
     labels.used.update(tables)
