@@ -1,7 +1,7 @@
 """fer3d: from raw 3D and 4D face scans to expression labels.
 
-Nothing heavy is imported here, so that `fer3d --help` answers at once. Start with `fer3d.formats.read`,
-`fer3d.maps`, `fer3d.prepare`.
+Start with `fer3d.formats.read`, `fer3d.maps` and `fer3d.prepare`. This module imports nothing that is slow to import,
+so that `fer3d --help` is fast.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,11 +13,11 @@ __version__ = version("fer3d")
 
 
 def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """The module-level `__getattr__` of a package that imports a public name when it is first used.
+    """A module-level `__getattr__` that imports each public name of a package when it is first used.
 
     Args:
         package: Name of the package.
-        homes: Public name -> module of the package that defines it.
+        homes: Public name -> the module in the package that defines it.
     """
 
     def find(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Argument checks shared by the public functions. Each message names the argument, what was wanted, what came."""
+"""Argument checks of the public functions. Each message names the argument, the expected and the actual value."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -8,14 +8,14 @@ import numpy as np
 
 from fer3d.errors import ArgumentError, Fer3dError
 
-# Share of letters that two names must have in common, in the same order, for one to be offered in place of the other.
-# Half: any single typing error in a word of two letters or more, and what people call a class ("happy" for happiness:
-# 0.57), lies above; of words that have nothing to do with each other, nearly all lie below.
-_ALIKE = 0.5
+# Similarity (difflib's ratio) that two names need for a suggestion "did you mean". Any single typing error in a word of
+# two letters or more lies above 0.5, and so does a colloquial name of a class ("happy" for happiness: 0.57); nearly all
+# pairs of unrelated words lie below.
+_SIMILAR = 0.5
 
 
 def check_shape(name: str, array: Any, shape: Sequence[int | str]) -> None:
-    """Raise ArgumentError unless `array` matches `shape`, a tuple of sizes with names for the free ones.
+    """Raise ArgumentError unless `array` has the shape `shape`, a tuple of sizes, or names for sizes that are free.
 
     >>> import numpy as np
     >>> check_shape("vertices", np.zeros((4, 2)), ("V", 3))
@@ -30,7 +30,7 @@ def check_shape(name: str, array: Any, shape: Sequence[int | str]) -> None:
 
 
 def check_dtype(name: str, array: Any, dtype: Any) -> None:
-    """Raise ArgumentError unless `array` is a NumPy array of exactly `dtype`: nothing is cast behind the caller."""
+    """Raise ArgumentError unless `array` is a NumPy array of exactly `dtype`; nothing is cast."""
     if not isinstance(array, np.ndarray):
         raise ArgumentError(f"`{name}` should be a NumPy array of {np.dtype(dtype)}, is {type(array).__name__}")
     if array.dtype != dtype:
@@ -38,7 +38,7 @@ def check_dtype(name: str, array: Any, dtype: Any) -> None:
 
 
 def check_index(name: str, index: Any, size: int, *, none: bool = False) -> None:
-    """Raise ArgumentError unless every entry of `index` is a row below `size` (or -1 for "none", if allowed)."""
+    """Raise ArgumentError unless every entry of `index` is in [0, size), or -1 for "none" if `none` is set."""
     low = -1 if none else 0
     if index.size and (int(index.min()) < low or int(index.max()) >= size):
         raise ArgumentError(
@@ -56,16 +56,16 @@ def check_range(name: str, value: float, low: float, high: float, unit: str = ""
 def check_choice(
     name: str, value: str | Sequence[str], choices: Iterable[str], error: type[Fer3dError] = ArgumentError
 ) -> None:
-    """Raise an error that names the nearest choice unless `value`, a name or a list of names, is among `choices`.
+    """Raise an error that names the nearest choice unless each name in `value` is among `choices`.
 
     Args:
-        name: Of the argument.
-        value: One name; or several, each of which is checked. That there is one at all is not.
-        choices: Names, in the order in which the message lists them.
-        error: Class of the error.
+        name: Name of the argument.
+        value: One name, or a list of names, which may be empty.
+        choices: Valid names, in the order in which the message lists them.
+        error: Class of the error to raise.
 
     Raises:
-        ArgumentError: or what `error` says.
+        ArgumentError: or `error`, if given.
 
     >>> check_choice("maps", ["depth", "norm"], ["depth", "normal"])
     Traceback (most recent call last):
@@ -80,8 +80,8 @@ def check_choice(
             raise error(text + did_you_mean(item, known))
 
 
-def nearest(value: Any, choices: Iterable[str], cutoff: float = _ALIKE) -> str | None:
-    """The choice that is spelt most like `value`, whatever the case of letters; None if none is at all like it.
+def nearest(value: Any, choices: Iterable[str], cutoff: float = _SIMILAR) -> str | None:
+    """The choice whose spelling is most similar to `value`, ignoring case; None if none is similar enough.
 
     >>> nearest("Hapiness", ["anger", "happiness"]), nearest("7", ["anger", "happiness"])
     ('happiness', None)
@@ -94,6 +94,6 @@ def nearest(value: Any, choices: Iterable[str], cutoff: float = _ALIKE) -> str |
 
 
 def did_you_mean(value: Any, choices: Iterable[str]) -> str:
-    """The end of a message about an unknown name: "; did you mean 'happiness'?", or nothing if no choice is like it."""
+    """End of a message about an unknown name, such as "; did you mean 'happiness'?"; "" if no choice is similar."""
     near = nearest(value, choices)
     return "" if near is None else f"; did you mean {near!r}?"

@@ -1,11 +1,14 @@
-"""Every error that this package raises on purpose. All are ValueError or OSError (ImportError for a missing extra)."""
+"""Errors that this package raises on purpose.
+
+Each also is a ValueError, an OSError, or (for a missing optional library) an ImportError.
+"""
 
 import traceback
 from pathlib import Path
 
 
 class Fer3dError(Exception):
-    """Root of the package's own errors: `except Fer3dError` catches all of them and nothing else."""
+    """Base class of the errors of this package: `except Fer3dError` catches all of them and nothing else."""
 
 
 class ArgumentError(Fer3dError, ValueError):
@@ -13,7 +16,7 @@ class ArgumentError(Fer3dError, ValueError):
 
 
 class FormatError(Fer3dError, ValueError):
-    """A file's content is not what its format demands. The message begins with the path."""
+    """The content of a file violates its format. The message begins with the path."""
 
 
 class FileError(Fer3dError, OSError):
@@ -21,7 +24,7 @@ class FileError(Fer3dError, OSError):
 
 
 class CardError(Fer3dError, ValueError):
-    """A data set card is wrong, or does not fit the folder it was given."""
+    """A data set card is invalid, or does not fit the folder."""
 
 
 class ConfigError(Fer3dError, ValueError):
@@ -29,11 +32,11 @@ class ConfigError(Fer3dError, ValueError):
 
 
 class PrepareError(Fer3dError, ValueError):
-    """A scan was read but cannot be prepared: nothing left after cleaning, no nose found, no face in sight."""
+    """A scan was read but cannot be prepared: cleaning left nothing, or no nose or no face was found."""
 
 
 class ProtocolError(Fer3dError, ValueError):
-    """Folds cannot be made or used: unknown protocol, missing subjects, an empty part, a subject on both sides."""
+    """Folds cannot be built or used: unknown protocol, missing subjects, an empty part, a subject in two parts."""
 
 
 class CheckpointError(Fer3dError, ValueError):
@@ -41,15 +44,15 @@ class CheckpointError(Fer3dError, ValueError):
 
 
 class TrainError(Fer3dError, ValueError):
-    """Training cannot start or go on: a loss that is no number, a run folder that belongs to another run."""
+    """Training cannot start or continue: the loss is NaN or infinite, or the run folder belongs to another run."""
 
 
 class MissingLibraryError(Fer3dError, ImportError):
-    """An optional library is not installed. The message says which extra brings it."""
+    """An optional library is not installed. The message names the extra that installs it."""
 
 
 def internal_error(error: BaseException) -> str:
-    """One line for an error that is a bug of this package: file and line where it arose, its type and its message.
+    """Describe an error that is a bug of this package in one line: file and line of its origin, type and message.
 
     >>> try:
     ...     [][0]

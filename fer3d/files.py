@@ -1,4 +1,4 @@
-"""Whole files in and out, with this package's errors."""
+"""Read and write whole files, and report failures as errors of this package."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any
 
 from fer3d.errors import Fer3dError, FileError, FormatError
 
-# No scan or picture is larger. The limit stands between a mistaken path, such as a disk image, and the memory.
+# No scan or picture is larger. The limit protects the memory from a mistaken path, such as that of a disk image.
 MAX_BYTES = 1 << 30
 
-TEMPORARY = ".tmp"  # ends the names of files that are being written
+TEMPORARY = ".tmp"  # suffix of files that are being written
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """The content of a file.
+    """Read a file.
 
     Raises:
         FileError: if it is missing, a folder, or may not be read.
@@ -29,7 +29,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     path = Path(path)
     try:
         status = path.stat()
-        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):  # a pipe could keep us waiting for ever
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):  # reading a pipe could block for ever
             raise FileError(f"{path}: a regular file was wanted, it is a pipe or device")
         if status.st_size > MAX_BYTES:
             raise FormatError(f"{path}: a file has at most {MAX_BYTES} bytes, this one has {status.st_size}")
@@ -44,12 +44,12 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes, *, make_folder: bool = False) -> None:
-    """Write a file whole or not at all, so that nobody ever sees half of it: through a temporary file beside it.
+    """Write a file atomically, through a temporary file in the same folder, so that no reader sees a partial file.
 
     Args:
-        path: Where to.
-        content: What to write.
-        make_folder: Whether to make the file's folder if it is missing.
+        path: File to write.
+        content: Bytes to write.
+        make_folder: Whether to create the folder of the file if it is missing.
 
     Raises:
         FileError: if the folder is missing or the file cannot be written.
@@ -68,13 +68,13 @@ def write_bytes(path: str | os.PathLike[str], content: bytes, *, make_folder: bo
 
 
 def clear_temporaries(folder: Path) -> None:
-    """Remove what a killed run left half-written."""
+    """Remove the temporary files that a killed run left in `folder`."""
     for leftover in folder.rglob(f"*{TEMPORARY}"):
         leftover.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file.
+    """Read a JSON file.
 
     Raises:
         FileError: if it is missing or cannot be read.
@@ -91,7 +91,7 @@ def read_json(path: Path) -> Any:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON with sorted keys, whole or not at all; the folder is made. Raises FileError if the disk refuses."""
+    """Write JSON with sorted keys atomically; create the folder if needed. Raises FileError if that fails."""
     write_bytes(path, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode(), make_folder=True)
 
 
@@ -105,5 +105,5 @@ def sha256(path: Path) -> str:
 
 
 def line_of(text: bytes, offset: int) -> int:
-    """The line, counted from 1, that holds the byte at `offset`."""
+    """The number of the line, from 1, that holds the byte at `offset`."""
     return text.count(b"\n", 0, offset) + 1

@@ -1,6 +1,6 @@
-"""Canonical names of facial landmarks, and how the numbered schemes of the field map to them.
+"""Canonical names of facial landmarks, and the mapping of common landmark schemes to them.
 
-Left and right are the subject's. A point without a canonical name keeps its scheme's own (`bu83_17`).
+Left and right are those of the subject. A point without a canonical name keeps the name in its scheme (`bu83_17`).
 """
 
 from collections.abc import Mapping
@@ -61,9 +61,9 @@ IBUG68 = {
     8: "pogonion",
 }
 
-# Bosphorus: points by name (.lm2, .lm3), up to 24; the names below are the ones with a canonical name. "Left" in these
-# names is left in the picture, the subject's right: in the files the left points have the smaller x, and x grows to the
-# subject's left. The nose peaks are the outermost points of the wings.
+# Bosphorus: up to 24 named points (.lm2, .lm3); those below have a canonical name. "Left" in these names is left in the
+# picture, which is the subject's right: in the files the left points have the smaller x, and x grows to the subject's
+# left. The nose peaks are the outermost points of the wings.
 BOSPHORUS = {
     "Outer left eye corner": "exocanthion_right",
     "Inner left eye corner": "endocanthion_right",
@@ -81,10 +81,10 @@ BOSPHORUS = {
 
 
 def bu83_names(numbers: NDArray[np.integer]) -> tuple[str, ...]:
-    """Canonical names of BU landmark numbers (from 1), `bu83_NN` for those without one."""
+    """Canonical names of BU landmark numbers (from 1); `bu83_NN` for numbers without one."""
     return tuple(BU83.get(int(n), f"bu83_{int(n):02d}") for n in numbers)
 
 
 def bosphorus_names(points: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-    """Bosphorus landmarks under their canonical names; the others keep their own."""
+    """Bosphorus landmarks under their canonical names; points without one keep their name."""
     return {BOSPHORUS.get(name, name): point for name, point in points.items()}

@@ -1,4 +1,4 @@
-"""Raw scans or pictures in, expressions out: a run's own preprocessing and networks, on files it has never seen."""
+"""Predict expressions on raw scans or pictures with the preprocessing and the networks of a training run."""
 
 from __future__ import annotations
 
@@ -23,50 +23,50 @@ if TYPE_CHECKING:
     from fer3d.data.input_kinds import InputKind, PreparedFace
     from fer3d.train.checkpoint import ModelFacts
 
-# Below it, no more than half are correct: of 720 simulated strangers 49 % between 0.5 and 0.6, 70 % between 0.6 and
-# 0.7.
+# Below this confidence at most half of the predictions are correct. Of 720 scans of unseen simulated subjects, 49 % are
+# correct between 0.5 and 0.6, and 70 % between 0.6 and 0.7.
 LOW_CONFIDENCE = 0.6
-SHOWN = 0.5  # probability above which a unit counts as shown
-SPLIT = 0.5  # of the fold models: fewer than half of them have the label as their first guess
+SHOWN = 0.5  # probability above which an action unit counts as shown
+SPLIT = 0.5  # least share of the fold models that should rank the predicted label first
 
 
 class FoldModel(Protocol):
-    """What `predict` needs of one trained network; `fer3d.train.checkpoint.LoadedModel` is one."""
+    """Interface of a trained network that prediction uses; `fer3d.train.checkpoint.LoadedModel` implements it."""
 
     @property
     def classes(self) -> Sequence[str]:
-        """K canonical labels."""
+        """The K canonical labels."""
 
     @property
     def kind(self) -> InputKind:
-        """What it is fed."""
+        """The kind of its input."""
 
     @property
     def maps(self) -> Sequence[str]:
-        """Map groups that it is fed."""
+        """Its input map groups."""
 
     @property
     def facts(self) -> ModelFacts:
-        """What its file says about it."""
+        """The facts that its file holds."""
 
     @property
     def preprocess(self) -> Mapping[str, Any]:
-        """Settings that its scans were prepared with."""
+        """The settings that its scans were prepared with."""
 
     def from_scan(self, face: PreparedFace) -> Any:
-        """A prepared face -> batch of one."""
+        """Convert a prepared face to a batch of one."""
 
     def probabilities(self, batch: Any) -> Any:
-        """Batch of B scans -> (B, K) tensor."""
+        """(B, K) tensor: the class probabilities for a batch of B scans."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a run takes a scan for.
+    """The predicted expression of a scan.
 
     Attributes:
         probabilities: Canonical label -> probability, the mean over the fold models.
-        agreement: Share of the fold models whose first guess is `label`.
+        agreement: Share of the fold models that rank `label` first.
         warnings: What the reader and the preprocessing had to say of the scan.
     """
 
@@ -76,17 +76,17 @@ class Prediction:
 
     @property
     def ranking(self) -> list[str]:
-        """Labels, the likeliest first."""
+        """Labels in descending order of probability."""
         return sorted(self.probabilities, key=lambda name: -self.probabilities[name])
 
     @property
     def label(self) -> str:
-        """The likeliest."""
+        """The most probable label."""
         return self.ranking[0]
 
     @property
     def second(self) -> str:
-        """The second likeliest."""
+        """The second most probable label."""
         return self.ranking[1]
 
     @property
@@ -96,13 +96,13 @@ class Prediction:
 
     @property
     def entropy(self) -> float:
-        """Entropy of the probabilities as a share of the largest possible: 0 certain, 1 no idea."""
+        """Entropy of the probabilities divided by its maximum: 0 for certainty, 1 for equal probabilities."""
         bits = -sum(p * math.log(p) for p in self.probabilities.values() if p > 0)
         return bits / math.log(len(self.probabilities))
 
     @property
     def note(self) -> str:
-        """Why not to rely on it, or ""."""
+        """Why the prediction is unreliable, or ""."""
         reasons = []
         if self.confidence < LOW_CONFIDENCE:
             reasons.append("low confidence")
@@ -126,13 +126,13 @@ class Prediction:
 
 @dataclass(frozen=True)
 class ValuePrediction:
-    """What a run says of a scan, where its target is of units or values.
+    """The predicted action units or values of a scan, if the target of the run is not a class.
 
     Attributes:
-        target: Its name.
+        target: Name of the target.
         kind: "multi-label" or "values".
-        values: Unit -> probability that it is shown, or name -> value: the mean over the fold models.
-        spread: The same names -> standard deviation over the fold models; 0 for one.
+        values: Action unit -> probability that it is shown, or name -> value; the mean over the fold models.
+        spread: The same names -> standard deviation over the fold models; 0 for a single model.
         warnings: What the reader and the preprocessing had to say of the scan.
     """
 
@@ -144,7 +144,7 @@ class ValuePrediction:
 
     @property
     def text(self) -> str:
-        """In short: the units that are more likely shown than not, or the values."""
+        """Summary: the units with a probability above 0.5, or the values."""
         if self.kind == "multi-label":
             return " ".join(name for name, share in self.values.items() if share > SHOWN) or "none"
         return ", ".join(f"{name} {value:+.2f}" for name, value in self.values.items())
@@ -161,11 +161,11 @@ class ValuePrediction:
 
 @dataclass(frozen=True)
 class Predictor:
-    """The networks of a run behind one call. `load` makes it.
+    """The networks and the preprocessing of a run as one callable; `load` returns it.
 
     Attributes:
-        models: One a fold, of the same classes, maps and preprocessing.
-        settings: How a scan is prepared for them.
+        models: One per fold, with the same classes, maps and preprocessing.
+        settings: Settings that prepare a scan for the models.
     """
 
     models: tuple[FoldModel, ...]
@@ -178,24 +178,24 @@ class Predictor:
 
     @property
     def kind(self) -> InputKind:
-        """What its networks are fed."""
+        """The kind of input of its networks."""
         return self.models[0].kind
 
     def __call__(
         self, scan: Scan | str | Path, *, landmarks: str | Path | None = None, frame: AxisConvention | None = None
     ) -> Prediction | ValuePrediction:
-        """Take one raw scan through the run's preprocessing and its networks.
+        """Prepare one raw scan as the run did, and predict with its networks.
 
         Args:
-            scan: A file of any readable format, or a scan as `fer3d.formats.read` gives it. Landmarks on it are used
-                if the settings of the run use any. For a run on pictures, a picture: its face is looked for.
-            landmarks: Its landmark file. None: the pose comes from the shape.
+            scan: A file in any readable format, or a scan as `fer3d.formats.read` returns it. Its landmarks are used if
+                the settings of the run use landmarks. For a run on pictures, a picture, in which the face is detected.
+            landmarks: Landmark file of the scan. None: the pose is estimated from the shape.
             frame: Axes and unit of the file. None: +y up, +z to the camera, the unit guessed from the size.
 
         Raises:
-            FileError, FormatError: if a file cannot be read, or is a picture and the run is of scans, or the reverse.
-            PrepareError: if the scan cannot be prepared, or no face is found in the picture.
-            ArgumentError: if a network needs a map that the scan does not give.
+            FileError, FormatError: if a file cannot be read, or is a picture and the run is on scans, or the reverse.
+            PrepareError: if the scan cannot be prepared, or the picture shows no face.
+            ArgumentError: if a network needs a map that the scan does not have.
         """
         face = self.kind.read(scan, self.settings, self.models[0].facts.inputs, landmarks=landmarks, frame=frame)
         probabilities = self.probabilities([face])[:, 0]  # (M, K)
@@ -211,10 +211,10 @@ class Predictor:
         )
 
     def probabilities(self, faces: Sequence[PreparedFace]) -> NDArray[np.float64]:
-        """(M, N, K): what each of the M networks gives each class, for N prepared faces.
+        """(M, N, K) float64: the probability of each class from each of the M networks, for N prepared faces.
 
         Raises:
-            ArgumentError: if a face was not prepared as those of training.
+            ArgumentError: if a face was not prepared as the training faces were.
         """
         import torch
 
@@ -228,7 +228,7 @@ class Predictor:
 
 @dataclass(frozen=True)
 class Row:
-    """One file of a batch: its prediction, or the reason why there is none."""
+    """The result for one file: its prediction, or the reason why there is none."""
 
     path: Path
     prediction: Prediction | ValuePrediction | None
@@ -236,14 +236,14 @@ class Row:
 
 
 def load(run: str | Path, fold: str | None = None) -> Predictor:
-    """The trained networks of a run, ready to call. No pickled code is run.
+    """Load the trained networks of a run. No pickled code is executed.
 
     Args:
-        run: A run folder of `fer3d train`, or one `model.safetensors`, which is complete in itself.
-        fold: Name of one fold, such as "r00f00". None: all finished folds, whose probabilities are averaged.
+        run: A run folder of `fer3d train`, or one `model.safetensors`, which is self-contained.
+        fold: Name of one fold, such as "r00f00". None: the mean probabilities of all finished folds.
 
     Raises:
-        FileError: if there is no finished fold, or not this one.
+        FileError: if no fold is finished, or `fold` is not.
         FormatError: if a model file is damaged, or the folds differ in classes, maps or preprocessing.
     """
     from fer3d.train.checkpoint import load_model
@@ -260,30 +260,30 @@ def load(run: str | Path, fold: str | None = None) -> Predictor:
                 )
     known = {key: value for key, value in dict(first.preprocess).items() if key in PreprocessSettings.model_fields}
     chosen = settings(PreprocessSettings, known, str(paths[0]))
-    chosen = first.kind.preprocessing(chosen, first.maps)  # what no network reads would be made for nothing
+    chosen = first.kind.preprocessing(chosen, first.maps)  # skip what no network reads
     return Predictor(tuple(models), chosen)
 
 
 def predict_files(
     predictor: Predictor, paths: Iterable[Path], *, landmarks: bool = False, frame: AxisConvention | None = None
 ) -> Iterator[Row]:
-    """Predict file after file. One that fails is a row with its reason.
+    """Predict each file; a file that fails gives a row with the reason.
 
     Args:
-        predictor: What `load` gave.
+        predictor: Result of `load`.
         paths: Files, as `find_scans` lists them.
-        landmarks: Whether to use the landmark file beside a scan, where there is one.
+        landmarks: Whether to use the landmark file beside a scan, if there is one.
         frame: Axes and unit of all files.
     """
     for path in paths:
         try:
-            beside = landmark_file(path) if landmarks else None
-            yield Row(path, predictor(path, landmarks=beside, frame=frame))
+            marks = landmark_file(path) if landmarks else None
+            yield Row(path, predictor(path, landmarks=marks, frame=frame))
         except Fer3dError as error:
             yield Row(path, None, _reason(path, str(error), predictor.kind.suffixes))
         except MemoryError:
             yield Row(path, None, "not enough memory to prepare it")
-        except Exception as error:  # a bug of ours: it may cost this scan, not the others
+        except Exception as error:  # a bug of this package must not stop the other scans
             yield Row(path, None, internal_error(error))
 
 
@@ -310,7 +310,7 @@ def _is_fold(name: str) -> bool:
 
 
 def _reason(path: Path, message: str, suffixes: Sequence[str]) -> str:
-    """A message about `path` on one line, without the path that stands beside it anyhow."""
+    """A message about `path` in one line, without the path, which the row shows."""
     if path.is_dir():
         return f"holds no file that ends in {', '.join(suffixes)}"
     return " ".join(message.split()).removeprefix(f"{os.fspath(path)}: ")

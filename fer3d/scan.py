@@ -1,17 +1,17 @@
-"""`Scan`, the one record that every stage takes and gives, and the conventions of the whole package.
+"""`Scan`, the record that every preprocessing stage takes and returns, and the conventions of the package.
 
 Convention:
     - millimetres; right-handed; +x to the subject's left (right in the picture), +y up, +z towards the camera;
-      after alignment the nose tip is the origin. A scan just read is still in its file's unit and frame.
+      after alignment the nose tip is the origin. A scan that was just read is in the unit and frame of its file.
     - Angles in radians. Curvature in 1/mm, positive where the surface is convex seen from outside (a sphere with
       outward normals has k1 = k2 = 1/radius), k1 >= k2. Shape index in [0, 1]: 1 cap, 0.5 saddle, 0 cup.
-    - A face is counter-clockwise seen from outside, so that its normal points out of the head.
+    - The corners of a face run counter-clockwise seen from outside, so that its normal points out of the head.
     - uv: u to the right, v up, (0, 0) the lower left corner of the texture; texture row 0 is the top row.
     - NaN = not measured.
     - Vertices float32, faces int32, texture uint8; float64 inside computations where a fit needs it.
 
-Sizes in shapes: V vertices, F faces, L landmarks, C channels, H W map, T frames, B batch, R rings, A rays,
-S scales.
+Sizes in shapes: V vertices, F faces, L landmarks, C channels, H W rows and columns of a map, T frames, B batch,
+R rings, A rays, S scales.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ from fer3d.checks import check_dtype, check_index, check_shape
 from fer3d.errors import ArgumentError
 
 EXPRESSIONS = ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise")
-# The canonical labels: also the class that some sets of pictures have besides those seven, which is used where it is
-# asked for. Their order is the order of classes everywhere: in manifests, models, reports.
+# The canonical labels. Some picture data sets also have contempt, which is used only on request. This is the order of
+# classes everywhere: in manifests, models and reports.
 LABELS = (*EXPRESSIONS, "contempt")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scan:
-    """A triangle mesh of a face, with what came with it. Immutable: each stage returns a new one.
+    """A triangle mesh of a face with its texture, landmarks and history. Immutable: each stage returns a new scan.
 
     Attributes:
         vertices: (V, 3) float32.
         faces: (F, 3) int32. Rows of `vertices`, counter-clockwise seen from outside.
-        uv: (V, 2) float32, or None. Where each vertex looks up `texture`; see the module's conventions.
+        uv: (V, 2) float32, or None. Texture coordinates of each vertex; see the conventions of the module.
         texture: (H, W, 3) uint8, or None. Row 0 is the top.
         landmarks: name -> (3,) float64, in the frame of `vertices`. Names are the canonical names of
-            `fer3d.landmarks` where a point has one, else the data set's own.
-        file_vertex: (V,) int32, or None. The row in the file from which each vertex came: a vertex with several uv
-            is split into several, a dropped one is missing here. None: vertex i is row i of the file.
-        placement: (4, 4) float64. Takes a point from the file's frame and unit to the frame of `vertices`.
-        warnings: What a user should know and no error is, such as a texture that could not be found.
-        history: One record a step, oldest first: {"step": name, ...what it did}. JSON-serialisable.
+            `fer3d.landmarks`; a point without one keeps its name in the data set.
+        file_vertex: (V,) int32, or None. Row of each vertex in the file. A vertex with several uv is split into
+            several vertices; a removed vertex is missing. None: vertex i is row i of the file.
+        placement: (4, 4) float64. Maps a point from the frame and unit of the file to the frame of `vertices`.
+        warnings: Problems that are not errors, such as a texture that could not be found.
+        history: One record per step, the oldest first: {"step": name, ...details}. JSON-serialisable.
 
     Raises:
         ArgumentError: if a shape, dtype or index is wrong. Nothing is cast: see `Scan.of`.
@@ -84,13 +84,13 @@ class Scan:
 
     @classmethod
     def of(cls, vertices: Any, faces: Any, **attributes: Any) -> Scan:
-        """A Scan from anything array-like, cast to the dtypes of a Scan (rounding float64 to float32 on purpose)."""
+        """A Scan from array-likes, which are cast to the dtypes of a Scan: float64 is rounded to float32."""
         return cls(
             np.ascontiguousarray(vertices, dtype=np.float32), np.ascontiguousarray(faces, dtype=np.int32), **attributes
         )
 
     def step(self, name: str, record: Mapping[str, Any] | None = None, **changes: Any) -> Scan:
-        """The scan with `changes` to its attributes and one more record in its history.
+        """A copy with `changes` to its attributes and one more record in its history.
 
         >>> Scan.of([[0, 0, 0]], np.empty((0, 3))).step("crop", {"radius_mm": 90.0}).history
         ({'step': 'crop', 'radius_mm': 90.0},)
@@ -98,16 +98,16 @@ class Scan:
         return replace(self, history=(*self.history, {"step": name, **(record or {})}), **changes)
 
     def warn(self, message: str) -> Scan:
-        """The scan with one more warning."""
+        """A copy with one more warning."""
         return replace(self, warnings=(*self.warnings, message))
 
     def moved(self, transform: NDArray[np.float64], name: str, record: Mapping[str, Any] | None = None) -> Scan:
-        """The scan under a similarity: vertices, landmarks and `placement` together.
+        """A copy with vertices, landmarks and `placement` transformed by a similarity.
 
         Args:
             transform: (4, 4) float64. A rotation, uniform scale and translation; the last row is 0 0 0 1.
             name: Name of the step in the history.
-            record: What else to note about the step.
+            record: Further details of the step for the history.
         """
         check_shape("transform", transform, (4, 4))
         linear, shift = transform[:3, :3], transform[:3, 3]
@@ -120,12 +120,12 @@ class Scan:
         )
 
     def kept(self, keep: NDArray[np.bool_], name: str, record: Mapping[str, Any] | None = None) -> Scan:
-        """The scan with only the vertices in `keep` and the faces all of whose corners are kept, re-indexed.
+        """A copy with only the vertices in `keep` and the faces whose corners are all kept, re-indexed.
 
         Args:
             keep: (V,) bool.
             name: Name of the step in the history.
-            record: What else to note about the step.
+            record: Further details of the step for the history.
         """
         check_dtype("keep", keep, np.bool_)
         check_shape("keep", keep, (len(self.vertices),))
@@ -142,7 +142,7 @@ class Scan:
         )
 
     def landmark_array(self, names: tuple[str, ...]) -> NDArray[np.float64]:
-        """(L, 3) float64: the landmarks of these names in this order, NaN rows for those the scan lacks."""
+        """(L, 3) float64: the landmarks with these names in this order; a row of NaN for each that the scan lacks."""
         missing = np.full(3, np.nan)
         return np.array([self.landmarks.get(name, missing) for name in names], dtype=np.float64).reshape(-1, 3)
 

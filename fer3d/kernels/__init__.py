@@ -1,4 +1,5 @@
-"""Numba kernels: arrays in, arrays out. They check nothing: a public function stands in front of each.
+"""Numba kernels on arrays. They check no arguments: the public function that calls a kernel does.
 
-All are serial (a worker process has one core; parallelism is over scans), release the GIL and are cached on disk.
+All kernels are serial (a worker process has one core; parallelism is over scans), release the GIL and are cached on
+disk.
 """

@@ -1,4 +1,4 @@
-"""Points sorted into cubic cells, in an order that does not depend on their indices."""
+"""Sort points into cubic cells, in an order that does not depend on their indices."""
 
 import numpy as np
 from numba import njit
@@ -10,15 +10,15 @@ def cell_table(points, use, cell, low, shape):  # type: ignore[no-untyped-def]
 
     Args:
         points: (V, 3) float64.
-        use: (V,) bool. The others are left out. Points in use should be finite and differ from each other.
-        cell: Side of a cell.
+        use: (V,) bool. Points to sort; they should be finite and distinct. The others are left out.
+        cell: Edge length of a cell.
         low: (3,) float64. Corner of cell (0, 0, 0), at or below every point in use.
         shape: (3,) int64. Cells along x, y, z; every point in use lies inside.
 
     Returns:
-        order: (M,) int32. Rows of `points`, cell after cell; cell (i, j, k) has the number
+        order: (M,) int32. Rows of `points`, cell by cell; cell (i, j, k) has the number
             (i * shape[1] + j) * shape[2] + k.
-        start: (cells + 1,) int32. Where a cell's points begin in `order`.
+        start: (cells + 1,) int32. Where the points of each cell begin in `order`.
     """
     count = points.shape[0]
     number = np.empty(count, dtype=np.int32)
@@ -46,7 +46,7 @@ def cell_table(points, use, cell, low, shape):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _sort_by_position(points, order, begin, end):  # type: ignore[no-untyped-def]
-    """Shell sort of order[begin:end] by x, y, z: cells hold a handful of points, rarely thousands."""
+    """Shell sort of order[begin:end] by x, y, z; a cell usually holds a few points, rarely thousands."""
     gap = 1
     while gap < (end - begin) // 3:
         gap = 3 * gap + 1

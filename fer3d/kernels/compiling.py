@@ -1,8 +1,8 @@
-"""Which kernels a job needs, and compiling them before it starts, each of them once.
+"""Compile the kernels that a job needs once, before its workers start.
 
 Numba compiles a kernel when it is first called and keeps it in its cache on disk. Worker processes that start together
-on an empty cache would all compile all kernels, at the same time. Here the kernels that are not in the cache are
-shared out among processes of their own; the workers of the job then only load them.
+on an empty cache would each compile every kernel. Therefore separate processes first share the compilation of the
+kernels that are not in the cache; the workers of the job then only load them.
 
 The table states the types with which the package calls its kernels: `f4[:,::1]` is a C-contiguous matrix of float32.
 `tests/kernels/test_compiling.py` runs the jobs and fails if one compiles a kernel that is not in the table.
@@ -21,7 +21,7 @@ from typing import Any
 from numba import config
 from numba.core import sigutils
 
-_WORTH_PROCESSES = 3.0  # s of compiling on one core; less is done before a second process has started
+_WORTH_PROCESSES = 3.0  # s of compilation on one core; less ends before a second process has started
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class Kernel:
     """A kernel with the types of its arguments.
 
     Attributes:
-        name: Module in `fer3d.kernels`, dot, function.
-        types: Of the arguments, in Numba's notation.
-        seconds: About how long it takes to compile on one core. Only the order depends on it.
-        calls: Names of kernels to be compiled before, of which the kernel then only takes the code.
+        name: Module in `fer3d.kernels`, a dot, and the function.
+        types: Types of the arguments, in Numba's notation.
+        seconds: Approximate compilation time on one core, which only sets the order of compilation.
+        calls: Names of kernels that it calls, which are compiled before it so that their code is reused.
     """
 
     name: str
@@ -41,22 +41,22 @@ class Kernel:
     calls: tuple[str, ...] = ()
 
     def function(self) -> Any:
-        """The kernel itself, a dispatcher of Numba."""
+        """The kernel, a Numba dispatcher."""
         module, _, name = self.name.partition(".")
         return getattr(import_module(f"{__package__}.{module}"), name)
 
     def compile(self) -> None:
-        """Compile it for these types and write it to Numba's cache, or load it from there."""
+        """Compile the kernel for these types and write it to Numba's cache, or load it from there."""
         self.function().compile(self._arguments())
 
     def is_cached(self) -> bool:
-        """Whether Numba's cache on disk has it, compiled from the source as it is for a processor like this."""
+        """Whether Numba's cache on disk holds the kernel, compiled from the current source for this processor type."""
         function = self.function()
         cache = function._cache  # Numba has no public way to ask without compiling
         return cache._index_key(self._arguments(), function.targetctx.codegen()) in cache._cache_file._load_index()
 
     def _arguments(self) -> tuple[Any, ...]:
-        # As a call has them: the key of the cache is not the same for a signature that is given as text.
+        # Types as a call has them, because a signature given as text has another cache key.
         arguments: tuple[Any, ...] = sigutils.normalize_signature(f"({self.types},)")[0]  # type: ignore[no-untyped-call]
         return arguments
 
@@ -178,17 +178,17 @@ def compile_kernels(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Put into Numba's cache what is not in it yet.
+    """Compile the kernels that are not in Numba's cache yet.
 
     Args:
-        kernels: One that comes twice counts once.
-        pool: Makes an executor with some processes (`fer3d.workers.worker_pool`).
-        workers: Processes to share the kernels out to, the longest first. They are started only if that saves time.
-        progress: Called with how many are compiled and how many there are to compile: at the start and after each. Not
-            called if all are in the cache.
+        kernels: Kernels to compile; duplicates count once.
+        pool: Creates an executor with a given number of processes (`fer3d.workers.worker_pool`).
+        workers: Number of processes that share the kernels, the longest first. They start only if that saves time.
+        progress: Called at the start and after each kernel with the number of compiled kernels and of those to
+            compile. Not called if all are in the cache.
 
     Returns:
-        How many were not.
+        How many were not in the cache.
     """
     if config.DISABLE_JIT:  # type: ignore[attr-defined]  # Numba sets it when it reads the environment
         return 0
@@ -213,7 +213,7 @@ def _one_by_one(kernels: Sequence[Kernel]) -> Iterator[Kernel]:
 def _shared_out(
     kernels: Sequence[Kernel], pool: Callable[[int], AbstractContextManager[Executor]], workers: int
 ) -> Iterator[Kernel]:
-    """Each kernel after it is compiled. What a process that dies leaves is compiled by the first that calls it."""
+    """Yield each kernel after it is compiled. If a process dies, its kernels are compiled at their first call."""
     waiting, flying = list(kernels), dict[Future[None], Kernel]()
     with pool(min(workers, len(kernels))) as executor:
         try:

@@ -1,36 +1,36 @@
-"""Principal curvatures by a quadric fitted to the vertices within a metric radius."""
+"""Principal curvatures from a quadric fitted to the vertices within a metric radius."""
 
 import math
 
 import numpy as np
 from numba import njit
 
-# The least mean square, over all linear (and all quadratic) forms of unit norm, of a form over the members with all
-# lower terms regressed out, in units of the radius: an eigenvalue, so that it is the same in every tangent frame. A
-# full disc has 0.028, half a disc 0.003, a quarter 0.002; below this the members lie almost on one conic.
+# Least eigenvalue of the linear (and of the quadratic) terms in the normal equations, with lower terms eliminated, in
+# units of the radius. It is the same in every tangent frame. A full disc has 0.028, half a disc 0.003, a quarter 0.002;
+# below this value the members lie almost on one conic.
 LEAST_SPREAD = 1e-3
 
-# Reassociation lets the sums run in vector registers. NaN and infinity keep their meaning.
+# Reassociation lets the compiler vectorise the sums. NaN and infinity keep their meaning.
 _SUMS = {"reassoc", "nsz", "contract", "arcp"}
 
 
 @njit(cache=True, nogil=True)
 def links(faces, first, position, count):  # type: ignore[no-untyped-def]
-    """Neighbours of each vertex, welded and renumbered, and whether a vertex lies on a boundary.
+    """Neighbours of each welded and renumbered vertex, and whether the vertex lies on a boundary.
 
     Args:
         faces: (F, 3) int32.
-        first: (V,) int32, as `fer3d.kernels.topology.weld` gives it.
-        position: (V,) int32. New number of a vertex, -1 for one that is not in use.
-        count: How many new numbers there are (M).
+        first: (V,) int32, as `fer3d.kernels.topology.weld` returns it.
+        position: (V,) int32. New number of each vertex, -1 for an unused vertex.
+        count: Number of new numbers (M).
 
     Returns:
-        start: (M + 1,) int32, and other: (start[M],) int32. Neighbours of m are other[start[m]:start[m + 1]]; one
-            joined to m by two faces is listed twice.
-        boundary: (M,) bool. False only where the faces about a vertex close up.
+        start: (M + 1,) int32, and other: (start[M],) int32. Neighbours of m are other[start[m]:start[m + 1]]; a
+            neighbour that shares two faces with m is listed twice.
+        boundary: (M,) bool. False only where the faces around a vertex form a closed fan.
     """
     start = np.zeros(count + 1, dtype=np.int32)
-    # About an inner vertex every neighbour is once the next and once the previous corner, so the sums cancel.
+    # Around an inner vertex each neighbour is once the next and once the previous corner, so that the sums cancel.
     balance = np.zeros(count, dtype=np.int64)
     for f in range(faces.shape[0]):
         a, b, c = position[first[faces[f, 0]]], position[first[faces[f, 1]]], position[first[faces[f, 2]]]
@@ -62,18 +62,22 @@ def links(faces, first, position, count):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def ring_mean(normals, start, other):  # type: ignore[no-untyped-def]
-    """Unit mean of each vertex's normal and its neighbours': a frame that one noisy short edge cannot tip over.
+    """Unit mean of the normals of each vertex and its neighbours, which is robust against a noisy short edge.
 
     Args:
         normals: (M, 3) float32.
         start, other: From `links`.
 
     Returns:
-        (M, 3) float32. Rounded on purpose, so that the order of the neighbours leaves no trace.
+        (M, 3) float32. The rounding removes the effect of the order of the neighbours.
     """
     out = np.empty(normals.shape, dtype=np.float32)
     for m in range(normals.shape[0]):
-        x, y, z = 2.0 * normals[m, 0], 2.0 * normals[m, 1], 2.0 * normals[m, 2]  # neighbours too are listed twice
+        x, y, z = (
+            2.0 * normals[m, 0],
+            2.0 * normals[m, 1],
+            2.0 * normals[m, 2],
+        )  # twice, as each neighbour is listed twice
         for e in range(start[m], start[m + 1]):
             x += normals[other[e], 0]
             y += normals[other[e], 1]
@@ -88,10 +92,10 @@ def ring_mean(normals, start, other):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, fastmath=_SUMS)
 def _select(near, size, x, y, z, nx, ny, nz, limit, weight):  # type: ignore[no-untyped-def]
-    """Weight 1 - (distance / radius)^2 to the candidates in the ball that are not turned away, 0 to the others.
+    """Give weight 1 - (distance / radius)^2 to candidates in the ball whose normal faces the same way, else 0.
 
     Returns:
-        How many reasons there are to doubt that the ball holds one connected sheet: boundary vertices, turned normals.
+        Number of signs of several sheets in the ball: vertices on a boundary plus opposite normals.
     """
     doubts = 0.0
     for n in range(size):
@@ -106,7 +110,7 @@ def _select(near, size, x, y, z, nx, ny, nz, limit, weight):  # type: ignore[no-
 
 @njit(cache=True, nogil=True, fastmath=_SUMS)
 def _moments(near, size, weight, x, y, z, frame, out):  # type: ignore[no-untyped-def]
-    """Sums over the candidates of weight * u^i v^j (i + j <= 4) and weight * h * u^i v^j (i + j <= 2); how many have weight."""  # noqa: E501
+    """Sums of weight * u^i v^j (i + j <= 4) and weight * h * u^i v^j (i + j <= 2), and the number of weighted candidates."""  # noqa: E501
     ux, uy, uz = frame[0, 0], frame[0, 1], frame[0, 2]
     vx, vy, vz = frame[1, 0], frame[1, 1], frame[1, 2]
     hx, hy, hz = frame[2, 0], frame[2, 1], frame[2, 2]
@@ -153,25 +157,25 @@ def _moments(near, size, weight, x, y, z, frame, out):  # type: ignore[no-untype
 
 @njit(cache=True, nogil=True)
 def _exceeds(a, b, c, least):  # type: ignore[no-untyped-def]
-    """Whether both eigenvalues of the matrix a b, b c are larger."""
+    """Whether both eigenvalues of the matrix [[a, b], [b, c]] exceed `least`."""
     return a > least and (a - least) * (c - least) > b * b
 
 
 @njit(cache=True, nogil=True)
 def _solve(a, least):  # type: ignore[no-untyped-def]
-    """Solve the 6 x 6 normal equations in place; the solution goes to a[:, 6]. False if they are near singular.
+    """Solve the 6 x 6 normal equations in place; the solution goes to a[:, 6]. False if they are nearly singular.
 
     Args:
-        a: (6, 7) float64. Upper triangle and right side. The columns run 1, u, v, uu, uv, vv.
-        least: Below it is an eigenvalue of the linear terms' block, or of the quadratic terms' (1, sqrt(2) uv, 1), with
-            lower terms eliminated: of a unit form, so no turn of u and v changes it.
+        a: (6, 7) float64. Upper triangle and right side. The columns are 1, u, v, uu, uv, vv.
+        least: Least eigenvalue of the block of the linear terms, and of that of the quadratic terms (uu, sqrt(2) uv,
+            vv), with lower terms eliminated. No rotation of u and v changes these eigenvalues.
     """
     for k in range(6):
         if not a[k, k] > 0.0:
             return False
         if k == 1 and not _exceeds(a[1, 1], a[1, 2], a[2, 2], least):
             return False
-        if k == 3:  # the pivot of uu less `least`, then what is left of uv and vv
+        if k == 3:  # pivot of uu minus `least`, then the remainder of uv and vv
             first = a[3, 3] - least
             if not first > 0.0:
                 return False
@@ -196,7 +200,7 @@ def _solve(a, least):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _tangent_frame(x, y, z, scale, frame):  # type: ignore[no-untyped-def]
-    """Rows u, v, normal of a right-handed frame about the unit vector (x, y, z), times `scale`. Duff et al. 2017."""
+    """Rows u, v, n of a right-handed frame with the unit normal n = (x, y, z), times `scale`. Duff et al. 2017."""
     sign = 1.0 if z >= 0.0 else -1.0
     a = -1.0 / (sign + z)
     b = x * y * a
@@ -209,13 +213,13 @@ def _tangent_frame(x, y, z, scale, frame):  # type: ignore[no-untyped-def]
 def _curvatures(a):  # type: ignore[no-untyped-def]
     """k1 >= k2 at u = v = 0 of the graph h = c + p u + q v + A uu + B uv + C vv, outward normal along +h.
 
-    From the first and second fundamental forms, so a slope of the fit against the frame does no harm.
+    The formula uses the first and second fundamental forms, so that the fit may be inclined to the frame.
     """
     p, q = a[1, 6], a[2, 6]
     big_e, big_f, big_g = 1.0 + p * p, p * q, 1.0 + q * q
     area = 1.0 + p * p + q * q  # EG - FF
     root = math.sqrt(area)
-    # The signs make a cap positive: its graph falls away from the outward normal.
+    # The signs make a cap positive: its graph falls below the tangent plane.
     big_l, big_m, big_n = -2.0 * a[3, 6] / root, -a[4, 6] / root, -2.0 * a[5, 6] / root
     mean = (big_e * big_n - 2.0 * big_f * big_m + big_g * big_l) / (2.0 * area)
     gauss = (big_l * big_n - big_m * big_m) / area
@@ -225,13 +229,13 @@ def _curvatures(a):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _connected(m, near_row, size, weight, start, other, row_of, stamp, mark, queue):  # type: ignore[no-untyped-def]
-    """Clear the weight of candidates that no path of weighted candidates joins to vertex m.
+    """Set the weight of candidates to 0 that no path of weighted candidates connects to vertex m.
 
     Args:
         near_row: (>= size,) int32. Vertex number of a candidate.
         row_of: (M,) int32. Candidate number of a vertex, valid where near_row[row_of[v]] == v.
         stamp: (M,) int32. Equal to `mark` where a vertex has been reached.
-        queue: Room for `size` numbers.
+        queue: Scratch memory for `size` numbers.
     """
     queue[0] = m
     stamp[m] = mark
@@ -255,11 +259,11 @@ def _connected(m, near_row, size, weight, start, other, row_of, stamp, mark, que
 
 @njit(cache=True, nogil=True)
 def principal_curvatures(points, normals, begin, shape, start, other, boundary, todo, radius, least):  # type: ignore[no-untyped-def]
-    """Principal curvatures of vertices already sorted into cells of side >= radius / 2.
+    """Principal curvatures of vertices that are sorted into cells of edge length >= radius / 2.
 
-    The neighbours of a vertex are the vertices within `radius` that face the same half space and that edges join to
-    it without leaving that set. The search along edges is run only where it can matter: with no boundary and no turned
-    normal in the ball there is one sheet, all of it connected.
+    The neighbours of a vertex are the vertices within `radius` whose normals face the same half space and which are
+    connected to it by edges within that set. The search along edges runs only if it can matter: a ball without boundary
+    and without opposite normals holds one connected sheet.
 
     Args:
         points, normals: (M, 3) float64, in the order of the cells (see `fer3d.kernels.cells`).
@@ -267,13 +271,13 @@ def principal_curvatures(points, normals, begin, shape, start, other, boundary, 
         shape: (3,) int64. Cells along x, y, z.
         start, other, boundary: From `links`.
         todo: (M,) bool. The vertices to compute.
-        radius: Of the ball.
-        least: Fewest members (the vertex itself included) that a fit may have.
+        radius: Radius of the ball.
+        least: Fewest members (including the vertex itself) of a fit.
 
     Returns:
-        k1, k2: (M,) float64. NaN where not to do, too few members, or members on (nearly) one conic, which leaves
-            the quadric undetermined.
-        members: (M,) int32. How many vertices the fit had.
+        k1, k2: (M,) float64. NaN for a vertex that is not in `todo`, has too few members, or whose members lie
+            (nearly) on one conic, which leaves the quadric undetermined.
+        members: (M,) int32. Number of vertices in the fit.
     """
     count = points.shape[0]
     k1 = np.full(count, np.nan)
@@ -294,7 +298,7 @@ def principal_curvatures(points, normals, begin, shape, start, other, boundary, 
             continue
         ci, cj, ck = cell // (shape[1] * shape[2]), cell // shape[2] % shape[1], cell % shape[2]
         low_k, high_k = max(ck - 2, 0), min(ck + 3, shape[2])
-        size = np.int64(0)  # not 0: what is called with a literal is compiled for it apart
+        size = np.int64(0)  # not the literal 0, for which Numba would compile a second version
         for i in range(max(ci - 2, 0), min(ci + 3, shape[0])):
             for j in range(max(cj - 2, 0), min(cj + 3, shape[1])):
                 row = (i * shape[1] + j) * shape[2]

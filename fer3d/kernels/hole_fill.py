@@ -1,6 +1,7 @@
-"""Closing holes of a triangle mesh: triangulation, refinement, positions. Arrays in, arrays out; no checks.
+"""Close holes of a triangle mesh: triangulation, refinement, vertex positions. No argument checks.
 
-A loop is given so that a new face over its edge (i, i + 1) is (i, i + 1, other), wound against the face beyond.
+The vertices of a boundary loop are in the order in which a new face on the edge (i, i + 1) is (i, i + 1, other), which
+matches the winding of the face on the other side of the edge.
 
     .. [1] Barequet, Sharir: Filling gaps in the boundary of a polyhedron. Computer Aided Geometric Design 12, 1995.
     .. [2] Liepa: Filling holes in meshes. Symposium on Geometry Processing, 2003.
@@ -14,10 +15,10 @@ from numpy.typing import NDArray
 
 from fer3d.kernels.small import Vector, cross, dot, minus, row, solve
 
-_ALPHA2 = 2.0  # [2]: a triangle is split if its corners are more than sqrt(2) local edge lengths from its centre
+_ALPHA2 = 2.0  # [2]: split a triangle if its corners are more than sqrt(2) local edge lengths from its centre
 _MOST_INNER = 400  # points in one patch; a 10 mm hole in a 0.5 mm mesh needs about 350
-_MOST_EXACT = 128  # loops longer than this start from a fan: the search for the best triangulation is cubic
-_THIN = 1e-5  # a triangle lower than this fraction of its longest edge has no area
+_MOST_EXACT = 128  # longer loops start from a fan: the search for the best triangulation is cubic
+_THIN = 1e-5  # a triangle whose height is below this fraction of its longest edge has no area
 _NEVER = 1e300
 
 
@@ -49,8 +50,8 @@ def fill(
         faces_around: (3 F,) int32, as `topology.vertex_faces` gives them for `welded`.
 
     Returns:
-        vertices (P, 3) float64, uv (P, 2) float32 (or (0, 2)) and faces (K, 3) int32 to append; how many loops were
-        left open because no triangulation has an area everywhere.
+        vertices (P, 3) float64, uv (P, 2) float32 (or (0, 2)) and faces (K, 3) int32 to append; the number of loops
+        left open because every triangulation has a face without area.
     """
     new_vertices = np.empty((64, 3))
     new_uv = np.empty((64 if len(uv) else 0, 2), np.float32)
@@ -128,7 +129,7 @@ def fill(
 
 @njit(cache=True, nogil=True)
 def _doubled(rows: NDArray[Any]) -> NDArray[Any]:
-    """The same (N, k) rows with room for as many more."""
+    """The (N, k) rows in an array of 2 N rows."""
     out = np.empty((2 * len(rows), rows.shape[1]), rows.dtype)
     for i in range(len(rows)):
         for k in range(rows.shape[1]):
@@ -140,7 +141,7 @@ def _doubled(rows: NDArray[Any]) -> NDArray[Any]:
 def _ring(
     faces: NDArray[np.int32], welded: NDArray[np.int32], vertex: NDArray[np.int32], edge: NDArray[np.int32]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """One loop the other way round, as `triangulate` wants it: (n,) int32 rows of its vertices; of those beyond."""
+    """A loop in reverse, for `triangulate`: (n,) int32 rows of its vertices, and of those beyond its edges."""
     n = len(edge)
     rows, third = np.empty(n, np.int32), np.empty(n, np.int32)
     for i in range(n):
@@ -152,7 +153,7 @@ def _ring(
 
 @njit(cache=True, nogil=True)
 def _has_area(loop: NDArray[np.float64], inner: NDArray[np.float64], faces: NDArray[np.int32]) -> bool:
-    """Whether every face has an area, in float32 too, as it will be stored."""
+    """Whether every face has an area, also after rounding to float32."""
     n = len(loop)
     points = np.empty((n + len(inner), 3), np.float32)
     for i in range(len(points)):
@@ -170,22 +171,21 @@ def _has_area(loop: NDArray[np.float64], inner: NDArray[np.float64], faces: NDAr
 def triangulate(
     loop: NDArray[np.float64], beyond: NDArray[np.float64], forbidden: NDArray[np.bool_]
 ) -> NDArray[np.int32]:
-    """(n - 2, 3) int32 faces over the rows of `loop`, or (0, 3) where there is none.
+    """(n - 2, 3) int32 faces over the rows of `loop`, or (0, 3) if there is no triangulation.
 
-    Of all triangulations the one with the smallest largest fold (the angle between neighbouring faces, those beyond
-    the loop included), then the smallest area [1, 2]: it lies between the boundaries, where the least area alone would
-    choose at random among the flat ones.
+    The triangulation minimises the largest dihedral angle between neighbouring faces (including those beyond the
+    loop), then the area [1, 2]. The area alone would leave the choice among flat triangulations arbitrary.
 
     Args:
         loop: (n, 3) float64.
-        beyond: (n, 3) float64. Third corner of the face beyond edge (i, i + 1).
-        forbidden: (n, n) bool. Pairs that already are an edge of the mesh: a second one would have four faces.
+        beyond: (n, 3) float64. Third corner of the mesh face at edge (i, i + 1).
+        forbidden: (n, n) bool. Pairs that already are an edge of the mesh, which would get four faces.
     """
     n = len(loop)
     fold = np.full((n, n), _NEVER)  # of the best triangulation of rows i..k
     area = np.full((n, n), _NEVER)
     split = np.full((n, n), -1, np.int32)
-    normal = np.zeros((n, n, 3))  # of the face that stands on (i, k)
+    normal = np.zeros((n, n, 3))  # of the face on the edge (i, k)
     for i in range(n):
         j = (i + 1) % n
         normal[i, j, 0], normal[i, j, 1], normal[i, j, 2] = _normal(row(loop, j), row(loop, i), row(beyond, i))
@@ -234,12 +234,12 @@ def triangulate(
 
 @njit(cache=True, nogil=True)
 def refine(loop: NDArray[np.float64], faces: NDArray[np.int32], forbidden: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """(T, 3) int32: `faces` with points inserted until they are as dense as the loop [2]. New rows count from n on.
+    """(T, 3) int32: `faces` with points inserted until they are as dense as the loop [2]. New rows start at n.
 
     Args:
         loop: (n, 3) float64.
-        faces: (n - 2, 3) int32, as `triangulate` gives them; or none: then a fan about the centre is refined.
-        forbidden: (n, n) bool, as for `triangulate`.
+        faces: (n - 2, 3) int32, as `triangulate` returns them. If empty, a fan around the centre is refined.
+        forbidden: (n, n) bool, as in `triangulate`.
     """
     n = len(loop)
     points = np.empty((n + _MOST_INNER, 3))
@@ -294,7 +294,7 @@ def refine(loop: NDArray[np.float64], faces: NDArray[np.int32], forbidden: NDArr
 
 @njit(cache=True, nogil=True)
 def _relax(points: NDArray[np.float64], faces: NDArray[np.int32], n: int, forbidden: NDArray[np.bool_]) -> None:
-    """Flip edges, in place, until no pair of angles opposite an edge exceeds pi (Delaunay)."""
+    """Flip edges in place until the two angles opposite each edge sum to at most pi (Delaunay)."""
     T = len(faces)
     for _ in range(32):
         flipped = False
@@ -315,7 +315,7 @@ def _relax(points: NDArray[np.float64], faces: NDArray[np.int32], n: int, forbid
                 if _face_on(faces, c, d)[0] >= 0 or _face_on(faces, d, c)[0] >= 0:
                     continue
                 if dot(_normal(at_a, at_d, at_c), _normal(at_d, at_b, at_c)) <= 0:
-                    continue  # would fold
+                    continue  # the flip would fold the surface
                 faces[t, 0], faces[t, 1], faces[t, 2] = a, d, c
                 faces[u, 0], faces[u, 1], faces[u, 2] = d, b, c
                 flipped = True
@@ -326,7 +326,7 @@ def _relax(points: NDArray[np.float64], faces: NDArray[np.int32], n: int, forbid
 
 @njit(cache=True, nogil=True)
 def _face_on(faces: NDArray[np.int32], a: int, b: int) -> tuple[int, int]:
-    """The face with an edge from a to b and which edge it is, or (-1, -1)."""
+    """The face with the edge from a to b, and the number of that edge; (-1, -1) if there is none."""
     for t in range(len(faces)):
         for k in range(3):
             if faces[t, k] == a and faces[t, (k + 1) % 3] == b:
@@ -336,7 +336,7 @@ def _face_on(faces: NDArray[np.int32], a: int, b: int) -> tuple[int, int]:
 
 @njit(cache=True, nogil=True)
 def _cosine_sum(a: Vector, b: Vector, c: Vector, d: Vector) -> float:
-    """Negative where the angles at c and d, opposite edge (a, b), add up to more than pi: then sin(c + d) < 0."""
+    """Negative if the angles at c and d, opposite edge (a, b), sum to more than pi: then sin(c + d) < 0."""
     ca, cb, da, db = minus(a, c), minus(b, c), minus(a, d), minus(b, d)
     across_c, across_d = cross(ca, cb), cross(da, db)
     sin_c, sin_d = np.sqrt(dot(across_c, across_c)), np.sqrt(dot(across_d, across_d))
@@ -347,11 +347,11 @@ def _cosine_sum(a: Vector, b: Vector, c: Vector, d: Vector) -> float:
 
 @njit(cache=True, nogil=True)
 def membrane(faces: NDArray[np.int32], n: int) -> NDArray[np.float64]:
-    """(m, n) float64, rows sum to 1: inner points as means of the loop, each the mean of its neighbours.
+    """(m, n) float64: weights of the loop for which each inner point is the mean of its neighbours. Rows sum to 1.
 
     Args:
-        faces: (T, 3) int32, as `refine` gives them; rows from n on are inner points.
-        n: Length of the loop.
+        faces: (T, 3) int32, as `refine` returns them; rows from n on are inner points.
+        n: Number of points of the loop.
     """
     top = n - 1
     for t in range(len(faces)):
@@ -361,7 +361,7 @@ def membrane(faces: NDArray[np.int32], n: int) -> NDArray[np.float64]:
     for t in range(len(faces)):
         for k in range(3):
             a, b = faces[t, k], faces[t, (k + 1) % 3]
-            if a >= n:  # each edge at an inner point is met once in this direction
+            if a >= n:  # each edge at an inner point occurs once in this direction
                 matrix[a - n, a - n] += 1.0
                 if b >= n:
                     matrix[a - n, b - n] -= 1.0
@@ -376,17 +376,17 @@ def membrane(faces: NDArray[np.int32], n: int) -> NDArray[np.float64]:
 def lift(
     loop: NDArray[np.float64], weights: NDArray[np.float64], around: NDArray[np.float64], outward: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """(m, 3) float64: the inner points, on the surface that the surroundings suggest.
+    """(m, 3) float64: the inner points, on a surface that continues the surroundings.
 
-    They stand at the membrane's place in the plane of the loop; their height is that of the quadric through the
-    surroundings plus the membrane of what the loop deviates from it, so the patch meets the loop exactly and keeps
-    the curvature around. Where the surroundings are no height field over that plane, the membrane alone is used.
+    In the plane of the loop an inner point lies where the membrane puts it. Its height is that of a quadric fitted to
+    the surroundings plus the membrane of the loop's residuals, so that the patch meets the loop exactly and continues
+    the curvature. If the surroundings are not a height field over that plane, the membrane alone is used.
 
     Args:
         loop: (n, 3) float64.
-        weights: (m, n) float64, as `membrane` gives them.
-        around: (k, 3) float64. Vertices of the faces around the loop, the loop included.
-        outward: (3,) float64. Unit normal of the surface around the loop, or 0: unknown.
+        weights: (m, n) float64, as `membrane` returns them.
+        around: (k, 3) float64. Vertices of the faces around the loop, including the loop.
+        outward: (3,) float64. Unit normal of the surface around the loop, or 0 if unknown.
     """
     inner = weights @ loop
     k, up = len(around), (outward[0], outward[1], outward[2])
@@ -414,7 +414,7 @@ def lift(
         height[i] = dot(moved, up)
     normal_matrix = design.T @ design
     for i in range(6):
-        normal_matrix[i, i] += 1e-6 * k  # three rows of points in a line leave a quadric free across them
+        normal_matrix[i, i] += 1e-6 * k  # points on three parallel lines leave the quadric undetermined across them
     fit = solve(normal_matrix, (design.T @ height).reshape(6, 1)).reshape(6)
     fitted = design @ fit
     total = 0.0
@@ -455,7 +455,7 @@ def _sum(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
 @njit(cache=True, nogil=True)
 def _least_axis(direction: Vector) -> Vector:
-    """The axis (x before y before z) along which `direction` goes least."""
+    """The axis along which `direction` has the smallest component; of equal ones the first of x, y, z."""
     x, y, z = abs(direction[0]), abs(direction[1]), abs(direction[2])
     if x <= y and x <= z:
         return 1.0, 0.0, 0.0
@@ -464,12 +464,12 @@ def _least_axis(direction: Vector) -> Vector:
 
 @njit(cache=True, nogil=True)
 def _normal(a: Vector, b: Vector, c: Vector) -> Vector:
-    """Normal of the triangle, as long as twice its area."""
+    """Normal of the triangle, whose length is twice its area."""
     return cross(minus(b, a), minus(c, a))
 
 
 @njit(cache=True, nogil=True)
 def _fold(a: Vector, b: Vector) -> float:
-    """1 - cosine of the angle between two normals: 0 flat, 2 folded back (as a triangle without area counts)."""
+    """1 - cosine of the angle between two normals: 0 flat, 2 folded back, and 2 for a triangle without area."""
     size = np.sqrt(dot(a, a) * dot(b, b))
     return float(1.0 - dot(a, b) / size) if size > 0.0 else 2.0

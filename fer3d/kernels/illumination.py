@@ -1,4 +1,4 @@
-"""Steps of `fer3d.image.illumination`, each one pass over a picture that lies in the cache."""
+"""Steps of `fer3d.image.illumination`. Each makes one pass over a picture that fits into the cache."""
 
 import numpy as np
 from numba import njit
@@ -21,16 +21,16 @@ def levels(x, low, high, out):  # type: ignore[no-untyped-def]
             continue
         for i in range(height):
             for j in range(width):
-                # times 255 before the division: a whole number comes out whole, and `ceil` leaves it alone
+                # multiply by 255 before the division, so that a whole number stays whole under `ceil`
                 level = (np.float64(x[n, i, j]) - low[n]) * 255.0 / span
-                out[n, i, j] = np.ceil(min(max(level, 0.0), 255.0))  # 255 a / a may be a last bit above 255
+                out[n, i, j] = np.ceil(min(max(level, 0.0), 255.0))  # rounding may give 255 a / a > 255
 
 
 @njit(cache=True, nogil=True)
 def solve_columns(x, diagonal, beside):  # type: ignore[no-untyped-def]
     """Solve diagonal_j y_ij - beside (y_i-1,j + y_i+1,j) = x_ij, where y is 0 above and below the picture, in place.
 
-    Without pivots, which a diagonal of more than 2 beside does not need. O(N H W).
+    No pivoting, which a diagonal above 2 beside does not need. O(N H W).
 
     Args:
         x: (N, H, W) float64.
@@ -55,19 +55,19 @@ def solve_columns(x, diagonal, beside):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def blur(x, weights, out):  # type: ignore[no-untyped-def]
-    """Correlate with a symmetric kernel along both axes; beyond the rim stand the pixels of the rim.
+    """Correlate with a symmetric kernel along both axes; the pixels of the border continue beyond it.
 
-    O(N H W R), scratch memory for one picture.
+    O(N H W R); scratch memory for one picture.
 
     Args:
         x: (N, H, W) float64.
-        weights: (R + 1,) float64: of the kernel's middle, and of its places to either side.
+        weights: (R + 1,) float64. Weight of the centre of the kernel, then of the offsets 1 to R on either side.
         out: (N, H, W) float64. Filled.
     """
     count, height, width = x.shape
     reach = len(weights) - 1
     row = np.empty(width + 2 * reach)
-    inner = row[reach : reach + width]  # views, whose indices start at 0: loops over them become vector instructions
+    inner = row[reach : reach + width]  # views from index 0, so that the compiler vectorises loops over them
     for n in range(count):
         for i in range(height):
             middle = x[n, i]
@@ -79,10 +79,10 @@ def blur(x, weights, out):  # type: ignore[no-untyped-def]
                     inner[j] += weight * (above[j] + below[j])
             row[:reach] = inner[0]
             row[reach + width :] = inner[width - 1]
-            made = out[n, i]
+            result = out[n, i]
             for j in range(width):
-                made[j] = weights[0] * inner[j]
+                result[j] = weights[0] * inner[j]
             for k in range(1, reach + 1):
                 left, right, weight = row[reach - k :], row[reach + k :], weights[k]
                 for j in range(width):
-                    made[j] += weight * (left[j] + right[j])
+                    result[j] += weight * (left[j] + right[j])

@@ -1,10 +1,10 @@
-"""Small holes of a map filled by a thin plate: the smoothest surface that meets what was measured around them."""
+"""Fill small holes of a map with a thin plate: the smoothest surface through the measured pixels around them."""
 
 import numpy as np
 from numba import njit
 
 # The bending energy of a plate, u_rr^2 + 2 u_rc^2 + u_cc^2, as finite differences: (row, column, factor) of up to four
-# pixels each. A plane costs nothing, so it is reproduced.
+# pixels each. A plane has no energy, so it is reproduced.
 _ROOT_TWO = float(np.sqrt(2.0))
 _DIFFERENCES = np.array(
     [
@@ -13,7 +13,7 @@ _DIFFERENCES = np.array(
         [(0, 0, _ROOT_TWO), (0, 1, -_ROOT_TWO), (1, 0, -_ROOT_TWO), (1, 1, _ROOT_TWO)],
     ]
 )
-# Steps (row, column) to the later pixels that a pixel shares a difference with.
+# Offsets (row, column) to the later pixels that share a finite difference with a pixel.
 _COUPLED = np.array([(0, 1), (0, 2), (1, -1), (1, 0), (1, 1), (2, 0)])
 
 
@@ -27,7 +27,7 @@ def small_holes(measured, most):  # type: ignore[no-untyped-def]
 
     Returns:
         label: (H, W) int32. Hole number from 0, -1 elsewhere; larger holes and the background are -1.
-        count: How many there are.
+        count: Number of holes.
     """
     height, width = measured.shape
     label = np.full((height, width), -1, dtype=np.int32)
@@ -63,7 +63,7 @@ def small_holes(measured, most):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _number(label, hole, top, left, bottom, right, index):  # type: ignore[no-untyped-def]
-    """Number the pixels of a hole row by row; how many, and how far apart the numbers of coupled pixels are."""
+    """Number the pixels of a hole row by row. Returns their count and the bandwidth of the coupled pixel numbers."""
     size = 0
     for r in range(top, bottom + 1):
         for c in range(left, right + 1):
@@ -83,7 +83,7 @@ def _number(label, hole, top, left, bottom, right, index):  # type: ignore[no-un
 
 @njit(cache=True, nogil=True)
 def _assemble(stack, measured, label, hole, top, left, bottom, right, index, matrix, side):  # type: ignore[no-untyped-def]
-    """Normal equations of the plate's energy over the differences that touch the hole and see no unknown outside it."""
+    """Normal equations of the plate energy over differences that touch the hole and no unmeasured pixel outside it."""
     height, width = measured.shape
     for r in range(max(top - 1, 0), min(bottom + 2, height)):
         for c in range(max(left - 1, 0), min(right + 2, width)):
@@ -139,10 +139,10 @@ def _solve_banded(matrix, side):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def fill_holes(stack, measured, most):  # type: ignore[no-untyped-def]
-    """Fill the small holes of all channels of a map, in place, each hole from measured pixels alone.
+    """Fill the small holes of all channels of a map in place, each hole only from measured pixels.
 
-    A hole's system is regular: every row of it ends at a measured pixel on both sides. Cost of a hole of n pixels and
-    width w: O(n w^2).
+    The system of a hole is regular, because each of its rows ends at a measured pixel on both sides. The cost of a hole
+    of n pixels and width w is O(n w^2).
 
     Args:
         stack: (C, H, W) float32. Finite where `measured`.
@@ -150,7 +150,7 @@ def fill_holes(stack, measured, most):  # type: ignore[no-untyped-def]
         most: Longest side of the bounding box of a hole that is filled, in pixels.
 
     Returns:
-        (H, W) bool. The filled pixels.
+        (H, W) bool. True at the filled pixels.
     """
     height, width = measured.shape
     label, count = small_holes(measured, most)

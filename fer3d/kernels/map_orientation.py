@@ -1,22 +1,22 @@
-"""`fer3d.ops.map_orientation` on a CPU: a row of a map at a time, differentiated and summed in the cache."""
+"""`fer3d.ops.map_orientation` on a CPU: differentiates and sums one row of a map at a time, in the cache."""
 
 import numpy as np
 from numba import njit
 
-# No fastmath: just compiled, Numba's code has summed in another order than the same code loaded from its cache, and a
-# run that goes on in a second process has to end with the bits of one that was never stopped.
+# No fastmath: with it, freshly compiled Numba code summed in another order than the same code from its cache, and a run
+# that is resumed in a second process must give the same bits as an uninterrupted one.
 
 
 @njit(cache=True, nogil=True)
 def energies(x, inside, directions, out):  # type: ignore[no-untyped-def]
-    """The energies of one scan, see `fer3d.ops.map_orientation`.
+    """Orientation energies of one scan, see `fer3d.ops.map_orientation`.
 
-    O(C H W (K + 10)); scratch memory is a few rows and a grid.
+    O(C H W (K + 10)); scratch memory for a few rows and a grid.
 
     Args:
         x: (C, H, W) float32.
         inside: (H, W) float32, 1 where a pixel and all its neighbours were measured, else 0.
-        directions: (K / 2, 2) float32, cosine and sine of the first half; the others are opposite.
+        directions: (K / 2, 2) float32, cosine and sine of the first half; the other half is opposite.
         out: (C, K, n, n) float32, H and W multiples of n. Filled.
     """
     channels, height, width = x.shape
@@ -48,7 +48,7 @@ def energies(x, inside, directions, out):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _gradients(x, i, inside, right, up):  # type: ignore[no-untyped-def]
-    """Of row i, times |g|^(-3/4): the fourth power of a part is then |g| cos^4."""
+    """Gradients of row i, times |g|^(-3/4): the fourth power of a component then is |g| cos^4."""
     height, width = x.shape
     right[0] = right[width - 1] = 0
     for j in range(1, width - 1):
@@ -79,7 +79,7 @@ def _opposites(right, up, cos, sin, there, opposite):  # type: ignore[no-untyped
 
 @njit(cache=True, nogil=True)
 def _smooth(grid, spare):  # type: ignore[no-untyped-def]
-    """(n, n), with weights 1, 2, 1 along either axis, of the squares that are there; `spare` is overwritten."""
+    """Smooth the (n, n) `grid` with weights 1, 2, 1 along both axes, over existing cells; overwrites `spare`."""
     n = len(grid)
     if n == 1:
         return

@@ -8,15 +8,15 @@ from numba import njit
 
 @njit(cache=True, nogil=True)
 def vertex_normals(vertices, faces, first):  # type: ignore[no-untyped-def]
-    """Unit vertex normals with the weights of Max 1999: the face's normal times sin(angle) / (product of its sides).
+    """Unit vertex normals with the weights of Max 1999: face normal times sin(angle) / (product of the two sides).
 
     Args:
         vertices: (V, 3) float32.
         faces: (F, 3) int32.
-        first: (V,) int32, as `fer3d.kernels.topology.weld` gives it: coincident vertices share one normal.
+        first: (V,) int32, as `fer3d.kernels.topology.weld` returns it: coincident vertices share one normal.
 
     Returns:
-        (V, 3) float32, NaN at a vertex with no face of positive area. Sums in float64.
+        (V, 3) float32, NaN at a vertex without a face of positive area. Sums are in float64.
     """
     count = vertices.shape[0]
     total = np.zeros((count, 3), dtype=np.float64)
@@ -33,7 +33,7 @@ def vertex_normals(vertices, faces, first):  # type: ignore[no-untyped-def]
         cx, cy, cz = bx - ax, by - ay, bz - az
         ij, ik, jk = ax * ax + ay * ay + az * az, bx * bx + by * by + bz * bz, cx * cx + cy * cy + cz * cz
         product = ij * ik * jk
-        # Also false for NaN. A face thinner than 1e-6 of its length has a normal made of rounding.
+        # Also false for NaN. If a face is thinner than 1e-6 of its length, its normal is rounding error.
         if not (area > 1e-12 * ij * ik and area > 1e-12 * ij * jk and product > 0.0 and math.isfinite(product)):
             continue
         # Max's weight at a corner is cross / (|e|^2 |e'|^2) = cross * (squared side opposite) / product.

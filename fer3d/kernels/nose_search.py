@@ -1,7 +1,7 @@
-"""The search for the nose: samples, candidates, and laying samples on a face. Arrays in, arrays out; no checks.
+"""The search for the nose: surface samples, candidate tips, and registration to the mean face. No argument checks.
 
-A pose is a row (13,) as in `fer3d.kernels.pose`. A field (see `fer3d.prepare.nose.MeanFaceField`) answers for any
-point which point of the face is about the nearest.
+A pose is a row (13,) as in `fer3d.kernels.pose`. A field (see `fer3d.prepare.nose.MeanFaceField`) gives for any point
+the approximately nearest point of the mean face.
 """
 
 import numpy as np
@@ -11,26 +11,26 @@ from numpy.typing import NDArray
 from fer3d.kernels.pose import to_face, to_scan, turned_to_face, turned_to_scan
 from fer3d.kernels.small import solve, stable_order
 
-_FEWEST_NEIGHBOURS = 6  # samples about a point that a mean normal needs
-_FEWEST_ABOUT_TIP = 20  # samples in the ball about a tip
-_FACING = 0.2  # least cosine between normals that are paired: farther turned is another sheet
-_FEWEST_PAIRS = 12  # of the 7 unknowns of a pose
+_FEWEST_NEIGHBOURS = 6  # samples around a point that a mean normal needs
+_FEWEST_ABOUT_TIP = 20  # samples in the ball around a tip
+_FACING = 0.2  # least cosine between paired normals; a larger angle means another sheet
+_FEWEST_PAIRS = 12  # pairs for the 7 unknowns of a pose
 _DAMPING = 1e-6  # of the normal equations, as a share of a pair's weight
-_ARM2 = 2500.0  # mm^2: a turn moves samples some 50 mm away from the tip, which makes its damping like a shift's
-_LONGEST_TURN = 0.35  # radians (20 degrees) a step: the plane is only near-by the surface
-_TURNED, _SHIFTED = 1e-5, 1e-4  # radians and mm: a step shorter than both ends the rounds
+_ARM2 = 2500.0  # mm^2: samples lie about 50 mm from the tip; this scales the damping of a rotation to that of a shift
+_LONGEST_TURN = 0.35  # radians (20 degrees) per step: the plane approximates the surface only locally
+_TURNED, _SHIFTED = 1e-5, 1e-4  # radians and mm: a step shorter than both ends the iteration
 
 
 @njit(cache=True, nogil=True)
 def surface_samples(
     vertices: NDArray[np.float32], faces: NDArray[np.int32], step: float, least_z: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Points spread evenly over the area of the faces, whatever the size of the faces, and their normals.
+    """Points spread evenly over the area of the faces, independent of the face sizes, and their normals.
 
     Args:
         vertices: (V, 3) float32, finite.
         faces: (F, 3) int32.
-        step: One point on every `step` of area.
+        step: Area per point.
         least_z: Faces whose unit normal has a smaller z are left out.
 
     Returns:
@@ -57,7 +57,7 @@ def surface_samples(
                 total = passed
                 continue
             while passed >= due:
-                # A sequence that fills the unit square evenly (Roberts' R2), folded onto the triangle.
+                # Roberts' R2 sequence, which fills the unit square evenly, folded onto the triangle.
                 s = (0.5 + 0.7548776662466927 * count) % 1.0
                 t = (0.5 + 0.5698402909980532 * count) % 1.0
                 if s + t > 1.0:
@@ -90,7 +90,7 @@ def visible_area(vertices: NDArray[np.float32], faces: NDArray[np.int32], least_
 def sort_into_cells(
     points: NDArray[np.float64], cell: float
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """A grid of cubes over points: its origin (3,), size (3,), start (cells + 1,) and members (N,)."""
+    """Sort points into a grid of cubes: its origin (3,), size (3,), start (cells + 1,) and members (N,)."""
     low = np.empty(3)
     shape = np.empty(3, np.int64)
     for k in range(3):
@@ -126,15 +126,15 @@ def protrusion(
     start: NDArray[np.int64],
     members: NDArray[np.int64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """How far each point stands out of its neighbourhood.
+    """How far each point protrudes from its neighbourhood.
 
     Args:
         points, normals: (N, 3) float64.
-        radius: Of the neighbourhood; also the cell size of the grid.
-        low, shape, start, members: As `sort_into_cells` gives them.
+        radius: Radius of the neighbourhood; also the cell size of the grid.
+        low, shape, start, members: As `sort_into_cells` returns them.
 
     Returns:
-        (N,) float64: the mean height of the point over its neighbours along their mean normal; (N, 3): that normal.
+        (N,) float64: the mean height of the point above its neighbours along their mean normal; (N, 3): that normal.
     """
     N = len(points)
     height = np.zeros(N)
@@ -148,7 +148,7 @@ def protrusion(
         for x in range(max(c[0] - 1, 0), min(c[0] + 2, shape[0])):
             for y in range(max(c[1] - 1, 0), min(c[1] + 2, shape[1])):
                 first = (x * shape[1] + y) * shape[2]
-                # Cells along z lie one after the other: one run of members.
+                # Cells along z are consecutive, so their members are one range.
                 for at in range(start[first + max(c[2] - 1, 0)], start[first + min(c[2] + 2, shape[2])]):
                     j = members[at]
                     dx, dy, dz = points[i, 0] - points[j, 0], points[i, 1] - points[j, 1], points[i, 2] - points[j, 2]
@@ -171,7 +171,7 @@ def protrusion(
 def highest_apart(
     points: NDArray[np.float64], height: NDArray[np.float64], apart: float, most: int
 ) -> NDArray[np.int64]:
-    """(M,) int64: rows of the highest points, highest first, no two nearer than `apart`, none of height <= 0."""
+    """(M,) int64: rows of the highest points, the highest first, at least `apart` from each other and above 0."""
     order = stable_order(-height)
     chosen = np.empty(most, np.int64)
     count = 0
@@ -191,7 +191,7 @@ def highest_apart(
 
 @njit(cache=True, nogil=True, inline="always")
 def _look_up(x: float, y: float, z: float, low: NDArray[np.float64], cell: float, nearest: NDArray[np.int32]) -> int:
-    """The face's point that is about the nearest to (x, y, z), or -1 outside of the field."""
+    """The approximately nearest face point to (x, y, z), or -1 outside the field."""
     i, j, k = int(np.floor((x - low[0]) / cell)), int(np.floor((y - low[1]) / cell)), int(np.floor((z - low[2]) / cell))
     if i < 0 or j < 0 or k < 0 or i >= nearest.shape[0] or j >= nearest.shape[1] or k >= nearest.shape[2]:
         return -1
@@ -222,7 +222,7 @@ def misfit(
         dx, dy, dz = x - face_points[q, 0], y - face_points[q, 1], z - face_points[q, 2]
         mx, my, mz = face_normals[q, 0], face_normals[q, 1], face_normals[q, 2]
         plane = abs(dx * mx + dy * my + dz * mz)
-        # Near the surface only the distance from its plane counts: the field's point is a little beside the nearest.
+        # Near the surface use the distance from its plane, because the point of the field is not exactly the nearest.
         distance = max(plane, np.sqrt(dx * dx + dy * dy + dz * dz) - 2.0 * cell)
         nx, ny, nz = turned_to_face(pose, normals[i, 0], normals[i, 1], normals[i, 2])
         cosine = nx * mx + ny * my + nz * mz
@@ -253,15 +253,15 @@ def starts(
     Args:
         points, normals: (N, 3) float64. Samples of the scan.
         tips: (T,) int64. Rows that may be nose tips.
-        directions: (D, 3) float64. Unit vectors of the face's frame that the mean normal about a tip may be.
-        rolls: How many turns about that normal to try.
-        farthest_turn: Radians that the face's axis may be away from the camera's (+z).
+        directions: (D, 3) float64. Unit vectors in the frame of the face to try for the mean normal at a tip.
+        rolls: Number of rotations about that normal to try.
+        farthest_turn: Largest angle in radians between the axis of the face and that of the camera (+z).
         ball: Samples within this distance of the tip are compared.
-        most: With at most this many of them.
-        low, cell, nearest, face_points, face_normals, cap, bend: As for `misfit`.
+        most: Largest number of samples that are compared.
+        low, cell, nearest, face_points, face_normals, cap, bend: As in `misfit`.
 
     Returns:
-        poses (T * rolls, 13) and their misfits (T * rolls,): of the directions the best; inf where none is allowed.
+        poses (T * rolls, 13) for the best of the directions, and their misfits (T * rolls,); inf if none is allowed.
     """
     poses = np.zeros((len(tips) * rolls, 13))
     best = np.full(len(tips) * rolls, np.inf)
@@ -296,8 +296,8 @@ def starts(
                 pose[:9] = rotation.reshape(9)
                 pose[9:12] = -(rotation @ tip)
                 cost = misfit(pose, near, near_normals, low, cell, nearest, face_points, face_normals, cap, bend)
-                # Which turn is "roll 0" differs from direction to direction: sort by where +y of the face comes to
-                # lie in the picture.
+                # The rotation for "roll 0" depends on the direction: sort by the direction of the face's +y axis in
+                # the picture.
                 up = np.arctan2(rotation[1, 0], rotation[1, 1])
                 at = t * rolls + int(np.floor((up / (2.0 * np.pi) + 0.5) * rolls)) % rolls
                 if cost < best[at]:
@@ -337,9 +337,9 @@ def settle(
     """The pose after `rounds` of point-to-plane ICP (Gauss-Newton) with Cauchy weights.
 
     Args:
-        scale_apart: How stiffly the scale is held at 1: the weight of (scale - 1)^2 per point in mm^2. inf: rigid.
-        reach: Residual that counts half.
-        ball: Only points that come to lie within this distance of the face's nose tip take part.
+        scale_apart: Weight of (scale - 1)^2 per point in mm^2, which keeps the scale near 1. inf: rigid.
+        reach: Residual with weight one half.
+        ball: Only points within this distance of the nose tip of the face are used.
     """
     p = pose.copy()
     for _ in range(rounds):
@@ -361,7 +361,7 @@ def settle(
                 continue
             r = (x - face_points[q, 0]) * mx + (y - face_points[q, 1]) * my + (z - face_points[q, 2]) * mz
             w = cosine / (1.0 + (r / reach) ** 2)
-            # Turning about the nose tip (the origin of the face's frame), shifting, scaling about the tip.
+            # Rotation about the nose tip (the origin of the face's frame), shift, scaling about the tip.
             J[0], J[1], J[2] = y * mz - z * my, z * mx - x * mz, x * my - y * mx
             J[3], J[4], J[5] = mx, my, mz
             J[6] = x * mx + y * my + z * mz
@@ -401,7 +401,7 @@ def settle(
 
 @njit(cache=True, nogil=True)
 def _turn(x: float, y: float, z: float) -> NDArray[np.float64]:
-    """Rotation by the vector (x, y, z), Rodrigues' formula."""
+    """Rotation matrix of the rotation vector (x, y, z), by Rodrigues' formula."""
     angle = np.sqrt(x * x + y * y + z * z)
     K = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
     a = np.sin(angle) / angle if angle > 1e-9 else 1.0
@@ -420,18 +420,18 @@ def missed(
     bend: float,
     least_cosine: float,
 ) -> tuple[float, float]:
-    """The other way round than `misfit`: from the points of the face to the samples of the scan.
+    """The reverse of `misfit`: distances from the points of the face to the samples of the scan.
 
-    Only points of the face count that look towards the camera (+z of the scan's frame): the others cannot be on it.
+    Only face points whose normal faces the camera (+z of the scan's frame) count, because a scan lacks the others.
 
     Args:
-        pose, points, normals: As for `misfit`.
+        pose, points, normals: As in `misfit`.
         face_points, face_normals: (M, 3) float64.
-        cap, bend: As for `misfit`.
-        least_cosine: Between a normal of the face and the direction to the camera.
+        cap, bend: As in `misfit`.
+        least_cosine: Least cosine between a normal of the face and the direction to the camera.
 
     Returns:
-        Mean of min(distance, cap) + bend * (1 - cosine), with cap + bend beyond the cap; share nearer than the cap.
+        Mean of min(distance, cap) + bend * (1 - cosine), which is cap + bend beyond the cap; share within the cap.
     """
     total = 0.0
     count = hit = 0

@@ -1,4 +1,4 @@
-"""`fer3d.ops.patch_orientation` on a CPU: a patch at a time, sampled, differentiated and summed in the cache."""
+"""`fer3d.ops.patch_orientation` on a CPU: samples, differentiates and sums one patch at a time, in the cache."""
 
 import math
 
@@ -10,30 +10,30 @@ from numba import njit
 
 @njit(cache=True, nogil=True)
 def energies(x, indices, weights, angle, distances, window, directions, out):  # type: ignore[no-untyped-def]
-    """The energies of the patches of one scan, see `fer3d.ops.patch_orientation`.
+    """Orientation energies of the patches of one scan, see `fer3d.ops.patch_orientation`.
 
-    O(V S R A C (K + 3)); scratch memory is one patch.
+    O(V S R A C (K + 3)); scratch memory for one patch.
 
     Args:
         x: (N, C) float32. Row v is the centre of patch v.
         indices, weights: (V, S, R, A, 3) int32 and float32.
         angle: (V,) float32, radians from ray 0 to direction 0.
         distances: (S, R) float32, mm, ascending.
-        window: (S, R) float32, weight of a bin.
-        directions: (K / 2, 2) float32, cosine and sine of the first half; the others are opposite.
+        window: (S, R) float32, weight of each bin.
+        directions: (K / 2, 2) float32, cosine and sine of the first half; the other half is opposite.
         out: (V, S, C, K) float32. Filled.
 
     Returns:
-        False where an index is no row of x: `out` is then not complete.
+        False if an index is not a row of x; `out` is then incomplete.
     """
     vertices, scales, rings, rays = indices.shape[:4]
     channels, half = x.shape[1], directions.shape[0]
-    # ring 0 is the centre; columns 0 and rays + 1 are the last and the first ray once more
+    # ring 0 is the centre; columns 0 and rays + 1 repeat the last and the first ray
     patch = np.empty((channels, rings + 1, rays + 2), np.float32)
     measured = np.empty((rings + 1, rays + 2), np.float32)
     share = np.empty((rings, rays), np.float32)
     cos, sin = np.empty(rays, np.float32), np.empty(rays, np.float32)
-    one, two = np.empty(rays, np.float32), np.empty(rays, np.float32)
+    parallel, perpendicular = np.empty(rays, np.float32), np.empty(rays, np.float32)
     there, opposite = np.empty((half, rays), np.float32), np.empty((half, rays), np.float32)
     out[:] = 0
     for v in range(vertices):
@@ -64,9 +64,13 @@ def energies(x, indices, weights, angle, distances, window, directions, out):  #
                     before = np.float32(0) if r == 0 else distances[s, r - 1]
                     along = np.float32(1) / (distances[s, beyond - 1] - before)
                     across = np.float32(1) / (np.float32(4 * math.pi / rays) * distances[s, r])
-                    _gradients(patch[c, r], patch[c, r + 1], patch[c, beyond], along, across, cos, sin, one, two)
+                    _gradients(
+                        patch[c, r], patch[c, r + 1], patch[c, beyond], along, across, cos, sin, parallel, perpendicular
+                    )
                     for k in range(half):
-                        _opposites(one, two, share[r], directions[k, 0], directions[k, 1], there[k], opposite[k])
+                        _opposites(
+                            parallel, perpendicular, share[r], directions[k, 0], directions[k, 1], there[k], opposite[k]
+                        )
                 for k in range(half):
                     for a in range(rays):
                         out[v, s, c, k] += there[k, a]
@@ -78,7 +82,7 @@ def energies(x, indices, weights, angle, distances, window, directions, out):  #
 
 @njit(cache=True, nogil=True)
 def _sample(x, indices, weights, patch, measured):  # type: ignore[no-untyped-def]
-    """Fill all but ring 0 of a patch; False where an index is no row of x."""
+    """Fill all rings of a patch but ring 0. False if an index is not a row of x."""
     count, channels = x.shape
     rings, rays = indices.shape[:2]
     for r in range(rings):
@@ -97,23 +101,23 @@ def _sample(x, indices, weights, patch, measured):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True, nogil=True)
-def _gradients(before, here, beyond, along, across, cos, sin, one, two):  # type: ignore[no-untyped-def]
-    """Of a ring, turned to direction 0, times |g|^(-3/4): the fourth power of a part is then |g| cos^4."""
-    for a in range(one.shape[0]):
+def _gradients(before, here, beyond, along, across, cos, sin, parallel, perpendicular):  # type: ignore[no-untyped-def]
+    """Gradients of a ring in the axes of direction 0, times |g|^(-3/4): a component to the power 4 is |g| cos^4."""
+    for a in range(parallel.shape[0]):
         outwards = (beyond[a + 1] - before[a + 1]) * along
         sideways = (here[a + 2] - here[a]) * across
         first = outwards * cos[a] - sideways * sin[a]
         second = outwards * sin[a] + sideways * cos[a]
         steepness = np.sqrt(first * first + second * second + np.float32(1e-12))
         root = np.sqrt(np.float32(1) / (steepness * np.sqrt(steepness)))
-        one[a], two[a] = first * root, second * root
+        parallel[a], perpendicular[a] = first * root, second * root
 
 
 @njit(cache=True, nogil=True)
-def _opposites(one, two, share, cos, sin, there, opposite):  # type: ignore[no-untyped-def]
+def _opposites(parallel, perpendicular, share, cos, sin, there, opposite):  # type: ignore[no-untyped-def]
     """Add the energy of a ring in a direction, and in the opposite one, to `there` and `opposite`, (A,) each."""
-    for a in range(one.shape[0]):
-        part = one[a] * cos + two[a] * sin
+    for a in range(parallel.shape[0]):
+        part = parallel[a] * cos + perpendicular[a] * sin
         squared = part * part
         energy = squared * squared * share[a]
         forwards = energy if part > 0 else np.float32(0)

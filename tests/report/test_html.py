@@ -23,10 +23,10 @@ from tests.runs import CLASSES, read_rows, write_json, write_predictions, write_
 
 SECTIONS = (
     "Which expressions are confused",
-    "Who is hard to read",
-    "How it learned, and how sure it is",
+    "Accuracy of each subject",
+    "Training and calibration",
     "The worst mistakes",
-    "What was run",
+    "Settings of the run",
 )
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
@@ -123,7 +123,7 @@ def test_bars_and_cells_are_as_large_as_what_they_show(run, text):
     heat = [entry for entry in page.all("rect") if entry["class"].startswith("heat")]
     shares = [count / sum(row) for row in metrics["confusion"] for count in row]
     assert [float(cell["fill-opacity"]) for cell in heat] == pytest.approx([0.05 + 0.95 * s for s in shares], abs=1e-3)
-    assert [cell["class"] for cell in heat][:7] == ["heat right", *["heat wrong"] * 5, "heat wrong"]
+    assert [cell["class"] for cell in heat][:7] == ["heat correct", *["heat wrong"] * 5, "heat wrong"]
     bars = [float(entry["height"]) for entry in page.all("rect") if entry["class"] == "bar"]
     wanted = sorted(entry["accuracy"] for entry in metrics["per_subject"])
     assert bars == pytest.approx([154 * accuracy for accuracy in wanted], abs=0.1)
@@ -226,7 +226,7 @@ def test_a_poor_run_is_a_page_too(tmp_path, change):
 def test_an_unfinished_run_says_so(tmp_path):
     run = write_run(tmp_path / "dff")
     write_predictions(run / "predictions.parquet", [row for row in read_rows(run) if row["fold"] == 2])
-    assert "Not finished: 1 of 4 folds are in these numbers." in render([page_of(run)])
+    assert "Not finished: these numbers cover 1 of 4 folds." in render([page_of(run)])
 
 
 def test_many_subjects_have_no_room_for_names(tmp_path):
