@@ -1,4 +1,4 @@
-"""Normals and curvatures of a scan, and its maps: depth, normals, curvature, texture and those of other packages."""
+"""Normals and curvatures of a scan, and its maps: depth, normals, curvature, texture and maps of other packages."""
 
 from __future__ import annotations
 

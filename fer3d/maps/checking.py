@@ -1,4 +1,4 @@
-"""Whether the record of a map group says the truth: its signs, powers and kind against what its functions compute."""
+"""Check the record of a map group: its signs, powers and kind against the values that its functions compute."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ from fer3d.maps.groups import Channel, MapGroup
 from fer3d.maps.render import finished, vertex_values
 from fer3d.scan import Scan, check_scan
 
-# Share of a channel's largest value by which two vertices may differ. Sums over neighbours come in another order in the
-# mirror, and float32 coordinates of 50 mm are rounded to 4e-6 mm, which moves a curvature of 0.02 / mm by 1e-4 of it.
+# Largest difference between two vertices, as a fraction of the largest value of a channel. The mirror image sums over
+# neighbours in another order, and float32 rounds coordinates of 50 mm to 4e-6 mm, which changes a curvature of
+# 0.02 / mm by a fraction of 1e-4.
 TOLERANCE = 2e-3
-_FEW = 0.02  # share of the vertices, at a boundary say, that may be unknown in one of two scans and known in the other
+_FEW = 0.02  # fraction of vertices, such as those at a boundary, that may be known in only one of two scans
 _TWICE = 2.0
 
 
 def check_group(group: MapGroup, scan: Scan | None = None) -> None:
-    """Compare the record of a map group with what it computes: for a test beside the group.
+    """Compare the record of a map group with the values it computes. Call this in the tests of the group.
 
-    The scan, its mirror image, the scan twice as large and, for heights, the scan moved along z have to give the stored
-    and the fed channels that `mirror`, `power` and `kind` say.
+    The function computes the stored and the fed channels of the scan, of its mirror image, of the scan scaled by 2 and,
+    for heights, of the scan moved along z. They have to agree with `mirror`, `power` and `kind`.
 
     Args:
-        group: Not a picture.
-        scan: What it is tried on, in mm, the nose tip at the origin; lopsided, or a wrong sign does not show. None: a
-            bump of 60 x 60 mm without landmarks.
+        group: Any group but a picture.
+        scan: The test scan, in mm, with the nose tip at the origin. It must be asymmetric: a symmetric scan hides a
+            wrong sign. None: a bump of 60 x 60 mm without landmarks.
 
     Raises:
-        ArgumentError: for the first channel that does not do what its record says.
+        ArgumentError: for the first channel that contradicts its record.
     """
     if group.picture:
         raise ArgumentError(f"`group` should have values at vertices, {group.name} is a picture")
@@ -56,7 +57,7 @@ def check_group(group: MapGroup, scan: Scan | None = None) -> None:
 
 
 def lopsided_bump() -> Scan:
-    """An open surface that curves everywhere and has no plane of symmetry, about 60 x 60 mm, its top at the origin."""
+    """An asymmetric open surface, curved everywhere, of about 60 x 60 mm, with its top at the origin."""
     side = np.linspace(-30.0, 30.0, 41)
     x, y = (part.ravel() for part in np.meshgrid(side, side))
     x, y = x + 0.3 * np.sin(1.7 * y), y + 0.3 * np.sin(2.3 * x)  # no two triangles alike
@@ -73,7 +74,7 @@ def _moved(scan: Scan, change: Callable[[NDArray[np.float32]], NDArray[np.float3
 
 
 def _channels(group: MapGroup, scan: Scan, radius: float) -> dict[str, NDArray[np.float32]]:
-    """Name -> (V,) of every channel, stored or fed, as if each vertex were a pixel."""
+    """Name -> (V,) values of every channel, stored or fed, with each vertex as a pixel."""
     values = vertex_values(group, MapContext(scan, radius))
     rows = np.asarray(finished(group, np.ascontiguousarray(values.T[:, None])), np.float32)  # (S, 1, V)
     channels = dict(zip(group.stored_names, rows, strict=True))

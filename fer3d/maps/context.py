@@ -1,4 +1,4 @@
-"""What the values of a map may need beside the scan: normals and curvatures, computed once for all maps."""
+"""`MapContext`: the normals and curvatures of a scan, computed once for all maps."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class MapContext:
 
     Args:
         scan: In mm.
-        radius: Of the neighbourhood of `principal_curvatures`, mm.
-        normals: (V, 3) float32, those of `vertex_normals`, if at hand.
-        curvatures: k1, k2, each (V,) float32, those of `principal_curvatures`, if at hand.
+        radius: Neighbourhood of `principal_curvatures`, mm.
+        normals: (V, 3) float32, the result of `vertex_normals`, if available.
+        curvatures: k1, k2, each (V,) float32, the result of `principal_curvatures`, if available.
     """
 
     def __init__(
@@ -36,19 +36,19 @@ class MapContext:
 
     @cached_property
     def normals(self) -> NDArray[np.float32]:
-        """(V, 3) float32, unit vectors, NaN where there is none.
+        """(V, 3) float32 unit vectors, NaN where a vertex has no normal.
 
         Raises:
-            ArgumentError: if the given ones have another shape or dtype.
+            ArgumentError: if the normals passed in have the wrong shape or dtype.
         """
         return checked_normals(self.scan, self._given_normals)
 
     @cached_property
     def curvatures(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """k1 >= k2, each (V,) float32, 1/mm, positive where convex, NaN where there is none.
+        """k1 >= k2, each (V,) float32, 1/mm, positive where convex, NaN where unknown.
 
         Raises:
-            ArgumentError: if the given ones have another shape or dtype, or as `principal_curvatures`.
+            ArgumentError: if the curvatures passed in have the wrong shape or dtype, or as `principal_curvatures`.
         """
         given = self._given_curvatures
         if given is None:

@@ -11,20 +11,17 @@ from fer3d.kernels import cells, curvature, topology
 from fer3d.kernels import normals as normal_kernels
 from fer3d.scan import Scan, check_scan
 
-# Our choice, in mm. At 1 mm edges a ball of 6 mm holds about 100 vertices: 0.1 mm of noise moves a curvature by
-# 0.004 / mm, and a ball of 10 mm radius (a nose tip) is seen 8 % too flat. See `principal_curvatures`.
+# Our choice, in mm. With 1 mm edges a ball of 6 mm holds about 100 vertices: noise of 0.1 mm changes a curvature by
+# 0.004 / mm, and the curvature of a sphere of 10 mm radius (a nose tip) comes out 8 % too small. See
+# `principal_curvatures`.
 CURVATURE_RADIUS = 6.0
-
 
 LEAST_MEMBERS = 12  # twice the unknowns of a quadric
 
-
 WIDENINGS = (1.0, 1.5, 2.25)
 
-
-# 1/mm. float32 coordinates at 100 mm are rounded to 4e-6 mm, which the default radius makes into less than this.
+# 1/mm. float32 rounds coordinates at 100 mm to 4e-6 mm; at the default radius this changes a curvature by less.
 FLAT = 1e-6
-
 
 _MOST_CELLS = 1 << 21
 
@@ -32,25 +29,26 @@ _MOST_CELLS = 1 << 21
 def vertex_normals(scan: Scan) -> NDArray[np.float32]:
     """Unit normals at the vertices, outward if the faces are counter-clockwise.
 
-    Faces are weighted by sin(angle) / (product of the two sides) after Max [1]: exact on any triangulation of a
-    sphere and, without noise, the most accurate of the usual weights on a torus or a saddle (angle and area weights
-    err two and five times as much). Vertices at exactly one position, as uv seams make them, share a normal.
+    Faces are weighted by sin(angle) / (product of the two sides) after Max [1]. These weights are exact on any
+    triangulation of a sphere and, without noise, the most accurate of the usual weights on a torus or a saddle (the
+    errors of angle and area weights are two and five times as large). Vertices at the same position, as at uv seams,
+    share a normal.
 
     Args:
         scan: With at least one face.
 
     Returns:
-        (V, 3) float32. NaN at a vertex that has no face, or only faces of no area or with NaN corners.
+        (V, 3) float32. NaN at a vertex without faces, or whose faces all have zero area or NaN corners.
 
     Raises:
-        ArgumentError: if `scan` is no Scan or has no face.
+        ArgumentError: if `scan` is not a Scan or has no face.
 
     References:
         .. [1] Max. Weights for computing vertex normals from facet normals. Journal of Graphics Tools 4(2), 1999.
     """
     check_scan("scan", scan)
-    made: NDArray[np.float32] = normal_kernels.vertex_normals(scan.vertices, scan.faces, topology.weld(scan.vertices))
-    return made
+    result: NDArray[np.float32] = normal_kernels.vertex_normals(scan.vertices, scan.faces, topology.weld(scan.vertices))
+    return result
 
 
 def principal_curvatures(
@@ -58,33 +56,33 @@ def principal_curvatures(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Principal curvatures at the vertices, from a quadric fitted to the vertices within `radius`.
 
-    The neighbours of a vertex are those within `radius` that the mesh connects to it inside that ball and whose
+    The neighbours of a vertex are the vertices within `radius` that the mesh connects to it inside that ball and whose
     normals lie within 90 degrees of its own, so that the lips, or an eyelid and the eye, do not mix. In the tangent
-    frame h = c + p u + q v + A uu + B uv + C vv is fitted by least squares in float64, with the weight
-    1 - (distance / radius)^2 (Epanechnikov's, the best for derivatives by local polynomials [1]); k1 and k2 follow from
-    the two fundamental forms at the vertex. With `c` free, the noise of the vertex itself does not enter directly.
+    frame we fit h = c + p u + q v + A uu + B uv + C vv by least squares in float64, with the Epanechnikov weight
+    1 - (distance / radius)^2, the best for derivatives by local polynomials [1]; k1 and k2 follow from the two
+    fundamental forms at the vertex. Because `c` is free, the noise of the vertex itself does not enter directly.
 
-    Choosing `radius`, for vertices with noise of standard deviation s and edges of length e (all in mm; constants
-    measured on spheres, tori and saddles):
+    How to choose `radius`, for vertices with noise of standard deviation s and edges of length e (all in mm; the
+    constants are measured on spheres, tori and saddles):
 
     - noise: the standard deviation of a curvature is about 8 s e / radius^3, in 1/mm; three times that on a boundary;
-    - bias: a curvature k comes out too small by about 0.2 (radius k)^2 of itself;
-    - so radius = (8 s e / d)^(1/3) is the smallest with a standard deviation d, and it should stay below 1 / k.
+    - bias: a curvature k comes out too small, by a fraction of about 0.2 (radius k)^2;
+    - so radius = (8 s e / d)^(1/3) is the smallest radius for a standard deviation d; it should stay below 1 / k.
 
-    A vertex with fewer than 12 vertices in its ball, as on coarse meshes, gets a ball 1.5 and then 2.25 times as wide.
+    If a ball holds fewer than 12 vertices, as on coarse meshes, its radius is multiplied by 1.5 and then by 2.25.
 
     Args:
         scan: In mm, with at least one face.
-        radius: In mm.
-        normals: (V, 3) float32. Those of `vertex_normals`, if at hand.
+        radius: Of the neighbourhood, mm.
+        normals: (V, 3) float32, the result of `vertex_normals`, if available.
 
     Returns:
-        k1, k2: (V,) float32 in 1/mm, k1 >= k2, positive where convex. NaN where the normal is NaN, where even the
-            widest ball holds fewer than 12 vertices, or where they lie too close to one line or conic for a fit.
+        k1, k2: (V,) float32 in 1/mm, k1 >= k2, positive where convex. NaN where the normal is NaN, where the
+            widest ball holds fewer than 12 vertices, or where these lie too close to a line or a conic for a fit.
 
     Raises:
-        ArgumentError: if `scan` is no Scan or has no face, `normals` does not fit, or `radius` is not positive or
-            larger than the scan.
+        ArgumentError: if `scan` is not a Scan or has no face, `normals` has the wrong shape or dtype, or `radius` is
+            not positive or larger than the scan.
 
     References:
         .. [1] Fan, Gijbels. Local polynomial modelling and its applications. Chapman and Hall, 1996. Section 3.2.
@@ -123,23 +121,23 @@ def _fit_quadrics(
     k1: NDArray[np.float64],
     k2: NDArray[np.float64],
 ) -> None:
-    """Fit the vertices in `todo` with one radius; write `k1`, `k2`, and leave in `todo` those with too few members."""
+    """Fit the vertices in `todo` with one radius: write `k1` and `k2`; vertices with too few members stay in `todo`."""
     cell, shape = _cell_grid(*box, radius / 2)
     order, begin = cells.cell_table(points, use, cell, box[0], shape)
     position = np.full(len(points), -1, dtype=np.int32)
     position[order] = np.arange(len(order), dtype=np.int32)
     start, other, boundary = curvature.links(faces, first, position, len(order))
     frames = curvature.ring_mean(normals[order], start, other).astype(np.float64)
-    one, two, members = curvature.principal_curvatures(
+    larger, smaller, members = curvature.principal_curvatures(
         points[order], frames, begin, shape, start, other, boundary, todo[order], float(radius), LEAST_MEMBERS
     )
     done = order[todo[order] & (members >= LEAST_MEMBERS)]
-    k1[done], k2[done] = one[position[done]], two[position[done]]
+    k1[done], k2[done] = larger[position[done]], smaller[position[done]]
     todo[done] = False
 
 
 def _cell_grid(low: NDArray[np.float64], high: NDArray[np.float64], cell: float) -> tuple[float, NDArray[np.int64]]:
-    """Side of the cells (at least `cell`) and how many there are along x, y, z. A stray vertex makes them larger."""
+    """Side of the cells (at least `cell`) and their number along x, y, z. A stray vertex makes the cells larger."""
     while True:
         shape = np.floor((high - low) / cell) + 1
         if shape.prod() <= _MOST_CELLS:
@@ -150,15 +148,15 @@ def _cell_grid(low: NDArray[np.float64], high: NDArray[np.float64], cell: float)
 def shape_index(k1: ArrayLike, k2: ArrayLike) -> NDArray[np.floating]:
     """Koenderink's shape index [1] from 1 to 0: 1 cap, 0.75 ridge, 0.5 saddle, 0.25 rut, 0 cup.
 
-    1/2 + atan((k1 + k2) / (k1 - k2)) / pi, for curvatures that are positive where convex. It does not depend on scale,
-    nor on which of the two is given first. NaN where the surface is flat (both within 1e-6 / mm of zero, where a
-    ratio would be made of rounding) and where either is NaN.
+    1/2 + atan((k1 + k2) / (k1 - k2)) / pi, for curvatures that are positive where convex. It depends neither on scale
+    nor on the order of the two. NaN where the surface is flat (both within 1e-6 / mm of zero, where the ratio would
+    consist of rounding errors) and where either is NaN.
 
     Args:
-        k1, k2: Any shapes that broadcast, 1/mm.
+        k1, k2: 1/mm, of any shapes that broadcast.
 
     Returns:
-        Of the common shape; float32 from float32, else float64.
+        The shape index, of the common shape; float32 for float32 input, else float64.
 
     References:
         .. [1] Koenderink, van Doorn. Surface shape and curvature scales. Image and Vision Computing 10(8), 1992.
@@ -173,20 +171,20 @@ def shape_index(k1: ArrayLike, k2: ArrayLike) -> NDArray[np.floating]:
 
 
 def curvedness(k1: ArrayLike, k2: ArrayLike) -> NDArray[np.floating]:
-    """How strongly the surface bends: sqrt((k1^2 + k2^2) / 2), 1/mm. Koenderink and van Doorn 1992."""
+    """Curvedness, sqrt((k1^2 + k2^2) / 2), 1/mm: how strongly the surface bends. Koenderink and van Doorn 1992."""
     k1, k2 = _curvature_pair(k1, k2)
-    made: NDArray[np.floating] = np.sqrt((k1 * k1 + k2 * k2) * k1.dtype.type(0.5))
-    return made
+    result: NDArray[np.floating] = np.sqrt((k1 * k1 + k2 * k2) * k1.dtype.type(0.5))
+    return result
 
 
 def mean_curvature(k1: ArrayLike, k2: ArrayLike) -> NDArray[np.floating]:
-    """(k1 + k2) / 2, 1/mm: positive on a sphere."""
+    """Mean curvature (k1 + k2) / 2, 1/mm: positive on a sphere."""
     k1, k2 = _curvature_pair(k1, k2)
     return (k1 + k2) * k1.dtype.type(0.5)  # type: ignore[no-any-return]
 
 
 def gaussian_curvature(k1: ArrayLike, k2: ArrayLike) -> NDArray[np.floating]:
-    """k1 * k2, 1/mm^2."""
+    """Gaussian curvature k1 * k2, 1/mm^2."""
     k1, k2 = _curvature_pair(k1, k2)
     return k1 * k2
 
@@ -202,7 +200,7 @@ def _curvature_pair(k1: ArrayLike, k2: ArrayLike) -> tuple[NDArray[np.floating],
 
 
 def checked_normals(scan: Scan, normals: NDArray[np.float32] | None) -> NDArray[np.float32]:
-    """`normals`, if they are (V, 3) float32, or those of `vertex_normals`, if they are None. ArgumentError if not."""
+    """`normals` if they are (V, 3) float32; `vertex_normals` of the scan if they are None; ArgumentError otherwise."""
     if normals is None:
         return vertex_normals(scan)
     check_dtype("normals", normals, np.float32)

@@ -1,7 +1,7 @@
-"""A map is one record: `MapGroup` says what is rendered, stored, fed, drawn, mirrored and scaled.
+"""`MapGroup`, the record of a map: how it is rendered, stored, fed to a network, drawn, mirrored and scaled.
 
-Every part of the package that handles maps reads these records. The groups of the package stand in
-`fer3d.maps.standard`; `fer3d.maps.registry` knows them and those from outside.
+Every part of the package that handles maps reads these records. `fer3d.maps.standard` defines the groups of this
+package; `fer3d.maps.registry` lists these groups and those of other packages.
 """
 
 from __future__ import annotations
@@ -30,19 +30,21 @@ _GROUP_NAME, _CHANNEL_NAME = re.compile(r"[a-z][a-z0-9_-]*"), re.compile(r"[a-z]
 
 @dataclass(frozen=True)
 class Channel:
-    """One number a pixel. `mirror`, `power`, `low` and `high` have no default: a guess would be wrong in silence.
+    """One number per pixel. `mirror`, `power`, `low` and `high` have no defaults: a wrong guess would go unnoticed.
 
     Attributes:
-        name: Lower case; unique over all groups.
-        mirror: 1 if the mirror image of a face, x -> -x, has the same value; -1 if it has the negative.
-        power: Of length: a face twice as large has 2^power times the value. 1 for mm, -1 for 1/mm, 0 without a unit.
-        low, high: Range of the channel's picture; what lies outside has the colour of the end of the scale.
-        colours: Of that picture: from black to white, or from blue over white to red.
+        name: In lower case; unique over all groups.
+        mirror: 1 if mirroring the face, x -> -x, keeps the value; -1 if it changes the sign.
+        power: Exponent of length: on a face twice as large the value is 2^power times as large. 1 for mm, -1 for 1/mm,
+            0 without a unit.
+        low, high: Range of values in the picture of the channel; values outside get the colour of the nearer end.
+        colours: Colour scale of that picture: from black to white, or from blue over white to red.
         drawn: Whether the contact sheet shows the channel.
-        flat: What is fed where a pixel was measured and the channel is NaN, as the shape index of a plane is.
-        limit: Largest absolute value that is fed, so that a few extreme pixels do not set the scale. None: any.
-        formula: Of a channel that is fed and not stored: takes the stored channels `of`, each (H, W) float32, and
-            returns the channel, (H, W) float32.
+        flat: Value fed to the network where a pixel is measured and the channel is NaN, as the shape index of a plane.
+        limit: Largest absolute value fed to the network, so that a few extreme pixels do not set the scale. None: no
+            limit.
+        formula: For a channel that is fed and not stored: a function of the stored channels `of`, each (H, W) float32,
+            that returns the channel, (H, W) float32.
         of: Names of these stored channels.
 
     Raises:
@@ -85,26 +87,27 @@ class Channel:
 
 @dataclass(frozen=True)
 class MapGroup:
-    """The maps that have one name in `--maps`: how they are computed, and their channels.
+    """The maps that share one name in `--maps`: their channels, and how to compute them.
 
     Attributes:
-        name: In lower case. What `render_maps(maps=...)`, `--maps` and the settings call it.
+        name: In lower case, as in `render_maps(maps=...)`, `--maps` and the settings.
         stored: Channels that are rendered and stored, in order.
-        values: (scan, context) -> (V,) or (V, n) floating point, a value a vertex. It is interpolated on the faces.
-            NaN: not known; the pixels around are then not measured. The scan is cropped and frontal, in mm, its nose
-            tip at the origin; the context has its normals and curvatures. It must be a function at the top of a
-            module, for worker processes find it by its name. None: the group shows the scan's texture.
-        finish: (n, H, W) float32, interpolated -> (S, H, W), one a stored channel: for what is not linear. None: what
-            is interpolated is stored.
-        fed: Channels that a network sees: stored ones, or such with a `formula`. (): those that are stored.
-        kind: What augmentation does to the group beside moving its pixels and scaling it:
-            value: nothing; with `mirror` -1 the sign changes with the mirror.
-            height: one channel, z in mm: it is tilted, moved and bent along z too.
-            normal: three channels, x, y and z of unit vectors: they are turned and bent as the surface is.
-            colour: three channels in [0, 1]: the light changes. Its mean and deviation over a face are not fed.
-        picture: Whether the group is the scan's texture, stored as 8 bit colours. Only one group can be.
-        needs_curvatures: Whether `values` reads `context.curvatures`, so that they are computed ahead.
-        version: To be changed with `values` or `finish`: prepared scans with another version are prepared again.
+        values: Function (scan, context) -> (V,) or (V, n) floating point, one row per vertex; it is interpolated on the
+            faces. NaN means unknown; the pixels around such a vertex are not measured. The scan is cropped and frontal,
+            in mm, with its nose tip at the origin; the context has its normals and curvatures. The function must stand
+            at the top level of a module, where worker processes find it by name. None: the group is the texture.
+        finish: Function from the interpolated values (n, H, W) float32 to the S stored channels (S, H, W), for channels
+            that are not linear in the values. None: the interpolated values are stored.
+        fed: Channels that a network gets: stored channels, or channels with a `formula`. (): the stored channels.
+        kind: How augmentation changes the values, besides moving pixels and scaling:
+            value: not at all; with `mirror` -1 a mirror image changes the sign.
+            height: one channel, z in mm, which is also tilted, moved and bent along z.
+            normal: three channels, x, y and z of unit vectors, which are rotated and bent with the surface.
+            colour: three channels in [0, 1], whose illumination changes. Their mean and standard deviation over a
+                face are not fed.
+        picture: Whether the group is the texture of the scan, stored as 8-bit colours. Only one group can be a picture.
+        needs_curvatures: Whether `values` reads `context.curvatures`, so that they are computed in advance.
+        version: Increase it when `values` or `finish` changes: scans prepared with another version are prepared again.
 
     Raises:
         ArgumentError: if a field has the wrong type, or the fields contradict each other.
@@ -185,18 +188,18 @@ class MapGroup:
 
     @property
     def fed_names(self) -> tuple[str, ...]:
-        """Names of the channels that a network sees."""
+        """Names of the channels that a network gets."""
         return tuple(channel.name for channel in self.fed)
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Names of the stored channels that feeding the group reads."""
+        """Names of the stored channels from which the fed channels are computed."""
         if self.picture:
             return ()
         return tuple(dict.fromkeys(name for channel in self.fed for name in channel.of or (channel.name,)))
 
     def channel(self, name: str) -> Channel:
-        """The channel of that name, stored or fed. ArgumentError if there is none."""
+        """The stored or fed channel of that name. ArgumentError if there is none."""
         for channel in (*self.stored, *self.fed):
             if channel.name == name:
                 return channel

@@ -1,10 +1,10 @@
-"""Which map groups there are: those of the package, those that a program registers, those of installed packages.
+"""The registry of map groups: those of this package, of installed packages, and those that a program registers.
 
-A group from outside becomes known in one of two ways:
+There are two ways to add a group:
 
-- `register(group)`, in a module that the program imports;
-- an entry point of the group `fer3d.maps`, in the metadata of an installed package: its name is that of the map group,
-  its object the `MapGroup`. It is imported when somebody asks for that map, in every process.
+- call `register(group)` in a module that the program imports;
+- declare an entry point of the group `fer3d.maps` in the metadata of an installed package: the name is that of the map
+  group, the object is the `MapGroup`. Each process imports it when the map is first used.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from fer3d.maps.groups import Channel, MapGroup
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-STANDARD_GROUPS = ("depth", "normal", "curvature", "texture")  # those of the package, in the order of their channels
+STANDARD_GROUPS = ("depth", "normal", "curvature", "texture")  # of this package, in the order of their channels
 ENTRY_POINTS = "fer3d.maps"
 
-_groups: dict[str, MapGroup] = {}  # those that are loaded
-_owners: dict[str, str] = {}  # channel -> group, of those
-_entry_points: dict[str, EntryPoint] | None = None  # of installed packages; None: not looked for yet
-_unreachable: dict[str, str] = {}  # group -> why this worker process does not have it
+_groups: dict[str, MapGroup] = {}  # the loaded groups
+_owners: dict[str, str] = {}  # channel -> group, for the loaded groups
+_entry_points: dict[str, EntryPoint] | None = None  # of installed packages; None: not yet searched
+_unreachable: dict[str, str] = {}  # group -> why this worker process cannot import it
 
 
 def register(group: MapGroup) -> MapGroup:
-    """Make a map group known to this process and to the worker processes that it starts from now on.
+    """Add a map group to this process and to the worker processes that it starts from now on.
 
     Args:
-        group: The record. To register an equal one again changes nothing.
+        group: The record. Registering an equal record again changes nothing.
 
     Returns:
         `group`.
 
     Raises:
-        ArgumentError: if `group` is no MapGroup, another group has its name or one of its channels, there is a second
-            picture, or its functions cannot be found by their names.
+        ArgumentError: if `group` is not a MapGroup, another group has its name or one of its channels, it is a second
+            picture, or its functions cannot be imported by name.
     """
     if not isinstance(group, MapGroup):
         raise ArgumentError(f"`group` should be a MapGroup, is {type(group).__name__}")
@@ -61,7 +61,7 @@ def register(group: MapGroup) -> MapGroup:
 
 
 def group_names() -> tuple[str, ...]:
-    """All map groups that there are: those of the package, then the others by name. Imports none of the others."""
+    """All map groups: those of this package, then the others by name, without importing the others."""
     others = {name for name in (*_groups, *_found_entry_points()) if name not in STANDARD_GROUPS}
     return (*STANDARD_GROUPS, *sorted(others))
 
@@ -70,8 +70,8 @@ def map_group(name: str) -> MapGroup:
     """The record of a map group.
 
     Raises:
-        ArgumentError: if there is none of that name (names the nearest).
-        ConfigError: if an installed package announces it and it cannot be loaded.
+        ArgumentError: if no group has that name (the message names the nearest).
+        ConfigError: if an installed package declares the group and it cannot be loaded.
     """
     _load_standard()
     if name not in _groups and name in _found_entry_points():
@@ -87,10 +87,10 @@ def map_group(name: str) -> MapGroup:
 
 
 def check_groups(maps: Sequence[str]) -> tuple[MapGroup, ...]:
-    """The records of the groups `maps`, a sequence of names or one name, in that order.
+    """The records of the groups `maps`, a sequence of names or a single name, in that order.
 
     Raises:
-        ArgumentError: if `maps` is empty, names a group twice, or holds an unknown one (names the nearest).
+        ArgumentError: if `maps` is empty, names a group twice, or holds an unknown one (the message names the nearest).
     """
     names = (maps,) if isinstance(maps, str) else tuple(maps)
     if not names or len(set(names)) != len(names):
@@ -101,7 +101,7 @@ def check_groups(maps: Sequence[str]) -> tuple[MapGroup, ...]:
 
 
 def ordered_groups(maps: Iterable[str]) -> tuple[str, ...]:
-    """The names, each once and in one order, whatever the user typed: first those of the package, then by name.
+    """Sort map names and remove duplicates: first the groups of this package, then the others by name.
 
     Raises:
         ArgumentError: as `check_groups`.
@@ -115,12 +115,12 @@ def ordered_groups(maps: Iterable[str]) -> tuple[str, ...]:
 
 
 def reads_picture(maps: Iterable[str]) -> bool:
-    """Whether one of the groups `maps` shows the texture of a scan."""
+    """Whether one of the groups `maps` is the texture of a scan."""
     return any(map_group(name).picture for name in maps)
 
 
 def channel_group(name: str) -> MapGroup:
-    """The group that a channel, stored or fed, belongs to.
+    """The group of a stored or fed channel.
 
     Raises:
         ArgumentError: if no group has it.
@@ -139,23 +139,23 @@ def channel_group(name: str) -> MapGroup:
 
 
 def channel(name: str) -> Channel:
-    """The record of a channel, stored or fed. ArgumentError if no group has it."""
+    """The record of a stored or fed channel. ArgumentError if no group has it."""
     return channel_group(name).channel(name)
 
 
 def fed_groups(channels: Sequence[str]) -> list[tuple[MapGroup, slice]]:
-    """Which groups the channels of a network's input belong to, and where each stands.
+    """The map groups in the input of a network, and the slice of channels of each.
 
     Args:
-        channels: Names, as `fer3d.data.channels.channel_names` gives them.
+        channels: Names, as `fer3d.data.channels.channel_names` returns them.
 
     Raises:
-        ArgumentError: if a channel is unknown, or the channels of a group do not stand together, all and in order.
+        ArgumentError: if a channel is unknown, or the channels of a group are incomplete, separated or out of order.
 
     >>> [(group.name, place) for group, place in fed_groups(["depth", "normal_x", "normal_y", "normal_z"])]
     [('depth', slice(0, 1, None)), ('normal', slice(1, 4, None))]
     """
-    found, start = [], 0
+    groups, start = [], 0
     while start < len(channels):
         group = channel_group(channels[start])
         place = slice(start, start + len(group.fed))
@@ -164,13 +164,13 @@ def fed_groups(channels: Sequence[str]) -> list[tuple[MapGroup, slice]]:
                 f"`channels` should hold the channels of {group.name}, {', '.join(group.fed_names)}, together, holds "
                 f"{', '.join(channels)}"
             )
-        found.append((group, place))
+        groups.append((group, place))
         start = place.stop
-    return found
+    return groups
 
 
 def versions(maps: Iterable[str]) -> dict[str, int]:
-    """Name -> version of those of the groups `maps` that are not of this package, whose version covers its own."""
+    """Name -> version of the groups in `maps` from other packages. The version of fer3d covers its own groups."""
     return {name: map_group(name).version for name in maps if name not in STANDARD_GROUPS}
 
 
@@ -183,7 +183,7 @@ def _load_standard() -> None:
 
 
 def _add(group: MapGroup) -> None:
-    """Put a group from outside into the table, if its names are free."""
+    """Add a group from another package, if its names are free."""
     _load_standard()
     if group.name in _groups:
         raise ArgumentError(f"`name` of map group {group.name!r} is taken by another group")
@@ -201,10 +201,10 @@ def _insert(group: MapGroup) -> None:
 
 
 def _receive(name: str, record: bytes) -> None:
-    """In a worker process: register a group of the parent's."""
+    """In a worker process: register a group of the parent process."""
     try:
         register(pickle.loads(record))
-    except Exception as error:  # its module may do anything as it is imported
+    except Exception as error:  # importing its module may raise any error
         _unreachable[name] = (
             f"`maps` holds {name!r}, which a worker process cannot import ({type(error).__name__}: {error}): put it "
             "into a module of its own, or use one worker"
@@ -212,7 +212,7 @@ def _receive(name: str, record: bytes) -> None:
 
 
 def _found_entry_points() -> dict[str, EntryPoint]:
-    """Name -> entry point, of the installed packages; looked for once."""
+    """Name -> entry point of the installed packages, searched once."""
     global _entry_points
     if _entry_points is None:
         from importlib.metadata import entry_points
@@ -227,7 +227,7 @@ def _load_entry_point(point: EntryPoint) -> None:
     where = f"entry point {point.name} = {point.value} of {ENTRY_POINTS}"
     try:
         group = point.load()
-    except Exception as error:  # a package of somebody else
+    except Exception as error:  # code of another package
         raise ConfigError(f"{where}: cannot be loaded ({type(error).__name__}: {error})") from None
     if not isinstance(group, MapGroup) or group.name != point.name:
         came = f"the group {group.name!r}" if isinstance(group, MapGroup) else type(group).__name__

@@ -1,9 +1,9 @@
-"""Normals and curvatures of a scan, and its depth, normal, curvature and texture maps.
+"""Render the maps of a scan: depth, normals, curvature, texture and those of other packages.
 
 Convention:
-    - `fer3d.scan` states axes, units and signs. A map looks at the scan from +z, orthographically; pixel (row r,
+    - `fer3d.scan` states axes, units and signs. A map is an orthographic view of the scan from +z; pixel (row r,
       column c) of an (H, W) map has its centre at x = (c - (W - 1) / 2) * pixel, y = ((H - 1) / 2 - r) * pixel, so
-      the origin (the nose tip of an aligned scan) is the middle of the map and row 0 is the forehead's.
+      the origin (the nose tip of an aligned scan) is the centre of the map and row 0 shows the forehead.
     - Depth is z in mm: 0 at the nose tip, negative behind it.
 """
 
@@ -33,10 +33,10 @@ class Maps:
 
     Attributes:
         names: Names of the C channels: "depth", "normal_x", ... (see `fer3d.maps.standard`).
-        stack: (C, H, W) float32; mm, unit vectors, 1/mm, 1/mm^2, or what a group from outside has. NaN where the mask
-            is 0.
-        mask: (H, W) uint8. 0 nothing there, 1 measured, 2 filled in: interpolated over a small hole.
-        texture: (H, W, 3) uint8, black where the mask is 0. None if not asked for, or the scan has none.
+        stack: (C, H, W) float32; mm, unit vectors, 1/mm, 1/mm^2, or the unit of a group from another package. NaN where
+            the mask is 0.
+        mask: (H, W) uint8. 0: no surface; 1: measured; 2: filled, interpolated over a small hole.
+        texture: (H, W, 3) uint8, black where the mask is 0. None if not requested, or if the scan has no texture.
         pixel: Width of a pixel in mm.
     """
 
@@ -70,30 +70,30 @@ def render_maps(
 ) -> Maps:
     """Depth, normal, curvature, texture and other maps of an aligned scan, all from one z-buffer pass.
 
-    Only faces that look at the camera count, as a range camera sees no others: the inside of the back of a head does
-    not show through a hole. Normals and principal curvatures are interpolated on the faces; normals are then made
-    unit vectors, and shape index and the other curvature channels are computed from the interpolated k1 and k2,
-    because none of them is linear. Texture is averaged over each pixel's footprint.
+    Only front faces count, as for a range camera: the inside of the back of a head does not show through a hole.
+    Normals and principal curvatures are interpolated on the faces; then normals are normalised, and the shape index
+    and the other curvature channels are computed from the interpolated k1 and k2, because none of them is linear.
+    Texture is averaged over the footprint of each pixel.
 
-    A pixel is measured if every channel asked for is known there. A hole (measured pixels all around it) whose bounding
-    box is at most `fill` on its longer side is filled by a thin plate that meets the measured pixels around it: k1,
-    k2, the components of the normal, depth and colour alike. The background and larger holes stay NaN. The shape
-    index alone may be NaN at a measured pixel: where the surface is flat.
+    A pixel is measured if every requested channel is known there. A hole (measured pixels all around it) whose bounding
+    box is at most `fill` mm on its longer side is filled by a thin plate that interpolates the measured pixels around
+    it, for k1, k2, the components of the normal, depth and colour alike. The background and larger holes stay NaN. Only
+    the shape index can be NaN at a measured pixel: where the surface is flat.
 
     Args:
         scan: Aligned, in mm.
-        maps: Which groups, out of `fer3d.maps.registry.group_names()`. The channels of the stack come in this order.
+        maps: Names of groups out of `fer3d.maps.registry.group_names()`. The channels of the stack are in this order.
         size: H = W, or (H, W).
-        pixel: Width of a pixel in mm. 0.8 makes 224 pixels show 179 mm, all of a 90 mm crop.
-        radius: For `principal_curvatures`, where `curvatures` is not given.
-        fill: In mm; 0 fills nothing.
-        normals: (V, 3) float32, those of `vertex_normals`, if at hand.
-        curvatures: k1, k2, each (V,) float32, those of `principal_curvatures`, if at hand.
+        pixel: Width of a pixel in mm. With 0.8, 224 pixels show 179 mm, all of a crop of 90 mm radius.
+        radius: For `principal_curvatures`, if `curvatures` is None; mm.
+        fill: Largest hole to fill, mm; 0 fills nothing.
+        normals: (V, 3) float32, the result of `vertex_normals`, if available.
+        curvatures: k1, k2, each (V,) float32, the result of `principal_curvatures`, if available.
 
     Raises:
-        ArgumentError: if an argument has the wrong type, shape, name or range, or a group's `values` or `finish`
-            returns another shape or type than its record says.
-        PrepareError: if no pixel sees the scan: it is not aligned, not in mm, or inside out.
+        ArgumentError: if an argument has the wrong type, shape, name or range, or if the `values` or `finish` of a
+            group returns a shape or type that contradicts its record.
+        PrepareError: if no pixel shows the scan, because it is not aligned, not in mm, or inside out.
     """
     check_scan("scan", scan)
     groups = check_groups(maps)
@@ -133,16 +133,16 @@ def _pixel_points(vertices: NDArray[np.float32], height: int, width: int, pixel:
 
 
 def _vertex_layers(groups: Sequence[MapGroup], context: MapContext) -> dict[str, NDArray[np.float32]]:
-    """Group -> what is interpolated, (V, n) float32. Depth is there, asked for or not: without it nothing is seen."""
+    """Group -> values to interpolate, (V, n) float32. Depth is included even if it is not requested."""
     names = ordered_groups((STANDARD_GROUPS[0], *(group.name for group in groups)))
     return {name: vertex_values(map_group(name), context) for name in names if not map_group(name).picture}
 
 
 def vertex_values(group: MapGroup, context: MapContext) -> NDArray[np.float32]:
-    """(V, n) float32: what a group has at the vertices of the context's scan.
+    """(V, n) float32: the values of a group at the vertices of the context's scan.
 
     Raises:
-        ArgumentError: if its `values` returns another shape or type than its record says.
+        ArgumentError: if its `values` returns a shape or type that contradicts its record.
     """
     assert group.values is not None
     values, count = group.values(context.scan, context), len(context.scan.vertices)
@@ -164,7 +164,7 @@ def finished(group: MapGroup, layers: NDArray[np.float32]) -> NDArray[np.floatin
     """(S, H, W): the stored channels of a group from its interpolated values, (n, H, W).
 
     Raises:
-        ArgumentError: if its `finish` returns another shape.
+        ArgumentError: if its `finish` returns a wrong shape.
     """
     if group.finish is None:
         return layers
@@ -179,7 +179,7 @@ def finished(group: MapGroup, layers: NDArray[np.float32]) -> NDArray[np.floatin
 def _channels(
     groups: Sequence[MapGroup], layers: dict[str, NDArray[np.float32]], raw: NDArray[np.float32]
 ) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    """Names and (C, H, W) stack in the order of `groups`, from the `layers` as interpolated, one after the other."""
+    """Names and (C, H, W) stack in the order of `groups`; `raw` holds the interpolated `layers` in their order."""
     rows, start = {}, 0
     for name, values in layers.items():
         rows[name] = raw[start : start + values.shape[1]]
@@ -190,7 +190,7 @@ def _channels(
 
 
 def _colours(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """(3, H, W) in [0, 255] with NaN to (H, W, 3) uint8 with black. A filled hole may overshoot: it is clipped."""
+    """(3, H, W) in [0, 255] -> (H, W, 3) uint8; NaN becomes black, and filled holes that overshoot are clipped."""
     rounded = np.clip(np.rint(np.nan_to_num(values)), 0, 255)
     return np.ascontiguousarray(rounded.transpose(1, 2, 0), dtype=np.uint8)
 

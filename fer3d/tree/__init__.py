@@ -1,4 +1,4 @@
-"""Sample trees and geodesic stencils: a scan at several resolutions, and what a convolution on its surface reads."""
+"""Sample trees and geodesic stencils: a scan at several resolutions, for convolutions on its surface."""
 
 from __future__ import annotations
 

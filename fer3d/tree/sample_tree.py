@@ -1,17 +1,17 @@
-"""`SampleTree`: a scan at several resolutions, and for each vertex the places around it that a convolution reads.
+"""`SampleTree`: a scan at several resolutions, and for each vertex the samples around it that a convolution reads.
 
-A level is a set of vertices of the scan, spread evenly over the surface. A stencil of a vertex is a grid of samples in
-geodesic polar coordinates about it: along each of A rays, at each of R rings for each of S radii, a point of the
+A level is a set of vertices of the scan, spread evenly over the surface. The stencil of a vertex is a grid of samples
+in geodesic polar coordinates around it: along each of A rays, at each of R rings for each of S radii, a point of the
 surface, expressed by three vertices of the next finer level and their barycentric weights. Level 0 is the finest.
 
-Nothing here depends on the pose of the scan: a rigid motion changes a tree by rounding alone (of the scan's float32
-coordinates; of two vertices equally far within rounding either may come first, which changes their places in a level).
-Nor does it depend on the order of vertices or faces, except where a scan is so regular that distances are equal.
+The tree does not depend on the pose of the scan: a rigid motion changes it only by the rounding of float32 coordinates
+(if two vertices are equally far within rounding, either may come first, which exchanges them in a level). Nor does it
+depend on the order of vertices or faces, unless the scan is so regular that distances are equal.
 
-How much of this is the sampling tree of FLM-CNN [1] is not known in detail. From the paper: polar stencils of several
-radii, and a tree from the few vertices of the top level down, of which only what is reached is kept. Our choice: levels
-by farthest points, samples by straightest geodesics, three contributors a sample, rays counted from a direction that
-the surface gives, masked samples past a boundary, all numbers of the defaults.
+We do not know in detail how this differs from the sampling tree of FLM-CNN [1]. From the paper: polar stencils of
+several radii, and a tree built from the few vertices of the top level downwards, which keeps only the vertices it
+reaches. Our choice: levels by farthest-point sampling, samples by straightest geodesics, three vertices per sample, a
+first ray whose direction follows from the surface, masked samples beyond a boundary, and all default values.
 
 References:
     .. [1] Chen, Huang, Wang, Chen. Fast and light manifold CNN based 3D facial expression recognition across pose
@@ -37,36 +37,38 @@ from fer3d.scan import Scan, check_scan
 from fer3d.tree import stencil_code
 from fer3d.tree.stencils import RAYS, check_count, checked_number, checked_points
 
-LEVELS = (4096, 1024, 256, 68)  # each level has about twice the spacing of the one below; 68 as the landmarks of iBUG
-RINGS = (0.25, 0.5, 1.0)  # shares of a radius: dense in the middle and sparse outside, as a retina is
-RADII = (3.0, 6.0, 12.0)  # mm, from level 0 to 1; twice as much from each level to the next
+LEVELS = (4096, 1024, 256, 68)  # each level has about twice the spacing of the next finer one; 68 as the iBUG landmarks
+RINGS = (0.25, 0.5, 1.0)  # fractions of a radius: dense at the centre and sparse outside, like a retina
+RADII = (3.0, 6.0, 12.0)  # mm, from level 0 to 1; doubled for each further transition
 CHANNELS = CURVATURE.stored_names  # rotation-invariant inputs of a vertex
 
-PREFIX = "tree_"  # what the names of a tree's arrays begin with
+PREFIX = "tree_"  # prefix of the names of a tree's arrays
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SampleTree:
     """Levels of a scan and the stencils from each on the next finer one.
 
-    The vertices of level l + 1 are the first of level l, in the same order: row i of a feature of level l belongs to
-    vertex i of level l + 1 too. That is how a model reads the centre of a stencil, which is none of its R rings.
+    The vertices of level l + 1 are the first vertices of level l, in the same order: row i of a feature of level l also
+    belongs to vertex i of level l + 1. This is how a model reads the centre of a stencil, which is in none of its R
+    rings.
 
     Attributes:
-        rows: (V_0,) int32. The row in the scan of each vertex of level 0; of level l, the first `sizes[l]`.
-        sizes: V_0, V_1, ..., V_L: vertices of each level.
-        indices: One array a transition, (V_(l+1), S, R, A, 3) uint16 (int32 if level l has more than 65,536
-            vertices): vertices of level l. Ray a + 1 lies counter-clockwise of ray a, seen from outside. A masked
-            sample names its own centre.
-        weights: One array a transition, (V_(l+1), S, R, A, 3) float16 in [0, 1], multiples of 1 / 2048. Those of a
-            sample sum to 1 exactly; all three are 0 where the sample is masked, as the surface ends before it.
-        faces: One array a level, (F_l, 3), of the type of `indices`: its triangles, counter-clockwise from outside.
-        radii: S radii a transition, mm.
-        rings: R shares of a radius, ascending.
-        cover: One a level, mm: no vertex of the scan was farther from its nearest vertex of the level.
+        rows: (V_0,) int32. The row in the scan of each vertex of level 0; level l has the first `sizes[l]` rows.
+        sizes: V_0, V_1, ..., V_L: the number of vertices of each level.
+        indices: One array per transition, (V_(l+1), S, R, A, 3) uint16 (int32 if level l has more than 65,536
+            vertices): vertices of level l. Ray a + 1 lies counter-clockwise of ray a, seen from outside. The indices
+            of a masked sample are its own centre.
+        weights: One array per transition, (V_(l+1), S, R, A, 3) float16 in [0, 1], multiples of 1 / 2048. The three
+            weights of a sample sum to exactly 1; all are 0 if the sample is masked because it lies beyond a boundary.
+        faces: One array per level, (F_l, 3), dtype of `indices`: its triangles, counter-clockwise from outside.
+        radii: S radii per transition, mm.
+        rings: R fractions of a radius, ascending.
+        cover: One number per level, mm: the largest distance from a vertex of the scan to the nearest vertex of the
+            level.
         positions: (V_0, 3) float32, in the frame of the scan.
         normals: (V_0, 3) float32, or None.
-        channels: (V_0, 4) float32, `CHANNELS`, or None. NaN = not measured, or for the shape index: flat.
+        channels: (V_0, 4) float32, `CHANNELS`, or None. NaN: not measured or, for the shape index, flat.
     """
 
     rows: NDArray[np.int32]
@@ -94,44 +96,45 @@ class SampleTree:
         top: ArrayLike | None = None,
         threads: int = 1,
     ) -> SampleTree:
-        """The tree of a scan.
+        """Build the tree of a scan.
 
-        Levels are the first vertices in farthest-point order on the distance along the surface, from the nose tip on
-        [1]: each vertex is the one farthest from all before it. Its levels cover the surface evenly, whatever the
-        density of the scan. Vertices that no edges join to the start are in no level.
+        Levels are the first vertices in farthest-point order on the distance along the surface, starting at the nose
+        tip [1]: each vertex is the one farthest from all before it. The levels cover the surface evenly, whatever the
+        density of the scan. Vertices that edges do not connect to the start are in no level.
 
-        Samples are traced on the scan itself, not on the coarser level, whose chords cut corners (on a sphere that
-        costs up to 14 times the error): a ray goes straight on over unfolded triangles [2]. A sample is then expressed
-        in the triangles of its level: the nearest point of those about the level's vertex nearest to it along the
-        surface, so upper and lower lip stay apart. Rays divide the angle around a vertex in equal parts, at the
-        boundary of the scan as if the missing part were flat. Ray 0 points away from the nose tip, as well as the
-        surface allows; at the nose tip itself it halves the widest corner. Samples past a boundary are masked, not
-        invented; one between the boundary of the scan and the outermost vertices of the level takes the nearest point
-        of the level, less than `cover` away.
+        Samples are traced on the scan itself, not on the coarser level, whose chords cut corners (on a sphere the error
+        would be up to 14 times as large): a ray continues straight over unfolded triangles [2]. A sample is then
+        expressed in the triangles of its level: it takes the nearest point of the triangles around the level's vertex
+        nearest to it along the surface, which keeps upper and lower lip apart. Rays divide the angle around a vertex
+        into equal parts; at the boundary of the scan, as if the missing part were flat. Ray 0 points away from the nose
+        tip, as far as the surface allows; at the nose tip itself it bisects the widest corner. Samples beyond a
+        boundary are masked. A sample between the boundary of the scan and the outermost vertices of the level takes the
+        nearest point of the level, less than `cover` away.
 
-        The triangles of a level are the dual of its Voronoi cells along the surface, with edges flipped where that
-        makes the smallest angle larger. A vertex whose cell has only two neighbours has no triangle, and no sample but
-        a centre uses it.
+        The triangles of a level are the dual of its Voronoi cells along the surface; edges are flipped if that makes
+        the smallest angle larger. A vertex whose cell has only two neighbours has no triangle, and no sample uses it
+        except as a centre.
 
-        From the top level down, a vertex stays only if it is a vertex of the level above or a sample of a vertex that
-        stays has it.
+        From the top level downwards, a vertex is kept only if it belongs to the level above or a sample of a kept
+        vertex uses it.
 
         Args:
-            scan: In mm, cleaned: see `fer3d.prepare.clean`. Edges of more than two faces, and of two faces that are
-                wound against each other, count as its boundary.
-            levels: Numbers of vertices, descending; at least two. A scan with fewer than the first gives all it has.
-            rings: Shares of a radius, ascending, in (0, 1]; or how many, for equal steps.
+            scan: In mm, cleaned: see `fer3d.prepare.clean`. Edges of more than two faces, and edges of two faces with
+                opposite orientation, count as boundary.
+            levels: Numbers of vertices, descending; at least two. If the scan has fewer vertices than the first, all
+                are used.
+            rings: Fractions of a radius, ascending, in (0, 1]; or a number of rings with equal steps.
             rays: A.
-            radii: S radii in mm from level 0 to 1, doubled for each next transition; or S radii for each transition.
-            start: (3,) Where the order starts, in the frame of the scan: its nearest vertex. None: landmark
-                "pronasale" if there is one, else, after `align.frontal`, the origin.
-            top: (L, 3) The points of the top level, such as 68 landmarks; L is the last of `levels`. Each takes the
-                nearest vertex that no earlier one took.
-            threads: Over vertices. The result does not depend on it.
+            radii: S radii in mm from level 0 to 1, doubled for each further transition; or S radii per transition.
+            start: (3,) The order starts at the vertex nearest to this point, in the frame of the scan. None: the
+                landmark "pronasale" if the scan has it, else, after `align.frontal`, the origin.
+            top: (L, 3) The points of the top level, such as 68 landmarks; L is the last of `levels`. Each point takes
+                the nearest vertex that no earlier point took.
+            threads: Number of threads, which share the vertices. The result does not depend on it.
 
         Raises:
-            ArgumentError: if an argument has the wrong type, shape or range, or there is no start.
-            PrepareError: if too few vertices of the scan are joined to the start by edges.
+            ArgumentError: if an argument has the wrong type, shape or range, or no start is known.
+            PrepareError: if edges connect too few vertices of the scan to the start.
 
         References:
             .. [1] Eldar, Lindenbaum, Porat, Zeevi. The farthest point strategy for progressive image sampling. IEEE
@@ -183,18 +186,18 @@ class SampleTree:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of what `arrays` gives: on disk."""
+        """Size of `arrays` in bytes, as stored on disk."""
         return sum(array.nbytes for array in self.arrays().values())
 
     def with_features(
         self, scan: Scan, normals: NDArray[np.float32], curvatures: tuple[NDArray[np.float32], NDArray[np.float32]]
     ) -> SampleTree:
-        """The tree with what a network is fed at the vertices of level 0.
+        """A copy of the tree with the features of a network at the vertices of level 0.
 
         Args:
-            scan: The one that the tree was built from.
-            normals: (V, 3) float32, those of `maps.vertex_normals`.
-            curvatures: k1, k2, each (V,) float32, those of `maps.principal_curvatures`.
+            scan: The scan from which the tree was built.
+            normals: (V, 3) float32, the result of `maps.vertex_normals`.
+            curvatures: k1, k2, each (V,) float32, the result of `maps.principal_curvatures`.
 
         Raises:
             ArgumentError: if an array does not fit the scan, or the scan does not fit the tree.
@@ -214,7 +217,7 @@ class SampleTree:
         return replace(self, normals=normals[self.rows], channels=channels)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """What `from_arrays` takes: name -> array, for the store. Stencils are coded: see `fer3d.tree.stencil_code`."""
+        """Name -> array for the store, the input of `from_arrays`. `fer3d.tree.stencil_code` encodes the stencils."""
         named: dict[str, NDArray[Any]] = {"rows": self.rows, "positions": self.positions}
         named |= {f"faces_{level}": block for level, block in enumerate(self.faces)}
         for level, (indices, weights) in enumerate(zip(self.indices, self.weights, strict=True)):
@@ -226,7 +229,7 @@ class SampleTree:
         return {PREFIX + name: array for name, array in named.items()}
 
     def facts(self) -> dict[str, Any]:
-        """What `from_arrays` takes beside the arrays, for the header of the store."""
+        """The other input of `from_arrays`: facts for the header of the store."""
         return {
             "sizes": list(self.sizes),
             "radii_mm": [list(span) for span in self.radii],
@@ -237,7 +240,7 @@ class SampleTree:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> SampleTree:
-        """The tree whose `arrays` and `facts` these are. Raises KeyError if one is missing."""
+        """Restore a tree from its `arrays` and `facts`. Raises KeyError if one is missing."""
         sizes = tuple(facts["sizes"])
         names = ("ring", "corners", "triple", "shares")
         stencils = [
@@ -299,9 +302,9 @@ def _checked_radii(
 def _distances(
     spans: tuple[tuple[float, ...], ...], shares: tuple[float, ...]
 ) -> tuple[NDArray[np.float64], list[NDArray[np.intp]]]:
-    """(T, D) where the rings of each transition are, in mm; and of its S R rings which of those D each is.
+    """(T, D) distances in mm to trace for each transition, and for each of its S R rings the index of its distance.
 
-    Rings of different radii in the same place are traced once, unless that would leave transitions with different D.
+    Rings of different radii at the same distance are traced once, unless transitions would then differ in D.
     """
     every = [np.multiply.outer(span, shares).ravel() for span in spans]
     different = [np.unique([float(f"{distance:.12g}") for distance in row], return_inverse=True) for row in every]
@@ -323,7 +326,7 @@ def _checked_start(scan: Scan, start: ArrayLike | None) -> NDArray[np.float64]:
 
 
 def _nearest(points: NDArray[np.float64], faces: NDArray[np.int32], places: NDArray[np.float64]) -> NDArray[np.int32]:
-    """(L,) int32: of each place the nearest vertex of a face, that no earlier place took."""
+    """(L,) int32: for each place the nearest vertex of a face that no earlier place took."""
     free = np.zeros(len(points), dtype=bool)
     free[faces] = True
     free &= np.isfinite(points).all(axis=1)

@@ -1,8 +1,8 @@
-"""The stencils of a transition of a sample tree as few bytes, without loss: what the store holds of them.
+"""Lossless compact code for the stencils of a sample tree, as the store holds them.
 
-Three indices and three weights a sample, as a convolution reads them, say most things several times. Rings of different
-radii coincide (12 mm is the last ring of 12 mm and the third of six of 24 mm). Thousands of samples lie in the same
-triangle of the level. And three weights that sum to 1 are two.
+A convolution reads three indices and three weights per sample, which are redundant. Rings of different radii coincide
+(12 mm is the last ring of radius 12 mm, and the third of six rings of radius 24 mm). Thousands of samples lie in the
+same triangle of the level. Of three weights that sum to 1, two suffice.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ _MASKED = np.iinfo(np.uint16).max
 
 
 def weights_of(units: NDArray[np.uint16]) -> NDArray[np.float16]:
-    """Weights from multiples of 1 / `WEIGHT_UNIT`, of any shape."""
+    """Weights from integer multiples of 1 / `WEIGHT_UNIT`, of any shape."""
     return _WEIGHTS[units]
 
 
 def encode(indices: Array, weights: NDArray[np.float16]) -> dict[str, Array]:
-    """Code the stencils of one transition, as `SampleTree` holds them.
+    """Encode the stencils of one transition, as `SampleTree` holds them.
 
     Args:
-        indices: (V, S, R, A, 3) uint16 or int32. A masked sample names its own centre.
-        weights: (V, S, R, A, 3) float16, multiples of 1 / `WEIGHT_UNIT` that sum to 1; masked: three zeros.
+        indices: (V, S, R, A, 3) uint16 or int32. The indices of a masked sample are its own centre.
+        weights: (V, S, R, A, 3) float16, multiples of 1 / `WEIGHT_UNIT` that sum to 1; three zeros where masked.
 
     Returns:
-        ring: (S, R) uint16. The coded ring, of D, that each ring is: the first with the same samples.
-        corners: (U, 3) of the type of `indices`. The different triples.
-        triple: (V, D, A) uint16, or int32 if there are more than 65,536. The triple of each sample; 0 where masked.
+        ring: (S, R) uint16. For each ring, which of the D coded rings has the same samples.
+        corners: (U, 3) with the dtype of `indices`. The distinct triples of vertices.
+        triple: (V, D, A) uint16, or int32 if U exceeds 65,536. The row in `corners` of each sample; 0 where masked.
         shares: (V, D, A, 2) uint16. The first two weights as multiples of 1 / `WEIGHT_UNIT`; 65,535 where masked.
     """
     V, S, R, A, _ = indices.shape
@@ -55,10 +55,10 @@ def encode(indices: Array, weights: NDArray[np.float16]) -> dict[str, Array]:
     masked = ~units.any(axis=-1)
     span = int(rows.max(initial=0)) + 1
     keys = (rows[..., 0].astype(np.int64) * span + rows[..., 1]) * span + rows[..., 2]
-    keys[masked] = -1  # the first of all, if there is one
-    found, triple = np.unique(keys, return_inverse=True)
+    keys[masked] = -1  # sorted before all others
+    distinct, triple = np.unique(keys, return_inverse=True)
     absent = int(masked.any())
-    corners = np.stack([found // span // span, found // span % span, found % span], axis=1)[absent:]
+    corners = np.stack([distinct // span // span, distinct // span % span, distinct % span], axis=1)[absent:]
     triple = np.maximum(triple.reshape(keys.shape) - absent, 0)
     shares = units[..., :2].copy()
     shares[masked] = _MASKED
@@ -72,7 +72,7 @@ def encode(indices: Array, weights: NDArray[np.float16]) -> dict[str, Array]:
 
 
 def decode(code: Mapping[str, Array]) -> tuple[Array, NDArray[np.float16]]:
-    """`indices` and `weights` of what `encode` gave. Raises KeyError if an array is missing."""
+    """Decode the result of `encode` to `indices` and `weights`. Raises KeyError if an array is missing."""
     ring, corners, triple, shares = (code[name] for name in ("ring", "corners", "triple", "shares"))
     V, D, A = triple.shape
     indices = corners[triple] if len(corners) else np.empty((V, D, A, 3), dtype=corners.dtype)

@@ -1,8 +1,8 @@
-"""Geodesic stencils of many meshes at once, on the device of their vertices: for meshes that change as one trains.
+"""Geodesic stencils of many meshes at once, on the device of their vertices: for meshes that change during training.
 
-`fer3d.tree.geodesic_stencils` is the plain way, for one mesh in NumPy. Here what does not change while vertices move
-(which face lies behind which edge) is worked out once on the CPU, meshes are packed one after the other, and one launch
-follows all rays of all of them, one thread a ray on CUDA.
+`fer3d.tree.geodesic_stencils` handles one mesh in NumPy. Here the CPU computes once what does not change when vertices
+move (which face lies behind which edge); meshes are packed one after the other, and one launch follows all rays of all
+meshes, with one CUDA thread per ray.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from fer3d.tree.stencils import RAYS, geodesic_stencils
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TracingTables:
-    """What tracing needs of meshes besides the places of their vertices.
+    """The connectivity of meshes that tracing needs, besides the positions of their vertices.
 
     Attributes:
         faces: (F, 3) int32, rows of the packed vertices.
-        twin: (3 F,) int32. The half-edge on the other side of each, -1 at a boundary; see csrc/sample_tree.
+        twin: (3 F,) int32. The opposite half-edge of each half-edge, -1 at a boundary; see csrc/sample_tree.
         sources: (N,) int32. Rows of the packed vertices.
-        leaving: (N,) int32. A half-edge of each source's widest fan of faces, -1 without any.
-        vertices: V, of all meshes together.
+        leaving: (N,) int32. A half-edge of the widest fan of faces at each source, -1 if it has no face.
+        vertices: V, the number of vertices of all meshes together.
     """
 
     faces: torch.Tensor
@@ -43,7 +43,7 @@ class TracingTables:
         """The tables of one mesh, on the CPU.
 
         Args:
-            vertices: (V, 3) float32 or float64. They say which faces are of use, and which fan of a vertex is widest.
+            vertices: (V, 3) float32 or float64. They decide which faces are valid and which fan of a vertex is widest.
             faces: (F, 3) int32, counter-clockwise from outside.
             sources: (N,) int32. The vertices to trace from.
 
@@ -66,10 +66,10 @@ class TracingTables:
 
     @classmethod
     def packed(cls, tables: Sequence[TracingTables]) -> TracingTables:
-        """Several meshes as one: vertices, faces and sources of each follow those of the one before.
+        """Pack several meshes into one: vertices, faces and sources of each follow those of the mesh before.
 
         Raises:
-            ArgumentError: if there is none, or they hold more than 2^31 half-edges together.
+            ArgumentError: if `tables` is empty, or the meshes have 2^31 or more half-edges together.
         """
         if not tables:
             raise ArgumentError("`tables` should hold those of at least one mesh, is empty")
@@ -101,24 +101,25 @@ def trace(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """`geodesic_stencils` of all sources of all meshes of `tables`, on the device of `vertices`, in float64.
 
-    On CUDA the call is queued and returns without waiting. The result is that of the CPU but for the last digits of
-    sines, which a ray that meets a vertex can show. Faces whose corners have fallen together since the tables were made
-    are holes; about a source of such a face samples may be masked that new tables would find. No gradient flows to the
-    vertices.
+    On CUDA the call is queued and returns without waiting. The result equals that of the CPU up to the last digits of
+    sines, which can matter for a ray that meets a vertex. Faces whose corners have collapsed to one position since the
+    tables were computed count as holes; around a source of such a face, samples may be masked that new tables would
+    find. No gradient flows to the vertices.
 
     Args:
-        vertices: (V, 3) float32 or float64, of all meshes, packed as the tables are.
+        vertices: (V, 3) float32 or float64, of all meshes, packed like the tables.
         tables: On the same device.
         radii: K distances, ascending, above zero.
         rays: A.
-        direction: (N, 3) Where ray 0 of each source points; None: see `geodesic_stencils`.
+        direction: (N, 3) Direction of ray 0 of each source; None: see `geodesic_stencils`.
 
     Returns:
         indices: (N, K, A, 3) int32, rows of `vertices`; the source itself where a sample is masked.
-        weights: (N, K, A, 3) float64 in [0, 1], summing to 1; three zeros where a sample is masked.
+        weights: (N, K, A, 3) float64 in [0, 1] that sum to 1; three zeros where a sample is masked.
 
     Raises:
-        ArgumentError: if an argument has the wrong type, shape, range or device, or this is a build without CUDA.
+        ArgumentError: if an argument has the wrong type, shape, range or device, or if `vertices` are on CUDA and this
+            build has no CUDA kernels.
     """
     check_shape("vertices", vertices, (tables.vertices, 3))
     if vertices.dtype not in (torch.float32, torch.float64):
@@ -139,11 +140,11 @@ def trace(
     points = vertices.detach().to(torch.float64).contiguous()
     towards = points.new_zeros(N, 3) if direction is None else direction.detach().to(torch.float64).contiguous()
     if not vertices.is_cuda:
-        found = geodesic_stencils(
+        samples = geodesic_stencils(
             points.numpy(), tables.faces.numpy(), tables.sources.numpy(), distances.tolist(), rays,
             direction=towards.numpy(), threads=torch.get_num_threads(),
         )  # fmt: skip
-        return torch.from_numpy(found[0]), torch.from_numpy(found[1])
+        return torch.from_numpy(samples[0]), torch.from_numpy(samples[1])
     if not _native.has_cuda:
         raise ArgumentError("`vertices` should be on the CPU: this build of fer3d has no CUDA kernels")
     device = vertices.device
