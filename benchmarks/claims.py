@@ -7,9 +7,10 @@
 
 A claim is a file such as benchmarks/claims/curvature-helps.toml:
 
-    claim = "DFF-CNN from all maps is correct more often than the plain CNN of depth and normals, by more than 2
-    points." measured_before_stated = false statistic = "accuracy difference" margin = 2.0
-    # points
+    claim = "DFF-CNN from all maps is correct more often than the plain CNN of depth and normals, by over 2 points."
+    measured_before_stated = false
+    statistic = "accuracy difference"
+    margin = 2.0                                  # points
 
     [data]                                        # subjects and scans are those of one seed
     generator = "fer3d synth, layout bu3dfe, built-in face"

@@ -106,7 +106,7 @@ def test_inside_a_room_no_two_modules_import_each_other_as_they_load(capsys):
     assert not graph
     pairs = arrows()
     with capsys.disabled():
-        print(  # noqa: T201  (what the issue asks to be printed)
+        print(  # noqa: T201  (CONTRIBUTING.md says that it is)
             f"\n{len(list(ROOT.glob('*.py')))} modules at the root and {len(folders())} rooms, "
             f"{1 + max(floors(set(pairs)).values())} floors, {len(pairs)} arrows between them "
             f"({sum(map(len, pairs.values()))} imports)"

@@ -19,5 +19,5 @@ def test_the_example_runs(tmp_path):
     assert "(8, 224, 224)" in lines[0]
     assert lines[1].startswith("['read', ")
     assert int(lines[2].rpartition(" ")[2]) > 50
-    assert re.match(r"right: Interval\(value=0\.\d+, low=", lines[3])
+    assert re.match(r"accuracy: Interval\(value=0\.\d+, low=", lines[3])
     assert lines[4] in EXPRESSIONS

@@ -11,23 +11,25 @@ if TYPE_CHECKING:
     from fer3d.train.jobs import Executor, Job, JobResult, LocalExecutor
     from fer3d.train.plan import Experiment
     from fer3d.train.run import Callbacks, Device, train
+    from fer3d.train.settings import train_settings
 
 __all__ = [
+    "Callbacks",
     "Device",
     "Executor",
+    "Experiment",
     "Job",
     "JobResult",
     "LoadedModel",
     "LocalExecutor",
-    "Experiment",
-    "Callbacks",
     "load_model",
     "train",
+    "train_settings",
 ]
 
 _HOMES = {
-    "Device": "run",
     "Callbacks": "run",
+    "Device": "run",
     "train": "run",
     "Executor": "jobs",
     "Job": "jobs",
@@ -36,6 +38,7 @@ _HOMES = {
     "Experiment": "plan",
     "LoadedModel": "checkpoint",
     "load_model": "checkpoint",
+    "train_settings": "settings",
 }
 
 __getattr__ = lazy_names(__name__, _HOMES)

@@ -1,6 +1,6 @@
-"""The picture of what registration does in `docs/`: means of many faces before and after. Every face is simulated.
+"""The figure of the warp in `docs/`: means of many faces, aligned, and then warped. Every face is simulated.
 
-Run: python docs/figures/registration.py PREPARED
+Run: python docs/figures/warp.py PREPARED
 """
 
 import sys
@@ -18,13 +18,13 @@ LABEL, TIMES = "happiness", 3
 
 
 def main():
-    """Write docs/registration.png."""
+    """Write docs/warp.png."""
     folder = Path(sys.argv[1])
     data = load([(folder, labelled_rows(folder, lambda row: row["expression"] == LABEL))], STANDARD_GROUPS, [LABEL])
-    registered = data.registered(data.fit_registration(torch.arange(len(data.rows))))
-    rows = [pictures(data), pictures(registered)]
-    sheet = grid(rows, ["aligned", "registered"], ["texture", "shape", "shape index"])
-    sheet.save(DOCS / "registration.png", optimize=True)
+    warped = data.warped(data.fit_warp(torch.arange(len(data.rows))))
+    rows = [pictures(data), pictures(warped)]
+    sheet = grid(rows, ["aligned", "warped"], ["texture", "shape", "shape index"])
+    sheet.save(DOCS / "warp.png", optimize=True)
 
 
 def pictures(data):
