@@ -1,6 +1,6 @@
 """The first minute: `fer3d preprocess` on the demo's scans, with Numba's cache empty (cold) and filled (warm).
 
-    python benchmarks/bm_first_minute.py [--before-python CHECKOUT/.venv/bin/python] [--rounds 3] [--workers 2] [--write]
+    python benchmarks/bm_first_minute.py [--before-python CHECKOUT/.venv/bin/python] [--rounds 3] [--write]
 
 `--before-python` is the Python of another installed checkout (`git worktree add`, `make install`): the two then take
 turns, each round one cold and one warm run of each. Wall time is what a user waits; CPU time, of all processes, says

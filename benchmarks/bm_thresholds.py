@@ -123,8 +123,10 @@ def kept(scan, keep):
 
 
 def without_nose(scan, tip):
-    """The scan without what lies about the nose tip."""
-    return kept(scan, np.linalg.norm(scan.vertices - tip, axis=1) > NO_NOSE)
+    """The scan without what lies about the nose tip, clean."""
+    from fer3d.prepare.clean import clean
+
+    return clean(kept(scan, np.linalg.norm(scan.vertices - tip, axis=1) > NO_NOSE))
 
 
 def verdict(scan, tip, placement):
