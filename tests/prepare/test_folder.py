@@ -265,4 +265,4 @@ def test_a_bug_of_ours_costs_one_scan_too(scans, tmp_path, monkeypatch):
     monkeypatch.setattr(folder, "prepare_record", broken)
     summary = preprocess(scans, tmp_path / "prepared", settings=SMALL, workers=1)
     assert len(summary.failures) == 14
-    assert re.search(r"\.wrl: internal error at test_preprocess\.py:\d+, KeyError: 'surprise'", summary.failures[0][1])
+    assert re.search(r"\.wrl: internal error at test_folder\.py:\d+, KeyError: 'surprise'", summary.failures[0][1])
