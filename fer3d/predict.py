@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from fer3d.maps.render import Maps
     from fer3d.tree.sample_tree import SampleTree
 
-# Below it, no more than half are right: of 720 simulated strangers 49 % between 0.5 and 0.6, 70 % between 0.6 and 0.7.
+# Fitted to one run: of 720 simulated strangers 49 % were right between 0.5 and 0.6, 70 % between 0.6 and 0.7. How sure
+# a run is depends on what it was trained on: of one trained on 12 people, 74 % of what is flagged (84 of 114) is right
+# all the same, and all 42 that are not flagged (benchmarks/results/thresholds.md).
 LOW_CONFIDENCE = 0.6
 SPLIT = 0.5  # of the fold models: fewer than half of them have the label as their first guess
 
