@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from fer3d.train.jobs import Executor, Job, JobResult, LocalExecutor
     from fer3d.train.plan import Experiment
     from fer3d.train.run import Callbacks, Device, train
+    from fer3d.train.settings import train_settings
 
 __all__ = [
     "Device",
@@ -23,6 +24,7 @@ __all__ = [
     "Callbacks",
     "load_model",
     "train",
+    "train_settings",
 ]
 
 _HOMES = {
@@ -36,6 +38,7 @@ _HOMES = {
     "Experiment": "plan",
     "LoadedModel": "checkpoint",
     "load_model": "checkpoint",
+    "train_settings": "settings",
 }
 
 __getattr__ = lazy_names(__name__, _HOMES)
