@@ -60,7 +60,7 @@ def test_an_invariant_model_does_not_notice_a_turn(run):
     whole = [point for point in made.points if point.kind == "turned"]
     assert {point.accuracy.value for point in whole} == {made.frontal}
     assert all(point.scans == 6 and point.failed == 0 for point in made.points)
-    assert made.frontal == read_predictions(read_run(run)).right.mean()
+    assert made.frontal == read_predictions(read_run(run)).correct.mean()
     content = json.loads((run / "pose_test.json").read_text())
     assert [point["kind"] for point in content["points"]] == [kind for kind in KINDS for _ in range(3)]
 

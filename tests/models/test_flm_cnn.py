@@ -456,7 +456,7 @@ def test_it_learns(tmp_path):
     )
     experiment = Experiment(folder, classes=SIX[::2], folds=4, only=(1,))
     run = train("flm-cnn", experiment, tmp_path / "run", settings, device=CPU)
-    assert read_predictions(read_run(run)).right.mean() > 0.6  # of three classes
+    assert read_predictions(read_run(run)).correct.mean() > 0.6  # of three classes
 
 
 def test_a_stopped_run_ends_with_the_same_bits(prepared, tmp_path):

@@ -118,7 +118,7 @@ def test_validation_scans_are_predicted_in_a_file_of_their_own(run):
     assert sorted(read) == [(0, 0), (0, 2)]
     for (_, number), made in read.items():
         assert set(made.subjects) == set(folds[number]["validation"])
-    assert float(read[0, 2].right.mean()) == pytest.approx(log[-1]["validation_accuracy"])
+    assert float(read[0, 2].correct.mean()) == pytest.approx(log[-1]["validation_accuracy"])
 
 
 def test_the_log_has_a_row_an_epoch(run):
