@@ -4,7 +4,6 @@ import pytest
 
 from fer3d.config import NetworkSettings, TrainSettings
 from fer3d.errors import ArgumentError, ConfigError
-from fer3d.evaluate.ablation import variants
 from fer3d.models import model_names, network_class
 from fer3d.models.dff_cnn import DFFCNN
 from fer3d.models.plain_cnn import PlainCNN
@@ -229,7 +228,7 @@ def test_parts_that_are_left_out_take_their_settings_with_them():
         None,
         ["texture_jitter=0.5", "epochs=3", "model.maps=depth,texture", "model.illumination=dog", "model.width=3"],
     )
-    made = dict(variants("plain-cnn", whole))
+    made = {parts: with_own(whole, own) for parts, own in PlainCNN.variants(whole.model).items()}
     assert list(made) == [("depth",), ("texture",), ("depth", "texture")]
     for parts, chosen in made.items():
         assert complete("plain-cnn", chosen) is chosen
