@@ -354,7 +354,8 @@ def _set_up(
         optimizer = torch.optim.AdamW(groups, lr=phase.lr)
     else:
         optimizer = torch.optim.SGD(groups, lr=phase.lr, momentum=settings.momentum, nesterov=settings.momentum > 0)
-    return fabric.setup(_WithLosses(network), optimizer)
+    model, wrapped = fabric.setup(_WithLosses(network), optimizer)
+    return model, wrapped
 
 
 def _pretrained(network: Network) -> list[nn.Module]:
