@@ -139,6 +139,7 @@ def _check_keys(
     """Raise ConfigError for the first key that is a setting of neither training nor the network."""
     mine = [f"model.{name}" for name in kind.model_fields]
     known = [name for name in TrainSettings.model_fields if name != "model"]
+    places = {name: name for name in known} | {name: f"model.{name}" for name in kind.model_fields}
     for key in own:
         if f"model.{key}" not in mine:
             near = nearest(key, list(kind.model_fields))
@@ -146,11 +147,10 @@ def _check_keys(
             raise ConfigError(f"{where}: unknown key `model.{key}` of {network}; {hint} takes {', '.join(mine)}")
     for key in table:
         if key not in known:
-            full = {**{name: name for name in known}, **{name: f"model.{name}" for name in kind.model_fields}}
-            near = full.get(nearest(key, full) or "")
-            hint = (
-                f"did you mean `{near}`?" if near else f"{network} takes {', '.join(mine)}, training {', '.join(known)}"
-            )
+            near = nearest(key, list(places))
+            hint = f"{network} takes {', '.join(mine)}, training {', '.join(known)}"
+            if near is not None:
+                hint = f"did you mean `{places[near]}`?"
             raise ConfigError(f"{where}: unknown key `{key}`; {hint}")
 
 
