@@ -1,7 +1,7 @@
-"""Points and directions through a pose, there and back.
+"""Transform points and directions between the frames of scan and face.
 
-A pose is a row (13,): the 9 entries of a rotation, 3 of a shift, a scale; it takes a point x of the scan to
-scale * rotation @ x + shift in the frame of the face. Directions only turn.
+A pose is a row (13,): the 9 entries of a rotation, 3 of a shift, and a scale. It maps a point x of the scan to
+scale * rotation @ x + shift in the frame of the face. Directions are only rotated.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from fer3d.kernels.small import Vector
 
 @njit(cache=True, nogil=True)
 def turned_to_face(pose: NDArray[np.float64], x: float, y: float, z: float) -> Vector:
-    """A direction of the scan's frame, in the face's."""
+    """Rotate a direction from the frame of the scan to that of the face."""
     return (
         pose[0] * x + pose[1] * y + pose[2] * z,
         pose[3] * x + pose[4] * y + pose[5] * z,
@@ -23,14 +23,14 @@ def turned_to_face(pose: NDArray[np.float64], x: float, y: float, z: float) -> V
 
 @njit(cache=True, nogil=True)
 def to_face(pose: NDArray[np.float64], x: float, y: float, z: float) -> Vector:
-    """A point of the scan's frame, in the face's."""
+    """Map a point from the frame of the scan to that of the face."""
     a, b, c = turned_to_face(pose, x, y, z)
     return pose[12] * a + pose[9], pose[12] * b + pose[10], pose[12] * c + pose[11]
 
 
 @njit(cache=True, nogil=True)
 def turned_to_scan(pose: NDArray[np.float64], x: float, y: float, z: float) -> Vector:
-    """A direction of the face's frame, in the scan's."""
+    """Rotate a direction from the frame of the face to that of the scan."""
     return (
         pose[0] * x + pose[3] * y + pose[6] * z,
         pose[1] * x + pose[4] * y + pose[7] * z,
@@ -40,6 +40,6 @@ def turned_to_scan(pose: NDArray[np.float64], x: float, y: float, z: float) -> V
 
 @njit(cache=True, nogil=True)
 def to_scan(pose: NDArray[np.float64], x: float, y: float, z: float) -> Vector:
-    """A point of the face's frame, in the scan's."""
+    """Map a point from the frame of the face to that of the scan."""
     a, b, c = turned_to_scan(pose, x - pose[9], y - pose[10], z - pose[11])
     return a / pose[12], b / pose[12], c / pose[12]

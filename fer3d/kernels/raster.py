@@ -1,9 +1,9 @@
-"""Orthographic z-buffer: which triangle does the camera see at each sample, and where in it.
+"""Orthographic z-buffer: the triangle that the camera sees at each sample, and the position in it.
 
 Convention:
     - `points[v] = (column, row, z)` in pixels; the centre of pixel (r, c) is column c, row r; z grows towards the
-      camera and may be in any unit. The map's corner is therefore at (-0.5, -0.5).
-    - Rows grow downwards, so a face that is counter-clockwise to the eye is clockwise in (column, row).
+      camera and may be in any unit. The corner of the map is therefore at (-0.5, -0.5).
+    - Rows grow downwards, so that a face that is counter-clockwise to the eye is clockwise in (column, row).
     - `jitter[r, c] = (along columns, along rows)`: the sample of pixel (r, c) lies at (c, r) + jitter[r, c].
 """
 
@@ -18,7 +18,7 @@ NO_JITTER: NDArray[np.float32] = np.zeros((0, 0, 2), dtype=np.float32)
 
 @njit(cache=True, nogil=True)
 def _before(points, a, b):  # type: ignore[no-untyped-def]
-    """True if point a sorts before point b by column, row, z. An order that does not depend on indices."""
+    """Whether point a sorts before point b by column, row, z. This order does not depend on indices."""
     for axis in range(3):
         if points[a, axis] != points[b, axis]:
             return points[a, axis] < points[b, axis]
@@ -27,7 +27,7 @@ def _before(points, a, b):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _wins_tie(points, faces, f, g):  # type: ignore[no-untyped-def]
-    """True if face f beats face g at equal depth: its corners reach farther, by a rule blind to their order."""
+    """Whether face f wins over face g at equal depth. The rule does not depend on the order of the corners."""
     for axis in range(3):
         a = max(points[faces[f, 0], axis], points[faces[f, 1], axis], points[faces[f, 2], axis])
         b = max(points[faces[g, 0], axis], points[faces[g, 1], axis], points[faces[g, 2], axis])
@@ -45,10 +45,11 @@ def _wins_tie(points, faces, f, g):  # type: ignore[no-untyped-def]
 def zbuffer(points, faces, height, width, jitter):  # type: ignore[no-untyped-def]
     """The front-facing triangle nearest to the camera at every sample of a (height, width) grid.
 
-    Watertight: the sign of a sample against an edge is computed from the edge's two corners in one geometric order,
-    so both faces at the edge see the same number and no sample falls between them. Faces seen from behind or
-    edge-on, and faces with a NaN corner, are skipped. The nearer face wins; at equal depth a rule on coordinates
-    decides, so re-indexing vertices or faces changes no bit of the result (two faces with equal corners apart).
+    The result is watertight: the side of an edge on which a sample lies is computed from the two corners of the edge in
+    a geometric order, so that both faces at the edge use the same number and no sample falls between them. Faces seen
+    from behind or edge-on, and faces with a NaN corner, are skipped. The nearer face wins; at equal depth a rule on
+    coordinates decides. Re-indexing vertices or faces thus changes no bit of the result, except between two faces with
+    equal corners.
 
     Args:
         points: (V, 3) float64, column, row, z; see the module's convention.
@@ -57,10 +58,10 @@ def zbuffer(points, faces, height, width, jitter):  # type: ignore[no-untyped-de
         jitter: (height, width, 2) float32, or `NO_JITTER` for samples at the pixel centres.
 
     Returns:
-        face: (height, width) int32. Row of `faces`, -1 where there is none.
-        bary: (height, width, 3) float32. Weights of the face's corners, in the face's order; 0 where there is none.
+        face: (height, width) int32. Row of `faces`, -1 where no face is seen.
+        bary: (height, width, 3) float32. Weights of the corners, in the order of the face; 0 where no face is seen.
 
-    Cost: O(F + pixels covered), with `jitter` the bounding boxes grow by its largest entry.
+    Cost: O(F + pixels covered); `jitter` enlarges the bounding boxes by its largest entry.
     """
     face = np.full((height, width), -1, dtype=np.int32)
     bary = np.zeros((height, width, 3), dtype=np.float32)
@@ -74,7 +75,7 @@ def zbuffer(points, faces, height, width, jitter):  # type: ignore[no-untyped-de
                 reach_x = max(reach_x, abs(float(jitter[r, c, 0])))
                 reach_y = max(reach_y, abs(float(jitter[r, c, 1])))
     for f in range(faces.shape[0]):
-        # Corners a < b < c in the geometric order; `flip` counts the swaps, slots remember the face's own order.
+        # Corners a < b < c in the geometric order; `flip` counts the swaps, the slots keep the order of the face.
         i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
         left = min(points[i, 0], points[j, 0], points[k, 0]) - reach_x
         right = max(points[i, 0], points[j, 0], points[k, 0]) + reach_x
@@ -87,7 +88,7 @@ def zbuffer(points, faces, height, width, jitter):  # type: ignore[no-untyped-de
         if first_c > last_c or first_r > last_r:
             continue
         si, sj, sk = 0, 1, 2
-        sign = -1.0  # counter-clockwise to the eye is negative area while rows grow downwards
+        sign = -1.0  # counter-clockwise to the eye means negative area, as rows grow downwards
         if _before(points, j, i):
             i, j, si, sj, sign = j, i, sj, si, -sign
         if _before(points, k, j):
@@ -112,7 +113,7 @@ def zbuffer(points, faces, height, width, jitter):  # type: ignore[no-untyped-de
                 if weight_a < 0.0 or weight_b < 0.0 or weight_c < 0.0:
                     continue
                 total = weight_a + weight_b + weight_c
-                if total <= 0.0:  # a sliver that rounding reduced to nothing
+                if total <= 0.0:  # a sliver whose area rounding made 0
                     continue
                 z = (weight_a * az + weight_b * bz + weight_c * cz) / total
                 old = face[r, c]

@@ -1,4 +1,4 @@
-"""The relief of a face about its nose: a height map without its best quadric, and how well two of them agree.
+"""The relief of a face around its nose: a height map minus its best quadric, and the agreement of two reliefs.
 
 A pose is a row (13,) as in `fer3d.kernels.pose`.
 """
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fer3d.kernels.pose import to_face, turned_to_face
 from fer3d.kernels.small import solve
 
-_FEWEST_CELLS = 60  # that two height maps share: ten times the unknowns of a quadric
+_FEWEST_CELLS = 60  # that two height maps must share: ten times the unknowns of a quadric
 
 
 @njit(cache=True, nogil=True)
@@ -22,13 +22,13 @@ def heights(
     cell: float,
     deepest: float,
 ) -> NDArray[np.float64]:
-    """(n, n) float64: mean z of the points over each cell of the disc of `radius` about z, in the frame of the face.
+    """(n, n) float64: mean z of the points in each cell of the disc of `radius` around the z axis, in the face frame.
 
     Args:
-        pose, points, normals: As for `misfit`.
-        radius: Of the disc; n is 2 * radius / cell.
+        pose, points, normals: As in `fer3d.kernels.nose_search.misfit`.
+        radius: Radius of the disc; n is 2 * radius / cell.
         cell: Width of a cell.
-        deepest: Points with a smaller z, or a normal that points away from +z, do not count. NaN where none does.
+        deepest: Points with a smaller z, or with a normal away from +z, are ignored. A cell without points is NaN.
     """
     n = int(np.round(2.0 * radius / cell))
     total = np.zeros((n, n))
@@ -50,15 +50,16 @@ def heights(
 
 
 @njit(cache=True, nogil=True)
-def relief_agreement(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """How alike two height maps are once each has lost its best quadric, in [-1, 1]; -1 if they share too little.
+def relief_agreement(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Similarity in [-1, 1] of two height maps, each minus its best quadric; -1 if they share too few cells.
 
-    2 <a, b> / (|a|^2 + |b|^2) over the cells that both have: 1 if equal, 0 if unrelated or if one has no relief.
+    The similarity is 2 <a, b> / (|a|^2 + |b|^2) over the cells that both have: 1 if equal, 0 if unrelated or if one map
+    has no relief.
 
     Args:
-        one, other: (n, n) float64, NaN where there is nothing.
+        first, second: (n, n) float64, NaN in empty cells.
     """
-    n = len(one)
+    n = len(first)
     A = np.zeros((6, 6))
     g = np.zeros((6, 2))
     row = np.empty(6)
@@ -74,7 +75,7 @@ def relief_agreement(one: NDArray[np.float64], other: NDArray[np.float64]) -> fl
         for i in range(n):
             x = 2.0 * (i + 0.5) / n - 1.0
             for j in range(n):
-                a, b = one[i, j], other[i, j]
+                a, b = first[i, j], second[i, j]
                 if np.isnan(a) or np.isnan(b):
                     continue
                 y = 2.0 * (j + 0.5) / n - 1.0

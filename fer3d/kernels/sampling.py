@@ -1,4 +1,4 @@
-"""Attributes of a mesh at the pixels that a z-buffer found: interpolation on triangles, and texture lookup."""
+"""Mesh attributes at the pixels of a z-buffer: interpolation on triangles, and texture lookup."""
 
 import math
 
@@ -10,7 +10,7 @@ MOST_TAPS = 4  # samples along each axis of a pixel's footprint in the texture
 
 @njit(cache=True, nogil=True)
 def interpolate(face, bary, faces, values):  # type: ignore[no-untyped-def]
-    """Vertex attributes at every pixel.
+    """Interpolate vertex attributes at every pixel.
 
     Args:
         face, bary: (H, W) int32 and (H, W, 3) float32, from `fer3d.kernels.raster.zbuffer`.
@@ -18,8 +18,8 @@ def interpolate(face, bary, faces, values):  # type: ignore[no-untyped-def]
         values: (V, A) float32.
 
     Returns:
-        (A, H, W) float32, NaN where no face is seen or a corner has NaN. Sums in float64, so that the order of the
-        corners is lost in the rounding to float32.
+        (A, H, W) float32, NaN where no face is seen or a corner has NaN. Sums are in float64, so that the rounding to
+        float32 removes the effect of the order of the corners.
     """
     height, width = face.shape
     count = values.shape[1]
@@ -38,7 +38,7 @@ def interpolate(face, bary, faces, values):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _bilinear(texture, row, column, out):  # type: ignore[no-untyped-def]
-    """Add to `out` the texture at (row, column), texel centres at whole numbers, held at its last texels outside."""
+    """Add the bilinear texture at (row, column) to `out`. Texel centres are whole numbers; outside, borders repeat."""
     height, width = texture.shape[0], texture.shape[1]
     row = min(max(row, 0.0), height - 1.0)
     column = min(max(column, 0.0), width - 1.0)
@@ -53,15 +53,15 @@ def _bilinear(texture, row, column, out):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def look_up(face, bary, faces, points, uv, texture):  # type: ignore[no-untyped-def]
-    """Colour of every pixel: the mean of the texture over the pixel's footprint.
+    """Colour of every pixel: the mean of the texture over the footprint of the pixel.
 
-    The footprint is the box in the texture that the pixel's square maps to by the affine map of its own face, so a
-    lookup never interpolates across a uv seam. It is sampled bilinearly, once a texel but at most MOST_TAPS times
-    along each axis: a texture finer than the map does not alias.
+    The footprint is the box in the texture to which the affine map of the face takes the square of the pixel, so that a
+    lookup never interpolates across a uv seam. It is sampled bilinearly, once per texel but at most MOST_TAPS times
+    along each axis, so that a texture finer than the map does not alias.
 
     Args:
         face, bary, faces: As in `interpolate`.
-        points: (V, 3) float64. Column and row of the vertices, as the z-buffer had them.
+        points: (V, 3) float64. Column and row of the vertices, as given to the z-buffer.
         uv: (V, 2) float32; u to the right, v up, (0, 0) the lower left corner of the texture.
         texture: (Ht, Wt, 3) uint8, row 0 on top.
 
@@ -83,7 +83,7 @@ def look_up(face, bary, faces, points, uv, texture):  # type: ignore[no-untyped-
             row = (1.0 - (a * uv[i, 1] + b * uv[j, 1] + d * uv[k, 1])) * tall - 0.5
             if not math.isfinite(column + row):
                 continue
-            # Rates of change of the texel over one pixel to the right and one down.
+            # Change of the texel position over one pixel to the right and one down.
             x1, y1 = points[j, 0] - points[i, 0], points[j, 1] - points[i, 1]
             x2, y2 = points[k, 0] - points[i, 0], points[k, 1] - points[i, 1]
             u1, u2 = (uv[j, 0] - uv[i, 0]) * wide, (uv[k, 0] - uv[i, 0]) * wide
@@ -93,7 +93,7 @@ def look_up(face, bary, faces, points, uv, texture):  # type: ignore[no-untyped-
             box_r = (abs(v1 * y2 - v2 * y1) + abs(v2 * x1 - v1 * x2)) / abs(area)
             taps_c = max(1, int(min(math.ceil(box_c), MOST_TAPS)))
             taps_r = max(1, int(min(math.ceil(box_r), MOST_TAPS)))
-            # A face seen almost edge-on has an endless footprint: no wider than one texel a tap there.
+            # The footprint of a face seen almost edge-on is unbounded: limit it to one texel per tap.
             step_c, step_r = min(box_c / taps_c, 4.0), min(box_r / taps_r, 4.0)
             colour[:] = 0.0
             for m in range(taps_r):

@@ -1,17 +1,17 @@
-"""Light on a mesh: vertex normals of a smooth model, and the colour of every pixel that a z-buffer found."""
+"""Light on a mesh: vertex normals of a smooth model, and the colour of every pixel of a z-buffer."""
 
 import math
 
 import numpy as np
 from numba import njit
 
-_GLOSSY_SQUARINGS = 8  # exponent 256 of the highlight on what is wet
+_GLOSSY_SQUARINGS = 8  # exponent 256 of the highlight on wet surfaces
 _DULL_SQUARINGS = 4  # exponent 16 on skin
 
 
 @njit(cache=True, nogil=True)
 def area_normals(points, faces):  # type: ignore[no-untyped-def]
-    """Unit vertex normals, faces weighted by area. For a model's own mesh; scans use `fer3d.kernels.normals`.
+    """Unit vertex normals, with faces weighted by area, for the mesh of a model; scans use `fer3d.kernels.normals`.
 
     Args:
         points: (V, 3) float64.
@@ -71,12 +71,12 @@ def shade(face, bary, faces, normals, lit, uv, colour, texture, lamps, halfway, 
         normals: (V, 3) float32, unit.
         lit: (V, K) float32. Share of each lamp that reaches the vertex, 0 in its cast shadow.
         uv: (V, 2) float32.
-        colour: (V, 4) float32: red, green, blue (linear) and gloss in [0, 1]. Gloss < 0: the texture says all four.
-        texture: (Ht, Wt, 4) float32: the same of the face, by uv.
-        lamps, halfway: (K, 3) float32. Unit vectors to each lamp, and halfway between it and the eye.
-        lamp_colour: (K, 3) float32. Intensity a channel.
+        colour: (V, 4) float32: red, green, blue (linear) and gloss in [0, 1]. Gloss < 0: all four come from `texture`.
+        texture: (Ht, Wt, 4) float32: the same four channels, addressed by uv.
+        lamps, halfway: (K, 3) float32. Unit vectors to each lamp, and halfway between lamp and eye.
+        lamp_colour: (K, 3) float32. Intensity per channel.
         ambient: (3,) float32.
-        sky: In [0, 1]. How much of the ambient light comes from above (+y).
+        sky: In [0, 1]. Share of the ambient light that comes from above (+y).
 
     Returns:
         (H, W, 3) float32, linear; NaN where no face is seen.
@@ -127,22 +127,22 @@ def shade(face, bary, faces, normals, lit, uv, colour, texture, lamps, halfway, 
 
 
 @njit(cache=True, nogil=True)
-def expose(light, noise, factors, shown):  # type: ignore[no-untyped-def]
-    """Displayed values of linear light, with the noise of photons and of the electronics.
+def expose(light, noise, factors, display):  # type: ignore[no-untyped-def]
+    """Displayed values of linear light, with shot noise and read noise.
 
     Args:
         light: (H, W, 3) float32, NaN for the background.
         noise: (H, W, 3) float32, standard normal; or (0, 0, 3) for none.
-        factors: (4,) float32. Exposure, linear signal of the background, variance of shot noise a unit of signal,
+        factors: (4,) float32. Exposure, linear signal of the background, variance of shot noise per unit of signal,
             standard deviation of read noise.
-        shown: (N,) uint8. Displayed value of the linear signals 0 to 1.
+        display: (N,) uint8. Displayed value of the linear signals 0 to 1.
 
     Returns:
         (H, W, 3) uint8.
     """
     height, width = light.shape[0], light.shape[1]
     out = np.empty((height, width, 3), np.uint8)
-    last = np.float32(shown.shape[0] - 1)
+    last = np.float32(display.shape[0] - 1)
     noisy = noise.shape[0] > 0
     for r in range(height):
         for c in range(width):
@@ -151,7 +151,7 @@ def expose(light, noise, factors, shown):  # type: ignore[no-untyped-def]
                 if math.isnan(signal):
                     signal = factors[1]
                 if noisy:
-                    spread = factors[2] * max(signal, np.float32(0.0)) + factors[3] * factors[3]
-                    signal += noise[r, c, n] * np.float32(math.sqrt(spread))
-                out[r, c, n] = shown[int(min(max(signal, np.float32(0.0)), np.float32(1.0)) * last + np.float32(0.5))]
+                    variance = factors[2] * max(signal, np.float32(0.0)) + factors[3] * factors[3]
+                    signal += noise[r, c, n] * np.float32(math.sqrt(variance))
+                out[r, c, n] = display[int(min(max(signal, np.float32(0.0)), np.float32(1.0)) * last + np.float32(0.5))]
     return out

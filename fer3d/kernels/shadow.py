@@ -1,6 +1,7 @@
-"""Depth maps and what lies in their shadow: self-occlusion from a second viewpoint, cast shadows, hidden landmarks.
+"""Depth maps and visibility: self-occlusion from a second viewpoint, cast shadows, hidden landmarks.
 
-Convention: points as in `fer3d.kernels.raster`: (column, row, z) in pixels, z towards the eye (or lamp), any unit.
+Convention: points are as in `fer3d.kernels.raster`: (column, row, z) in pixels; z points towards the eye (or lamp) and
+may be in any unit.
 """
 
 import math
@@ -11,10 +12,10 @@ from numba import njit
 
 @njit(cache=True, nogil=True)
 def depth_map(points, faces, height, width):  # type: ignore[no-untyped-def]
-    """z of the surface nearest to the eye at every pixel centre, whichever way a face looks.
+    """z of the surface nearest to the eye at every pixel centre, for faces of either orientation.
 
-    Both sides count, unlike in `zbuffer`: a sheet seen from behind casts a shadow too. Faces edge-on or with a NaN
-    corner are skipped.
+    Unlike in `zbuffer` both sides of a face count, because a sheet seen from behind casts a shadow too. Faces that are
+    edge-on or have a NaN corner are skipped.
 
     Args:
         points: (V, 3) float64; see the module's convention.
@@ -22,7 +23,7 @@ def depth_map(points, faces, height, width):  # type: ignore[no-untyped-def]
         height, width: Size of the map.
 
     Returns:
-        (height, width) float32, -inf where nothing is.
+        (height, width) float32, -inf where there is no surface.
 
     Cost: O(F + pixels covered).
     """
@@ -52,15 +53,15 @@ def depth_map(points, faces, height, width):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def seen_share(points, depth, bias):  # type: ignore[no-untyped-def]
-    """How much of a small neighbourhood of each point the eye sees past the surfaces of a depth map.
+    """Visible share of a small neighbourhood of each point, given the surfaces of a depth map.
 
-    Percentage-closer filtering [1]: the comparisons with the four pixels around the point are interpolated, not the
+    Percentage-closer filtering [1]: it interpolates the comparisons with the four pixels around the point, not the
     depths.
 
     Args:
         points: (P, 3) float64.
         depth: (H, W) float32, from `depth_map`.
-        bias: How far behind the map a point may lie and count as on it.
+        bias: Distance behind the surface of the map at which a point still counts as lying on it.
 
     Returns:
         (P,) float32 in [0, 1]. 1 outside the map; 0 where a coordinate is NaN.

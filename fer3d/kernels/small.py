@@ -1,6 +1,6 @@
-"""Small things that several kernels share, each compiled once: three-vectors as tuples, order, median, linear systems.
+"""Functions that several kernels share, each compiled once: vectors as 3-tuples, sorting, median, linear systems.
 
-NumPy's own sorts and medians, and arithmetic on arrays of three, give the same bits and take seconds more to compile.
+Sorts and medians of NumPy, and arithmetic on arrays of length 3, give the same bits but take seconds more to compile.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ def minus(a: Vector, b: Vector) -> Vector:
 
 @njit(cache=True, nogil=True)
 def dot(a: Vector, b: Vector) -> float:
-    """Inner product, summed as an array is: from 0, the first product first."""
+    """Inner product, summed from 0 in the order of the components, as for an array."""
     return 0.0 + a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
@@ -36,7 +36,7 @@ def cross(a: Vector, b: Vector) -> Vector:
 
 @njit(cache=True, nogil=True)
 def stable_order(keys: NDArray[np.generic]) -> NDArray[np.int64]:
-    """(N,) int64: rows of `keys` (N,), ascending, equal ones in the order in which they stand. Merge sort; no NaN."""
+    """(N,) int64: rows of `keys` (N,) in ascending, stable order, by merge sort. `keys` must not hold NaN."""
     n = len(keys)
     order, other = np.empty(n, np.int64), np.empty(n, np.int64)
     for i in range(n):
@@ -60,7 +60,7 @@ def stable_order(keys: NDArray[np.generic]) -> NDArray[np.int64]:
 
 @njit(cache=True, nogil=True)
 def median(values: NDArray[np.float64]) -> float:
-    """Median of (N,) values, N >= 1: Hoare's selection on a copy."""
+    """Median of (N,) values, N >= 1, by Hoare's selection on a copy."""
     n = len(values)
     a = values.copy()
     k = n // 2

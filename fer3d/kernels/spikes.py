@@ -1,4 +1,4 @@
-"""Which vertices stand off the surface that their neighbours make. Arrays in, arrays out; no checks."""
+"""Find vertices that lie off the surface of their neighbours. No argument checks."""
 
 import numpy as np
 from numba import njit
@@ -7,48 +7,48 @@ from numpy.typing import NDArray
 from fer3d.kernels.small import median
 from fer3d.kernels.topology import vertex_faces
 
-_MOST_NEIGHBOURS = 96  # of the two rings that vote; more change nothing
-_ROUNDS = 8  # of reweighting; the plane stands after three or four
-_SPACINGS = 2.0  # a coarse mesh of a curved surface is allowed to be this many edge lengths off a plane
+_MOST_NEIGHBOURS = 96  # of the two rings that are fitted; more do not change the result
+_ROUNDS = 8  # of reweighting; the plane converges after three or four
+_SPACINGS = 2.0  # on a coarse mesh of a curved surface a vertex may lie this many edge lengths off a plane
 
 
 @njit(cache=True, nogil=True)
 def spikes(
     vertices: NDArray[np.float32], faces: NDArray[np.int32], height: float
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Spikes, and those that appear once these are gone, until there are none.
+    """Find spikes, remove them, and repeat until none is remaining.
 
-    A vertex is a spike if it is farther than `height` from the plane of its two rings of neighbours, fitted so that
-    outliers among them do not count, and if two thirds of its direct neighbours are farther than that from it. (The
-    second condition spares the upper edge of a step.) Where edges are long, `height` grows to two local edge lengths.
+    A vertex is a spike if it is farther than `height` from a plane that is robustly fitted to its two rings of
+    neighbours, and if two thirds of its direct neighbours are farther than that from it. (The second condition keeps
+    the upper edge of a step.) Where edges are long, the limit is two local edge lengths instead of `height`.
 
     Args:
         vertices: (V, 3) float32, finite.
         faces: (F, 3) int32, welded.
-        height: In the unit of the vertices.
+        height: Least distance of a spike, in the unit of the vertices.
 
     Returns:
-        (V,) bool: which vertices are spikes; (F,) bool: which faces touch none.
+        (V,) bool: True for spikes; (F,) bool: True for faces without a spike.
     """
     spike = np.zeros(len(vertices), np.bool_)
     keep = np.ones(len(faces), np.bool_)
-    left = faces
+    remaining = faces
     while True:
-        found, any_found = _spikes_once(vertices, left, height), False
+        new, any_new = _spikes_once(vertices, remaining, height), False
         for v in range(len(vertices)):
-            if found[v]:
-                spike[v] = any_found = True
-        if not any_found:
+            if new[v]:
+                spike[v] = any_new = True
+        if not any_new:
             return spike, keep
         count = 0
         for f in range(len(faces)):
             keep[f] = not (spike[faces[f, 0]] or spike[faces[f, 1]] or spike[faces[f, 2]])
             count += keep[f]
-        left = np.empty((count, 3), np.int32)
+        remaining = np.empty((count, 3), np.int32)
         count = 0
         for f in range(len(faces)):
             if keep[f]:
-                left[count, 0], left[count, 1], left[count, 2] = faces[f, 0], faces[f, 1], faces[f, 2]
+                remaining[count, 0], remaining[count, 1], remaining[count, 2] = faces[f, 0], faces[f, 1], faces[f, 2]
                 count += 1
 
 
@@ -69,24 +69,24 @@ def _spikes_once(vertices: NDArray[np.float32], faces: NDArray[np.int32], height
             ring[b, k] += x + z
             ring[c, k] += x + y
     spike = np.zeros(V, np.bool_)
-    # Cheap sieve: a spike is at least half its height from the mean of its ring, though a second one be in the ring.
+    # Fast pre-selection: a spike is at least `height` / 2 from the mean of its ring, even if that holds a second spike.
     suspects = np.empty(V, np.int32)
-    found = 0
+    suspect_count = 0
     for v in range(V):
         if ring_count[v]:
             d2 = 0.0
             for k in range(3):
                 d2 += (vertices[v, k] - ring[v, k] / ring_count[v]) ** 2
             if d2 > 0.25 * height * height:
-                suspects[found] = v
-                found += 1
-    if not found:
+                suspects[suspect_count] = v
+                suspect_count += 1
+    if not suspect_count:
         return spike
     start, around = vertex_faces(faces, V)
     ids = np.empty(_MOST_NEIGHBOURS, np.int32)
-    for i in range(found):
+    for i in range(suspect_count):
         v = suspects[i]
-        direct = _ring(faces, start, around, v, v, ids, np.int64(0))  # type: ignore[arg-type]  # 0 is compiled for itself
+        direct = _ring(faces, start, around, v, v, ids, np.int64(0))  # type: ignore[arg-type]  # a literal 0 compiles another version
         if not _stands_off(vertices, ids[:direct], v, height):
             continue
         limit = max(height, _SPACINGS * _spacing(vertices, faces, start, around, v, ids[:direct]))
@@ -110,7 +110,7 @@ def _ring(
     ids: NDArray[np.int32],
     count: int,
 ) -> int:
-    """Append the neighbours of u, but v, to ids[:count] where they are not there yet; the new count."""
+    """Append the neighbours of u except v to ids[:count], without duplicates; returns the new count."""
     for i in range(start[u], start[u + 1]):
         for k in range(3):
             count = _append_new(ids, count, faces[around[i], k], v)
@@ -149,7 +149,7 @@ def _spacing(
     v: int,
     direct: NDArray[np.int32],
 ) -> float:
-    """Median length of the edges at the neighbours of v that do not end at v; 0 if there is none."""
+    """Median length of the edges at the neighbours of v that do not end at v; 0 if there are none."""
     lengths = np.empty(256)
     count = 0
     for u in direct:
@@ -167,7 +167,7 @@ def _spacing(
 
 @njit(cache=True, nogil=True)
 def _distance_from_plane(vertices: NDArray[np.float32], ids: NDArray[np.int32], v: int) -> float:
-    """Distance of v from the plane of the rows `ids`, by least squares with Cauchy weights."""
+    """Distance of v from the plane through the rows `ids`, fitted by least squares with Cauchy weights."""
     n = len(ids)
     points = np.empty((n, 3))
     for i in range(n):
@@ -184,7 +184,7 @@ def _distance_from_plane(vertices: NDArray[np.float32], ids: NDArray[np.int32], 
             d2 += (points[i, k] - centre[k]) ** 2
         off[i] = np.sqrt(d2)
     scale = median(off)
-    floor = 1e-3 * scale  # more than half of the neighbours exactly in one plane: no scale of their own
+    floor = 1e-3 * scale  # the scale is 0 if more than half of the neighbours lie exactly in a plane
     distance = 0.0
     for _ in range(_ROUNDS):
         total = 0.0

@@ -1,21 +1,21 @@
-"""Stochastic pooling over maps whose channels lie last: one pass over the members of a region, one random number."""
+"""Stochastic pooling of channels-last maps: one pass over the members of a region, one random number per region."""
 
 from numba import njit
 
 
 @njit(cache=True, nogil=True)
 def draw(x, even, kernel, stride, out, drawn):  # type: ignore[no-untyped-def]
-    """From each region one member, with a chance in proportion to its size.
+    """Draw one member of each region, with a probability proportional to its value.
 
-    O(B h w C kernel^2), no scratch memory. A region of zeros draws evenly from all kernel^2 numbers, and gives 0; one
-    with a NaN gives NaN.
+    O(B h w C kernel^2), no scratch memory. A region of zeros draws uniformly from all kernel^2 positions and gives 0; a
+    region with a NaN gives NaN.
 
     Args:
         x: (B, H, W, C) float32, not negative.
-        even: (B, h, w, C) float32 in [0, 1): where the draws come from.
-        kernel, stride: Of the regions, which the rim of x may cut.
-        out: (B, h, w, C) float32. Filled: the member drawn.
-        drawn: (B, h, w, C) uint8. Filled: its number, row by row, counted as if the rim did not cut the region.
+        even: (B, h, w, C) float32 in [0, 1). Uniform random numbers for the draws.
+        kernel, stride: Size and stride of the regions, which the border of x may cut.
+        out: (B, h, w, C) float32. Filled with the value of the drawn member.
+        drawn: (B, h, w, C) uint8. Filled with its number, row by row, in the uncut region.
     """
     count, height, width, channels = x.shape
     for b in range(count):
@@ -32,28 +32,28 @@ def draw(x, even, kernel, stride, out, drawn):  # type: ignore[no-untyped-def]
                         out[b, i, j, c] = total
                         drawn[b, i, j, c] = min(int(even[b, i, j, c] * kernel * kernel), kernel * kernel - 1)
                         continue
-                    # member l is drawn if the sum of those before is at most the threshold, and with it more
+                    # draw the first member up to which the sum exceeds the threshold
                     threshold = even[b, i, j, c] * total
                     after = total * 0
-                    found = False
+                    done = False
                     for r in range(top, bottom):
                         for s in range(left, right):
                             after += x[b, r, s, c]
-                            if not found and threshold < after:
-                                found = True
+                            if not done and threshold < after:
+                                done = True
                                 out[b, i, j, c] = x[b, r, s, c]
                                 drawn[b, i, j, c] = (r - top) * kernel + s - left
 
 
 @njit(cache=True, nogil=True)
 def spread(gradient, drawn, kernel, stride, out):  # type: ignore[no-untyped-def]
-    """Add the gradient of each region to where its member was drawn; beyond the rim it is lost.
+    """Add the gradient of each region at the position of its drawn member; positions beyond the border are skipped.
 
     Args:
         gradient: (B, h, w, C) float32.
         drawn: (B, h, w, C) uint8, from `draw`.
-        kernel, stride: Of the regions.
-        out: (B, H, W, C) float32. Added to.
+        kernel, stride: Size and stride of the regions.
+        out: (B, H, W, C) float32. The gradients are added to it.
     """
     count, height, width, channels = out.shape
     for b in range(count):

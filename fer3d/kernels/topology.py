@@ -1,7 +1,7 @@
-"""Which corners, edges, faces and components of a triangle mesh belong together. Arrays in, arrays out; no checks.
+"""Topology of a triangle mesh: welding, adjacency, components and boundary loops. No argument checks.
 
 Corner k of face f is faces[f, k]; edge k of face f runs from corner k to corner (k + 1) % 3. All tables are built with
-counting sorts: linear in the size of the mesh, and the result depends on the order of its rows in nothing but order.
+counting sorts, in time linear in the size of the mesh. Reordering the rows of a mesh only reorders the results.
 """
 
 import numpy as np
@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 
 from fer3d.kernels.small import stable_order
 
-FINE, NOT_FINITE, DEGENERATE, DUPLICATE = 0, 1, 2, 3  # what `face_faults` says of a face
-BOUNDARY, CROWDED = -1, -2  # in place of a neighbour: the edge has no second face; it has more than two
+FINE, NOT_FINITE, DEGENERATE, DUPLICATE = 0, 1, 2, 3  # results of `face_faults`
+BOUNDARY, CROWDED = -1, -2  # instead of a neighbour: the edge has one face; it has more than two
 
-# Above this many edges at one vertex a bucket is sorted instead of searched: a fan of 100,000 faces must not hang.
+# Above this number of edges at a vertex a bucket is sorted instead of searched, so that a fan of 100,000 faces is fast.
 _LONG_BUCKET = 64
 
 
 @njit(cache=True, nogil=True)
 def weld(vertices: NDArray[np.float32]) -> NDArray[np.int32]:
-    """(V,) int32: the first row with exactly the same coordinates. A row that is not finite stands for itself.
+    """(V,) int32: the first row with exactly the same coordinates. A row that is not finite maps to itself.
 
-    Files split a vertex where the texture has a seam; the surface is whole there.
+    Files split a vertex at a texture seam, although the surface is connected there.
     """
     count = len(vertices)
     size = 16
@@ -51,7 +51,7 @@ def weld(vertices: NDArray[np.float32]) -> NDArray[np.int32]:
 
 @njit(cache=True, nogil=True)
 def welded_faces(faces: NDArray[np.int32], same: NDArray[np.int32]) -> NDArray[np.int32]:
-    """(F, 3) int32: `faces` with every corner replaced by what `weld` says it is."""
+    """(F, 3) int32: `faces` with each corner v replaced by `same[v]`, where `same` is the result of `weld`."""
     out = np.empty_like(faces)
     for f in range(len(faces)):
         for k in range(3):
@@ -133,10 +133,10 @@ def face_faults(vertices: NDArray[np.float32], faces: NDArray[np.int32], thin: f
 
 @njit(cache=True, nogil=True)
 def face_neighbours(faces: NDArray[np.int32], count: int) -> NDArray[np.int32]:
-    """(F, 3) int32: 3 g + j where edge k of face f is also edge j of face g, else BOUNDARY or CROWDED.
+    """(F, 3) int32: 3 g + j if edge k of face f is also edge j of face g, else BOUNDARY or CROWDED.
 
     Args:
-        faces: (F, 3) int32, welded, no face degenerate.
+        faces: (F, 3) int32, welded, without degenerate faces.
         count: Number of vertices.
     """
     F = len(faces)
@@ -197,18 +197,19 @@ def face_neighbours(faces: NDArray[np.int32], count: int) -> NDArray[np.int32]:
 def components(
     faces: NDArray[np.int32], neighbour: NDArray[np.int32]
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_], int]:
-    """Components: faces joined by edges, and which faces to turn so that each component is wound one way.
+    """Components of faces that share edges, and the faces to flip so that each component is wound consistently.
 
-    An edge of more than two faces joins nothing: nobody can say which two belong together. The first face of a
-    component is never turned. On a one-sided surface (a Moebius strip) no winding exists and the first one reached
-    stays.
+    An edge of more than two faces connects nothing, because it is unknown which two belong together. The first face of
+    a component is never flipped. A one-sided surface (a Moebius strip) has no consistent winding; each face then keeps
+    the winding with which it was first reached.
 
     Args:
         faces: (F, 3) int32, welded.
-        neighbour: (F, 3) int32, as `face_neighbours` gives it.
+        neighbour: (F, 3) int32, as `face_neighbours` returns it.
 
     Returns:
-        label (F,) int32 in [0, P), numbered in the order of the first face; turn (F,) bool; P.
+        label (F,) int32 in [0, P), numbered in the order of the first face; turn (F,) bool, True for faces to flip;
+        P, the number of components.
     """
     F = len(faces)
     label = np.full(F, -1, np.int32)
@@ -254,17 +255,16 @@ def component_areas(
 def boundary_loops(
     faces: NDArray[np.int32], neighbour: NDArray[np.int32]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
-    """Closed walks along the boundaries, each passing any vertex once.
+    """Boundary loops: closed walks along the boundary edges that pass each vertex at most once.
 
-    The walk turns at each vertex about the faces it hugs, so it works whatever way the faces are wound. Where a walk
-    comes back to a vertex (two holes that touch) the part since then is cut off as a loop of its own. A walk that
-    runs into an edge of more than two faces is no loop and is left out, with all that was cut off it.
-    On a surface with handles a walk can pass two vertices alternately; which loops it is cut into then depends on where
-    it begins.
+    At each vertex the walk turns through the adjacent faces, so that it does not depend on their winding. If a walk
+    returns to a vertex (two touching holes), the part since then becomes a separate loop. A walk that reaches an edge
+    of more than two faces is not a loop and is left out, together with its separated parts. On a surface with handles a
+    walk can pass two vertices alternately; its division into loops then depends on its start.
 
     Args:
         faces: (F, 3) int32, welded.
-        neighbour: (F, 3) int32, as `face_neighbours` gives it.
+        neighbour: (F, 3) int32, as `face_neighbours` returns it.
 
     Returns:
         start (N + 1,) int32: loop i is the rows start[i]:start[i + 1] of the other two.
@@ -283,7 +283,7 @@ def boundary_loops(
     edges = np.empty(total, np.int32)
     walk_vertex = np.empty(total + 1, np.int32)
     walk_edge = np.empty(total + 1, np.int32)
-    place = np.full(top + 1, -1, np.int32)  # where in the current walk a vertex stands
+    place = np.full(top + 1, -1, np.int32)  # position of a vertex in the current walk
     done = np.zeros((F, 3), np.bool_)
     loops = filled = 0
     for seed in range(F):
@@ -296,7 +296,7 @@ def boundary_loops(
             length = 0
             closed = False
             while True:
-                if place[here] >= 0:  # back where the walk has been: cut off a loop
+                if place[here] >= 0:  # the walk returned to a vertex: separate a loop
                     low = place[here]
                     for i in range(low, length):
                         place[walk_vertex[i]] = -1
@@ -307,13 +307,13 @@ def boundary_loops(
                     start[loops] = filled
                     length = low
                 if done[f, k]:
-                    closed = f == seed and k == corner  # else it runs into what was left out before
+                    closed = f == seed and k == corner  # else it reached a walk that was left out before
                     break
                 done[f, k] = True
                 walk_vertex[length], walk_edge[length] = here, 3 * f + k
                 place[here] = length
                 length += 1
-                # Turn about `ahead`, from face to face, until an edge has no other side.
+                # Turn around `ahead`, from face to face, until an edge has no second face.
                 here = ahead
                 while True:
                     k = _other_edge_at(faces, f, k, here)
@@ -360,15 +360,15 @@ def vertex_faces(faces: NDArray[np.int32], count: int) -> tuple[NDArray[np.int32
 def kept_rows(
     faces: NDArray[np.int32], keep: NDArray[np.bool_], count: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """The mesh that is left when only some faces are kept, and no vertex without a face.
+    """The mesh of the kept faces, without unused vertices.
 
     Args:
         faces: (F, 3) int32.
-        keep: (F,) bool.
+        keep: (F,) bool. Faces to keep.
         count: Number of vertices.
 
     Returns:
-        rows (V',) int32: the old row of each vertex that stays, ascending; (F', 3) int32: the kept faces over them.
+        rows (V',) int32: the old row of each remaining vertex, ascending; (F', 3) int32: the kept faces, re-indexed.
     """
     new = np.full(count, -1, np.int32)
     left = 0
@@ -398,13 +398,13 @@ def kept_rows(
 def loop_extents(
     vertices: NDArray[np.float32], start: NDArray[np.int32], vertex: NDArray[np.int32], limit: float
 ) -> NDArray[np.float64]:
-    """(N,) float64: the longest distance between two vertices of each loop; where it exceeds `limit`, a lower bound.
+    """(N,) float64: the largest distance between two vertices of each loop, or a lower bound if it exceeds `limit`.
 
     Args:
         vertices: (V, 3) float32.
         start: (N + 1,) int32 and
-        vertex: (M,) int32, as `boundary_loops` gives them.
-        limit: Past this a loop is not measured further, which keeps a long boundary from costing its length squared.
+        vertex: (M,) int32, as `boundary_loops` returns them.
+        limit: A loop is not measured beyond this extent, so that a long boundary does not take quadratic time.
     """
     extent = np.zeros(len(start) - 1)
     for loop in range(len(extent)):

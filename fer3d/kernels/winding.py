@@ -1,4 +1,4 @@
-"""Sums over face normals that tell the outside from the inside. Arrays in, arrays out; no checks."""
+"""Sums over face normals that distinguish the outside from the inside of a mesh. No argument checks."""
 
 import numpy as np
 from numba import njit
@@ -13,17 +13,17 @@ def outwardness(
     turn: NDArray[np.bool_],
     count: int,
 ) -> NDArray[np.float64]:
-    """(P, 2) float64 for each component: how far its normals point away from the middle of the mesh, and towards +z.
+    """(P, 2) float64: for each component, how much its normals point away from the mesh centroid, and towards +z.
 
-    Both are means over the area in [-1, 1]: of the cosine between the normal and the direction from the centroid of
-    the whole mesh, weighted by the distance from it (by Gauss, three times the volume of a closed component over area
-    times mean distance), and of the normal's z.
+    Both are area-weighted means in [-1, 1]. The first is the mean cosine between the normal and the direction from the
+    centroid of the whole mesh, weighted by the distance from it (by Gauss's theorem, three times the volume of a closed
+    component divided by area times mean distance). The second is the mean z of the unit normal.
 
     Args:
         vertices: (V, 3) float32, finite.
         faces: (F, 3) int32.
         label: (F,) int32 in [0, count). Component of each face.
-        turn: (F,) bool. Take this face the other way round.
+        turn: (F,) bool. True for faces whose winding is to be reversed.
         count: Number of components P.
     """
     centre = np.zeros(3)
@@ -76,7 +76,7 @@ def mean_normal(
 def _middle_and_normal(
     vertices: NDArray[np.float32], faces: NDArray[np.int32], f: int
 ) -> tuple[float, float, float, float, float, float]:
-    """Centre of face f and its normal, as long as twice its area."""
+    """Centre of face f and its normal, whose length is twice its area."""
     a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
     ax, ay, az = np.float64(vertices[a, 0]), np.float64(vertices[a, 1]), np.float64(vertices[a, 2])
     bx, by, bz = np.float64(vertices[b, 0]), np.float64(vertices[b, 1]), np.float64(vertices[b, 2])
