@@ -1,4 +1,4 @@
-"""Scan files in and out. `read` and `write` choose the format by the suffix; each format is a module of its own.
+"""Read and write scan files. `read` and `write` choose the format by the suffix; each format has its own module.
 
 | suffix | module | |
 | --- | --- | --- |
@@ -8,7 +8,7 @@
 | .obj | `obj` | Wavefront, with the texture of its .mtl |
 | .ply .stl .glb .gltf .off | `mesh_files` | through trimesh |
 | .bnd .pse .lm2 .lm3 | `landmark_files` | landmarks of BU and Bosphorus |
-| others | `outside` | what `register` or an entry point of the group `fer3d.formats` names: `docs/extend/format.md` |
+| others | `outside` | formats added by `register` or an entry point of `fer3d.formats`: `docs/extend/format.md` |
 """
 
 from __future__ import annotations
@@ -58,22 +58,22 @@ __getattr__ = lazy_names(__name__, _HOMES)
 
 
 def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
-    """Read a scan, in its file's own unit and frame.
+    """Read a scan in the unit and frame of its file.
 
     Args:
-        path: Its suffix, in any case, says the format.
-        texture: Whether to find and decode the texture. The uv are read in any case.
+        path: The file. Its suffix, in upper or lower case, determines the format.
+        texture: Whether to find and decode the texture. The uv are always read.
 
     Returns:
-        The scan. Vertices stand in the file's order (`Scan.file_vertex` says more); coordinates that are NaN or
-        infinite in the file still are: `fer3d.prepare.clean` drops their faces. The first record of `history` names the
-        file, the format and the counts; `warnings` name a texture that was not found as the file says.
+        The scan. Vertices keep the order of the file (see `Scan.file_vertex`). NaN and infinite coordinates are kept;
+        `fer3d.prepare.clean` drops their faces. The first record of `history` holds the file, the format and the
+        counts; `warnings` report a texture that was not found under the name in the file.
 
     Raises:
         ArgumentError: if the suffix is none of `scan_suffixes()`.
         FileError: if the file is missing, a folder, or may not be read.
-        FormatError: if its content is not what its format demands, or holds no face; or a reader from outside fails or
-            gives no scan.
+        FormatError: if its content violates the format or holds no face; or a registered reader fails or does not
+            return a scan.
     """
     suffix = _suffix(path)
     known = outside_format(suffix)
@@ -86,15 +86,15 @@ def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
 
 
 def write(scan: Scan, path: str | os.PathLike[str]) -> None:
-    """Write a scan, its texture beside or inside it. The suffix of `path`, in any case, says the format.
+    """Write a scan, with its texture beside or inside the file. The suffix of `path` determines the format.
 
-    The range image formats (.bnt, .abs) take a scan that came from one.
+    The range image formats (.bnt, .abs) accept only scans that were read from a range image.
 
     Raises:
-        ArgumentError: if the suffix is none of `scan_suffixes()`, the scan does not fit the format, or a format from
-            outside cannot be written.
+        ArgumentError: if the suffix is none of `scan_suffixes()`, the scan does not fit the format, or a registered
+            format has no writer.
         FileError: if a file cannot be written.
-        FormatError: if a writer from outside fails.
+        FormatError: if a registered writer fails.
     """
     suffix = _suffix(path)
     known = outside_format(suffix)
@@ -112,5 +112,5 @@ def _suffix(path: str | os.PathLike[str]) -> str:
 
 
 def _module(suffix: str) -> ModuleType:
-    # imported at the first file of its kind, so that a listing of formats costs no library
+    # imported for the first file of the format, so that listing the formats imports no library
     return importlib.import_module(f"fer3d.formats.{MODULES[suffix]}")

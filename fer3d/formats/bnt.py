@@ -1,8 +1,8 @@
 """Bosphorus .bnt: a range image with texture coordinates, little-endian binary.
 
 Layout, without padding: u16 rows; u16 columns; f64 zmin, the value of background points; u16 length of the image name;
-the name; u32 n; n f64 in five planes x, y, z, u, v, each row-major, row 0 at the bottom, columns to increasing x. The
-file's v points down; a `Scan` holds 1 - v.
+the name; u32 n; n f64 in five planes x, y, z, u, v, each row-major, row 0 at the bottom, x increasing with the column.
+In the file, v points down; a `Scan` holds 1 - v.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _COUNT = struct.Struct("<I")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grid:
-    """All that a .bnt file holds.
+    """The content of a .bnt file.
 
     Attributes:
         planes: (5, H, W) float64. x, y, z, u, v; row 0 is the bottom of the face, v points down.
@@ -42,16 +42,16 @@ class Grid:
 
     @property
     def valid(self) -> NDArray[np.bool_]:
-        """(H, W) bool. Where a point was measured: no coordinate is zmin. Some files have points with only one."""
+        """(H, W) bool. Where a point was measured: no coordinate is zmin. Some files have only one of three at zmin."""
         return np.asarray(~(self.planes[:3] == self.zmin).any(axis=0))
 
 
 def read_grid(path: str | os.PathLike[str]) -> Grid:
-    """The range image as it stands in the file; `write_grid` gives the same bytes again.
+    """Read the range image unchanged. `write_grid` writes the same bytes again.
 
     Raises:
         FileError: if the file cannot be opened.
-        FormatError: if its size is not what its header says, or its points are no grid.
+        FormatError: if its size disagrees with its header, or its points do not form a grid.
     """
     content = read_bytes(path)
     name = os.fspath(path)
@@ -77,7 +77,7 @@ def read_grid(path: str | os.PathLike[str]) -> Grid:
 
 
 def write_grid(grid: Grid, path: str | os.PathLike[str]) -> None:
-    """Write a range image. One that `read_grid` gave makes the same bytes.
+    """Write a range image. A grid from `read_grid` gives the bytes that were read.
 
     Raises:
         ArgumentError: if the planes are not (5, H, W) float64, a side is over 65,535, or the image name has
@@ -100,20 +100,20 @@ def write_grid(grid: Grid, path: str | os.PathLike[str]) -> None:
 
 
 def read(path: str | os.PathLike[str], *, texture: bool = True, longest_edge: float = LONGEST_EDGE) -> Scan:
-    """A scan from a .bnt file, in millimetres and the sensor's frame.
+    """Read a scan from a .bnt file, in millimetres, in the frame of the sensor.
 
     Args:
         path: The .bnt file.
         texture: Whether to find and decode the picture that the header names.
-        longest_edge: In grid pitches; longer ones are depth discontinuities. See `range_grid.triangulate`.
+        longest_edge: In grid pitches. Longer edges are depth discontinuities; see `range_grid.triangulate`.
 
     Returns:
-        The measured points in grid order (a point with any coordinate equal to zmin is background), triangles over
-        neighbours, and in `file_vertex` the place of each point in the grid, row * columns + column.
+        The measured points in grid order (a point with any coordinate equal to zmin is background), triangles between
+        neighbours, and in `file_vertex` the index of each point in the grid, row * columns + column.
 
     Raises:
         FileError: if the file cannot be opened.
-        FormatError: if sizes and counts disagree, its points are no grid, or no three neighbours were measured.
+        FormatError: if sizes and counts disagree, its points do not form a grid, or no three neighbours were measured.
     """
     path = Path(path)
     grid = read_grid(path)
@@ -140,14 +140,14 @@ def read(path: str | os.PathLike[str], *, texture: bool = True, longest_edge: fl
 
 
 def write(scan: Scan, path: str | os.PathLike[str]) -> None:
-    """Write a scan that came from a range image back as one; its texture, if any, beside it as `<stem>.png`.
+    """Write a scan that was read from a range image, and its texture, if any, beside it as `<stem>.png`.
 
     Args:
-        scan: Read from a .bnt or .abs file: its history says the grid's size, `file_vertex` each vertex's place.
+        scan: A scan from a .bnt or .abs file. Its history holds the grid size, `file_vertex` the index of each vertex.
         path: The .bnt file.
 
     Raises:
-        ArgumentError: if the scan has no such record; then make a `Grid` and use `write_grid`.
+        ArgumentError: if the scan has no such record. Then make a `Grid` and use `write_grid`.
         FileError: if a file cannot be written.
     """
     rows, columns, place = grid_place(scan)
@@ -165,10 +165,10 @@ def write(scan: Scan, path: str | os.PathLike[str]) -> None:
 
 
 def grid_place(scan: Scan) -> tuple[int, int, NDArray[np.int32]]:
-    """Rows, columns and the place of each vertex of a scan that was read from a range image.
+    """Return the rows, columns and grid index of each vertex of a scan that was read from a range image.
 
     Raises:
-        ArgumentError: if it was not, or has been re-meshed since.
+        ArgumentError: if the scan was not read from one, or has been re-meshed since.
     """
     check_scan("scan", scan)
     record = scan.history[0] if scan.history else {}

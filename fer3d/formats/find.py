@@ -1,4 +1,4 @@
-"""Scan files of folders, patterns and names, and the landmark file beside each."""
+"""Find scan files by folder, pattern or name, and the landmark file beside each."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from fer3d.formats.suffixes import LANDMARKS, is_scan
 
 
 def find_scans(items: Iterable[str | Path], wanted: Callable[[str | os.PathLike[str]], bool] = is_scan) -> list[Path]:
-    """Files of folders (all scans in them, at any depth), of patterns such as "scans/*.wrl", and of plain names.
+    """Find the files of folders (all scans, at any depth), of patterns such as "scans/*.wrl", and of plain names.
 
     Args:
-        items: What a user types.
-        wanted: Which files of a folder count.
+        items: Folders, patterns and names, as a user types them.
+        wanted: Tells which files of a folder to return.
 
-    A name or pattern that gives nothing stays in the list, so that it fails as a row and is not overlooked. A file that
-    comes twice is listed once.
+    A name or pattern without any file stays in the list, so that reading it fails visibly. A file that occurs twice is
+    listed once.
     """
-    found: dict[Path, None] = {}
+    paths: dict[Path, None] = {}
     for item in items:
         path = Path(item)
         if path.is_dir():
@@ -29,11 +29,11 @@ def find_scans(items: Iterable[str | Path], wanted: Callable[[str | os.PathLike[
             files = [path]
         else:
             files = sorted(map(Path, glob.glob(str(item), recursive=True)))  # noqa: PTH207  (absolute patterns too)
-        found |= dict.fromkeys(files or [path])
-    return list(found)
+        paths |= dict.fromkeys(files or [path])
+    return list(paths)
 
 
 def landmark_file(scan: Path) -> Path | None:
-    """The landmark file that has the name of `scan`, in its folder; None without one."""
+    """Return the landmark file in the same folder with the same stem as `scan`, or None."""
     places = (scan.with_suffix(suffix) for suffix in LANDMARKS)
     return next((place for place in places if place.is_file()), None)

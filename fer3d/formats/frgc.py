@@ -1,7 +1,7 @@
-"""FRGC .abs and .abs.gz: a range image as text.
+"""FRGC .abs and .abs.gz: range images as text.
 
 Layout: `R rows`, `C columns`, `pixels (flag X Y Z):`, then R * C flags and as many X, Y and Z, row-major, row 0 at the
-top of the picture. Where the flag is 0 the coordinates are -999999.
+top of the picture. The coordinates are -999999 where the flag is 0.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fer3d.scan import Scan
 
 BACKGROUND = -999999.0
 
-# A scan of 640 x 480 unpacks to 12 MB. The limit stands between a gzip bomb and the memory of the machine.
+# A scan of 640 x 480 unpacks to 12 MB. The limit protects the memory of the machine from a gzip bomb.
 MAX_UNPACKED = 1 << 28
 
 _HEADER = re.compile(
@@ -37,7 +37,7 @@ _HEADER = re.compile(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grid:
-    """All that an .abs file holds.
+    """The content of an .abs file.
 
     Attributes:
         flag: (H, W) bool. Where a point was measured.
@@ -49,16 +49,16 @@ class Grid:
 
     @property
     def valid(self) -> NDArray[np.bool_]:
-        """(H, W) bool. Flagged, and no coordinate is the background's."""
+        """(H, W) bool. Where the flag is set and no coordinate is the background value."""
         return np.asarray(self.flag & ~(self.points == BACKGROUND).any(axis=2))
 
 
 def read_grid(path: str | os.PathLike[str]) -> Grid:
-    """The range image as it stands in the file.
+    """Read the range image unchanged.
 
     Raises:
         FileError: if the file cannot be opened.
-        FormatError: if it is no .abs file, its counts are wrong, or it unpacks to more than `MAX_UNPACKED` bytes.
+        FormatError: if it is not an .abs file, its counts are wrong, or it unpacks to more than `MAX_UNPACKED` bytes.
     """
     text = _unpacked(read_bytes(path), path)
     name = os.fspath(path)
@@ -70,7 +70,7 @@ def read_grid(path: str | os.PathLike[str]) -> Grid:
     size = rows * columns
     if not size:
         raise FormatError(f"{name}: at least one point was wanted, its header says {rows} x {columns}")
-    if 8 * size > len(text):  # each of four numbers a point takes a digit and a separator
+    if 8 * size > len(text):  # each of the four numbers per point takes a digit and a separator
         raise FormatError(f"{name}: its header says {rows} x {columns} points, which {len(text)} bytes cannot hold")
     flags, stop = number_blocks.integers(text, header.end(), path, wanted=size)
     numbers, stop = number_blocks.doubles(text, stop, path, wanted=3 * size)
@@ -86,7 +86,7 @@ def read_grid(path: str | os.PathLike[str]) -> Grid:
 
 
 def write_grid(grid: Grid, path: str | os.PathLike[str]) -> None:
-    """Write a range image with six decimals; compressed if the name ends in .gz, the same bytes each time.
+    """Write a range image with six decimals, compressed if the name ends in .gz. The bytes are reproducible.
 
     Raises:
         ArgumentError: if a shape or dtype of the grid is wrong.
@@ -107,17 +107,17 @@ def write_grid(grid: Grid, path: str | os.PathLike[str]) -> None:
 
 
 def read(path: str | os.PathLike[str], *, texture: bool = True, longest_edge: float = LONGEST_EDGE) -> Scan:
-    """A scan from an .abs or .abs.gz file, in millimetres and the sensor's frame.
+    """Read a scan from an .abs or .abs.gz file, in millimetres, in the frame of the sensor.
 
     Args:
         path: The file.
-        texture: Whether to look for `<stem>.ppm`, .jpg, .png ... beside it. The format names none, so no texture is
-            no warning.
-        longest_edge: In grid pitches; longer ones are depth discontinuities. See `range_grid.triangulate`.
+        texture: Whether to look for `<stem>.ppm`, .jpg, .png ... beside the file. The format names no texture, so a
+            missing one gives no warning.
+        longest_edge: In grid pitches. Longer edges are depth discontinuities; see `range_grid.triangulate`.
 
     Returns:
-        The measured points in grid order, triangles over neighbours, uv from the place of the pixel, and in
-        `file_vertex` the place of each point in the grid, row * columns + column.
+        The measured points in grid order, triangles between neighbours, uv from the position of the pixel, and in
+        `file_vertex` the index of each point in the grid, row * columns + column.
 
     Raises:
         FileError: if the file cannot be opened.
@@ -146,10 +146,10 @@ def read(path: str | os.PathLike[str], *, texture: bool = True, longest_edge: fl
 
 
 def write(scan: Scan, path: str | os.PathLike[str]) -> None:
-    """Write a scan that came from a range image back as one; its texture, if any, beside it as `<stem>.ppm`.
+    """Write a scan that was read from a range image, and its texture, if any, beside it as `<stem>.ppm`.
 
     Raises:
-        ArgumentError: if the scan did not come from a range image; then make a `Grid` and use `write_grid`.
+        ArgumentError: if the scan was not read from a range image. Then make a `Grid` and use `write_grid`.
         FileError: if a file cannot be written.
     """
     rows, columns, place = grid_place(scan)
@@ -170,7 +170,7 @@ def _line(form: str, array: NDArray[np.int64] | NDArray[np.float64]) -> str:
 
 
 def _unpacked(content: bytes, path: str | os.PathLike[str]) -> bytes:
-    """The text, whether or not it is compressed: some .abs.gz of the distribution were unpacked in place."""
+    """Decompress the text if it is compressed. Some .abs.gz files of the distribution are not."""
     if not content.startswith(b"\x1f\x8b"):
         return content
     try:

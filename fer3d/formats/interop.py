@@ -1,7 +1,7 @@
-"""Scans to the mesh types of other libraries and back: trimesh, Open3D, PyTorch3D.
+"""Convert scans to the mesh types of other libraries and back: trimesh, Open3D, PyTorch3D.
 
-What goes over: vertices in the same order, faces, uv and texture. Landmarks, `file_vertex`, placement and history have
-no place there; a scan that comes back has a new history. The libraries are imported in the function that needs them.
+The conversion keeps vertices (in the same order), faces, uv and texture. Landmarks, `file_vertex`, placement and
+history are lost; a scan that is converted back has a new history. Each function imports the library that it needs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def to_trimesh(scan: Scan) -> trimesh.Trimesh:
-    """A `trimesh.Trimesh`, unprocessed: nothing merged, no vertex moved. NaN uv become 0."""
+    """Convert a scan to an unprocessed `trimesh.Trimesh`: no vertex is merged or moved. NaN uv become 0."""
     import trimesh
     from PIL import Image
 
@@ -36,10 +36,10 @@ def to_trimesh(scan: Scan) -> trimesh.Trimesh:
 
 
 def from_trimesh(mesh: trimesh.Trimesh) -> Scan:
-    """A Scan from a trimesh mesh, rounded to float32.
+    """Convert a trimesh mesh to a Scan, rounded to float32.
 
     Raises:
-        ArgumentError: if it is no triangle mesh (a scene, a point cloud), or a face is out of range.
+        ArgumentError: if it is not a triangle mesh (a scene, a point cloud), or a face is out of range.
     """
     import trimesh
 
@@ -58,10 +58,10 @@ def from_trimesh(mesh: trimesh.Trimesh) -> Scan:
 
 
 def to_open3d(scan: Scan) -> open3d.geometry.TriangleMesh:
-    """An `open3d.geometry.TriangleMesh` with `triangle_uvs` and one texture, as Open3D's own readers make it.
+    """Convert a scan to an `open3d.geometry.TriangleMesh` with `triangle_uvs` and one texture, as Open3D reads them.
 
     Convention:
-        - As in meshes that Open3D reads itself, uv stand as here (v up) and the texture's rows run from the bottom.
+        - As in meshes that Open3D reads itself, v points up, as in a `Scan`, and row 0 of the texture is the bottom.
 
     Raises:
         MissingLibraryError: if Open3D cannot be imported.
@@ -80,11 +80,11 @@ def to_open3d(scan: Scan) -> open3d.geometry.TriangleMesh:
 
 
 def from_open3d(mesh: open3d.geometry.TriangleMesh) -> Scan:
-    """A Scan from an Open3D triangle mesh, rounded to float32. Vertices with several uv are split, copies at the end.
+    """Convert an Open3D triangle mesh to a Scan, rounded to float32. Vertices with several uv are split; copies last.
 
     Raises:
         MissingLibraryError: if Open3D cannot be imported.
-        ArgumentError: if it is no triangle mesh, or a face is out of range.
+        ArgumentError: if it is not a triangle mesh, or a face is out of range.
     """
     o3d = _open3d()
     if not isinstance(mesh, o3d.geometry.TriangleMesh):
@@ -105,7 +105,7 @@ def from_open3d(mesh: open3d.geometry.TriangleMesh) -> Scan:
 
 
 def to_pytorch3d(scan: Scan) -> pytorch3d.structures.Meshes:
-    """A batch of one `pytorch3d.structures.Meshes` on the CPU, with `TexturesUV` if the scan has uv and texture.
+    """Convert a scan to a batch of one `pytorch3d.structures.Meshes` on the CPU, with `TexturesUV` if it has a texture.
 
     PyTorch3D has the uv convention of `Scan`: v up, map row 0 at the top. Its maps are float32 in [0, 1].
 
@@ -127,11 +127,11 @@ def to_pytorch3d(scan: Scan) -> pytorch3d.structures.Meshes:
 
 
 def from_pytorch3d(meshes: pytorch3d.structures.Meshes) -> list[Scan]:
-    """One Scan a mesh of the batch, detached and on the CPU. Vertices with several uv are split, copies at the end.
+    """Convert each mesh of a batch to a Scan, detached, on the CPU. Vertices with several uv are split; copies last.
 
     Raises:
         MissingLibraryError: if PyTorch3D cannot be imported.
-        ArgumentError: if it is no batch of meshes, or a face is out of range.
+        ArgumentError: if it is not a batch of meshes, or a face is out of range.
     """
     p3d = _pytorch3d()
     if not isinstance(meshes, p3d.structures.Meshes):
@@ -160,7 +160,7 @@ def _checked(vertices: Any, faces: Any, source: str, uv: NDArray[np.float32] | N
 
 
 def _with_corner_uv(scan: Scan, corners: NDArray[np.float32]) -> Scan:
-    """The scan with uv given per corner, (3 F, 2): vertices that have several are split."""
+    """Add uv given per corner, (3 F, 2), to a scan. Vertices with several uv are split."""
     from fer3d.formats.number_blocks import split_vertices
 
     if corners.shape != (3 * len(scan.faces), 2):
@@ -184,7 +184,7 @@ def _open3d() -> Any:
         import open3d
     except ImportError as error:
         raise MissingLibraryError(f"Open3D cannot be imported ({error}): pip install 'fer3d[open3d]'") from error
-    except OSError as error:  # installed, but a system library it loads is not
+    except OSError as error:  # Open3D is installed, but a system library that it loads is missing
         raise MissingLibraryError(
             f"Open3D is installed but cannot be loaded ({error}); on Debian: apt install libgl1 libusb-1.0-0"
         ) from error

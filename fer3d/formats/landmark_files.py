@@ -18,18 +18,18 @@ from fer3d.landmarks import bosphorus_names, bu83_names
 
 BND_LANDMARKS = 83
 
-# The landmarks of a .pse file by BU number, in the order of its lines; 84 is the nose tip, 85 the subnasal point.
+# BU numbers of the landmarks of a .pse file, in the order of its lines. 84 is the nose tip, 85 the subnasal point.
 PSE_NUMBERS = (1, 5, 9, 13, 40, 45, 84, 85)
 
 _MOST_BYTES = 1 << 20  # a landmark file has a few kilobytes
 
 
 class Bnd(NamedTuple):
-    """A .bnd file. Line i is landmark i of the BU scheme, counted from 1.
+    """The content of a .bnd file. Line i is landmark i of the BU scheme, counted from 1.
 
     Attributes:
         vertex: (83,) int32. Row, from 0, of the landmark in the point list of the _F3D.wrl beside it.
-        points: (83, 3) float64. In the frame of that file.
+        points: (83, 3) float64. Coordinates in the frame of that file.
     """
 
     vertex: NDArray[np.int32]
@@ -37,11 +37,11 @@ class Bnd(NamedTuple):
 
 
 class Pse(NamedTuple):
-    """A .pse file, in the frame of the _RAW.wrl beside it.
+    """The content of a .pse file, in the frame of the _RAW.wrl beside it.
 
     Attributes:
         points: (8, 3) float64. Landmarks of the BU numbers `PSE_NUMBERS`.
-        normal: (3,) float64. Where the face looks; None if the file does not say.
+        normal: (3,) float64. Direction that the face looks in; None if the file has none.
     """
 
     points: NDArray[np.float64]
@@ -49,14 +49,14 @@ class Pse(NamedTuple):
 
 
 def read_landmarks(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float64]]:
-    """3D landmarks of a .bnd, .pse or .lm3 file under their canonical names, in the frame of their scan.
+    """Read the 3D landmarks of a .bnd, .pse or .lm3 file under their canonical names, in the frame of their scan.
 
-    Names come from `fer3d.landmarks`; a point without a canonical name keeps its scheme's own.
+    Names come from `fer3d.landmarks`. A point without a canonical name keeps the name in its scheme.
 
     Raises:
-        ArgumentError: if the suffix is another.
+        ArgumentError: if the file has another suffix.
         FileError: if the file cannot be opened.
-        FormatError: if its content is not what the format demands.
+        FormatError: if its content violates the format.
     """
     suffix = Path(path).suffix.lower()
     readers: dict[str, Callable[[str | os.PathLike[str]], dict[str, NDArray[np.float64]]]] = {
@@ -74,7 +74,7 @@ def read_bnd(path: str | os.PathLike[str]) -> Bnd:
 
     Raises:
         FileError: if the file cannot be opened.
-        FormatError: if it has not 83 landmarks, or a line is not four numbers.
+        FormatError: if it does not have 83 landmarks, or a line is not four numbers.
     """
     rows = [(number, line.split()) for number, line in _lines(path) if line]
     if len(rows) != BND_LANDMARKS:
@@ -85,10 +85,10 @@ def read_bnd(path: str | os.PathLike[str]) -> Bnd:
 
 
 def write_bnd(bnd: Bnd, path: str | os.PathLike[str]) -> None:
-    """Write a .bnd file, tabs and blank tail as in the data set; numbers read back exactly.
+    """Write a .bnd file with tabs and a final blank line, as in the data set. Numbers read back exactly.
 
     Raises:
-        ArgumentError: if `bnd` has not 83 landmarks of int32 and float64.
+        ArgumentError: if `bnd` does not hold 83 landmarks of int32 and float64.
         FileError: if the file cannot be written.
     """
     check_dtype("bnd.vertex", bnd.vertex, np.int32)
@@ -101,11 +101,11 @@ def write_bnd(bnd: Bnd, path: str | os.PathLike[str]) -> None:
 def read_pse(path: str | os.PathLike[str]) -> Pse:
     """Read a .pse file: 8 lines `number x y z` in the order of `PSE_NUMBERS`, and one with `n` and the pose normal.
 
-    Some files of the data set have other counts and no way to tell which landmark is which; they raise.
+    Some files of the data set have another number of lines, so that their landmarks cannot be identified; they raise.
 
     Raises:
         FileError: if the file cannot be opened.
-        FormatError: if it has not 8 landmarks, or a line is not what it should be.
+        FormatError: if it does not have 8 landmarks, or a line is malformed.
     """
     rows = [(number, line.split()) for number, line in _lines(path) if line]
     landmarks = [(number, words) for number, words in rows if not words[0].lower().startswith("n")]
@@ -115,7 +115,7 @@ def read_pse(path: str | os.PathLike[str]) -> Pse:
         got = f"{len(landmarks)} and {len(normals)} pose normals"
         raise FormatError(f"{os.fspath(path)}: {wanted} landmarks and one pose normal were wanted, it has {got}")
     points = [_numbers(path, number, words, 4)[1:] for number, words in landmarks]
-    # The label may be one word or stand against the first number; the normal is the last three.
+    # The label may be a word of its own or adjoin the first number; the normal is the last three words.
     normal = [_numbers(path, number, words[-3:], 3) for number, words in normals]
     return Pse(np.array(points, np.float64), np.array(normal[0], np.float64) if normal else None)
 
@@ -124,7 +124,7 @@ def write_pse(pse: Pse, path: str | os.PathLike[str]) -> None:
     """Write a .pse file; numbers read back exactly.
 
     Raises:
-        ArgumentError: if `pse` has not 8 points of float64, or its normal not 3 numbers.
+        ArgumentError: if `pse` does not hold 8 points of float64, or its normal is not 3 numbers.
         FileError: if the file cannot be written.
     """
     _check_points("pse.points", pse.points, len(PSE_NUMBERS))
@@ -137,11 +137,11 @@ def write_pse(pse: Pse, path: str | os.PathLike[str]) -> None:
 
 
 def read_lm3(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float64]]:
-    """Read a Bosphorus .lm3 file: name -> (3,) float64 under the file's own names. Absent landmarks are absent.
+    """Read a Bosphorus .lm3 file: name -> (3,) float64, under the names in the file, which may lack landmarks.
 
     Raises:
         FileError: if the file cannot be opened.
-        FormatError: if the header is missing, the count is not met, a name comes twice, or a line is not numbers.
+        FormatError: if the header is missing, the count is wrong, a name occurs twice, or a number cannot be parsed.
     """
     lines = [row for row in _lines(path) if row[1]]
     count = _bosphorus_count(path, lines, "3D")
@@ -152,14 +152,14 @@ def read_lm3(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float64]]:
 
 
 def write_lm3(landmarks: Mapping[str, NDArray[np.float64]], path: str | os.PathLike[str]) -> None:
-    """Write a .lm3 file with six significant digits. What `read_lm3` read from the data set makes the same bytes.
+    """Write a .lm3 file with six significant digits. Landmarks of the data set, read by `read_lm3`, keep their bytes.
 
     Args:
-        landmarks: Name -> (3,) float64. Names as in the data set: see `fer3d.landmarks.BOSPHORUS`.
+        landmarks: Name -> (3,) float64. The names of the data set are in `fer3d.landmarks.BOSPHORUS`.
         path: The file.
 
     Raises:
-        ArgumentError: if a point has another shape or dtype, or a name is blank or has a line end.
+        ArgumentError: if a point has another shape or dtype, or a name is blank or contains a line end.
         FileError: if the file cannot be written.
     """
     _check_named(landmarks, 3)
@@ -174,7 +174,7 @@ def read_lm2(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float64]]:
 
     Raises:
         FileError: if the file cannot be opened.
-        FormatError: if the header is missing, the count is not met, a name comes twice, or a line is not numbers.
+        FormatError: if the header is missing, the count is wrong, a name occurs twice, or a number cannot be parsed.
     """
     lines = [row for row in _lines(path) if row[1]]
     count = _bosphorus_count(path, lines, "2D")
@@ -190,14 +190,14 @@ def read_lm2(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float64]]:
 
 
 def write_lm2(landmarks: Mapping[str, NDArray[np.float64]], path: str | os.PathLike[str]) -> None:
-    """Write a .lm2 file with six significant digits. What `read_lm2` read from the data set makes the same bytes.
+    """Write a .lm2 file with six significant digits. Landmarks of the data set, read by `read_lm2`, keep their bytes.
 
     Args:
         landmarks: Name -> (2,) float64, in pixels.
         path: The file.
 
     Raises:
-        ArgumentError: if a point has another shape or dtype, or a name is blank or has a line end.
+        ArgumentError: if a point has another shape or dtype, or a name is blank or contains a line end.
         FileError: if the file cannot be written.
     """
     _check_named(landmarks, 2)
@@ -211,7 +211,7 @@ def _numbered(numbers: NDArray[np.integer], points: NDArray[np.float64]) -> dict
 
 
 def _lines(path: str | os.PathLike[str]) -> list[tuple[int, str]]:
-    """(number from 1, text without the spaces around it) of each line."""
+    """Return (number from 1, stripped text) of each line."""
     content = read_bytes(path)
     if len(content) > _MOST_BYTES:
         raise FormatError(f"{os.fspath(path)}: a landmark file has at most {_MOST_BYTES} bytes, it has {len(content)}")
@@ -221,12 +221,12 @@ def _lines(path: str | os.PathLike[str]) -> list[tuple[int, str]]:
 
 def _numbers(path: str | os.PathLike[str], number: int, words: list[str], count: int) -> list[float]:
     try:
-        numbers = [float(word) for word in words if "_" not in word]  # Python takes 1_000 for a number
+        numbers = [float(word) for word in words if "_" not in word]  # Python would parse 1_000 as a number
     except ValueError:
         numbers = []
     if len(words) != count or len(numbers) != count:
-        shown = " ".join(words)[:60]
-        raise FormatError(f"{os.fspath(path)}: line {number}: {count} numbers were wanted, it is {shown!r}")
+        text = " ".join(words)[:60]
+        raise FormatError(f"{os.fspath(path)}: line {number}: {count} numbers were wanted, it is {text!r}")
     return numbers
 
 
@@ -237,7 +237,7 @@ def _vertex(path: str | os.PathLike[str], number: int, words: list[str]) -> int:
 
 
 def _bosphorus_count(path: str | os.PathLike[str], lines: list[tuple[int, str]], kind: str) -> int:
-    """The number of landmarks that the header of a .lm2 or .lm3 file states."""
+    """Return the number of landmarks in the header of a .lm2 or .lm3 file."""
     name, title = os.fspath(path), f"# {kind} Landmark File"
     if not lines or lines[0][1] != title:
         got = lines[0][1][:40] if lines else ""

@@ -1,7 +1,8 @@
 """Generic mesh files through trimesh: .ply, .stl, .glb, .gltf, .off.
 
 trimesh trusts its input: it allocates what a header claims, truncates numbers it cannot parse, and raises nearly any
-exception. So counts are compared with the file's size before it is called, and whatever it raises is a FormatError.
+exception. This module therefore compares counts with the file size before it calls trimesh, and converts every
+exception of trimesh to a FormatError.
 """
 
 from __future__ import annotations
@@ -26,17 +27,17 @@ from fer3d.scan import Scan, check_scan
 
 
 class Mesh(NamedTuple):
-    """What a file gave, before it is a Scan.
+    """The mesh of a file, before it becomes a Scan.
 
     Attributes:
         vertices: (N, 3) floating.
         faces: (F, 3) integer.
         uv: (N, 2) floating, or None.
-        row: (N,) int32, the row in the file of each vertex; None for 0 ... N-1.
-        record: For the history.
-        texture: Name of a texture in the file, or None.
-        image: The decoded texture if the file holds it.
-        warnings: For the scan.
+        row: (N,) int32, the row of each vertex in the file; None for 0 ... N-1.
+        record: Further entries of the history record.
+        texture: Name of the texture that the file states, or None.
+        image: The decoded texture, if the file contains it.
+        warnings: Warnings for the scan.
     """
 
     vertices: NDArray[Any]
@@ -50,18 +51,19 @@ class Mesh(NamedTuple):
 
 
 def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
-    """A scan from a .ply, .stl, .glb, .gltf or .off file, in the file's own unit and frame.
+    """Read a scan from a .ply, .stl, .glb, .gltf or .off file, in the unit and frame of the file.
 
     Args:
-        path: Its suffix, in any case, says the format.
+        path: The file. Its suffix, in upper or lower case, determines the format.
         texture: Whether to find and decode the texture.
 
     Returns:
-        Vertices in the file's order. Corners of .stl at the same place become one vertex. Vertices of .ply with
-        several uv are split, copies after all others. The transforms of a .glb scene are applied, its meshes joined.
+        The scan, with vertices in the order of the file. Corners of .stl at the same position become one vertex.
+        Vertices of .ply with several uv are split; the copies come last. The transforms of a .glb scene are applied
+        and its meshes joined.
 
     Raises:
-        ArgumentError: if the suffix is another.
+        ArgumentError: if the file has another suffix.
         FileError: if the file cannot be opened.
         FormatError: if counts and size disagree, it cannot be parsed, an index is out of range, or there is no face.
     """
@@ -92,7 +94,7 @@ def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
 
 
 def write(scan: Scan, path: str | os.PathLike[str]) -> None:
-    """Write a scan. .glb holds uv and texture; .ply uv, and the texture beside it; .stl and .off the surface alone.
+    """Write a scan. A .glb holds uv and texture; a .ply holds uv, with the texture beside it; others only the surface.
 
     Raises:
         ArgumentError: if the scan has no face, or the suffix is .gltf (several files: use .glb) or unknown.
@@ -147,7 +149,7 @@ _PLY_SIZES |= {"int64": 8, "uint64": 8, "double": 8, "float64": 8}
 
 
 def _read_ply(content: bytes, path: Path) -> Mesh:
-    """Vertices in the file's order: trimesh parses, but splits nothing (`fix_texture=False`)."""
+    """Read a .ply with vertices in the order of the file: trimesh only parses it (`fix_texture=False`)."""
     from trimesh.exchange.ply import load_ply
 
     texture = _check_ply(content, path)
@@ -168,7 +170,7 @@ def _read_ply(content: bytes, path: Path) -> Mesh:
     corner_uv = _ply_corner_uv(raw, len(polygons), polygons.shape[1])
     if uv is None and corner_uv is not None:
         if faces.min() < 0 or faces.max() >= len(vertices):
-            return Mesh(vertices, faces)  # refused with the right message
+            return Mesh(vertices, faces)  # `_as_scan` raises the right message
         pairs = np.ascontiguousarray(_fans(corner_uv), dtype=np.float32).reshape(-1, 2)  # (3 F, 2)
         distinct, index = np.unique(pairs.view(np.uint64).ravel(), return_inverse=True)
         split_faces, row, uv_row = number_blocks.split_vertices(
@@ -183,14 +185,14 @@ def _read_ply(content: bytes, path: Path) -> Mesh:
 
 
 def _check_ply(content: bytes, path: Path) -> str | None:
-    """Refuse a header that is none or claims more than the file can hold; return the texture it names."""
+    """Reject a header that is malformed or claims more data than the file can hold. Return the texture it names."""
     end = re.search(rb"(?:^|\n)end_header[ \t]*\r?\n", content[: 1 << 20])
     if not re.match(rb"ply\s", content) or end is None:
         raise FormatError(f"{path}: should begin with 'ply' and have an 'end_header'")
     room = len(content) - end.end()
     binary = b"format ascii" not in content[: end.end()]
     texture, name, count, least = None, "", 0, 0
-    claims: list[tuple[str, int, int]] = []  # element, count, least bytes a row
+    claims: list[tuple[str, int, int]] = []  # element, count, minimum bytes per row
     for line in content[: end.start()].decode("utf-8", "replace").splitlines():
         words = line.split()
         if words[:1] == ["element"]:
@@ -212,7 +214,7 @@ def _check_ply(content: bytes, path: Path) -> str | None:
 
 
 def _fans(polygons: NDArray[Any]) -> NDArray[Any]:
-    """(F, n, ...) as (F (n - 2), 3, ...): fans from the first corner."""
+    """Cut polygons (F, n, ...) into triangles (F (n - 2), 3, ...): fans from the first corner."""
     if polygons.ndim < 2 or polygons.shape[1] < 3:
         raise FormatError(f"polygons of at least 3 corners were wanted, they have shape {polygons.shape}")
     corners = range(1, polygons.shape[1] - 1)
@@ -228,7 +230,7 @@ def _ply_vertex_uv(raw: dict[str, Any]) -> NDArray[Any] | None:
 
 
 def _ply_corner_uv(raw: dict[str, Any], polygons: int, corners: int) -> NDArray[Any] | None:
-    """(F, corners, 2): the uv list of MeshLab's faces, or None."""
+    """Return the uv list of MeshLab's faces, (F, corners, 2), or None."""
     if "texcoord" not in raw["face"]["properties"]:
         return None
     data = raw["face"]["data"]["texcoord"]
@@ -239,7 +241,7 @@ def _ply_corner_uv(raw: dict[str, Any], polygons: int, corners: int) -> NDArray[
 
 
 def _ply_bytes(scan: Scan, path: Path) -> bytes:
-    """Binary .ply. Written here: trimesh's writer drops uv without a picture, and the picture's name."""
+    """Encode a binary .ply. The writer of trimesh would drop the name of the texture, and uv without a texture."""
     head = ["ply", "format binary_little_endian 1.0"]
     if scan.texture is not None and scan.uv is not None:
         image = f"{path.stem}.png"
@@ -270,10 +272,10 @@ def _read_stl(content: bytes, path: Path) -> Mesh:
     if not parts:
         raise FormatError(f"{path}: at least one triangle was wanted, it has none, or breaks off before 'endsolid'")
     corners = np.concatenate([np.asarray(part["vertices"]) for part in parts]).astype(np.float32)
-    corners += np.float32(0)  # -0 and 0 are one place
+    corners += np.float32(0)  # turns -0 into 0, so that both compare equal
     keys = np.ascontiguousarray(corners).view([("", np.uint32)] * 3).ravel()
     _, first, index = np.unique(keys, return_index=True, return_inverse=True)
-    order = np.argsort(first)  # vertices in the order in which the file first shows them
+    order = np.argsort(first)  # vertices in the order of their first occurrence in the file
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
     merged = {"corners": len(corners), "merged": "corners at the same place are one vertex"}
@@ -310,7 +312,7 @@ _MOST_VERTICES = 20_000_000
 
 
 def _read_gltf(content: bytes, path: Path) -> Mesh:
-    """All meshes of the scene, placed by its transforms, as one; with the texture of the first that has one."""
+    """Join all meshes of the scene after its transforms. The texture is that of the first textured mesh."""
     import trimesh
 
     kind = path.suffix.lower()[1:]
@@ -337,7 +339,7 @@ def _read_gltf(content: bytes, path: Path) -> Mesh:
             notes += [f"{path}: {note}"] if note else []
         uv.append(np.full((len(placed), 2), np.nan) if own_uv is None else own_uv)
         start += len(placed)
-        if start > _MOST_VERTICES:  # a few bytes can place one mesh any number of times
+        if start > _MOST_VERTICES:  # a small file can instance a mesh any number of times
             raise FormatError(f"{path}: a scan has at most {_MOST_VERTICES} vertices, the scene places more")
     if not vertices:
         raise FormatError(f"{path}: at least one face was wanted, the scene has no triangle mesh")
@@ -353,7 +355,7 @@ def _read_gltf(content: bytes, path: Path) -> Mesh:
 
 
 def _gltf_texture(mesh: Any) -> tuple[NDArray[Any] | None, tuple[NDArray[np.uint8] | None, str] | None]:
-    """uv (N, 2) or None; and the decoded picture with what is wrong about it, or None if there is no picture."""
+    """Return uv (N, 2) or None, and `textures.as_rgb` of the picture, or None if there is no picture."""
     uv = getattr(mesh.visual, "uv", None)
     if uv is None or np.shape(uv) != (len(mesh.vertices), 2):
         return None, None
@@ -363,7 +365,7 @@ def _gltf_texture(mesh: Any) -> tuple[NDArray[Any] | None, tuple[NDArray[np.uint
 
 
 def _check_gltf(content: bytes, path: Path, kind: str) -> None:
-    """Refuse what trimesh would believe: chunk and accessor sizes, and nodes that are their own ancestors."""
+    """Reject wrong chunk and accessor sizes and cyclic nodes, which trimesh does not check."""
     header = content
     if kind == "glb":
         if content[:4] != b"glTF" or len(content) < 20:
@@ -377,7 +379,7 @@ def _check_gltf(content: bytes, path: Path, kind: str) -> None:
         raise FormatError(f"{path}: its JSON should be an object, is {type(tree).__name__}")
     room = len(content) + sum(int(buffer.get("byteLength", 0)) for buffer in tree.get("buffers", []) if "uri" in buffer)
     room = min(room, 1 << 30)
-    for accessor in tree.get("accessors", []):  # one without a bufferView is made of zeros, whatever the file's size
+    for accessor in tree.get("accessors", []):  # without a bufferView it is all zeros, of any size
         numbers = int(accessor.get("count", 0)) * _GLTF_NUMBERS.get(accessor.get("type"), 1)
         if not 0 <= numbers <= room:
             raise FormatError(f"{path}: an accessor says {accessor['count']} elements; {room} bytes cannot hold them")
@@ -388,7 +390,7 @@ def _check_gltf(content: bytes, path: Path, kind: str) -> None:
 
 
 def _check_no_cycle(nodes: list[dict[str, Any]], path: Path) -> None:
-    """With at most one parent each, a node is in a cycle if and only if no root reaches it."""
+    """Reject cycles. As each node has at most one parent, exactly the nodes of cycles and below are not reached."""
     children = {child for node in nodes for child in node.get("children", [])}
     open_nodes = [index for index in range(len(nodes)) if index not in children]
     reached = 0
@@ -400,7 +402,7 @@ def _check_no_cycle(nodes: list[dict[str, Any]], path: Path) -> None:
 
 
 class _Beside(Mapping[str, bytes]):
-    """Gives trimesh the files that a .gltf names, from its own folder only."""
+    """Resolve the files that a .gltf names for trimesh, within its own folder only."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -412,7 +414,7 @@ class _Beside(Mapping[str, bytes]):
         return read_bytes(self.path.parent / relative)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(())  # what is there is not listed, only given by name
+        return iter(())  # files are available by name only, not listed
 
     def __len__(self) -> int:
         return 0

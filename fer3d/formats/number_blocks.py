@@ -1,4 +1,4 @@
-"""Blocks of numbers in text files: the checked face of `csrc/numbers`, whose errors name the file and the line.
+"""Parse blocks of numbers in text files with `csrc/numbers`. Errors name the file and the line.
 
 Separators are spaces, tabs, line ends and commas in any mix; `#` opens a comment that reaches to the end of the line.
 The full contract is in `csrc/numbers/numbers.h`.
@@ -23,8 +23,8 @@ class Polygons(NamedTuple):
     """A VRML polygon list, cut into triangles.
 
     Attributes:
-        faces: (F, 3) int32. Each polygon as a fan from its first corner.
-        polygon: (F,) int32. The polygon that each triangle is a part of.
+        faces: (F, 3) int32. Each polygon is a fan from its first corner.
+        polygon: (F,) int32. The index of the polygon of each triangle.
         largest: The largest index, -1 for an empty list.
         stop: Byte offset of the closing `]`.
     """
@@ -38,17 +38,17 @@ class Polygons(NamedTuple):
 def floats(
     text: bytes, begin: int, path: str | os.PathLike[str], *, bracket: bool = False, wanted: int | None = None
 ) -> tuple[NDArray[np.float32], int]:
-    """Numbers as float32, and the byte offset where the block ended.
+    """Parse numbers as float32. Returns them and the byte offset of the end of the block.
 
     Args:
         text: The whole file.
         begin: Byte offset of the first byte to read.
-        path: For messages.
-        bracket: The block ends at a `]`, and must.
-        wanted: The block ends after this many numbers. Fewer may come: the caller compares.
+        path: The file, for error messages.
+        bracket: Whether the block must end with `]`.
+        wanted: The block ends after this many numbers. It may hold fewer; the caller checks that.
 
     Raises:
-        FormatError: at a token that is no number, or where `]` is missing.
+        FormatError: if a token is not a number, or `]` is missing.
     """
     return _parse(_native.float_block, text, begin, path, bracket, wanted)
 
@@ -56,23 +56,23 @@ def floats(
 def doubles(
     text: bytes, begin: int, path: str | os.PathLike[str], *, bracket: bool = False, wanted: int | None = None
 ) -> tuple[NDArray[np.float64], int]:
-    """As `floats`, in float64."""
+    """Parse numbers as `floats` does, as float64."""
     return _parse(_native.double_block, text, begin, path, bracket, wanted)
 
 
 def integers(
     text: bytes, begin: int, path: str | os.PathLike[str], *, bracket: bool = False, wanted: int | None = None
 ) -> tuple[NDArray[np.int32], int]:
-    """As `floats`, for int32; a number with a fraction or outside int32 raises."""
+    """Parse numbers as `floats` does, as int32. A number with a fraction or outside int32 raises."""
     return _parse(_native.integer_block, text, begin, path, bracket, wanted)
 
 
 def polygons(text: bytes, begin: int, path: str | os.PathLike[str]) -> Polygons:
-    """A list of polygons, -1 after each, up to its `]`.
+    """Parse a list of polygons, each ended by -1, up to its `]`.
 
     Raises:
-        FormatError: at a token that is no integer, a polygon of fewer than three corners, an index below -1, or where
-            `]` is missing. Indices are not compared with anything.
+        FormatError: if a token is not an integer, a polygon has fewer than three corners, an index is below -1, or
+            `]` is missing. Indices have no upper bound.
     """
     _check_begin(text, begin)
     try:
@@ -84,16 +84,16 @@ def polygons(text: bytes, begin: int, path: str | os.PathLike[str]) -> Polygons:
 def split_vertices(
     faces: NDArray[np.int32], uv_faces: NDArray[np.int32], vertices: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
-    """One vertex for each distinct (vertex, uv) pair among the corners of a mesh with separate uv indices.
+    """Make one vertex for each distinct (vertex, uv) pair among the corners of a mesh with separate uv indices.
 
     Args:
-        faces: (F, 3) int32. Rows below `vertices`.
-        uv_faces: (F, 3) int32. Rows of the texture coordinates, corner by corner.
+        faces: (F, 3) int32. Vertex indices, below `vertices`.
+        uv_faces: (F, 3) int32. Index of the texture coordinates of each corner.
         vertices: The number of vertices, V.
 
     Returns:
-        Three arrays: the faces (F, 3) int32 in new rows; the old vertex of each new one (N,) int32, of which the
-        first V are 0 ... V-1, so that old rows keep their meaning; its uv row (N,) int32, -1 where no face uses it.
+        Three arrays: the faces (F, 3) int32 with new indices; the old index of each new vertex (N,) int32, of which
+        the first V are 0 ... V-1, so that old indices stay valid; its uv index (N,) int32, -1 where no face uses it.
 
     Raises:
         ArgumentError: if a shape or dtype is wrong, or `faces` is out of range.

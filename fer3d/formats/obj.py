@@ -1,8 +1,8 @@
 """Wavefront .obj with the texture of its .mtl.
 
-Our own reader, not trimesh's: the latter reorders vertices, splits them by normals, and drops what it cannot parse.
-Read: `v` (a colour after the coordinates is skipped), `vt`, `f` with polygons of any size and relative (negative)
-indices, `mtllib`, `usemtl`. All groups and objects of the file are one mesh.
+The reader of trimesh reorders vertices, splits them by normals, and drops what it cannot parse, so this module has its
+own reader. It reads `v` (and skips a colour after the coordinates), `vt`, `f` with polygons of any size and relative
+(negative) indices, `mtllib` and `usemtl`. All groups and objects of the file form one mesh.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from fer3d.files import line_of, read_bytes, write_bytes
 from fer3d.formats import number_blocks, textures
 from fer3d.scan import Scan, check_scan
 
-# Lines of interest. A backslash at the end of a line joins it with the next.
+# The lines to read. `read` has joined each line that ends in a backslash with the next line.
 _LINE = re.compile(rb"^[ \t]*(v|vt|f|mtllib|usemtl)(?![^ \t\r\n])[ \t]*([^\n\r]*)", re.MULTILINE)
 
 
 def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
-    """A scan from an .obj file, in the file's own unit and frame.
+    """Read a scan from an .obj file, in the unit and frame of the file.
 
     Args:
         path: The .obj file.
         texture: Whether to find the .mtl and decode the `map_Kd` of the first material in use.
 
     Returns:
-        Vertices in the file's order. A vertex with several uv is split: the copies stand after all others, and
-        `file_vertex` leads back. Vertices whose corners have no uv get NaN.
+        The scan, with vertices in the order of the file. A vertex with several uv is split; the copies come last, and
+        `file_vertex` holds their row in the file. Vertices whose corners have no uv get NaN.
 
     Raises:
         FileError: if the file cannot be opened.
@@ -54,7 +54,7 @@ def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
     split = 0
     uv = place = None
     if (uv_faces >= 0).any():
-        # A corner without uv is a uv of its own: the row after the last, which is NaN.
+        # All corners without uv share one more uv row after the last, which is NaN.
         uv_faces = np.where(uv_faces < 0, np.int32(len(uv_points)), uv_faces)
         faces, place, row = number_blocks.split_vertices(faces, uv_faces, len(points))
         uv = np.concatenate([uv_points[:, :2], np.full((1, 2), np.nan, np.float32)])[row]
@@ -72,9 +72,9 @@ def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
 
 
 def write(scan: Scan, path: str | os.PathLike[str]) -> None:
-    """Write a scan as .obj; with uv also `<stem>.mtl`, and the texture, if any, as `<stem>.png` beside it.
+    """Write a scan as .obj. A scan with uv and texture also gives `<stem>.mtl` and `<stem>.png` beside it.
 
-    Numbers read back bit for bit. NaN uv are written as 0 0.
+    Numbers read back exactly. NaN uv are written as 0 0.
 
     Raises:
         ArgumentError: if the scan has no face.
@@ -100,7 +100,7 @@ def write(scan: Scan, path: str | os.PathLike[str]) -> None:
 
 
 class _Line(NamedTuple):
-    offset: int  # of what follows the keyword
+    offset: int  # byte offset of the text after the keyword
     content: bytes
 
 
@@ -113,23 +113,25 @@ def _lines(text: bytes) -> dict[bytes, list[_Line]]:
 
 
 def _columns(text: bytes, lines: list[_Line], path: Path, widths: tuple[int, ...], keyword: str) -> NDArray[np.float32]:
-    """(N, width) float32: the numbers of lines that all have the same count."""
+    """Parse lines of equally many numbers: (N, width) float32."""
     if not lines:
         return np.empty((0, 3), np.float32)
     width = len(lines[0].content.split())
     for line in lines:
         count = len(line.content.split())
         if count != width or width not in widths:
-            shown = " or ".join(map(str, widths))
+            expected = " or ".join(map(str, widths))
             where = f"{path}: line {line_of(text, line.offset)}"
-            raise FormatError(f"{where}: `{keyword}` should have {shown} numbers, as many on each line; it has {count}")
+            raise FormatError(
+                f"{where}: `{keyword}` should have {expected} numbers, as many on each line; it has {count}"
+            )
     try:
         numbers, _ = number_blocks.floats(b"\n".join(line.content for line in lines), 0, path)
     except FormatError:
-        for line in lines:  # to name the line of the file and not the one of the joined text
+        for line in lines:  # so that the error names the line of the file
             number_blocks.floats(text, line.offset, path, wanted=width)
         raise
-    if len(numbers) != width * len(lines):  # commas are separators to the parser and none to split()
+    if len(numbers) != width * len(lines):  # the parser takes commas as separators, split() does not
         raise FormatError(f"{path}: its {len(lines)} `{keyword}` lines should hold {width} numbers each")
     return numbers.reshape(-1, width)
 
@@ -137,7 +139,7 @@ def _columns(text: bytes, lines: list[_Line], path: Path, widths: tuple[int, ...
 def _faces(
     text: bytes, lines: dict[bytes, list[_Line]], path: Path, points: int, uv_points: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Two (F, 3) int32: rows of the points, and of the uv with -1 where a corner has none."""
+    """Return two (F, 3) int32: point indices, and uv indices with -1 where a corner has no uv."""
     polygons = lines.get(b"f", [])
     fast = _uniform_triangles([line.content for line in polygons], path)
     if fast is None:
@@ -151,7 +153,7 @@ def _faces(
 
 
 def _uniform_triangles(polygons: list[bytes], path: Path) -> tuple[NDArray[np.int32], NDArray[np.int32]] | None:
-    """The usual case, all triangles, positive, of one form `a`, `a/b`, `a//c` or `a/b/c`; None if it is not that."""
+    """Parse the usual case: only triangles, positive, of one form `a`, `a/b`, `a//c` or `a/b/c`. None if not so."""
     if not polygons:
         return np.empty((0, 3), np.int32), np.empty((0, 3), np.int32)
     joined = b" \n".join(polygons)
@@ -169,7 +171,7 @@ def _uniform_triangles(polygons: list[bytes], path: Path) -> tuple[NDArray[np.in
         numbers, _ = number_blocks.integers(joined.replace(b"/", b" "), 0, path)
     except FormatError:  # beyond int32
         return None
-    if not numbers.all():  # numbers count from 1: the other way names the line
+    if not numbers.all():  # 0 is invalid: `_any_polygons` raises with the line
         return None
     table = numbers.reshape(-1, 3, width) - np.int32(1)
     faces = np.ascontiguousarray(table[:, :, 0])
@@ -180,7 +182,7 @@ def _uniform_triangles(polygons: list[bytes], path: Path) -> tuple[NDArray[np.in
 def _any_polygons(
     text: bytes, lines: dict[bytes, list[_Line]], path: Path
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Polygons of any size and form, line by line, with relative indices counted from where they stand."""
+    """Parse polygons of any size and form, line by line. Relative indices count from their line."""
     point_offsets = np.array([line.offset for line in lines.get(b"v", [])], np.int64)
     uv_offsets = np.array([line.offset for line in lines.get(b"vt", [])], np.int64)
     triangles: list[tuple[int, int, int]] = []
@@ -190,8 +192,8 @@ def _any_polygons(
         corners = [_corner(corner, seen) for corner in line.content.split()]
         if len(corners) < 3 or None in corners:
             where = f"{path}: line {line_of(text, line.offset)}"
-            shown = line.content[:40].decode("latin-1")
-            raise FormatError(f"{where}: `f` should have at least 3 corners like 1, 1/1, 1//1 or 1/1/1, is {shown!r}")
+            content = line.content[:40].decode("latin-1")
+            raise FormatError(f"{where}: `f` should have at least 3 corners like 1, 1/1, 1//1 or 1/1/1, is {content!r}")
         rows = [corner for corner in corners if corner is not None]
         for second, third in itertools.pairwise(rows[1:]):
             triangles.append((rows[0][0], second[0], third[0]))
@@ -200,7 +202,7 @@ def _any_polygons(
 
 
 def _corner(corner: bytes, seen: tuple[int, int]) -> tuple[int, int] | None:
-    """(point row, uv row or -1) of a corner, None if it cannot be parsed."""
+    """Return (point index, uv index or -1) of a corner, None if it cannot be parsed."""
     match = re.fullmatch(rb"(-?\d{1,9})(?:/(-?\d{1,9})?(?:/(?:-?\d{1,9})?)?)?", corner)
     if match is None:
         return None
@@ -213,7 +215,7 @@ def _corner(corner: bytes, seen: tuple[int, int]) -> tuple[int, int] | None:
 
 
 def _with_texture(scan: Scan, text: bytes, lines: dict[bytes, list[_Line]], path: Path) -> Scan:
-    """The texture of the first material in use; several materials with other textures are a warning."""
+    """Add the texture of the first material in use. Several textures give a warning."""
     if scan.uv is None:
         return scan
     images, problems = _material_images(lines, path)
@@ -227,7 +229,7 @@ def _with_texture(scan: Scan, text: bytes, lines: dict[bytes, list[_Line]], path
 
 
 def _material_images(lines: dict[bytes, list[_Line]], path: Path) -> tuple[dict[bytes, str], list[str]]:
-    """Texture name of each material of the .mtl files, and what could not be read."""
+    """Return the texture name of each material of the .mtl files, and the problems in reading them."""
     images: dict[bytes, str] = {}
     problems = []
     for line in lines.get(b"mtllib", []):
@@ -250,5 +252,5 @@ def _material_images(lines: dict[bytes, list[_Line]], path: Path) -> tuple[dict[
 
 
 def _without_options(name: str) -> str:
-    """`map_Kd -s 1 1 1 face.png` -> face.png."""
+    """Remove the options of a map: `-s 1 1 1 face.png` -> `face.png`."""
     return re.sub(r"^(?:-[a-zA-Z]+(?:\s+(?:[-+.\d]+|on|off))*\s+)+", "", name)

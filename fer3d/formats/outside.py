@@ -1,4 +1,4 @@
-"""Readers and writers from outside the package, held to the contract of `fer3d.formats.register`."""
+"""Call readers and writers from outside the package, and check the contract of `fer3d.formats.register`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Result = TypeVar("Result")
 
 
 def read(known: Outside, path: Path, *, texture: bool = True) -> Scan:
-    """A scan by a reader from outside; the first record of its history names file, format, reader and counts.
+    """Read a scan with a registered reader. The first record of its history names file, format, reader and counts.
 
     Raises:
         FileError: if the file is missing or cannot be opened.
-        FormatError: if the reader cannot be loaded, raises anything, or gives what is no scan with a face.
+        FormatError: if the reader cannot be loaded, raises, or does not return a scan with a face.
     """
     if not path.is_file():
         raise FileError(f"{path}: is {'no file' if path.exists() else 'missing'}")
@@ -30,20 +30,20 @@ def read(known: Outside, path: Path, *, texture: bool = True) -> Scan:
     if not len(scan.faces):
         raise FormatError(f"{path}: at least one face was wanted, {known.source} gave {len(scan.vertices)} vertices")
     first, rest = {}, scan.history
-    if rest and rest[0].get("step") == "read":  # what the reader says of itself, such as the file of a texture
+    if rest and rest[0].get("step") == "read":  # the record of the reader itself, such as the texture file
         first, rest = dict(rest[0]), rest[1:]
     counts = {"vertices": len(scan.vertices), "faces": len(scan.faces)}
-    said = {"step": "read", "file": path.name, "format": known.suffix[1:], "reader": known.source, **counts}
-    return replace(scan, history=({**first, **said}, *rest), texture=scan.texture if texture else None)
+    record = {"step": "read", "file": path.name, "format": known.suffix[1:], "reader": known.source, **counts}
+    return replace(scan, history=({**first, **record}, *rest), texture=scan.texture if texture else None)
 
 
 def write(known: Outside, scan: Scan, path: Path) -> None:
-    """Write a scan by a writer from outside.
+    """Write a scan with a registered writer.
 
     Raises:
-        ArgumentError: if the format cannot be written.
+        ArgumentError: if the format has no writer.
         FileError: if the file cannot be written.
-        FormatError: if the writer cannot be loaded or raises anything else.
+        FormatError: if the writer cannot be loaded or raises another exception.
     """
     _, function = _guarded(known, path, known.load, "cannot be loaded")
     if function is None:
@@ -52,7 +52,7 @@ def write(known: Outside, scan: Scan, path: Path) -> None:
 
 
 def _guarded(known: Outside, path: Path, call: Callable[[], Result], what: str) -> Result:
-    """What `call` gives; whatever it raises is one line about the file."""
+    """Return the result of `call`. Any exception becomes a one-line error that names the file."""
     try:
         return call()
     except MemoryError:

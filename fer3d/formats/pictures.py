@@ -1,7 +1,7 @@
-"""Pictures in: any file of a known format as upright RGB, or one line that says why not.
+"""Read picture files of known formats as upright RGB, or raise a one-line error.
 
-As `fer3d.formats.textures` reads textures, but for pictures that people look at: EXIF orientation is applied, what is
-transparent is laid on grey, and a picture that cannot be read raises.
+`fer3d.formats.textures` reads textures. This module reads photographs: it applies the EXIF orientation, blends
+transparent pixels with grey, and raises if a picture cannot be read.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     from PIL import Image
 
 SUFFIXES: tuple[str, ...] = (*textures.EXTENSIONS, ".gif", ".pgm", ".webp")
-MAX_PIXELS = 100_000_000  # 300 MB decoded, twice as much while it is turned; ten times a telephone's picture
+MAX_PIXELS = 100_000_000  # 300 MB decoded, twice as much while rotating; ten times the picture of a phone
 
-_DECODERS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow decodes nothing else, whatever the name says
-_GROUND = 128  # what shows through where a picture is transparent
+_DECODERS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow tries only these, whatever the suffix
+_GROUND = 128  # grey behind transparent pixels
 _TURNED = 0x0112  # EXIF tag of the orientation
 
 
 class Picture(NamedTuple):
-    """A picture as a person sees it.
+    """An upright picture.
 
     Attributes:
         pixels: (H, W, 3) uint8, RGB, row 0 at the top.
-        history: What was done to the file's pixels, for a record's history.
+        history: Format and changes of the pixels, for the history of a record.
     """
 
     pixels: NDArray[np.uint8]
@@ -44,7 +44,7 @@ class Picture(NamedTuple):
 
 
 def is_picture(path: str | os.PathLike[str]) -> bool:
-    """Whether the name ends, in any case, in one of `SUFFIXES`. The file is not looked at.
+    """Whether the name ends in one of `SUFFIXES`, ignoring case. The file itself is not read.
 
     >>> is_picture("KA.AN1.39.TIFF"), is_picture("S001.avi")
     (True, False)
@@ -53,34 +53,34 @@ def is_picture(path: str | os.PathLike[str]) -> bool:
 
 
 def read_picture(path: str | os.PathLike[str]) -> Picture:
-    """Read a picture: 8 or 16 bits, grey, colour, palette, alpha, CMYK; of an animation the first frame.
+    """Read a picture: 8 or 16 bits, grey, colour, palette, alpha, CMYK; of an animation, the first frame.
 
     Convention:
-        - 16 bits of grey: the high byte is taken.
-        - Transparent pixels are laid on grey (128), by our choice: neither on dark nor on light skin does an edge
-          stand out more than on the other.
-        - Turned and mirrored as its EXIF orientation says.
+        - Of 16-bit grey, the high byte is used.
+        - Transparent pixels are blended with grey (128). This is our choice: its edge is about equally strong against
+          dark and light skin.
+        - The picture is rotated and mirrored according to its EXIF orientation.
 
     Args:
-        path: Of any name; the content says the format.
+        path: A file of any name. The content determines the format.
 
     Raises:
         FileError: if the file is missing, a folder, or may not be read.
-        FormatError: if it is empty, no picture of a known format, damaged, cut off, or of more than `MAX_PIXELS`
-            pixels, which is found out before any is decoded.
+        FormatError: if it is empty, not a picture of a known format, damaged, truncated, or has more than
+            `MAX_PIXELS` pixels, which is checked before decoding.
     """
     return decode_picture(files.read_bytes(path), Path(path))
 
 
 def decode_picture(content: bytes, path: Path) -> Picture:
-    """The picture in the bytes of a file; `path` is for messages. Raises FormatError as `read_picture`."""
+    """Decode the bytes of a picture file. `path` is for messages. Raises FormatError as `read_picture`."""
     from PIL import Image, UnidentifiedImageError
 
     if not content:
         raise FormatError(f"{path}: the file is empty")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns over odd metadata; what matters is whether it decodes
+            warnings.simplefilter("ignore")  # Pillow warns about odd metadata, which does not matter here
             with Image.open(io.BytesIO(content), formats=_DECODERS) as opened:
                 return _upright(opened, path)
     except FormatError:
@@ -105,7 +105,7 @@ def _upright(opened: Image.Image, path: Path) -> Picture:
     history: dict[str, object] = {"format": opened.format, "mode": opened.mode, "size": [width, height]}
     if width * height > MAX_PIXELS:
         raise FormatError(f"{path}: wanted at most {MAX_PIXELS:,} pixels, got {width} x {height}")
-    opened.load()  # of a damaged file, here and not in the middle of something else
+    opened.load()  # raises here if the file is damaged
     turned = opened.getexif().get(_TURNED, 1)
     picture = opened
     if turned != 1:

@@ -1,4 +1,4 @@
-"""Range images to meshes: what the grid formats (.bnt, .abs) share."""
+"""Convert range images (.bnt, .abs) to meshes."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from numpy.typing import NDArray
 
 from fer3d.checks import check_dtype, check_range, check_shape
 
-# An edge longer than this many grid pitches joins two surfaces, such as nose and cheek behind it, and not two
-# neighbours on one. Our choice: a surface seen at 83 degrees from its normal just passes. With the 0.76 mm pitch of
-# Bosphorus that is 6 mm.
+# An edge longer than this many grid pitches joins two surfaces, such as the nose and the cheek behind it, not two
+# neighbours on one surface. The value is our choice: a surface seen at 83 degrees from its normal just passes. With the
+# 0.76 mm pitch of Bosphorus it is 6 mm.
 LONGEST_EDGE = 8.0
 
 
 def triangulate(
     points: NDArray[np.float64], valid: NDArray[np.bool_], *, longest_edge: float = LONGEST_EDGE
 ) -> tuple[NDArray[np.int32], float]:
-    """Triangles over neighbouring valid points of a range image.
+    """Make triangles between neighbouring valid points of a range image.
 
-    Each cell of four valid corners gives two triangles, cut along its shorter diagonal; one of three gives one. A
-    triangle with an edge longer than `longest_edge` pitches is left out: it would close a depth discontinuity. The
+    A cell with four valid corners gives two triangles, cut along its shorter diagonal; a cell with three gives one. A
+    triangle with an edge longer than `longest_edge` pitches is left out: it would bridge a depth discontinuity. The
     pitch is the median length of the edges between valid neighbours in a row or column.
 
     Args:
@@ -28,8 +28,8 @@ def triangulate(
         longest_edge: In grid pitches.
 
     Returns:
-        (F, 3) int32: rows of `points[valid]`, counter-clockwise seen from +z whichever way rows and columns run. And
-        the pitch, in the unit of the points; NaN if no two valid points are neighbours.
+        The faces (F, 3) int32: indices into `points[valid]`, counter-clockwise seen from +z for any direction of rows
+        and columns. And the pitch, in the unit of the points; NaN if no two valid points are neighbours.
     """
     check_dtype("points", points, np.float64)
     check_shape("points", points, ("H", "W", 3))
@@ -59,13 +59,13 @@ def _cut(
     points: NDArray[np.float64],
     longest: float,
 ) -> NDArray[np.int32]:
-    """The triangles of all cells, cell after cell. A cell has corners a b (row r) and d c (row r + 1)."""
+    """Cut all cells into triangles, in cell order. A cell has corners a b (row r) and d c (row r + 1)."""
     a, b, c, d = row[:-1, :-1], row[:-1, 1:], row[1:, 1:], row[1:, :-1]  # each (H - 1, W - 1)
     with np.errstate(invalid="ignore"):
         short_ab, short_dc = along[:-1] <= longest, along[1:] <= longest  # False where a corner is missing
         short_ad, short_bc = across[:, :-1] <= longest, across[:, 1:] <= longest
         ac, bd = _distance(points[1:, 1:], points[:-1, :-1]), _distance(points[1:, :-1], points[:-1, 1:])
-        use_ac = (ac <= bd) | np.isnan(bd)  # a missing corner makes both its diagonals NaN: the other one is used
+        use_ac = (ac <= bd) | np.isnan(bd)  # a missing corner makes its diagonal NaN: use the other
         short_ac, short_bd = use_ac & (ac <= longest), ~use_ac & (bd <= longest)
     corners = ((a, b, c), (a, c, d), (a, b, d), (b, c, d))
     kept = (
@@ -76,7 +76,8 @@ def _cut(
     )
     cells = [np.flatnonzero(keep) for keep in kept]
     faces = [
-        np.stack([corner.ravel()[at] for corner in three], axis=1) for three, at in zip(corners, cells, strict=True)
+        np.stack([corner.ravel()[at] for corner in triangle], axis=1)
+        for triangle, at in zip(corners, cells, strict=True)
     ]
     order = np.argsort(np.concatenate(cells), kind="stable")
     return np.concatenate(faces)[order]  # (F, 3)
@@ -89,7 +90,7 @@ def _distance(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.floa
 
 
 def _clockwise(points: NDArray[np.float64]) -> bool:
-    """Whether going along a row and then to the next row turns clockwise seen from +z."""
+    """Whether the turn from the row direction to the column direction is clockwise seen from +z."""
     with np.errstate(over="ignore", invalid="ignore"):
         along = np.nanmean(_or_zero(points[:, 1:, :2] - points[:, :-1, :2]), axis=0)
         across = np.nanmean(_or_zero(points[1:, :, :2] - points[:-1, :, :2]), axis=0)
@@ -97,7 +98,7 @@ def _clockwise(points: NDArray[np.float64]) -> bool:
 
 
 def _or_zero(steps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, 2) the finite rows, or one row of zeros."""
+    """Return the finite rows, (N, 2), or one row of zeros."""
     steps = steps.reshape(-1, 2)
     steps = steps[np.isfinite(steps).all(axis=1)]
     return steps if len(steps) else np.zeros((1, 2))

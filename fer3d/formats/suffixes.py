@@ -1,8 +1,8 @@
-"""Which suffix names which scan format. No reader is imported, so that a card can be read without one.
+"""Map suffixes to scan formats. This module imports no reader, so that a card can be read without one.
 
-Formats from outside the package are known by `register`, or by an entry point of the group `fer3d.formats` of an
-installed package, whose name is the suffix. Entry points are looked up when a suffix is asked for that is none of the
-package's own, and their code is imported when the first file is read. Worker processes know both kinds.
+`register` adds a format from outside the package. So does an entry point in the group `fer3d.formats` of an installed
+package; its name is the suffix. Entry points are looked up when a suffix is requested that the package itself does not
+have, and their code is imported when the first file is read. Worker processes know both kinds of formats.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     Reader = Callable[[Path], Scan]
     Writer = Callable[[Scan, Path], None]
 
-GROUP = "fer3d.formats"  # of entry points
+GROUP = "fer3d.formats"  # group of entry points
 
-# Suffix -> module of this room that reads and writes the format.
+# Suffix -> module of this package that reads and writes the format.
 MODULES = {
     ".wrl": "vrml",
     ".bnt": "bnt",
@@ -40,7 +40,7 @@ MODULES = {
     ".gltf": "mesh_files",
     ".off": "mesh_files",
 }
-LANDMARKS = (".bnd", ".lm3", ".pse")  # of files beside a scan, in the order in which they are looked for
+LANDMARKS = (".bnd", ".lm3", ".pse")  # suffixes of landmark files beside a scan, in order of preference
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class Outside:
     """A format from outside the package.
 
     Attributes:
-        suffix: Lower case, with its dot.
-        source: Who reads it, for messages.
-        load: Gives the reader and, if there is one, the writer; may raise anything.
+        suffix: The suffix in lower case, with its dot.
+        source: Name of the reader, for messages.
+        load: Returns the reader and the writer, if there is one; may raise any exception.
     """
 
     suffix: str
@@ -62,21 +62,21 @@ _outside: dict[str, Outside] = {}
 
 
 def register(suffix: str, read: Reader, write: Writer | None = None, *, replace: bool = False) -> None:
-    """Make a scan format known: `fer3d.formats.read`, folders, cards and commands then take its files.
+    """Register a scan format. `fer3d.formats.read`, folders, cards and commands then accept its files.
 
-    What is registered holds for this process and for workers that it starts; there, `read` is imported by its name, so
-    it should be a function of a module. To be known to the command line, a package names it as an entry point.
+    The registration holds for this process and its workers. Workers import `read` by its name, so it should be a
+    function of a module. For the command line, a package declares the format as an entry point.
 
     Args:
-        suffix: Such as ".xyzf", in lower case.
-        read: Takes a path and gives a `Scan` with at least one face, in the file's own unit and frame. What it raises
-            becomes one line about the file.
+        suffix: A suffix in lower case, such as ".xyzf".
+        read: Takes a path and returns a `Scan` with at least one face, in the unit and frame of the file. Its
+            exceptions become one-line errors that name the file.
         write: Takes a scan and a path. None: the format cannot be written.
-        replace: Whether to take the place of a reader of that suffix.
+        replace: Whether to replace an existing reader of the suffix.
 
     Raises:
-        ArgumentError: if the suffix is not one, is that of a picture or of landmarks, or has a reader already and
-            `replace` is not given; or `read` or `write` is no function.
+        ArgumentError: if the suffix is malformed, belongs to pictures or landmarks, or has a reader already and
+            `replace` is not given; or if `read` or `write` is not a function.
     """
     for name, function in (("read", read), ("write", write)):
         if not callable(function) and not (name == "write" and function is None):
@@ -93,7 +93,7 @@ def register(suffix: str, read: Reader, write: Writer | None = None, *, replace:
 
 
 def _register_in_worker(suffix: str, source: str, content: bytes | None) -> None:
-    """Top-level, so that a worker finds it. A reader that cannot be imported is known to be lacking, and why."""
+    """Register a format in a worker. If the reader cannot be imported, its use raises the reason."""
     try:
         if content is None:
             raise ArgumentError("it is no function of a module")
@@ -110,20 +110,20 @@ def _register_in_worker(suffix: str, source: str, content: bytes | None) -> None
 
 
 def outside_format(suffix: str) -> Outside | None:
-    """The format from outside that reads a suffix (lower case); None for one of the package's own."""
+    """Return the registered format of a suffix (lower case); None if the package itself reads it or nothing does."""
     if suffix not in _outside and suffix not in MODULES:
         _load_entry_points()
     return _outside.get(suffix)
 
 
 def scan_suffixes() -> tuple[str, ...]:
-    """Suffixes of all scan formats: the package's own, then those from outside."""
+    """Return the suffixes of all scan formats: first those of the package, then registered ones."""
     _load_entry_points()
     return tuple(dict.fromkeys((*MODULES, *_outside)))
 
 
 def is_scan(path: str | os.PathLike[str]) -> bool:
-    """Whether the name ends, in any case, in one of `scan_suffixes()`. The file is not looked at.
+    """Whether the name ends in one of `scan_suffixes()`, ignoring case. The file itself is not read.
 
     >>> is_scan("bs000/bs000_N_N_0.BNT"), is_scan("04201d302.abs.gz"), is_scan("F0001_AN01WH_F3D.bmp")
     (True, True, False)
@@ -132,7 +132,7 @@ def is_scan(path: str | os.PathLike[str]) -> bool:
 
 
 def scan_suffix(name: str) -> str:
-    """The longest suffix of a scan format that a file's name ends with, as it is written there, or ''.
+    """Return the longest suffix of a scan format at the end of a file name, in its spelling there, or ''.
 
     >>> scan_suffix("04201d302.ABS.gz"), scan_suffix("notes.txt")
     ('.ABS.gz', '')
@@ -152,16 +152,16 @@ def _longest_first(suffixes: tuple[str, ...]) -> tuple[str, ...]:
 
 @cache
 def _load_entry_points() -> None:
-    """Once a process. Nothing of what they name is imported."""
+    """Look up the entry points, once per process, without importing their code."""
     from importlib.metadata import entry_points
 
-    found: dict[str, Outside] = {}
+    formats: dict[str, Outside] = {}
     for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
         owner = point.dist.name if point.dist is not None else point.value
         source = f"{point.value} of {owner}"
-        _check_suffix(point.name, source, found, replace=False)
-        found[point.name] = Outside(point.name, source, _loader(point))
-    _outside.update(found)
+        _check_suffix(point.name, source, formats, replace=False)
+        formats[point.name] = Outside(point.name, source, _loader(point))
+    _outside.update(formats)
 
 
 def _loader(point: Any) -> Callable[[], tuple[Reader, Writer | None]]:
@@ -187,7 +187,7 @@ def _check_suffix(suffix: str, source: str, outside: Mapping[str, Outside], repl
         reader = outside[suffix].source if suffix in outside else "fer3d"
         raise ArgumentError(f"`suffix` {suffix} is read by {reader}; {source} takes its place with replace=True only")
     longer = next((other for other in known if suffix.endswith(other) and suffix != other), None)
-    if longer is not None:  # or a file of the new format would be taken for one of the old
+    if longer is not None:  # otherwise files of the new format would be read as the old one
         raise ArgumentError(f"`suffix` {suffix} ends in {longer}, which is a format of its own ({source})")
 
 

@@ -1,8 +1,8 @@
-"""The picture that belongs to a scan: found beside it, read as RGB, or reported as missing. Never a silent loss.
+"""Find the texture of a scan beside it and read it as RGB, or report that it is missing.
 
-A scan without its texture is still a scan, so nothing here raises over a picture: it comes back as a warning that
-names the file, for `Scan.warnings`. Only the scan's own folder and folders below it are looked at: an absolute path or
-one with `..` inside a scan file is reduced to its last part.
+A scan without its texture is still usable, so reading a texture never raises. A problem becomes a warning that names
+the file, for `Scan.warnings`. Only the folder of the scan and folders below it are searched: an absolute path in a scan
+file, or one with `..`, is reduced to its last part.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 
 EXTENSIONS = (".bmp", ".jpg", ".jpeg", ".png", ".ppm", ".tif", ".tiff")
 
-# Pillow decodes nothing else, whatever the name says: some of its other formats start programs.
+# Pillow tries only these, whatever the suffix: some of its other decoders start programs.
 _DECODERS = ("BMP", "JPEG", "PNG", "PPM", "TIFF")
 
-# Ten times the largest texture of the data sets read here (1600 x 1200) in each direction, and 600 MB decoded.
+# Ten times the largest texture of the supported data sets (1600 x 1200) in each direction; 600 MB decoded.
 MAX_PIXELS = 200_000_000
 
 
 class Texture(NamedTuple):
-    """What was found.
+    """The result of `load`.
 
     Attributes:
         image: (H, W, 3) uint8, row 0 at the top, or None.
         file: The file that was read, or None.
-        warnings: What to tell the user: another file than the one named, or why there is none.
+        warnings: Warnings for the user: another file than the named one was read, or why there is no texture.
     """
 
     image: NDArray[np.uint8] | None
@@ -53,50 +53,50 @@ class Texture(NamedTuple):
 def load(scan_file: str | os.PathLike[str], names: Sequence[str], *, expected: bool = True) -> Texture:
     """Find and read the texture of a scan.
 
-    In this order: a name as it stands; the same in another case; the same with another extension; then by the scan's
-    own name, which for `X_RAW.wrl` of BU-3DFE is also `X_F3D.bmp`.
+    The candidates in order are: a name unchanged; the same name in another case; the same name with another extension;
+    the name of the scan, which for `X_RAW.wrl` of BU-3DFE includes `X_F3D.bmp`.
 
     Args:
-        scan_file: The scan that was read. The texture lies beside it.
-        names: What the scan's content calls its texture, best first. May be empty.
-        expected: Whether to warn if there are no names and nothing is found.
+        scan_file: The scan file. The texture is searched beside it.
+        names: Names of the texture in the scan file, best first. May be empty.
+        expected: Whether to warn if there are no names and no texture is found.
     """
     scan_file = Path(scan_file)
-    found, exact = _find(scan_file, names)
-    if found is None:
+    file, exact = _find(scan_file, names)
+    if file is None:
         if names:
             return Texture(
                 None, None, (f"{scan_file}: its texture {names[0]!r} is not beside it, nor under another name",)
             )
         missing = f"{scan_file}: it names no texture and none of its name lies beside it"
         return Texture(None, None, (missing,) if expected else ())
-    image, problem = _decode(found)
+    image, problem = _decode(file)
     if problem:
-        return Texture(None, None, (f"{found}: the texture of {scan_file.name} {problem}",))
+        return Texture(None, None, (f"{file}: the texture of {scan_file.name} {problem}",))
     if exact:
-        return Texture(image, found, ())
+        return Texture(image, file, ())
     named = f"its texture {names[0]!r} is not beside it" if names else "it names no texture"
-    return Texture(image, found, (f"{scan_file}: {named}; {found.name} was used",) if names or expected else ())
+    return Texture(image, file, (f"{scan_file}: {named}; {file.name} was used",) if names or expected else ())
 
 
 def attach(scan: Scan, path: Path, names: Sequence[str], *, expected: bool = True) -> Scan:
-    """The scan with the texture that `load` finds, its name (relative to the scan's folder) in the history's first
-    record, and its warnings."""
-    found = load(path, names, expected=expected)
-    for warning in found.warnings:
+    """Add the texture that `load` finds to a scan, with its warnings. The first record of the history gets its path,
+    relative to the folder of the scan."""
+    result = load(path, names, expected=expected)
+    for warning in result.warnings:
         scan = scan.warn(warning)
-    if found.image is None or found.file is None:
+    if result.image is None or result.file is None:
         return scan
     first, *later = scan.history
-    first = {**first, "texture": found.file.relative_to(path.parent).as_posix()}
-    return replace(scan, texture=found.image, history=(first, *later))
+    first = {**first, "texture": result.file.relative_to(path.parent).as_posix()}
+    return replace(scan, texture=result.image, history=(first, *later))
 
 
 def write(image: NDArray[np.uint8], path: str | os.PathLike[str]) -> None:
     """Write a texture in the format of the path's extension; jpg at quality 95.
 
     Raises:
-        ArgumentError: if `image` is not (H, W, 3) uint8 with at least one pixel, or the extension is not one of
+        ArgumentError: if `image` is not (H, W, 3) uint8 with at least one pixel, or the extension is not in
             `EXTENSIONS`.
         FileError: if the file cannot be written.
     """
@@ -114,17 +114,17 @@ def write(image: NDArray[np.uint8], path: str | os.PathLike[str]) -> None:
     )
     content = io.BytesIO()
     try:
-        # BMP files of the data sets are uncompressed; PNG at level 1 is a third of the time for a tenth more bytes.
+        # BMP files of the data sets are uncompressed. PNG at level 1 takes a third of the time for a tenth more bytes.
         Image.fromarray(image).save(
             content, format=kind, **({"quality": 95} if kind == "JPEG" else {"compress_level": 1})
         )
-    except (OSError, ValueError) as error:  # JPEG ends at 65,535 pixels a side
+    except (OSError, ValueError) as error:  # a side of a JPEG has at most 65,535 pixels
         raise FileError(f"{path}: cannot be written: {error}") from error
     write_bytes(path, content.getvalue())
 
 
 def _find(scan_file: Path, names: Sequence[str]) -> tuple[Path | None, bool]:
-    """The texture file, and whether it is exactly the one named."""
+    """Return the texture file, and whether it is exactly the named one."""
     folder = scan_file.parent
     relatives = [relative for name in names if (relative := inside(name)) is not None]
     for relative in relatives:
@@ -135,7 +135,7 @@ def _find(scan_file: Path, names: Sequence[str]) -> tuple[Path | None, bool]:
         if near is not None:
             return near, False
     stems = [scan_file.with_suffix("").stem if scan_file.suffix.lower() == ".gz" else scan_file.stem]
-    if stems[0].upper().endswith("_RAW"):  # BU-3DFE: the raw scan looks up the texture of the cropped one
+    if stems[0].upper().endswith("_RAW"):  # BU-3DFE: a raw scan uses the texture of the cropped scan
         stems.append(stems[0][:-4] + "_F3D")
     for stem in stems:
         near = _same_stem(folder, stem, "")
@@ -145,7 +145,7 @@ def _find(scan_file: Path, names: Sequence[str]) -> tuple[Path | None, bool]:
 
 
 def inside(name: str) -> Path | None:
-    """The part of a texture's name that may be followed: below the folder, or the last part alone; None if nothing."""
+    """Return the part of a file name that is safe to open: a path below the folder, or its last part; None if none."""
     parts = [part for part in re.split(r"[\\/]+", name) if part not in ("", ".")]
     if not parts or "\0" in name:
         return None
@@ -156,7 +156,7 @@ def inside(name: str) -> Path | None:
 
 
 def _same_stem(folder: Path, stem: str, suffix: str) -> Path | None:
-    """A picture in `folder` of this stem in any case; of several, the one with this suffix, else by `EXTENSIONS`."""
+    """Find a picture by its stem, ignoring case. Of several, prefer `suffix`, then the order of `EXTENSIONS`."""
     wanted = (suffix.lower(), *EXTENSIONS)
     try:
         entries = sorted(entry for entry in folder.iterdir() if entry.stem.lower() == stem.lower())
@@ -174,14 +174,14 @@ def _is_file(path: Path) -> bool:
 
 
 def _decode(path: Path) -> tuple[NDArray[np.uint8] | None, str]:
-    """The picture in a file, or None and what is wrong. EXIF is not applied: uv refer to the stored rows."""
+    """Read a picture file; None and the problem if that fails. EXIF is not applied: uv refer to the stored rows."""
     from PIL import Image
 
     try:
         if path.stat().st_size == 0:
             return None, "is empty (0 bytes)"
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns over odd metadata; what matters is whether it decodes
+            warnings.simplefilter("ignore")  # Pillow warns about odd metadata, which does not matter here
             with Image.open(path, formats=_DECODERS) as picture:
                 return as_rgb(picture)
     except Exception as error:  # decoders of damaged files raise nearly everything
@@ -189,7 +189,7 @@ def _decode(path: Path) -> tuple[NDArray[np.uint8] | None, str]:
 
 
 def as_rgb(picture: Image.Image) -> tuple[NDArray[np.uint8] | None, str]:
-    """A Pillow picture as (H, W, 3) uint8 without its alpha; or None and what is wrong with it."""
+    """Convert a Pillow picture to (H, W, 3) uint8 without alpha; None and the problem if that fails."""
     width, height = picture.size
     if width * height > MAX_PIXELS:
         return None, f"has {width} x {height} pixels, more than {MAX_PIXELS}"
@@ -202,7 +202,7 @@ def as_rgb(picture: Image.Image) -> tuple[NDArray[np.uint8] | None, str]:
                 grey = (np.asarray(picture).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8)
                 return np.repeat(grey[:, :, None], 3, axis=2), ""  # (H, W, 3)
             if picture.mode == "P":
-                picture = picture.convert("RGBA")  # a palette may hold transparency, dropped as other alpha is
+                picture = picture.convert("RGBA")  # a palette may contain alpha, which is dropped too
             return np.array(picture.convert("RGB")), ""
     except Exception as error:  # see _decode
         return None, _cannot(error)

@@ -1,8 +1,8 @@
 """VRML 2.0 (.wrl), the format of BU-3DFE, BU-4DFE and of many scanners.
 
-Read: every IndexedFaceSet, with its polygons cut into fans, its texture coordinates (per corner if there is a
-texCoordIndex), the Transforms above it, `ccw FALSE`, DEF and USE of the nodes inside a Shape. Several are concatenated.
-Not read, and said so in the warnings: instances of whole shapes by USE, and what Inline files hold.
+The reader concatenates every IndexedFaceSet. It cuts polygons into fans and handles texture coordinates (per corner if
+there is a texCoordIndex), the Transforms above the node, `ccw FALSE`, and DEF and USE of the nodes inside a Shape. It
+does not read instances of whole shapes by USE or the content of Inline files; warnings report both.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from fer3d.scan import Scan, check_scan
 
 
 def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
-    """A scan from a VRML 2.0 file, in the file's own unit and frame.
+    """Read a scan from a VRML 2.0 file, in the unit and frame of the file.
 
     Args:
         path: The .wrl file.
-        texture: Whether to find and decode the texture. The uv are read in any case.
+        texture: Whether to find and decode the texture. The uv are always read.
 
     Returns:
-        Vertices in the file's order. With a texCoordIndex that gives one vertex several uv, the further copies of that
-        vertex stand after all others, and `file_vertex` leads back. uv of vertices that no face uses are NaN where
-        they come from a texCoordIndex.
+        The scan, with vertices in the order of the file. If a texCoordIndex gives a vertex several uv, the further
+        copies of the vertex come last, and `file_vertex` holds their row in the file. Vertices that no face uses get
+        NaN uv if there is a texCoordIndex.
 
     Raises:
         FileError: if the file cannot be opened.
@@ -53,16 +53,16 @@ def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
 
 
 def write(scan: Scan, path: str | os.PathLike[str], *, texture_name: str | None = None) -> None:
-    """Write a scan as VRML 2.0: one Shape, texCoordIndex equal to coordIndex, numbers that read back bit for bit.
+    """Write a scan as VRML 2.0: one Shape, with texCoordIndex equal to coordIndex. Numbers read back exactly.
 
     Args:
-        scan: At least one face. NaN uv are written as 0 0: VRML has no "none".
+        scan: A scan with at least one face. NaN uv are written as 0 0, as VRML has no missing values.
         path: The .wrl file.
-        texture_name: File name of the texture, by default the stem of `path` with .png. If the scan has a texture it
-            is written there, beside `path`; if it has none, a given name is only mentioned.
+        texture_name: File name of the texture beside `path`. None: the stem of `path` with .png. If the scan has no
+            texture, a given name is only referenced in the file.
 
     Raises:
-        ArgumentError: if the scan has no face, or `texture_name` has no extension of a picture.
+        ArgumentError: if the scan has no face, or `texture_name` does not have the extension of a picture.
         FileError: if a file cannot be written.
     """
     check_scan("scan", scan)
@@ -88,23 +88,23 @@ def write(scan: Scan, path: str | os.PathLike[str], *, texture_name: str | None 
 
 
 def _rows(row: str, array: NDArray[Any]) -> str:
-    """The array as text, a row a line. One format call for all rows: a fifth of the time of one a row."""
+    """Format an array, one line per row. One format call for all rows takes a fifth of the time of one call per row."""
     return (row * len(array)) % tuple(array.ravel().tolist())
 
 
 class _Part(NamedTuple):
-    """One IndexedFaceSet."""
+    """The mesh of one IndexedFaceSet."""
 
     vertices: NDArray[np.float32]  # (N, 3)
     faces: NDArray[np.int32]  # (F, 3)
-    uv: NDArray[np.float32]  # (N, 2), all NaN if it has none
-    row: NDArray[np.int32]  # (N,) rows of its own point list
+    uv: NDArray[np.float32]  # (N, 2), all NaN if there are none
+    row: NDArray[np.int32]  # (N,) rows of its point list
     points: int  # length of its point list
     images: list[str]
 
 
 def _part(node: Node, scene: Scene) -> _Part | None:
-    """The mesh of an IndexedFaceSet; None if it has no faces."""
+    """Return the mesh of an IndexedFaceSet; None if it has no faces."""
     index = node.blocks.get("coordIndex")
     if index is None or not len(index.polygons.faces):
         return None
@@ -126,11 +126,11 @@ def _part(node: Node, scene: Scene) -> _Part | None:
 def _with_uv(
     scene: Scene, node: Node, index: Block, uv_points: NDArray[np.float32], points: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
-    """Faces, point row and uv of each vertex, after splitting those with several uv."""
+    """Split vertices with several uv. Returns the faces, and the point row and uv of each vertex."""
     faces = index.polygons.faces
     row = np.arange(points, dtype=np.int32)
     uv_index = node.blocks.get("texCoordIndex")
-    if uv_index is None or not len(uv_index.polygons.faces):  # VRML: then coordIndex serves for both
+    if uv_index is None or not len(uv_index.polygons.faces):  # in VRML, coordIndex then indexes both
         _check_indices(scene, index, "coordIndex", len(uv_points), "texture coordinates (there is no texCoordIndex)")
         return faces, row, _padded(uv_points, points)
     _check_indices(scene, uv_index, "texCoordIndex", len(uv_points), "texture coordinates")
@@ -148,14 +148,14 @@ def _with_uv(
 
 
 def _padded(uv: NDArray[np.float32], points: int) -> NDArray[np.float32]:
-    """The first `points` rows of uv, NaN below if there are fewer."""
+    """Return the first `points` rows of uv, padded with NaN if there are fewer."""
     if len(uv) >= points:
         return np.ascontiguousarray(uv[:points])
     return np.concatenate([uv, np.full((points - len(uv), 2), np.nan, np.float32)])
 
 
 def _rows_of(scene: Scene, node: Node, name: str, kind: str, width: int) -> NDArray[np.float32] | None:
-    """(N, width) float32: the `point` list of the node's child, or None if there is none."""
+    """Return the `point` list of a child of the node, (N, width) float32, or None if there is none."""
     child = scene.child(node, name)
     block = None if child is None else child.blocks.get("point")
     if child is None or block is None:
@@ -176,7 +176,7 @@ def _check_indices(scene: Scene, block: Block, name: str, size: int, of: str) ->
 
 
 def _joined(path: Path, parts: list[_Part]) -> Scan:
-    """All parts as one mesh, rows of the file counted through its point lists."""
+    """Join all parts to one mesh. Rows of the file are numbered through all of its point lists."""
     vertices, faces, uv, row, points = parts[0].vertices, parts[0].faces, parts[0].uv, parts[0].row, parts[0].points
     if len(parts) > 1:
         first = np.cumsum([0, *(len(part.vertices) for part in parts)], dtype=np.int32)

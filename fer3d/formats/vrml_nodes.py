@@ -1,4 +1,4 @@
-"""The node tree of a VRML 2.0 file, as far as meshes need it: structure in Python, number lists in native code."""
+"""Parse the node tree of a VRML 2.0 file, as far as meshes need it. Native code parses the number lists."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from fer3d.formats.number_blocks import Polygons
 
 _HEADER = re.compile(rb"(?:\xef\xbb\xbf)?\s*#VRML V2\.0", re.IGNORECASE)
 
-# One bracket, string or word, after separators and comments. The quantifiers are possessive (`++`, `*+`): no input can
-# make the expression backtrack.
+# One bracket, string or word, after separators and comments. The quantifiers are possessive (`++`, `*+`), so that the
+# expression never backtracks.
 _SEPARATORS = rb"[\s,]*+(?:#[^\n\r]*+[\s,]*+)*+"
 _TOKEN = re.compile(_SEPARATORS + rb'(?:([{}\[\]])|"((?:[^"\\]++|\\.)*+)"|([^\s,{}\[\]"#]++))', re.DOTALL)
 _PEEK = re.compile(_SEPARATORS + rb"(.?)", re.DOTALL)
-_DEEPEST = 1000  # far beyond any exporter; each face set walks the nodes above it
+_DEEPEST = 1000  # depth of nesting, far above that of any exporter; each face set walks the nodes above it
 _INDEX_FIELDS = ("coordIndex", "texCoordIndex")
 
 _NO_POLYGONS = Polygons(np.empty((0, 3), np.int32), np.empty(0, np.int32), -1, 0)
@@ -29,23 +29,23 @@ _NO_POLYGONS = Polygons(np.empty((0, 3), np.int32), np.empty(0, np.int32), -1, 0
 
 @dataclass(slots=True)
 class Block:
-    """A bracketed list of numbers: `polygons` of an index field, else `values`."""
+    """A bracketed list of numbers: in an index field it fills `polygons`, else `values`."""
 
-    offset: int  # where it begins, in bytes
+    offset: int  # byte offset of its beginning
     values: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     polygons: Polygons = _NO_POLYGONS
 
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """What stands between the braces of a node.
+    """The content between the braces of a node.
 
-    `words` are its names and plain values as they come; `children` are (field, node); `strings` and `blocks` go by
+    `words` are its names and plain values in order; `children` are (field, node); `strings` and `blocks` are keyed by
     field. `parent` is None for the file itself.
     """
 
     kind: str
-    offset: int  # where its brace opens, in bytes
+    offset: int  # byte offset of its opening brace
     parent: Node | None = None
     words: list[str] = field(default_factory=list)
     children: list[tuple[str, Node]] = field(default_factory=list)
@@ -53,7 +53,7 @@ class Node:
     blocks: dict[str, Block] = field(default_factory=dict)
 
     def value(self, name: str, count: int = 1) -> str | None:
-        """The `count` words after `name`, or None."""
+        """Return the `count` words after `name`, or None."""
         if name not in self.words:
             return None
         at = self.words.index(name) + 1
@@ -62,7 +62,7 @@ class Node:
 
 @dataclass(slots=True)
 class Scene:
-    """A parsed file: its IndexedFaceSets in the order in which they appear, and how to look things up around them."""
+    """A parsed file: its IndexedFaceSets in order of appearance, with lookups of the nodes around them."""
 
     path: str | os.PathLike[str]
     text: bytes
@@ -71,14 +71,14 @@ class Scene:
     warnings: list[str] = field(default_factory=list)
 
     def line(self, at: Node | Block) -> int:
-        """The line, from 1. Counted when a message needs it: for each node it would cost as much as the numbers."""
+        """Return the line, from 1. Only messages call this: for every node it would cost as much as parsing."""
         return line_of(self.text, at.offset)
 
     def error(self, at: Node | Block, message: str) -> FormatError:
         return FormatError(f"{os.fspath(self.path)}: line {self.line(at)}: {message}")
 
     def child(self, node: Node, name: str) -> Node | None:
-        """The node in field `name`, written there or brought by USE."""
+        """Return the node in field `name`, written there or referenced by USE."""
         for at, child in node.children:
             if at == name:
                 return child
@@ -86,13 +86,13 @@ class Scene:
         return self.defined.get(words[1]) if len(words) == 2 and words[0] == "USE" else None
 
     def images(self, face_set: Node) -> list[str]:
-        """The url list of the texture of a face set's Shape; empty if it has none."""
+        """Return the url list of the texture of a face set's Shape; empty if it has none."""
         appearance = None if face_set.parent is None else self.child(face_set.parent, "appearance")
         texture = None if appearance is None else self.child(appearance, "texture")
         return [] if texture is None else [url for url in texture.strings.get("url", []) if url]
 
     def placed(self, node: Node, points: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The points after the Transforms above a node; untouched if there are none."""
+        """Apply the Transforms above a node to points."""
         matrix = None
         above = node.parent
         while above is not None:
@@ -105,7 +105,7 @@ class Scene:
             return (points.astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]).astype(np.float32)
 
     def _matrix(self, transform: Node) -> NDArray[np.float64]:
-        """(4, 4) of a Transform: translation, about `center` the rotation, and the scale along turned axes."""
+        """Return the (4, 4) matrix of a Transform: translation, and about `center` the rotation and the scale."""
         centre = _shift(self._numbers(transform, "center", (0, 0, 0)))
         turned = _turn(self._numbers(transform, "scaleOrientation", (0, 0, 1, 0)))
         scale = np.diag([*self._numbers(transform, "scale", (1, 1, 1)), 1.0])
@@ -127,7 +127,7 @@ class Scene:
 
 
 def parse(text: bytes, path: str | os.PathLike[str]) -> Scene:
-    """The nodes of a VRML 2.0 file.
+    """Parse the nodes of a VRML 2.0 file.
 
     Raises:
         FormatError: if it is another format, breaks off, or a bracket or number list is wrong.
@@ -136,7 +136,7 @@ def parse(text: bytes, path: str | os.PathLike[str]) -> Scene:
     _check_header(text, name)
     scene = Scene(path, text)
     node = Node("", 0)
-    open_brackets: list[tuple[bytes, Node, int]] = []  # what is open, in which node, and where
+    open_brackets: list[tuple[bytes, Node, int]] = []  # closing bracket, enclosing node, byte offset
     position = 0
     while token := _TOKEN.match(text, position):
         start, position = position, token.end()
@@ -173,13 +173,13 @@ def _check_header(text: bytes, name: str) -> None:
     start = text[:32].split(b"\n")[0].strip()
     if start.startswith(b"\x1f\x8b"):
         raise FormatError(f"{name}: should begin with '#VRML V2.0', is compressed with gzip: unpack it first")
-    shown = "".join(chr(byte) if 0x20 <= byte < 0x7F else "?" for byte in start)
-    raise FormatError(f"{name}: should begin with '#VRML V2.0', begins with '{shown}'")
+    printable = "".join(chr(byte) if 0x20 <= byte < 0x7F else "?" for byte in start)
+    raise FormatError(f"{name}: should begin with '#VRML V2.0', begins with '{printable}'")
 
 
 def _check_end(text: bytes, position: int, name: str, open_brackets: list[tuple[bytes, Node, int]]) -> None:
     rest = _PEEK.match(text, position)
-    if rest is not None and rest[1]:  # the only thing that is no token: a quote without its partner
+    if rest is not None and rest[1]:  # only an unmatched quote is not a token
         raise FormatError(f"{name}: line {line_of(text, rest.start(1))}: the string that begins here has no end")
     if open_brackets:
         wanted, _, at = open_brackets[-1]
@@ -190,7 +190,7 @@ def _check_end(text: bytes, position: int, name: str, open_brackets: list[tuple[
 
 
 def _number_list(text: bytes, position: int, node: Node) -> bool:
-    """Whether the bracket just opened holds numbers: by its field's name, or by what it begins with."""
+    """Whether the opened bracket holds numbers, judged by the name of its field or by its first character."""
     at = node.words[-1] if node.words else ""
     if at in _INDEX_FIELDS or (at == "point" and node.kind in ("Coordinate", "TextureCoordinate")):
         return True
@@ -199,7 +199,7 @@ def _number_list(text: bytes, position: int, node: Node) -> bool:
 
 
 def _read_list(text: bytes, position: int, node: Node, path: str | os.PathLike[str]) -> int:
-    """Read the number list that begins here into `node.blocks`; returns the position after its bracket."""
+    """Read the number list at `position` into `node.blocks`. Returns the position after its bracket."""
     at = node.words[-1] if node.words else ""
     block = Block(position)
     if at in _INDEX_FIELDS:
@@ -212,7 +212,7 @@ def _read_list(text: bytes, position: int, node: Node, path: str | os.PathLike[s
 
 
 def _opened(scene: Scene, outer: Node, offset: int) -> Node:
-    """The node whose brace was just opened. The words before it are: field [DEF name] kind."""
+    """Make the node of an opened brace. The words before the brace are: field [DEF name] kind."""
     words = outer.words
     node = Node(words[-1] if words else "", offset, outer)
     at = words[-2] if len(words) > 1 else ""
@@ -228,7 +228,7 @@ def _opened(scene: Scene, outer: Node, offset: int) -> Node:
 
 
 def _closed(scene: Scene, node: Node) -> None:
-    """Warn about what a node uses that this reader does not bring in again."""
+    """Warn about each USE in a node that this reader does not instance."""
     if node.kind in ("Coordinate", "TextureCoordinate"):
         return
     for i, word in enumerate(node.words[:-1]):
@@ -248,7 +248,7 @@ def _shift(by: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _turn(axis_angle: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(4, 4) rotation by an angle about an axis (Rodrigues); the identity for an axis of length 0."""
+    """Return the (4, 4) rotation about an axis by an angle (Rodrigues); the identity for an axis of length 0."""
     axis, angle = axis_angle[:3], axis_angle[3]
     length = np.linalg.norm(axis)
     matrix = np.eye(4)
