@@ -1,1 +1,1 @@
-"""What a face looks like: skin, features, fine lines, what covers it."""
+"""Appearance of a face: skin, features, wrinkles, occluders."""

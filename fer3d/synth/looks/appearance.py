@@ -1,9 +1,9 @@
-"""What a face looks like: one look a person, painted in the uv of the face model.
+"""Appearance of a person: a `Look`, painted in the uv of the face model.
 
-Colour is a function of the place on the neutral face. What has outlines is drawn by `fer3d.synth.looks.features`; skin
-has a tone, blotches, pores, warmer cheeks and nose, on some freckles, moles, lines of age, stubble or a beard; hair
-begins at a hairline. So any model with uv and the 83 landmarks gets a face; nothing depends on how its uv are laid out.
-No light is painted: see `fer3d.synth.optics.light`.
+Colour is a function of the position on the neutral face. `fer3d.synth.looks.features` draws all features that have
+outlines. Skin has a tone, blotches, pores, and warmer cheeks and nose; some people have freckles, moles, lines of age,
+stubble or a beard; hair starts at a hairline. So any face model with uv and the 83 landmarks can be painted, whatever
+the layout of its uv. Paint contains no light: see `fer3d.synth.optics.light`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fer3d.synth.looks import features
 from fer3d.synth.looks.features import Array, blend, rgb
 from fer3d.synth.optics.scene import Look
 
-# Skin from light to dark, hair, irises, lips as factors on the skin. Red, green, blue; our choices.
+# Red, green, blue of skin from light to dark, hair and irises; lips as factors on the skin. Our choice.
 _SKIN = np.array(
     [(242, 200, 174), (230, 182, 150), (212, 160, 126), (178, 122, 90), (132, 86, 62), (92, 60, 46)], float
 )
@@ -31,12 +31,12 @@ _TEETH = rgb(222.0, 212.0, 196.0)
 
 
 class Atlas(NamedTuple):
-    """Where each texel of a model lies. Made once for a model.
+    """Position of each texel on a face model; compute it once per model.
 
     Attributes:
-        place: (S, S, 3) float32. Point of the neutral face, mm; texels beside the face have that of the nearest one.
-        part: (S, S) uint8. SKIN, EYE, MOUTH, or what else the model has.
-        landmarks: name -> (3,) float64 on the neutral face.
+        place: (S, S, 3) float32. Point of the neutral face, mm; a texel off the face has that of the nearest texel.
+        part: (S, S) uint8. SKIN, EYE, MOUTH or another part of the model.
+        landmarks: Name -> (3,) float64 on the neutral face.
     """
 
     place: Array
@@ -45,7 +45,7 @@ class Atlas(NamedTuple):
 
 
 class _Person(NamedTuple):
-    """What `paint` draws by lot before it paints."""
+    """Random properties of a person, which `paint` draws first."""
 
     skin: Array
     hair: Array
@@ -63,7 +63,7 @@ class _Person(NamedTuple):
 
 
 def atlas(model: FaceModel, size: int = 512) -> Atlas:
-    """Look up every texel of a square texture of `size` pixels on the neutral face of the model."""
+    """Compute the position of each texel of a texture of `size` x `size` pixels on the neutral face of the model."""
     pixels = np.zeros((len(model.uv), 3))
     pixels[:, 0], pixels[:, 1] = model.uv[:, 0] * size - 0.5, (1.0 - model.uv[:, 1]) * size - 0.5
     face, bary = zbuffer(pixels, model.triangles, size, size, NO_JITTER)
@@ -75,12 +75,12 @@ def atlas(model: FaceModel, size: int = 512) -> Atlas:
 
 
 def paint(atlas: Atlas, generator: np.random.Generator, *, beard: bool = False) -> Look:
-    """The look of one person, without light.
+    """Paint the look of a person, without light.
 
     Args:
-        atlas: Of the face model.
-        generator: The person: skin, hair, eyes, and every spot of them.
-        beard: Whether this is somebody who grows a beard: shaved, stubbly or full.
+        atlas: Atlas of the face model.
+        generator: Source of all random numbers; it determines the person.
+        beard: Whether the person grows a beard, which may be shaved, stubble or full.
     """
     who = _person(generator, beard)
     canvas = features.drawn(atlas.landmarks, who.brow, who.lashes, generator)
@@ -110,7 +110,7 @@ def _person(generator: np.random.Generator, beard: bool) -> _Person:
     tone = 5.0 * generator.beta(1.1, 1.6)
     skin = np.array([np.interp(tone, range(6), _SKIN[:, k]) for k in range(3)])
     skin = skin * generator.normal(1.0, 0.02, 3)
-    # Dark skin goes with dark hair and eyes more often than not; grey hair (the last) is rare.
+    # People with dark skin mostly have dark hair and eyes; grey hair (the last colour) is rare.
     fair = np.clip(1.2 - tone / 3.5, 0.0, 1.0)
     hair = _HAIR[int(generator.choice(6, p=_odds((2.0, 2.0, 2 * fair, 1.5 * fair, 1.2 * fair, 0.5))))]
     iris = _IRIS[int(generator.choice(6, p=_odds((2.0, 1.5, fair, fair**2, 1.5 * fair**3, fair**3))))]
@@ -136,7 +136,7 @@ def _person(generator: np.random.Generator, beard: bool) -> _Person:
 
 
 def _hairline(generator: np.random.Generator) -> tuple[float, float, float, float]:
-    """Height in the middle, mm; how far it falls to the temples; depth of the bays; where the middle is, mm."""
+    """Height in the middle, mm; fall to the temples, mm; depth of the bays (a factor); x of the middle, mm."""
     low, high = np.array([(86.0, 108.0), (10.0, 40.0), (-0.6, 1.3), (-14.0, 14.0)]).T
     top, fall, bays, parting = generator.uniform(low, high)
     return float(top), float(fall), float(bays), float(parting)
@@ -147,12 +147,12 @@ def _odds(weights: tuple[float, ...]) -> Array:
 
 
 def _cloud(size: int, cells: int, generator: np.random.Generator) -> Array:
-    """(size, size) float64: smooth noise of so many cells across, about standard normal."""
+    """(size, size): smooth, roughly standard normal noise of `cells` x `cells` cells."""
     return np.asarray(zoom(generator.standard_normal((cells, cells), np.float32), size / cells, order=1)[:size, :size])
 
 
 def _skin_detail(image: Array, atlas: Atlas, who: _Person, generator: np.random.Generator) -> Array:
-    """Blotches of several sizes, pores, warmer cheeks, nose and chin, greyer orbits, freckles and moles."""
+    """Paint blotches of several sizes, pores, warmer cheeks, nose and chin, greyer orbits, freckles and moles."""
     S = image.shape[0]
     for cells, amount in ((6, 0.025), (24, 0.02), (90, 0.02), (250, 0.018)):
         image = image * (1 + np.float32(amount) * _cloud(S, min(cells, S), generator))[..., None]
@@ -174,7 +174,7 @@ def _spot(x: Array, y: Array, cx: float, cy: float, rx: float, ry: float) -> Arr
 
 
 def _spots(image: Array, atlas: Atlas, who: _Person, generator: np.random.Generator) -> Array:
-    """Freckles about the nose and on the cheeks, a few moles anywhere."""
+    """Paint freckles on nose and cheeks, and a few moles anywhere."""
     freckles = int(350 * who.freckles)
     at = np.stack([generator.normal(0.0, 30.0, freckles), generator.normal(8.0, 15.0, freckles)], axis=1)
     radius = generator.uniform(0.35, 0.9, freckles)
@@ -189,7 +189,7 @@ def _spots(image: Array, atlas: Atlas, who: _Person, generator: np.random.Genera
 def _hair(
     image: Array, atlas: Atlas, who: _Person, layer: dict[str, Array], generator: np.random.Generator
 ) -> tuple[Array, Array]:
-    """The image with brows, beard and the hair of the head, and (S, S) how much of a texel is hair."""
+    """Paint brows, beard and head hair; return the image and (S, S) the share of each texel that hair covers."""
     S = image.shape[0]
     x, y, z = np.abs(atlas.place[..., 0]), atlas.place[..., 1], atlas.place[..., 2]
     fine, strands = _cloud(S, min(300, S), generator), _cloud(S, min(120, S), generator)
@@ -213,7 +213,7 @@ def _hair(
 
 
 def _beard(x: Array, y: Array, chin: float) -> Array:
-    """(S, S) where a beard grows, 0 to 1: jaw, chin, upper lip; not the cheeks, the neck, nor beside the lower lip."""
+    """(S, S): growth of a beard, 0 to 1, on jaw, chin and upper lip; not on cheeks, neck, or beside the lower lip."""
     edge = -22.0 + 0.55 * np.clip(x - 26, 0, None)
     jaw = 1 / (1 + np.exp((y - edge) / 3.0))
     bare = 0.75 * _spot(x, y, 17, -46, 7, 6) + 0.8 * _spot(x, y, 36, -30, 12, 12)
@@ -222,7 +222,7 @@ def _beard(x: Array, y: Array, chin: float) -> Array:
 
 
 def _gloss(atlas: Atlas, layer: dict[str, Array], hair: Array) -> Array:
-    """(S, S): a little on skin, more on forehead and nose, wet lips, wet eyes; hair takes it away."""
+    """(S, S): gloss, 0 to 1: low on skin, higher on forehead and nose, high on lips and eyes; hair reduces it."""
     x, y = np.abs(atlas.place[..., 0]), atlas.place[..., 1]
     skin = 0.22 + 0.16 * _spot(x, y, 0, 8, 9, 25) + 0.12 * _spot(x, y, 0, 70, 35, 16)
     gloss = skin * (1 - 0.7 * hair)
@@ -241,7 +241,7 @@ def _eyes(image: Array, atlas: Atlas, iris: Array, generator: np.random.Generato
 
 
 def _mouth(image: Array, atlas: Atlas) -> Array:
-    """Dark red, darker the deeper behind the lips; parts that a model may have beyond these are teeth."""
+    """Paint the mouth dark red, darker with depth behind the lips; parts other than skin, eyes and mouth are teeth."""
     inside = atlas.part == MOUTH
     teeth = ~np.isin(atlas.part, (SKIN, EYE, MOUTH))
     image = np.where(teeth[..., None], _TEETH, image)

@@ -1,6 +1,6 @@
-"""What of a face has outlines, drawn on a frontal canvas: lips, brows, lashes, lids, nostrils, lines; and the eyes.
+"""Facial features with outlines, drawn on a frontal canvas: lips, brows, lashes, lids, nostrils, lines; and eyeballs.
 
-Outlines go through landmarks of the neutral face; a texel takes from the canvas what lies at its frontal position.
+Outlines go through landmarks of the neutral face; a texel takes the value of the canvas at its frontal position.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ Array = NDArray[np.floating]
 Landmarks = dict[str, NDArray[np.float64]]
 
 _CANVAS_MM = (-90.0, 90.0, -110.0, 130.0)  # left, right, bottom, top of the frontal canvas
-_CANVAS_SCALE = 4.0  # its pixels a mm
+_CANVAS_SCALE = 4.0  # pixels of the canvas per mm
 _BLUR = {"lips": 3.0, "lip_line": 1.5, "brows": 1.0, "nostrils": 3.0, "crease": 3.0, "lashes": 1.2, "lines": 3.0}
 
 
 class Brow(NamedTuple):
-    """How the brows of a person grow: `thickness` 1 is that of the landmarks, `density` in [0, 1] of the hairs."""
+    """Brows of a person: `thickness` as a factor on that of the landmarks, `density` of the hairs in [0, 1]."""
 
     thickness: float
     density: float
 
 
 class Pen(NamedTuple):
-    """What a line is drawn with: `width` in its middle and `blur` in mm, `dark` 0 to 1."""
+    """Style of a line: `width` at its middle and `blur` in mm, darkness `dark` in [0, 1]."""
 
     width: float
     blur: float
@@ -39,18 +39,18 @@ class Pen(NamedTuple):
 
 
 def points(landmarks: Landmarks, numbers: range | tuple[int, ...]) -> Array:
-    """(N, 2) float64: x and y of BU landmarks."""
+    """(N, 2) float64: x and y of the landmarks with these BU numbers."""
     return np.array([landmarks[BU83.get(n, f"bu83_{n:02d}")][:2] for n in numbers])
 
 
 def drawn(landmarks: Landmarks, brow: Brow, lashes: float, generator: np.random.Generator) -> dict[str, Array]:
-    """Name -> canvas, 0 to 1: lips, lip_line, brows, nostrils, crease, lashes, lines (of age).
+    """Draw the features: name -> canvas, 0 to 1, of lips, lip_line, brows, nostrils, crease, lashes, lines (of age).
 
     Args:
-        landmarks: On the neutral face.
-        brow: Their growth.
-        lashes: 0 to 1.
-        generator: Of every hair.
+        landmarks: Landmarks on the neutral face.
+        brow: Growth of the brows.
+        lashes: Density of the lashes, 0 to 1.
+        generator: Source of random numbers for hairs and lines.
     """
     left, right, bottom, top = _CANVAS_MM
     size = (int((right - left) * _CANVAS_SCALE), int((top - bottom) * _CANVAS_SCALE))
@@ -76,7 +76,7 @@ def drawn(landmarks: Landmarks, brow: Brow, lashes: float, generator: np.random.
 
 
 def dotted(centres: Array, radii: Array, dark: Array) -> Array:
-    """A canvas with soft discs: (N, 2) mm, (N,) mm, (N,) 0 to 1."""
+    """A canvas with blurred discs: centres (N, 2) in mm, radii (N,) in mm, darkness (N,) from 0 to 1."""
     left, right, bottom, top = _CANVAS_MM
     layer = Image.new("L", (int((right - left) * _CANVAS_SCALE), int((top - bottom) * _CANVAS_SCALE)))
     draw = ImageDraw.Draw(layer)
@@ -88,16 +88,16 @@ def dotted(centres: Array, radii: Array, dark: Array) -> Array:
 def stroked(
     lines: Sequence[Array], pens: Sequence[Pen], place: Array, where: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Lines that run out at their ends, as the texels that they touch and how dark each is, 0 to 1.
+    """Draw lines that fade out at their ends; return the texels that they touch and the darkness of each.
 
     Args:
-        lines: (M, 2) each, mm.
-        pens: What each line is drawn with; their strokes add up.
+        lines: Arrays (M, 2) of points, mm.
+        pens: Every line is drawn with each of these pens; the strokes add up.
         place: (S, S, 3), see `carried`.
-        where: (S, S). Texels that may be drawn on.
+        where: (S, S). Whether a texel may be drawn on.
 
     Returns:
-        (N,) flat indices of texels, and (N,) float32.
+        (N,) int64: flat indices of texels, and (N,) float32: their darkness, above 0.
     """
     every = np.concatenate(lines)
     reach = max(pen.width + 3 * pen.blur for pen in pens)
@@ -115,7 +115,7 @@ def stroked(
 
 
 def _strokes(lines: Sequence[Array], pen: Pen, size: tuple[int, int]) -> Array:
-    """A canvas of (width, height) pixels with lines through (M, 2) pixels."""
+    """A canvas of `size` (width, height) pixels with lines through (M, 2) pixel positions."""
     layer = Image.new("L", size)
     draw = ImageDraw.Draw(layer)
     for line in lines:
@@ -127,7 +127,7 @@ def _strokes(lines: Sequence[Array], pen: Pen, size: tuple[int, int]) -> Array:
 
 
 def carried(canvas: Array, place: Array) -> Array:
-    """(S, S) float64: the canvas at texels, by their frontal position; `place` is (S, S, 3)."""
+    """(S, S) float32: values of the canvas at the frontal positions of texels; `place` is (S, S, 3)."""
     left, _, _, top = _CANVAS_MM
     at = np.stack([(top - place[..., 1]) * _CANVAS_SCALE, (place[..., 0] - left) * _CANVAS_SCALE])
     return np.asarray(map_coordinates(canvas, at, output=np.float32, order=1, mode="constant"))
@@ -139,7 +139,7 @@ def _pixels(at: Array) -> list[tuple[float, float]]:
 
 
 def _smooth(at: Array, closed: bool) -> Array:
-    """A denser line through the points (Catmull-Rom)."""
+    """Interpolate a line through the points densely by a Catmull-Rom spline."""
     ring = np.concatenate([at[-1:], at, at[:2]]) if closed else at[[0, *range(len(at)), -1]]
     t = np.linspace(0, 1, 8, endpoint=False)[:, None]
     pieces = []
@@ -151,7 +151,7 @@ def _smooth(at: Array, closed: bool) -> Array:
 
 
 def _draw_brow(draw: ImageDraw.ImageDraw, outline: Array, brow: Brow, generator: np.random.Generator) -> None:
-    """Hairs from the middle of the brow: up at its inner end, along it at its tail, over a faint shade of skin."""
+    """Draw the hairs of a brow over a faint shade: they point up at its inner end and along it at its tail."""
     upper, lower = outline[:5], outline[5:][::-1]  # both from the inner end outwards
     middle = (upper + lower) / 2
     half = (upper - lower) / 2 * brow.thickness
@@ -167,7 +167,7 @@ def _draw_brow(draw: ImageDraw.ImageDraw, outline: Array, brow: Brow, generator:
     along /= np.linalg.norm(along, axis=1, keepdims=True)
     across = np.array([np.interp(t, range(5), half[:, k]) for k in (0, 1)]).T
     start = np.array([np.interp(t, range(5), middle[:, k]) for k in (0, 1)]).T + off[:, None] * across
-    # Hairs above the middle lie down, those below stand up; steepest at the inner end.
+    # Hairs above the middle lie flat, hairs below stand up; they are steepest at the inner end.
     rise = 0.9 * np.exp(-t / 1.1) + 0.12 - 0.45 * off * np.clip(t / 3, 0, 1)
     way = along + (rise + lean)[:, None] * np.array([0.0, 1.0])
     end = start + way / np.linalg.norm(way, axis=1, keepdims=True) * length[:, None]
@@ -190,7 +190,7 @@ def _draw_lids(
 
 
 def _draw_lines(draw: ImageDraw.ImageDraw, landmarks: Landmarks, generator: np.random.Generator) -> None:
-    """Wrinkles: of the forehead, beside the eyes, from the wings of the nose to the mouth."""
+    """Draw lines of age: on the forehead, beside the eyes, and from the wings of the nose to the mouth."""
     brow = points(landmarks, (19,))[0]
     for level in (14.0, 21.0, 28.0):
         x = np.linspace(-1.0, 1.0, 9) * generator.uniform(0.75, 1.0) * brow[0] * 1.7
@@ -206,13 +206,13 @@ def _draw_lines(draw: ImageDraw.ImageDraw, landmarks: Landmarks, generator: np.r
 
 
 def eyeball(place: Array, outline: Array, iris: Array, generator: np.random.Generator) -> Array:
-    """(P, 3): colour of texels on the ball behind a pair of lids.
+    """(P, 3): colour of texels on the eyeball behind a pair of lids.
 
     Args:
         place: (P, 3). Points of the texels.
-        outline: (8, 2) float64. Lids: upper from the inner corner outwards, lower back.
-        iris: (3,). Its colour.
-        generator: Of the iris's streaks.
+        outline: (8, 2) float64. Lid landmarks: the upper lid from the inner corner outwards, then the lower lid back.
+        iris: (3,). Colour of the iris.
+        generator: Source of random numbers for the streaks of the iris.
     """
     x, y = place[:, 0], place[:, 1]
     centre = outline[[0, 4]].mean(axis=0) * 0.5 + outline.mean(axis=0) * 0.5 + np.array([0.0, 0.6])
@@ -232,12 +232,12 @@ def eyeball(place: Array, outline: Array, iris: Array, generator: np.random.Gene
 
 
 def rgb(red: float, green: float, blue: float) -> NDArray[np.float32]:
-    """A colour or factors on one. float32, as images are while they are painted: float64 takes twice as long."""
+    """(3,) float32: a colour, or factors on a colour. Painting uses float32, because float64 takes twice as long."""
     return np.array([red, green, blue], np.float32)
 
 
 def blend(image: Array, colour: Array, weight: Array) -> Array:
-    """`weight` (...) of a colour, (3,) or (..., 3), over the image (..., 3); float32."""
+    """Blend a colour, (3,) or (..., 3), over the image (..., 3) with `weight` (...) in [0, 1]; float32."""
     return np.asarray(image + weight[..., None].astype(np.float32) * (colour.astype(np.float32) - image))
 
 
@@ -246,7 +246,7 @@ def _ramp(x: Array, low: float, high: float) -> Array:
 
 
 def soft_inside(radius: Array, edge: float) -> Array:
-    """1 within the edge, 0 outside, soft over half a millimetre."""
+    """1 inside the edge, 0 outside, with a linear transition of half a millimetre."""
     return np.asarray(np.clip((edge - radius) / 0.5 + 0.5, 0, 1))
 
 

@@ -1,11 +1,11 @@
-"""Things on a face: spectacles, a hand, a scarf, hair. Small meshes posed on any shape of any face model.
+"""Occluders: spectacles, a hand, a scarf or hair, as small meshes that fit any shape of any face model.
 
-Codes are those of Bosphorus where it has the thing: EYE (hand over an eye), MOUTH (hand over the mouth), GLASSES, HAIR;
-and SCARF. A thing is placed by the landmarks of the face and laid on its relief, the height of the face seen from
-the front, so that it neither floats nor cuts into the cheeks of another person. Everything hangs on the neutral frame
-of the head: how wide the mouth is open moves a hand over it no more than a real one.
+The codes are those of Bosphorus: EYE (hand over an eye), MOUTH (hand over the mouth), GLASSES, HAIR; and SCARF, which
+Bosphorus does not have. The landmarks of the face determine the position of an occluder. It rests on the relief, the
+height of the face seen from the front, so that it neither floats above nor cuts into the face of any person. Positions
+are in the frame of the head: an open mouth moves a hand over it no more than it would move a real hand.
 
-Convention: mm, frame of the face model. Sizes are those of adults, our choices.
+Convention: mm, frame of the face model. Sizes are those of adults and our choice.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Relief:
     Args:
         model: The face model.
         shape: (V, 3) float64. The face.
-        reach: Whoever asks gets the greatest height within so many mm, for things that span hollows.
-        smooth: Then smoothed with this standard deviation, mm.
+        reach: Replace each height by the maximum within this distance, mm; for occluders that span hollows.
+        smooth: Then smooth the heights by a Gaussian of this standard deviation, mm.
     """
 
     def __init__(self, model: FaceModel, shape: Array, reach: float = 0.0, smooth: float = 0.0) -> None:
@@ -53,7 +53,7 @@ class Relief:
         self.heights = gaussian_filter(heights, smooth / _PIXEL) if smooth > 0 else heights
 
     def __call__(self, x: Array, y: Array) -> Array:
-        """z over (x, y), any shape; that of the nearest point of the face beside it."""
+        """z at (x, y), arrays of any shape; beside the face, z of its nearest point."""
         at = self.window.pixels(np.stack([x.ravel(), y.ravel(), np.zeros(x.size)], axis=1))
         z = map_coordinates(self.heights, [at[:, 1], at[:, 0]], order=1, mode="nearest")
         return np.asarray(z.reshape(x.shape))
@@ -66,17 +66,18 @@ def occluder(
     generator: np.random.Generator,
     look: Look | None = None,
 ) -> Occluder:
-    """A thing on a face.
+    """Make an occluder for a face.
 
     Args:
         kind: One of `KINDS`: EYE, MOUTH, GLASSES, HAIR, SCARF.
         model: The face model.
         shape: (V, 3) float64. The face, see `FaceModel.shape`.
-        generator: Its colour, size, side and place.
-        look: Of the person: a hand has their skin, a fringe their hair. None: of any colour.
+        generator: Source of random numbers for colour, size, side and position.
+        look: Look of the person: a hand has the colour of their skin, a fringe that of their hair. None: random
+            colours.
 
     Raises:
-        ArgumentError: if there is no such thing, or the shape is not of this model.
+        ArgumentError: if `kind` is unknown, or the shape does not belong to this model.
     """
     check_choice("kind", kind, KINDS)
     check_shape("shape", shape, model.neutral.shape)
@@ -84,7 +85,7 @@ def occluder(
 
 
 def _glasses(model: FaceModel, shape: Array, generator: np.random.Generator, look: Look | None) -> Occluder:
-    """Two rims with lenses, a bridge, temples back to the ears."""
+    """Spectacles: two rims with lenses, a bridge, and temples back to the ears."""
     at = model.landmark_points(shape)
     colour = _FRAME[int(generator.integers(len(_FRAME)))]
     thick = float(generator.uniform(1.2, 2.4))
@@ -103,7 +104,7 @@ def _glasses(model: FaceModel, shape: Array, generator: np.random.Generator, loo
     rims = []
     for side in (1.0, -1.0):
         rims.append(np.stack([middle + side * half + outline[:, 0] * wide * side, y0 + outline[:, 1] * high], axis=1))
-    # One plane for both, a little curved back at the sides, in front of brow, lashes and cheek.
+    # Both rims lie on one surface, slightly curved back at the sides, in front of brow, lashes and cheek.
     xy = np.concatenate(rims)
     bend = 0.0016
     front = (
@@ -130,7 +131,7 @@ def _glasses(model: FaceModel, shape: Array, generator: np.random.Generator, loo
 
 
 def _hand(kind: str, model: FaceModel, shape: Array, generator: np.random.Generator, look: Look | None) -> Occluder:
-    """Palm, four fingers and a thumb as one height field over the face, fingers side by side."""
+    """A hand over an eye or the mouth: palm, four adjacent fingers and a thumb, as a height field over the face."""
     at = model.landmark_points(shape)
     side = float(generator.choice([-1.0, 1.0]))
     name = "left" if side > 0 else "right"
@@ -158,7 +159,7 @@ def _hand(kind: str, model: FaceModel, shape: Array, generator: np.random.Genera
 def _bones(
     knuckles: Array, way: Array, thumb: Array, size: float, generator: np.random.Generator
 ) -> tuple[list[tuple[Array, Array, float, float, float]], list[tuple[Array, Array]]]:
-    """Capsules in the plane, each (from, to, radius there, radius there, lift in mm), and (tip, way) of the fingers."""
+    """Capsules in the frontal plane, (start, end, radius at start, radius at end, lift), mm; (tip, way) of fingers."""
     bones: list[tuple[Array, Array, float, float, float]] = []
     tips = []
     wrist = knuckles - 88.0 * size * way
@@ -194,7 +195,7 @@ def _over(
     tips: list[tuple[Array, Array]],
     skin: Array,
 ) -> Occluder:
-    """The smooth union of capsules lying on the relief, as a sheet in front and one behind it."""
+    """The smooth union of capsules that lie on the relief, as a front and a back sheet."""
     ends = np.array([p for bone in bones for p in bone[:2]])
     step = 1.4
     low, high = ends.min(axis=0) - 28.0, ends.max(axis=0) + 28.0
@@ -212,7 +213,7 @@ def _over(
         height = radius * (0.85 + 0.85 * profile) + lift * profile
         total += np.where(within, np.exp(np.minimum(height / sharp, 60.0)), 0.0)
     height = sharp * np.log(np.maximum(total, 1.0))
-    # The first vertices outside move onto the outline, which is smooth then.
+    # The first vertices outside move onto the outline, which makes it smooth.
     inside = beyond < 1.5 * step
     down, right = np.gradient(beyond, step)
     out = np.clip(beyond, 0.0, None) * inside
@@ -229,7 +230,7 @@ def _over(
 
 
 def _hand_colour(sheet: Array, tips: list[tuple[Array, Array]], height: Array, skin: Array) -> Array:
-    """(N, 3): skin, redder at fingertips and knuckles, darker in the folds, with nails."""
+    """(N, 3): colours of a hand: redder at fingertips and knuckles, darker in the folds, with nails."""
     colour = np.broadcast_to(skin, sheet.shape).copy()
     colour *= (0.72 + 0.28 * np.clip((height - 6.0) / 8.0, 0, 1))[:, None]
     for tip, way in tips:
@@ -246,7 +247,7 @@ def _hand_colour(sheet: Array, tips: list[tuple[Array, Array]], height: Array, s
 
 
 def _scarf(model: FaceModel, shape: Array, generator: np.random.Generator, look: Look | None) -> Occluder:
-    """A knitted scarf wound about the lower face, from under the nose to the neck."""
+    """A knitted scarf around the lower face, from below the nose to the neck."""
     at = model.landmark_points(shape)
     cloth = _CLOTH[int(generator.integers(len(_CLOTH)))]
     stripe = cloth * 0.45 + np.array([120.0, 116.0, 108.0]) * generator.uniform(0.3, 1.0)
@@ -280,7 +281,7 @@ def _scarf(model: FaceModel, shape: Array, generator: np.random.Generator, look:
 
 
 def _hair(model: FaceModel, shape: Array, generator: np.random.Generator, look: Look | None) -> Occluder:
-    """A fringe: locks from the hairline over the forehead, longest over one eye."""
+    """A fringe: locks from the hairline over the forehead, longest over one of the eyes."""
     at = model.landmark_points(shape)
     colour = _HAIR[int(generator.integers(len(_HAIR)))]
     if look is not None and (look.hair > 220).any():
@@ -293,7 +294,7 @@ def _hair(model: FaceModel, shape: Array, generator: np.random.Generator, look: 
     shades = []
     for root_x in np.sort(generator.uniform(-1.0, 1.0, 130)):
         toward = side * generator.uniform(0.15, 0.6)
-        # Long where the fringe falls over the eye of its side, short at the other.
+        # The fringe is long over the eye of its side and short on the other side.
         length = 46.0 + 36.0 / (1 + np.exp(-3.0 * (side * root_x - 0.1))) + generator.normal(0.0, 6.0)
         t = np.linspace(0, 1, 12)
         x = 58.0 * root_x + toward * length * t**1.6 + generator.normal(0.0, 1.5) * np.sin(3 * t)
@@ -305,13 +306,15 @@ def _hair(model: FaceModel, shape: Array, generator: np.random.Generator, look: 
         line = np.stack([x, y, z], axis=1)
         pieces.append((*_tube(line, width), STRAND))
         shades.append(generator.uniform(0.7, 1.35))
-    made = _assembled("HAIR", pieces, colour, gloss=0.35)
+    fringe = _assembled("HAIR", pieces, colour, gloss=0.35)
     shade = np.concatenate([np.full(len(p[0]), s) for p, s in zip(pieces, shades, strict=True)])
-    return Occluder("HAIR", made.points, made.triangles, made.part, np.clip(made.colour * shade[:, None], 0, 255), 0.35)
+    return Occluder(
+        "HAIR", fringe.points, fringe.triangles, fringe.part, np.clip(fringe.colour * shade[:, None], 0, 255), 0.35
+    )
 
 
 def _tube(line: Array, radius: Array, closed: bool = False, sides: int = 8) -> tuple[Array, NDArray[np.int32]]:
-    """A tube about (N, 3) points, radius (N,); open ones narrow to their ends' radius and stay open."""
+    """A tube around a line of points (N, 3) with radii (N,); the ends of an open line have no cap."""
     ahead = np.roll(line, -1, axis=0) - np.roll(line, 1, axis=0) if closed else np.gradient(line, axis=0)
     ahead /= np.maximum(np.linalg.norm(ahead, axis=1, keepdims=True), 1e-9)
     away = np.where(np.abs(ahead[:, 2:]) < 0.9, np.array([0.0, 0.0, 1.0]), np.array([0.0, 1.0, 0.0]))
@@ -331,7 +334,7 @@ def _tube(line: Array, radius: Array, closed: bool = False, sides: int = 8) -> t
 
 
 def _disc(line: Array) -> tuple[Array, NDArray[np.int32]]:
-    """A fan over a closed, counter-clockwise line."""
+    """A fan of triangles that fills a closed, counter-clockwise line."""
     n = len(line)
     k = np.arange(n)
     points = np.concatenate([line, line.mean(axis=0, keepdims=True)])
@@ -344,7 +347,7 @@ def _dense(line: Array, count: int) -> Array:
 
 
 def _sheet(points: Array, keep: NDArray[np.bool_]) -> tuple[Array, NDArray[np.int32]]:
-    """The kept points of an (H, W, 3) grid, x along columns, y up along rows, and its triangles looking at +z."""
+    """Points of an (H, W, 3) grid that `keep` selects, and triangles that face +z; x grows by column, y by row."""
     row = np.cumsum(keep.ravel()).reshape(keep.shape) - 1
     a, b, c, d = row[:-1, :-1], row[:-1, 1:], row[1:, 1:], row[1:, :-1]
     whole = keep[:-1, :-1] & keep[:-1, 1:] & keep[1:, 1:] & keep[1:, :-1]

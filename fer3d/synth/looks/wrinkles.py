@@ -1,14 +1,13 @@
-"""Fine folds of the skin that come and go with action units: seen by a camera, too fine for a range scanner.
+"""Fine folds of the skin that action units cause: a camera sees them, a range scanner does not resolve them.
 
-A frown casts upright lines between the brows, raised brows lines across the forehead, a smile crow's feet. They are a
-millimetre wide and less deep than that: what a scan of 2 mm shows of them is next to nothing, while a photograph shows
-them as dark lines. So they are painted, on top of the person's look, by the weights of the units.
+A frown causes vertical lines between the brows, raised brows cause lines across the forehead, a smile causes crow's
+feet. These lines are a millimetre wide and less deep: a scan with samples every 2 mm hardly shows them, while a
+photograph shows them as dark lines. So `worn` paints them over the person's look, by the weights of the units.
 
-Which lines come with which unit is described in the manual of FACS [1]; where exactly they run, how dark they are and
-from which weight on is our choice. How deep all in all (`DEPTH`) is calibrated: to a plain CNN, texture is about as
-good as depth and normals. That it is no worse on real scans is what we recall of papers, not looked up. On 162 people
-kept for tuning (ICT-FaceKit, levels 3 and 4, 54 to train on), it is right 77.8 % of the time from texture and 77.6 %
-from depth and normals.
+The manual of FACS [1] describes which lines belong to which unit. Their exact course, their darkness and the weights at
+which they appear are our choice. The overall depth (`DEPTH`) is calibrated so that the accuracy of a plain CNN is about
+the same from texture as from depth and normals: 77.8 % and 77.6 % on 162 people who serve for tuning only (ICT-FaceKit,
+levels 3 and 4, 54 people for training). We recall from papers, without a check, that texture is no worse on real scans.
 
 References:
     .. [1] Ekman, Friesen, Hager. Facial Action Coding System. 2002.
@@ -29,17 +28,17 @@ from fer3d.synth.looks.appearance import Atlas
 from fer3d.synth.looks.features import Array, Pen
 from fer3d.synth.optics.scene import Look
 
-DEPTH = 1.1  # of the wrinkles of a person of middle depth; 1 is the deepest that is painted
-_SPREAD = 0.35  # standard deviation of the logarithm of depth, from person to person and again from unit to unit
-_ONSET = (0.1, 0.4)  # weight of a unit from which its lines show
+DEPTH = 1.1  # depth of the wrinkles of a median person; painted depths are at most 1
+_SPREAD = 0.35  # standard deviation of the logarithm of depth, over people and again over units
+_ONSET = (0.1, 0.4)  # range of the weight of a unit above which its lines appear
 _BLUR = 0.7  # mm
-_SHADE = Pen(3.0, 2.0, 0.5)  # about a line: its width is a factor on that of the line
-_MIDDLE = 4.0  # mm over which the lines of one side fade into those of the other
-_JITTER = 0.8  # mm by which the points of a line are off, standard deviation
+_SHADE = Pen(3.0, 2.0, 0.5)  # shade around a line: its width is a factor on that of the line
+_MIDDLE = 4.0  # mm over which the lines of a side fade into those of the other side
+_JITTER = 0.8  # standard deviation of the random shifts of the points of a line, mm
 
 
 class _Lines(NamedTuple):
-    """The lines of one unit on the left half of a face: (M, 2) mm each, frontal; `width` in mm, `dark` 0 to 1."""
+    """Lines of a unit on the left half of a face: frontal points (M, 2) in mm, `width` in mm, `dark` in [0, 1]."""
 
     lines: list[Array]
     width: float = 1.2
@@ -47,13 +46,13 @@ class _Lines(NamedTuple):
 
 
 class Wrinkles(NamedTuple):
-    """The lines of one unit on one person.
+    """The lines of a unit on a person.
 
     Attributes:
         texel: (N,) int64. Flat indices into a texture of the atlas.
-        left: (N,) float32. Share of the subject's left side, the rest is the right one's.
-        depth: (N,) float32. 0 to 1 at full weight.
-        onset: Weight at which they begin to show.
+        left: (N,) float32. Share of the weight of the left unit in the texel; the rest is that of the right unit.
+        depth: (N,) float32. Depth at full weight, 0 to 1.
+        onset: Weight of the unit above which the lines appear.
     """
 
     texel: NDArray[np.int64]
@@ -63,16 +62,16 @@ class Wrinkles(NamedTuple):
 
 
 def grown(atlas: Atlas, generator: np.random.Generator, depth: float = 1.0) -> dict[str, Wrinkles]:
-    """Unit (without side) -> the lines that it casts on one person.
+    """Draw the lines of a person: unit (without side) -> its lines.
 
     Args:
-        atlas: Of the face model.
-        generator: The person: where the lines run and how deep they are.
-        depth: Factor on all depths; 0 for skin without a line.
+        atlas: Atlas of the face model.
+        generator: Source of random numbers; it determines course and depth of the lines.
+        depth: Factor on all depths; 0 gives skin without lines.
     """
     own = DEPTH * depth * np.exp(_SPREAD * generator.normal())
     skin = atlas.part == SKIN
-    found = {}
+    result = {}
     for unit, drawing in _lines(atlas.landmarks).items():
         deep = float(min(own * np.exp(_SPREAD * generator.normal()), 1.0))
         onset = float(generator.uniform(*_ONSET))
@@ -84,22 +83,22 @@ def grown(atlas: Atlas, generator: np.random.Generator, depth: float = 1.0) -> d
         pens = Pen(drawing.width, _BLUR, 1 - _SHADE.dark), _SHADE._replace(width=_SHADE.width * drawing.width)
         texel, value = features.stroked(both, pens, atlas.place, skin)
         left = np.clip(atlas.place.reshape(-1, 3)[texel, 0] / _MIDDLE + 0.5, 0.0, 1.0)
-        found[unit] = Wrinkles(texel, left.astype(np.float32), np.float32(deep * drawing.dark) * value, onset)
-    return found
+        result[unit] = Wrinkles(texel, left.astype(np.float32), np.float32(deep * drawing.dark) * value, onset)
+    return result
 
 
 def worn(look: Look, wrinkles: Mapping[str, Wrinkles], units: Mapping[str, float]) -> Look:
-    """The look of a person at one moment.
+    """The look of a person with the wrinkles of an expression.
 
     Args:
-        look: The person's, of the atlas that the wrinkles were grown on.
+        look: Look of the person, on the same atlas as the wrinkles.
         wrinkles: See `grown`.
         units: Unit (with side, where the model has sides) -> weight, see `fer3d.synth.acting.expression.weights`.
     """
     smooth = np.ones(look.gloss.size, np.float32)
     for unit, lines in wrinkles.items():
         both = units.get(unit, 0.0)
-        left, right = (_shown(units.get(f"{unit}_{side}", both), lines.onset) for side in "LR")
+        left, right = (_visible_share(units.get(f"{unit}_{side}", both), lines.onset) for side in "LR")
         if left or right:
             share = np.float32(right) + np.float32(left - right) * lines.left
             smooth[lines.texel] *= 1 - np.minimum(share * lines.depth, 1.0)
@@ -107,12 +106,13 @@ def worn(look: Look, wrinkles: Mapping[str, Wrinkles], units: Mapping[str, float
     return replace(look, wrinkles=dark.reshape(look.gloss.shape))
 
 
-def _shown(weight: float, onset: float) -> float:
+def _visible_share(weight: float, onset: float) -> float:
+    """Share of the depth of lines that shows at a weight of their unit."""
     return max(weight - onset, 0.0) / (1.0 - onset)
 
 
 def _lines(marks: features.Landmarks) -> dict[str, _Lines]:
-    """Unit -> its lines, left half, through the landmarks of the neutral face."""
+    """Unit -> its lines on the left half of the face, placed by the landmarks of the neutral face."""
     inner, brow, tail = features.points(marks, (17, 19, 21))
     eye_in, lid, eye_out = features.points(marks, (1, 7, 5))
     wing, corner, under_lip = features.points(marks, (40, 49, 58))
@@ -153,6 +153,6 @@ def _lines(marks: features.Landmarks) -> dict[str, _Lines]:
 
 
 def _through(*steps: Sequence[float] | Array) -> Array:
-    """(M, 2): the points of a line, given as place, offset, place, offset, ..."""
+    """(M, 2): the points of a line; the arguments are position, offset, position, offset, ..."""
     places, offsets = np.asarray(steps[0::2], float), np.asarray(steps[1::2], float)
     return np.asarray(places + offsets)

@@ -1,1 +1,1 @@
-"""How a face is scanned and photographed: cameras, lamps, a scene, a range sensor."""
+"""Scanners and cameras: the scene, lamps, the range sensor, photographs, visibility."""

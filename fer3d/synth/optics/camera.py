@@ -1,20 +1,20 @@
-"""A range camera: what a structured-light or stereo scanner would make of a face model.
+"""`Camera`: settings of a range camera that simulates a structured-light or stereo scanner.
 
-Samples lie on a grid of one pitch that is turned, shifted by a random phase and jittered sample by sample, so that no
-two scans share a topology. One view sees along -z, orthographically; a z-buffer says which point of the surface each
-sample sees: what is behind something else is not seen. Several views stand around the head as the two cameras of a
-stereo scanner do; the grid then lies on a cylinder about the head, each view measures what it sees of it, and the
-views are merged, each vertex from the view that faces it best. They agree only up to a small error of registration:
-there is a seam.
+Samples lie on a grid of constant pitch that is rotated, shifted by a random phase and jittered sample by sample, so
+that no two scans share a topology. A single view looks along -z, orthographically; a z-buffer finds the point of the
+surface that each sample sees, so hidden surface is not measured. Several views stand around the head like the two
+cameras of a stereo scanner. The grid then lies on a cylinder around the head, each view measures what it sees, and the
+views are merged: a vertex comes from the view that faces it best. The views agree only up to a small registration
+error, which leaves a seam.
 
-Steep surface, random blobs and what is dark, hairy or wet (brows, lashes, beard, pupils, lips, nostrils, strands of
-hair, what lies behind spectacles) is not measured, in patches drawn anew each time. Some scans have a hole over the
-mouth, no more often if it is open than if it is closed, and an open one is a pit of 16 mm at most, as matching is
-smooth: the number of holes shall not tell the expression. What is left gets noise along the view that grows with slant
-and with the square of the distance, as triangulation has it, steps of the depth and a few spikes.
+The camera does not measure steep surface, random blobs, and dark, hairy or wet spots (brows, lashes, beard, pupils,
+lips, nostrils, strands of hair, surface behind spectacles), in patches that are random in each scan. Some scans have a
+hole over the mouth. An open mouth has holes no more often than a closed one, and is a pit of at most 16 mm, because
+matching is smooth: the number of holes must not reveal the expression. Measured points have noise along the view, which
+grows with slant and with the square of the distance, as for triangulation; depth steps; and a few spikes.
 
-These are the settings; `fer3d.synth.optics.sensor` measures, `fer3d.synth.capture` makes a scan of it. Convention: see
-`fer3d.synth.optics.scene`, which also has `pose`.
+`fer3d.synth.optics.sensor` simulates the measurement, `fer3d.synth.capture` turns it into a scan. Convention: see
+`fer3d.synth.optics.scene`.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ STEREO = (-0.47, 0.47)  # two views 27 degrees to either side, as in a two-pod s
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """Settings of the camera. Defaults give about 8,000 vertices within 95 mm of the nose tip.
+    """Settings of a range camera. The defaults give about 8,000 vertices within 95 mm of the nose tip.
 
     Attributes:
-        pitch: Distance of neighbouring samples, mm. 1.5 gives about 8,000 vertices a face, 0.72 about 35,000.
-        pitch_spread: Greatest share by which the pitch of a scan differs from that, as subjects sit nearer or
-            farther; not on an upright grid.
-        views: Where the cameras stand, yaw in radians, > 0 to the subject's left. (0.0,) is one in front.
-        eye: z of the camera in its own frame, mm; several views are as far from the head.
-        noise: Standard deviation along the view on surface that faces the camera at 1 m, mm. Divided by the cosine of
-            the slant (at least 0.25) and multiplied by the square of the distance in m.
-        depth_step: What depth is rounded to along each view, mm; 0 for none.
-        seam: Standard deviation of the error of registration of each of several views, mm.
-        spikes: Share of samples that are far off.
-        spike_height: Standard deviation of their error, mm.
+        pitch: Distance between neighbouring samples, mm. 1.5 gives about 8,000 vertices per face, 0.72 about 35,000.
+        pitch_spread: Largest relative deviation of the pitch of a scan from `pitch`, because subjects sit nearer or
+            farther; an upright grid has none.
+        views: Yaw of each view, radians, > 0 to the subject's left. (0.0,) is a single view from the front.
+        eye: z of the camera in its own frame, mm; several views have the same distance from the head.
+        noise: Standard deviation of the error along the view, on surface that faces the camera at 1 m, mm. It is
+            divided by the cosine of the slant (at least 0.25) and multiplied by the square of the distance in m.
+        depth_step: Depth along each view is rounded to multiples of this, mm; 0: no rounding.
+        seam: Standard deviation of the registration error of each of several views, mm.
+        spikes: Share of samples with a gross error.
+        spike_height: Standard deviation of gross errors, mm.
         holes: Mean number of random holes.
-        hole_radius: Least and greatest radius of a hole, mm.
-        dark_loss, hair_loss, wet_loss: How readily dark, hairy and wet spots are lost, 0 never, 1 nearly all.
-        steepest: Slant beyond which nothing is measured, radians.
-        longest_edge: Longer edges, in pitches, are depth discontinuities and get no triangle.
-        jitter: How far a sample lies off its grid point, share of the pitch (uniform, each axis).
-        turned: Whether the grid is turned in its plane. False: rows run along x, as in a range image.
-        field: Width and height of what the camera sees about the head, mm.
+        hole_radius: Smallest and largest radius of a hole, mm.
+        dark_loss, hair_loss, wet_loss: How often dark, hairy and wet spots are not measured: 0 never, 1 almost always.
+        steepest: Largest slant at which surface is measured, radians.
+        longest_edge: Longest edge of a triangle, in pitches; longer edges are depth discontinuities.
+        jitter: Largest shift of a sample from its grid point along each axis, share of the pitch (uniform).
+        turned: Whether the grid has a random rotation in its plane. False: rows run along x, as in a range image.
+        field: Width and height of the field of view around the head, mm.
     """
 
     pitch: float = 1.5
@@ -102,11 +102,11 @@ class Camera:
 
     @property
     def reach(self) -> float:
-        """mm within which a sample must lie of a point of the surface for it to count as measured."""
+        """Largest distance of a vertex from a point of the surface at which the point counts as measured, mm."""
         seam = 2 * self.seam if len(self.views) > 1 else 0.0
         return 1.2 * self.pitch * (1 + self.pitch_spread) + 4 * self.noise + seam + self.depth_step
 
     @property
     def towards(self) -> tuple[NDArray[np.float64], ...]:
-        """(3,) float64 each: unit vectors from the head to the views."""
+        """Unit vectors from the head to the views, each (3,) float64."""
         return tuple(np.array([np.sin(yaw), 0.0, np.cos(yaw)]) for yaw in self.views)

@@ -1,11 +1,11 @@
-"""Lamps, and how much of their light reaches a face.
+"""Lamps, and the share of their light that reaches each vertex of a scene.
 
-Lamps are far away: light comes in one direction and does not grow weaker over the face. A surface of reflectance 1 that
-faces a lamp of intensity 1 looks white. Shadows are cast by a depth map seen from the lamp and are as soft as the lamp
-is large. Everything is linear; `fer3d.synth.optics.photograph` makes displayed values of it.
+Lamps are far away: the light of a lamp has the same direction and strength all over the face. A surface of reflectance
+1 that faces a lamp of intensity 1 looks white. A depth map seen from the lamp gives the shadows; the larger the lamp,
+the softer they are. All values are linear; `fer3d.synth.optics.photograph` converts them to display values.
 
-Convention: directions point from the face to the lamp, in the camera's frame: +x is the subject's left, the right of a
-picture.
+Convention: directions point from the face to the lamp, in the camera's frame: +x is the subject's left, which is the
+right of an image.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from fer3d.synth.optics.visibility import exposed
 Colour = tuple[float, float, float]  # red, green, blue; 1 is neutral
 
 _WARM, _COOL = (1.0, 0.83, 0.62), (0.86, 0.94, 1.0)  # about 3,000 and 7,500 kelvin, our choice
-ROOM_NUMBERS = 8  # of a scanner's room: two strengths, two yaws, two heights, warmth, walls
-_UNREST = 0.1  # share of its range by which each changes from scan to scan
-_SHADOW_PIXEL = 2.0  # mm of the depth map from a small lamp
-_SHADOW_BLUR = 12.0  # mm that it is coarser a radian of the lamp: as wide as the edge of a shadow 12 mm behind
-_RING, _LARGE = 3, 0.22  # directions that stand for a lamp from so many radians on
+ROOM_NUMBERS = 8  # numbers that define the room of a scanner: two strengths, yaws and heights, warmth, walls
+_UNREST = 0.1  # width of the variation from scan to scan, as a share of the range of each number
+_SHADOW_PIXEL = 2.0  # pixel of the depth map of a small lamp, mm
+_SHADOW_BLUR = 12.0  # added to the pixel, mm per radian of lamp size: width of the edge of a shadow 12 mm behind
+_RING, _LARGE = 3, 0.22  # number of directions that represent a lamp of at least this size, radians
 
 
 @dataclass(frozen=True, slots=True)
 class Lamp:
-    """A lamp.
+    """A lamp far away from the face.
 
     Attributes:
-        yaw, height: Where it stands, radians: to the subject's left of straight ahead, and above.
-        intensity: Radiance of a white surface that faces it.
-        colour: Of its light.
-        size: Radius of the lamp as seen from the face, radians. Makes shadows soft.
+        yaw, height: Direction, radians: to the subject's left of straight ahead, and above it.
+        intensity: Radiance of a white surface that faces the lamp.
+        colour: Colour of the light.
+        size: Angular radius of the lamp as seen from the face, radians; larger lamps cast softer shadows.
     """
 
     yaw: float
@@ -66,13 +66,13 @@ class Lamp:
 
 @dataclass(frozen=True, slots=True)
 class Light:
-    """All the light of a picture.
+    """The light of an image.
 
     Attributes:
-        lamps: Any number.
-        ambient: Light from everywhere, a channel.
-        sky: Share of it that comes from above, 0 to 1.
-        shadows: Whether things cast shadows. A surface turned away from a lamp is dark anyhow.
+        lamps: Any number of lamps.
+        ambient: Light from all directions, for each channel.
+        sky: Share of the ambient light that comes from above, 0 to 1.
+        shadows: Whether surface casts shadows. Surface that faces away from a lamp is dark in any case.
     """
 
     lamps: tuple[Lamp, ...] = ()
@@ -88,7 +88,7 @@ class Light:
             raise ArgumentError(f"`lamps` should hold Lamp objects, is {self.lamps!r}")
 
     def turned(self, placement: NDArray[np.float64]) -> Light:
-        """The light as a camera sees it whose frame is `placement` (3 x 3 or 4 x 4) times the present one."""
+        """The light in another frame; `placement`, (3, 3) or (4, 4), maps the present frame to it."""
         lamps = []
         for lamp in self.lamps:
             x, y, z = placement[:3, :3] @ lamp.direction
@@ -96,7 +96,7 @@ class Light:
         return replace(self, lamps=tuple(lamps))
 
 
-# Lights with a name, for pictures and for choosing among.
+# Named lights.
 LIGHTS = {
     "soft": Light(
         (Lamp(-0.5, 0.45, 0.42, size=0.25), Lamp(0.55, 0.35, 0.34, size=0.25), Lamp(0.0, 0.9, 0.18, size=0.2)),
@@ -114,15 +114,15 @@ LIGHTS = {
 
 
 def drawn(generator: np.random.Generator, room: NDArray[np.float64] | None = None) -> Light:
-    """The light of a scanner's room: two soft lamps and what comes from the walls.
+    """Draw the light of a scanner's room: two soft lamps and ambient light from the walls.
 
     Args:
-        generator: All that is random. The same number of draws, whatever the room.
-        room: (8,) float64 in [0, 1]: where in its range each quantity of the room usually lies. The light is that, but
-            for a twentieth of the range either way: lamps stay where they stand. None: any room.
+        generator: Source of random numbers. The number of draws does not depend on `room`.
+        room: (8,) float64 in [0, 1]: usual position of each quantity of the room in its range. The light deviates from
+            it by at most a twentieth of the range, because lamps in a room hardly move. None: a random room.
 
     Raises:
-        ArgumentError: if `room` is of another shape.
+        ArgumentError: if `room` has another shape.
     """
     at = generator.random(ROOM_NUMBERS)
     if room is not None:
@@ -140,14 +140,14 @@ def drawn(generator: np.random.Generator, room: NDArray[np.float64] | None = Non
 
 
 def reached(scene: Scene, light: Light) -> NDArray[np.float32]:
-    """(V, K) float32: share of each lamp's light that nothing keeps from each vertex, 0 to 1; 1 without shadows."""
+    """(V, K) float32: share of the light of each lamp that reaches each vertex, 0 to 1; 1 without shadows."""
     share = np.ones((len(scene.points), len(light.lamps)), np.float32)
     if not light.shadows:
         return share
     for k, lamp in enumerate(light.lamps):
         beams, pixel = _beams(lamp), _SHADOW_PIXEL + _SHADOW_BLUR * lamp.size
         total = np.zeros(len(scene.points), np.float32)
-        # Off the surface: one that the light grazes would else shade itself, a pixel of the depth map here and there.
+        # Points are lifted off the surface: surface at a grazing angle would else shade itself in some pixels.
         lifted = scene.points + 0.7 * pixel * scene.normals
         for beam in beams:
             seen = seen_from(scene.points, beam)
@@ -157,7 +157,7 @@ def reached(scene: Scene, light: Light) -> NDArray[np.float32]:
 
 
 def _beams(lamp: Lamp) -> Sequence[NDArray[np.float64]]:
-    """Directions that stand for the lamp: its centre, or points on a ring of two thirds of its radius."""
+    """Directions that represent the lamp: its centre, or points on a ring of two thirds of its radius."""
     if lamp.size < _LARGE:  # the coarseness of the depth map is soft enough
         return [lamp.direction]
     turn = rotation(lamp.yaw, -lamp.height, 0.0)

@@ -1,10 +1,11 @@
-"""Pictures of a scene: what a camera displays of the light that comes from it, with its blur and noise.
+"""Photographs of a scene, with the blur and noise of a camera.
 
-The projection is that of a long lens: orthographic. A displayed value is 255 * linear ** (1 / 2.2).
+The projection is orthographic, as for a long lens. A display value is 255 * linear ** (1 / 2.2).
 
-`session` makes the pictures of one moment as the studio of Multi-PIE [1] took them: 13 cameras at the height of the
-head, 15 degrees apart, 2 above; 18 flashes, one at each camera and 3 more above, fired one by one, and the room's light
-alone. Where exactly the elevated ones stood is not published: that is our choice.
+`session` takes the images that the studio of Multi-PIE [1] takes of an expression: from 13 cameras at the height of the
+head, 15 degrees apart, and 2 above; under 18 flashes that fire one by one, one at each camera and 3 more above, and
+under the light of the room alone. The positions of the elevated cameras and flashes are our choice, because they are
+not published.
 
 References:
     .. [1] Gross, Matthews, Cohn, Kanade, Baker. Multi-PIE. Image and Vision Computing 28(5), 2010.
@@ -32,9 +33,9 @@ from fer3d.synth.optics.visibility import Visibility, visibility
 
 GAMMA = 2.2
 _LINEAR = ((np.arange(256) / 255.0) ** GAMMA).astype(np.float32)
-_SHOWN = np.rint(255.0 * (np.arange(4096) / 4095.0) ** (1.0 / GAMMA)).astype(np.uint8)
-# Share of the light that the deepest wrinkle keeps: red shines through skin.
-_SWALLOWED = np.array([0.70, 0.85, 0.88], np.float32)
+_DISPLAY_VALUES = np.rint(255.0 * (np.arange(4096) / 4095.0) ** (1.0 / GAMMA)).astype(np.uint8)
+# Share of light that the deepest wrinkle absorbs; less of red, which passes through skin.
+_ABSORBED = np.array([0.70, 0.85, 0.88], np.float32)
 _EYE = np.array([0.0, 0.0, 1.0])  # direction to the camera
 
 # Multi-PIE's names of the cameras at head height and their yaw, degrees to the subject's left; then the two above.
@@ -45,20 +46,20 @@ VIEWS: Mapping[str, tuple[float, float]] = {
     "191": (math.radians(30.0), math.radians(30.0)),
 }
 HEAD_VIEWS = _CAMERAS
-_ABOVE = ((-45.0, 50.0), (0.0, 50.0), (45.0, 50.0))  # degrees of the three flashes without a camera
+_ABOVE = ((-45.0, 50.0), (0.0, 50.0), (45.0, 50.0))  # yaw and height of the three flashes without a camera, degrees
 _ROOM = LIGHTS["soft"]
 
 
 @dataclass(frozen=True, slots=True)
 class Lens:
-    """What the camera does to the picture.
+    """Exposure, blur and noise of a camera.
 
     Attributes:
         exposure: Factor on the light.
-        blur: Standard deviation of the point spread, pixels.
-        shot: Noise of the light: its variance a unit of linear signal. 0.0004 is a full well of 2,500 electrons.
-        read: Noise of the electronics, standard deviation in linear signal.
-        ground: Displayed value of what is behind the face.
+        blur: Standard deviation of the point spread function, pixels.
+        shot: Variance of the shot noise per unit of linear signal. 0.0004 is a full well of 2,500 electrons.
+        read: Standard deviation of the read noise, in units of linear signal.
+        ground: Display value of the background.
     """
 
     exposure: float = 1.0
@@ -79,14 +80,15 @@ PERFECT = Lens(blur=0.0, shot=0.0, read=0.0)
 
 
 class Photo(NamedTuple):
-    """A picture and the truth about it.
+    """A photograph and its ground truth.
 
     Attributes:
         picture: (H, W, 3) uint8.
-        landmarks: name -> (2,) float64: column and row, pixel centres at whole numbers; also hidden or outside.
-        visibility: Of landmarks and patches for this camera.
+        landmarks: Name -> (2,) float64: column and row, with pixel centres at integers; also of landmarks that are
+            hidden or outside the image.
+        visibility: Visibility of landmarks and patches from this camera.
         pose: (4, 4) float64. From the model's frame to the camera's.
-        light: In the camera's frame.
+        light: The light in the camera's frame.
     """
 
     picture: NDArray[np.uint8]
@@ -108,14 +110,14 @@ def photograph(
     lens: Lens | None = None,
     generator: np.random.Generator | None = None,
 ) -> Photo:
-    """Take a picture of a face.
+    """Take a photograph of a face.
 
     Args:
         model, shape, placement, look, occluders: See `fer3d.synth.optics.scene.set_up`.
-        light: In the camera's frame.
-        window: What part of the x-y plane of the camera's frame the picture shows.
-        lens: None: `Lens()`, or `PERFECT` without a generator.
-        generator: Of the noise.
+        light: The light in the camera's frame.
+        window: Part of the x-y plane of the camera's frame that the image shows.
+        lens: Exposure, blur and noise. None: `Lens()`, or `PERFECT` without a generator.
+        generator: Source of the noise.
 
     Raises:
         ArgumentError: if a shape is wrong, or the lens has noise and no generator is given.
@@ -132,13 +134,16 @@ def photograph(
 def radiance(
     scene: Scene, light: Light, window: Window, plane: NDArray[np.float64] | None = None
 ) -> NDArray[np.float32]:
-    """(H, W, 3) float32: linear light of every pixel, NaN where nothing is seen.
+    """(H, W, 3) float32: linear light of every pixel, NaN where no surface is visible.
 
     Args:
-        scene: With a look.
-        light: In the camera's frame.
+        scene: A scene with a look.
+        light: The light in the camera's frame.
         window: The pixels.
-        plane: (V, 3) float64. The points projected; None: orthographic along -z.
+        plane: (V, 3) float64. Projection of the points; None: orthographic along -z.
+
+    Raises:
+        ArgumentError: if the scene has no look.
     """
     if scene.look is None:
         raise ArgumentError("`scene` should have a look, has none")
@@ -168,26 +173,26 @@ def radiance(
 
 @lru_cache(maxsize=4)
 def _linear(look: Look) -> NDArray[np.float32]:
-    """(S, S, 4) float32: linear red, green, blue and gloss. Kept, as a face is photographed many times."""
+    """(S, S, 4) float32: linear red, green, blue and gloss. Cached, because a face is photographed many times."""
     out = np.empty((*look.gloss.shape, 4), np.float32)
     out[..., :3], out[..., 3] = _LINEAR[look.colour], look.gloss / np.float32(255.0)
     if look.wrinkles is not None:
         folded = look.wrinkles > 0
-        out[folded, :3] *= 1 - look.wrinkles[folded, None] / np.float32(255.0) * _SWALLOWED
+        out[folded, :3] *= 1 - look.wrinkles[folded, None] / np.float32(255.0) * _ABSORBED
     return out
 
 
 def _through_lenses(
     scene: Scene, lit: NDArray[np.float32], window: Window, plane: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """Spectacle lenses over the picture: a little darker and bluer, with a streak of the room's reflection."""
+    """The image with spectacle lenses, which make it a little darker and bluer and add a reflection of the room."""
     if not len(scene.lenses):
         return lit
     face, bary = window.render(plane, scene.lenses)
     glass = face >= 0
     rows = scene.lenses[face[glass]]  # (P, 3)
     at = np.einsum("pk,pkc->pc", bary[glass].astype(np.float64), scene.points[rows]) - scene.origin
-    # Streaks lie along a diagonal of the glass, as of a strip light behind the camera.
+    # The reflection is a streak along a diagonal of the glass, as of a strip light behind the camera.
     streak = np.exp(-(((np.abs(at[:, 0]) - 26.0 - 0.6 * (at[:, 1] - 36.0)) / 3.5) ** 2))
     out = lit.copy()
     out[glass] = lit[glass] * np.array([0.86, 0.89, 0.90], np.float32) + (0.012 + 0.10 * streak[:, None]).astype(
@@ -199,12 +204,12 @@ def _through_lenses(
 def developed(
     light: NDArray[np.float32], lens: Lens, generator: np.random.Generator | None = None
 ) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8: the displayed picture of linear light.
+    """(H, W, 3) uint8: the image of linear light, in display values.
 
     Args:
-        light: (H, W, 3) float32, NaN where nothing is seen.
-        lens: Blur, then noise.
-        generator: Of the noise.
+        light: (H, W, 3) float32, NaN where no surface is visible.
+        lens: Exposure, blur and noise; blur comes before noise.
+        generator: Source of the noise.
 
     Raises:
         ArgumentError: if the lens has noise and no generator is given.
@@ -220,12 +225,12 @@ def developed(
     if noisy and generator is not None:
         noise = generator.standard_normal(light.shape, np.float32)
     factors = np.array([lens.exposure, ground, lens.shot, lens.read], np.float32)
-    shown: NDArray[np.uint8] = expose(light, noise, factors, _SHOWN)
-    return shown
+    image: NDArray[np.uint8] = expose(light, noise, factors, _DISPLAY_VALUES)
+    return image
 
 
 def flashes() -> dict[str, Light]:
-    """Flash -> light in the frame of the frontal camera: 00 the room alone, 01 to 18 one flash and a dim room."""
+    """Flash -> light in the frame of the frontal camera: 00 is the room alone, 01 to 18 are a flash in a dim room."""
     places = [*VIEWS.values(), *((math.radians(yaw), math.radians(height)) for yaw, height in _ABOVE)]
     dim = (0.05, 0.05, 0.05)
     lights = {"00": _ROOM}
@@ -247,22 +252,22 @@ def session(
     occluders: Sequence[Occluder] = (),
     lens: Lens | None = None,
 ) -> Iterator[tuple[str, str, Photo]]:
-    """The pictures of one moment from many sides under many flashes: 13 x 19 unless told otherwise.
+    """Photograph an expression from many cameras under many flashes; the defaults give 13 x 19 images.
 
     Args:
         model, shape, look, occluders: See `fer3d.synth.optics.scene.set_up`; the subject looks at camera 051.
-        generator: Of the noise of the pictures.
-        views: Cameras out of `VIEWS`.
-        flash: Out of `flashes()`; None: all 19.
-        size: Rows and columns. (240, 320) at 1 mm a pixel holds the head.
-        pixel: mm.
-        lens: None: `Lens()`.
+        generator: Source of the noise of the images.
+        views: Names of cameras in `VIEWS`.
+        flash: Names of lights in `flashes()`; None: all 19.
+        size: Rows and columns. (240, 320) at 1 mm per pixel holds the head.
+        pixel: Size of a pixel, mm.
+        lens: Exposure, blur and noise. None: `Lens()`.
 
     Yields:
-        Name of the camera, of the flash, and the photo.
+        Name of the camera, name of the flash, and the photograph.
 
     Raises:
-        ArgumentError: if a name is unknown, or an argument as in `photograph`.
+        ArgumentError: if a name is unknown, or as `photograph`.
     """
     lights = flashes()
     flash = tuple(lights) if flash is None else tuple(flash)
@@ -273,7 +278,7 @@ def session(
     for view in views:
         placement = np.eye(4)
         placement[:3, :3] = _before_camera(*VIEWS[view])
-        # The axis of the head, not the nose tip, stays in the middle as the camera goes around.
+        # The camera moves around the axis of the head, which stays in the middle of the image; the nose tip does not.
         placement[:3, 3] = placement[:3, :3] @ np.array([0.0, 0.0, 70.0])
         for name in flash:
             photo = photograph(
@@ -291,5 +296,5 @@ def session(
 
 
 def _before_camera(yaw: float, height: float) -> NDArray[np.float64]:
-    """(3, 3) float64: from the frame of the frontal camera to that of a camera at this place, looking at the head."""
+    """(3, 3) float64: rotation from the frame of the frontal camera to that of a camera in this direction."""
     return np.asarray(rotation(0.0, height, 0.0) @ rotation(-yaw, 0.0, 0.0))

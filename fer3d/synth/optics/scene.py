@@ -1,8 +1,8 @@
-"""What stands before the camera: a face and the things on it as one mesh, and the two ways of looking at it.
+"""`Scene`: a face and its occluders as one mesh in front of a camera; poses, and two projections of the mesh.
 
 Convention: the camera's frame has the axes of `fer3d.scan`. A pose turns the head: yaw > 0 to the subject's left (about
-+y), pitch > 0 down (about +x), roll > 0 counter-clockwise in the picture (about +z); right-handed rotations, applied
-roll first, then pitch, then yaw: R = R_y(yaw) R_x(pitch) R_z(roll).
++y), pitch > 0 down (about +x), roll > 0 counter-clockwise in the image (about +z). Rotations are right-handed and apply
+in the order roll, pitch, yaw: R = R_y(yaw) R_x(pitch) R_z(roll).
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from fer3d.face.model import FaceModel
 from fer3d.kernels.raster import NO_JITTER, zbuffer
 from fer3d.kernels.shading import area_normals
 
-# What a triangle of an occluder is. Above the parts of a face (`fer3d.face.model`), of which there may be more one day.
+# Parts of an occluder. The numbers leave room for more parts of a face (`fer3d.face.model`).
 SOLID, STRAND, LENS = 100, 101, 102
 
-_AXIS_BEHIND = 80.0  # mm from the origin of a face model back to the axis about which `unrolled` unrolls
-_BACK_OF_HEAD = np.radians(125.0)  # angle from the front beyond which `unrolled` shows nothing
+_AXIS_BEHIND = 80.0  # distance of the axis of `unrolled` behind the origin of the face model, mm
+_BACK_OF_HEAD = np.radians(125.0)  # largest angle from the front that `unrolled` covers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Look:
-    """What a person's surface looks like, in the uv of the face model; see `fer3d.synth.looks.appearance.paint`.
+    """Appearance of a person's surface in the uv of the face model; see `fer3d.synth.looks.appearance.paint`.
 
     Attributes:
-        colour: (S, S, 3) uint8. Reflectance as displayed: no light on it.
-        gloss: (S, S) uint8. How wet or oily, 0 to 255: eyes and lips most.
-        hair: (S, S) uint8. Share covered by hair, 0 to 255: brows, lashes, beard.
-        wrinkles: (S, S) uint8 or None. How dark folds are that are too fine for a scanner, 0 to 255; only pictures show
+        colour: (S, S, 3) uint8. Reflectance as display values, without light.
+        gloss: (S, S) uint8. Gloss of wet or oily surface, 0 to 255; highest on eyes and lips.
+        hair: (S, S) uint8. Share that hair covers (brows, lashes, beard), 0 to 255.
+        wrinkles: (S, S) uint8 or None. Darkness of folds that are too fine for a scanner, 0 to 255; only images show
             them. See `fer3d.synth.looks.wrinkles`.
     """
 
@@ -55,21 +55,21 @@ class Look:
 
     @staticmethod
     def plain(colour: NDArray[np.uint8]) -> Look:
-        """Dull and hairless, of the given colour."""
+        """A look of the given colour without gloss or hair."""
         return Look(colour, np.zeros(colour.shape[:2], np.uint8), np.zeros(colour.shape[:2], np.uint8))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Occluder:
-    """A thing on a face, in the frame of the face model; see `fer3d.synth.looks.occluders`.
+    """An object on a face, in the frame of the face model; see `fer3d.synth.looks.occluders`.
 
     Attributes:
-        kind: Its code, such as GLASSES.
+        kind: Code of the occluder, such as GLASSES.
         points: (N, 3) float64, mm.
         triangles: (M, 3) int32, counter-clockwise seen from outside.
         part: (M,) uint8. SOLID, STRAND (of hair) or LENS (transparent).
-        colour: (N, 3) float64 in 0..255, as displayed.
-        gloss: In [0, 1].
+        colour: (N, 3) float64. Display values, 0 to 255.
+        gloss: Gloss in [0, 1].
     """
 
     kind: str
@@ -82,19 +82,20 @@ class Occluder:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """A face and occluders in the camera's frame. Sizes: V vertices, F triangles, of all of them.
+    """A face and occluders in the camera's frame, with V vertices and F triangles in total.
 
     Attributes:
         model: The face model.
-        placement: (4, 4) float64. From its frame to the camera's.
-        points: (V, 3) float64. The first are the face's.
-        normals: (V, 3) float32, unit.
-        triangles: (F, 3) int32, all but lenses. The first are the face's, in the order of the model.
-        part: (F,) uint8. Of the face model, or SOLID or STRAND.
-        colour: (V, 4) float32. Linear red, green, blue and gloss of occluders; gloss -1 on the face: look it up.
-        uv: (V, 2) float32. Of the face model; 0 on occluders.
+        placement: (4, 4) float64. From the model's frame to the camera's.
+        points: (V, 3) float64, mm. The vertices of the face come first.
+        normals: (V, 3) float32, unit vectors.
+        triangles: (F, 3) int32, without lenses. The triangles of the face come first, in the order of the model.
+        part: (F,) uint8. Part of the face model, or SOLID or STRAND.
+        colour: (V, 4) float32. Linear red, green, blue and gloss of occluders; on the face gloss is -1, and `look`
+            holds the colour.
+        uv: (V, 2) float32. Texture coordinates of the face model; 0 on occluders.
         lenses: (G, 3) int32. Triangles of lenses.
-        look: Of the face, or None.
+        look: Look of the face, or None.
     """
 
     model: FaceModel
@@ -110,16 +111,16 @@ class Scene:
 
     @property
     def origin(self) -> NDArray[np.float64]:
-        """(3,) float64: where the origin of the face model is. Does not depend on person or expression."""
+        """(3,) float64: origin of the face model in the camera's frame, the same for every person and expression."""
         return self.placement[:3, 3]
 
     def landmarks(self) -> dict[str, NDArray[np.float64]]:
-        """name -> (3,) float64: the landmarks of the face in the camera's frame, also hidden ones."""
+        """Name -> (3,) float64: all landmarks of the face in the camera's frame, also hidden landmarks."""
         return {name: self.points[row].copy() for name, row in self.model.landmarks.items()}
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> NDArray[np.float64]:
-    """(3, 3) float64 rotation of a head; see the module's convention. Radians.
+    """(3, 3) float64: rotation of a head by angles in radians; see the module's convention.
 
     >>> (rotation(np.pi / 2, 0.0, 0.0) @ [0.0, 0.0, 1.0]).round(6)  # the face looks to its left
     array([1., 0., 0.])
@@ -134,7 +135,7 @@ def rotation(yaw: float, pitch: float, roll: float) -> NDArray[np.float64]:
 def pose(
     yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0, shift: tuple[float, float, float] = (0, 0, 0)
 ) -> NDArray[np.float64]:
-    """(4, 4) float64: `rotation`, then a shift in mm."""
+    """(4, 4) float64: rigid motion of `rotation`, then a shift in mm."""
     matrix = np.eye(4)
     matrix[:3, :3], matrix[:3, 3] = rotation(yaw, pitch, roll), shift
     return matrix
@@ -147,14 +148,14 @@ def set_up(
     look: Look | None = None,
     occluders: Sequence[Occluder] = (),
 ) -> Scene:
-    """Place a face and what is on it before the camera.
+    """Place a face and its occluders in front of the camera.
 
     Args:
         model: The face model.
-        shape: (V, 3) float64. The face in its own frame, see `FaceModel.shape`.
-        placement: (4, 4) float64. A rigid motion from there to the camera's frame; see `pose`.
+        shape: (V, 3) float64. The face in the frame of the model, see `FaceModel.shape`.
+        placement: (4, 4) float64. Rigid motion from the model's to the camera's frame; see `pose`.
         look: Colour, gloss and hair.
-        occluders: Made for this shape.
+        occluders: Occluders that fit this shape.
 
     Raises:
         ArgumentError: if a shape is wrong, or the placement is not rigid.
@@ -197,8 +198,8 @@ class Window(NamedTuple):
 
     Attributes:
         left, top: Plane coordinates of the centre of the upper left pixel, mm.
-        pixel: mm.
-        rows, columns: Size.
+        pixel: Size of a pixel, mm.
+        rows, columns: Numbers of rows and columns.
     """
 
     left: float
@@ -208,7 +209,7 @@ class Window(NamedTuple):
     columns: int
 
     def pixels(self, plane: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(N, 3) float64: column, row and depth in pixels of (N, 3) plane coordinates."""
+        """(N, 3) float64: column, row and depth in pixels of points (N, 3) in plane coordinates."""
         pixels = np.empty(plane.shape)
         np.multiply(plane[:, 0] - self.left, 1 / self.pixel, out=pixels[:, 0])
         np.multiply(self.top - plane[:, 1], 1 / self.pixel, out=pixels[:, 1])
@@ -218,13 +219,13 @@ class Window(NamedTuple):
     def render(
         self, plane: NDArray[np.float64], triangles: NDArray[np.int32]
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Triangle and barycentrics at each pixel; see `fer3d.kernels.raster.zbuffer`."""
+        """Triangle and barycentric coordinates at each pixel; see `fer3d.kernels.raster.zbuffer`."""
         face, bary = zbuffer(self.pixels(plane), triangles, self.rows, self.columns, NO_JITTER)
         return face, bary
 
 
 def around(plane: NDArray[np.float64], pixel: float, margin: int = 2) -> Window:
-    """The window that holds all (N, 3) points with `margin` pixels to spare."""
+    """The window that holds all points (N, 3) plus `margin` pixels on each side."""
     left, bottom, right, top = plane[:, 0].min(), plane[:, 1].min(), plane[:, 0].max(), plane[:, 1].max()
     rows, columns = int(np.ceil((top - bottom) / pixel)) + 1, int(np.ceil((right - left) / pixel)) + 1
     return Window(
@@ -233,9 +234,9 @@ def around(plane: NDArray[np.float64], pixel: float, margin: int = 2) -> Window:
 
 
 def seen_from(points: NDArray[np.float64], toward: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, 3) float64: x, y, z of points for an eye far away in direction `toward` (3,), its picture upright.
+    """(N, 3) float64: x, y, z of points in the upright frame of a distant viewer in direction `toward` (3,).
 
-    For `toward` = +z these are the points themselves.
+    For `toward` = +z the result equals `points`.
     """
     forward = toward / np.linalg.norm(toward)
     right = np.cross([0.0, 1.0, 0.0] if abs(forward[1]) < 0.999 else [0.0, 0.0, -np.sign(forward[1])], forward)
@@ -244,10 +245,10 @@ def seen_from(points: NDArray[np.float64], toward: NDArray[np.float64]) -> NDArr
 
 
 def unrolled(points: NDArray[np.float64], origin: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, 3) float64: points about an upright axis behind the face, unrolled.
+    """(N, 3) float64: points in cylindrical coordinates about a vertical axis behind the face.
 
-    x is the arc at the distance of the origin from the axis, y the height, z the distance from the axis; the point at
-    `origin` has x = 0. What is behind the head is NaN. Both cheeks are seen as from their own side.
+    x is the arc length at the distance of `origin` from the axis, y the height above `origin`, z the distance from the
+    axis; `origin` has x = 0. z is NaN at the back of the head. This projection shows each cheek from its own side.
 
     Args:
         points: (N, 3) float64.

@@ -1,6 +1,6 @@
-"""How the range camera measures: which samples see what, which are lost, and by how much the others err.
+"""Simulate the measurement of a range camera: what each sample sees, missing samples, and measurement errors.
 
-See `fer3d.synth.optics.camera` for what is simulated and for the settings.
+See `fer3d.synth.optics.camera` for the effects and the settings.
 """
 
 from __future__ import annotations
@@ -21,33 +21,35 @@ from fer3d.synth.optics.photograph import Lens, developed, radiance
 from fer3d.synth.optics.scene import SOLID, STRAND, Look, Scene, Window, seen_from, unrolled
 from fer3d.synth.optics.visibility import LIFT, exposed
 
-_SHARPNESS = 80  # exponent of the cosines by which views are merged: one fades into the next over 3 degrees of slant
-_TURN_OF_A_MILLIMETRE = 0.008  # radians of error of registration that go with 1 mm: as at the edge of a face
-# Landmarks about a wet place, chance of a hole there in units of `Camera.wet_loss`, its least and greatest radius, mm.
+_SHARPNESS = 80  # exponent of the cosines that weight the views: a view fades into the next over 3 degrees of slant
+_TURN_OF_A_MILLIMETRE = (
+    0.008  # registration error in rotation, radians per mm of shift: about 1 mm at the edge of a face
+)
+# Landmarks around a wet region; chance of a hole there in units of `Camera.wet_loss`; its least and largest radius, mm.
 _WET_PLACES = (
     (("labiale_superius", "labiale_inferius", "cheilion_left", "cheilion_right"), 1.5, 3.0, 10.0),
     (("exocanthion_left", "endocanthion_left"), 2.5, 1.5, 4.5),
     (("exocanthion_right", "endocanthion_right"), 2.5, 1.5, 4.5),
 )
-_LIPS = bu83_names(np.arange(49, 61))  # their outline
-_TRUE_DEPTH, _MORE_DEPTH = 10.0, 6.0  # mm behind the lips to which a mouth is as deep as it is, and then at most
-_INSIDE = 0.3  # least cosine of the slant that counts inside the mouth
-_LENS_NOISE = 5.0  # times the noise where spectacles are looked through
-_LENS_LOSS = 0.6  # share lost there, in patches
+_LIPS = bu83_names(np.arange(49, 61))  # outline of the lips
+_TRUE_DEPTH, _MORE_DEPTH = 10.0, 6.0  # mm behind the lips to which depth is exact; largest measured depth beyond it
+_INSIDE = 0.3  # smallest cosine of the slant inside the mouth
+_LENS_NOISE = 5.0  # factor on the noise behind spectacle lenses
+_LENS_LOSS = 0.6  # share of samples lost behind spectacle lenses, in patches
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Range:
-    """A range image: what `sample` saw.
+    """A range image, the result of `sample`.
 
     Attributes:
         points: (H, W, 3) float64. Measured points with their errors; NaN where nothing was measured. Row 0 is the top.
-        exact: (H, W, 3) float64. The same without any error.
-        uv: (H, W, 2) float32. In the picture that `texture` makes.
-        valid: (H, W) bool. Where something was measured.
+        exact: (H, W, 3) float64. The same points without errors.
+        uv: (H, W, 2) float32. Coordinates in the image of `texture`.
+        valid: (H, W) bool. Whether the sample was measured.
         corner: (2,) float64. x and y of the sample of row 0, column 0; NaN if the grid is turned.
-        occluded: (H, W) bool. Where what was measured is an occluder, not the face.
+        occluded: (H, W) bool. Whether the measured surface is an occluder, not the face.
     """
 
     points: NDArray[np.float64]
@@ -59,15 +61,15 @@ class Range:
 
 
 class _Hits(NamedTuple):
-    """The P samples that hit something. What `sample` hands on between its steps.
+    """The P samples that hit surface, as the steps of `sample` pass them on.
 
     Attributes:
         face: (P,) int32. Triangle of the scene.
-        weight: (P, 3) float64. Of its corners.
-        point, normal: (P, 3) float64.
+        weight: (P, 3) float64. Barycentric weights of the corners.
+        point, normal: (P, 3) float64. Position and normal of the surface.
         cell: (P, 2) int64. Row and column in the grid.
-        shape: Of the grid.
-        pitch: Of this scan, mm.
+        shape: Rows and columns of the grid.
+        pitch: Pitch of this scan, mm.
     """
 
     face: NDArray[np.int32]
@@ -80,26 +82,26 @@ class _Hits(NamedTuple):
 
 
 def sample(scene: Scene, camera: Camera, generator: np.random.Generator) -> Range:
-    """The range image of a scene.
+    """Measure the range image of a scene.
 
     Args:
-        scene: Face and occluders. Without a look nothing is dark, hairy or wet.
-        camera: Settings.
-        generator: All that is random.
+        scene: Face and occluders. Without a look no spot is dark, hairy or wet.
+        camera: Settings of the camera.
+        generator: Source of all random numbers.
     """
     plane = projected(scene, camera)
     hits, corner, glass = _hits(scene, plane, camera, generator)
-    window = picture_window(scene, camera, 1)  # one pixel: what share of the way across
+    window = picture_window(scene, camera, 1)  # one pixel, so that pixel coordinates are uv
     across = _on(hits, scene.triangles, plane)
     u = (across[:, 0] - window.left) / window.pixel + 0.5
     v = 0.5 + (across[:, 1] - window.top) / window.pixel
-    cosine = _cosines(scene, hits, camera)  # (P, views), 0 where a view does not see it
-    # Matching is smooth over mouths and eyes: a hole there is a matter of luck (see `_gaps`), open or not.
+    cosine = _cosines(scene, hits, camera)  # (P, views), 0 where a view does not see the point
+    # Matching is smooth over mouths and eyes: holes there are random (see `_gaps`), whether they are open or not.
     inside = _inside(scene, hits)
     hits = hits._replace(point=_shallow(scene, hits))
     cosine[inside] = np.maximum(cosine[inside], _INSIDE)
     steep = np.cos(camera.steepest)
-    kept = np.any([one > steep for one in cosine.T], axis=0) & (u > 0) & (u < 1) & (v > 0) & (v < 1)
+    kept = np.any([view > steep for view in cosine.T], axis=0) & (u > 0) & (u < 1) & (v > 0) & (v < 1)
     kept &= ~_blobs(hits, camera, generator)
     kept &= ~_lost(scene, hits, glass, inside, camera, generator)
     measured = _measured(scene, hits, cosine, glass, camera, generator)
@@ -114,12 +116,12 @@ def sample(scene: Scene, camera: Camera, generator: np.random.Generator) -> Rang
 
 
 def projected(scene: Scene, camera: Camera) -> NDArray[np.float64]:
-    """(V, 3) float64: the points in the plane of the grid: as they are for one frontal view, else unrolled."""
+    """(V, 3) float64: the points in the plane of the grid: unchanged for a single frontal view, else unrolled."""
     return scene.points if camera.views == (0.0,) else unrolled(scene.points, scene.origin)
 
 
 def picture_window(scene: Scene, camera: Camera, size: int) -> Window:
-    """The square of the plane that the texture shows: `camera.field` mm about the head, wherever its features are."""
+    """The square of the plane that the texture shows: `camera.field` mm around the origin of the face model."""
     pixel = camera.field / size
     middle = scene.origin[:2] if camera.views == (0.0,) else np.zeros(2)
     half = (camera.field - pixel) / 2
@@ -127,9 +129,9 @@ def picture_window(scene: Scene, camera: Camera, size: int) -> Window:
 
 
 def texture(scene: Scene, camera: Camera, light: Light, size: int, generator: np.random.Generator) -> NDArray[np.uint8]:
-    """(size, size, 3) uint8: the lit picture in the plane of the grid, registered with the uv of `sample`.
+    """(size, size, 3) uint8: the lit image in the plane of the grid, aligned with the uv of `sample`.
 
-    Of several views each has its own exposure: the picture fades from one to the next across the middle of the face.
+    With several views, left and right have different exposures, which blend across the middle of the face.
     """
     linear = radiance(scene, light, picture_window(scene, camera, size), projected(scene, camera))
     gain = generator.normal(1.0, 0.05)
@@ -143,7 +145,7 @@ def texture(scene: Scene, camera: Camera, light: Light, size: int, generator: np
 def _hits(
     scene: Scene, plane: NDArray[np.float64], camera: Camera, generator: np.random.Generator
 ) -> tuple[_Hits, NDArray[np.float64], NDArray[np.bool_]]:
-    """What the samples of the grid hit, `Range.corner`, and (P,) whether it lies behind spectacles."""
+    """The hits of the samples of the grid, `Range.corner`, and (P,) bool: whether each hit lies behind spectacles."""
     turn = generator.uniform(0, 2 * np.pi) if camera.turned else 0.0
     phase = generator.uniform(0.0, 1.0, 2)
     spread = generator.uniform(-1.0, 1.0) * camera.pitch_spread if camera.turned else 0.0
@@ -163,12 +165,12 @@ def _hits(
     glass = np.zeros(len(cell), np.bool_)
     if len(scene.lenses):
         glass = zbuffer(pixels, scene.lenses, height, width, jitter)[0][face >= 0] >= 0
-    found, weight = face[face >= 0], bary[face >= 0].astype(np.float64)
-    corners = scene.triangles[found]  # (P, 3)
+    hit, weight = face[face >= 0], bary[face >= 0].astype(np.float64)
+    corners = scene.triangles[hit]  # (P, 3)
     point, normal = _mixed(weight, corners, scene.points), _mixed(weight, corners, scene.normals)
     normal /= np.sqrt(np.maximum(np.einsum("pc,pc->p", normal, normal), 1e-24))[:, None]
     corner = np.full(2, np.nan) if camera.turned else np.array([left, top]) * pitch
-    return _Hits(found, weight, point, normal, cell, (height, width), pitch), corner, glass
+    return _Hits(hit, weight, point, normal, cell, (height, width), pitch), corner, glass
 
 
 def _on(hits: _Hits, triangles: NDArray[np.int32], values: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -179,15 +181,15 @@ def _on(hits: _Hits, triangles: NDArray[np.int32], values: NDArray[np.floating])
 def _mixed(
     weight: NDArray[np.float64], corners: NDArray[np.int32], values: NDArray[np.floating]
 ) -> NDArray[np.float64]:
-    """(P, A) float64: (V, A) values at (P, 3) corners, weighted (P, 3)."""
+    """(P, A) float64: sums of vertex values (V, A) at corners (P, 3) with weights (P, 3)."""
     return np.asarray(sum(weight[:, k, None] * values[corners[:, k]] for k in range(3)))
 
 
 def _cosines(scene: Scene, hits: _Hits, camera: Camera) -> NDArray[np.float64]:
-    """(P, views) float64: cosine of the slant towards each view, 0 where something stands between."""
+    """(P, views) float64: cosine of the slant towards each view, 0 where other surface hides the point."""
     cosine = np.stack([np.clip(hits.normal @ toward, 0.0, 1.0) for toward in camera.towards], axis=1)
     if camera.views == (0.0,):
-        return cosine  # the z-buffer of the grid was this view's
+        return cosine  # the z-buffer of the grid has removed hidden points already
     lifted = hits.point + LIFT * hits.normal
     for k, toward in enumerate(camera.towards):
         points, asked = seen_from(scene.points, toward), seen_from(lifted, toward)
@@ -196,7 +198,7 @@ def _cosines(scene: Scene, hits: _Hits, camera: Camera) -> NDArray[np.float64]:
 
 
 def _blobs(hits: _Hits, camera: Camera, generator: np.random.Generator) -> NDArray[np.bool_]:
-    """(P,) bool: ragged holes about random points."""
+    """(P,) bool: points in ragged holes around random points."""
     count = int(generator.poisson(camera.holes))
     places = generator.random(count)
     radii = generator.uniform(*camera.hole_radius, count)
@@ -218,17 +220,17 @@ def _lost(
     camera: Camera,
     generator: np.random.Generator,
 ) -> NDArray[np.bool_]:
-    """(P,) bool: too dark, hairy or wet for the camera, in patches that are others each time."""
-    mood = generator.uniform(0.3, 1.0, 2)  # how badly this scan fares with hair and wet skin
+    """(P,) bool: points that are too dark, hairy or wet to be measured, in patches that differ from scan to scan."""
+    mood = generator.uniform(0.3, 1.0, 2)  # factors of this scan on the loss of hair and wet skin
     lost = _gaps(scene, hits, camera, generator)
-    patchy = 0.6 * _patchy(hits, 5.0, generator) + 0.4 * _patchy(hits, 2.0, generator)  # (P,) about 0.5
+    patchy = 0.6 * _patchy(hits, 5.0, generator) + 0.4 * _patchy(hits, 2.0, generator)  # (P,), about 0.5
     lost |= glass & (patchy < _LENS_LOSS)
     if scene.look is None:
         return lost
     part = scene.part[hits.face]
     dark, hair, wet = _stubborn(scene, scene.look, hits)
-    # A spot is lost where it is worse than a threshold that wanders over the face: patches, not speckles. Not so eyes
-    # and mouths: as much of them would be lost as they are open.
+    # A spot is lost where it exceeds a threshold that varies smoothly over the face, which gives patches, not speckles.
+    # Eyes and mouths are excluded: otherwise the lost area would depend on how far they are open.
     fares = ((part == SKIN) & ~inside) | (part >= SOLID)
     worse = dark < 1.3 * camera.dark_loss * patchy
     worse |= hair * camera.hair_loss * mood[0] * 2.0 > patchy
@@ -238,7 +240,7 @@ def _lost(
 
 
 def _inside(scene: Scene, hits: _Hits) -> NDArray[np.bool_]:
-    """(P,) bool: what is within the outline of the lips as the face looks ahead (lips, teeth, the mouth), and eyes."""
+    """(P,) bool: points inside the outline of the lips in frontal view (lips, teeth, mouth), and points on eyes."""
     turn = scene.placement[:3, :2]  # to x and y of the face
     lips = np.array([scene.points[scene.model.landmarks[name]] for name in _LIPS]) @ turn  # (L, 2)
     at = hits.point @ turn  # (P, 2)
@@ -251,9 +253,9 @@ def _inside(scene: Scene, hits: _Hits) -> NDArray[np.bool_]:
 
 
 def _shallow(scene: Scene, hits: _Hits) -> NDArray[np.float64]:
-    """(P, 3) float64: the points, those deep in the mouth drawn towards the lips, as smooth matching has them.
+    """(P, 3) float64: the points, with points deep in the mouth moved towards the lips, as smooth matching does.
 
-    They move along z: a sample of an upright grid stays where its row and column are.
+    They move along z, so that a sample of an upright grid keeps its row and column.
     """
     part = scene.part[hits.face]
     deep = ((part == MOUTH) | (part == TEETH)) & _inside(scene, hits)
@@ -266,7 +268,7 @@ def _shallow(scene: Scene, hits: _Hits) -> NDArray[np.float64]:
 
 
 def _gaps(scene: Scene, hits: _Hits, camera: Camera, generator: np.random.Generator) -> NDArray[np.bool_]:
-    """(P,) bool: ragged holes over wet places, mouth and eyes, as often and as large whether these are open or not."""
+    """(P,) bool: points in ragged holes over mouth and eyes, as many and as large whether these are open or closed."""
     lost = np.zeros(len(hits.point), np.bool_)
     forward = scene.placement[:3, 2]
     ragged = 0.7 + 0.6 * _patchy(hits, 3.0, generator)
@@ -277,7 +279,7 @@ def _gaps(scene: Scene, hits: _Hits, camera: Camera, generator: np.random.Genera
             continue
         rows = [scene.model.landmarks[name] for name in names]
         away = hits.point - scene.points[rows].mean(axis=0) - shift
-        away -= (away @ forward)[:, None] * forward  # however deep the mouth is
+        away -= (away @ forward)[:, None] * forward  # for any depth of the mouth
         lost |= np.einsum("pc,pc->p", away, away) < ((least + (most - least) * share) * ragged) ** 2
     return lost & (scene.part[hits.face] < SOLID)
 
@@ -285,7 +287,7 @@ def _gaps(scene: Scene, hits: _Hits, camera: Camera, generator: np.random.Genera
 def _stubborn(
     scene: Scene, look: Look, hits: _Hits
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """(P,) each: lightness against the median of this face, share of hair, wetness."""
+    """(P,) float64 each: lightness relative to the median of the face, share of hair, wetness."""
     own = hits.face < len(scene.model.triangles)
     uv = _on(hits, scene.triangles, scene.uv)
     row, column = _texels(uv, look.gloss.shape)
@@ -305,7 +307,7 @@ def _texels(uv: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[NDArray[np
 
 
 def _patchy(hits: _Hits, size: float, generator: np.random.Generator) -> NDArray[np.float64]:
-    """(P,) float64: a random field, about evenly in [0, 1], that changes over `size` mm on the grid."""
+    """(P,) float64: a smooth random field, roughly uniform in [0, 1], that varies over `size` mm on the grid."""
     cells = [int(np.ceil(n * hits.pitch / size)) + 2 for n in hits.shape]
     coarse = generator.random(cells)
     fine = zoom(coarse, [n / m for n, m in zip(hits.shape, cells, strict=True)], order=1)
@@ -320,19 +322,19 @@ def _measured(
     camera: Camera,
     generator: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """(P, 3) float64: where the views, merged, put each hit."""
+    """(P, 3) float64: measured position of each hit after the views are merged."""
     share = cosine**_SHARPNESS
     share /= np.maximum(sum(share.T), 1e-300)[:, None]  # (P, views)
     spike = generator.random(len(hits.point)) < camera.spikes
     height = generator.normal(0.0, 1.0, len(hits.point)) * camera.spike_height * spike
     total = np.zeros_like(hits.point)
     for k, toward in enumerate(camera.towards):
-        about = hits.point - scene.origin
-        distance = camera.eye - scene.origin[2] - about @ toward
+        offset = hits.point - scene.origin
+        distance = camera.eye - scene.origin[2] - offset @ toward
         sigma = camera.noise * (distance / 1000.0) ** 2 / np.maximum(cosine[:, k], 0.25)
         error = generator.normal(0.0, 1.0, len(hits.point)) * sigma * np.where(glass, _LENS_NOISE, 1.0) + height
         shift, turn = generator.normal(0.0, 1.0, (2, 3)) * camera.seam * (len(camera.views) > 1)
-        place = hits.point + shift + np.cross(turn * _TURN_OF_A_MILLIMETRE, about)
+        place = hits.point + shift + np.cross(turn * _TURN_OF_A_MILLIMETRE, offset)
         if camera.depth_step > 0:
             depth = place @ toward + error
             error += np.rint(depth / camera.depth_step) * camera.depth_step - depth

@@ -1,13 +1,14 @@
-"""The truth about what a viewpoint sees: of each landmark, and of each patch of the face.
+"""Ground truth of visibility: which landmarks and which share of each patch of a face a viewpoint sees.
 
-A landmark is VISIBLE, hidden BY_SELF (the face turned away, or behind the nose) or BY_OCCLUDER (the face alone would
-show it). Seen is seen: it is visible if any of the surface next to it is, within 2.5 mm on the neutral face or one edge
-of the mesh, because corners of lids and lips lie in creases too narrow for a depth map. Clear lenses hide nothing,
-their frames do.
+A landmark is VISIBLE, hidden BY_SELF (surface that faces away, or behind other parts of the face) or BY_OCCLUDER (it
+would be visible without occluders). It counts as visible if any vertex next to it is visible, that is, within 2.5 mm on
+the neutral face or one edge of the mesh, because corners of lids and lips lie in creases that are too narrow for a
+depth map. Clear lenses hide nothing, their frames do.
 
-The patches are the 24 of gACNN [1], which lie about 24 points computed from the 68 of iBUG; ours lie about the same
-places computed from the 83 of BU-3DFE. A patch is the skin within 14 mm of its point on the neutral face of the model,
-the same vertices for every person and expression; its share is the area of its visible vertices over that of all.
+The patches are the 24 of gACNN [1]. Their centres there are computed from the 68 landmarks of iBUG, ours are at the
+same places, computed from the 83 landmarks of BU-3DFE. A patch is the skin within 14 mm of its centre on the neutral
+face of the model, with the same vertices for every person and expression. Its visible share is the area of its visible
+vertices over the area of all.
 
 References:
     .. [1] Li, Zeng, Shan, Chen. Occlusion aware facial expression recognition using CNN with attention mechanism.
@@ -31,8 +32,8 @@ from fer3d.synth.optics.scene import Scene, around, seen_from
 
 VISIBLE, BY_SELF, BY_OCCLUDER = "visible", "hidden_by_self", "hidden_by_occluder"
 
-# Patch -> BU numbers of the landmarks whose mean is its centre, and a shift in mm (x away from the middle, y up). Named
-# for the left side of the subject; each with a number in the second place has a twin on the right.
+# Patch -> BU numbers of the landmarks whose mean is its centre, and a shift in mm (x away from the middle, y up).
+# `_SIDES`: numbers for the left side of the subject, then for the right side.
 _MIDDLE = {
     "nose_bridge": ((37, 48), (0.0, 0.0)),
     "nose_tip": ((84,), (0.0, 0.0)),
@@ -54,15 +55,15 @@ _SIDES = {
 PATCHES = (*_MIDDLE, *(f"{name}_{side}" for name in _SIDES for side in ("left", "right")))
 PATCH_RADIUS = 14.0  # mm
 
-_NEXT_TO = 2.5  # mm
-_PIXEL = 1.0  # mm of the depth maps
-_BIAS = 1.0  # mm that a point may lie behind the surface that a depth map shows: it is coarser than the mesh
-LIFT = 0.7  # mm along its normal that a point is moved before it is looked up, lest steep surface hides itself
-_GRAZING = 0.08  # cosine of the slant beyond which a point is turned away
+_NEXT_TO = 2.5  # distance from a landmark within which vertices are next to it, mm
+_PIXEL = 1.0  # pixel of the depth maps, mm
+_BIAS = 1.0  # mm by which a visible point may lie behind the depth map, which is coarser than the mesh
+LIFT = 0.7  # mm by which a point moves along its normal before the test, so that steep surface does not hide itself
+_GRAZING = 0.08  # smallest cosine of the slant at which a point is visible
 
 
 class Visibility(NamedTuple):
-    """What was to be seen: landmark -> VISIBLE, BY_SELF or BY_OCCLUDER; patch -> share of it, 0 to 1."""
+    """Visibility: landmark -> VISIBLE, BY_SELF or BY_OCCLUDER; patch -> visible share, 0 to 1."""
 
     landmarks: dict[str, str]
     patches: dict[str, float]
@@ -70,21 +71,21 @@ class Visibility(NamedTuple):
 
 @lru_cache(maxsize=4)
 def patch_vertices(model: FaceModel) -> dict[str, NDArray[np.int64]]:
-    """Patch -> rows of the vertices of a face model that belong to it, in the order of `PATCHES`."""
+    """Patch -> rows of its vertices in the face model, in the order of `PATCHES`."""
     skin = np.zeros(len(model.neutral), np.bool_)
     skin[model.triangles[model.part == SKIN]] = True
     rows = np.flatnonzero(skin & (_frontal_area(model) > 0))
     tree = cKDTree(model.neutral[rows])
-    found: dict[str, NDArray[np.int64]] = {}
+    result: dict[str, NDArray[np.int64]] = {}
     for name, centre in _patch_centres(model).items():
-        centre = model.neutral[rows[tree.query(centre)[1]]]  # back on the surface
-        found[name] = rows[np.sort(tree.query_ball_point(centre, PATCH_RADIUS))]
-    return found
+        centre = model.neutral[rows[tree.query(centre)[1]]]  # project the centre onto the surface
+        result[name] = rows[np.sort(tree.query_ball_point(centre, PATCH_RADIUS))]
+    return result
 
 
 @lru_cache(maxsize=4)
 def _frontal_area(model: FaceModel) -> NDArray[np.float64]:
-    """(V,) float64: z of the area-weighted normals of the neutral face, mm2: its frontal area about each vertex."""
+    """(V,) float64: frontal area of each vertex of the neutral face, mm^2: z of its area-weighted normal."""
     a, b, c = (model.neutral[model.triangles[:, k]] for k in range(3))
     frontal = np.cross(b - a, c - a)[:, 2] / 6.0
     return np.asarray(np.bincount(model.triangles.T.ravel(), np.tile(frontal, 3), len(model.neutral)), np.float64)
@@ -94,11 +95,11 @@ def _frontal_area(model: FaceModel) -> NDArray[np.float64]:
 def _next_to_landmarks(model: FaceModel) -> dict[str, NDArray[np.int64]]:
     """Landmark -> rows of the vertices next to it."""
     tree = cKDTree(model.neutral)
-    found = {}
+    result = {}
     for name, row in model.landmarks.items():
         ring = model.triangles[(model.triangles == row).any(axis=1)].ravel()
-        found[name] = np.union1d(ring, tree.query_ball_point(model.neutral[row], _NEXT_TO))
-    return found
+        result[name] = np.union1d(ring, tree.query_ball_point(model.neutral[row], _NEXT_TO))
+    return result
 
 
 def _patch_centres(model: FaceModel) -> dict[str, NDArray[np.float64]]:
@@ -114,11 +115,11 @@ def _patch_centres(model: FaceModel) -> dict[str, NDArray[np.float64]]:
 
 
 def visibility(scene: Scene, towards: Sequence[NDArray[np.float64]] = (np.array([0.0, 0.0, 1.0]),)) -> Visibility:
-    """What at least one of several eyes sees of the face.
+    """Visibility of a face from at least one of several viewpoints.
 
     Args:
         scene: The face and its occluders.
-        towards: Directions (3,) from the face to each eye, which are far away.
+        towards: Directions (3,) from the face to the viewpoints, which are far away.
     """
     V = len(scene.model.neutral)
     count = len(scene.model.triangles)
@@ -152,14 +153,14 @@ def exposed(
     pixel: float = _PIXEL,
     bias: float = _BIAS,
 ) -> NDArray[np.float32]:
-    """(N,) float32: share of the neighbourhood of each asked point that no triangle stands before.
+    """(N,) float32: share of the neighbourhood of each point in `asked` that no triangle hides.
 
     Args:
-        points: (V, 3) float64, as `seen_from` has them for the eye or lamp.
-        triangles: (F, 3) int32. What may stand before.
-        asked: (N, 3) float64, alike.
-        pixel: Of the depth map, mm.
-        bias: mm.
+        points: (V, 3) float64, from `seen_from` for the direction of the viewpoint or lamp.
+        triangles: (F, 3) int32. Triangles that may hide points.
+        asked: (N, 3) float64. Points to test, also from `seen_from`.
+        pixel: Pixel of the depth map, mm.
+        bias: Distance by which a visible point may lie behind the depth map, mm.
     """
     window = around(points, pixel)
     depth = depth_map(window.pixels(points), triangles, window.rows, window.columns)
