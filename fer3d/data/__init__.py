@@ -1,1 +1,1 @@
-"""What training reads: samples of maps, trees and pictures, their channels, normalisation, augmentation and pairs."""
+"""Training data: samples of maps, trees and pictures, their channels, normalisation, augmentation and pairs."""

@@ -1,8 +1,8 @@
-"""Random changes of a batch of maps that keep the geometry true: a turned face has turned normals.
+"""Augmentation of a batch of maps with consistent geometry: rotating a face also rotates its normals.
 
-All work on a whole batch on its device, in the physical units of `fer3d.data.channels.stack_channels`, before
-normalisation. Random numbers come in as a table drawn on the CPU for the whole batch (`draw`), so that the same seed
-gives the same change on every device, and on any number of processes that share a batch.
+All functions work on a whole batch on its device, in the physical units of `fer3d.data.channels.stack_channels`, before
+normalisation. `draw` draws the random numbers of the whole batch on the CPU, so that the same seed gives the same
+change on every device and for any number of processes that share a batch.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from fer3d.maps.registry import fed_groups
 
 Draws = Mapping[str, torch.Tensor]
 
-_LIGHT = ("gain", "bias", "gamma")  # of the numbers of `draw`, those of the texture's light
-_PERTURB = "perturb_"  # begins the names of a perturbation's numbers
+_LIGHT = ("gain", "bias", "gamma")  # the numbers of `draw` that change the light of the texture
+_PERTURB = "perturb_"  # prefix of the names of a perturbation's numbers
 
-KNOTS = 5  # of the bend, along each side: 45 mm apart on maps of 180 mm, wider than what an expression moves
+KNOTS = 5  # knots of the bend along each side: 45 mm apart on maps of 180 mm, wider than what an expression moves
 
 
 def draw(settings: TrainSettings, count: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
     """The random numbers for `count` scans.
 
     Returns:
-        mirror (B,) bool; angle (B,) radians, counter-clockwise; scale (B,); shift (B, 2) mm, x and y; tilt (B, 2)
-        slopes that are added along x and y; offset (B,) mm along z; gain, bias (B, 3) and gamma (B,) of the texture;
-        stretch (B, 3) along x, y and z; bend (B, 3, K, K) mm, a smooth displacement given at K x K places.
+        mirror (B,) bool; angle (B,) radians, counter-clockwise; scale (B,); shift (B, 2) mm, x and y; tilt (B, 2),
+        slopes to add along x and y; offset (B,) mm along z; gain, bias (B, 3) and gamma (B,) of the texture; stretch
+        (B, 3) along x, y and z; bend (B, 3, K, K) mm, a smooth displacement given at K x K knots.
     """
 
     def even(*shape: int) -> torch.Tensor:
@@ -45,7 +45,7 @@ def draw(settings: TrainSettings, count: int, generator: torch.Generator) -> dic
         "shift": even(2) * settings.shift_mm,
         "tilt": even(2) * math.tan(math.radians(settings.tilt_deg)),
         "offset": even() * settings.depth_jitter_mm,
-        "gain": 1.0 + settings.texture_jitter * (0.7 * even(1) + 0.3 * even(3)),  # light, then its colour
+        "gain": 1.0 + settings.texture_jitter * (0.7 * even(1) + 0.3 * even(3)),  # brightness, then colour
         "bias": 0.5 * settings.texture_jitter * even(1).expand(-1, 3),
         "gamma": torch.exp(even() * settings.texture_jitter),
         "stretch": torch.exp(even(3) * math.log1p(settings.stretch)),
@@ -54,7 +54,7 @@ def draw(settings: TrainSettings, count: int, generator: torch.Generator) -> dic
 
 
 def unchanged(count: int) -> dict[str, torch.Tensor]:
-    """The numbers of `draw` that leave `count` scans as they are."""
+    """Values of the numbers of `draw` that leave `count` scans unchanged."""
     return {
         "mirror": torch.zeros(count, dtype=torch.bool),
         "angle": torch.zeros(count),
@@ -73,27 +73,26 @@ def unchanged(count: int) -> dict[str, torch.Tensor]:
 def augment(
     channels: Sequence[str], values: torch.Tensor, draws: Draws, pixel: float, *, linear: bool = True
 ) -> torch.Tensor:
-    """Mirror, stretch, turn, scale, shift, tilt and bend each face, move it along z, and change its light.
+    """Mirror, stretch, rotate, scale, shift, tilt and bend each face, move it along z, and change its light.
 
     Convention: first the mirror (x -> -x) and the stretch, then p -> scale * R(angle) p + shift in the plane of the
-    map, x to the right and y up; depth is scaled with it. The bend moves what is then at p + b(p) to p and adds b_z(p)
-    to the depth, b smooth. Last the tilt adds slope . (x, y) to the depth: a shear, to first order what a turn of the
-    head does. Stretch and bend make another face of a face, for sets of few people (our choice). Normals are exactly
-    those of the changed surface. What has a unit of length is multiplied by that power of scale and mean stretch, as
-    curvatures are divided by them: right for a change of size, to first order for the rest. `MapGroup.kind` says which
-    of this a group needs.
+    map, x to the right and y up; depth is scaled too. Then the bend, a smooth b, moves the point at p + b(p) to p and
+    adds b_z(p) to the depth. Finally the tilt adds slope . (x, y) to the depth: a shear, which approximates a rotation
+    of the head to first order. Stretch and bend turn a face into a different face, for sets of few people (our choice).
+    Normals are exactly those of the changed surface. A quantity whose unit is a power of length is multiplied by the
+    same power of scale and mean stretch; curvatures, for instance, are divided by them. This is exact for a change of
+    size and holds to first order for the other changes. `MapGroup.kind` says which of these changes a group needs.
+    With the numbers of `draw_pictures`, a perturbation follows all other changes.
 
     Args:
         channels: C names.
         values: (B, C + 1, H, W) in physical units, the mask last.
-        draws: As `draw` gives them, (B, ...) each.
+        draws: Random numbers from `draw`, (B, ...) each.
         pixel: Width of a pixel, mm.
-        linear: Whether to interpolate; else the nearest pixel.
-
-    With the numbers of `draw_pictures` a perturbation comes after all else.
+        linear: Whether to interpolate linearly; otherwise the nearest pixel is taken.
 
     Returns:
-        (B, C + 1, H, W) float32. Pixels that come from outside the map or from unmeasured ones are not measured: 0.
+        (B, C + 1, H, W) float32. Pixels taken from outside the map or from unmeasured pixels are unmeasured: 0.
     """
     draws = {name: tensor.to(values.device) for name, tensor in draws.items()}
     perturbation = {name.removeprefix(_PERTURB): part for name, part in draws.items() if name.startswith(_PERTURB)}
@@ -110,10 +109,10 @@ def augment(
 def draw_pictures(
     settings: TrainSettings, count: int, size: int, generator: torch.Generator
 ) -> dict[str, torch.Tensor]:
-    """The random numbers for `count` pictures that are perturbed: of `draw` those of the light, and a perturbation.
+    """The random numbers for `count` pictures to be perturbed: the light numbers of `draw`, and a perturbation.
 
     Returns:
-        As `draw`, and as `fer3d.image.perturb.draw_perturbations` with "perturb_" before each name.
+        As `draw`, and as `fer3d.image.perturb.draw_perturbations` with the prefix "perturb_" on each name.
     """
     light = {name: part for name, part in draw(settings, count, generator).items() if name in _LIGHT}
     drawn = draw_perturbations(count, size, generator)
@@ -121,20 +120,20 @@ def draw_pictures(
 
 
 def perturb_pictures(values: torch.Tensor, draws: Draws) -> torch.Tensor:
-    """The maps (B, C + 1, S, S), the mask last, perturbed as pictures are; what was not measured stays 0.
+    """Perturb maps (B, C + 1, S, S), the mask last, as pictures are perturbed; unmeasured pixels stay 0.
 
     Args:
         values: Before or after normalisation, 0 where nothing was measured.
-        draws: As `fer3d.image.perturb.draw_perturbations` gives them.
+        draws: Random numbers from `fer3d.image.perturb.draw_perturbations`.
     """
     moved = perturb(values, draws)
-    share = moved[:, -1:]  # of the mask, between pixels
+    share = moved[:, -1:]  # the interpolated mask
     kept = torch.where(share > 0.5, moved[:, :-1] / share.clamp(min=0.5), 0.0)
     return torch.cat([kept, (share > 0.5).to(moved.dtype)], dim=1)
 
 
 def _change(group: MapGroup, values: torch.Tensor, draws: Draws, bend: torch.Tensor | None, pixel: float) -> None:
-    """Change the channels of one group, (B, C, H, W), whose pixels are in place, to those of the changed face."""
+    """Convert the channels of one group, (B, C, H, W), already resampled, to those of the changed face, in place."""
     if group.kind == "normal":
         values.copy_(_turn_normals(values, draws, bend, pixel))
     elif group.kind == "colour":
@@ -147,7 +146,7 @@ def _change(group: MapGroup, values: torch.Tensor, draws: Draws, bend: torch.Ten
 
 
 def _scale(group: MapGroup, values: torch.Tensor, draws: Draws) -> None:
-    """Give each channel, in (B, C, H, W), the sign that the mirror and the value that the change of size gives it."""
+    """Multiply each channel, in (B, C, H, W), by its sign under the mirror and its factor for the change of size."""
     size = draws["scale"] * draws["stretch"].prod(dim=1) ** (1 / 3)
     for channel, part in zip(group.fed, values.unbind(1), strict=True):
         if channel.mirror < 0:
@@ -159,16 +158,16 @@ def _scale(group: MapGroup, values: torch.Tensor, draws: Draws) -> None:
 
 
 def _bend(draws: Draws, shape: Sequence[int], pixel: float) -> torch.Tensor | None:
-    """(B, 3, H, W) mm: the displacement b at each pixel, smooth between its knots; None if there is none."""
+    """(B, 3, H, W) mm: the displacement b at each pixel, interpolated smoothly between the knots; None if all is 0."""
     if not draws["bend"].any():
         return None
     return functional.interpolate(draws["bend"], tuple(shape), mode="bicubic", align_corners=True)
 
 
 def _warp(values: torch.Tensor, draws: Draws, bend: torch.Tensor | None, pixel: float, linear: bool) -> torch.Tensor:
-    """Values at the places where the pixels of the result come from."""
+    """Resample the values at the source position of each pixel of the result."""
     height, width = values.shape[-2:]
-    # grid_sample runs x to the right and y *down*, both from -1 to 1 over the map
+    # in grid_sample x points right and y *down*, both from -1 to 1 over the map
     unit = torch.tensor([2 / (width * pixel), -2 / (height * pixel)], device=values.device)
     x = (torch.arange(width, device=values.device) - (width - 1) / 2) * pixel
     y = ((height - 1) / 2 - torch.arange(height, device=values.device)) * pixel
@@ -187,7 +186,7 @@ def _warp(values: torch.Tensor, draws: Draws, bend: torch.Tensor | None, pixel: 
 
 
 def _turn_normals(normals: torch.Tensor, draws: Draws, bend: torch.Tensor | None, pixel: float) -> torch.Tensor:
-    """(B, 3, H, W) mirrored, stretched, turned, sheared and bent like the surface, unit length again."""
+    """Normals (B, 3, H, W), mirrored, stretched, rotated, sheared and bent like the surface, of unit length."""
     sign = torch.where(draws["mirror"], -1.0, 1.0)
     cos, sin = _each(draws["angle"].cos(), 3), _each(draws["angle"].sin(), 3)
     x, y, z = (part / _each(draws["stretch"][:, k], 3) for k, part in enumerate(normals.unbind(1)))
@@ -195,7 +194,7 @@ def _turn_normals(normals: torch.Tensor, draws: Draws, bend: torch.Tensor | None
     x, y = cos * x - sin * y, sin * x + cos * y
     if bend is not None:
         down, across = torch.gradient(bend, spacing=pixel, dim=(2, 3))
-        # z'(p) = z(p + b(p)) + b_z(p), so its slopes are (1 + db/dp)^T those of z, and those of b_z
+        # z'(p) = z(p + b(p)) + b_z(p), so its slopes are (1 + db/dp)^T times those of z, plus those of b_z
         x, y = (
             x + across[:, 0] * x + across[:, 1] * y - across[:, 2] * z,
             y - down[:, 0] * x - down[:, 1] * y + down[:, 2] * z,
@@ -205,7 +204,7 @@ def _turn_normals(normals: torch.Tensor, draws: Draws, bend: torch.Tensor | None
 
 
 def _plane(draws: Draws, shape: Sequence[int], pixel: float) -> torch.Tensor:
-    """(B, H, W): what the tilt and the offset add to the depth, mm."""
+    """(B, H, W) mm: the sum of tilt and offset, which is added to the depth."""
     height, width = shape[-2:]
     device = draws["tilt"].device
     x = (torch.arange(width, device=device) - (width - 1) / 2) * pixel
@@ -215,11 +214,11 @@ def _plane(draws: Draws, shape: Sequence[int], pixel: float) -> torch.Tensor:
 
 
 def _relight(texture: torch.Tensor, draws: Draws) -> torch.Tensor:
-    """(B, 3, H, W) in [0, 1] under another light: gamma, gain, bias."""
+    """A texture (B, 3, H, W) in [0, 1] under changed light: gamma, then gain and bias."""
     lit = texture.clamp(min=1e-4) ** _each(draws["gamma"], 4)
     return (lit * draws["gain"][:, :, None, None] + draws["bias"][:, :, None, None]).clamp(0.0, 1.0)
 
 
 def _each(numbers: torch.Tensor, dimensions: int) -> torch.Tensor:
-    """(B,) -> (B, 1, ...): one number a scan."""
+    """(B,) -> (B, 1, ...): one number per scan."""
     return numbers.reshape(-1, *[1] * (dimensions - 1))

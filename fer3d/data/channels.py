@@ -1,8 +1,8 @@
-"""From the maps of a scan to what a network is fed: which channels, in which order, on which scale.
+"""Converts the maps of a scan to the input of a network: selects, orders and normalises channels.
 
-`Maps` and the store hold physical units with NaN where nothing was measured. `stack_channels` picks the channels of
-the map groups that a network wants, still in those units, so that augmentation can turn normals and move depths;
-`Normalisation` then brings every channel to zero mean and unit deviation, and unmeasured pixels to 0.
+`Maps` and the store hold physical units with NaN where nothing was measured. `stack_channels` selects the channels of
+the map groups that a network takes, still in physical units, so that augmentation can rotate normals and shift depths;
+`Normalisation` then brings every channel to zero mean and unit standard deviation, and sets unmeasured pixels to 0.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fer3d.errors import ArgumentError
 from fer3d.maps.groups import Channel, MapGroup
 from fer3d.maps.registry import check_groups, fed_groups, map_group
 
-_LEAST_CONTRAST = 0.01  # of colours in [0, 1]: what is flatter is noise, and is not blown up
+_LEAST_CONTRAST = 0.01  # standard deviation of colours in [0, 1]: lower contrast is noise and must not be amplified
 
 
 def channel_names(maps: Sequence[str]) -> tuple[str, ...]:
@@ -42,22 +42,22 @@ def stack_channels(
     texture: NDArray[np.uint8] | None,
     illumination: str = "raw",
 ) -> NDArray[np.float16]:
-    """The channels of the groups `maps` and the mask under them.
+    """The channels of the groups `maps`, followed by the mask.
 
     Args:
-        maps: Groups wanted.
+        maps: Map groups to stack.
         names: Names of the channels in `stack`.
         stack: (S, H, W), physical units, NaN where not measured.
         mask: (H, W) uint8, 0 where not measured.
         texture: (H, W, 3) uint8, or None.
-        illumination: What is done to the light of the texture, see `relit`.
+        illumination: Illumination normalisation of the texture, see `relit`.
 
     Returns:
         (C + 1, H, W) float16: physical units, colours in [0, 1]; 0 where not measured. The last channel is 1 where
         measured or filled.
 
     Raises:
-        ArgumentError: if a group is not there.
+        ArgumentError: if a channel of `maps` or the texture is missing.
     """
     channels: list[NDArray[Any]] = []
     for group in check_groups(maps):
@@ -72,7 +72,7 @@ def stack_channels(
 
 
 def stored_channels(group: str) -> tuple[str, ...]:
-    """What must be stored of a group of maps, other than a picture, for `stack_channels` to make its channels.
+    """The channels that must be stored for `stack_channels` to compute a map group that is not a picture.
 
     >>> stored_channels("curvature")
     ('shape_index', 'mean', 'curvedness')
@@ -81,7 +81,7 @@ def stored_channels(group: str) -> tuple[str, ...]:
 
 
 def _channel(group: MapGroup, channel: Channel, names: Sequence[str], stack: NDArray[Any]) -> NDArray[np.float32]:
-    """(H, W) of a channel that is stored, or made of those that are: of a flat place, where it is not defined."""
+    """(H, W): a stored channel, or one computed from stored channels; where undefined, the value of a flat surface."""
     parts: list[NDArray[np.float32]] = []
     for part in channel.of or (channel.name,):
         if part not in names:
@@ -92,16 +92,16 @@ def _channel(group: MapGroup, channel: Channel, names: Sequence[str], stack: NDA
 
 
 def relit(texture: NDArray[np.uint8], illumination: str) -> NDArray[np.uint8]:
-    """The texture freed of its light: (H, W, 3) uint8, the same grey in all three colours unless `illumination` is raw.
+    """Normalise the illumination of a texture: (H, W, 3) uint8, three equal grey channels unless it is "raw".
 
-    Grey is the luma (ITU-R BT.601). The whole square is seen, its black ground too.
+    Grey is the luma (ITU-R BT.601). The whole square is normalised, including its black background.
 
     Args:
         texture: (H, W, 3) uint8.
-        illumination: One of `fer3d.image.illumination.ILLUMINATIONS`; raw leaves the colours as they are.
+        illumination: One of `fer3d.image.illumination.ILLUMINATIONS`; "raw" returns the texture unchanged.
 
     Raises:
-        ArgumentError: if there is none of that name.
+        ArgumentError: if there is no illumination normalisation of that name.
     """
     if illumination == "raw":
         return texture
@@ -113,14 +113,15 @@ def relit(texture: NDArray[np.uint8], illumination: str) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class Normalisation:
-    """Mean and deviation of every channel over the measured pixels of the training scans.
+    """Mean and standard deviation of every channel over the measured pixels of the training scans.
 
     Convention:
-        - channels with a `limit`, such as curvatures, are cut to it first;
-        - each colour first loses its mean over the scan and its deviation: what the light and the camera did to the
-          whole face (our choice; on simulated faces it is worth three points from texture alone);
-        - x and y of normals keep mean 0 and share one deviation, so that 0 stays "faces the camera";
-        - so does every channel whose sign the mirror changes: the mirror is a change of sign after it too.
+        - channels with a `limit`, such as curvatures, are clipped to it first;
+        - each colour is first standardised over the scan, which removes the effect of light and camera on the whole
+          face (our choice; on simulated faces it gains three points of accuracy from texture alone);
+        - x and y of normals keep mean 0 and share one deviation, so that 0 still means "faces the camera";
+        - every channel whose sign the mirror changes also keeps mean 0, so that mirroring normalised values changes
+          the sign too.
 
     Attributes:
         channels: C names.
@@ -133,12 +134,12 @@ class Normalisation:
 
     @classmethod
     def fit(cls, channels: Sequence[str], values: torch.Tensor, rows: torch.Tensor) -> Normalisation:
-        """Measure it.
+        """Measure mean and deviation.
 
         Args:
             channels: C names.
-            values: (N, C + 1, H, W), as `stack_channels` makes them.
-            rows: (M,) int64. Those of the training scans, and no others.
+            values: (N, C + 1, H, W), as `stack_channels` returns them.
+            rows: (M,) int64, rows of the training scans only.
         """
         total = torch.zeros(3, len(channels), dtype=torch.float64)
         for part in torch.split(rows, 64):
@@ -156,7 +157,7 @@ class Normalisation:
         return cls(tuple(channels), tuple(mean.tolist()), tuple(deviation.tolist()))
 
     def apply(self, values: torch.Tensor) -> torch.Tensor:
-        """(B, C + 1, H, W) in physical units -> the same, normalised; 0 where the mask, kept as last channel, is 0."""
+        """Normalise (B, C + 1, H, W) in physical units; 0 where the mask (last channel, kept) is 0."""
         mask = values[:, -1:]
         mean = torch.tensor(self.mean, device=values.device)[:, None, None]
         deviation = torch.tensor(self.deviation, device=values.device)[:, None, None]
@@ -164,12 +165,12 @@ class Normalisation:
         return torch.cat([scaled * mask, mask], dim=1)
 
     def mirrored(self, values: torch.Tensor) -> torch.Tensor:
-        """(B, C + 1, H, W), normalised, as the mirror shows it."""
+        """The mirror images of a normalised batch (B, C + 1, H, W)."""
         return mirrored(self.channels, values)
 
 
 def flatten_scales(channels: Sequence[str], values: torch.Tensor) -> torch.Tensor:
-    """(B, C + 1, H, W) with channels cut to their limits and colours standardised scan by scan, see `Normalisation`."""
+    """Clip channels of (B, C + 1, H, W) to their limits and standardise colours per scan, see `Normalisation`."""
     values = values.clone()
     for group, place in fed_groups(channels):
         for index, channel in enumerate(group.fed, place.start):
@@ -181,7 +182,7 @@ def flatten_scales(channels: Sequence[str], values: torch.Tensor) -> torch.Tenso
 
 
 def _centred(channels: Sequence[str]) -> list[list[int]]:
-    """The channels that keep mean 0, see `Normalisation`: one list for all that share a deviation."""
+    """The channels that keep mean 0, see `Normalisation`: one list for each group that shares a deviation."""
     centred = []
     for group, place in fed_groups(channels):
         if group.kind == "normal":
@@ -192,7 +193,7 @@ def _centred(channels: Sequence[str]) -> list[list[int]]:
 
 
 def _standardised(colours: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """(B, 3, H, W) with mean 0 and deviation about 1 over the measured pixels of each scan and colour."""
+    """(B, 3, H, W) -> the same shape, mean 0 and deviation about 1 over the measured pixels of each scan and colour."""
     count = mask.sum((2, 3), keepdim=True).clamp(min=1)
     colours = (colours - (colours * mask).sum((2, 3), keepdim=True) / count) * mask
     deviation = ((colours * colours).sum((2, 3), keepdim=True) / count).sqrt()
@@ -200,7 +201,7 @@ def _standardised(colours: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 
 def mirrored(channels: Sequence[str], values: torch.Tensor) -> torch.Tensor:
-    """(B, C + 1, H, W) as the mirror shows it: columns reversed, some channels with the other sign."""
+    """Mirror (B, C + 1, H, W): reverse the columns and change the sign of some channels."""
     values = values.flip(-1)
     for group, place in fed_groups(channels):
         for index, channel in enumerate(group.fed, place.start):

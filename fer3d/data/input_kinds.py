@@ -1,7 +1,7 @@
-"""`InputKind`: what a network is fed. The one place that knows maps, trees and pictures; a checkpoint stores its name.
+"""`InputKind`: the kinds of input of a network (maps, trees, pictures). A checkpoint stores the name of its kind.
 
-Maps and trees are two layouts of a batch, of which a network names one as `reads`. Pictures are laid out as maps are,
-with the texture alone, but come from files of another kind, in which a face has to be found first.
+Maps and trees are two layouts of a batch; a network names its layout as `reads`. Pictures have the layout of maps, with
+the texture only, but are read from image files, in which a face must be detected first.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from fer3d.maps.render import Maps
     from fer3d.tree.sample_tree import SampleTree
 
-# What a network may read -> the settings that its own must be made of.
+# Layout that a network may read -> the class from which its settings must be derived.
 LAYOUTS: Mapping[str, type[NetworkSettings]] = {"maps": TextureSettings, "trees": TreeSettings}
 
 _BLIND = "no texture: its branch saw the mean colour of the training scans"
@@ -47,17 +47,17 @@ _BLIND = "no texture: its branch saw the mean colour of the training scans"
 
 @dataclass(frozen=True, eq=False)
 class InputFacts:
-    """All that is needed to make a network's input of a scan; a checkpoint holds it.
+    """Everything that is needed to compute a network's input from a scan; a checkpoint stores it.
 
     Attributes:
-        normalisation: Learned from the training scans.
-        groups: Map groups, of maps.
-        size: Rows and columns of the maps, if there are any.
-        pixel_mm: Width of a pixel, mm, likewise.
-        illumination: What is done to the light of textures, see `fer3d.data.channels.relit`.
-        warp: How maps are warped before they are normalised, if they are.
-        stencils: Radii, rings and rays, of trees; see `fer3d.data.tree_batch.stencils_of`.
-        whole_tree: Whether all levels of a tree are fed, or the vertices of one.
+        normalisation: Normalisation fitted to the training scans.
+        groups: Map groups, for maps and pictures.
+        size: Rows and columns of the maps, for maps and pictures.
+        pixel_mm: Width of a pixel in mm, for maps and pictures.
+        illumination: Illumination normalisation of textures, see `fer3d.data.channels.relit`.
+        warp: The warp that is applied to maps before normalisation, if any.
+        stencils: Radii, rings and rays, for trees; see `fer3d.data.tree_batch.stencils_of`.
+        whole_tree: Whether the network takes all levels of a tree, or the vertices of one level.
     """
 
     normalisation: InputNormalisation
@@ -72,13 +72,13 @@ class InputFacts:
 
 @dataclass(frozen=True)
 class PreparedFace:
-    """A face that went through preprocessing, ready to become the input of a network.
+    """A preprocessed face, from which the input of a network can be computed.
 
     Attributes:
-        maps: Its maps.
-        scan: The prepared scan; None of a picture.
-        tree: Its sample tree, if one was made.
-        warnings: What a user should know.
+        maps: Maps of the face.
+        scan: The prepared scan; None for a picture.
+        tree: The sample tree, if one was built.
+        warnings: Warnings for the user.
     """
 
     maps: Maps
@@ -91,8 +91,8 @@ class InputKind(ABC):
     """One kind of input.
 
     Attributes:
-        name: As checkpoints store it.
-        layout: Of its batches: a key of `LAYOUTS`.
+        name: Name of the kind, as checkpoints store it.
+        layout: Layout of its batches: a key of `LAYOUTS`.
     """
 
     name: str
@@ -100,41 +100,41 @@ class InputKind(ABC):
 
     @abstractmethod
     def load(self, sources: Sources, settings: NetworkSettings, target: Target) -> TrainingData:
-        """The prepared scans that a network with these settings is trained and tested on.
+        """Read the prepared scans on which a network with these settings is trained and tested.
 
         Args:
-            sources: Prepared folders, each with the rows wanted.
-            settings: The network's own.
-            target: What is to be said of a scan, and of which each says something.
+            sources: Prepared folders, each with the manifest rows to read.
+            settings: The network's own settings.
+            target: What the network predicts; every row must have a label of it.
 
         Raises:
-            ArgumentError: if the scans were not prepared for such a network, or in different ways.
+            ArgumentError: if the scans were not prepared for such a network, or not all in the same way.
             FileError, FormatError: if a scan file is missing or damaged.
         """
 
     @abstractmethod
     def normalisation(self, content: Mapping[str, Sequence[Any]]) -> InputNormalisation:
-        """The normalisation that a checkpoint's header holds. TypeError if it is none."""
+        """The normalisation that a checkpoint's header holds. TypeError if `content` is not a normalisation."""
 
     @abstractmethod
     def preprocessing(self, settings: PreprocessSettings, groups: Sequence[str]) -> PreprocessSettings:
-        """The settings without what no network of this kind, fed the map groups `groups`, reads."""
+        """The preprocessing settings reduced to what a network of this kind with the map groups `groups` reads."""
 
     @abstractmethod
     def from_scan(self, face: PreparedFace, facts: InputFacts) -> Any:
         """A normalised batch of one face.
 
         Raises:
-            ArgumentError: if the face was not prepared as those of training.
+            ArgumentError: if the face was not prepared as the training scans were.
         """
 
     @abstractmethod
     def collate(self, batches: Sequence[Any]) -> Any:
-        """Several batches as one."""
+        """Concatenate several batches."""
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """Of the files that it is made of."""
+        """Suffixes of the files from which this kind of input is read."""
         return scan_suffixes()
 
     def is_file(self, path: str | os.PathLike[str]) -> bool:
@@ -150,13 +150,13 @@ class InputKind(ABC):
         landmarks: str | Path | None = None,
         frame: AxisConvention | None = None,
     ) -> PreparedFace:
-        """Take one raw scan through preprocessing.
+        """Preprocess one raw scan.
 
         Args:
-            source: A file of any readable format, or a scan as `fer3d.formats.read` gives it.
-            settings: How its training scans were prepared.
-            facts: Of a network that is to see it.
-            landmarks: Its landmark file. None: those on the scan, else the pose comes from the shape.
+            source: A file of any readable format, or a scan as `fer3d.formats.read` returns it.
+            settings: Preprocessing settings of the training scans.
+            facts: Input facts of the network that will read the face.
+            landmarks: Landmark file of the scan. None: use landmarks of the scan, or estimate the pose from the shape.
             frame: Axes and unit of the file. None: +y up, +z to the camera, the unit guessed from the size.
 
         Raises:
@@ -191,7 +191,7 @@ class MapInput(InputKind):
         return Normalisation(**{key: tuple(value) for key, value in content.items()})
 
     def preprocessing(self, settings: PreprocessSettings, groups: Sequence[str]) -> PreprocessSettings:
-        """The map groups that are fed, and no tree."""
+        """Settings for the map groups of the network, and no tree."""
         return settings.model_copy(update={"maps": tuple(groups), "tree": False})
 
     def read(
@@ -203,7 +203,7 @@ class MapInput(InputKind):
         landmarks: str | Path | None = None,
         frame: AxisConvention | None = None,
     ) -> PreparedFace:
-        """As `InputKind.read`; a texture that is fed and not there is of the mean colour of training."""
+        """As `InputKind.read`; a missing texture is replaced by the mean colour of the training scans."""
         face = super().read(source, settings, facts, landmarks=landmarks, frame=frame)
         picture = [group for group in check_groups(facts.groups) if group.picture]
         if not picture or face.maps.texture is not None:
@@ -230,18 +230,18 @@ class MapInput(InputKind):
         return normalised
 
     def collate(self, batches: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Several batches as one."""
+        """Concatenate several batches."""
         return torch.cat(list(batches))
 
 
 class PictureInput(MapInput):
-    """Faces in pictures: laid out as maps are, with the texture alone."""
+    """Faces in pictures, in the layout of maps, with the texture only."""
 
     name = "pictures"
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """Of the files that it is made of."""
+        """Suffixes of picture files."""
         return pictures.SUFFIXES
 
     def is_file(self, path: str | os.PathLike[str]) -> bool:
@@ -257,7 +257,7 @@ class PictureInput(MapInput):
         landmarks: str | Path | None = None,
         frame: AxisConvention | None = None,
     ) -> PreparedFace:
-        """Find the face in a picture. Landmarks and axes are of scans and not used.
+        """Detect the face in a picture. `landmarks` and `frame` apply to scans and are ignored.
 
         Raises:
             FileError, FormatError: if the picture cannot be read, or is a scan.
@@ -287,11 +287,11 @@ class TreeInput(InputKind):
         return TreeNormalisation(**{key: tuple(value) for key, value in content.items()})
 
     def preprocessing(self, settings: PreprocessSettings, groups: Sequence[str]) -> PreprocessSettings:
-        """The tree, and of the maps the cheapest: one is always made."""
+        """Settings for the tree, and for the cheapest map, as at least one map is always rendered."""
         return settings.model_copy(update={"maps": ("depth",), "tree": True})
 
     def from_scan(self, face: PreparedFace, facts: InputFacts) -> TreeBatch:
-        """A `TreeBatch` of one scan, normalised."""
+        """A normalised `TreeBatch` of one scan."""
         tree = face.tree
         if tree is None or face.scan is None:
             raise ArgumentError("`face` should have a sample tree, has none")
@@ -303,7 +303,7 @@ class TreeInput(InputKind):
         return batch
 
     def collate(self, batches: Sequence[TreeBatch]) -> TreeBatch:
-        """Several batches as one; of trees of one size."""
+        """Concatenate several batches, padded to the largest."""
         return join_trees(batches)
 
 
@@ -311,22 +311,23 @@ _KINDS: Mapping[str, InputKind] = {kind.name: kind for kind in (MapInput(), Tree
 
 
 def input_kind(name: str) -> InputKind:
-    """The kind of this name. ArgumentError if there is none."""
+    """The input kind with this name. ArgumentError if there is none."""
     check_choice("input", name, _KINDS)
     return _KINDS[name]
 
 
 def kind_of_folders(layout: str, sources: Sources) -> InputKind:
-    """The kind of input that a network which reads `layout` gets from prepared folders."""
+    """The kind of input that prepared folders hold for a network that reads `layout`."""
     folder, rows = sources[0]
     flat = is_of_pictures(header_for(folder, rows[0]))
     return input_kind("pictures" if layout == "maps" and flat else layout)
 
 
 def is_of_pictures(header: Mapping[str, Any]) -> bool:
-    """Whether a prepared scan, of which this is the header, was a picture.
+    """Whether the prepared scan with this header was a picture.
 
-    Folders prepared before the header said so are known by what only pictures have: no map, and the scale of a crop.
+    In older folders, whose headers do not say this, pictures are recognised by having no map and the pixel width of a
+    picture crop.
     """
     if "kind" in header:
         return bool(header["kind"] == "pictures")
@@ -334,14 +335,14 @@ def is_of_pictures(header: Mapping[str, Any]) -> bool:
 
 
 def has_pixels_of_pictures(pixel_mm: float | None, preprocess: Mapping[str, Any]) -> bool:
-    """Whether a pixel has the width that crops of pictures have: how kinds were told apart until 0.1."""
+    """Whether the pixel width is that of picture crops, by which pictures were recognised until 0.1."""
     from fer3d.prepare.picture import pixel_of
 
     return pixel_mm is not None and pixel_mm == pixel_of(preprocess["size"])
 
 
 def unused_augmentation(settings: NetworkSettings) -> dict[str, str]:
-    """Settings of training that change nothing of what a network is fed -> why."""
+    """Name of a training setting that does not change the network's input -> the reason."""
     if isinstance(settings, TreeSettings):
         pictures_only = dict.fromkeys(("perturb", "test_perturbations"), "is of pictures, it reads sample trees")
         return pictures_only | {

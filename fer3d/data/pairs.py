@@ -1,15 +1,16 @@
-"""`Pairing`: for each picture taken under hard conditions one of the same face under easy ones, drawn anew every epoch.
+"""`Pairing`: pairs each picture taken under hard conditions with a picture of the same face under easy conditions.
 
-What is easy is said by the user, as a list of conditions on the manifest rows, all of which must hold:
+Partners are drawn anew every epoch. The user defines "easy" by a list of conditions on the manifest rows, all of which
+must hold:
 
-    yaw=5, pitch=5, roll=5      the head is turned by at most so many degrees that way, as the data set names its poses
-    flash=07, light=even|soft   the attribute of that name is this, or one of these
+    yaw=5, pitch=5, roll=5      the head is rotated by at most this angle in degrees, as the data set names its poses
+    flash=07, light=even|soft   the attribute of this name has this value, or one of these values
 
-For Multi-PIE that is `yaw=0,flash=07`, for KDEF `yaw=0`, for Oulu-CASIA `light=visible,level=Strong`. A turn that is
-not known is no easy one.
+For Multi-PIE the conditions are `yaw=0,flash=07`, for KDEF `yaw=0`, for Oulu-CASIA `light=visible,level=Strong`. A
+picture whose angle is unknown is not easy.
 
-Two pictures show one face if subject, expression and intensity are the same, and the attributes session and recording,
-where there are any: what changes between them is then the camera's place and the light.
+Two pictures show the same face if they have the same subject, expression and intensity, and the same attributes session
+and recording, if there are any: only the position of the camera and the light then differ between them.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ from fer3d.errors import ArgumentError, TrainError
 Row = Mapping[str, Any]
 
 ANGLES = ("yaw", "pitch", "roll")
-_MOMENT = ("session", "recording")  # attributes that tell apart two times at which a person showed one expression
+_MOMENT = ("session", "recording")  # attributes that separate recordings of one person with the same expression
 
 
 def easy_test(conditions: Sequence[str]) -> Callable[[Row], bool]:
-    """A function of a manifest row: whether all conditions hold, see the module.
+    """A function that says of a manifest row whether all conditions hold, see the module.
 
     Raises:
         ArgumentError: if there is no condition, or one cannot be read.
@@ -58,7 +59,7 @@ def _test(condition: str) -> Callable[[Row], bool]:
     if not most >= 0.0:
         raise ArgumentError(f"`easy` should hold an angle of at least 0 degrees for {name}, holds {condition!r}")
     axis = ANGLES.index(name)
-    return lambda row: row["pose"] is not None and abs(row["pose"][axis]) <= most  # a nan is not
+    return lambda row: row["pose"] is not None and abs(row["pose"][axis]) <= most  # false for NaN
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,9 +67,9 @@ class Pairing:
     """The pairs of the training scans of a fold.
 
     Attributes:
-        rows: (M,) int64: those scans, as rows of the data.
-        subjects, expressions, moments: M each.
-        easy: M: which were taken under easy conditions.
+        rows: (M,) int64: the training scans, as rows of the data.
+        subjects, expressions, moments: M values each.
+        easy: M values: whether each scan was taken under easy conditions.
     """
 
     rows: torch.Tensor
@@ -79,17 +80,17 @@ class Pairing:
 
     @classmethod
     def of(cls, table: Sequence[Row], rows: torch.Tensor, conditions: Sequence[str], where: str) -> Pairing:
-        """Find them.
+        """Find the pairs.
 
         Args:
             table: Manifest rows of all scans.
-            rows: (M,) int64. The training scans: no other is ever a partner.
-            conditions: What is easy, see the module.
+            rows: (M,) int64: the training scans. No other scan becomes a partner.
+            conditions: Conditions that make a scan easy, see the module.
             where: The fold, for messages.
 
         Raises:
             ArgumentError: as `easy_test`.
-            TrainError: if no picture has a partner: says how many are easy and how many hard.
+            TrainError: if no picture has a partner; says how many are easy and how many hard.
         """
         test = easy_test(conditions)
         chosen = [table[row] for row in rows.tolist()]
@@ -109,13 +110,13 @@ class Pairing:
         return pairing
 
     def partners(self, seed: int) -> torch.Tensor:
-        """(N,) int64: row of the data -> row of its partner; -1 for an easy scan, one without, and no training scan."""
+        """(N,) int64: for each row of the data the row of its partner; -1 if the scan is easy or has no partner."""
         random = np.random.default_rng(seed)
-        made = torch.from_numpy(
+        targets = torch.from_numpy(
             pair_targets(self.subjects, self.expressions, self.easy, random, moments=self.moments).astype(np.int64)
         )
         partners = torch.full((int(self.rows.max()) + 1,), -1, dtype=torch.int64)
-        partners[self.rows] = torch.where(made < 0, -1, self.rows[made.clamp(min=0)])
+        partners[self.rows] = torch.where(targets < 0, -1, self.rows[targets.clamp(min=0)])
         return partners
 
 
@@ -132,17 +133,17 @@ def pair_targets(
     *,
     moments: Sequence[Any] | None = None,
 ) -> NDArray[np.intp]:
-    """For each picture under hard conditions one of the same subject and expression under easy ones, drawn evenly.
+    """For each hard picture, draw uniformly an easy picture of the same subject and expression.
 
     Args:
-        subjects, expressions: N each.
-        easy: N: whether a picture was taken frontally and in even light.
-        random: Where the draws come from.
-        moments: N recordings, if those of one subject and expression should not be mixed: in Multi-PIE, session and
-            recording number. None: they may.
+        subjects, expressions: N values each.
+        easy: N values: whether a picture was taken under easy conditions, such as a frontal view in even light.
+        random: Random number generator.
+        moments: N recordings, if recordings of one subject and expression should not be mixed: in Multi-PIE, session
+            and recording number. None: recordings may be mixed.
 
     Returns:
-        (N,): the row of the target; -1 for an easy picture, and for a hard one that has no easy one.
+        (N,): the row of the drawn picture; -1 for an easy picture, and for a hard picture without an easy one.
 
     Raises:
         ArgumentError: if the lengths differ.

@@ -1,8 +1,8 @@
-"""`TrainingData`: the scans of one or more prepared folders as tensors on the device, ready for batches.
+"""`TrainingData`: the scans of one or more prepared folders as tensors on the device, from which batches are taken.
 
-A set of this field is small (720 scans of 9 channels at 96 x 96 are 120 MB as float16), so it is read once and stays
-where the network is: no loader processes, no queue, and augmentation on whole batches. `MapData` holds maps;
-`fer3d.data.tree_samples.TreeData` sample trees.
+Data sets of 3D expressions are small (720 scans of 9 channels at 96 x 96 take 120 MB as float16), so they are read once
+and stay on the network's device: there are no loader processes and no queue, and augmentation works on whole batches.
+`MapData` holds maps, `fer3d.data.tree_samples.TreeData` sample trees.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from fer3d.prepare.store import header_for, open_tensors, read_manifest
 from fer3d.scan import LABELS
 
 Sources = Sequence[tuple[Path, Sequence[Mapping[str, Any]]]]
-"""Prepared folders, each with the manifest rows that are wanted."""
+"""Prepared folders, each with the manifest rows to read."""
 
-_SHOWN = 3
-_AT_ONCE = 64  # scans that are warped
+_SHOWN = 3  # names that a message lists
+_AT_ONCE = 64  # scans that are warped at once
 
 
 class InputNormalisation(Protocol):
-    """What brings a batch in physical units to the scale of a network: `Normalisation`, `TreeNormalisation`."""
+    """Normalises a batch in physical units: `Normalisation` or `TreeNormalisation`."""
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -51,23 +51,23 @@ class InputNormalisation(Protocol):
         """C numbers."""
 
     def apply(self, batch: Any) -> Any:
-        """Physical units -> what the network is fed."""
+        """A batch in physical units -> the normalised input of the network."""
 
     def mirrored(self, batch: Any) -> Any:
-        """What the network is fed, as the mirror shows it."""
+        """A normalised batch -> its mirror images."""
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingData(ABC):
-    """N scans. A batch is what the network takes: a tensor of maps, or a `TreeBatch`.
+    """N scans. A batch has the type that the network takes: a tensor of maps, or a `TreeBatch`.
 
     Attributes:
-        inputs: Names of what is fed: map groups, or a key of `VERTEX_FEATURES`.
-        target: What is to be said of a scan.
-        labels: What is known of it: (N,) int64, row of `classes`; or (N, K) float32 of units or values, NaN unknown.
+        inputs: Names of the inputs: map groups, or a key of `VERTEX_FEATURES`.
+        target: What is predicted for a scan.
+        labels: True labels: (N,) int64 indices into `classes`; or (N, K) float32 of units or values, NaN if unknown.
         rows: N manifest rows; `row["subject"]` is unique over all folders.
-        digests: N hashes of all that is stored: equal ones are the same scan under two names.
-        preprocess: Settings that the scans were prepared with.
+        digests: N hashes of the stored tensors: scans with equal hashes are the same scan under two names.
+        preprocess: Settings with which the scans were prepared.
     """
 
     inputs: tuple[str, ...]
@@ -79,7 +79,7 @@ class TrainingData(ABC):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """K names of what a network gives: of classes, units or values."""
+        """Names of the K outputs of a network: classes, units or values."""
         return self.target.names
 
     @property
@@ -90,17 +90,17 @@ class TrainingData(ABC):
     @property
     @abstractmethod
     def nbytes(self) -> int:
-        """Bytes of the scans."""
+        """Size of the scans in bytes."""
 
     @property
     @abstractmethod
     def shape(self) -> Mapping[str, Any]:
-        """Arguments of a network that depend on the scans, as JSON can hold them."""
+        """Arguments of a network that depend on the scans, as values that JSON can hold."""
 
     @property
     @abstractmethod
     def pixel_mm(self) -> float | None:
-        """Width of a pixel, if there are maps."""
+        """Width of a pixel in mm, if there are maps."""
 
     @abstractmethod
     def to(self, device: torch.device | str) -> Self:
@@ -116,11 +116,11 @@ class TrainingData(ABC):
 
     @abstractmethod
     def augment(self, batch: Any, draws: Mapping[str, torch.Tensor]) -> Any:
-        """A batch of `take`, changed at random."""
+        """A batch from `take`, changed with random numbers from `draw`."""
 
     @abstractmethod
     def fit_normalisation(self, rows: torch.Tensor) -> InputNormalisation:
-        """Measured on the training scans `rows`, (M,) int64, and on no others."""
+        """The normalisation, measured on the training scans `rows`, (M,) int64, only."""
 
     def rows_of(self, subjects: Iterable[str]) -> torch.Tensor:
         """(M,) int64: rows of all scans of these subjects, in order."""
@@ -130,7 +130,7 @@ class TrainingData(ABC):
 
 @dataclass(frozen=True, eq=False)
 class MapData(TrainingData):
-    """N scans as maps; `inputs` are map groups.
+    """N scans as maps; `inputs` holds map groups.
 
     Attributes:
         values: (N, C + 1, H, W) float16, physical units, the mask last: see `fer3d.data.channels.stack_channels`.
@@ -147,17 +147,17 @@ class MapData(TrainingData):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the maps."""
+        """Size of the maps in bytes."""
         return self.values.numel() * self.values.element_size()
 
     @property
     def shape(self) -> Mapping[str, Any]:
-        """Rows and columns."""
+        """{"size": the number of rows and columns}."""
         return {"size": self.values.shape[-1]}
 
     @property
     def pixel_mm(self) -> float:
-        """Width of a pixel."""
+        """Width of a pixel in mm."""
         return self.pixel
 
     def to(self, device: torch.device | str) -> MapData:
@@ -179,15 +179,15 @@ class MapData(TrainingData):
         return augment(self.channels, batch, draws, self.pixel)
 
     def fit_normalisation(self, rows: torch.Tensor) -> Normalisation:
-        """Over measured pixels."""
+        """The normalisation, measured on the measured pixels of `rows`."""
         return Normalisation.fit(self.channels, self.values, rows)
 
     def fit_warp(self, rows: torch.Tensor) -> FaceWarp:
-        """Learned from the training scans `rows`, (M,) int64, and their landmarks. ArgumentError if these lack."""
+        """A warp learned from the training scans `rows`, (M,) int64. ArgumentError if too few have landmarks."""
         return FaceWarp.fit(self.channels, self.values, rows, landmark_warps(self.rows, rows))
 
     def warped(self, warp: FaceWarp) -> MapData:
-        """The same scans, every face warped as its maps say."""
+        """The same scans with every face warped by `warp`."""
         parts = [warp.apply(part, self.pixel) for part in torch.split(self.values, _AT_ONCE)]
         return replace(self, values=torch.cat(parts))
 
@@ -195,15 +195,15 @@ class MapData(TrainingData):
 def labelled_rows(
     folder: Path, where: Callable[[Mapping[str, Any]], bool] | None = None, target: str = "expression"
 ) -> list[dict[str, Any]]:
-    """The manifest rows of prepared scans that say something of a target, sorted by id.
+    """The manifest rows of prepared scans that have a label of a target, sorted by id.
 
     Args:
         folder: A prepared folder.
-        where: Keeps the rows for which it is true.
+        where: Keeps the rows for which it returns true. None: keeps all.
         target: One of `fer3d.catalog.targets.TARGETS`.
 
     Raises:
-        ArgumentError: if a row has a label that is no canonical label (names the nearest), or none is left.
+        ArgumentError: if the label of a row is not canonical (names the nearest), or no row is left.
         FileError, FormatError: as `read_manifest`.
     """
     whole = [row for row in read_manifest(folder) if row["status"] == "ok"]
@@ -226,7 +226,7 @@ def targets_of(target: Target | Sequence[str], rows: Sequence[Mapping[str, Any]]
     """The fields `target` and `labels` of `TrainingData` for manifest rows.
 
     Raises:
-        ArgumentError: if a row holds what is none of the target's classes, or says nothing of it.
+        ArgumentError: if the label of a row is not one of the target's classes, or is missing.
     """
     chosen = target if isinstance(target, Target) else ClassTarget("expression", tuple(target))
     values = target_of(rows, chosen.name, chosen.names).values
@@ -240,7 +240,7 @@ def targets_of(target: Target | Sequence[str], rows: Sequence[Mapping[str, Any]]
 
 
 def label_hint(label: str) -> str:
-    """What is wrong with a label, and which one may be meant.
+    """A message about an unknown label, which names the label that may be meant.
 
     >>> label_hint("hapiness")
     "unknown label 'hapiness'; did you mean 'happiness'?"
@@ -257,10 +257,10 @@ def load(
     """Read the maps of scans.
 
     Args:
-        sources: Prepared folders, each with the rows wanted.
+        sources: Prepared folders, each with the manifest rows to read.
         maps: Map groups.
-        target: What is to be said of a scan, and of which each says something; of expressions the labels will do.
-        illumination: What is done to the light of textures, see `fer3d.data.channels.relit`.
+        target: What is predicted; every row must have a label of it. For expressions, the list of labels suffices.
+        illumination: Illumination normalisation of textures, see `fer3d.data.channels.relit`.
 
     Raises:
         ArgumentError: if scans lack a map, or differ in size, pixel or settings.
@@ -271,7 +271,8 @@ def load(
     for folder, header in recipes:
         check_same_recipe(recipes[0][0], first, folder, header)
         _check_maps(folder, maps, header["channels"])
-    # Where a data set names nobody, one picture under two names is no renamed person: `fer3d inspect` lists those.
+    # In a data set without subject names, a picture under two names does not mean that a person was renamed.
+    # `fer3d inspect` lists such duplicates.
     people = {folder: header.get("people", True) for folder, header in recipes}
     pairs = [(folder, row) for folder, rows in sources for row in rows]
     values = np.empty(0, np.float16)
@@ -284,7 +285,7 @@ def load(
             bare.append(row["id"])
             continue
         if not values.size:
-            values = np.zeros((len(pairs), *array.shape), np.float16)  # whole at once: a stack of parts needs it twice
+            values = np.zeros((len(pairs), *array.shape), np.float16)  # np.stack would need twice the memory
         if values[0].shape != array.shape:
             raise ArgumentError(f"{row['file']}: the maps should be {values.shape[2:]}, are {array.shape[1:]}")
         values[number] = array
@@ -305,7 +306,7 @@ def load(
 
 
 def name_some(names: Sequence[str]) -> str:
-    """The first few names, and how many more.
+    """The first few names, and how many more there are.
 
     >>> name_some(["a", "b", "c", "d", "e"])
     'a, b, c and 2 more'
@@ -315,7 +316,7 @@ def name_some(names: Sequence[str]) -> str:
 
 
 def check_leakage(data: TrainingData, parts: Mapping[str, Sequence[str]], where: str) -> None:
-    """Raise ProtocolError if one scan stands in two parts of a fold under two subjects: a subject was renamed.
+    """Raise ProtocolError if one scan is in two parts of a fold under two subject names: a subject was renamed.
 
     Args:
         data: The scans.
@@ -340,7 +341,7 @@ def check_leakage(data: TrainingData, parts: Mapping[str, Sequence[str]], where:
 def _read(
     folder: Path, row: Mapping[str, Any], maps: Sequence[str], names: Sequence[str], illumination: str
 ) -> tuple[np.ndarray[Any, Any] | None, str]:
-    """(C + 1, H, W) float16, or None if the scan has no texture and should; and a hash of all its stored maps."""
+    """(C + 1, H, W) float16, or None if a required texture is missing; and a hash of all stored maps of the scan."""
     prefix = row["prefix"]
     with open_tensors(folder / row["file"]) as file:
         stored, mask = file.get_tensor(prefix + "maps"), file.get_tensor(prefix + "mask")
@@ -365,7 +366,7 @@ def _check_maps(folder: Path, maps: Sequence[str], stored: Sequence[str]) -> Non
 
 
 def check_same_recipe(one: Path, a: Mapping[str, Any], other: Path, b: Mapping[str, Any]) -> None:
-    """Raise ArgumentError unless the scans of two folders, whose headers are `a` and `b`, were prepared alike."""
+    """Raise ArgumentError unless the scans of two folders, with headers `a` and `b`, were prepared in the same way."""
     for key in ("channels", "pixel_mm", "settings"):
         if a[key] != b[key]:
             raise ArgumentError(f"{other}: `{key}` should be as in {one}, {a[key]}, is {b[key]}")

@@ -1,4 +1,4 @@
-"""`PreparedDataset`: a prepared folder as a torch `Dataset`, from loose scans or from shards alike."""
+"""`PreparedDataset`: a prepared folder, of single scan files or of shards, as a torch `Dataset`."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ Sample = dict[str, Any]
 
 
 class PreparedDataset(Dataset[Sample]):
-    """The prepared scans of a folder, one sample each.
+    """The prepared scans of a folder; each scan is a sample.
 
     A sample is a dict that the default collate function can stack:
-        maps: (C, H, W) float32, the channels asked for, in that order; `fill` where nothing was measured.
+        maps: (C, H, W) float32, the requested channels in the requested order; `fill` where nothing was measured.
         mask: (H, W) uint8; 0 not measured, 1 measured, 2 filled.
         texture: (3, H, W) uint8, RGB; only with `texture=True`.
         label: int64, index into `classes`; -1 for a scan without an expression.
-        index: int64, row of `rows`.
+        index: int64, index into `rows`.
 
     Args:
-        folder: What `fer3d preprocess` or `fer3d pack` wrote.
-        channels: Names of maps, such as ("depth", "normal_x"), or None for all that are stored.
+        folder: A folder that `fer3d preprocess` or `fer3d pack` wrote.
+        channels: Names of channels, such as ("depth", "normal_x"), or None for all stored channels.
         classes: Canonical labels in the order of the label numbers. Scans with another label are left out.
-        texture: Whether to load the texture. Scans without one give black pixels, mask or no mask.
+        texture: Whether to load the texture. A scan without a texture gives black pixels, whatever its mask.
         fill: Value of pixels that were not measured.
-        where: Keeps the manifest rows for which it is true, such as `lambda row: (row["intensity"] or 0) >= 3`.
-        transform: Called with each sample; what it returns is the sample.
+        where: Keeps the manifest rows for which it returns true, such as `lambda row: (row["intensity"] or 0) >= 3`.
+        transform: Called with each sample; its result replaces the sample.
 
     Raises:
         FileError, FormatError: if the folder holds no manifest or a scan file is damaged.

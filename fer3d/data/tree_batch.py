@@ -1,11 +1,11 @@
-"""From the sample tree of a scan to what a network on the surface is fed: channels of vertices, and stencils.
+"""Converts sample trees of scans to the input of a network on the surface: channels of vertices, and stencils.
 
-The store holds physical units with NaN where nothing was measured. `TreeBatch` holds several scans in those units,
-NaN filled, so that augmentation can bend the surface; `TreeNormalisation` then picks the channels that the network
-wants and brings each to zero mean and unit deviation.
+The store holds physical units with NaN where nothing was measured. `TreeBatch` holds several scans in those units with
+NaN replaced, so that augmentation can bend the surface; `TreeNormalisation` then selects the channels that the network
+takes and brings each to zero mean and unit standard deviation.
 
-NaN in a channel of a vertex means that its neighbourhood was too small to fit a surface to, or for the shape index
-also that it is flat: both are fed as a flat place, shape index 0.5 and curvatures 0.
+NaN in a channel of a vertex means that its neighbourhood was too small to fit a surface, or, for the shape index, that
+it is flat. Both are replaced by the values of a flat surface: shape index 0.5 and curvatures 0.
 """
 
 from __future__ import annotations
@@ -24,28 +24,29 @@ from fer3d.tree.sample_tree import CHANNELS, SampleTree
 
 POSITION = ("x", "y", "z")
 
-# What `vertex_features` stands for. Rotation-invariant [D]; or positions, normals and the shape index, the 2018 setting
-# of FLM-CNN's first author [F: papers3d 1.2], which a turned head changes.
+# Name of a setting `vertex_features` -> its channels. "invariant": invariant to rotation [D]. "xyz": positions, normals
+# and the shape index, the 2018 setting of FLM-CNN's first author [F: papers3d 1.2]; rotating the head changes them.
 VERTEX_FEATURES: Mapping[str, tuple[str, ...]] = {
     "invariant": CHANNELS,
     "xyz": (*POSITION, *NORMAL.stored_names, "shape_index"),
 }
 
-HALF_CURVEDNESS = 0.05  # 1/mm, see `TreeNormalisation`: a bend of 20 mm radius becomes the middle of the scale
+HALF_CURVEDNESS = 0.05  # 1/mm, see `TreeNormalisation`: a radius of 20 mm becomes the middle of the scale
 
 
 class TreeBatch(NamedTuple):
     """B scans, padded to the largest.
 
-    Row i of level l + 1 is row i of level l, so positions and normals of level 0 serve every level.
+    Row i of level l + 1 is row i of level l, so positions and normals of level 0 are valid for every level.
 
     Attributes:
-        values: (B, N, C) float32: `tree.CHANNELS` in physical units; after `TreeNormalisation.apply`, its channels.
+        values: (B, N, C) float32: `tree.CHANNELS` in physical units, or the channels of `TreeNormalisation` after its
+            `apply`.
         positions: (B, N, 3) float32, mm, row 0 the nose tip.
         normals: (B, N, 3) float32.
-        indices: One a transition, (B, V, S, R, A, 3) int32, as `SampleTree.indices`.
-        weights: One a transition, of the same shape, float32. A row that pads has masked samples only.
-        real: (B, V) bool, of the top level: false for rows that pad.
+        indices: One tensor per transition, (B, V, S, R, A, 3) int32, as `SampleTree.indices`.
+        weights: One tensor per transition, of the same shape, float32. A padding row has masked samples only.
+        real: (B, V) bool, for the top level: false for padding rows.
     """
 
     values: torch.Tensor
@@ -56,7 +57,7 @@ class TreeBatch(NamedTuple):
     real: torch.Tensor
 
     def to(self, device: torch.device | str) -> TreeBatch:
-        """The same on a device."""
+        """The same batch on a device."""
         return TreeBatch(
             self.values.to(device),
             self.positions.to(device),
@@ -67,7 +68,7 @@ class TreeBatch(NamedTuple):
         )
 
     def rows(self, which: torch.Tensor) -> TreeBatch:
-        """The scans `which`, (M,) int64, with indices as int32 and weights as float32."""
+        """The batch of the scans `which`, (M,) int64, with indices as int32 and weights as float32."""
         return TreeBatch(
             self.values[which],
             self.positions[which],
@@ -79,20 +80,20 @@ class TreeBatch(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """Of all tensors."""
+        """Size of all tensors in bytes."""
         return sum(t.numel() * t.element_size() for t in (*self[:3], *self.indices, *self.weights, self.real))
 
 
 def real_rows(batch: TreeBatch, stage: int) -> torch.Tensor:
-    """(B, V) bool: the rows of the level above transition `stage` that see anything, as those that pad do not."""
+    """(B, V) bool: the rows of the level above transition `stage` that are not padding."""
     return (batch.weights[stage][:, :, :, 0] != 0).flatten(2).any(dim=-1)
 
 
 def stack_trees(trees: Sequence[SampleTree]) -> TreeBatch:
-    """Several scans as one batch, with the types in which they lie in memory: indices int16 or int32, weights float16.
+    """Stack several scans into one batch with compact types: indices int16 or int32, weights float16.
 
     Raises:
-        ArgumentError: if there is none, a tree has no features, or their stencils differ.
+        ArgumentError: if there is no tree, a tree has no features, or the stencils differ.
     """
     if not trees:
         raise ArgumentError("`trees` should hold at least one, holds none")
@@ -101,12 +102,12 @@ def stack_trees(trees: Sequence[SampleTree]) -> TreeBatch:
 
 
 def fill_batch(count: int, sizes: Sequence[int], trees: Iterable[SampleTree]) -> TreeBatch:
-    """As `stack_trees`, of trees that come one by one: what needs gigabytes should not lie in memory twice.
+    """As `stack_trees`, for an iterator of trees, so that gigabytes are not in memory twice.
 
     Args:
-        count: How many there are.
-        sizes: Vertices of each level, of the largest.
-        trees: The scans.
+        count: Number of trees.
+        sizes: For each level, the largest number of vertices in any tree.
+        trees: The trees of the scans.
     """
     batch: TreeBatch | None = None
     wanted: dict[str, object] = {}
@@ -132,7 +133,7 @@ def fill_batch(count: int, sizes: Sequence[int], trees: Iterable[SampleTree]) ->
 
 
 def join_trees(batches: Sequence[TreeBatch]) -> TreeBatch:
-    """Several batches as one, padded to the largest. ArgumentError if there is none, or their stencils differ."""
+    """Concatenate batches, padded to the largest. ArgumentError if there is no batch, or their stencils differ."""
     if not batches or len({tuple(part.shape[2:] for part in batch.indices) for batch in batches}) != 1:
         raise ArgumentError("`batches` should hold at least one, all with stencils of one shape")
 
@@ -151,7 +152,7 @@ def join_trees(batches: Sequence[TreeBatch]) -> TreeBatch:
 
 
 def _padded(part: torch.Tensor, count: int) -> torch.Tensor:
-    """(B, n, ...) -> (B, count, ...), zeros behind."""
+    """(B, n, ...) -> (B, count, ...), padded with zeros at the end."""
     more = part.new_zeros(part.shape[0], count - part.shape[1], *part.shape[2:])
     return torch.cat([part, more], dim=1)
 
@@ -170,24 +171,24 @@ def put_tree(batch: TreeBatch, row: int, tree: SampleTree) -> None:
 
 
 def stencils_of(tree: SampleTree) -> dict[str, object]:
-    """What must be the same for all scans that one network reads."""
+    """Radii, rings and rays of the stencils, which must be equal for all scans that one network reads."""
     return {"radii": [list(span) for span in tree.radii], "rings": list(tree.rings), "rays": tree.rays}
 
 
 def filled(channels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(V, 4) `tree.CHANNELS` with a flat place where NaN is, see the module."""
+    """(V, 4) `tree.CHANNELS` with NaN replaced by the values of a flat surface, see the module."""
     flat = np.array([channel.flat for channel in CURVATURE.stored], np.float32)
-    made: NDArray[np.float32] = np.where(np.isnan(channels), flat, channels)
-    return made
+    values: NDArray[np.float32] = np.where(np.isnan(channels), flat, channels)
+    return values
 
 
 @dataclass(frozen=True)
 class TreeNormalisation:
-    """Mean and deviation of every channel over the vertices of the training scans.
+    """Mean and standard deviation of every channel over the vertices of the training scans.
 
-    Convention: curvatures are squashed first, so that a boundary, ten times as curved as any face, does not set the
-    scale. Curvedness c becomes c / (c + h), mean curvature H the same with its sign, and of the Gaussian curvature the
-    square root, which is in 1/mm too; h is `HALF_CURVEDNESS` [D].
+    Convention: curvatures are compressed first, so that boundaries, which are ten times as curved as any face, do not
+    determine the scale. Curvedness c becomes c / (c + h) with h = `HALF_CURVEDNESS` [D]; mean curvature is compressed
+    in the same way and keeps its sign; so is the signed square root of the Gaussian curvature, which is in 1/mm too.
 
     Attributes:
         channels: C names.
@@ -200,12 +201,12 @@ class TreeNormalisation:
 
     @classmethod
     def fit(cls, channels: Sequence[str], data: TreeBatch, rows: torch.Tensor) -> TreeNormalisation:
-        """Measure it on the scans in `rows`, (M,) int64: those of the training scans, and no others."""
+        """Measure mean and deviation on the scans `rows`, (M,) int64, which must be training scans only."""
         total = torch.zeros(3, len(channels), dtype=torch.float64)
         for part in torch.split(rows, 64):
             part = part.to(data.values.device)
             picked = pick(channels, data.values[part], data.positions[part], data.normals[part])
-            real = (data.normals[part] != 0).any(dim=-1, keepdim=True)  # rows that pad have none
+            real = (data.normals[part] != 0).any(dim=-1, keepdim=True)  # padding rows have zero normals
             picked = (picked * real).double()
             sums = (real.sum().double().expand(len(channels)), picked.sum((0, 1)), (picked * picked).sum((0, 1)))
             total += torch.stack([part.cpu() for part in sums])
@@ -215,26 +216,26 @@ class TreeNormalisation:
         return cls(tuple(channels), tuple(mean.tolist()), tuple(deviation.tolist()))
 
     def apply(self, batch: TreeBatch) -> TreeBatch:
-        """The batch with `values` (B, N, C) as a network is fed them."""
+        """The batch with `values` (B, N, C) selected and normalised for a network."""
         mean = torch.tensor(self.mean, device=batch.values.device)
         deviation = torch.tensor(self.deviation, device=batch.values.device)
         picked = pick(self.channels, batch.values, batch.positions, batch.normals)
         return batch._replace(values=(picked - mean) / deviation)
 
     def mirrored(self, batch: TreeBatch) -> TreeBatch:
-        """A normalised batch as the mirror shows it."""
+        """The mirror images of a normalised batch."""
         batch = mirror(batch, torch.ones(len(batch.values), dtype=torch.bool, device=batch.values.device))
         signs = [_mirror_sign(name) for name in self.channels]
         values = batch.values
         if -1.0 in signs:
             sign = torch.tensor(signs, device=values.device)
             shift = torch.tensor(self.mean, device=values.device) / torch.tensor(self.deviation, device=values.device)
-            values = sign * values + (sign - 1.0) * shift  # -(v m + d) as (-v d - m) / d, for those that change
+            values = sign * values + (sign - 1.0) * shift  # mirrored channels: v -> ((-(v d + m)) - m) / d
         return batch._replace(values=values)
 
 
 def pick(channels: Sequence[str], values: torch.Tensor, positions: torch.Tensor, normals: torch.Tensor) -> torch.Tensor:
-    """(B, N, C): the channels by name, curvatures squashed as `TreeNormalisation` says."""
+    """(B, N, C): the named channels, curvatures compressed as described in `TreeNormalisation`."""
     picked = []
     for name in channels:
         if name in POSITION:
@@ -259,11 +260,11 @@ def _mirror_sign(name: str) -> float:
 
 
 def mirror(batch: TreeBatch, which: torch.Tensor) -> TreeBatch:
-    """The batch with the scans `which`, (B,) bool, mirrored, x -> -x: ray a of every stencil becomes ray -a mod A.
+    """Mirror the scans `which`, (B,) bool, of a batch, x -> -x: ray a of every stencil becomes ray -a mod A.
 
-    The tree of a mirrored scan has the same vertices in the same order. Ray 0 points away from the nose tip in both,
-    and counter-clockwise becomes clockwise. At the nose tip itself ray 0 is arbitrary: there the mirror is exact only
-    for networks that take the maximum over rotations.
+    The tree of a mirrored scan has the same vertices in the same order. Ray 0 points away from the nose tip before and
+    after, and counter-clockwise becomes clockwise. At the nose tip itself ray 0 is arbitrary: there the mirror is exact
+    only for networks that take the maximum over rotations.
     """
     if not bool(which.any()):
         return batch

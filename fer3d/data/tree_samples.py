@@ -1,4 +1,4 @@
-"""`TreeData`: the sample trees of prepared scans, ready for batches of networks that convolve on the surface."""
+"""`TreeData`: the sample trees of prepared scans, from which batches for networks on the surface are taken."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from fer3d.tree.sample_tree import SampleTree
 
 @dataclass(frozen=True, eq=False)
 class TreeData(TrainingData):
-    """N scans as sample trees; `inputs` is the key of `VERTEX_FEATURES` that is fed.
+    """N scans as sample trees; `inputs` holds the key of `VERTEX_FEATURES` that the network takes.
 
     Attributes:
         trees: All scans as one batch, indices int16 or int32 and weights float16.
-        stencils: Radii, rings and rays, see `tree_input.stencils_of`.
+        stencils: Radii, rings and rays, see `fer3d.data.tree_batch.stencils_of`.
     """
 
     trees: TreeBatch
@@ -42,7 +42,7 @@ class TreeData(TrainingData):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the trees."""
+        """Size of the trees in bytes."""
         return self.trees.nbytes
 
     @property
@@ -52,7 +52,7 @@ class TreeData(TrainingData):
 
     @property
     def pixel_mm(self) -> None:
-        """There are no pixels."""
+        """None: there are no pixels."""
         return
 
     def to(self, device: torch.device | str) -> TreeData:
@@ -72,7 +72,7 @@ class TreeData(TrainingData):
         return augment(batch, draws)
 
     def fit_normalisation(self, rows: torch.Tensor) -> TreeNormalisation:
-        """Over the vertices of level 0."""
+        """The normalisation, measured on the vertices of level 0 of `rows`."""
         return TreeNormalisation.fit(self.channels, self.trees, rows)
 
 
@@ -86,13 +86,13 @@ def load_trees(
     """Read the sample trees of scans.
 
     Args:
-        sources: Prepared folders, each with the rows wanted.
-        vertex_features: A key of `VERTEX_FEATURES`: what is fed.
-        target: What is to be said of a scan, see `fer3d.data.samples.load`.
-        whole_tree: False: one level of each tree, see `one_level`.
+        sources: Prepared folders, each with the manifest rows to read.
+        vertex_features: A key of `VERTEX_FEATURES`: the channels that the network takes.
+        target: What is predicted for a scan, see `fer3d.data.samples.load`.
+        whole_tree: Whether to keep all levels. False: one level of each tree, see `one_level`.
 
     Raises:
-        ArgumentError: if the scans were prepared without trees or in different ways.
+        ArgumentError: if the scans were prepared without trees, or not all in the same way.
         FileError, FormatError: if a scan file is missing or damaged.
     """
     recipes = [(folder, header_for(folder, rows[0])) for folder, rows in sources]
@@ -104,12 +104,12 @@ def load_trees(
 
     def read() -> Iterator[SampleTree]:
         for folder, row in pairs:
-            made = read_tree(folder, row)
-            digests.append(hashlib.blake2b(made.positions.tobytes() + made.rows.tobytes(), digest_size=16).hexdigest())
+            tree = read_tree(folder, row)
+            digests.append(hashlib.blake2b(tree.positions.tobytes() + tree.rows.tobytes(), digest_size=16).hexdigest())
             if not whole_tree:
-                made = one_level(made, *_mesh(folder, row))
-            kinds[:] = [stencils_of(made)]
-            yield made
+                tree = one_level(tree, *_mesh(folder, row))
+            kinds[:] = [stencils_of(tree)]
+            yield tree
 
     levels = [_sizes(folder, row) for folder, row in pairs]
     if not whole_tree:

@@ -315,7 +315,7 @@ def value_sums(truth: Floats, predicted: Floats) -> Floats:
 
     Returns:
         (D, 8) float64: the number of scans with a known value; the sums of t, p, t^2, p^2, t p and (t - p)^2, with
-        t the truth and p the prediction; and the number of scans in which t and p have the same sign, where 0 is a third
+        t the truth and p the prediction; and the number of scans in which t and p have the same sign, 0 being a third
         sign. The (S, D, 8) sums of S subjects can be passed to `subject_interval`.
 
     Raises:
