@@ -9,7 +9,7 @@
 
 namespace fer3d {
 
-// Queues a grid of blocks; the error names the op.
+// Launches a grid of blocks; the error names the op.
 template <typename... Parameters, typename... Arguments>
 void launch_blocks(const char* op, void (*kernel)(Parameters...), dim3 blocks, dim3 threads, void* stream,
                    const Arguments&... arguments) {
@@ -19,7 +19,7 @@ void launch_blocks(const char* op, void (*kernel)(Parameters...), dim3 blocks, d
     throw std::runtime_error(std::string(op) + ": " + cudaGetErrorString(e));
 }
 
-// Queues one thread for each of `count` elements (a kernel strides over what does not fit into the grid).
+// Launches one thread for each of `count` elements; if the grid is smaller, each thread takes several with a stride.
 template <typename... Parameters, typename... Arguments>
 void launch_elements(const char* op, void (*kernel)(Parameters...), int64_t count, void* stream,
                      const Arguments&... arguments) {

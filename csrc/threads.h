@@ -11,7 +11,7 @@
 namespace fer3d {
 
 // Calls work(task, worker) once for each task in [0, tasks), on up to `threads` threads; worker is in [0, threads).
-// Which worker gets a task is chance: a result must depend on the task alone. The first exception is thrown again here.
+// The worker of a task is arbitrary, so results must depend on the task only. The first exception is rethrown here.
 template <typename Work>
 void parallel_tasks(int64_t tasks, int threads, const Work& work) {
   std::atomic<int64_t> next{0};
@@ -29,14 +29,14 @@ void parallel_tasks(int64_t tasks, int threads, const Work& work) {
   std::vector<std::thread> others;
   try {
     for (int worker = 1; worker < threads && worker < tasks; ++worker) others.emplace_back(run, worker);
-  } catch (...) {  // the system gives no more threads: those that run do all tasks
+  } catch (...) {  // no more threads available: the running ones do all tasks
   }
   run(0);
   for (std::thread& other : others) other.join();
   if (failure) std::rethrow_exception(failure);
 }
 
-// Calls work(first, last) for stretches of `part` that cover [0, count), on up to `threads` threads.
+// Calls work(first, last) for consecutive ranges of `part` elements of [0, count), on up to `threads` threads.
 template <typename Work>
 void parallel_parts(int64_t count, int64_t part, int threads, const Work& work) {
   parallel_tasks((count + part - 1) / part, threads,

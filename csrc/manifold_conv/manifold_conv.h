@@ -5,28 +5,29 @@
 
 // Convolution on geodesic polar patches with the maximum over rotations [1, 2].
 //
-//   x:       (B, N, C)           row-major. Features of each scan's vertices; N may be padded, padding is not read.
-//   indices: (B, V, R, A, K)     int32 in [0, N). Contributors of bin (r, a) of the patch around vertex v of scan b.
+//   x:       (B, N, C)           row-major. Features of the vertices of each scan; padding up to N is not read.
+//   indices: (B, V, R, A, K)     int32 in [0, N). Vertices for bin (r, a) of the patch around vertex v of scan b.
 //   weights: (B, V, R, A, K)     their weights. All 0: a masked bin, whose indices are checked but not followed.
 //   kernel:  (R, A, C, O)
-//   y:       (B, V, O)           y[b, v, o] = max over s of sum_{r, a, c} kernel[r, (a + s) mod A, c, o] p[b, v, r, a,
-//   c]
+//   y:       (B, V, O)           y[b, v, o] = max over s of
+//                                  sum_{r, a, c} kernel[r, (a + s) mod A, c, o] p[b, v, r, a, c]
 //                                with p[b, v, r, a, c] = sum_k weights[b, v, r, a, k] x[b, indices[b, v, r, a, k], c].
-//   shift:   (B, V, O)  uint8    the ray shift s that gave y; the first of equal sums. Sums that differ by less than
-//                                rounding may come out in either order; without a maximum (NaN) it is 0.
+//   shift:   (B, V, O)  uint8    the ray shift s that gave y; the first of equal sums. If sums differ by less than the
+//                                rounding error, either may win; without a maximum (NaN) it is 0.
 // With `indices` null, x holds the patches p themselves, (B, V, R, A, C); N and K are not used. 1 <= A <= max_rays.
 //
-// The sums over rays are circular correlations. A real DFT over the rays makes them products of one frequency each, and
-// three real products make a complex one (Gauss), so that all A shifts of a patch cost
-//   2A - (the number of divisors of x^A - 1 over the reals) real (R C) x O products instead of A^2: 23 for 256 at A =
-//   16,
-// which is the least that any bilinear algorithm needs. The gradients need the winning shift only: A products for each,
-// taken directly on rows that the shift moves, with terms of gradient 0 (after a ReLU: half of them) left out.
+// The sums over rays are circular correlations. A real DFT over the rays makes them one product per frequency, and a
+// complex product takes three real ones (Gauss). All A shifts of a patch thus cost
+//   2A - (number of irreducible factors of x^A - 1 over the reals)
+// real (R C) x O products instead of A^2: 23 instead of 256 at A = 16. This is the minimum of any bilinear algorithm.
+// The gradients need only the winning shift: A products each, computed directly on shifted rows, without the terms of
+// gradient 0 (half of them after a ReLU).
 //
-// Memory beside inputs and outputs: the transformed kernel (2 kernels), a cache-sized tile for each thread, and in the
-// gradients at most `partials` copies of the result, added in fixed order: no result depends on the number of threads.
-// Returns the first position in `indices` that is outside [0, N), or -1; y is not complete then. The gradients trust
-// it. Instantiated for float (AVX-512, AVX2 or the compiler's base instruction set, chosen at run time) and double.
+// Memory besides inputs and outputs: the transformed kernel (2 kernels), a cache-sized tile per thread, and for the
+// gradients at most `partials` copies of the result, added in a fixed order: no result depends on the number of
+// threads. Returns -1, or the first position in `indices` whose value is outside [0, N); y is then incomplete. The
+// gradients do not check `indices`. Instantiated for float (AVX-512, AVX2 or the compiler's base instruction set,
+// chosen at run time) and double.
 //
 // [1] Masci, Boscaini, Bronstein, Vandergheynst. Geodesic convolutional neural networks on Riemannian manifolds.
 //     ICCV Workshops 2015.
@@ -40,8 +41,8 @@ struct ConvSizes {
   int64_t B, N, V, R, A, K, C, O;
 };
 
-// For tests and benchmarks: from now on float uses "avx512", "avx2" or "base" instead of the best. False if this
-// processor or this build lacks it; nothing changes then.
+// For tests and benchmarks: makes float use "avx512", "avx2" or "base" instead of the best from now on. Returns false
+// and changes nothing if the processor or the build lacks it.
 bool manifold_conv_use(std::string_view instructions);
 
 template <typename Real>
@@ -65,15 +66,14 @@ template <typename Real>
 void manifold_conv_grad_kernel_cpu(const Real* grad, const uint8_t* shift, const ConvInput<Real>& input,
                                    const ConvSizes& sizes, int threads, Real* grad_kernel);
 
-// The same on a GPU: device pointers, queued on `stream` (a cudaStream_t), returns without waiting. Features, kernel
-// and gradients have `dtype`; weights and sums are float, double for double. No atomics: the results are the same in
-// every run. A wrong row in `indices` traps, as looking first would stall the stream.
-//   memory:   manifold_conv_cuda_numbers numbers of the sums' type.
-//   vertices: patches that are held at once; for grad_x with a stencil at least V, as it goes by whole scans.
+// The same on a GPU: takes device pointers, queues on `stream` (a cudaStream_t), and returns without waiting. Features,
+// kernel and gradients have `dtype`; weights and sums are double for double, else float. Without atomics the results
+// are the same in every run. A row in `indices` out of range traps, as checking first would stall the stream.
+//   memory:   manifold_conv_cuda_numbers numbers in the type of the sums.
+//   vertices: number of patches in memory at once; for grad_x with a stencil at least V, as it takes whole scans.
 //   parts:    partial sums of grad_kernel.
-//   order, starts: (B V R A K) and (B N + 1) int64, for grad_x with a stencil: positions in `indices` sorted, stably,
-//   by
-//             row b N + indices[...], and where in that order the positions of each row begin.
+//   order, starts: (B V R A K) and (B N + 1) int64, for grad_x with a stencil: positions in `indices`, sorted stably
+//             by row b N + indices[...], and where the positions of each row begin in that order.
 enum class Dtype { float32, float64, float16, bfloat16 };
 
 struct CudaInput {

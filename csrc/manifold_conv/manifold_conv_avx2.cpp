@@ -1,4 +1,5 @@
-// Compiled with AVX2 and FMA: nothing here may run before manifold_conv_cpu.cpp has asked the processor.
+// Compiled with AVX2 and FMA: nothing here may run before manifold_conv_cpu.cpp has checked that the processor has
+// both.
 #include "manifold_conv_kernels.h"
 
 namespace fer3d {

@@ -1,4 +1,4 @@
-// Compiled with AVX-512F: nothing here may run before manifold_conv_cpu.cpp has asked the processor.
+// Compiled with AVX-512F: nothing here may run before manifold_conv_cpu.cpp has checked that the processor has it.
 #include "manifold_conv_kernels.h"
 
 namespace fer3d {

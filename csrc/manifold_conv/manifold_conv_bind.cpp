@@ -16,7 +16,8 @@ void require(bool fits, const char* message) {
   if (!fits) throw std::invalid_argument(message);
 }
 
-// Sizes of a call with or without a stencil. The Python face words the errors; these only keep reads in bounds.
+// Sizes of a call, with or without a stencil. The Python functions report errors; these checks only keep reads in
+// bounds.
 template <typename Real>
 fer3d::ConvSizes sizes_of(const Array<Real>& kernel, const py::ssize_t* x, py::ssize_t x_axes,
                           const Stencil<int32_t>& indices, const Stencil<Real>& weights) {
@@ -123,7 +124,7 @@ void bind_conv(py::module_& m) {
 }
 
 #ifdef FER3D_CUDA
-// Device pointers come as integers; fer3d.ops.cuda has checked what lies behind them.
+// Device pointers are passed as integers; fer3d.ops.cuda has checked the arrays.
 template <typename T>
 T* pointer(uintptr_t address) {
   return reinterpret_cast<T*>(address);

@@ -11,12 +11,12 @@
 namespace fer3d {
 namespace {
 
-constexpr int64_t cached_rows = 32768;   // bytes of rows that a rotated sum reads again and again: level 1
-constexpr int64_t cached_sums = 393216;  // bytes of sums that they are added to: level 2
+constexpr int64_t cached_rows = 32768;   // bytes of rows that a rotated sum reads repeatedly: L1 cache
+constexpr int64_t cached_sums = 393216;  // bytes of the sums that they are added to: L2 cache
 
 const ConvKernels<float> conv_kernels_base = Loops<float, 16, 4, 2>::table();
 
-// The loops for an instruction set, or null if this processor or this build lacks it.
+// The loops for an instruction set, or null if the processor or the build lacks it.
 const ConvKernels<float>* kernels_for(std::string_view instructions) {
   if (instructions == "base") return &conv_kernels_base;
 #ifdef FER3D_X86
@@ -48,7 +48,7 @@ namespace {
 
 bool is_empty(const ConvSizes& s) { return s.B * s.V * s.R * s.C * s.O == 0; }
 
-// Rows that stay in the first cache, at least one.
+// Number of rows that fit into the L1 cache, at least one.
 template <typename Real>
 int64_t rows_at_once(const ConvSizes& s, int64_t lanes) {
   return std::max<int64_t>(1, cached_rows / (2 * s.A * lanes * static_cast<int64_t>(sizeof(Real))));
@@ -164,8 +164,8 @@ void manifold_conv_grad_kernel_cpu(const Real* grad, const uint8_t* shift, const
   const int64_t L = k.lanes, D = s.R * s.C, Dp = round_up(D, L), row = 2 * s.A * L;
   const int64_t tile = std::min<int64_t>(rows_at_once<Real>(s, L), 64);
 
-  // Each part sums over its own vertices; where the parts' sums would take too much room there are fewer parts, and
-  // each is cut by output channels.
+  // Each part sums over its own vertices. If the sums of the parts would take too much memory, there are fewer parts,
+  // and each is divided by output channels.
   const int64_t vertices = s.B * s.V, size = Dp * s.A * s.O;  // [chunk][o][A][L]
   const int64_t room = partial_room / std::max<int64_t>(1, size * static_cast<int64_t>(sizeof(Real)));
   const int64_t parts = std::max<int64_t>(1, std::min({partials, room, vertices / 256}));

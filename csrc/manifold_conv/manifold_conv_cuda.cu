@@ -5,8 +5,8 @@
 namespace fer3d {
 namespace {
 
-// The DFT over A rays keeps A real numbers: component 0 is the mean's, 2f - 1 and 2f are the cosine and sine sums of
-// frequency f, and for even A the last is the alternating sum.
+// The DFT over A rays has A real numbers: component 0 is that of the mean, 2f - 1 and 2f are the cosine and sine sums
+// of frequency f, and for even A the last is the alternating sum.
 __device__ inline double component_angle(int64_t m, int64_t a, int64_t A) {  // in half turns
   return 2.0 * static_cast<double>((m + 1) / 2 * a % A) / static_cast<double>(A);
 }
@@ -130,7 +130,7 @@ __global__ void largest_kernel(const Sum<T>* response, const Sum<T>* factors, in
   }
 }
 
-// turned: (O, A, R C), so that neighbouring threads read neighbouring channels of a turned kernel.
+// turned: (O, A, R C), so that neighbouring threads read neighbouring channels of a rotated kernel.
 template <typename T>
 __global__ void turn_kernel_kernel(const T* kernel, ConvSizes s, Sum<T>* turned) {
   const int64_t D = s.R * s.C;
@@ -140,8 +140,8 @@ __global__ void turn_kernel_kernel(const T* kernel, ConvSizes s, Sum<T>* turned)
   }
 }
 
-// grads: (count, R, A, C), the gradient of the patches of vertices [v, v + count). Each block keeps to 32 channels of
-// the patch, so that the kernel's rows for them stay in its cache; its threads are 32 channels x 8 rays.
+// grads: (count, R, A, C), the gradient of the patches of vertices [v, v + count). Each block handles 32 channels of
+// the patch, so that their rows of the kernel stay in the cache; its threads are 32 channels x 8 rays.
 template <typename T, typename Out>
 __global__ void grad_patches_kernel(const T* grad, const uint8_t* shift, const Sum<T>* turned, ConvSizes s, int64_t v,
                                     int64_t count, Out* grads) {
@@ -161,7 +161,7 @@ __global__ void grad_patches_kernel(const T* grad, const uint8_t* shift, const S
   }
 }
 
-// sums: (parts, R C, A, O), each over its share of the vertices [v, v + count); added to what is there unless `fresh`.
+// sums: (parts, R C, A, O), each over its share of the vertices [v, v + count); added to the old values unless `fresh`.
 template <typename T>
 __global__ void grad_kernel_kernel(const T* grad, const uint8_t* shift, const Sum<T>* patches, ConvSizes s, int64_t v,
                                    int64_t count, int64_t parts, bool fresh, Sum<T>* sums) {

@@ -11,8 +11,8 @@
 #endif
 
 // The inner loops of manifold_conv for one vector width. This header is compiled once for each instruction set, so
-// everything lives in an unnamed namespace and uses no inline function of the standard library: the linker keeps one
-// copy of those for the whole module, and it may be the one that this machine cannot run.
+// everything is in an unnamed namespace and uses no inline function of the standard library: the linker keeps one copy
+// of such a function for the whole module, possibly one with instructions that this machine lacks.
 //
 // Layouts. L: lanes of a vector. Depth D = R C, in chunks of L; bins of one ray are contiguous, d = r C + c.
 //   patch     [A][D']              one vertex, D' = chunks * L
@@ -24,7 +24,7 @@ namespace fer3d {
 
 constexpr int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
-// Real products that stand for the DFT of A rays: one for each real frequency, three for each complex pair.
+// Real products for the DFT of A rays: one for each real frequency, three for each complex pair.
 constexpr int64_t components(int64_t A) { return 1 + (A % 2 == 0) + 3 * ((A - 1) / 2); }
 
 // One term of a rotated sum: `coefficient` times the A vectors at `offset`.
@@ -34,7 +34,7 @@ struct Term {
   int32_t offset;
 };
 
-// What the threads call. cosines, sines: of 2 pi k / A, k < A.
+// The functions that the threads call. cosines, sines: of 2 pi k / A, k < A.
 template <typename Real>
 struct ConvKernels {
   int64_t lanes, tile;
@@ -42,7 +42,7 @@ struct ConvKernels {
   // Components of kernel[:, :, :, :] for depths [begin, end).
   void (*transform_kernel)(const Real* kernel, const ConvSizes& s, const Real* cosines, const Real* sines,
                            int64_t begin, int64_t end, Real* out);
-  // y and shift of vertices [v, v + count) of scan b, count <= tile; returns a wrong position in indices or -1.
+  // y and shift of vertices [v, v + count) of scan b, count <= tile; returns an invalid position in indices, or -1.
   int64_t (*forward)(const ConvInput<Real>& in, const ConvSizes& s, const Real* cosines, const Real* sines,
                      const Real* transformed, int64_t b, int64_t v, int64_t count, Real* scratch, Real* y,
                      uint8_t* shift);
@@ -53,7 +53,7 @@ struct ConvKernels {
   // Its transpose: adds to grad_x (N, C) of the scan, or writes it if there are no indices.
   void (*scatter_patch)(const ConvInput<Real>& in, const ConvSizes& s, int64_t b, int64_t v, const Real* patch,
                         Real* grad_x);
-  // largest = max(largest, from) over C channels, and `winner` where from is larger or NaN: for manifold_pool.
+  // For manifold_pool: largest = max(largest, from) over C channels; sets `winner` where `from` is larger or NaN.
   void (*keep_larger)(const Real* from, int64_t C, int32_t bin, Real* largest, int32_t* winner);
   // A patch as rows of rotations: chunk k goes to rows + k * chunk_step.
   void (*repeat_rays)(const Real* patch, const ConvSizes& s, Real* rows, int64_t chunk_step);
@@ -63,7 +63,7 @@ struct ConvKernels {
                        int64_t A, bool fresh, Real* sums, int64_t sum_step, int64_t ray_step);
 };
 
-// The best for this processor, or what manifold_conv_use has chosen.
+// The loops that manifold_conv_use has chosen, else the best for this processor.
 const ConvKernels<float>& conv_kernels(float);
 const ConvKernels<double>& conv_kernels(double);
 
@@ -112,11 +112,11 @@ struct Loops {
     return v;
   }
 
-  // ---- real DFT over the rays; N: the number of rays if the compiler shall know it, else 0 ----
+  // ---- real DFT over the rays; N: the number of rays if known at compile time, else 0 ----
 
   // cosine[f * step] = sum_a x[a] cos(2 pi f a / n), f = 0 ... n / 2; sine likewise, f = 1 ... (n - 1) / 2.
   // Even n: half of the frequencies come from the sums x[a] + x[a + n/2], half from the differences; the symmetry of
-  // cosine and sine halves the rest once more.
+  // cosine and sine halves the remaining work again.
   template <int N>
   static FER3D_INLINE void analyse(const Vec* x, Vec* cosine, Vec* sine, int rays, int rate, int step,
                                    const Real* cosines, const Real* sines) {
@@ -236,7 +236,7 @@ struct Loops {
                                int64_t begin, int64_t end, Real* out) {
     const int A = static_cast<int>(s.A);
     const int64_t D = s.R * s.C, Op = round_up(s.O, L), size = D * Op;
-    const Real single = Real(1) / A, pair = Real(2) / A;  // the inverse DFT's factors
+    const Real single = Real(1) / A, pair = Real(2) / A;  // factors of the inverse DFT
     Vec x[max_rays], c[max_rays / 2 + 1], d[max_rays / 2 + 1];
     for (int64_t k = begin; k < end; ++k) {
       const Real* bin = kernel + (k / s.C) * s.A * s.C * s.O + k % s.C * s.O;
@@ -436,7 +436,7 @@ struct Loops {
     return -1;
   }
 
-  // The first largest of n vectors, lane by lane.
+  // Writes the maximum of n vectors and its first index, per lane.
   static FER3D_INLINE void write_largest(const Vec* value, int n, int64_t lanes, Real* y, uint8_t* shift) {
     Real best[L], at[L];
 #if defined(__GNUC__)

@@ -8,8 +8,8 @@
 #include "cuda_launch.h"
 #include "manifold_conv.h"
 
-// What the CUDA kernels on stencils share. Features are float, double, __half or __nv_bfloat16; sums and workspaces are
-// float, double for double, and so are the weights.
+// Code that the CUDA kernels on stencils share. Features are float, double, __half or __nv_bfloat16. Sums, workspaces
+// and weights are double for double, else float.
 namespace fer3d {
 
 template <typename T>
@@ -69,11 +69,11 @@ void with_type(const CudaInput& in, const F& f) {
   }
 }
 
-// Position of this thread and the stride to its next element.
+// Index of this thread and the stride to its next element.
 __device__ inline int64_t first_element() { return blockIdx.x * int64_t(blockDim.x) + threadIdx.x; }
 __device__ inline int64_t element_stride() { return gridDim.x * int64_t(blockDim.x); }
 
-// One number of a patch: bin counts (b, v, r, a) in row-major order.
+// One value of a patch: `bin` numbers (b, v, r, a) in row-major order.
 template <typename T>
 __device__ inline Sum<T> patch_value(const StencilView<T>& in, const ConvSizes& s, int64_t bin, int64_t c) {
   if (!in.indices) return widen(in.x[bin * s.C + c]);
@@ -89,9 +89,9 @@ __device__ inline Sum<T> patch_value(const StencilView<T>& in, const ConvSizes& 
   return sum;
 }
 
-// The transpose of the interpolation, without atomics: row n of x adds up, in order, the contributions that name it.
+// The transpose of the interpolation, without atomics: row n of x sums the contributions to it in a fixed order.
 //   order:  positions in indices, sorted by row of the batch b N + n, stable.
-//   starts: (B N + 1) where each row's positions begin in `order`.
+//   starts: (B N + 1) where the positions of each row begin in `order`.
 //   grads:  gradient of the patches of scans [scan, scan + scans), (scans, V, R, A, C).
 template <typename T>
 __global__ void gather_rows_kernel(const Sum<T>* grads, const Sum<T>* weights, const int64_t* order,

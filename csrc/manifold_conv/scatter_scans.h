@@ -11,9 +11,9 @@
 namespace fer3d {
 
 constexpr int64_t partial_room = 64 << 20;  // bytes of partial results
-constexpr int64_t partials = 16;            // at most; also the least number of tasks, where there is work for them
+constexpr int64_t partials = 16;            // at most; also the least number of tasks if there is enough work
 
-// Aligned to cache lines, zero at first: lanes beyond the data are computed too, and must not be slow or trap.
+// Aligned to cache lines and initially zero, as lanes beyond the data are computed too and must not be slow or trap.
 template <typename Real>
 class Buffer {
  public:
@@ -28,15 +28,16 @@ class Buffer {
   Real* data_;
 };
 
-// Part `part` of `parts` nearly equal ones of [0, n).
+// Part `part` of [0, n), divided into `parts` nearly equal parts.
 struct Run {
   int64_t begin, end;
 };
 inline Run run_of(int64_t part, int64_t parts, int64_t n) { return {n * part / parts, n * (part + 1) / parts}; }
 
-// grad_x = the sum of what work(b, vertices, to, worker) adds to `to`, the gradient (N, C) of scan b, for all runs of
-// its vertices. Where several runs share a scan each has its own copy, and the copies are added in order: nothing
-// depends on the threads. Without indices `to` is the gradient (V, R, A, C) of the scan's patches, not cleared before.
+// Computes grad_x. work(b, vertices, to, worker) adds the part of a range of vertices to `to`, the gradient (N, C) of
+// scan b. If a scan has several ranges, each has its own copy, and the copies are added in a fixed order, so that the
+// result does not depend on the threads. Without indices `to` is the gradient (V, R, A, C) of the patches of the scan,
+// which is not cleared before.
 template <typename Real, typename Work>
 void scatter_scans(const ConvInput<Real>& input, const ConvSizes& s, int threads, Real* grad_x, const Work& work) {
   const int64_t scan = s.N * s.C;

@@ -15,7 +15,7 @@ void require(bool fits, const char* message) {
   if (!fits) throw std::invalid_argument(message);
 }
 
-// The Python face words the errors; these only keep reads in bounds.
+// The Python functions report errors; these checks only keep reads in bounds.
 template <typename Real>
 fer3d::ConvSizes sizes_of(int64_t B, int64_t N, int64_t C, const Array<int32_t>& indices, const Array<Real>& weights) {
   require_ndim(indices, 5, "indices");
@@ -92,7 +92,7 @@ void bind_pool(py::module_& m) {
 }
 
 #ifdef FER3D_CUDA
-// Device pointers come as integers; fer3d.ops.cuda has checked what lies behind them.
+// Device pointers are passed as integers; fer3d.ops.cuda has checked the arrays.
 template <typename T>
 T* pointer(uintptr_t address) {
   return reinterpret_cast<T*>(address);

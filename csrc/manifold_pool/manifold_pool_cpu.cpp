@@ -9,13 +9,13 @@
 namespace fer3d {
 namespace {
 
-// The measured bins of each output bin, for one vertex after the other.
+// The measured bins of each output bin, for one vertex at a time.
 class Coverage {
  public:
   Coverage(const ConvSizes& s, const PoolLayout& layout) : s_(s), layout_(layout), measured_(s.R * s.A) {}
 
   template <typename Real>
-  void look_at(const Real* weights) {  // of the vertex, (R, A, K)
+  void look_at(const Real* weights) {  // (R, A, K), of the vertex
     for (int64_t bin = 0; bin < s_.R * s_.A; ++bin) {
       measured_[bin] = false;
       for (int64_t k = 0; k < s_.K; ++k) measured_[bin] |= weights[bin * s_.K + k] != 0;
@@ -106,7 +106,7 @@ void manifold_pool_grad_cpu(const Real* grad, const int16_t* winner, const ConvI
   std::vector<Buffer<Real>> patches;
   std::vector<Coverage> coverages(threads, Coverage(s, layout));
   for (int i = 0; i < threads; ++i) patches.emplace_back(s.A * Dp);
-  std::vector<int64_t> place(s.R * s.A);  // of a bin's channels in a patch
+  std::vector<int64_t> place(s.R * s.A);  // offset of the channels of each bin in a patch
   for (int64_t bin = 0; bin < s.R * s.A; ++bin) place[bin] = bin % s.A * Dp + bin / s.A * C;
   scatter_scans(input, s, threads, grad_x, [&](int64_t b, const Run& run, Real* to, int worker) {
     Real* patch = patches[worker].data();

@@ -13,13 +13,13 @@ __device__ inline bool is_measured(const StencilView<T>& in, int64_t K, int64_t 
   return false;
 }
 
-// Whether output bin (i, j) covers fine ray a, which it reaches in the order of its window.
+// Whether output bin (i, j) covers fine ray a; rays are visited in the order of the window.
 __device__ inline bool covers(const PoolLayout& layout, int64_t A, int64_t i, int64_t j, int64_t a) {
   const int64_t step = (a - j * (A / layout.Q) + (layout.window[i] - 1) / 2 + A) % A;
   return step < layout.window[i];
 }
 
-// y, winner: (B V, P, Q, C); one thread each.
+// y, winner: (B V, P, Q, C); one thread per element.
 template <typename T>
 __global__ void pool_kernel(StencilView<T> in, ConvSizes s, PoolLayout layout, T* y, int16_t* winner) {
   for (int64_t e = first_element(); e < s.B * s.V * layout.P * layout.Q * s.C; e += element_stride()) {
@@ -48,7 +48,7 @@ __global__ void pool_kernel(StencilView<T> in, ConvSizes s, PoolLayout layout, T
   }
 }
 
-// counts: (B V, P, Q) measured bins of each output bin.
+// counts: (B V, P, Q), the number of measured bins of each output bin.
 template <typename T>
 __global__ void count_kernel(StencilView<T> in, ConvSizes s, PoolLayout layout, int32_t* counts) {
   for (int64_t e = first_element(); e < s.B * s.V * layout.P * layout.Q; e += element_stride()) {

@@ -6,7 +6,7 @@
 
 namespace {
 
-// An array that owns the vector's memory: no copy.
+// An array that owns the memory of the vector, without a copy.
 template <typename T>
 Array<T> as_array(std::vector<T>&& values, std::vector<py::ssize_t> shape) {
   auto owner = std::make_unique<std::vector<T>>(std::move(values));

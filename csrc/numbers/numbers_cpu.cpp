@@ -16,8 +16,8 @@
 namespace fer3d {
 namespace {
 
-// std::from_chars, with a stand-in for real numbers where the library has none, as Apple's. That one never says that a
-// number is out of range: infinity or zero is what `read_number` makes of it anyway.
+// std::from_chars, with a replacement for real numbers if the library (such as Apple's) has none. The replacement never
+// reports a number out of range, as `read_number` returns infinity or zero for it anyway.
 #ifdef __cpp_lib_to_chars
 using std::from_chars;
 #else
@@ -31,7 +31,8 @@ std::from_chars_result from_chars(const char* p, const char* end, int64_t& value
 void convert(const char* token, char** last, locale_t plain, float& value) { value = strtof_l(token, last, plain); }
 void convert(const char* token, char** last, locale_t plain, double& value) { value = strtod_l(token, last, plain); }
 
-// strtod in the plain locale, of a copy that ends before what it takes and from_chars does not: a hexadecimal number.
+// strtod in the C locale, on a copy that ends before a hexadecimal number, which strtod accepts but from_chars does
+// not.
 template <typename T>
 std::from_chars_result from_chars(const char* p, const char* end, T& value) {
   static const locale_t plain = newlocale(LC_ALL_MASK, "C", nullptr);
@@ -53,7 +54,7 @@ constexpr bool is_separator(char c) {
 
 constexpr bool ends_token(char c) { return is_separator(c) || c == ']' || c == '#'; }
 
-// Moves past separators and comments; returns the first byte of a token, or end.
+// Skips separators and comments; returns the first byte of a token, or end.
 const char* skip_separators(const char* p, const char* end) {
   while (p != end) {
     if (is_separator(*p)) {
@@ -67,7 +68,7 @@ const char* skip_separators(const char* p, const char* end) {
   return p;
 }
 
-// The token at p as it goes into a message: printable, and short whatever the file holds.
+// The token at p for an error message: printable and short.
 std::string shown(const char* p, const char* end) {
   constexpr int longest = 24;
   std::string s;
@@ -78,7 +79,7 @@ std::string shown(const char* p, const char* end) {
   return s;
 }
 
-// A decimal number that from_chars found out of range: is it too large (true) or too small (false)?
+// Whether a decimal number that from_chars reports as out of range is too large (true) or too small (false).
 bool overflows(const char* p, const char* end) {
   int64_t digits_before_point = 0, zeros_after_point = 0, exponent = 0;
   bool point = false, nonzero = false;
@@ -101,7 +102,8 @@ bool overflows(const char* p, const char* end) {
   return digits_before_point - zeros_after_point + exponent > 0;
 }
 
-// `1.#INF`, `-1.#IND`, `1.#QNAN`: p is at the `#` right after a number. Returns past the word, or nullptr if it is a comment.
+// `1.#INF`, `-1.#IND`, `1.#QNAN`: p is at the `#` after a number. Returns the end of the word, or nullptr for a
+// comment.
 template <typename T>
 const char* windows_special(const char* p, const char* end, T& value) {
   const std::string_view rest(p, static_cast<size_t>(end - p));
@@ -119,7 +121,7 @@ const char* windows_special(const char* p, const char* end, T& value) {
     return nullptr;
   }
   p += length;
-  while (p != end && *p == '0') ++p;  // printf pads to its precision: -1.#IND00
+  while (p != end && *p == '0') ++p;  // printf pads to the precision: -1.#IND00
   return p;
 }
 
@@ -134,11 +136,11 @@ constexpr double power_of_ten[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7
                                    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
 // The double nearest to m / 10^k, m <= 2^53 and k <= 22, as the float nearest to the true quotient. False if rounding
-// twice could differ from rounding once: where the double lies exactly half way between two floats, or is subnormal.
+// twice could differ from rounding once: if the double lies exactly half way between two floats, or is subnormal.
 bool nearest(double quotient, float& value) {
   uint64_t bits;
   std::memcpy(&bits, &quotient, sizeof bits);
-  constexpr uint64_t dropped = (uint64_t(1) << 29) - 1;  // mantissa bits that a float has no room for
+  constexpr uint64_t dropped = (uint64_t(1) << 29) - 1;  // mantissa bits that a float does not have
   if ((bits & dropped) == uint64_t(1) << 28) return false;
   if (quotient < std::numeric_limits<float>::min() && quotient != 0) return false;
   value = static_cast<float>(quotient);
@@ -150,8 +152,8 @@ bool nearest(double quotient, double& value) {
   return true;
 }
 
-// The plain forms -12 and -1.25, which are nearly all numbers of a scan, at a third of from_chars' cost and with the
-// same result. Returns the byte after the number, or nullptr: then from_chars has to look.
+// Reads the plain forms -12 and -1.25, which nearly all numbers of a scan have, in a third of the time of from_chars
+// and with the same result. Returns the byte after the number, or nullptr if from_chars must read it.
 template <typename T>
 const char* read_plain(const char* p, const char* end, T& value) {
   const bool negative = *p == '-';
@@ -181,12 +183,12 @@ const char* read_plain(const char* p, const char* end, T& value) {
   return p;
 }
 
-// Reads one number at p, which is no separator; returns the byte after it.
+// Reads one number at p, which is not a separator; returns the byte after it.
 template <typename T>
 const char* read_number(const char* text, const char* p, const char* end, T& value) {
   if (const char* after = read_plain(p, end, value)) return after;
   const char* token = p;
-  if (*p == '+' && p + 1 != end && p[1] != '-') ++p;  // from_chars takes no plus; "+-1" stays an error
+  if (*p == '+' && p + 1 != end && p[1] != '-') ++p;  // from_chars accepts no plus; "+-1" remains an error
   auto [last, error] = from_chars(p, end, value);
   if (error == std::errc::result_out_of_range) {
     if constexpr (std::is_integral_v<T>) {
@@ -249,7 +251,7 @@ Block<int32_t> integer_block(const char* text, int64_t size, int64_t begin, bool
 Polygons polygon_block(const char* text, int64_t size, int64_t begin) {
   const char* end = text + size;
   const char* p = text + begin;
-  const char* opened = p;  // the first corner of the polygon at hand
+  const char* opened = p;  // first corner of the current polygon
   Polygons result;
   int32_t number = 0, first = 0, previous = 0;
   int64_t corners = 0;
@@ -283,7 +285,7 @@ Polygons polygon_block(const char* text, int64_t size, int64_t begin) {
     previous = index;
     ++corners;
   }
-  if (corners > 0) close();  // VRML lets the last polygon go without its -1
+  if (corners > 0) close();  // VRML allows the last polygon to lack its -1
   result.stop = p - text;
   return result;
 }
@@ -293,7 +295,7 @@ Split split_vertices(const int32_t* faces, const int32_t* uv_faces, int64_t F, i
   split.vertex_of.resize(V);
   split.uv_of.assign(V, -1);
   for (int64_t v = 0; v < V; ++v) split.vertex_of[v] = static_cast<int32_t>(v);
-  std::vector<int32_t> next(V, -1);  // the further new vertices of an old one, as a chain
+  std::vector<int32_t> next(V, -1);  // further new vertices of an old vertex, as a linked list
   for (int64_t i = 0; i < 3 * F; ++i) {
     int32_t row = faces[i];
     if (split.uv_of[row] < 0) split.uv_of[row] = uv_faces[i];

@@ -9,12 +9,12 @@
 
 #include "sample_tree.h"
 
-// Distances along the surface by a marching front, for the order of farthest points.
+// Distances along the surface from a marching front, for farthest-point sampling.
 namespace fer3d {
 
 constexpr double ENDLESS = std::numeric_limits<double>::infinity();
 
-// A binary heap of (key, vertex), the least first; written out because std::push_heap takes twice as long.
+// A binary min-heap of (key, vertex); written out because std::push_heap takes twice as long.
 class Heap {
  public:
   bool empty() const { return entries_.empty(); }
@@ -54,11 +54,11 @@ class Heap {
   std::vector<Entry> entries_;
 };
 
-// Distance of the apex of a face from a source that is `from` and `to` away from start and end of its edge, in the
-// plane of the face; infinite if the source is not seen through the edge.
+// Distance of the apex of a face from a source with the distances `from` and `to` to the start and end of its edge, in
+// the plane of the face; infinite if the apex does not see the source through the edge.
 inline double through_edge(const Edge& edge, double from, double to) {
   const double squared = edge.length * edge.length;
-  const double x = 0.5 + (from * from - to * to) / (2 * squared);  // the source, in units of the edge; y < 0
+  const double x = 0.5 + (from * from - to * to) / (2 * squared);  // source in units of the edge; y < 0
   const double depth2 = from * from / squared - x * x;
   if (!(depth2 >= 0)) return ENDLESS;
   const double depth = std::sqrt(depth2), span = depth + edge.across;
@@ -68,7 +68,7 @@ inline double through_edge(const Edge& edge, double from, double to) {
   return edge.length * std::sqrt(run * run + span * span);
 }
 
-// Distances from sources that come one by one, each vertex knowing the nearest of them.
+// Distances from sources that are added one by one; each vertex stores its nearest source.
 class Distances {
  public:
   explicit Distances(const Surface& surface)
@@ -93,7 +93,7 @@ class Distances {
       const auto [key, v] = heap_.pop();
       if (state_[v] == seen_ + 1 || key > fresh_[v]) continue;
       state_[v] = seen_ + 1;
-      // A vertex that another source keeps is still a corner through which the front is seen, but it goes no further.
+      // The front still uses a vertex that is nearer to another source as a corner, but does not march on from it.
       if (!(key < distance[v])) continue;
       distance[v] = key;
       owner[v] = number;
@@ -127,7 +127,8 @@ class Distances {
 
   void offer(int32_t v, double reach) {
     if (state_[v] < seen_) {
-      // Half as far again as its owner, it helps no front to a vertex beyond it: its owner is nearer to that as well.
+      // Beyond 1.5 times the distance of its owner a vertex cannot help the front: the owner is nearer to all that
+      // follow.
       if (!(reach < 1.5 * distance[v])) return;
       state_[v] = seen_;
     } else if (!(reach < fresh_[v])) {
@@ -139,7 +140,7 @@ class Distances {
 
   const Surface& surface_;
   std::vector<double> fresh_;   // distance from the newest source
-  std::vector<int32_t> state_;  // seen_: has a value from it; seen_ + 1: its final one
+  std::vector<int32_t> state_;  // seen_: has a distance from it; seen_ + 1: a final one
   int32_t seen_ = 0;
   Heap heap_;
 };

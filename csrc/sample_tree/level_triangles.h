@@ -12,11 +12,11 @@
 
 #include "sample_tree.h"
 
-// Triangles of a level: which lie side by side, edges flipped for better angles, the nearest point of one.
+// Triangles of a level: adjacency, edge flips for better angles, and the nearest point of a triangle.
 namespace fer3d {
 
-// (3 F,) the half-edge on the other side of each, -1 where there is not exactly one or it runs the same way. `use` says
-// which faces count.
+// (3 F,) the opposite half-edge of each half-edge; -1 unless there is exactly one and it runs the other way. `use`
+// marks the faces that count.
 template <typename Use>
 std::vector<int32_t> twins_of(const int32_t* faces, int64_t F, int64_t V, Use&& use) {
   std::vector<int32_t> begin(V + 1, 0), twin(3 * F, -1);
@@ -91,8 +91,8 @@ inline uint64_t pair_key(int32_t a, int32_t b) {
   return uint64_t(static_cast<uint32_t>(std::min(a, b))) << 32 | static_cast<uint32_t>(std::max(a, b));
 }
 
-// Flips edges while that makes the smallest angle of the two triangles larger, which must end; never over a fold, and
-// never to an edge that there is.
+// Flips edges while that increases the smallest angle of the two triangles, which terminates; never across a fold, and
+// never to an existing edge.
 inline void flip_edges(Triangulation& level) {
   std::vector<int32_t>& faces = level.faces;
   std::vector<int32_t>& twin = level.twin;
@@ -100,7 +100,7 @@ inline void flip_edges(Triangulation& level) {
   std::unordered_set<uint64_t> present;
   present.reserve(faces.size());
   for (size_t h = 0; h < faces.size(); ++h) present.insert(pair_key(faces[h], faces[next_edge(h)]));
-  // The longest edge first, so that the result does not depend on the order of vertices.
+  // Longest edge first, so that the result does not depend on the order of the vertices.
   std::priority_queue<std::pair<double, int32_t>> todo;
   const auto add = [&](int64_t h) {
     if (twin[h] < 0) return;
@@ -157,8 +157,8 @@ inline void list_around(Triangulation& level, int64_t N) {
   for (size_t h = 0; h < level.faces.size(); ++h) level.around[fill[level.faces[h]]++] = static_cast<int32_t>(h / 3);
 }
 
-// The point of triangle abc nearest to p: its weights, and the squared distance. (Projection; outside, the nearest of
-// the points of the edges that face p.)
+// The point of triangle abc nearest to p: its weights, and the squared distance. (The projection of p if it lies in the
+// triangle, else the nearest point of the edges that face p.)
 inline double nearest_in(const double* p, const double* a, const double* b, const double* c, double* weight) {
   double u[3], v[3], w[3];
   double uu = 0, uv = 0, vv = 0, wu = 0, wv = 0;
@@ -188,7 +188,7 @@ inline double nearest_in(const double* p, const double* a, const double* b, cons
     const double miss = distance(s, t);
     if (miss < best) {
       best = miss;
-      weight[0] = first, weight[1] = s, weight[2] = t;  // what is 0 is so exactly
+      weight[0] = first, weight[1] = s, weight[2] = t;  // zeros are exact
     }
   };
   const double to_b = clamp(wu / uu), to_c = clamp(wv / vv);

@@ -7,7 +7,7 @@
 
 namespace {
 
-// What keeps the kernels inside their arrays; the checked face is fer3d.tree.sample_tree.
+// Checks that keep the kernels inside their arrays; fer3d.tree.sample_tree checks the arguments for users.
 void require_mesh(const Array<double>& points, const Array<int32_t>& faces) {
   require_ndim(points, 2, "points");
   require_ndim(faces, 2, "faces");
@@ -67,7 +67,7 @@ void bind_sample_tree(py::module_& m) {
       py::arg("points").noconvert(), py::arg("faces").noconvert(), py::arg("sources").noconvert(),
       py::arg("direction").noconvert(), py::arg("radii").noconvert(), py::arg("rays"), py::arg("threads"));
 
-  // What a launch of geodesic_stencils_cuda needs of a mesh besides its points: twin, leaving.
+  // The tables of a mesh that geodesic_stencils_cuda needs besides the points: twin, leaving.
   m.def(
       "tracing_tables",
       [](const Array<double>& points, const Array<int32_t>& faces, const Array<int32_t>& sources) {

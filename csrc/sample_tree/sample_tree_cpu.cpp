@@ -10,9 +10,9 @@
 namespace fer3d {
 namespace {
 
-constexpr int64_t PART = 32;  // vertices a thread takes at a time
+constexpr int64_t PART = 32;  // vertices that a thread takes at a time
 
-// Weights in units of 1 / WEIGHT_UNIT that sum to it: rounded, and the largest takes what is missing.
+// Rounds weights to units of 1 / WEIGHT_UNIT; the largest weight takes the remainder, so that they sum to 1.
 void round_weights(const double* weight, uint16_t* units) {
   int sum = 0, largest = 0, rounded[3];
   for (int i = 0; i < 3; ++i) {
@@ -62,7 +62,7 @@ int64_t widest_fan(const Surface& surface, int64_t vertex) {
       take(h);
       h = turn(surface.edges.data(), h);
     } while (h >= 0 && h != start);
-    if (h < 0) {  // open: what lies clockwise of where it began
+    if (h < 0) {  // open fan: continue clockwise from its start
       for (int32_t twin = surface.edges[start].twin; twin >= 0; twin = surface.edges[h].twin) {
         h = next_edge(twin);
         take(h);
@@ -107,7 +107,7 @@ FarthestPoints farthest_points(const Surface& surface, const std::vector<int32_t
   }
   const std::vector<double> from_seeds = distances.distance;
 
-  // Distances only fall, so the top of this heap is the farthest once its entry is up to date.
+  // Distances only decrease, so that the top of this heap is the farthest vertex once its entry is up to date.
   struct Candidate {
     double distance, from_seeds;
     int32_t vertex;
@@ -156,8 +156,8 @@ Triangulation triangulation_of(const Surface& surface, const std::vector<int32_t
   for (int64_t n = 0; n < N; ++n)
     std::copy(surface.points + 3 * int64_t(order[n]), surface.points + 3 * int64_t(order[n]) + 3,
               level.points.begin() + 3 * n);
-  // Each triangle from its lowest corner on, so that copies are equal and mirror images differ in the order of the
-  // rest.
+  // Start each triangle at its lowest corner: copies are then equal, and mirror images differ in the order of the
+  // other corners.
   struct Triangle {
     int32_t a, low, high;
     bool mirrored;
@@ -241,8 +241,8 @@ SurfacePoint place_on(const Triangulation& level, const double* point, const int
   };
   for (int o = 0; o < 3; ++o)
     for (int32_t i = level.begin[owners[o]]; i < level.begin[owners[o] + 1]; ++i) offer(level.around[i]);
-  // Over the edge, or about the corner, that the nearest point lies on: all triangles that share it, so that it does not
-  // matter which of them rounding took for the nearest.
+  // Use all triangles that share the edge or corner on which the nearest point lies, so that the result does not depend
+  // on which of them rounding made the nearest.
   for (bool moved = triangle >= 0; moved;) {
     moved = false;
     const int64_t h = 3 * int64_t(triangle);
@@ -275,7 +275,7 @@ Tree sample_tree_cpu(const Surface& surface, const std::vector<int32_t>& seeds, 
   tree.faces.resize(L);
   tree.indices.resize(L - 1);
   tree.weights.resize(L - 1);
-  std::vector<int32_t> kept(size[L - 1]);  // of the level above, then of the level at hand: places in the order
+  std::vector<int32_t> kept(size[L - 1]);  // positions in the order: of the level above, then of this level
   std::iota(kept.begin(), kept.end(), 0);
   tree.sizes[L - 1] = size[L - 1];
   tree.faces[L - 1] = levels[L - 1].faces;
@@ -334,7 +334,7 @@ Tree sample_tree_cpu(const Surface& surface, const std::vector<int32_t>& seeds, 
       for (int k = 1; k < 3; ++k)
         if (weights[i + k] > weights[i + heaviest]) heaviest = k;
       const int32_t sure = renumbered[indices[i + heaviest]];
-      for (int k = 0; k < 3; ++k) {  // a corner without weight may have been dropped
+      for (int k = 0; k < 3; ++k) {  // a corner with weight 0 may have been dropped
         const int32_t place = renumbered[indices[i + k]];
         indices[i + k] = place >= 0 ? place : sure;
       }

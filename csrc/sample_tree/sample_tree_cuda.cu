@@ -19,7 +19,7 @@ __global__ void edge_kernel(const double* points, const int32_t* faces, const in
   edges[h] = edge;
 }
 
-// One thread a ray; neighbouring threads follow neighbouring rays of the same source over the same faces at first.
+// One thread per ray; neighbouring threads trace neighbouring rays of a source, at first over the same faces.
 __global__ void ray_kernel(const double* points, const int32_t* faces, const Edge* edges, const int32_t* sources,
                            const int32_t* leaving, const double* direction, const double* radii, int64_t N, int64_t K,
                            int64_t A, int32_t* vertex, double* weight) {
@@ -51,7 +51,7 @@ void geodesic_stencils_cuda(const double* points, const int32_t* faces, const in
                             const int32_t* sources, const int32_t* leaving, const double* direction,
                             const double* radii, int64_t N, int64_t K, int64_t A, Edge* edges, int32_t* vertex,
                             double* weight, void* stream) {
-  constexpr int threads = 128;  // rays diverge: small blocks end sooner
+  constexpr int threads = 128;  // rays diverge: small blocks finish earlier
   if (F == 0 || N == 0 || K == 0 || A == 0) return;
   const auto queue = static_cast<cudaStream_t>(stream);
   edge_kernel<<<blocks_of(3 * F, threads), threads, 0, queue>>>(points, faces, twin, 3 * F, edges);

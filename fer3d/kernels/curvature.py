@@ -331,6 +331,6 @@ def principal_curvatures(points, normals, begin, shape, start, other, boundary, 
             _tangent_frame(normals[m, 0], normals[m, 1], normals[m, 2], 1.0 / radius, frame)
             members[m] = _moments(near, size, weight, x, y, z, frame, normal_equations)
             if members[m] >= least and _solve(normal_equations, LEAST_SPREAD * normal_equations[0, 0]):
-                one, two = _curvatures(normal_equations)
-                k1[m], k2[m] = one / radius, two / radius
+                largest, smallest = _curvatures(normal_equations)
+                k1[m], k2[m] = largest / radius, smallest / radius
     return k1, k2, members

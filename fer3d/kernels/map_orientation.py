@@ -36,12 +36,12 @@ def energies(x, inside, directions, out):  # type: ignore[no-untyped-def]
                     _opposites(right, up, directions[k, 0], directions[k, 1], there[k], opposite[k])
             for k in range(half):
                 for column in range(n):
-                    one, two = np.float32(0), np.float32(0)
+                    total, opposite_total = np.float32(0), np.float32(0)
                     for j in range(column * wide, (column + 1) * wide):
-                        one += there[k, j]
-                        two += opposite[k, j]
-                    out[c, k, row, column] = one * share
-                    out[c, k + half, row, column] = two * share
+                        total += there[k, j]
+                        opposite_total += opposite[k, j]
+                    out[c, k, row, column] = total * share
+                    out[c, k + half, row, column] = opposite_total * share
         for k in range(2 * half):
             _smooth(out[c, k], spare)
 
@@ -59,15 +59,15 @@ def _gradients(x, i, inside, right, up):  # type: ignore[no-untyped-def]
     else:
         up[:] = 0
     for j in range(width):
-        one, two = right[j] * inside[j], up[j] * inside[j]
-        steepness = np.sqrt(one * one + two * two + np.float32(1e-12))
+        dx, dy = right[j] * inside[j], up[j] * inside[j]
+        steepness = np.sqrt(dx * dx + dy * dy + np.float32(1e-12))
         root = np.sqrt(np.float32(1) / (steepness * np.sqrt(steepness)))
-        right[j], up[j] = one * root, two * root
+        right[j], up[j] = dx * root, dy * root
 
 
 @njit(cache=True, nogil=True)
 def _opposites(right, up, cos, sin, there, opposite):  # type: ignore[no-untyped-def]
-    """Add the energy of a row in a direction, and in the opposite one, to `there` and `opposite`, (W,) each."""
+    """Add the energies of a row in a direction and its opposite to `there` and `opposite`, (W,) each."""
     for j in range(right.shape[0]):
         part = right[j] * cos + up[j] * sin
         squared = part * part

@@ -115,7 +115,7 @@ def _gradients(before, here, beyond, along, across, cos, sin, parallel, perpendi
 
 @njit(cache=True, nogil=True)
 def _opposites(parallel, perpendicular, share, cos, sin, there, opposite):  # type: ignore[no-untyped-def]
-    """Add the energy of a ring in a direction, and in the opposite one, to `there` and `opposite`, (A,) each."""
+    """Add the energies of a ring in a direction and its opposite to `there` and `opposite`, (A,) each."""
     for a in range(parallel.shape[0]):
         part = parallel[a] * cos + perpendicular[a] * sin
         squared = part * part
