@@ -1,5 +1,4 @@
-"""From a scan as it was read to what networks are fed: axes, cleaning, pose, maps, and the folder that they are stored
-in."""
+"""Prepare scans for networks: canonical axes, cleaning, pose, maps, and the folder that stores the result."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A scan in its file's unit and pose in, a scan in mm, frontal, nose tip at the origin, out.
+"""Align a scan: convert it to mm, wind it outward, rotate it to the frontal pose with the nose tip at the origin.
 
-The frontal frame is that of `fer3d.face.load.mean_face`: whatever way the pose is found, it is the rotation that lays
-the scan on the mean face, so scans with and without landmarks end up in one frame.
+The frontal frame is that of `fer3d.face.load.mean_face`. Every method of finding the pose returns the rotation that
+aligns the scan with the mean face, so scans with and without landmarks share one frame.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from fer3d.scan import Scan, check_scan
 
 __all__ = ["NoseFit", "crop", "find_nose_tip", "frontal", "outward", "to_millimetres"]
 
-UNITS = {"m": 1000.0, "cm": 10.0, "mm": 1.0}  # mm in each
+UNITS = {"m": 1000.0, "cm": 10.0, "mm": 1.0}  # unit -> mm
 
-# Longest side of anything that is scanned as a face: from a cropped face (brow to chin, 110) to a bust (600), with
-# slack. The range must stay below a factor of ten, or a size could be read as cm and as mm.
+# Range of the longest side of a face scan: from a cropped face (brow to chin, 110) to a bust (600), with some margin.
+# The range must stay below a factor of ten; otherwise a size could fit both cm and mm.
 SMALLEST, LARGEST = 95.0, 900.0  # mm
 
-_FLAT = 0.02  # below this mean cosine the shape does not tell its outside; a face scan has 0.2 or more
+_FLAT = 0.02  # below this mean cosine the shape does not show which side is out; a face scan has 0.2 or more
 
 
 def to_millimetres(scan: Scan, unit: str | float = "auto") -> Scan:
-    """The scan in mm.
+    """Convert a scan to mm.
 
-    The guess takes the longest side of the box that holds all but a hundredth of the vertices at each end of each
-    axis, so that stray points do not count. It must be 95 to 900 mm in exactly one of the units; the history says
-    what was found.
+    To guess the unit, it takes the longest side of the bounding box without the outermost hundredth of the vertices at
+    each end of each axis, so that stray points have no effect. The side must be 95 to 900 mm in exactly one of the
+    units. The history records the guess.
 
     Args:
-        scan: In the unit of its file.
+        scan: A scan in the unit of its file.
         unit: "m", "cm", "mm", "auto" to guess, or the length of one unit in mm.
 
     Raises:
@@ -70,10 +70,11 @@ def to_millimetres(scan: Scan, unit: str | float = "auto") -> Scan:
 
 
 def outward(scan: Scan) -> Scan:
-    """The scan with every component wound one way, so that normals point out of the head.
+    """Wind every component of a scan consistently, so that normals point out of the head.
 
-    A component is turned if its normals point, on average, towards the centroid of the scan: a face, and a whole head
-    even more so, bulges outwards. A component too flat to tell looks towards +z, where the camera stands.
+    A component is reversed if its normals point, on average, towards the centroid of the scan: a face, and a whole head
+    even more so, bulges outwards. If a component is too flat for this test, its normals are made to point towards +z,
+    where the camera is.
 
     Raises:
         ArgumentError: if `scan` has no face.
@@ -96,16 +97,16 @@ def outward(scan: Scan) -> Scan:
 
 
 def frontal(scan: Scan, method: str = "auto") -> Scan:
-    """The scan in the frontal frame: nose tip at the origin, face towards +z, crown towards +y.
+    """Move a scan to the frontal frame: nose tip at the origin, face towards +z, crown towards +y.
 
-    From landmarks: the rotation that lays them on those of the mean face (`fer3d.prepare.landmark_pose`); the nose tip
-    is the landmark pronasale, or without it the point of the surface that sticks out most near where it should be.
-    Where a data set calls the right side left, the landmarks would make the face look away: they change sides then, and
-    the history says so. From the shape: see `find_nose_tip`.
+    With landmarks, the rotation aligns them with those of the mean face (`fer3d.prepare.landmark_pose`). The nose tip
+    is the landmark pronasale; without it, the most protruding point of the surface near its expected position. If a
+    data set names the right side left, the sides of the landmarks are swapped, and the history records this. Without
+    landmarks, the pose comes from the shape, see `find_nose_tip`.
 
     Args:
-        scan: In mm, cleaned, wound outward.
-        method: "landmarks", "shape", or "auto": landmarks if there are enough that fit, else shape.
+        scan: A scan in mm, cleaned, wound outward.
+        method: "landmarks", "shape", or "auto": landmarks if enough of them fit, else the shape.
 
     Raises:
         ArgumentError: if `scan` has no face or `method` is none of these.
@@ -128,13 +129,13 @@ def frontal(scan: Scan, method: str = "auto") -> Scan:
 
 
 def crop(scan: Scan, radius: float = 90.0) -> Scan:
-    """The part of the scan in a ball about the origin, which in the frontal frame is the nose tip.
+    """Keep the part of a scan in a ball around the origin, which is the nose tip in the frontal frame.
 
-    Faces go with their first corner outside; vertices without a face go too.
+    Faces with a corner outside the ball are dropped, and so are vertices without a face.
 
     Args:
-        scan: In mm, in the frontal frame.
-        radius: mm. 90 holds chin, brows and cheeks, and leaves ears, neck and hair outside.
+        scan: A scan in mm, in the frontal frame.
+        radius: Radius in mm. 90 includes chin, brows and cheeks, and excludes ears, neck and hair.
 
     Raises:
         ArgumentError: if `scan` has no face or `radius` is not positive.
@@ -158,7 +159,7 @@ def crop(scan: Scan, radius: float = 90.0) -> Scan:
 
 
 def _size(scan: Scan) -> float:
-    """Longest side of the box about the scan's faces without the outermost hundredth at each end; file unit."""
+    """Return the longest side of the bounding box without the outermost hundredth at each end, in the file's unit."""
     used = np.zeros(len(scan.vertices), np.bool_)
     used[scan.faces] = True
     points = scan.vertices[used]

@@ -1,4 +1,4 @@
-"""From the axes of a data set to the canonical axes: +y up, +z to the camera, +x to the subject's left."""
+"""Rotate scans to the canonical axes: +y up, +z to the camera, +x to the subject's left."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ _AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
 
 
 def to_canonical_axes(scan: Scan, up: str = "+y", towards_camera: str = "+z") -> Scan:
-    """Turn a scan so that its up is +y and its direction to the camera is +z.
+    """Rotate a scan so that +y points up and +z points to the camera.
 
     Args:
-        scan: In the axes of its file.
-        up: Which axis of the file points up: "+x", "-x", ... "-z"; "auto" as in the canonical axes.
-        towards_camera: Which axis points to the camera; "auto" as in the canonical axes.
+        scan: A scan in the axes of its file.
+        up: The axis of the file that points up: "+x", "-x", ... "-z"; "auto": +y.
+        towards_camera: The axis of the file that points to the camera; "auto": +z.
 
     Returns:
-        The turned scan with a step "axes" in its history; the scan as it is if there is nothing to turn.
+        The rotated scan with a step "axes" in its history; the unchanged scan if no rotation is needed.
 
     Raises:
-        ArgumentError: if an axis has another name, or both lie along one line.
+        ArgumentError: if an axis has another name, or both axes are parallel.
     """
     y, z = _axis("up", up, "+y"), _axis("towards_camera", towards_camera, "+z")
     if abs(y @ z) > 0.5:

@@ -1,8 +1,7 @@
-"""Raw scan in, clean surface out: bad faces, spikes, loose components and small holes.
+"""Clean a raw scan: remove bad faces, spikes and loose components, and fill small holes.
 
-Vertices at exactly the same place count as one throughout: files split a vertex at texture seams, the surface is whole
-there. Each step leaves one record in the history saying what it did, also when that is nothing, and drops vertices
-that no face uses any more.
+All steps treat vertices at exactly the same position as one: files split vertices at texture seams, where the surface
+has no gap. Each step adds one record to the history, even if it changed nothing, and drops vertices that no face uses.
 """
 
 from __future__ import annotations
@@ -19,27 +18,27 @@ from fer3d.kernels import hole_fill, topology
 from fer3d.kernels.spikes import spikes
 from fer3d.scan import Scan, check_scan
 
-SPIKE = 3.0  # mm. Twenty times the noise of a face scanner, and less than what blinks or blown pixels give.
-HOLE = 10.0  # mm. Pupils, brows and nostrils leave holes of up to about this; an open mouth is larger and stays open.
+SPIKE = 3.0  # mm: twenty times the noise of a face scanner, less than the spikes from blinks or overexposed pixels
+HOLE = 10.0  # mm: pupils, brows and nostrils leave holes up to about this size; an open mouth is larger
 
-# A face lower than this fraction of its longest edge has no area: for edges of 1 mm at 100 mm from the origin that is
-# the rounding of float32.
+# A face whose height is below this fraction of its longest edge counts as degenerate: for edges of 1 mm at 100 mm from
+# the origin this is the rounding error of float32.
 _THIN = 1e-5
 
-# Of spikes, components and holes. Heavily damaged scans settle after two; a patch that is itself a spike never would.
+# Rounds of the last three steps. Heavily damaged scans converge in two; a patch that is itself a spike never does.
 _MOST_ROUNDS = 8
 
 
 def clean(scan: Scan, *, spike: float = SPIKE, hole: float = HOLE) -> Scan:
-    """All steps in order: `drop_bad_faces`, `remove_spikes`, `largest_component`, `fill_holes`.
+    """Clean a scan in steps: `drop_bad_faces`, `remove_spikes`, `largest_component`, `fill_holes`.
 
-    A spike among holes can come to light once they are filled: then the last three steps follow again, with their
-    records. Cleaning a clean scan changes nothing but its history.
+    Filling holes can reveal a spike among them. Then the last three steps are repeated, with their records. Cleaning a
+    clean scan changes only its history.
 
     Args:
-        scan: In mm (see `fer3d.prepare.align.to_millimetres`).
-        spike: As for `remove_spikes`, mm.
-        hole: As for `fill_holes`, mm.
+        scan: A scan in mm (see `fer3d.prepare.align.to_millimetres`).
+        spike: Height for `remove_spikes`, mm.
+        hole: Extent for `fill_holes`, mm.
 
     Raises:
         ArgumentError: if `scan` has no face, or a length is negative or not finite.
@@ -58,9 +57,9 @@ def clean(scan: Scan, *, spike: float = SPIKE, hole: float = HOLE) -> Scan:
 def drop_bad_faces(scan: Scan) -> Scan:
     """Drop faces with a NaN or infinite corner, without area, or over the same three corners as an earlier face.
 
-    Without area means: two corners at one place, or a height below 1e-5 of the longest edge. Duplicates count
-    whichever way they are wound. Edges of more than two faces are kept: nobody can tell which faces are the surface.
-    The steps that walk over the surface stop at such edges.
+    A face has no area if two corners are at the same position, or its height is below 1e-5 of its longest edge. A
+    duplicate counts in either winding. Edges of more than two faces are kept, as it is ambiguous which faces form the
+    surface. Steps that walk over the surface stop at such edges.
 
     Raises:
         ArgumentError: if `scan` has no face.
@@ -70,27 +69,27 @@ def drop_bad_faces(scan: Scan) -> Scan:
 
 
 def remove_spikes(scan: Scan, height: float = SPIKE) -> Scan:
-    """Drop vertices that stand off the surface of their neighbours, with their faces.
+    """Drop vertices that lie far off the surface of their neighbours, with their faces.
 
-    A vertex goes if it is farther than `height` from the plane of its two rings of neighbours, fitted so that other
-    spikes among them do not count, and if two thirds of its direct neighbours are farther than that from it. Where
-    edges are longer than half of `height`, twice their median length takes its place: a coarse mesh of a nose is not
-    a spike. Repeated until nothing is found, so spikes in pairs go too. A raised patch of many vertices is a
-    surface, not a spike, and stays.
+    A vertex is a spike if it is farther than `height` from a plane through its two rings of neighbours, fitted robustly
+    against other spikes, and if two thirds of its direct neighbours are farther than `height` from it. Where edges are
+    longer than half of `height`, twice their median length replaces `height`, so that a coarse mesh of a nose is not a
+    spike. The step repeats until it finds no spike, so that it also removes pairs of spikes. A raised patch of many
+    vertices is a surface, not a spike, and is kept.
 
     Args:
-        scan: In mm.
-        height: mm. 0: nothing is removed.
+        scan: A scan in mm.
+        height: Height of a spike in mm. 0: nothing is removed.
 
     Raises:
         ArgumentError: if `scan` has no face, or `height` is negative or not finite.
-        PrepareError: if a face has no area or a corner that is not finite (see `drop_bad_faces`), or none is left.
+        PrepareError: if a face has no area or a corner that is not finite (see `drop_bad_faces`), or no face is left.
     """
     return _remove_spikes(_sound(scan, height=height), height).scan
 
 
 def largest_component(scan: Scan) -> Scan:
-    """Keep the component of the largest area. Faces hang together by edges: a corner in common is not enough.
+    """Keep the component of the largest area. Faces are connected by common edges; a common corner is not enough.
 
     Raises:
         ArgumentError: if `scan` has no face.
@@ -102,13 +101,13 @@ def largest_component(scan: Scan) -> Scan:
 def fill_holes(scan: Scan, extent: float = HOLE) -> Scan:
     """Close holes whose two farthest boundary vertices are no more than `extent` apart.
 
-    New vertices lie as dense as those around, on the quadric that the surroundings suggest, and their uv is
-    interpolated between those of the boundary; in `file_vertex` they are -1. A boundary as wide as half of its
-    component is the outer boundary and never closed.
+    New vertices have the density of the surrounding ones and lie on a quadric fitted to the surroundings. Their uv is
+    interpolated from the boundary; their `file_vertex` is -1. A boundary that is at least half as wide as its component
+    counts as the outer boundary and is never closed.
 
     Args:
-        scan: In mm.
-        extent: mm. 0: nothing is closed.
+        scan: A scan in mm.
+        extent: Largest extent of a hole in mm. 0: nothing is closed.
 
     Raises:
         ArgumentError: if `scan` has no face, or `extent` is negative or not finite.
@@ -118,7 +117,7 @@ def fill_holes(scan: Scan, extent: float = HOLE) -> Scan:
 
 
 class _Surface:
-    """A scan and the tables of its mesh, which the steps hand on as long as the mesh stays the same."""
+    """A scan with cached tables of its mesh, which the steps share as long as the mesh stays the same."""
 
     def __init__(self, scan: Scan) -> None:
         self.scan = scan
@@ -139,12 +138,12 @@ class _Surface:
         return label, count
 
     def noted(self, name: str, record: dict[str, Any]) -> _Surface:
-        """The same surface with one more record in its history."""
+        """Add a record to the history, without any change of the mesh."""
         self.scan = self.scan.step(name, record)
         return self
 
     def kept(self, keep: NDArray[np.bool_], name: str, record: dict[str, Any]) -> _Surface:
-        """Only the faces in `keep` (F,) and the vertices they use; how many go without a face is noted too."""
+        """Keep the faces in `keep`, (F,) bool, and their vertices. The record gets the number of dropped vertices."""
         scan = self.scan
         rows, faces = topology.kept_rows(scan.faces, keep, len(scan.vertices))
         record = record | {"vertices_dropped": len(scan.vertices) - len(rows)}
@@ -170,7 +169,7 @@ def _checked(scan: Scan, **lengths: float) -> _Surface:
 
 
 def _sound(scan: Scan, **lengths: float) -> _Surface:
-    """For a step on its own: nobody has dropped the faces that it cannot walk over."""
+    """Check a scan for a single step: PrepareError if it has faces that `drop_bad_faces` would drop."""
     surface = _checked(scan, **lengths)
     fault = topology.face_faults(scan.vertices, surface.faces, 0.0)
     bad = int(((fault == topology.NOT_FINITE) | (fault == topology.DEGENERATE)).sum())

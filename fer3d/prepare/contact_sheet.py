@@ -1,4 +1,4 @@
-"""The contact sheet of a prepared folder: one row a class, so that a person sees at once what came out."""
+"""The contact sheet of a prepared folder: one row per class, to check the result at a glance."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -16,16 +16,16 @@ from fer3d.prepare.drawing import Picture, channel_picture, colour_picture, grid
 from fer3d.prepare.store import PreparedScan, read_scan
 from fer3d.scan import LABELS
 
-_THUMBNAIL = 128  # pixels; 4 pictures of 2 subjects fit a laptop screen
+_THUMBNAIL = 128  # pixels; 4 pictures of each of 2 subjects fit on the screen of a laptop
 
 
 def write_contact_sheet(folder: Path, rows: Sequence[Mapping[str, Any]], subjects: int = 2) -> Path | None:
-    """Write `contact_sheet.png`: for each class the maps of up to `subjects` subjects, of the highest intensity.
+    """Write `contact_sheet.png`: for each class, the maps of up to `subjects` subjects at their highest intensity.
 
     Args:
         folder: A prepared folder.
-        rows: Its manifest.
-        subjects: Subjects side by side.
+        rows: The rows of its manifest.
+        subjects: Number of subjects side by side.
 
     Returns:
         The path, or None if no scan was prepared.
@@ -53,9 +53,9 @@ def write_contact_sheet(folder: Path, rows: Sequence[Mapping[str, Any]], subject
 
 
 def scan_pictures(scan: PreparedScan) -> dict[str, Picture]:
-    """What there is to see of one prepared scan: title -> picture (H, W, 3).
+    """Draw a prepared scan: title -> picture (H, W, 3).
 
-    First the texture and the shaded surface, as a person knows a face by; then the maps, group by group.
+    First the texture and the shaded surface, in which a person recognises the face; then the maps, group by group.
 
     Raises:
         ArgumentError: if a channel belongs to a map group that is not registered.
@@ -64,7 +64,7 @@ def scan_pictures(scan: PreparedScan) -> dict[str, Picture]:
 
 
 def group_pictures(scan: PreparedScan) -> dict[str, dict[str, Picture]]:
-    """What `scan_pictures` gives, by the map group that it shows; "" for what every reader wants to see first."""
+    """Draw the pictures of `scan_pictures`, by map group. The group "" holds the texture and the shaded surface."""
     channels: list[str] = list(scan.header["channels"])
     maps: NDArray[np.floating] = scan.arrays["maps"]
     names = {channel_group(name).name for name in channels}
@@ -81,7 +81,7 @@ def group_pictures(scan: PreparedScan) -> dict[str, dict[str, Picture]]:
 
 
 def _looks(group: MapGroup, stored: Mapping[str, NDArray[np.floating]]) -> dict[str, Picture]:
-    """Title -> picture of the stored channels of a group, each (H, W)."""
+    """Draw the stored channels of a group, each (H, W): title -> picture."""
     if group.kind == "normal":
         return {f"{_title(group.name)}s": normals_picture(np.stack(list(stored.values())))}
     if group.kind == "colour":
@@ -94,7 +94,7 @@ def _title(name: str) -> str:
 
 
 def _pick(rows: Sequence[Mapping[str, Any]], label: str | None, subjects: int) -> list[Mapping[str, Any]]:
-    """The most intense scan of each of the first subjects, in the order of the manifest."""
+    """Return the most intense scan of each of the first subjects, sorted by subject."""
     best: dict[str, Mapping[str, Any]] = {}
     for row in rows:
         if row["status"] != "ok" or row["expression"] != label:

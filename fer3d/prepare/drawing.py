@@ -1,4 +1,4 @@
-"""Maps as pictures: one agreed look for each channel, so that two sheets can be compared at sight."""
+"""Draw maps as pictures. Each channel always has the same colours and range, so that sheets can be compared."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ Picture = NDArray[np.uint8]  # (H, W, 3)
 BACKGROUND = (24, 26, 30)
 _INK = (225, 228, 232)
 
-# Cup to cap, in the order of Koenderink's scale; our choice of colours, readable by the colour-blind.
+# From cup to cap, in the order of Koenderink's scale. The colours are our choice, readable for the colour-blind.
 _SHAPE_COLOURS = np.array(
     [(33, 60, 140), (64, 140, 200), (170, 215, 225), (245, 245, 240), (250, 210, 140), (225, 120, 60), (140, 25, 30)],
     dtype=np.float64,
@@ -27,10 +27,10 @@ _SCALES: dict[Colours, NDArray[np.float64]] = {
 
 
 def channel_picture(name: str, values: NDArray[np.floating]) -> Picture:
-    """A channel of the store as a picture, in the range and colours of its record; NaN becomes background.
+    """Draw a stored channel in the range and colours of its definition. NaN becomes background.
 
     Args:
-        name: Channel name, such as "depth" or "shape_index".
+        name: Name of the channel, such as "depth" or "shape_index".
         values: (H, W) floating point.
 
     Raises:
@@ -41,7 +41,7 @@ def channel_picture(name: str, values: NDArray[np.floating]) -> Picture:
 
 
 def normals_picture(normals: NDArray[np.floating]) -> Picture:
-    """Normals as the usual red-green-blue picture: (n + 1) / 2.
+    """Draw normals as the usual red-green-blue picture: (n + 1) / 2. NaN becomes background.
 
     Args:
         normals: (3, H, W): x, y, z.
@@ -52,7 +52,7 @@ def normals_picture(normals: NDArray[np.floating]) -> Picture:
 
 
 def colour_picture(colours: NDArray[np.floating]) -> Picture:
-    """Colours in [0, 1] as a picture; NaN becomes background.
+    """Draw colours in [0, 1]. NaN becomes background.
 
     Args:
         colours: (3, H, W): red, green, blue.
@@ -63,7 +63,7 @@ def colour_picture(colours: NDArray[np.floating]) -> Picture:
 
 
 def shaded_picture(normals: NDArray[np.floating]) -> Picture:
-    """The surface as clay under one lamp from the upper left: what a person recognises a face by.
+    """Draw the surface as clay under one lamp from the upper left, so that a person can recognise the face.
 
     Args:
         normals: (3, H, W): x, y, z.
@@ -76,12 +76,12 @@ def shaded_picture(normals: NDArray[np.floating]) -> Picture:
 
 
 def grid(rows: Sequence[Sequence[Picture]], labels: Sequence[str], titles: Sequence[str], gap: int = 4) -> Image.Image:
-    """Rows of equally large pictures with a label left of each row and a title over each column.
+    """Arrange pictures of equal size in rows, with a label left of each row and a title above each column.
 
     Args:
-        rows: Pictures (H, W, 3); a short row leaves its end empty.
-        labels: One a row; line breaks allowed.
-        titles: One a column.
+        rows: Pictures (H, W, 3). The end of a short row stays empty.
+        labels: One label per row; it may have line breaks.
+        titles: One title per column.
         gap: Pixels between pictures.
     """
     height, width = rows[0][0].shape[:2]
@@ -105,7 +105,7 @@ def grid(rows: Sequence[Sequence[Picture]], labels: Sequence[str], titles: Seque
 
 
 def _coloured(values: NDArray[np.float64], colours: NDArray[np.float64]) -> Picture:
-    """Values in [0, 1] on a piecewise linear colour scale; outside is clipped, NaN is background."""
+    """Map values to a piecewise linear colour scale. Values are clipped to [0, 1]; NaN becomes background."""
     stops = np.linspace(0.0, 1.0, len(colours))
     clipped = np.clip(np.nan_to_num(values), 0.0, 1.0)
     rgb = np.stack([np.interp(clipped, stops, colours[:, c]) for c in range(3)], axis=-1)

@@ -1,8 +1,8 @@
-"""A data set through `prepare`, in parallel: resumable, atomic, and never stopped by one bad scan.
+"""Prepare a data set in parallel. A run can be resumed, writes atomically, and continues after a bad scan.
 
-Each scan is one task. A task that fails is a line of the manifest with its reason; a worker process that dies takes
-nothing with it but the scan that killed it. What is on disk from an earlier run is kept when input and settings are
-the same. The store's bytes depend on neither the number of workers nor on interruptions.
+Each scan is one task. A failed task becomes a row of the manifest with the reason. If a worker process dies, only the
+scan that killed it is lost. A scan of an earlier run is kept if its input and settings are the same. The bytes of the
+store depend neither on the number of workers nor on interruptions.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ if TYPE_CHECKING:
     from fer3d.catalog.cards import Card
     from fer3d.catalog.records import Record
 
-_QUEUED = 3  # tasks a worker has waiting: enough to never idle, few enough to stop soon
+_QUEUED = 3  # waiting tasks per worker: enough to keep it busy, few enough to stop soon
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one scan.
+    """The result of preparing one scan.
 
     Attributes:
-        record: The catalogue's line.
-        status: "prepared" now, "kept" from an earlier run, or "failed".
-        row: Its manifest row.
-        seconds: Stage -> seconds, for a scan prepared now.
+        record: The record of the catalogue.
+        status: "prepared" in this run, "kept" from an earlier run, or "failed".
+        row: The row of the manifest.
+        seconds: Stage -> seconds, for a scan prepared in this run.
     """
 
     record: Record
@@ -59,17 +59,17 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of a run.
+    """The result of a run of `preprocess`.
 
     Attributes:
         out: The prepared folder.
-        prepared, kept: Numbers of scans made now and kept from an earlier run.
-        failures: (source, reason) of each scan that failed.
-        notes: One line each about the folder, such as a line of a label file that no picture belongs to.
-        strays: Scan files in the folder that are not of this run; they are left alone.
+        prepared, kept: Numbers of scans prepared in this run and kept from an earlier run.
+        failures: (source, reason) of each failed scan.
+        notes: Remarks on the data set, one line each, such as a line of a label file without a picture.
+        strays: Number of scan files in the folder that do not belong to this run; they are not changed.
         seconds: Wall time of the whole run.
         stages: Stage -> seconds, summed over scans.
-        contact_sheet: Its path, or None if nothing was prepared.
+        contact_sheet: Path of the contact sheet, or None if nothing was prepared.
     """
 
     out: Path
@@ -97,23 +97,23 @@ def preprocess(
     """Prepare every scan of a folder.
 
     Args:
-        scans: Folder in the layout of a data set, or any folder of meshes.
-        out: Folder to write; what an earlier run left there is continued.
-        dataset: Name of a card, path of one, or "auto" to look which one fits.
+        scans: A folder in the layout of a data set, or any folder of meshes.
+        out: The folder to write. An earlier run there is continued.
+        dataset: Name or path of a card, or "auto" to detect the card.
         settings: None for the defaults.
-        workers: Processes. None: one a core. 1: in this process.
+        workers: Number of processes. None: one per core. 1: run in this process.
         strict: Stop at the first scan that fails.
-        progress: Called after each scan with its outcome and the number of scans in all.
-        compiling: Called with the numbers of kernels compiled and to compile, if Numba's cache lacks any: before the
-            first scan all are compiled, each once, shared out to the workers.
+        progress: Called after each scan with its outcome and the total number of scans.
+        compiling: Called with (kernels compiled, kernels to compile) if Numba's cache lacks any. All kernels are
+            compiled before the first scan, each once, distributed to the workers.
 
     Returns:
         The counts and the failures.
 
     Raises:
-        CardError: if no card fits the folder, or the card or the folds.toml beside it is wrong.
+        CardError: if no card fits the folder, or the card or the folds.toml beside it is not valid.
         ArgumentError: if `workers` is below 1, or `out` belongs to another data set.
-        PrepareError, FormatError, FileError: with `strict`, what the first failing scan raised.
+        StrictError: with `strict`, if a scan fails.
     """
     from fer3d.catalog import detect, records
 
@@ -124,38 +124,38 @@ def preprocess(
     if workers < 1:
         raise ArgumentError(f"`workers` should be at least 1, is {workers}")
     card, _ = detect.choose(scans, dataset)
-    found = records.read_catalog(scans, card)
+    catalog = records.read_catalog(scans, card)
     frame = AxisConvention(card.unit, card.up, card.towards_camera)
     _open_folder(out, card, card.name if dataset == "auto" else dataset, settings, scans)
 
     if card.kind == "scans":
-        shape = any("landmarks" not in record.files for record in found.records)
-        compile_kernels(needed_kernels(settings, landmarks=not shape), worker_pool, workers, compiling)
+        some_without_landmarks = any("landmarks" not in record.files for record in catalog.records)
+        compile_kernels(needed_kernels(settings, landmarks=not some_without_landmarks), worker_pool, workers, compiling)
     outcomes: list[Outcome] = []
     task = _Task(scans, out, settings, frame, card.kind == "pictures", card.names_people)
-    for outcome in _run(list(found.records), task, workers):
+    for outcome in _run(list(catalog.records), task, workers):
         outcomes.append(outcome)
         if progress is not None:
-            progress(outcome, len(found.records))
+            progress(outcome, len(catalog.records))
         if strict and outcome.status == "failed":
             raise StrictError(outcome.row["reason"])
-    return _finish(out, outcomes, found.notes, start)
+    return _finish(out, outcomes, catalog.notes, start)
 
 
 class StrictError(Fer3dError, ValueError):
-    """With `strict`, the reason of the first scan that failed."""
+    """The first scan failed in a run with `strict`; the message is the reason."""
 
 
 @dataclass(frozen=True)
 class _Task:
-    """What all scans of a run share; pickled to the workers."""
+    """The common inputs of all scans of a run, pickled for the workers. Calling it prepares one scan."""
 
     scans: Path
     out: Path
     settings: PreprocessSettings
     frame: AxisConvention
-    flat: bool = False  # pictures
-    people: bool = True  # whether the data set says who is who
+    flat: bool = False  # whether the scans are pictures
+    people: bool = True  # whether the data set names its subjects
 
     def _is_current(self, header: dict[str, Any], record: Record) -> bool:
         if self.flat:
@@ -186,13 +186,13 @@ class _Task:
             reason = str(error)
         except MemoryError:
             reason = f"{record.files['scan']}: not enough memory to prepare it"
-        except Exception as error:  # a bug of ours: it may cost this scan, not the run
+        except Exception as error:  # a bug of ours: only this scan fails, not the run
             reason = f"{record.files['scan']}: {internal_error(error)}"
         return failure(record, reason, self.scans)
 
 
 def failure(record: Record, reason: str, scans: Path) -> Outcome:
-    """The outcome of a scan that could not be prepared."""
+    """Return the outcome of a scan that could not be prepared."""
     row = record_facts(record) | {
         "status": "failed",
         "reason": portable(reason, scans),
@@ -206,7 +206,7 @@ def _header(path: Path) -> dict[str, Any] | None:
     try:
         return read_header(path) if path.exists() else None
     except Fer3dError:
-        return None  # damaged from outside: made again
+        return None  # the file was damaged: prepare the scan again
 
 
 def _run(records: Sequence[Record], task: _Task, workers: int) -> Iterator[Outcome]:
@@ -223,14 +223,14 @@ def _run(records: Sequence[Record], task: _Task, workers: int) -> Iterator[Outco
 
 
 def _open_folder(out: Path, card: Card, dataset: str | Path, settings: PreprocessSettings, scans: Path) -> None:
-    """Make the folder, or check that it is one to continue. `dataset` is the name or the path of the card."""
+    """Make the folder, or check that it can be continued. `dataset` is the name or the path of the card."""
     from fer3d.catalog.cards import card_file
     from fer3d.catalog.folder_listing import TRUTH_FILE
     from fer3d.catalog.protocol_files import check_folds_file
     from fer3d.catalog.stored_card import FOLDS, store_card
 
     folds = card_file(dataset).with_name(FOLDS)
-    if folds.is_file():  # a mistake in it is said now, not when the scans are made and somebody wants to train
+    if folds.is_file():  # report a mistake in it now, not at the start of training
         check_folds_file(folds, card.name)
     recipe = out / "prepare.json"
     if recipe.is_file():
@@ -246,7 +246,7 @@ def _open_folder(out: Path, card: Card, dataset: str | Path, settings: Preproces
         "dataset": card.name,
         "fer3d": __version__,
         "settings": settings.model_dump(mode="json"),
-        "simulated": (scans / TRUTH_FILE).is_file(),  # results on simulated faces are to be called that
+        "simulated": (scans / TRUTH_FILE).is_file(),  # results on simulated faces must say so
     }
     write_json(recipe, content)
 

@@ -1,4 +1,4 @@
-"""The pose of a face from its landmarks: the rotation that lays them on those of the mean face.
+"""Find the pose of a face from its landmarks: the rotation that aligns them with those of the mean face.
 
 .. [1] Umeyama: Least-squares estimation of transformation parameters between two point patterns. IEEE PAMI 13(4), 1991.
 """
@@ -15,8 +15,8 @@ from fer3d.errors import PrepareError
 from fer3d.kernels import winding
 from fer3d.scan import Scan, check_scan
 
-# How much each landmark says about the pose. Eye corners sit on bone; wings and base of the nose are marked in
-# different places by different schemes; mouth and chin move with the expression, the lower lip and chin the most.
+# Weight of each landmark in the pose. Eye corners are fixed to bone. Annotation schemes differ in where they mark the
+# wings and the base of the nose. Mouth and chin move with the expression, the lower lip and chin the most.
 WEIGHTS = {
     "exocanthion_left": 1.0,
     "exocanthion_right": 1.0,
@@ -35,24 +35,24 @@ WEIGHTS = {
 
 _FEWEST = 4
 _WIDEST_MISFIT = 12.0  # mm, weighted root mean square; a big or odd face has up to 6, an expression 7
-_TOLERANCE = 6.0  # mm: a landmark this far off counts half (Cauchy weights)
-_ROUNDS = 4  # of reweighting
-_SPREAD = 8.0  # mm: least standard deviation of the landmarks along two axes, or the rotation is anybody's guess
-_REACH = 25.0  # mm: a landmark may lie this far outside of the box about the scan (an ear that was not captured)
-_BALL = 60.0  # mm: the part of the face whose mean normal says where it looks
+_TOLERANCE = 6.0  # mm: at this distance a landmark has half its weight (Cauchy weights)
+_ROUNDS = 4  # rounds of reweighting
+_SPREAD = 8.0  # mm: minimum standard deviation of the landmarks along two axes, to determine the rotation
+_REACH = 25.0  # mm: how far a landmark may lie outside the bounding box of the scan (an ear that was not captured)
+_BALL = 60.0  # mm: radius of the part of the face whose mean normal gives its direction
 
 
 @dataclass(frozen=True, slots=True)
 class LandmarkPose:
-    """Where a face looks, from its landmarks.
+    """The pose of a face from its landmarks.
 
     Attributes:
-        rotation: (3, 3) float64, from the scan's frame to the frontal one.
-        nose: (3,) float64. Where the mean face's nose tip comes to lie in the scan's frame, mm.
-        rms: Weighted root mean square distance of the landmarks from the mean face's, mm.
-        count: How many landmarks took part.
-        sides_swapped: Whether the scan's names have left and right exchanged.
-        landmarks: The scan's landmarks under the right names.
+        rotation: (3, 3) float64, from the frame of the scan to the frontal frame.
+        nose: (3,) float64. Position of the mean face's nose tip in the frame of the scan, mm.
+        rms: Weighted root mean square distance between the landmarks of the scan and of the mean face, mm.
+        count: Number of landmarks in the fit.
+        sides_swapped: Whether the names of the scan confuse left and right.
+        landmarks: The landmarks of the scan under corrected names.
     """
 
     rotation: NDArray[np.float64]
@@ -64,18 +64,18 @@ class LandmarkPose:
 
 
 def landmark_pose(scan: Scan) -> LandmarkPose:
-    """Lay the scan's canonical landmarks on those of the mean face: least squares [1], outliers weighted down.
+    """Align the canonical landmarks of a scan with those of the mean face by robust least squares [1].
 
-    Both namings of the sides are tried, and the one that fits better wins; the surface must then look the same way as
-    the landmarks do.
+    The fit is made with both namings of the sides, and the better one is used. The surface must then face in the same
+    direction as the landmarks.
 
     Args:
-        scan: In mm, wound outward.
+        scan: A scan in mm, wound outward.
 
     Raises:
         ArgumentError: if `scan` has no face.
-        PrepareError: if there are fewer than four canonical landmarks, they lie in a line, away from the surface or too
-            far from any face, or the surface looks the other way.
+        PrepareError: if there are fewer than four canonical landmarks, they lie in a line, outside the scan or too far
+            from the mean face, or the surface faces in the opposite direction.
     """
     check_scan("scan", scan)
     given = _fit(scan.landmarks, scan)
@@ -98,7 +98,7 @@ def landmark_pose(scan: Scan) -> LandmarkPose:
 
 
 def swap_sides(landmarks: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-    """The same points with `_left` and `_right` at the ends of their names exchanged."""
+    """Exchange `_left` and `_right` at the ends of the names of landmarks."""
     return {_other_side(name): point for name, point in landmarks.items()}
 
 
@@ -113,7 +113,7 @@ def _other_side(name: str) -> str:
 def _fit(
     landmarks: Mapping[str, NDArray[np.float64]], scan: Scan
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float, int]:
-    """Rotation (3, 3), shift (3,), weighted RMS in mm and number of landmarks."""
+    """Return rotation (3, 3), shift (3,), weighted RMS in mm and number of landmarks."""
     from fer3d.face.load import mean_face
 
     names = tuple(name for name in WEIGHTS if name in landmarks and np.isfinite(landmarks[name]).all())
@@ -153,9 +153,9 @@ def _check_place(names: tuple[str, ...], points: NDArray[np.float64], scan: Scan
 def rigid_fit(
     source: NDArray[np.float64], target: NDArray[np.float64], weight: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Rotation (3, 3) and shift (3,) that bring `source` to `target`, both (L, 3), in the weighted mean square [1].
+    """Fit rotation (3, 3) and shift (3,) from `source` to `target`, both (L, 3), by weighted least squares [1].
 
-    Always a proper rotation, also for points in a plane.
+    The rotation is always proper, even if the points lie in a plane.
     """
     share = weight / weight.sum()
     from_mean, to_mean = share @ source, share @ target

@@ -1,11 +1,11 @@
-"""The nose and the frontal pose of a face, from its shape alone.
+"""Find the nose tip and the frontal pose of a face from its shape alone.
 
-The search lays the scan on the mean face from many starting poses: points that stick out, as nose tips; the mean
-normal about them, as the rough direction of the face; and every roll. What fits best is refined with ever more
-points. Distance alone does not tell: a forehead lies as near to the mean face as the face of a stranger does. What
-tells is the relief, the heights that are left when both have lost their best quadric, and poses are ranked by both
-together. A table of the mean face's nearest point to each cell of a grid (the field) makes one pose cost about two
-microseconds, so thousands can be tried.
+The search aligns the scan with the mean face from many starting poses. Each combines a protruding point as nose tip,
+the mean normal around it as the rough direction of the face, and one of many rolls. The best poses are refined with
+more points. Distance alone does not identify a face: a forehead is as near to the mean face as the face of another
+person. The relief does, the heights that remain after subtracting the best-fitting quadric from both surfaces. Poses
+are ranked by distance and relief together. A table of the nearest point of the mean face for each cell of a grid (the
+field) reduces the cost of a pose to about two microseconds, so thousands of poses can be tried.
 """
 
 from __future__ import annotations
@@ -27,98 +27,100 @@ from fer3d.scan import Scan, check_scan
 
 _Floats = NDArray[np.float64]
 
-_AT_HOME = np.array([1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0])  # the pose that moves nothing
+_AT_HOME = np.array([1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0])  # the identity pose
 
 # The table of nearest points.
-_FIELD_REACH = 115.0  # mm from the nose tip: beyond are ears and neck, which strangers have elsewhere
-_FIELD_LOW = np.array([-90.0, -110.0, -115.0])  # mm: corners of the box, which holds a face turned by what is allowed
+_FIELD_REACH = 115.0  # mm from the nose tip: farther out are ears and neck, whose position varies between people
+_FIELD_LOW = np.array([-90.0, -110.0, -115.0])  # mm: corners of the box, which holds a face at any allowed rotation
 _FIELD_HIGH = np.array([90.0, 110.0, 25.0])
 _FIELD_CELL = 2.0  # mm: 0.7 million cells
-_ABOUT = 30.0  # mm^2 a point of the mean face when asking what of it the scan misses: 188 points about the nose
-_DENSE = 1.0  # mm^2 a sample of its height map: 25 a cell
-_EVERY_SIDE = -1.0  # least z of a normal: none is left out
+_ABOUT = 30.0  # mm^2 per point of the mean face when measuring coverage: 188 points around the nose
+_DENSE = 1.0  # mm^2 per sample of its height map: 25 samples per cell
+_EVERY_SIDE = -1.0  # minimum z of a normal that excludes none
 
 # The samples of a scan.
-_LEAST_NORMAL_Z = -0.2  # the camera looks along -z: what faces away from it was not measured, or is the back of a head
-_FEWEST_SAMPLES = 50  # 450 mm^2 when coarse: too little for a pose
-_COARSE = 9.0  # mm^2 a sample when looking for candidates
-_MOST_COARSE = 8000  # samples; a bust gets fewer a square millimetre than a face
-_FINE = 4.0  # mm^2 a sample when refining
-_FINE_BALL = 90.0  # mm about the tip: the samples that refining sees, the radius of the usual crop
-_NOSE_BALL = 16.0  # mm: what a nose tip sticks out of
-_SMOOTH_BALL = 7.0  # mm over which normals are averaged: noise of 0.3 mm on 1 mm edges tips a face by 20 degrees
-_FINE_SMOOTH_BALL = 5.0  # mm: the same on fine samples, which lie closer together
-_LEAST_TIP_Z = 0.1  # of the unit normal at a tip: one that looks away from the camera was seen edge-on
-_FACE_BALL = 45.0  # mm: whose mean normal is the rough direction of the face
-_JUDGED = 45.0  # mm: the part about the nose on which poses are compared
-_RELIEF_DISC = 60.0  # mm: brows to chin, which tell upright from upside down
-_CELL = 5.0  # mm: of the height maps whose relief is compared
-_DEEPEST = -75.0  # mm behind the nose tip: what lies deeper is not the face
-_HEADROOM = 4.0  # mm below the vertex farthest forward where the nose tip may be
-# mm, see `NoseFit.cost`. Of 60 people of ICT-FaceKit and 60 poses of a real head none is refused (they cost 1.2 at the
-# most), of 60 backs of that head 2 are not (they cost 4.4 and more). It does not tell a face from one whose middle is
-# missing, 45 mm about the nose: 9 of 10 of those pass, mostly upside down (benchmarks/results/thresholds.md).
+_LEAST_NORMAL_Z = -0.2  # the camera looks along -z; triangles facing away were not measured, or are the back of a head
+_FEWEST_SAMPLES = 50  # fewer, 450 mm^2 when coarse, are too few for a pose
+_COARSE = 9.0  # mm^2 per sample when searching candidates
+_MOST_COARSE = 8000  # samples; a bust gets a lower density than a face
+_FINE = 4.0  # mm^2 per sample when refining
+_FINE_BALL = 90.0  # mm around the tip: the samples used in refining; equals the radius of the usual crop
+_NOSE_BALL = 16.0  # mm: radius of the surroundings from which a nose tip protrudes
+_SMOOTH_BALL = 7.0  # mm: radius of averaging normals; noise of 0.3 mm on 1 mm edges tilts a triangle by 20 degrees
+_FINE_SMOOTH_BALL = 5.0  # mm: the same for fine samples, which are closer together
+_LEAST_TIP_Z = 0.1  # minimum z of the unit normal at a tip: a lower one was measured at a grazing angle
+_FACE_BALL = 45.0  # mm: radius of the ball whose mean normal is the rough direction of the face
+_JUDGED = 45.0  # mm: radius of the part around the nose on which poses are compared
+_RELIEF_DISC = 60.0  # mm: radius from brows to chin, which distinguishes upright from upside down
+_CELL = 5.0  # mm: cell size of the height maps whose relief is compared
+_DEEPEST = -75.0  # mm: height relative to the nose tip below which the surface is not the face
+_HEADROOM = 4.0  # mm behind the foremost vertex within which the nose tip is searched
+# mm: largest accepted `NoseFit.cost`. It rejects none of 60 people of ICT-FaceKit and of 60 poses of a real head (cost
+# at most 1.2), and accepts 2 of 60 backs of that head (cost at least 4.4). It does not reject faces whose middle, 45 mm
+# around the nose, is missing: 9 of 10 of those pass, mostly upside down (benchmarks/results/thresholds.md).
 _WORST_COST = 4.5
-_CANDIDATES = 30  # tips: ears, chins and collars stick out as well
+_CANDIDATES = 30  # candidate tips: ears, chins and collars protrude as well
 
 # The search among poses.
 _APART = 8.0  # mm between candidates
-_ROLLS = 24  # starts about an axis, 15 degrees apart
+_ROLLS = 24  # starting rolls about an axis, 15 degrees apart
 _TILTS = 8  # directions around the mean normal
-_TILT = np.radians(22.0)  # the side of the face that is turned away is missing from the mean normal: this much
+_TILT = np.radians(22.0)  # how far the mean normal deviates, as the side of the face that is turned away is missing
 _FARTHEST_TURN = np.radians(70.0)  # from the camera's axis; yaw and pitch of 45 degrees together make 60
-_START_POINTS = 150  # samples on which a start is judged: there are thousands of starts
-_START_CAP = 12.0  # mm: a sample farther off costs no more; wider than when a settled pose is judged
-_START_BEND = 5.0  # mm for normals at a right angle, added to the distance
-_ROLLS_KEPT = 3  # starts of a tip that are settled
+_START_POINTS = 150  # samples to evaluate a start; few, as there are thousands of starts
+_START_CAP = 12.0  # mm: maximum cost of a sample; larger than for a settled pose
+_START_BEND = 5.0  # mm added to the distance if normals differ by a right angle
+_ROLLS_KEPT = 3  # starts per tip that are settled
 _POSES_KEPT = 4  # settled poses that are refined
 
 
 class _Settling(NamedTuple):
-    """How a pose is settled: rounds of ICP, stiffness of the scale (mm^2), residual that counts half (mm)."""
+    """Parameters of settling a pose: rounds of ICP, stiffness of the scale (mm^2), residual with half weight (mm)."""
 
     rounds: int
     scale_apart: float
     reach: float
 
 
-_ROUGHLY = _Settling(rounds=10, scale_apart=300.0, reach=6.0)  # coarse samples, from far off
-_FINELY = _Settling(rounds=25, scale_apart=100.0, reach=3.0)  # near-by, and freer in size
-_SETTLED_BALL = 65.0  # mm about the mean face's nose tip: what takes part in settling; brows to chin
-_NEAR_BALL = 75.0  # mm about the tip in the scan: what may come to lie in that ball while settling
+_ROUGHLY = _Settling(rounds=10, scale_apart=300.0, reach=6.0)  # coarse samples, far from the solution
+_FINELY = _Settling(rounds=25, scale_apart=100.0, reach=3.0)  # near the solution, with a freer scale
+_SETTLED_BALL = 65.0  # mm around the nose tip of the mean face: the points used in settling
+_NEAR_BALL = 75.0  # mm around the tip in the scan: the points that may enter that ball during settling
 _SAME_TIP = 5.0  # mm: poses with tips this near and
 _SAME_TURN = 0.17  # radians (10 degrees) between them are the same solution
 
-# The verdict on a pose.
+# The evaluation of a pose.
 _JUDGED_SAMPLES = 40  # fewest samples in the judged ball: 360 mm^2 of its 6,400
-_JUDGED_MARGIN = 8.0  # mm about it: where the nearest sample to a point of the mean face may lie
-_JUDGED_CAP = 8.0  # mm: farther off costs no more, or one missing cheek would decide
-_JUDGED_BEND = 8.0  # mm for normals at a right angle
-_LEAST_COSINE = 0.3  # to the camera: mean-face points seen flatter than 73 degrees may be missing on a good scan
+_JUDGED_MARGIN = 8.0  # mm around that ball: where the nearest sample to a point of the mean face may be
+_JUDGED_CAP = 8.0  # mm: maximum cost of a sample, so that one missing cheek does not decide
+_JUDGED_BEND = 8.0  # mm added to the distance if normals differ by a right angle
+_LEAST_COSINE = 0.3  # to the camera: points of the mean face seen at more than 73 degrees may be missing in a good scan
 
 # The nose tip itself, on the surface.
-_TIP_BOX = 30.0  # mm about where it should be: what is looked at
-_TIP_REACH = 12.0  # mm: where it may be, once the pose stands
-_TIP_RING = 9  # nearest vertices whose median height speaks for one
-_APEX_BALL = 7.0  # mm: what the quadric is fitted to
-_APEX_VERTICES = 12  # twice the unknowns of a quadric
-_APEX_ROUNDS = 3  # of the fit about its own apex
-_APEX_STEP = 5.0  # mm: an apex farther off is not one of this surface
-_LEAST_BEND = -0.01  # 1/mm, the weaker of two curvatures: what is flatter has no apex; a ball of 10 mm radius has -0.1
-_CLIMBS = 3  # of looking again about what was found
-_CLIMBED = 3.0  # mm: a step shorter than this ends it
+_TIP_BOX = 30.0  # mm around its expected position: the vertices that are used
+_TIP_REACH = 12.0  # mm: its largest distance from the expected position
+_TIP_RING = 9  # nearest vertices whose median height replaces that of a vertex
+_APEX_BALL = 7.0  # mm: radius of the vertices to which the quadric is fitted
+_APEX_VERTICES = 12  # minimum for the fit: twice the unknowns of a quadric
+_APEX_ROUNDS = 3  # rounds of fitting around the last apex
+_APEX_STEP = 5.0  # mm: an apex farther away does not lie on this surface
+_LEAST_BEND = (
+    -0.01
+)  # 1/mm, the weaker of two curvatures: a flatter surface has no apex; a ball of 10 mm radius has -0.1
+_CLIMBS = 3  # repetitions of the search around its last result
+_CLIMBED = 3.0  # mm: a shorter step ends the repetitions
 
 
 @dataclass(frozen=True, slots=True)
 class NoseFit:
-    """Where the nose is and how the face stands.
+    """The nose tip and the pose of a face.
 
     Attributes:
-        nose: (3,) float64, mm. The nose tip in the scan's frame.
-        rotation: (3, 3) float64, from the scan's frame to the frontal one.
-        score: Misfit between scan and mean face about the nose, mm; the lower the better.
-        coverage: Share of the mean face about the nose that the scan covers, in [0, 1].
-        relief: How much of the mean face's relief about the nose the scan has, in [-1, 1].
+        nose: (3,) float64, mm. The nose tip in the frame of the scan.
+        rotation: (3, 3) float64, from the frame of the scan to the frontal frame.
+        score: Misfit between scan and mean face around the nose, mm; lower is better.
+        coverage: Share of the mean face around the nose that the scan covers, in [0, 1].
+        relief: Agreement of the reliefs of scan and mean face around the nose, in [-1, 1].
     """
 
     nose: _Floats
@@ -129,22 +131,22 @@ class NoseFit:
 
     @property
     def cost(self) -> float:
-        """By which poses are ranked, and refused: score and relief together; the relief says more. In mm."""
+        """The cost of the pose in mm, from score and relief, with more weight on the relief. Poses are ranked by it."""
         return _cost(self.score, self.relief)
 
 
 @dataclass(frozen=True, slots=True)
 class MeanFaceField:
-    """The mean face, ready to be asked for its nearest point.
+    """The mean face with a table of nearest points.
 
     Attributes:
-        points, normals: (N, 3) float64. Its vertices within reach of the nose tip and their outward unit normals.
+        points, normals: (N, 3) float64. Vertices within 115 mm of the nose tip and their outward unit normals.
         low: (3,) float64. Corner of the grid, mm.
         cell: Size of a cell, mm.
-        nearest: (X, Y, Z) int32. Row of `points` that is about the nearest to the middle of each cell.
-        tilt: (3,) float64. Mean normal in the ball that the search also uses on scans.
+        nearest: (X, Y, Z) int32. Index of the point in `points` that is approximately nearest to each cell centre.
+        tilt: (3,) float64. Mean normal of the ball around the nose tip for which the search also computes it on scans.
         about, about_normals: (M, 3) float64. Evenly spread points within 45 mm of the nose tip, and their normals.
-        heights: (n, n) float64. Its height map about the nose tip, see `fer3d.kernels.relief.heights`.
+        heights: (n, n) float64. Height map around the nose tip, see `fer3d.kernels.relief.heights`.
     """
 
     points: _Floats
@@ -159,13 +161,13 @@ class MeanFaceField:
 
     @property
     def table(self) -> tuple[_Floats, float, NDArray[np.int32], _Floats, _Floats]:
-        """What the kernels of `fer3d.kernels.nose_search` take."""
+        """The arguments for the kernels of `fer3d.kernels.nose_search`."""
         return self.low, self.cell, self.nearest, self.points, self.normals
 
 
 @lru_cache(maxsize=1)
 def mean_face_field() -> MeanFaceField:
-    """The field of `fer3d.face.load.mean_face`, made once a process (about 0.1 s)."""
+    """Return the field of `fer3d.face.load.mean_face`, computed once per process (about 0.1 s)."""
     from scipy.ndimage import distance_transform_edt
 
     from fer3d.face.load import mean_face
@@ -182,13 +184,13 @@ def mean_face_field() -> MeanFaceField:
     points, normals, index = points[held], normals[held], index[held]
     off = np.linalg.norm((index + 0.5) * cell + low - points, axis=1)
     owner = np.full(tuple(shape), -1, np.int32)
-    order = np.argsort(-off, kind="stable")  # the last written is the nearest to the middle of the cell
+    order = np.argsort(-off, kind="stable")  # the point nearest to the cell centre is written last
     owner[tuple(index[order].T)] = order
     _, at = distance_transform_edt(owner < 0, return_indices=True)
     ball = np.linalg.norm(points, axis=1) < _FACE_BALL
     tilt = normals[ball].mean(axis=0)
-    about, about_normals = search.surface_samples(face.vertices, face.faces, _ABOUT, _EVERY_SIDE)
-    judged = np.linalg.norm(about, axis=1) < _JUDGED
+    evenly, evenly_normals = search.surface_samples(face.vertices, face.faces, _ABOUT, _EVERY_SIDE)
+    judged = np.linalg.norm(evenly, axis=1) < _JUDGED
     dense = search.surface_samples(face.vertices, face.faces, _DENSE, _EVERY_SIDE)
     return MeanFaceField(
         points,
@@ -197,25 +199,25 @@ def mean_face_field() -> MeanFaceField:
         cell,
         owner[tuple(at)],
         tilt / np.linalg.norm(tilt),
-        about[judged],
-        about_normals[judged],
+        evenly[judged],
+        evenly_normals[judged],
         relief.heights(_AT_HOME, *dense, _RELIEF_DISC, _CELL, _DEEPEST),
     )
 
 
 def find_nose_tip(scan: Scan) -> NoseFit:
-    """The nose tip and the frontal pose, without landmarks.
+    """Find the nose tip and the frontal pose without landmarks.
 
-    Works for any roll (upside down too) and for yaw and pitch up to 45 degrees, on faces seen from one side and on
-    whole heads with ears and neck. The camera is taken to look roughly along -z. The same scan gives the same result
-    to the last bit.
+    The search works for any roll (also upside down) and for yaw and pitch up to 45 degrees, on faces scanned from one
+    side and on whole heads with ears and neck. It assumes that the camera looks roughly along -z. The same scan gives
+    bitwise the same result.
 
     Args:
-        scan: In mm, cleaned, wound outward.
+        scan: A scan in mm, cleaned, wound outward.
 
     Raises:
         ArgumentError: if `scan` has no face.
-        PrepareError: if nothing on it fits a face well enough.
+        PrepareError: if no pose fits the mean face well enough.
     """
     fit = likeliest_nose(scan)
     if fit.cost > _WORST_COST:
@@ -227,14 +229,14 @@ def find_nose_tip(scan: Scan) -> NoseFit:
 
 
 def likeliest_nose(scan: Scan) -> NoseFit:
-    """What `find_nose_tip` finds, however bad it is.
+    """Return the best pose of `find_nose_tip`, without a limit on its cost.
 
     Args:
-        scan: In mm, cleaned, wound outward.
+        scan: A scan in mm, cleaned, wound outward.
 
     Raises:
         ArgumentError: if `scan` has no face.
-        PrepareError: if nothing on it sticks out as a nose does.
+        PrepareError: if no point protrudes like a nose tip.
     """
     check_scan("scan", scan)
     field = mean_face_field()
@@ -264,7 +266,7 @@ def likeliest_nose(scan: Scan) -> NoseFit:
         _, n = search.protrusion(p, r, _FINE_SMOOTH_BALL, *search.sort_into_cells(p, _FINE_SMOOTH_BALL))
         pose = _settle(pose, p, n, field, _FINELY)
         nose = _climb(scan, pose)
-        # A stranger's nose may lie 15 mm from the mean one when all the rest fits: judged with the noses on each other.
+        # A nose tip may lie 15 mm from the mean one when the rest fits: also evaluate the pose with the tips aligned.
         anchored = pose.copy()
         anchored[9:12] = -pose[12] * (pose[:9].reshape(3, 3) @ nose)
         verdict = min((_judge(q, p, n, field) for q in (pose, anchored)), key=lambda verdict: verdict.cost)
@@ -276,22 +278,22 @@ def likeliest_nose(scan: Scan) -> NoseFit:
 
 
 def tip_of(pose: _Floats) -> _Floats:
-    """(3,): where the origin of the face's frame lies in the scan's."""
+    """Return the origin of the frontal frame in the frame of the scan, (3,)."""
     rotation = pose[:9].reshape(3, 3)
     tip: _Floats = -(rotation.T @ pose[9:12]) / pose[12]
     return tip
 
 
 def protruding_point(scan: Scan, rotation: _Floats, near: _Floats) -> _Floats:
-    """(3,) float64: the point of the surface near `near` that sticks out most in the direction of the face.
+    """Return the most protruding point of the surface near `near`, in the direction of the face: (3,) float64.
 
-    The apex of a quadric fitted to the surface about the vertex that is farthest forward; where the fit has no apex
-    there, that vertex.
+    The result is the apex of a quadric fitted to the surface around the foremost vertex, or that vertex if the quadric
+    has no apex there.
 
     Args:
-        scan: In mm.
-        rotation: (3, 3) float64, from the scan's frame to the frontal one.
-        near: (3,) float64. About where the nose tip is.
+        scan: A scan in mm.
+        rotation: (3, 3) float64, from the frame of the scan to the frontal frame.
+        near: (3,) float64. Approximate position of the nose tip.
     """
     box = (np.abs(scan.vertices - near.astype(np.float32)) <= _TIP_BOX).all(axis=1)
     aligned = (scan.vertices[box].astype(np.float64) - near) @ rotation.T
@@ -299,15 +301,15 @@ def protruding_point(scan: Scan, rotation: _Floats, near: _Floats) -> _Floats:
     inner = aligned[reach <= _TIP_REACH]
     if not len(inner):
         return near
-    # The highest as the vertices about it have it: what is left of spikes can lift one alone by 3 mm.
+    # The vertex with the highest neighbourhood: the remains of a spike can lift a single vertex by 3 mm.
     top = inner[inner[:, 2] >= inner[:, 2].max() - _HEADROOM]
-    _, about_each = cKDTree(aligned).query(top, min(_TIP_RING, len(aligned)))
-    apex = top[int(np.median(aligned[about_each.reshape(len(top), -1), 2], axis=1).argmax())]
+    _, neighbours = cKDTree(aligned).query(top, min(_TIP_RING, len(aligned)))
+    apex = top[int(np.median(aligned[neighbours.reshape(len(top), -1), 2], axis=1).argmax())]
     for _ in range(_APEX_ROUNDS):
-        about = aligned[np.linalg.norm(aligned - apex, axis=1) <= _APEX_BALL] - apex
-        if len(about) < _APEX_VERTICES:
+        patch = aligned[np.linalg.norm(aligned - apex, axis=1) <= _APEX_BALL] - apex
+        if len(patch) < _APEX_VERTICES:
             break
-        x, y, z = about.T
+        x, y, z = patch.T
         design = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
         c, gx, gy, xx, xy, yy = np.linalg.lstsq(design, z, rcond=None)[0]
         hessian = np.array([[2 * xx, xy], [xy, 2 * yy]])
@@ -321,7 +323,7 @@ def protruding_point(scan: Scan, rotation: _Floats, near: _Floats) -> _Floats:
 
 
 def _climb(scan: Scan, pose: _Floats) -> _Floats:
-    """`protruding_point` near the tip of a pose, and again near what it found: the pose may be 15 mm off."""
+    """Repeat `protruding_point` from the tip of a pose, around each result: the pose may be 15 mm off."""
     rotation, nose = pose[:9].reshape(3, 3), tip_of(pose)
     for _ in range(_CLIMBS):
         near, nose = nose, protruding_point(scan, rotation, nose)
@@ -331,7 +333,7 @@ def _climb(scan: Scan, pose: _Floats) -> _Floats:
 
 
 def _directions(tilt: _Floats) -> _Floats:
-    """(1 + _TILTS, 3): the mean face's mean normal, and around it."""
+    """Return the mean normal of the mean face and directions around it: (1 + _TILTS, 3)."""
     x = np.cross([0.0, 1.0, 0.0], tilt)
     x /= np.linalg.norm(x)
     y = np.cross(tilt, x)
@@ -341,7 +343,7 @@ def _directions(tilt: _Floats) -> _Floats:
 
 
 def _best_per_tip(cost: _Floats, count: int) -> list[int]:
-    """Rows of the flattened (T, rolls) `cost`: the best rolls of each tip, no two next to each other."""
+    """Return rows of the flattened (T, rolls) `cost`: the best rolls of each tip, no two of them adjacent."""
     rows: list[int] = []
     for t, per_roll in enumerate(cost):
         taken: list[int] = []
@@ -361,7 +363,7 @@ def _settle(pose: _Floats, points: _Floats, normals: _Floats, field: MeanFaceFie
 
 
 class _Verdict(NamedTuple):
-    """What `_judge` finds: see `NoseFit`, and the cost by which poses are ranked; there the relief says more."""
+    """The evaluation of a pose by `_judge`. The fields have the meaning of those in `NoseFit`."""
 
     score: float
     coverage: float
@@ -380,21 +382,21 @@ _NOWHERE = _Verdict(np.inf, 0.0, -1.0)
 
 
 def _judge(pose: _Floats, points: _Floats, normals: _Floats, field: MeanFaceField) -> _Verdict:
-    """Misfit of a pose in mm, both ways, the share of the face about the nose that is there, and its relief."""
+    """Evaluate a pose: the misfit in both directions in mm, the coverage around the nose, and the relief."""
     off = np.linalg.norm(points - tip_of(pose), axis=1)
     near, around = off < _JUDGED, off < _JUDGED + _JUDGED_MARGIN
     if near.sum() < _JUDGED_SAMPLES or pose[8] < np.cos(_FARTHEST_TURN):
         return _NOWHERE
     limits = _JUDGED_CAP, _JUDGED_BEND
-    there = search.misfit(pose, points[near], normals[near], *field.table, *limits)
+    forward = search.misfit(pose, points[near], normals[near], *field.table, *limits)
     face = field.about, field.about_normals
-    back, share = search.missed(pose, points[around], normals[around], *face, *limits, _LEAST_COSINE)
+    backward, share = search.missed(pose, points[around], normals[around], *face, *limits, _LEAST_COSINE)
     heights = relief.heights(pose, points, normals, _RELIEF_DISC, _CELL, _DEEPEST)
-    return _Verdict(float(there + back), float(share), float(relief.relief_agreement(heights, field.heights)))
+    return _Verdict(float(forward + backward), float(share), float(relief.relief_agreement(heights, field.heights)))
 
 
 def _distinct(ranked: list[_Floats], count: int) -> list[_Floats]:
-    """The first poses that are not nearly the same."""
+    """Return the first `count` poses that differ clearly from each other."""
     chosen: list[_Floats] = []
     for pose in ranked:
         if len(chosen) == count:

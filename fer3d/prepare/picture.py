@@ -1,7 +1,8 @@
-"""One picture through all stages: read, find the face, align it; what the store writes of a data set of pictures.
+"""Prepare one picture: read it, detect the face and align it, for the store of a data set of pictures.
 
-The face becomes `texture`, so that a network trains on it with `--set maps=texture` as on that of a scan; there are no
-other maps. Who found the face, and what the others said, stands in the history of its manifest row.
+The face becomes `texture`, so that a network trains on it with `--set maps=texture` as on the texture of a scan. There
+are no other maps. The history of the manifest row records the detector that found the face and the results of the
+others.
 """
 
 from __future__ import annotations
@@ -32,28 +33,28 @@ if TYPE_CHECKING:
     from fer3d.catalog.records import Record
     from fer3d.maps.render import Maps
 
-PUPILS_MM = 63.0  # the usual distance of the pupils of adults: turns pixels of a crop into mm, so-so, for augmentation
+PUPILS_MM = 63.0  # mean distance of the pupils of adults, to estimate the mm per pixel of a crop for augmentation
 _WHOLE = "no face found: the whole picture was taken for one"
-_USED = ("size", "detectors", "whole_picture")  # settings that pictures depend on
+_USED = ("size", "detectors", "whole_picture")  # settings that affect pictures
 
 
 @cache
 def _finder(detectors: tuple[str, ...], whole_picture: bool) -> FaceFinder:
-    """Loaded once a process."""
+    """Load the detectors once per process."""
     return FaceFinder(detectors, whole_picture=whole_picture)
 
 
 def pixel_of(size: int) -> float:
-    """Width of a pixel of a crop of `size` pixels on a face, mm, so-so."""
+    """Estimate the width of a pixel on the face in mm, for a crop of `size` pixels."""
     return PUPILS_MM / (EYES_APART * size)
 
 
 def picture_maps(path: Path, settings: PreprocessSettings) -> tuple[Maps, tuple[str, ...]]:
-    """The face in a picture file as a network for textures is fed it, and what is doubtful about it.
+    """Read the face in a picture file as the input of a network for textures, with warnings about its detection.
 
     Args:
-        path: The picture.
-        settings: `size`, `detectors` and `whole_picture` count.
+        path: The picture file.
+        settings: `size`, `detectors` and `whole_picture` are used.
 
     Raises:
         FileError, FormatError: if the picture cannot be read.
@@ -72,7 +73,7 @@ def picture_maps(path: Path, settings: PreprocessSettings) -> tuple[Maps, tuple[
 
 
 def _doubts(detection: Detection) -> tuple[str, ...]:
-    """What a user should know of how the face was found."""
+    """Return warnings about the detection of the face."""
     if detection.face is not None and detection.face.detector == "picture":
         return (_WHOLE,)
     if len(detection.faces) > 1:
@@ -83,18 +84,18 @@ def _doubts(detection: Detection) -> tuple[str, ...]:
 def prepare_picture(
     record: Record, settings: PreprocessSettings, folder: Path, people: bool, stopwatch: Stopwatch | None = None
 ) -> PreparedScan:
-    """Everything `preprocess` does for one picture, short of writing it.
+    """Prepare one picture as `preprocess` does, without writing it.
 
     Args:
-        record: A line of the catalogue. Landmarks of the data set (attribute `eyes`, companion `points_68`) spare the
-            search of the face.
-        settings: `size`, `detectors` and `whole_picture` count.
+        record: A record of the catalogue. Its landmarks (attribute `eyes`, companion `points_68`) replace the detection
+            of the face.
+        settings: `size`, `detectors` and `whole_picture` are used.
         folder: The folder of pictures; paths in the header are relative to it.
-        people: Whether the data set says who is who.
-        stopwatch: Collects seconds a stage.
+        people: Whether the data set names its subjects.
+        stopwatch: Collects the seconds of each stage.
 
     Raises:
-        CardError: if the record's identity or label is in doubt.
+        CardError: if the identity or label of the record is uncertain.
         FileError, FormatError: if the picture cannot be read.
         PrepareError: if no face is found in it.
         MissingLibraryError: if no detector is installed and the data set has no landmarks.
@@ -108,11 +109,11 @@ def prepare_picture(
     history: list[dict[str, Any]] = [{"step": "read", "file": path.name, **picture.history}]
     warnings = list(record.problems)
     with watch.stage("find"):
-        eyes, found, problem = _eyes_of(record)
+        eyes, detected, problem = _eyes_of(record)
         warnings += [problem] if problem else []
         if eyes is None:
             detection = _finder(settings.detectors, settings.whole_picture)(picture.pixels)
-            found = detection.record()
+            detected = detection.record()
             if detection.face is None:
                 raise PrepareError(f"{_name(record)}: {detection.reason}")
             eyes = detection.face.eyes
@@ -122,7 +123,7 @@ def prepare_picture(
             face = align(picture.pixels, eyes, settings.size)
         except PrepareError as error:
             raise PrepareError(f"{_name(record)}: {error}") from None
-    history += [{"step": "detect", **found}, {"step": "align", "matrix": face.matrix.round(4).tolist()}]
+    history += [{"step": "detect", **detected}, {"step": "align", "matrix": face.matrix.round(4).tolist()}]
     with watch.stage("pack"):
         inputs = {"scan": {"file": relative(path, folder), "sha256": _hash(record)}}
         row = record_facts(record) | {
@@ -135,7 +136,7 @@ def prepare_picture(
             "vertices": 0,
             "faces": 0,
             "measured": round(float(face.mask.mean()), 6),
-            "pose_source": found["detector"],
+            "pose_source": detected["detector"],
             "landmark_names": [],
             "landmarks": [],
             "warnings": [portable(text, folder) for text in warnings],
@@ -157,7 +158,7 @@ def prepare_picture(
 
 
 def picture_is_current(header: Mapping[str, Any], record: Record, settings: PreprocessSettings, folder: Path) -> bool:
-    """Whether a prepared picture on disk is what preparing `record` again would write."""
+    """Whether preparing `record` again would write the same picture as the one on disk."""
     if header.get("fer3d") != __version__ or record.error is not None:
         return False
     try:
@@ -168,7 +169,7 @@ def picture_is_current(header: Mapping[str, Any], record: Record, settings: Prep
 
 
 def _key(record: Record, settings: PreprocessSettings, inputs: Mapping[str, Any]) -> str:
-    """Hash of everything that the bytes of a prepared picture depend on, the installed detectors apart."""
+    """Hash everything that the bytes of a prepared picture depend on, except the installed detectors."""
     used = {name: value for name, value in settings.model_dump(mode="json").items() if name in _USED}
     given = record.files.get("points_68")
     recipe = {
@@ -182,7 +183,7 @@ def _key(record: Record, settings: PreprocessSettings, inputs: Mapping[str, Any]
 
 
 def _hash(record: Record) -> str:
-    """Of the file; of an entry of one, of its pixels: nobody wants to read 300 MB for each of 35,887 pictures."""
+    """Hash the file; for an entry of a file, its pixels, as hashing 300 MB for each of 35,887 pictures is too slow."""
     path = record.files["scan"]
     if not _is_entry(record):
         return sha256(path)
@@ -198,7 +199,7 @@ def _name(record: Record) -> str:
 
 
 def _eyes_of(record: Record) -> tuple[NDArray[np.float64] | None, dict[str, Any], str]:
-    """The eyes that the data set itself marks, what to note of that, and what is wrong with it."""
+    """Return the eyes from the landmarks of the data set (or None), the history record, and a warning (or "")."""
     try:
         if "eyes" in record.attributes:
             eyes = np.array([float(word) for word in record.attributes["eyes"].split()]).reshape(2, 2)

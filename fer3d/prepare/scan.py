@@ -1,7 +1,7 @@
-"""One scan through all stages: read, unit, clean, outward, frontal, crop, normals, curvature, maps, sample tree.
+"""Prepare one scan: read, unit, clean, outward, frontal, crop, normals, curvature, maps, sample tree.
 
-`prepare` takes a `Scan` and is what `fer3d predict` and a notebook call; `prepare_tree` does the same and makes the
-sample tree too; `prepare_record` takes a line of a catalogue and gives what the store writes.
+`prepare` takes a `Scan`; `fer3d predict` and notebooks call it. `prepare_with_tree` also makes the sample tree.
+`prepare_record` takes a record of a catalogue and returns the content of the store.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Stopwatch:
-    """Seconds spent in each stage, in the order of first use. For benchmarks: nothing in the store depends on it."""
+    """The seconds spent in each stage, in the order of first use. Only for benchmarks; it does not affect the store."""
 
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -54,7 +54,7 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class AxisConvention:
-    """What a card says of its files: their unit ("auto": guess), and which axes point up and to the camera."""
+    """The unit of the files of a data set ("auto": guess it), and the axes that point up and to the camera."""
 
     unit: str = "auto"
     up: str = "+y"
@@ -67,13 +67,13 @@ def prepare(
     stopwatch: Stopwatch | None = None,
     frame: AxisConvention | None = None,
 ) -> tuple[Scan, render.Maps]:
-    """Take a raw scan through every stage after reading.
+    """Prepare a raw scan: all stages after reading.
 
     Args:
-        scan: As `fer3d.formats.read` gives it, in any unit, with landmarks or without.
+        scan: A scan from `fer3d.formats.read`, in any unit, with or without landmarks.
         settings: None for the defaults.
-        frame: Axes and unit of the scan. None: +y up, +z to the camera, the unit guessed.
-        stopwatch: Collects seconds a stage.
+        stopwatch: Collects the seconds of each stage.
+        frame: Axes and unit of the scan. None: +y up, +z to the camera, and the unit is guessed.
 
     Returns:
         The scan, cleaned, cropped and in the frontal frame (mm, nose tip at the origin), and its maps.
@@ -82,8 +82,8 @@ def prepare(
         PrepareError: if nothing is left after cleaning, the size fits no unit, or no nose is found.
     """
     settings = (settings or PreprocessSettings()).model_copy(update={"tree": False})
-    prepared, made, _ = prepare_with_tree(scan, settings, stopwatch, frame)
-    return prepared, made
+    prepared, maps, _ = prepare_with_tree(scan, settings, stopwatch, frame)
+    return prepared, maps
 
 
 def prepare_with_tree(
@@ -92,10 +92,10 @@ def prepare_with_tree(
     stopwatch: Stopwatch | None = None,
     frame: AxisConvention | None = None,
 ) -> tuple[Scan, render.Maps, SampleTree | None]:
-    """What `prepare` gives and, if `settings.tree`, the sample tree with its inputs: normals and curvature channels.
+    """Prepare a scan as `prepare` does and, if `settings.tree`, make its sample tree with normals and curvatures.
 
-    The tree starts at the nose tip that alignment found. It has one row per vertex that any stencil reads; `rows` leads
-    to the vertices of the scan.
+    The tree starts at the nose tip from the alignment. It has one row per vertex that any stencil reads; `rows` holds
+    the index of that vertex in the scan.
 
     Raises:
         PrepareError: as `prepare`; if the scan has too few vertices for the tree.
@@ -117,7 +117,7 @@ def prepare_with_tree(
         with watch.stage("curvature"):
             curvatures = curvature.principal_curvatures(scan, radius=settings.curvature_radius_mm, normals=normals)
     with watch.stage("maps"):
-        made = render.render_maps(
+        maps = render.render_maps(
             scan,
             maps=settings.maps,
             size=settings.size,
@@ -131,16 +131,16 @@ def prepare_with_tree(
     if settings.tree and curvatures is not None:
         with watch.stage("tree"):
             tree = build_tree(scan, settings, np.zeros(3)).with_features(scan, normals, curvatures)
-    return scan, made, tree
+    return scan, maps, tree
 
 
 def needed_kernels(settings: PreprocessSettings, landmarks: bool = True) -> tuple[Kernel, ...]:
-    """The kernels that `prepare_with_tree` calls, for `fer3d.kernels.compiling.compile_kernels`.
+    """List the kernels that `prepare_with_tree` calls, for `fer3d.kernels.compiling.compile_kernels`.
 
     Args:
-        settings: How scans are prepared.
-        landmarks: Whether all scans have landmarks: then the search for the nose may not be needed. A scan whose
-            landmarks do not fit compiles it when it comes to that.
+        settings: The settings of preparation.
+        landmarks: Whether all scans have landmarks. The kernels of the nose search are then left out; a scan whose
+            landmarks do not fit compiles them when needed.
     """
     groups = [compiling.CLEAN, compiling.MAPS]
     groups += [compiling.SPIKES] if settings.spike_mm else []
@@ -153,12 +153,12 @@ def needed_kernels(settings: PreprocessSettings, landmarks: bool = True) -> tupl
 
 
 def build_tree(scan: Scan, settings: PreprocessSettings, nose: ArrayLike) -> SampleTree:
-    """The sample tree of a clean scan in any pose, without features, as the settings want it.
+    """Build the sample tree of a clean scan in any pose, without features.
 
     Args:
-        scan: In mm, cropped.
-        settings: Its `tree_...`.
-        nose: (3,) The nose tip, in the frame of the scan.
+        scan: A scan in mm, cropped.
+        settings: The settings `tree_...` are used.
+        nose: (3,) The nose tip in the frame of the scan.
 
     Raises:
         PrepareError: if the scan has too few vertices for the tree.
@@ -174,10 +174,10 @@ def build_tree(scan: Scan, settings: PreprocessSettings, nose: ArrayLike) -> Sam
 
 
 def read_record(record: Record, settings: PreprocessSettings) -> Scan:
-    """Read the scan of a catalogue line and put its landmarks on it.
+    """Read the scan of a record with its landmarks.
 
-    A landmark file that cannot be read costs the scan only if the settings insist on landmarks; otherwise it becomes
-    a warning, and the pose comes from the shape.
+    If the landmark file cannot be read, the scan fails only if the settings require landmarks. Otherwise the scan gets
+    a warning, and its pose comes from the shape.
 
     Raises:
         FileError, FormatError: if the scan cannot be read.
@@ -202,17 +202,17 @@ def prepare_record(
     frame: AxisConvention | None = None,
     stopwatch: Stopwatch | None = None,
 ) -> PreparedScan:
-    """Everything `preprocess` does for one scan, short of writing it.
+    """Prepare one scan as `preprocess` does, without writing it.
 
     Args:
-        record: A line of the catalogue.
-        settings: How to prepare it.
+        record: A record of the catalogue.
+        settings: The settings of preparation.
         folder: The scan folder; paths in the header are relative to it.
-        frame: What the card says of the files' axes and unit.
-        stopwatch: Collects seconds a stage.
+        frame: Axes and unit of the files, from the card.
+        stopwatch: Collects the seconds of each stage.
 
     Raises:
-        CardError: if the record's identity is in doubt.
+        CardError: if the identity of the record is uncertain.
         FileError, FormatError: if the scan cannot be read.
         PrepareError: if it cannot be prepared.
     """
@@ -224,20 +224,20 @@ def prepare_record(
     with watch.stage("hash"):
         inputs = _inputs(record, raw, folder)
     try:
-        scan, made, tree = prepare_with_tree(raw, settings, watch, frame)
+        scan, maps, tree = prepare_with_tree(raw, settings, watch, frame)
     except PrepareError as error:
         raise PrepareError(f"{record.files['scan']}: {error}") from None
     with watch.stage("pack"):
-        row = _row(record, scan, made, folder) | {"key": recipe_key(record, settings, frame, inputs)}
+        row = _row(record, scan, maps, folder) | {"key": recipe_key(record, settings, frame, inputs)}
         header = {
             "row": row,
             "inputs": inputs,
-            "channels": list(made.names),
-            "pixel_mm": made.pixel,
+            "channels": list(maps.names),
+            "pixel_mm": maps.pixel,
             "fer3d": __version__,
             "settings": settings.model_dump(mode="json"),
         }
-        arrays = _arrays(scan, made, settings)
+        arrays = _arrays(scan, maps, settings)
         if tree is not None:
             arrays |= tree.arrays()
             header["tree"] = tree.facts()
@@ -245,7 +245,7 @@ def prepare_record(
 
 
 def recipe_key(record: Record, settings: PreprocessSettings, frame: AxisConvention, inputs: Mapping[str, Any]) -> str:
-    """Hash of all that the bytes of a prepared scan depend on: inputs, what the card says, settings, versions."""
+    """Hash everything that the bytes of a prepared scan depend on: inputs, facts of the card, settings, versions."""
     recipe = {
         "record": record_facts(record),
         "frame": asdict(frame),
@@ -262,9 +262,9 @@ def recipe_key(record: Record, settings: PreprocessSettings, frame: AxisConventi
 def is_current(
     header: Mapping[str, Any], record: Record, settings: PreprocessSettings, folder: Path, frame: AxisConvention
 ) -> bool:
-    """Whether a prepared scan on disk is what preparing `record` again would write.
+    """Whether preparing `record` again would write the same scan as the one on disk.
 
-    A scan whose texture was asked for and not found is never current: the picture may have turned up since.
+    A scan that needs a texture and has none is never current: the picture may have been added since.
     """
     known: Mapping[str, Any] = header.get("inputs", {})
     if header.get("fer3d") != __version__ or (reads_picture(settings.maps) and "texture" not in known):
@@ -282,10 +282,10 @@ def is_current(
 
 
 def record_facts(record: Record) -> dict[str, Any]:
-    """What the catalogue says of a scan, as manifest columns.
+    """Return the facts of a record as manifest columns.
 
-    Targets that came later (`LATER_COLUMNS` of the store) are left out where nothing is known of them: such a scan, and
-    the key of it in a folder that was prepared before, is what it was.
+    Targets that were added in later versions (`LATER_COLUMNS` of the store) are left out if they are unknown, so that
+    the key of such a scan in an older prepared folder stays the same.
     """
     later = {
         "compound": record.compound,
@@ -309,16 +309,16 @@ def record_facts(record: Record) -> dict[str, Any]:
 
 
 def relative(path: Path, folder: Path) -> str:
-    """`path` seen from `folder`, with ".." where it lies outside: no path of this machine may reach the store."""
+    """Return `path` relative to `folder`, with ".." if outside, so that the store holds no absolute path."""
     return Path(os.path.relpath(path, folder)).as_posix()
 
 
 def portable(text: str, folder: Path) -> str:
-    """A message on one line, with its paths relative to `folder`."""
+    """Put a message on one line, with its paths relative to `folder`."""
     return " ".join(text.split()).replace(f"{folder}{os.sep}", "")
 
 
-def _row(record: Record, scan: Scan, made: render.Maps, folder: Path) -> dict[str, Any]:
+def _row(record: Record, scan: Scan, maps: render.Maps, folder: Path) -> dict[str, Any]:
     names = sorted(scan.landmarks)
     steps = {entry["step"]: entry for entry in scan.history}
     nose = np.linalg.solve(scan.placement, [0.0, 0.0, 0.0, 1.0])[:3]
@@ -331,7 +331,7 @@ def _row(record: Record, scan: Scan, made: render.Maps, folder: Path) -> dict[st
         "unit": steps["unit"]["unit"],
         "vertices": len(scan.vertices),
         "faces": len(scan.faces),
-        "measured": round(float((made.mask == 1).mean()), 6),
+        "measured": round(float((maps.mask == 1).mean()), 6),
         "pose_source": steps["frontal"]["method"],
         "landmark_names": names,
         "landmarks": [float(x) for name in names for x in scan.landmarks[name]],
@@ -342,23 +342,23 @@ def _row(record: Record, scan: Scan, made: render.Maps, folder: Path) -> dict[st
     }
 
 
-def _arrays(scan: Scan, made: render.Maps, settings: PreprocessSettings) -> dict[str, Any]:
-    arrays: dict[str, Any] = {"maps": _half(made), "mask": made.mask}
-    if made.texture is not None:
-        arrays["texture"] = made.texture
+def _arrays(scan: Scan, maps: render.Maps, settings: PreprocessSettings) -> dict[str, Any]:
+    arrays: dict[str, Any] = {"maps": _half(maps), "mask": maps.mask}
+    if maps.texture is not None:
+        arrays["texture"] = maps.texture
     if settings.keep_mesh:
         arrays |= {"vertices": scan.vertices, "faces": scan.faces}
     return arrays
 
 
-def _half(made: render.Maps) -> NDArray[np.float16]:
-    """(C, H, W): the maps as they are stored. PrepareError if one does not fit."""
+def _half(maps: render.Maps) -> NDArray[np.float16]:
+    """Convert the maps to float16 for the store, (C, H, W). PrepareError if a value is out of range."""
     with np.errstate(over="ignore"):
-        stored = made.stack.astype(np.float16)
-    lost = (np.isinf(stored) & np.isfinite(made.stack)).any(axis=(1, 2))
+        stored = maps.stack.astype(np.float16)
+    lost = (np.isinf(stored) & np.isfinite(maps.stack)).any(axis=(1, 2))
     if lost.any():
-        name = made.names[int(lost.argmax())]
-        largest = float(np.nanmax(np.abs(made.channel(name))))
+        name = maps.names[int(lost.argmax())]
+        largest = float(np.nanmax(np.abs(maps.channel(name))))
         raise PrepareError(f"map channel {name} should lie within +-65504 to be stored, reaches {largest:.6g}")
     return stored
 
@@ -368,7 +368,7 @@ def _used_files(record: Record) -> dict[str, Path]:
 
 
 def _inputs(record: Record, raw: Scan, folder: Path) -> dict[str, dict[str, str]]:
-    """Role -> path and hash of every file that went into the scan, the texture that the reader found included."""
+    """Return role -> path and hash of every file that the scan was read from, including its texture."""
     used = _used_files(record)
     texture = raw.history[0].get("texture")
     if texture is not None:

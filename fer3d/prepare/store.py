@@ -1,18 +1,18 @@
-"""What `preprocess` writes and training reads: one safetensors file a scan, one Parquet manifest a folder.
+"""The store that `preprocess` writes and training reads: one safetensors file per scan and one Parquet manifest.
 
     prepared/
-        prepare.json            settings, card, versions, whether the faces are simulated: how this folder was made
-        card/                   the data set's card and its folds.toml, as they were (`fer3d.catalog.stored_card`)
-        manifest.parquet        one row a scan, failed ones too, with the reason (columns: `MANIFEST`)
+        prepare.json            settings, card, versions, and whether the faces are simulated
+        card/                   copies of the card of the data set and its folds.toml (`fer3d.catalog.stored_card`)
+        manifest.parquet        one row per scan, also for failed scans, with the reason (columns: `manifest_schema`)
         contact_sheet.png
         scans/<id>.safetensors  or, after `fer3d pack`, shards/NNNNN.safetensors
 
 A scan file holds `maps` (C, H, W) float16 (NaN = not measured), `mask` (H, W) uint8 (0 none, 1 measured, 2 filled),
 `texture` (H, W, 3) uint8 if there is one, and, unless switched off, `vertices` (V, 3) float32 in mm and `faces` (F, 3)
-int32; after `preprocess --tree` also the arrays of its `SampleTree`, named `tree_...`, which `read_tree`
-puts together. Its header holds the manifest row, the names of the channels, and the hashes of inputs and settings that
-decide whether a later run may keep the file. Files appear by `os.replace`: a reader never sees half a file, and a
-killed run leaves only whole ones. The same input and settings give the same bytes.
+int32. After `preprocess --tree` it also holds the arrays of its `SampleTree`, named `tree_...`, for `read_tree`. Its
+header holds the manifest row, the names of the channels, and the hashes of inputs and settings that decide whether a
+later run may keep the file. Files are moved into place by `os.replace`, so that a reader never sees an incomplete file
+and a killed run leaves only complete files. The same input and settings give the same bytes.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
-# Columns that manifests of earlier versions lack; they are read as null.
+# Columns that manifests of earlier versions lack. They are read as null.
 LATER_COLUMNS = ("compound", "valence", "arousal", "absent_units")
 
-_HEADER_KEY = "fer3d"  # one key: safetensors writes several in random order, and bytes must not depend on chance
+_HEADER_KEY = "fer3d"  # one key, as safetensors writes several in random order
 
 
 @dataclass(frozen=True)
 class PreparedScan:
-    """One prepared scan as it lies on disk.
+    """One prepared scan as stored on disk.
 
     Attributes:
-        arrays: `maps`, `mask` and, where present, `texture`, `vertices`, `faces`: see the module.
-        header: `row` (its line of the manifest), `channels` (names of the C maps), `pixel_mm`, `key`, `inputs`.
+        arrays: `maps`, `mask` and, where present, `texture`, `vertices`, `faces`; see the module docstring.
+        header: `row` (its row of the manifest), `channels` (names of the C maps), `pixel_mm`, `key`, `inputs`.
     """
 
     arrays: Mapping[str, Array]
@@ -58,11 +58,11 @@ class PreparedScan:
 
 @contextmanager
 def open_tensors(path: Path) -> Iterator[Any]:
-    """A safetensors file as a handle with `get_tensor(name)`, memory-mapped; errors of one line.
+    """Open a safetensors file, memory-mapped, as a handle with `get_tensor(name)`. Errors are one line.
 
     Raises:
         FileError: if the file is missing or cannot be read.
-        FormatError: if it is not a whole safetensors file.
+        FormatError: if it is not a complete safetensors file.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -78,10 +78,10 @@ def open_tensors(path: Path) -> Iterator[Any]:
 
 
 def write_scan(path: Path, prepared: PreparedScan) -> None:
-    """Write one prepared scan, whole or not at all.
+    """Write one prepared scan atomically.
 
     Raises:
-        FileError: if the disk refuses.
+        FileError: if the file cannot be written.
     """
     from safetensors.numpy import save
 
@@ -94,7 +94,7 @@ def read_scan(path: Path) -> PreparedScan:
 
     Raises:
         FileError: if the file is missing or cannot be read.
-        FormatError: if it is not one of ours.
+        FormatError: if fer3d did not write it.
     """
     with open_tensors(path) as file:
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (a handle, not a dict)
@@ -102,26 +102,26 @@ def read_scan(path: Path) -> PreparedScan:
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """The header of one prepared scan, without its arrays. Raises as `read_scan`."""
+    """Read the header of one prepared scan, without its arrays. Raises as `read_scan`."""
     with open_tensors(path) as file:
         return _header_of(path, file)
 
 
 def header_for(folder: Path, row: Mapping[str, Any]) -> dict[str, Any]:
-    """The header of the scan of a manifest row, from its own file or from its shard. Raises as `read_scan`."""
+    """Read the header of the scan of a manifest row from its file or shard. Raises as `read_scan`."""
     header = read_header(folder / row["file"])
     return header[row["id"]] if row["prefix"] else header
 
 
 def read_tree(folder: str | Path, row: Mapping[str, Any]) -> SampleTree:
-    """The tree of a prepared scan, from its own file or from its shard.
+    """Read the tree of a prepared scan from its file or shard.
 
     Args:
-        folder: What `fer3d preprocess --tree` or `fer3d pack` wrote.
-        row: Its line of the manifest: see `read_manifest`.
+        folder: A folder from `fer3d preprocess --tree` or `fer3d pack`.
+        row: The row of the scan in the manifest, see `read_manifest`.
 
     Raises:
-        FileError, FormatError: if the file is missing or damaged, or has no tree, or one that lacks an array.
+        FileError, FormatError: if the file is missing or damaged, or its tree is missing or lacks an array.
     """
     from fer3d.tree.sample_tree import PREFIX, SampleTree
 
@@ -142,49 +142,49 @@ def read_tree(folder: str | Path, row: Mapping[str, Any]) -> SampleTree:
 
 
 def manifest_schema() -> pyarrow.Schema:
-    """Columns of `manifest.parquet`. Landmarks and nose are in the aligned frame, in mm; angles in radians."""
+    """Return the columns of `manifest.parquet`. Landmarks are in the aligned frame, in mm; angles in radians."""
     import pyarrow as pa
 
     return pa.schema(
         [
             ("id", pa.string()),
             ("status", pa.string()),  # "ok" or "failed"
-            ("reason", pa.string()),  # of a failure, one line
+            ("reason", pa.string()),  # reason of a failure, one line
             ("dataset", pa.string()),
             ("subject", pa.string()),
             ("expression", pa.string()),
             ("intensity", pa.int32()),
             ("sequence", pa.string()),
             ("frame", pa.int32()),
-            ("action_units", pa.list_(pa.string())),  # shown, such as AU12L, AU12:3
+            ("action_units", pa.list_(pa.string())),  # present units, such as AU12L, AU12:3
             ("pose", pa.list_(pa.float64())),  # yaw, pitch, roll as the data set names them
             ("occlusion", pa.string()),
             ("attributes", pa.string()),  # JSON: sex, ethnicity, ...
             ("source", pa.string()),  # relative to the scan folder
             ("file", pa.string()),  # relative to the prepared folder
-            ("prefix", pa.string()),  # of the array names in `file`: "" or, in a shard, "<id>/"
+            ("prefix", pa.string()),  # prefix of the array names in `file`: "" or, in a shard, "<id>/"
             ("unit", pa.string()),
             ("vertices", pa.int32()),
             ("faces", pa.int32()),
-            ("measured", pa.float32()),  # share of the pixels of the map that were measured
+            ("measured", pa.float32()),  # share of the pixels of the map that were measured, in [0, 1]
             ("pose_source", pa.string()),  # "landmarks" or "shape"
             ("landmark_names", pa.list_(pa.string())),
-            ("landmarks", pa.list_(pa.float64())),  # x y z of each name
-            ("nose", pa.list_(pa.float64())),  # of the nose tip in the file's own frame and unit
+            ("landmarks", pa.list_(pa.float64())),  # x y z of each landmark
+            ("nose", pa.list_(pa.float64())),  # x y z of the nose tip in the frame and unit of the file
             ("placement", pa.list_(pa.float64())),  # 4 x 4, file frame -> aligned frame, row by row
             ("warnings", pa.list_(pa.string())),
-            ("history", pa.string()),  # JSON: every step and what it did
+            ("history", pa.string()),  # JSON: the record of every step
             ("key", pa.string()),  # hash of inputs and settings
             ("compound", pa.string()),  # such as "happily surprised"
             ("valence", pa.float64()),  # in [-1, 1]
             ("arousal", pa.float64()),
-            ("absent_units", pa.list_(pa.string())),  # known not to be shown, such as AU4
+            ("absent_units", pa.list_(pa.string())),  # units known to be absent, such as AU4
         ]
     )
 
 
 def write_manifest(folder: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write `manifest.parquet`, rows sorted by id. Raises FileError if the disk refuses."""
+    """Write `manifest.parquet`, with rows sorted by id. Raises FileError if it cannot be written."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -197,10 +197,10 @@ def write_manifest(folder: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_manifest(folder: Path) -> list[dict[str, Any]]:
-    """The rows of `manifest.parquet`, sorted by id. What an earlier version did not write (`LATER_COLUMNS`) is None.
+    """Read the rows of `manifest.parquet`, sorted by id. Columns of `LATER_COLUMNS` that are missing are None.
 
     Raises:
-        FileError: if `folder` holds no manifest.
+        FileError: if `folder` has no manifest.
         FormatError: if it cannot be parsed or lacks a column.
     """
     import pyarrow as pa
@@ -221,7 +221,7 @@ def read_manifest(folder: Path) -> list[dict[str, Any]]:
 
 
 def is_simulated(folder: Path) -> bool:
-    """Whether prepare.json says that the scans of a prepared folder are simulated. Without one, they are not."""
+    """Whether the scans of a prepared folder are simulated, as its prepare.json says. Without that file: False."""
     try:
         facts = json.loads((folder / "prepare.json").read_text(encoding="utf-8"))
         return bool(facts.get("simulated", False))
@@ -230,18 +230,18 @@ def is_simulated(folder: Path) -> bool:
 
 
 def manifest_landmarks(row: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
-    """Landmarks of a manifest row: name -> (3,) float64 in the aligned frame, mm."""
+    """Return the landmarks of a manifest row: name -> (3,) float64 in the aligned frame, mm."""
     points = np.asarray(row["landmarks"] or [], dtype=np.float64).reshape(-1, 3)
     return dict(zip(row["landmark_names"] or [], points, strict=True))
 
 
 def pack(folder: Path, out: Path, per_shard: int = 500) -> int:
-    """Gather the prepared scans of `folder` into immutable shards of `per_shard` scans, for network file systems.
+    """Pack the prepared scans of `folder` into shards of `per_shard` scans, for network file systems.
 
     Args:
-        folder: A prepared folder, as `preprocess` left it.
-        out: A new folder. It reads like the old one: `PreparedDataset` sees no difference.
-        per_shard: Scans a shard.
+        folder: A prepared folder from `preprocess`.
+        out: A new folder. `PreparedDataset` reads it like the old one.
+        per_shard: Number of scans per shard.
 
     Returns:
         The number of shards.
