@@ -1,4 +1,4 @@
-"""Networks, one paper a file, and the door for networks from outside. What each has to be: `fer3d.models.network`."""
+"""Networks, one paper per file, and access to networks from outside. `fer3d.models.network` defines the base class."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from fer3d.image.networks import NETWORKS
 if TYPE_CHECKING:
     from fer3d.models.network import Network
 
-ENTRY_POINTS = "fer3d.models"  # the group in which an installed package names its networks
+ENTRY_POINTS = "fer3d.models"  # the entry point group in which an installed package registers its networks
 
-# Name -> module and class, imported when asked for.
+# Name -> module and class, imported on first use.
 _OWN: Mapping[str, tuple[str, str]] = {
     "dff-cnn": ("dff_cnn", "DFFCNN"),
     "df-cnn": ("df_cnn", "DFCNN"),
@@ -32,7 +32,7 @@ _OWN: Mapping[str, tuple[str, str]] = {
 
 
 class _Models(Mapping[str, "type[Network]"]):
-    """Name -> class of every network of this package and of those that are installed beside it."""
+    """Name -> class of every network of this package and of other installed packages."""
 
     def __getitem__(self, name: str) -> type[Network]:
         return network_class(name)
@@ -61,7 +61,7 @@ def network_class(name: str) -> type[Network]:
             working folder.
 
     Raises:
-        ArgumentError: if there is no such network (names the nearest), or it is no `Network`.
+        ArgumentError: if there is no such network (names the nearest), or the class is not a `Network`.
     """
     if ":" in name:
         return _from_outside(name, name)
@@ -82,7 +82,7 @@ def build_model(name: str, **arguments: Any) -> Network:
 
     Args:
         name: As for `network_class`.
-        arguments: Of its `__init__`.
+        arguments: Arguments of its `__init__`.
 
     Raises:
         ArgumentError: if there is no such network, or it does not take an argument.
@@ -97,43 +97,43 @@ def build_model(name: str, **arguments: Any) -> Network:
 
 @cache
 def _installed() -> Mapping[str, str]:
-    """Name -> "module:Class" of the networks that installed packages bring."""
+    """Name -> "module:Class" of the networks that installed packages register."""
     return {entry.name: entry.value for entry in entry_points(group=ENTRY_POINTS)}
 
 
 def _from_outside(name: str, place: str) -> type[Network]:
-    """The class at "module:Class". ArgumentError if it is not there, or no network."""
+    """The class at "module:Class". ArgumentError if it does not exist or is not a network."""
     from fer3d.models.network import Network
 
     module, _, kind = place.partition(":")
     if not all(part.isidentifier() for part in (*module.split("."), kind)):
         raise ArgumentError(f"`model` should be a name or module:Class, is {name!r}")
     here = str(Path.cwd())
-    if here not in sys.path:  # a script that a package installs does not look in the working folder
+    if here not in sys.path:  # an installed script does not have the working folder in its path
         sys.path.append(here)
     try:
-        found = getattr(_imported(name, module), kind)
+        network = getattr(_imported(name, module), kind)
     except AttributeError:
         raise ArgumentError(f"`model` {name}: the module {module} has no class {kind}") from None
-    if not (isinstance(found, type) and issubclass(found, Network)):
+    if not (isinstance(network, type) and issubclass(network, Network)):
         raise ArgumentError(f"`model` {name}: {kind} should be a subclass of fer3d.models.network.Network")
-    return found
+    return network
 
 
 def _imported(name: str, module: str) -> ModuleType:
-    """The module. ArgumentError if it is not there, or cannot be imported: says why, and on which of its lines."""
+    """The module. ArgumentError if it does not exist or cannot be imported; names the line and the reason."""
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
         if error.name is not None and f"{module}.".startswith(f"{error.name}."):
             raise ArgumentError(f"`model` {name}: there is no module {error.name}, here or installed") from None
         raise ArgumentError(f"`model` {name}: {module} cannot be imported{_why(error)}") from None
-    except Exception as error:  # whatever a module of somebody else's does when it is imported
+    except Exception as error:  # importing a foreign module can raise anything
         raise ArgumentError(f"`model` {name}: {module} cannot be imported{_why(error)}") from None
 
 
 def _why(error: Exception) -> str:
-    """The line of the module that could not be run, and the first line of the message."""
+    """A text with the line of the module that failed, and the first line of the error message."""
     if isinstance(error, SyntaxError):
         file, line, text = error.filename or "", error.lineno, error.msg
     else:

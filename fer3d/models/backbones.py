@@ -1,10 +1,10 @@
-"""Branches: convolution stacks that turn one map group (B, C, H, W) into features (B, D, h, w).
+"""Backbones of branches: stacks of convolutions that turn one map group (B, C, H, W) into features (B, D, h, w).
 
 `scattering`, `oriented` and `small` are ours, for CPUs; the others follow published networks up to their last
-convolution, in plain torch, with parameter names of their own (`fer3d.train.initial_weights` brings ImageNet weights
-into them). Every branch has the attributes `out_channels` (D) and `first`, its first convolution. Those of the
-backbones in `LOCALLY_CONNECTED` have weights of their own for every place of the face; their features are of the whole
-of it (h = w = 1).
+convolution, in plain torch, with their own parameter names (`fer3d.train.initial_weights` loads ImageNet weights into
+them). Every branch has the attributes `out_channels` (D) and `first`, its first convolution. The backbones in
+`LOCALLY_CONNECTED` have separate weights for every location on the face; their features describe the whole face
+(h = w = 1).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fer3d.ops.orientation_energy import OrientationEnergy
 
 
 class OrientedBranch(Branch):
-    """Orientation energy, of which every place is normalised, and a convolution as large as the face."""
+    """Orientation energy, normalised at each location, followed by a convolution whose kernel covers the face."""
 
     def __init__(self, channels: int, extra: int, out_channels: int, dropout: float, order: int) -> None:
         energy = OrientationEnergy(order=order)
@@ -39,26 +39,26 @@ class OrientedBranch(Branch):
 
 
 def oriented(channels: int, width: int = 16, extra: int = 0, dropout: float = 0.5) -> Branch:
-    """Ours [D]: orientation energy, then one convolution as large as the face; 4 width features of the whole of it.
+    """Ours [D]: orientation energy, then one convolution whose kernel covers the whole face; 4 * width features.
 
-    Aligned faces have their features in known places. With a few dozen people to learn from, weights for every place
-    and direction did better than stacks of small filters; while training, each misses a scan with a chance of
-    `dropout`. The last `extra` channels are no maps: they are averaged over the cells.
+    Aligned faces have their features at known locations. With a few dozen people to learn from, separate weights for
+    every location and direction did better than stacks of small filters; in training, each input is dropped with
+    probability `dropout`. The last `extra` channels are not maps: they are averaged over the cells.
     """
     return OrientedBranch(channels, extra, 4 * width, dropout, order=1)
 
 
 def scattering(channels: int, width: int = 16, extra: int = 0, dropout: float = 0.5) -> Branch:
-    """Ours [D]: `oriented` with the orientation energy of orientation energy; eight times the weights.
+    """Ours [D]: `oriented` with second order orientation energy, computed from orientation energy; 8 times the weights.
 
-    On 162 simulated people kept for tuning, with early fusion: curvature alone 82.5 % correct, 81.2 % with `oriented`;
-    of all maps 83.3 and 82.9 %, in 2.5 times the time, which is why it is not the default.
+    On 162 simulated people kept for tuning, with early fusion: from curvature alone 82.5 % correct, against 81.2 % with
+    `oriented`; from all maps 83.3 % against 82.9 %. It takes 2.5 times as long and is therefore not the default.
     """
     return OrientedBranch(channels, extra, 4 * width, dropout, order=2)
 
 
 def small(channels: int, width: int = 16) -> Branch:
-    """Ours [D]: three halvings, residual blocks behind the last two; 4 width features at H / 8."""
+    """Ours [D]: two convolutions and three residual blocks, three with stride 2; 4 * width features at H / 8."""
     layers = [
         *conv_block(channels, width, stride=2),
         *conv_block(width, 2 * width, stride=2),
@@ -70,7 +70,7 @@ def small(channels: int, width: int = 16) -> Branch:
 
 
 def vgg_m(channels: int, width: int = 96) -> Branch:
-    """VGG-M's five convolutions [1], batch-normalised (ours) instead of local response normalisation.
+    """VGG-M's five convolutions [1], with batch normalisation (ours) instead of local response normalisation.
 
     References:
         .. [1] Chatfield, Simonyan, Vedaldi, Zisserman. Return of the devil in the details. BMVC 2014.
@@ -89,7 +89,7 @@ def vgg_m(channels: int, width: int = 96) -> Branch:
 
 
 def vgg_16(channels: int, width: int = 64) -> Branch:
-    """The thirteen convolutions of VGG-16 with batch normalisation (torchvision's vgg16_bn), the last pooling left out.
+    """The thirteen convolutions of VGG-16 with batch normalisation (torchvision's vgg16_bn), without the last pooling.
 
     Simonyan, Zisserman. Very deep convolutional networks for large-scale image recognition. ICLR 2015.
     """
@@ -116,15 +116,15 @@ LOCALLY_CONNECTED = ("scattering", "oriented")
 def build_branch(
     backbone: str, channels: int, width: int | None = None, extra: int = 0, location_dropout: float = 0.5
 ) -> Branch:
-    """A branch by name.
+    """Build a branch.
 
     Args:
         backbone: One of `BACKBONES`.
-        channels: Of the map group.
-        width: Features of the first convolution, a quarter of them for those in `LOCALLY_CONNECTED`. None: as
-        published.
-        extra: Further channels, behind those of the map group, that are no map: the mask, positions.
-        location_dropout: Of those in `LOCALLY_CONNECTED`: share of the directions and places that they miss while
+        channels: Number of channels of the map group.
+        width: Features of the first convolution; for backbones in `LOCALLY_CONNECTED`, a quarter of its features.
+            None: the default of the backbone.
+        extra: Number of further input channels after those of the map group, such as the mask and positions.
+        location_dropout: For backbones in `LOCALLY_CONNECTED`: share of the directions and locations that is dropped in
             training.
 
     Raises:

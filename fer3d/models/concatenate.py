@@ -1,4 +1,4 @@
-"""Features of several branches side by side, in training without some of them."""
+"""Concatenates the features of several branches, dropping some branches in training."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import torch
 
 
 def side_by_side(parts: Sequence[torch.Tensor], dropout: float) -> torch.Tensor:
-    """(B, D, ...) each -> (B, sum of D, ...), of which each scan misses each part with a chance of `dropout` [D].
+    """Concatenate features (B, D, ...) to (B, sum of D, ...); each scan drops each part with probability `dropout` [D].
 
-    What is left of a scan keeps its weight; a scan that would lose everything loses nothing.
+    The parts that a scan keeps are divided by the share of parts that it keeps. A scan that would lose all parts keeps
+    all.
     """
     if not dropout or len(parts) == 1:
         return torch.cat(list(parts), dim=1)

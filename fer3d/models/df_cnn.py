@@ -1,9 +1,9 @@
-"""DF-CNN: branches, fusion by convolution, a 32-D fused feature, softmax or a linear SVM on it (spec 2.1 and 2.3).
+"""DF-CNN: branches, fusion by convolution, a 32-D fused feature, and a softmax or a linear SVM (spec 2.1 and 2.3).
 
 From abstracts [F]: six attribute maps of a textured 3D face, a feature extraction subnet and a feature fusion subnet,
 a 32-dimensional fused feature, prediction by its softmax or by a linear SVM. Recalled [M]: VGG-M convolutions from
-ImageNet at 224 pixels, fusion by convolution over concatenated maps, dropout. Layer sizes are ours [D]; so is one
-three-channel branch for the normals, where the paper has three maps.
+ImageNet at 224 pixels, fusion by convolution over concatenated maps, dropout. Layer sizes are ours [D]; so is the
+single branch of three channels for the normals, where the paper has three maps.
 
 References:
     .. [1] Li, Sun, Xu, Chen. Multimodal 2D+3D facial expression recognition with deep fusion convolutional neural
@@ -27,17 +27,17 @@ FUSED = 32  # [F]
 
 
 class DFCNN(FusionNetwork):
-    """DF-CNN: 1 x 1 and 3 x 3 fusion convolutions, flattened into a 32-D feature, one linear layer.
+    """DF-CNN: 1 x 1 and 3 x 3 fusion convolutions, flattened, a layer to the 32-D feature, one linear layer.
 
-    The default branches give features of the whole face, for which the second convolution is left out.
+    The default branches return features of the whole face, for which the second convolution is left out.
 
     Args:
         maps: Map groups, in the order of the input's channels.
         classes: K.
-        size: H = W of the input: the layer behind the flattening depends on it.
-        backbone, width: Of the branches, see `fer3d.models.backbones`.
+        size: H = W of the input, on which the size of the layer after flattening depends.
+        backbone, width: Backbone and width of the branches, see `fer3d.models.backbones`.
         fusion: Features of the first fusion convolution; the last has half as many, at half the resolution.
-        dropout: Before the 32-D layer.
+        dropout: Dropout rate before the 32-D layer.
         location_dropout, mask, position, map_dropout, auxiliary: See `fer3d.models.dff_cnn.DFFCNN`.
 
     Raises:
@@ -45,11 +45,11 @@ class DFCNN(FusionNetwork):
     """
 
     class Settings(FusionSettings):
-        """What DF-CNN can be told."""
+        """Settings of DF-CNN."""
 
         of_training: ClassVar[frozenset[str]] = frozenset({"read_out", "svm_c"})
 
-        read_out: Literal["softmax", "svm"] = Field("softmax", description="Its own, or a linear SVM.")
+        read_out: Literal["softmax", "svm"] = Field("softmax", description="Classifier: softmax, or a linear SVM.")
         svm_c: float = Field(1.0, gt=0.0, description="C of that SVM; the range in the paper is 2^-5 to 2^5.")
 
         @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""A frame that the surface of a face gives, and a grid in it, for values of vertices to be known by their place."""
+"""A coordinate frame computed from the surface of a face, and a grid in it on which vertex values are averaged."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from torch.nn import functional
 
 REACH = 80.0  # mm from the nose tip to the middle of each side of the grid
 SPREAD = 0.6  # standard deviation of a cell's weight, in cells
-_LEAST = 0.05  # weights of a cell that add up to less: nothing of the face is there
-_WIDE, _RIDGE, _NOSE = 45.0, 30.0, 15.0  # mm about the nose tip that each axis of the frame of a face comes from
+_LEAST = 0.05  # a cell whose weights have a smaller sum holds no part of the face
+_WIDE, _RIDGE, _NOSE = 45.0, 30.0, 15.0  # mm around the nose tip from which each axis of the frame is computed
 
 
 class FaceGrid(nn.Module):
-    """Values of vertices -> means about the n x n cells of a grid on the face, laid out from the nose tip.
+    """Averages values of vertices in the n x n cells of a grid on the face, centred at the nose tip.
 
-    A vertex at (x, y, z) in a frame of the face, the nose tip its origin, lies on the grid in the direction of (x, y),
-    as far out as it is from the nose tip: the sides of a face are not seen shortened, and as long as the frame turns
-    with the face no rigid motion moves anything. Cell c has the mean over the vertices with weights
-    exp(-d^2 / (2 s^2)), d their distance from its centre on the grid and s = `SPREAD` cells; it fades to 0 where there
-    is no vertex. Our choice: networks that know the place of what they see need fewer people to learn from.
+    A vertex at (x, y, z) in a frame of the face, whose origin is the nose tip, is mapped to the grid in the direction
+    of (x, y), at its 3D distance from the nose tip. The sides of a face are therefore not foreshortened, and if the
+    frame moves with the face, the result is invariant to rigid motion. Cell c holds the mean over the vertices with
+    weights exp(-d^2 / (2 s^2)), d being their distance from its centre on the grid and s = `SPREAD` cells; it fades to
+    0 where there are no vertices. Our choice: networks that know locations need fewer people to learn from.
 
     Args:
         cells: n. The grid reaches from -`REACH` to `REACH`.
@@ -33,15 +33,15 @@ class FaceGrid(nn.Module):
         self.register_buffer("centres", (torch.arange(cells) + 0.5) * self.pitch - REACH, persistent=False)
 
     def weights(self, positions: torch.Tensor, frame: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-        """What each vertex counts in each cell.
+        """The weight of each vertex in each cell.
 
         Args:
             positions: (B, V, 3) mm, row 0 the nose tip.
-            frame: (B, 3, 3) rows: to the left of the subject, up, forwards.
-            real: (B, V) bool: false for rows that pad.
+            frame: (B, 3, 3), rows: to the left of the subject, up, forwards.
+            real: (B, V) bool: false for padding rows.
 
         Returns:
-            (B, n * n, V): rows of cells from the top to the bottom, in each from the subject's right to its left.
+            (B, n * n, V): rows of cells from top to bottom, in each row from the subject's right to its left.
         """
         away = (positions - positions[:, :1]) @ frame.mT
         flat = away[..., :2]
@@ -50,24 +50,24 @@ class FaceGrid(nn.Module):
         across, down = (
             torch.exp(-0.5 * ((part[..., None] - self.centres) / spread) ** 2) for part in (flat[..., 0], -flat[..., 1])
         )  # (B, V, n) each
-        made = (down[..., :, None] * across[..., None, :]).flatten(2) * real[..., None]
-        return (made / made.sum(dim=1, keepdim=True).clamp(min=_LEAST)).mT
+        weights = (down[..., :, None] * across[..., None, :]).flatten(2) * real[..., None]
+        return (weights / weights.sum(dim=1, keepdim=True).clamp(min=_LEAST)).mT
 
     def forward(self, values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        """(B, V, F) and what `weights` gives -> (B, F, n, n)."""
+        """(B, V, F) values and the weights from `weights` -> (B, F, n, n)."""
         return (weights @ values).mT.reshape(len(values), -1, self.cells, self.cells)
 
 
 def face_frame(positions: torch.Tensor, normals: torch.Tensor) -> torch.Tensor:
-    """A frame that the surface itself gives, so that it turns with the face.
+    """A coordinate frame computed from the surface alone, so that it moves with the face.
 
-    Forwards is the mean normal about the nose tip. Upwards is along the ridge of the nose, chin and brow: the axis of
-    the second harmonic of the height over the plane across it, as the direction about the nose tip goes round. Which
-    end is up the nose says: above its tip normals point up, and below it they turn away.
+    Forwards is the mean normal around the nose tip. The vertical axis follows the ridge of nose, chin and brow: it is
+    the axis of the second harmonic of the height above the plane perpendicular to forwards, as a function of the angle
+    around the nose tip. The nose determines which end is up: above its tip normals point up, and below it they do not.
 
     Args:
         positions: (B, N, 3) mm, row 0 the nose tip; vertices evenly spread.
-        normals: (B, N, 3), zero in rows that pad.
+        normals: (B, N, 3), zero in padding rows.
 
     Returns:
         (B, 3, 3): rows to the left of the subject, up, and forwards, in the frame of the scan.
@@ -77,20 +77,20 @@ def face_frame(positions: torch.Tensor, normals: torch.Tensor) -> torch.Tensor:
     real = (normals != 0).any(dim=-1, keepdim=True)
 
     def weight(spread: float, power: int) -> torch.Tensor:
-        made = real * squared**power * torch.exp(-squared / (2.0 * spread**2))
-        return made / made.sum(dim=1, keepdim=True)
+        weights = real * squared**power * torch.exp(-squared / (2.0 * spread**2))
+        return weights / weights.sum(dim=1, keepdim=True)
 
     forwards = functional.normalize((weight(_WIDE, 0) * normals).sum(dim=1), dim=-1)  # (B, 3)
     aside = functional.one_hot(forwards.abs().argmin(dim=-1), 3).to(forwards.dtype)
-    one = functional.normalize(torch.linalg.cross(forwards, aside), dim=-1)
-    two = torch.linalg.cross(forwards, one)
-    height, x, y = (away @ axis[:, :, None] for axis in (forwards, one, two))
+    first = functional.normalize(torch.linalg.cross(forwards, aside), dim=-1)
+    second = torch.linalg.cross(forwards, first)
+    height, x, y = (away @ axis[:, :, None] for axis in (forwards, first, second))
     length = (x * x + y * y).sqrt().clamp(min=1e-3)
     cos, sin = x / length, y / length
     share = weight(_RIDGE, 1)
     lift = share * (height - (share * height).sum(dim=1, keepdim=True))
     double = torch.atan2((lift * 2.0 * cos * sin).sum(dim=1), (lift * (cos * cos - sin * sin)).sum(dim=1))  # (B, 1)
-    up = (double / 2).cos() * one + (double / 2).sin() * two
+    up = (double / 2).cos() * first + (double / 2).sin() * second
     share = weight(_NOSE, 1)
     facing = normals @ forwards[:, :, None]
     facing = share * (facing - (share * facing).sum(dim=1, keepdim=True))

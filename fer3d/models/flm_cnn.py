@@ -1,25 +1,26 @@
-"""FLM-CNN: convolution on the surface itself, at several radii, with pooling like a retina's, on a sample tree.
+"""FLM-CNN: convolution on the surface at several radii, with retina-like pooling, on a sample tree.
 
-The paper's text was out of reach. Known of it [F: abstract, papers3d 1.1]: a manifold CNN with human-vision-inspired
-pooling (HVP), multi-scale encoding (MES) and a sampling tree, on rotation-invariant features. Known of its first
-author's earlier code [F: papers3d 1.2]: landmark patches through an FC layer and three geodesic convolutions, then a
-maximum over vertices. All else here is our reconstruction [D]:
+The full text of the paper was not available. Known from it [F: abstract, papers3d 1.1]: a manifold CNN with
+human-vision-inspired pooling (HVP), multi-scale encoding (MES) and a sampling tree, on rotation-invariant features.
+Known from its first author's earlier code [F: papers3d 1.2]: landmark patches, an FC layer and three geodesic
+convolutions, then a maximum over vertices. Everything else here is our reconstruction [D]:
 
-- **tree**: one block a transition of `fer3d.tree.SampleTree`: from 4,096 vertices to 512 and to 128 by default;
-- **MES**: each block convolves patches of S radii with kernels of their own and encodes the answers jointly by
-  pointwise layers, together with the features of the centre, which lies in no ring;
+- **tree**: one block per transition of `fer3d.tree.SampleTree`: from 4,096 vertices to 512 and to 128 by default;
+- **MES**: each block convolves patches of S radii, each radius with its own kernel, and encodes the responses jointly
+  by pointwise layers, together with the features of the centre, which lies in no ring;
 - **HVP**: fine stencils are pooled to three rings of eight rays, whose footprints grow with eccentricity
-  (`ops.retina_layout`); without it, three rings at equal distances are sampled at points;
+  (`ops.retina_layout`); without HVP, single samples at three equidistant rings are used;
 - rays are counted from the direction away from the nose tip, as the author's earlier code had a fixed reference [F];
   `rotation="max"` takes the maximum over rotations of a kernel instead (`ops.manifold_conv_patches`), as GCNN [2];
-- what a patch looks like from its centre, as channels of every block: height over the tangent plane, distance, and the
-  normal in the sample's own polar frame; and where on the face a vertex lies and how it faces, in a frame that the
-  surface itself gives (`face_frame`). None of them changes under a rigid motion;
-- beside the blocks, filters that need no learning, as on the maps of DFF-CNN: orientation energy in the patches of the
-  middle radius (`patch_orientation`);
-- what the blocks and these filters say is laid on a grid on the face (`FaceGrid`), and read with weights for every
-  place: with a few dozen people to learn from, mean and maximum over the vertices, which forget the place, did worse.
-  The order of the vertices still does not matter, nor does a rigid motion, with which the grid moves.
+- every block has geometric input channels: the shape of the patch relative to its centre (height over the tangent
+  plane, distance, and the normal in the polar frame of each sample), and the position and normal of each vertex in a
+  frame computed from the surface (`face_frame`). All are invariant to rigid motion;
+- fixed filters are added to the blocks, as on the maps of DFF-CNN: orientation energy in the patches of the middle
+  radius (`patch_orientation`);
+- the features of blocks and fixed filters are averaged on a grid on the face (`FaceGrid`), and read by layers with
+  separate weights for every location. With a few dozen people to learn from, mean and maximum over the vertices, which
+  discard the location, did worse. The result still does not depend on the order of the vertices or on rigid motion, as
+  the grid moves with the face.
 
 References:
     .. [1] Chen, Huang, Wang, Chen. Fast and Light Manifold CNN based 3D Facial Expression Recognition across Pose
@@ -52,32 +53,34 @@ from fer3d.ops.manifold import RetinaLayout, manifold_conv_patches, manifold_poo
 _RINGS, _RAYS = 3, 8  # of a patch, pooled or not
 _GEOMETRY = 6  # channels of `_geometry`
 _PLACE = 6  # channels of `_places`
-_FEATURES = 48  # of each part, of the whole face
-PARTS = ("mes", "hvp", "tree")  # settings that switch the ideas of the paper off
-_FACE = 90.0  # mm, the radius of the ball that preprocessing keeps
+_FEATURES = 48  # features of the whole face from each part
+PARTS = ("mes", "hvp", "tree")  # settings that switch off the paper's components
+_FACE = 90.0  # mm, the radius of the ball around the nose tip that preprocessing keeps
 
 
 class FLMCNN(Network):
-    """FLM-CNN on trees of one kind.
+    """FLM-CNN for trees with given stencils.
 
     Args:
         radii: S radii of each transition of the tree, mm.
-        rings: Shares of a radius, R of them.
-        rays: A.
+        rings: R ring distances, as shares of a radius.
+        rays: Number of rays, A.
         classes: K.
-        vertex_features: "invariant", or "xyz": see `fer3d.data.tree_batch.VERTEX_FEATURES`. With the latter a network
-            sees positions and normals as they are stored, and neither the geometry of its patches nor the frame of the
-            face.
+        vertex_features: "invariant", or "xyz": see `fer3d.data.tree_batch.VERTEX_FEATURES`. With "xyz" the network
+            reads positions and normals as they are stored, and uses neither the geometry of its patches nor the frame
+            of the face.
         rotation: "fixed" or "max", see the module.
-        width: Features of each radius in the first block; twice as many in each next.
+        width: Features of each radius in the first block; each further block has twice as many.
         depth: Pointwise layers that encode the radii of a block jointly.
-        dropout: Before the last layer.
-        location_dropout: Share of the numbers on the grid that a scan misses while training.
-        map_dropout: Chance that the fusion does not see a part of a scan, the filters or a block, while training.
-        auxiliary: Weight of the loss of a linear classifier of each part while training. 0: there are none.
-        mes: Multi-scale encoding. Without it, the middle radius alone, with as many features as all would have.
-        hvp: Human-vision-inspired pooling.
-        tree: False for trees of one level, see `tree_data.one_level`: every block convolves on the same vertices.
+        dropout: Dropout before the last layer.
+        location_dropout: Share of the values on the grid that is dropped in training.
+        map_dropout: Probability that the fusion drops a part of a scan, the fixed filters or a block, in training.
+        auxiliary: Weight of the loss of a linear classifier of each part in training. 0: no such classifiers.
+        mes: Whether to use multi-scale encoding. False: only the middle radius, with as many features as all radii
+            together would have.
+        hvp: Whether to use human-vision-inspired pooling.
+        tree: False for trees of one level, see `fer3d.tree.one_level`: every block convolves on the same vertices.
+        hidden: Features of the fusion, which the last layer reads.
 
     Raises:
         ArgumentError: if the stencils have too few rings or rays, or `vertex_features` or `rotation` is unknown.
@@ -86,26 +89,26 @@ class FLMCNN(Network):
     reads = "trees"
 
     class Settings(TreeSettings):
-        """What FLM-CNN can be told."""
+        """Settings of FLM-CNN."""
 
         rotation: Literal["fixed", "max"] = Field(
-            "fixed", description="Kernels lie along the ray away from the nose, or as they answer most."
+            "fixed", description="Kernels are aligned with the ray away from the nose, or give their maximum response."
         )
-        mes: bool = Field(True, description="Multi-scale encoding. false: the middle radius alone.")
+        mes: bool = Field(True, description="Multi-scale encoding. false: the middle radius only.")
         hvp: bool = Field(True, description="Human-vision-inspired pooling. false: single samples.")
-        tree: bool = Field(True, description="The sample tree. false: all on the vertices of one level.")
+        tree: bool = Field(True, description="The sample tree. false: all blocks use the vertices of one level.")
         width: int = Field(16, ge=1, le=1024, description="Features of each radius in the first block.")
         depth: int = Field(1, ge=1, le=16, description="Layers that encode the radii of a block jointly.")
         hidden: int = Field(128, ge=1, le=4096, description="Features that the last layer reads.")
-        dropout: float = Field(0.3, ge=0.0, lt=1.0, description="Before the last layer.")
+        dropout: float = Field(0.3, ge=0.0, lt=1.0, description="Dropout before the last layer.")
         location_dropout: float = Field(
-            0.5, ge=0.0, lt=1.0, description="Share of the numbers on the face's grid that a scan misses in training."
+            0.5, ge=0.0, lt=1.0, description="Share of the values on the face's grid that is dropped in training."
         )
         map_dropout: float = Field(
             0.2,
             ge=0.0,
             lt=1.0,
-            description="Chance that the fusion misses a part, the filters or a block, in training.",
+            description="Probability that the fusion drops a part, the fixed filters or a block, in training.",
         )
         auxiliary: float = Field(
             0.3, ge=0.0, le=10.0, description="Weight of the loss of each part's own classifier. 0: none."
@@ -113,11 +116,11 @@ class FLMCNN(Network):
 
         @property
         def whole_tree(self) -> bool:
-            """Whether all levels of a tree are fed, or the vertices of one."""
+            """Whether the network takes all levels of a tree, or the vertices of one level."""
             return self.tree
 
         def unused(self) -> Mapping[str, str]:
-            """What a shift of the whole face changes, which no invariant feature shows."""
+            """With invariant features, the settings that shift the whole face, which has no effect on them."""
             if self.vertex_features != "invariant":
                 return {}
             reason = "moves the face as a whole, which `vertex_features` invariant do not show"
@@ -153,40 +156,40 @@ class FLMCNN(Network):
         self.grid = FaceGrid()
         fine = (range(len(rings)), 1) if hvp else ([first for first, _ in layout.rings], rays // layout.rays)
         self.filters = SurfaceFilters(channels, radii[0], rings, *fine, facing=self.invariant)
-        laid = [self.filters.out_channels]
+        counts = [self.filters.out_channels]
         for number, span in enumerate(radii):
             scales = range(len(span)) if mes else [len(span) // 2]
             features = width * 2**number * (1 if mes else len(span))
             out = 2 * width * 2**number
             blocks.append(Block(channels, features, out, span, tuple(scales), layout, depth, self.invariant, rotation))
             channels = out
-            laid.append(out)
+            counts.append(out)
         self.blocks = nn.ModuleList(blocks)
         self.parts = nn.ModuleList(
-            nn.Sequential(*locally_connected(count, _FEATURES, self.grid.cells, location_dropout)) for count in laid
+            nn.Sequential(*locally_connected(count, _FEATURES, self.grid.cells, location_dropout)) for count in counts
         )
         self.auxiliary_weight = float(auxiliary)
-        self.auxiliary = nn.ModuleList(nn.Linear(_FEATURES, classes) for _ in laid if auxiliary)
-        self.fuse = nn.Sequential(*conv_block(_FEATURES * len(laid), hidden, 1), nn.Flatten())
+        self.auxiliary = nn.ModuleList(nn.Linear(_FEATURES, classes) for _ in counts if auxiliary)
+        self.fuse = nn.Sequential(*conv_block(_FEATURES * len(counts), hidden, 1), nn.Flatten())
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, classes))
 
     def part_features(self, batch: TreeBatch) -> list[torch.Tensor]:
-        """A normalised batch -> (B, 48, 1, 1) of the filters and of each block."""
+        """A normalised batch -> features (B, 48, 1, 1) of the fixed filters and of each block."""
         if self.invariant:
             faces = face_frame(batch.positions, batch.normals)
         else:
             faces = torch.eye(3, device=batch.positions.device).expand(len(batch.positions), 3, 3)
         cells = [self._cells(batch, faces, stage) for stage in range(len(batch.indices))]
-        laid = [self.parts[0](self.filters(batch, faces, self.grid, cells[0]))]
+        features = [self.parts[0](self.filters(batch, faces, self.grid, cells[0]))]
         x, frames, places = batch.values, _frames(batch), _places(batch, faces)
         for number, (block, part) in enumerate(zip(self.blocks, self.parts[1:], strict=True)):
             stage = number if self.tree else 0
             x = block(x, frames, places, batch.indices[stage], batch.weights[stage])
-            laid.append(part(self.grid(x, cells[stage])))
-        return laid
+            features.append(part(self.grid(x, cells[stage])))
+        return features
 
     def _cells(self, batch: TreeBatch, faces: torch.Tensor, stage: int) -> torch.Tensor:
-        """The grid's weights of the vertices that transition `stage` leads to."""
+        """The grid weights of the vertices of the level above transition `stage`."""
         real = real_rows(batch, stage)
         return self.grid.weights(batch.positions[:, : real.shape[1]], faces, real)
 
@@ -201,7 +204,7 @@ class FLMCNN(Network):
         return logits
 
     def losses(self, batch: TreeBatch, criterion: Criterion) -> Losses:
-        """That of the logits, from which the fusion sometimes misses a part, and that of each part's own classifier."""
+        """The loss of the logits, for which the fusion drops some parts, and the loss of each part's own classifier."""
         parts = self.part_features(batch)
         logits: torch.Tensor = self.head(self.fuse(side_by_side(parts, self.map_dropout)))
         terms = {"classification": criterion(logits)}
@@ -211,22 +214,25 @@ class FLMCNN(Network):
 
     @classmethod
     def variants(cls, settings: NetworkSettings) -> Mapping[tuple[str, ...], NetworkSettings]:
-        """The three ideas of the paper: none, all but one, all."""
+        """The three components of the paper: none, all but one, all."""
         kept = [(), *(tuple(part for part in PARTS if part != out) for out in PARTS), PARTS]
         return {parts: settings.model_copy(update={part: part in parts for part in PARTS}) for parts in kept}
 
 
 class GCNN(Network):
-    """A plain geodesic CNN [2]: what FLM-CNN has to beat. A pointwise layer, then convolutions of one radius, all on
-    the vertices of one level; patches sampled at points, at rings of equal distances; mean and maximum over vertices.
+    """A plain geodesic CNN [2], the baseline of FLM-CNN.
+
+    It has a pointwise layer and convolutions of one radius, all on the vertices of one level. Patches are single
+    samples at equidistant rings. The last layer reads the mean and the maximum over the vertices.
 
     Args:
-        radii, rings, rays, classes: As for FLM-CNN; of the radii, the middle one is used.
+        radii, rings, rays, classes: As for FLM-CNN; only the middle radius is used.
         vertex_features: As for FLM-CNN, without the geometry of patches.
-        width: Features of the first convolution; the others have 2 and 4 times as many.
-        dropout: Before the last layer.
-        layers: Convolutions.
-        tree: False for trees of one level. With a tree, there is a convolution a transition and `layers` is not used.
+        width: Features of the first convolution; each further convolution has twice as many.
+        dropout: Dropout before the last layer.
+        layers: Number of convolutions.
+        tree: False for trees of one level. With a tree, there is one convolution per transition, and `layers` is not
+            used.
 
     Raises:
         ArgumentError: if the stencils have too few rings or rays, or `vertex_features` is unknown.
@@ -235,23 +241,23 @@ class GCNN(Network):
     reads = "trees"
 
     class Settings(TreeSettings):
-        """What the plain geodesic CNN can be told."""
+        """Settings of the plain geodesic CNN."""
 
         width: int = Field(32, ge=1, le=1024, description="Features of the first convolution.")
-        layers: int = Field(3, ge=1, le=16, description="Convolutions.")
-        dropout: float = Field(0.5, ge=0.0, lt=1.0, description="Before the last layer.")
+        layers: int = Field(3, ge=1, le=16, description="Number of convolutions.")
+        dropout: float = Field(0.5, ge=0.0, lt=1.0, description="Dropout before the last layer.")
 
         @property
         def whole_tree(self) -> bool:
-            """Never: all its convolutions are on the vertices of one level."""
+            """False: all convolutions use the vertices of one level."""
             return False
 
         def derived(self) -> dict[str, Any]:
-            """See `whole_tree`."""
+            """`tree` is false, see `whole_tree`."""
             return {"tree": False}
 
         def unused(self) -> Mapping[str, str]:
-            """What moves vertices, if it reads nothing but curvatures; these follow the size of a face alone."""
+            """With invariant features, settings that move vertices: curvatures depend only on face size."""
             if self.vertex_features != "invariant":
                 return {}
             reason = "moves vertices, it reads the curvatures of `vertex_features` invariant alone"
@@ -300,18 +306,18 @@ class GCNN(Network):
 
 
 class Block(nn.Module):
-    """Patches of several radii convolved, each by its own kernel, and encoded jointly with the centre: one level up.
+    """From one level to the next: convolves patches of several radii and encodes them jointly with the centre.
 
     Args:
-        channels: Of the level below.
-        features: Of each radius.
-        out: Of the level above.
+        channels: Features of the level below.
+        features: Features of each radius.
+        out: Features of the level above.
         radii: S radii of the stencils, mm.
-        scales: Which of them, rows.
-        layout: From stencils to patches.
-        depth: Pointwise layers.
-        geometry: Whether the shape of the patch and its place are channels too.
-        rotation: Of the kernels, see `convolved`.
+        scales: Indices of the radii to use.
+        layout: How stencils are pooled to patches.
+        depth: Number of pointwise layers.
+        geometry: Whether the shape of a patch and its position on the face are input channels too.
+        rotation: Rotation of the kernels, see `convolved`.
     """
 
     def __init__(
@@ -359,10 +365,10 @@ class Block(nn.Module):
             indices, weights: (B, V, S, R, A, 3).
         """
         below, above = x.shape[1], indices.shape[1]
-        x = x.float()  # on a CPU the native ops know no half precision
+        x = x.float()  # the native ops do not support half precision on a CPU
         if self.geometry:
             x = torch.cat([x, places[:, :below]], dim=-1)
-        read = torch.cat([x, frames[:, :below]], dim=-1) if self.geometry else x  # one pass over the stencils for both
+        read = torch.cat([x, frames[:, :below]], dim=-1) if self.geometry else x  # pool both in one pass
         answers = []
         for number, scale in enumerate(self.scales):
             patches = manifold_pool(read, indices[:, :, scale], weights[:, :, scale], self.layout, "mean")
@@ -372,30 +378,30 @@ class Block(nn.Module):
                 patches = torch.cat([patches, shape * seen[..., 6:]], dim=-1)
             answers.append(convolved(patches, self.kernels[number], self.rotation))
         joint = self.answers(torch.cat(answers, dim=-1)).relu()  # (B, V, S features)
-        made: torch.Tensor = self.encode(torch.cat([joint, x[:, :above]], dim=-1))
-        return made
+        encoded: torch.Tensor = self.encode(torch.cat([joint, x[:, :above]], dim=-1))
+        return encoded
 
 
 class Norm(nn.Module):
-    """Batch normalisation of (..., C), over all but the last dimension."""
+    """Batch normalisation of (..., C) over all dimensions except the last."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm2d(channels)  # which `synced_norm` knows how to share between processes
+        self.norm = nn.BatchNorm2d(channels)  # 2d, because `synced_norm` synchronises this class between processes
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(..., C) -> (..., C)."""
-        made: torch.Tensor = self.norm(x.flatten(0, -2)[..., None, None])
-        return made.view(x.shape)
+        y: torch.Tensor = self.norm(x.flatten(0, -2)[..., None, None])
+        return y.view(x.shape)
 
 
 def convolved(patches: torch.Tensor, weight: torch.Tensor, rotation: str) -> torch.Tensor:
-    """Patches under a kernel: the largest answer over its rotations ("max"), or the one without any ("fixed").
+    """Convolve patches with a kernel.
 
     Args:
         patches: (B, V, R, A, C).
         weight: (R, A, C, O).
-        rotation: Which.
+        rotation: "max": the largest response over all rotations of the kernel; "fixed": the response without rotation.
 
     Returns:
         (B, V, O).
@@ -406,13 +412,13 @@ def convolved(patches: torch.Tensor, weight: torch.Tensor, rotation: str) -> tor
 
 
 def kernel(layout: RetinaLayout, channels: int, features: int) -> nn.Parameter:
-    """(R, A, C, O) random weights that keep the deviation of what they are applied to."""
+    """(R, A, C, O) random weights that preserve the standard deviation of their input."""
     rings, rays = len(layout.rings), layout.rays
     return nn.Parameter(torch.randn(rings, rays, channels, features) / (rings * rays * channels) ** 0.5)
 
 
 def patch_layout(rings: int, rays: int, hvp: bool) -> RetinaLayout:
-    """From a stencil of `rings` x `rays` samples to a patch of 3 x 8: pooled like a retina's, or single samples.
+    """The layout from a stencil of `rings` x `rays` samples to a patch of 3 x 8: retina-like pooling or single samples.
 
     Raises:
         ArgumentError: if the stencil has too few samples.
@@ -433,34 +439,35 @@ def patch_layout(rings: int, rays: int, hvp: bool) -> RetinaLayout:
 
 
 def mean_and_max(x: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-    """(B, V, D), (B, V) -> (B, 2 D): over the rows that are real."""
+    """(B, V, D) features, (B, V) bool -> (B, 2 D): mean and maximum over the rows where `real` is true."""
     weight = real[..., None].to(x.dtype)
     mean = (x * weight).sum(dim=1) / weight.sum(dim=1)
     return torch.cat([mean, x.masked_fill(~real[..., None], -torch.inf).amax(dim=1)], dim=-1)
 
 
 def _frames(batch: TreeBatch) -> torch.Tensor:
-    """(B, N, 7): position, normal, and 1, which a mean over samples makes the mask of a bin."""
+    """(B, N, 7): position, normal, and 1, whose mean over the samples of a bin is the bin's mask."""
     return torch.cat([batch.positions, batch.normals, torch.ones_like(batch.positions[..., :1])], dim=-1)
 
 
 def _places(batch: TreeBatch, frame: torch.Tensor) -> torch.Tensor:
-    """(B, N, 6): position, as a share of the face, and normal of each vertex in the frame (B, 3, 3) of the face."""
+    """(B, N, 6): position, divided by 90 mm, and normal of each vertex in the frame (B, 3, 3) of the face."""
     away = (batch.positions - batch.positions[:, :1]) / _FACE
     return torch.cat([away @ frame.mT, batch.normals @ frame.mT], dim=-1)
 
 
 def _geometry(seen: torch.Tensor, centres: torch.Tensor, radius: float) -> torch.Tensor:
-    """What a patch looks like from its centre, the same however the scan is turned.
+    """The shape of a patch relative to its centre, invariant to rigid motion of the scan.
 
     Args:
-        seen: (B, V, R, A, 7), the frames at the bins: zeros where masked.
-        centres: (B, V, 7), the frames of the centres.
-        radius: Of the patch, mm.
+        seen: (B, V, R, A, 7): the frames at the bins, zeros where masked.
+        centres: (B, V, 7): the frames of the centres.
+        radius: Radius of the patch, mm.
 
     Returns:
-        (B, V, R, A, 6), with n the centre's normal and e the direction to the bin along its tangent plane: height over
-        that plane and distance along it, as shares of the radius; the bin's normal along n, e and n x e; the mask.
+        (B, V, R, A, 6), with n the centre's normal and e the direction to the bin in the tangent plane: height over
+        that plane and distance in it, divided by the radius; components of the bin's normal along n, e and n x e; the
+        mask.
     """
     place, normal = centres[:, :, None, None, :3], centres[:, :, None, None, 3:6]
     mask, away, tilt = seen[..., 6:], seen[..., :3] - place, seen[..., 3:6]

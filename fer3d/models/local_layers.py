@@ -1,4 +1,4 @@
-"""Layers with weights of their own for every place of a grid on the face."""
+"""Locally connected layers, which have separate weights for every location of a grid on the face."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.nn import functional
 
 
 class WholeConvolution(nn.Conv2d):
-    """A convolution as large as its input: weights of its own for every place, one number a feature."""
+    """A convolution whose kernel is as large as its input: separate weights for every location, 1 x 1 outputs."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, C, n, n) -> (B, D, 1, 1)."""
@@ -16,7 +16,7 @@ class WholeConvolution(nn.Conv2d):
 
 
 class Dropout(nn.Dropout):
-    """`torch.nn.Dropout`, whose Bernoulli numbers take three times as long on a CPU as the even ones drawn here."""
+    """`torch.nn.Dropout` with uniform random numbers, which take a third of the time of Bernoulli numbers on a CPU."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Any shape -> the same."""
@@ -26,7 +26,7 @@ class Dropout(nn.Dropout):
 
 
 class LocationNorm(nn.Module):
-    """Batch normalisation of every channel at every place by itself, without scale and shift."""
+    """Batch normalisation of every channel at every location separately, without scale and shift."""
 
     def __init__(self, channels: int, n: int) -> None:
         super().__init__()
@@ -39,12 +39,12 @@ class LocationNorm(nn.Module):
 
 
 def locally_connected(channels: int, out: int, n: int, dropout: float) -> list[nn.Module]:
-    """(B, C, n, n) -> (B, D, 1, 1): every place normalised, some of them left out in training, then all weighed.
+    """Layers (B, C, n, n) -> (B, D, 1, 1): normalisation and dropout per location, then a whole-grid convolution.
 
     Args:
         channels, out: C and D.
         n: Rows and columns of the grid.
-        dropout: Share of the numbers that a training scan misses.
+        dropout: Share of the values that is dropped in training.
     """
     convolution = WholeConvolution(channels, out, n, bias=False)
     return [LocationNorm(channels, n), Dropout(dropout), convolution, nn.BatchNorm2d(out), nn.ReLU(inplace=True)]

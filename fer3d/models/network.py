@@ -1,6 +1,6 @@
-"""`Network`: what every network of the package is, and what one from outside has to be; checked when it is defined.
+"""`Network`: the base class of all networks, also from outside the package; a class is checked when it is defined.
 
-A network names what it reads, brings its settings, and gives logits. All else has a default:
+A network names the layout of its input, defines its settings, and returns logits. Everything else has a default:
 
     class Tiny(Network):
         reads = "maps"
@@ -38,7 +38,7 @@ from fer3d.data.input_kinds import LAYOUTS
 from fer3d.errors import ArgumentError
 from fer3d.maps.registry import reads_picture
 
-# What a subclass may define; any other public method must not look like one of these.
+# Names that a subclass may define; the names of its other public methods must not resemble these.
 HOOKS = (
     "reads",
     "warps",
@@ -52,7 +52,7 @@ HOOKS = (
     "arguments",
     "taken",
 )
-# Parts of the contract until 0.1, which would be ignored now.
+# Names of hooks until 0.1, which would now be ignored -> the current hook.
 _FORMER = {
     "penalty": "losses",
     "criterion": "losses",
@@ -63,37 +63,37 @@ _FORMER = {
 
 
 class PretrainedSettings(NetworkSettings):
-    """Settings of a network whose branches can begin with the weights of another, and stay frozen for a while."""
+    """Settings of a network whose branches can start from pretrained weights and be frozen for some epochs."""
 
     init: str | None = Field(None, description="File of image weights for the branches, or torchvision, or timm.")
-    freeze_epochs: int = Field(0, ge=0, description="Epochs at the start in which the branches do not change.")
+    freeze_epochs: int = Field(0, ge=0, description="Number of epochs at the start in which the branches are frozen.")
     frozen_lr: float = Field(1e-3, gt=0.0, le=10.0, description="Highest learning rate while the branches are frozen.")
 
 
 class Criterion(Protocol):
-    """The supervised loss of a batch, which training hands to `Network.losses`."""
+    """The supervised loss of a batch, which training passes to `Network.losses`."""
 
     def __call__(
         self, outputs: torch.Tensor, each: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
     ) -> torch.Tensor:
-        """(B, K) outputs of the network -> (), against the targets of the batch.
+        """The loss () of outputs (B, K) against the targets of the batch.
 
         Args:
-            outputs: Of the scans of the batch, and of their partners, if there are any: those do not count.
-            each: (B, K) outputs and (B,) labels -> (B,): what to use instead of the target's own loss.
+            outputs: Outputs for the scans of the batch; those for their partners, if any, follow and are ignored.
+            each: A loss of each scan, (B, K) outputs and (B,) labels -> (B,), to use instead of the target's own loss.
         """
 
     def of_labels(self, term: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-        """() of a term that depends on the labels of all scans that the network sees, mixed where mixup mixes."""
+        """The value () of a term of the labels of all scans that the network sees; with mixup, a mean of two values."""
 
 
 @dataclass(frozen=True)
 class Losses:
-    """What one pass over a training batch gives.
+    """The outputs and the losses of a forward pass on a training batch.
 
     Attributes:
-        outputs: (B, K), the network's own answer.
-        terms: Name -> (): the parts of the loss, weighted, to be summed; the first is that of the network's answer.
+        outputs: (B, K), the network's outputs.
+        terms: Name -> (): weighted terms, whose sum is the loss; the first is the loss of the network's outputs.
     """
 
     outputs: torch.Tensor
@@ -104,10 +104,10 @@ class Network(nn.Module):
     """The base class of networks.
 
     Attributes:
-        reads: What it is fed: "maps", (B, C + 1, H, W), normalised channels with the mask last; or "trees", a
+        reads: Layout of its input: "maps", (B, C + 1, H, W), normalised channels with the mask last; or "trees", a
             normalised `fer3d.data.tree_batch.TreeBatch`.
-        warps: Whether its maps are warped (`fer3d.data.warp`) unless the settings say otherwise.
-        Settings: Its settings. Each field is an argument of `__init__`, or one that a base class of settings brings.
+        warps: Whether its maps are warped by default (`fer3d.data.warp`).
+        Settings: Class of its settings. Each field is an argument of `__init__` or belongs to a base class of settings.
     """
 
     reads: ClassVar[str] = "maps"
@@ -118,7 +118,7 @@ class Network(nn.Module):
         """Check the contract. `abstract` marks a base class for several networks.
 
         Raises:
-            TypeError: if a hook is misspelt, of a former version, or not what it should be.
+            TypeError: if a hook is misspelt, belongs to an earlier version, or has the wrong type.
         """
         super().__init_subclass__(**more)
         for name in vars(cls):
@@ -138,13 +138,13 @@ class Network(nn.Module):
     def arguments(
         cls, settings: NetworkSettings, classes: int, shape: Mapping[str, Any], target: str = "classes"
     ) -> dict[str, Any]:
-        """What `__init__` is called with, as JSON can hold it; a checkpoint stores it.
+        """The arguments for `__init__`, as values that JSON can hold; a checkpoint stores them.
 
         Args:
-            settings: Of its `Settings`.
+            settings: An instance of its `Settings`.
             classes: K.
-            shape: What depends on the scans, see `fer3d.data.samples.TrainingData.shape`.
-            target: Kind of the target; most networks do not ask.
+            shape: Arguments that depend on the scans, see `fer3d.data.samples.TrainingData.shape`.
+            target: Kind of the target; most networks do not use it.
         """
         taken = cls.taken()
         offered = {
@@ -163,7 +163,7 @@ class Network(nn.Module):
 
     @property
     def classifier(self) -> nn.Module:
-        """The layers that make logits (B, K) of features (B, D): `head`, unless a subclass says otherwise."""
+        """The layers that map features (B, D) to logits (B, K): `head`, unless a subclass overrides this."""
         head = getattr(self, "head", None)
         if not isinstance(head, nn.Module):
             name = type(self).__name__
@@ -171,46 +171,46 @@ class Network(nn.Module):
         return head
 
     def forward(self, x: Any) -> torch.Tensor:
-        """A batch -> (B, K) logits, in training as in use."""
+        """A batch -> (B, K) logits, in training and in evaluation."""
         raise TypeError(f"{type(self).__name__} is not a whole network: it has no `forward`")
 
     def features(self, x: Any) -> torch.Tensor:
-        """A batch -> (B, D): what `classifier` reads."""
+        """A batch -> (B, D): the input of `classifier`."""
         raise TypeError(f"{type(self).__name__} has no `features`")
 
     def losses(self, x: Any, criterion: Criterion) -> Losses:
         """The terms of the loss on a training batch, by name.
 
-        A network with auxiliary classifiers, several answers or an objective of its own adds terms here.
+        A network with auxiliary classifiers, several outputs or its own objective adds terms here.
         """
         logits = self(x)
         return Losses(logits, {"classification": criterion(logits)})
 
     def pretrained(self) -> Mapping[str, nn.Module]:
-        """The parts that image weights go into and that can be frozen at the start; none by default."""
+        """The parts that can be initialised with image weights and frozen at the start; none by default."""
         return {}
 
     @classmethod
     def variants(cls, settings: NetworkSettings) -> Mapping[tuple[str, ...], NetworkSettings]:
-        """What an ablation compares: names of the parts that are kept -> settings of the network with these alone.
+        """The variants that an ablation compares: names of the kept parts -> settings of the network with these only.
 
         Raises:
-            ArgumentError: if the network has no parts that can be left out.
+            ArgumentError: if the network has no parts that can be omitted.
         """
         raise ArgumentError(f"`model` should be a network with parts that can be left out, is {cls.__name__}")
 
 
 def map_variants(settings: NetworkSettings) -> dict[tuple[str, ...], NetworkSettings]:
-    """The settings with each subset of their maps but the empty one: small ones first, each in the order of `maps`."""
+    """The settings with each nonempty subset of their maps: small subsets first, each in the order of `maps`."""
     assert isinstance(settings, MapSettings)
     sizes = range(1, len(settings.maps) + 1)
     chosen = [maps for size in sizes for maps in combinations(settings.maps, size)]
-    dark = {"illumination": "raw"}  # where there is no texture whose light could be changed
+    dark = {"illumination": "raw"}  # without texture there is no illumination to normalise
     return {maps: settings.model_copy(update={"maps": maps} | ({} if reads_picture(maps) else dark)) for maps in chosen}
 
 
 def _check_name(cls: type[Network], name: str) -> None:
-    """TypeError if a name of a class body looks like a hook and is none: it would be ignored."""
+    """Raise TypeError if a name of a class body resembles a hook but is not one, as it would be ignored."""
     if name.startswith("_") or name in HOOKS or hasattr(Network, name):
         return
     if name in _FORMER:
@@ -224,7 +224,7 @@ def _check_name(cls: type[Network], name: str) -> None:
 
 
 def _check_settings(cls: type[Network]) -> None:
-    """TypeError if a setting of the network's own is no argument of its `__init__`: it would be ignored."""
+    """Raise TypeError if a setting of the network is not an argument of its `__init__`, as it would be ignored."""
     shared = set(PretrainedSettings.model_fields).union(*(base.model_fields for base in LAYOUTS.values()))
     taken = cls.taken()
     for name in cls.Settings.model_fields:

@@ -1,4 +1,4 @@
-"""A plain CNN of four convolutions on stacked maps: what DFF-CNN has to beat. Ours [D], in the manner of LeNet."""
+"""A plain CNN of four convolutions on stacked maps, the baseline of DFF-CNN. Ours [D], similar to LeNet."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from fer3d.models.network import Network, map_variants
 
 
 class PlainCNN(Network):
-    """Four times convolution 3 x 3, batch normalisation, ReLU, max pooling; then one linear layer.
+    """Four blocks of 3 x 3 convolution, batch normalisation, ReLU and max pooling; then one linear layer.
 
     Args:
         maps: Map groups, stacked as channels of one input.
         classes: K.
-        size: H = W of the input: the linear layer depends on it.
+        size: H = W of the input, on which the size of the linear layer depends.
         width: Features of the first convolution; the others have 2, 4 and 4 times as many.
-        dropout: Before the linear layer.
+        dropout: Dropout before the linear layer.
 
     Raises:
-        ArgumentError: if a map group is unknown, or `size` less than the four poolings need.
+        ArgumentError: if a map group is unknown, or `size` is too small for four poolings.
     """
 
     class Settings(MapSettings):
-        """What the plain CNN can be told."""
+        """Settings of the plain CNN."""
 
         width: int = Field(16, ge=1, le=1024, description="Features of the first convolution.")
-        dropout: float = Field(0.5, ge=0.0, lt=1.0, description="Before the linear layer.")
+        dropout: float = Field(0.5, ge=0.0, lt=1.0, description="Dropout before the linear layer.")
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class PlainCNN(Network):
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(channels * (size // 16) ** 2, classes))
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, C + 1, H, W), the mask last and not used -> (B, 4 width (H // 16)^2)."""
+        """(B, C + 1, H, W), the mask last and not used -> (B, 4 * width * (H // 16)^2)."""
         features: torch.Tensor = self.convolutions(x[:, :-1])
         return features
 

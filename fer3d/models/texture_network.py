@@ -1,4 +1,4 @@
-"""Networks for pictures (`fer3d.image.networks`) trained on the texture of prepared scans: honest 2D baselines."""
+"""2D baselines: networks for pictures (`fer3d.image.networks`), trained on the texture of prepared scans."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from fer3d.models.network import Criterion, Losses, Network
 
 
 class TextureNetwork(Network, abstract=True):
-    """A network for pictures behind what makes pictures of its input: colours alone, grey if it wants, its own size.
+    """A network for pictures, applied to the texture channels, converted to grey and resized as it needs.
 
-    The colours come standardised over the measured pixels of each scan, and 0 elsewhere, which is their mean; grey is
-    the luma of those. `texture_network` makes the class of each network for pictures.
+    The input colours are standardised over the measured pixels of each scan, and 0, their mean, elsewhere; grey is the
+    luma of these. `texture_network` creates a subclass for each network for pictures.
 
     Attributes:
-        picture_network: The class of that network.
-        network: It.
+        picture_network: Class of the network for pictures.
+        network: The network for pictures.
 
     Args:
         classes: K.
-        pixels: Rows and columns of the picture that it sees. None: as published.
+        pixels: Rows and columns of the picture that the network takes. None: as published.
         settings: Other arguments of the network.
 
     Raises:
@@ -45,28 +45,28 @@ class TextureNetwork(Network, abstract=True):
     def arguments(
         cls, settings: NetworkSettings, classes: int, shape: Mapping[str, Any], target: str = "classes"
     ) -> dict[str, Any]:
-        """The settings of the network that were made, and the number of classes; the size of the maps is not asked."""
+        """The network's settings that are not None, and the number of classes; the size of the maps is not used."""
         given = {name: value for name, value in settings.model_dump(mode="json").items() if name in cls.taken()}
         return {"classes": classes, **{name: value for name, value in given.items() if value is not None}}
 
     @classmethod
     def taken(cls) -> tuple[str, ...]:
-        """Names of the arguments of `__init__`: those of the network for pictures, the size as `pixels`."""
+        """Names of the arguments of `__init__`: those of the network for pictures, with `pixels` for `size`."""
         taken = inspect.signature(cls.picture_network.__init__).parameters
         return ("pixels", *(name for name in taken if name not in ("self", "size")))
 
     @property
     def classifier(self) -> nn.Module:
-        """(B, D) -> (B, K) logits."""
+        """The layers (B, D) -> (B, K) logits."""
         return self.network.head
 
     def picture(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, 3 + 1, H, W), red, green, blue, mask -> (B, C, S, S): what the network sees."""
+        """(B, 3 + 1, H, W), red, green, blue, mask -> (B, C, S, S): the input of the network."""
         colours = x[:, :-1]
         return resized(grey(colours) if self.network.channels == 1 else colours, self.network.size)
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, 3 + 1, H, W) -> (B, D): what `classifier` reads."""
+        """(B, 3 + 1, H, W) -> (B, D): the input of `classifier`."""
         return self.network.features(self.picture(x))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -75,7 +75,7 @@ class TextureNetwork(Network, abstract=True):
         return logits
 
     def losses(self, x: torch.Tensor, criterion: Criterion) -> Losses:
-        """That of the logits, by the network's own criterion if it has one; and its penalty, if it has one."""
+        """The loss of the logits, by the network's own criterion if it has one, and the network's penalty, if any."""
         network = self.network
         logits, seen = network.observe(self.picture(x))
         terms = {"classification": criterion(logits, network.criterion)}
@@ -87,7 +87,7 @@ class TextureNetwork(Network, abstract=True):
 
 @cache
 def texture_network(name: str) -> type[TextureNetwork]:
-    """The `TextureNetwork` of a network of `fer3d.image.networks`. ArgumentError if there is none of that name."""
+    """The `TextureNetwork` of a network in `fer3d.image.networks`. ArgumentError if there is none of this name."""
     kind = network_class(name)
     body = {"picture_network": kind, "Settings": kind.Settings, "__doc__": kind.__doc__, "__module__": __name__}
     return type(f"{kind.__name__}OfTexture", (TextureNetwork,), body)

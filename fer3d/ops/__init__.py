@@ -1,4 +1,4 @@
-"""Differentiable operations on maps and meshes: torch tensors in, torch tensors out. One operation, one file."""
+"""Operations on maps and surfaces: torch tensors in, torch tensors out."""
 
 from __future__ import annotations
 

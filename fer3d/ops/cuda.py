@@ -1,4 +1,7 @@
-"""CUDA kernels of the ops: room for them from torch, pointers to them; imported by ops.py if they are built."""
+"""Calls the CUDA kernels of `fer3d.ops.manifold`, which imports this file if the kernels are built.
+
+torch allocates all memory; the kernels get pointers.
+"""
 
 from typing import Any
 
@@ -7,14 +10,14 @@ from torch import Tensor
 
 from fer3d import _native
 
-ROOM = 64_000_000  # numbers of workspace: how many patches are held at once
-PARTS = 32  # partial sums of the kernel's gradient
+ROOM = 64_000_000  # numbers of workspace, which limits how many patches are in memory at once
+PARTS = 32  # number of partial sums of the kernel's gradient
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]  # in the order of Dtype in manifold_conv.h
 FORWARD, GRAD_X, GRAD_KERNEL = range(3)
 
 
 def manifold_conv(x: Tensor, indices: Tensor | None, weights: Tensor | None, kernel: Tensor) -> tuple[Tensor, Tensor]:
-    """The op of ops.py on CUDA."""
+    """The op of this name in `fer3d.ops.manifold`, on CUDA."""
     x, kernel = x.contiguous(), kernel.contiguous()
     indices, weights = _contiguous(indices), _contiguous(weights)
     sizes = _sizes(x, indices, kernel.shape)
@@ -34,7 +37,7 @@ def manifold_conv(x: Tensor, indices: Tensor | None, weights: Tensor | None, ker
 def manifold_conv_grad_x(
     grad: Tensor, shift: Tensor, indices: Tensor | None, weights: Tensor | None, kernel: Tensor, rows: int
 ) -> Tensor:
-    """The op of ops.py on CUDA."""
+    """The op of this name in `fer3d.ops.manifold`, on CUDA."""
     grad, shift, kernel = grad.contiguous(), shift.contiguous(), kernel.contiguous()
     indices, weights = _contiguous(indices), _contiguous(weights)
     (B, V, _), (R, A, C, _) = grad.shape, kernel.shape
@@ -57,7 +60,7 @@ def manifold_conv_grad_x(
 def manifold_conv_grad_kernel(
     grad: Tensor, shift: Tensor, x: Tensor, indices: Tensor | None, weights: Tensor | None
 ) -> Tensor:
-    """The op of ops.py on CUDA."""
+    """The op of this name in `fer3d.ops.manifold`, on CUDA."""
     grad, shift, x = grad.contiguous(), shift.contiguous(), x.contiguous()
     indices, weights = _contiguous(indices), _contiguous(weights)
     R, A = x.shape[2:4] if indices is None else indices.shape[2:4]
@@ -84,7 +87,7 @@ def manifold_pool(
     rays: int,
     largest: bool,
 ) -> tuple[Tensor, Tensor]:
-    """The op of ops.py on CUDA."""
+    """The op of this name in `fer3d.ops.manifold`, on CUDA."""
     x, indices, weights = x.contiguous(), indices.contiguous(), weights.contiguous()
     (B, N, C), (_, V, R, A, K), P = x.shape, indices.shape, len(start)
     y = x.new_empty(B, V, P, rays, C)
@@ -110,7 +113,7 @@ def manifold_pool_grad(
     rays: int,
     largest: bool,
 ) -> Tensor:
-    """The op of ops.py on CUDA."""
+    """The op of this name in `fer3d.ops.manifold`, on CUDA."""
     grad, winner = grad.contiguous(), winner.contiguous()
     indices, weights = indices.contiguous(), weights.contiguous()
     (B, V, P, _, C), (R, A, K) = grad.shape, indices.shape[2:]
@@ -119,7 +122,7 @@ def manifold_pool_grad(
         return grad_x.zero_()
     layout = torch.tensor([start, stop, window], dtype=torch.int64).to(grad.device)
     order, starts = _transposed(indices, rows)
-    vertices = V * max(1, min(B, ROOM // max(1, V * R * A * C)))  # whole scans
+    vertices = V * max(1, min(B, ROOM // max(1, V * R * A * C)))  # only whole scans
     memory = grad.new_empty(vertices * R * A * C, dtype=_sum_dtype(grad))
     counts = grad.new_empty(0 if largest else B * V * P * rays, dtype=torch.int32)
     with torch.cuda.device(grad.device):
@@ -132,7 +135,7 @@ def manifold_pool_grad(
 
 
 def _transposed(indices: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-    """Positions in `indices` by the row of x that they name, and where each row's begin: no atomics are needed then."""
+    """Positions in `indices` sorted by the row of x they refer to, and each row's start; avoids atomic operations."""
     B = indices.shape[0]
     scan = torch.arange(B, device=indices.device).view(-1, 1) * rows
     row, order = torch.sort((indices.flatten(1) + scan).flatten(), stable=True)
@@ -140,7 +143,7 @@ def _transposed(indices: Tensor, rows: int) -> tuple[Tensor, Tensor]:
 
 
 def _sizes(x: Tensor, indices: Tensor | None, kernel: torch.Size) -> tuple[int, ...]:
-    """B, N, V, R, A, K, C, O."""
+    """The sizes B, N, V, R, A, K, C, O."""
     R, A, C, O = kernel  # noqa: E741
     if indices is None:
         return x.shape[0], 0, x.shape[1], R, A, 0, C, O
@@ -148,13 +151,13 @@ def _sizes(x: Tensor, indices: Tensor | None, kernel: torch.Size) -> tuple[int, 
 
 
 def _workspace(stage: int, like: Tensor, sizes: tuple[int, ...]) -> tuple[Tensor, int]:
-    """Memory for a stage, and how many patches it holds."""
+    """Workspace memory for a stage, and the number of patches that fit in it."""
     B, N, V = sizes[:3]
     fixed = _native.manifold_conv_cuda_numbers(stage, sizes, 0, PARTS)
     each = _native.manifold_conv_cuda_numbers(stage, sizes, 1, PARTS) - fixed
     vertices = max(1, min(B * V, ROOM // max(1, each)))
     if stage == GRAD_X:
-        vertices = V * max(1, vertices // V) if N else 0  # whole scans; patches that are given need none
+        vertices = V * max(1, vertices // V) if N else 0  # only whole scans; given patches need no workspace
     return like.new_empty(fixed + vertices * each, dtype=_sum_dtype(like)), vertices
 
 

@@ -1,4 +1,4 @@
-"""Differentiable ops on surfaces: the checked, documented face of the native kernels in csrc/."""
+"""Differentiable convolution and pooling on surfaces: the checked, documented interface to the kernels in csrc/."""
 
 import itertools
 from dataclasses import dataclass
@@ -11,33 +11,34 @@ from fer3d import _native
 from fer3d.checks import check_shape
 from fer3d.errors import ArgumentError
 
-MAX_RAYS = 256  # a winning shift is stored in a byte
-MAX_BINS = 32767  # a winning bin is stored in two
+MAX_RAYS = 256  # a winning shift is stored in one byte
+MAX_BINS = 32767  # a winning bin is stored in two bytes
 
 
 def manifold_conv(x: Tensor, indices: Tensor, weights: Tensor, kernel: Tensor) -> Tensor:
-    """Convolve geodesic polar patches with a kernel, and keep the largest response over its rotations [1, 2].
+    """Convolve geodesic polar patches with a kernel and take the largest response over its rotations [1, 2].
 
     `y[b, v, o] = max over s of sum_{r, a, c} kernel[r, (a + s) mod A, c, o] * p[b, v, r, a, c]` with the patches
     `p[b, v, r, a, c] = sum_k weights[b, v, r, a, k] * x[b, indices[b, v, r, a, k], c]`, which are never stored.
 
-    Turning the frame of any patch by whole rays changes nothing, so no frame has to be chosen.
+    Rotating the frame of any patch by whole rays does not change the result, so no frame has to be chosen.
 
     Args:
         x: (B, N, C) float32 or float64; float16 and bfloat16 on CUDA too. Features of each scan's vertices, padded to
             the largest scan of the batch.
-        indices: (B, V, R, A, K) int32. The K contributors of bin (r, a) of the patch around vertex v; each scan has its
-            own. At most 256 rays.
-        weights: (B, V, R, A, K) float32, or float64 with a float64 `x`. All 0 in a bin: it is masked, and counts as 0.
+        indices: (B, V, R, A, K) int32. The K rows of x that contribute to bin (r, a) of the patch around vertex v; each
+            scan has its own. At most 256 rays.
+        weights: (B, V, R, A, K) float32, or float64 with a float64 `x`. A bin whose weights are all 0 is masked and
+            counts as 0.
         kernel: (R, A, C, O) of x's dtype.
 
     Returns:
         (B, V, O) of x's dtype; empty if V is 0. Gradients flow to `x` and `kernel` through the winning rotation, the
-        first of equal ones; not to `weights`. The result and the gradients do not depend on the number of threads.
-        Any of the inputs may be non-contiguous: it is copied.
+        first of equal ones, but not to `weights`. The result and the gradients do not depend on the number of threads.
+        Non-contiguous inputs are copied.
 
     Raises:
-        ArgumentError: if a shape or dtype is wrong, or `indices` holds a row outside [0, N). On CUDA looking would
+        ArgumentError: if a shape or dtype is wrong, or `indices` holds a row outside [0, N). On CUDA this check would
             stall the stream: the kernel traps instead.
 
     References:
@@ -62,7 +63,7 @@ def manifold_conv(x: Tensor, indices: Tensor, weights: Tensor, kernel: Tensor) -
 
 
 def manifold_conv_patches(patches: Tensor, kernel: Tensor) -> Tensor:
-    """`manifold_conv` on patches that exist already, as those of `manifold_pool`.
+    """`manifold_conv` on given patches, such as those of `manifold_pool`.
 
     Args:
         patches: (B, V, R, A, C) float32 or float64; float16 and bfloat16 on CUDA too.
@@ -88,8 +89,9 @@ def manifold_conv_patches(patches: Tensor, kernel: Tensor) -> Tensor:
 class RetinaLayout:
     """Which fine bins of a geodesic polar stencil each output bin of `manifold_pool` covers.
 
-    Output bin (i, j) covers the fine rings from `rings[i][0]` to before `rings[i][1]`, and in them the `windows[i]`
-    fine rays around fine ray j A / rays; an even window reaches one ray further forwards. Footprints may overlap.
+    Output bin (i, j) covers the fine rings from `rings[i][0]` up to but excluding `rings[i][1]`, and in them the
+    `windows[i]` fine rays around fine ray j A / rays; an even window reaches one ray further forwards. Footprints may
+    overlap.
     """
 
     rings: tuple[tuple[int, int], ...]
@@ -98,18 +100,21 @@ class RetinaLayout:
 
 
 def retina_layout(R: int, A: int, *, rings: int = 3, rays: int = 8) -> RetinaLayout:
-    """Footprints that are sharp at the centre and grow with eccentricity, like receptive fields on a retina.
+    """A layout whose footprints are small at the centre and grow with eccentricity, like receptive fields on a retina.
 
     Human-vision-inspired pooling [1] samples densely at the fixation vertex and more coarsely outwards. The paper's own
-    layout is not public; this one is ours, for fine rings at equal distances. The widths of the output rings grow as
-    1 : 2 : 3 and so on, in proportion to eccentricity, and so does the arc that a window spans: every window has the
-    least odd number of fine rays that leaves none unseen.
+    layout is not public; this one is ours, for equidistant fine rings. The widths of the output rings grow as 1 : 2 : 3
+    and so on, in proportion to eccentricity, and so does the arc that a window spans: every window has the smallest odd
+    number of fine rays with which the windows cover all rays.
 
     Args:
-        R: fine rings, at least `rings`; the first lies one distance from the centre.
-        A: fine rays, a multiple of `rays`.
-        rings: output rings.
-        rays: output rays.
+        R: Number of fine rings, at least `rings`; the first lies one ring distance from the centre.
+        A: Number of fine rays, a multiple of `rays`.
+        rings: Number of output rings.
+        rays: Number of output rays.
+
+    Raises:
+        ArgumentError: if `rings` lies outside [1, R], or `rays` does not divide A.
 
     References:
         [1] Chen, Huang, Wang, Chen. Fast and Light Manifold CNN based 3D Facial Expression Recognition across Pose
@@ -135,18 +140,19 @@ def manifold_pool(
 ) -> Tensor:
     """Pool a fine geodesic polar stencil into coarser patches, whose bins grow with eccentricity [1].
 
-    A block of the network is `manifold_conv_patches(manifold_pool(x, indices, weights, layout), kernel)`. Turning a
-    patch by A / `layout.rays` fine rays turns the result by one of its rays, so the block does not see the frame.
+    A block of a network is `manifold_conv_patches(manifold_pool(x, indices, weights, layout), kernel)`. Rotating a
+    patch by A / `layout.rays` fine rays rotates the result by one of its rays, so the block does not depend on the
+    frame.
 
     Args:
         x: (B, N, C) float32 or float64; float16 and bfloat16 on CUDA too.
         indices: (B, V, R, A, K) int32, weights: (B, V, R, A, K); as in `manifold_conv`. At most 32767 bins.
-        layout: what each output bin covers, for instance `retina_layout(R, A)`.
-        mode: "max" or "mean" of the bins covered that are not masked.
+        layout: The fine bins that each output bin covers, for instance `retina_layout(R, A)`.
+        mode: "max" or "mean" over the covered bins that are not masked.
 
     Returns:
-        (B, V, len(layout.rings), layout.rays, C) of x's dtype; 0 where all bins covered are masked. Gradients flow to
-        `x`: of the maximum through the first largest bin, of the mean in equal shares.
+        (B, V, len(layout.rings), layout.rays, C) of x's dtype; 0 where all covered bins are masked. Gradients flow to
+        `x`: for the maximum through the first largest bin, for the mean in equal shares.
 
     Raises:
         ArgumentError: if a shape or dtype is wrong, the layout does not fit the stencil, or `indices` holds a row
@@ -226,7 +232,7 @@ def _array(tensor: Tensor | None) -> Any:
     return None if tensor is None else tensor.detach().contiguous().numpy()
 
 
-# One op for both faces: with a stencil x is (B, N, C), without it (None, None) x is the patches, (B, V, R, A, C).
+# One op for both functions: with a stencil x is (B, N, C); without it (None, None) x is the patches, (B, V, R, A, C).
 
 
 @torch.library.custom_op("fer3d::manifold_conv", mutates_args=(), device_types="cpu")

@@ -1,4 +1,4 @@
-"""How strongly maps rise in each direction, square by square: filters that need no learning."""
+"""Orientation energy of maps on a grid of squares: fixed filters, computed from gradients."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from fer3d.workers import map_on_threads
 def map_orientation(x: torch.Tensor, measured: torch.Tensor, n: int, directions: int = 8) -> torch.Tensor:
     """Orientation energy of maps in a grid of squares: histograms of oriented gradients [1], before any normalisation.
 
-    With the gradient g of a channel by central differences, in units of the channel a two pixels, at angle t from the x
-    axis (to the right, y up), direction k of K gets |g| max(0, cos(t - 2 pi k / K))^4, averaged over a square, then
-    over its neighbours with weights 1, 2, 1 along either axis (at the boundary: of the squares that are there). Where a
-    pixel or a neighbour of it was not measured, g is 0: the boundary of a face or of a hole is no edge of it. Squares
-    share pixels if H or W is no multiple of `n`. The power is our choice [D]: a smooth share, so that gradients can
-    pass.
+    Let g be the gradient of a channel by central differences, in units of the channel per two pixels, and t its angle
+    from the x axis (x to the right, y up). Direction k of K gets |g| max(0, cos(t - 2 pi k / K))^4, averaged over a
+    square, then over neighbouring squares with weights 1, 2, 1 along each axis (at the boundary, over the squares that
+    exist). Where a pixel or one of its neighbours was not measured, g is 0, so that the boundary of a face or of a hole
+    gives no energy. Squares share pixels if H or W is not a multiple of `n`. The power is our choice [D]: a smooth
+    weight, through which gradients can flow.
 
     Args:
         x: (B, C, H, W) float32.
         measured: (B, 1, H, W) float32, 1 where measured, else 0.
-        n: Squares along each side.
+        n: Number of squares along each side.
         directions: K, even.
 
     Returns:
@@ -51,25 +51,25 @@ def map_orientation(x: torch.Tensor, measured: torch.Tensor, n: int, directions:
     needs_torch = x.device.type != "cpu" or (torch.is_grad_enabled() and x.requires_grad)
     if needs_torch or x.shape[2] % n or x.shape[3] % n:
         return _energies_in_torch(x, inside, n, directions)
-    made: torch.Tensor = _energies(x.detach().contiguous(), inside.detach().contiguous(), n, directions)
-    return made
+    energies: torch.Tensor = _energies(x.detach().contiguous(), inside.detach().contiguous(), n, directions)
+    return energies
 
 
 @torch.library.custom_op("fer3d::map_orientation", mutates_args=(), device_types="cpu")
 def _energies(x: torch.Tensor, inside: torch.Tensor, n: int, directions: int) -> torch.Tensor:
-    """A scan a task, on as many threads as torch uses."""
+    """The energies on a CPU: one task per scan, on as many threads as torch uses."""
     from fer3d.kernels.map_orientation import energies
 
-    made = x.new_empty(*x.shape[:2], directions, n, n)
+    result = x.new_empty(*x.shape[:2], directions, n, n)
     half = torch.tensor(
         [[math.cos(angle), math.sin(angle)] for angle in _angles(directions)[: directions // 2]]
     ).numpy()
 
-    def one(b: int) -> None:
-        energies(x[b].numpy(), inside[b, 0].numpy(), half, made[b].numpy())
+    def fill_scan(b: int) -> None:
+        energies(x[b].numpy(), inside[b, 0].numpy(), half, result[b].numpy())
 
-    map_on_threads(one, range(len(x)), torch.get_num_threads())
-    return made
+    map_on_threads(fill_scan, range(len(x)), torch.get_num_threads())
+    return result
 
 
 @_energies.register_fake
@@ -78,7 +78,7 @@ def _(x: Any, inside: Any, n: int, directions: int) -> Any:
 
 
 def _energies_in_torch(x: torch.Tensor, inside: torch.Tensor, n: int, directions: int) -> torch.Tensor:
-    """The same in torch: on a GPU, for gradients, and for squares that share pixels."""
+    """The same energies in torch: for a GPU, for gradients, and for squares that share pixels."""
     right = functional.pad(x[..., 2:] - x[..., :-2], (1, 1)) * inside
     up = functional.pad(x[..., :-2, :] - x[..., 2:, :], (0, 0, 1, 1)) * inside
     steepness = (right.square() + up.square() + 1e-12).sqrt()
@@ -92,7 +92,7 @@ def _energies_in_torch(x: torch.Tensor, inside: torch.Tensor, n: int, directions
 
 
 def averaged(x: torch.Tensor, n: int) -> torch.Tensor:
-    """(B, C, H, W) -> (B, C, n, n): the mean of every square; squares share pixels if H or W is no multiple of n."""
+    """(B, C, H, W) -> (B, C, n, n): the mean of each square; squares share pixels if H or W is not a multiple of n."""
     height, width = x.shape[-2:]
     if height % n or width % n:
         return functional.adaptive_avg_pool2d(x, n)
@@ -100,7 +100,7 @@ def averaged(x: torch.Tensor, n: int) -> torch.Tensor:
 
 
 def _smoothed(x: torch.Tensor) -> torch.Tensor:
-    """(..., n) -> the same shape: with weights 1, 2, 1, of those that are there."""
+    """(..., n) -> the same shape: averaged with weights 1, 2, 1 over existing neighbours."""
     wide, there = functional.pad(x, (1, 1)), functional.pad(torch.ones_like(x[..., :1, :]), (1, 1))
     added, weights = (y[..., :-2] + 2 * y[..., 1:-1] + y[..., 2:] for y in (wide, there))
     return added / weights

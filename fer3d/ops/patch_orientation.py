@@ -1,4 +1,4 @@
-"""How strongly channels of a surface rise in each direction about a vertex: filters that need no learning."""
+"""Orientation energy of channels on a surface around each vertex: fixed filters, computed from gradients."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fer3d.checks import check_shape
 from fer3d.errors import ArgumentError
 from fer3d.workers import map_on_threads
 
-BOUNDARY = 0.5  # standard deviations of the window, in radii of the patch
+BOUNDARY = 0.5  # standard deviation of the window, in radii of the patch
 
 
 def patch_orientation(
@@ -25,22 +25,23 @@ def patch_orientation(
 ) -> torch.Tensor:
     """Orientation energy in geodesic polar patches: histograms of oriented gradients [1], on a surface.
 
-    In the patch of vertex v, a channel's gradient g at a bin comes from the bins before and behind it on its ray (the
-    centre is the bin before the first; the last has none behind it) and from those on the two rays beside it. With t
-    the angle of g, direction k of K gets |g| max(0, cos(t - 2 pi k / K))^4, averaged over the bins of the patch with
-    weights d exp(-d^2 / (2 (BOUNDARY D)^2)), d the bin's distance and D the largest: area times a window. A bin counts
-    if all that it takes was measured; a patch without such bins has 0. The window and the power are our choice.
+    In the patch of vertex v, the gradient g of a channel at a bin is computed from the previous and the next bin on its
+    ray (the centre precedes the first bin; for the last bin, the bin itself is the next) and from the bins on the two
+    neighbouring rays. With t the angle of g, direction k of K gets |g| max(0, cos(t - 2 pi k / K))^4, averaged over the
+    bins of the patch with weights d exp(-d^2 / (2 (BOUNDARY D)^2)), d being the bin's distance and D the largest: area
+    times a window. A bin counts if all bins that it needs were measured; a patch without such bins has energy 0. The
+    window and the power are our choice.
 
     Args:
         x: (B, N, C) float32. Row v is the centre of patch v, as in a `SampleTree`.
-        indices: (B, V, S, R, A, 3) int32, V at most N; weights: of the same shape, float32. As `SampleTree.indices`;
-            all 0 in a bin: it was not measured. A at least 3.
-        angle: (B, V) float32, radians: where direction 0 lies, counter-clockwise from ray 0.
-        distances: (S, R) mm: of the rings of each radius, ascending.
+        indices: (B, V, S, R, A, 3) int32, V at most N and A at least 3, as `SampleTree.indices`.
+        weights: Of the same shape, float32. A bin whose weights are all 0 was not measured.
+        angle: (B, V) float32, radians: direction 0, counter-clockwise from ray 0.
+        distances: (S, R) mm: ring distances of each radius, ascending.
         directions: K, even.
 
     Returns:
-        (B, V, S, C, K) float32, in units of x a mm. No gradient flows: it reads data, not features.
+        (B, V, S, C, K) float32, in units of x per mm. No gradients flow, as the op is meant for data, not features.
 
     Raises:
         ArgumentError: if a shape, a dtype or the distances are wrong, or on a CPU `indices` holds no row of x.
@@ -68,8 +69,8 @@ def patch_orientation(
         raise ArgumentError(f"`directions` should be an even number, is {directions}")
     flat = [distance for row in rows for distance in row]
     x, angle = x.detach().contiguous(), angle.detach().contiguous()
-    made: torch.Tensor = _energies(x, indices.contiguous(), weights.contiguous(), angle, flat, directions)
-    return made
+    energies: torch.Tensor = _energies(x, indices.contiguous(), weights.contiguous(), angle, flat, directions)
+    return energies
 
 
 @torch.library.custom_op("fer3d::patch_orientation", mutates_args=(), device_types="cpu")
@@ -81,22 +82,24 @@ def _energies(
     distances: list[float],
     directions: int,
 ) -> torch.Tensor:
-    """A scan a task, on as many threads as torch uses."""
+    """The energies on a CPU: one task per scan, on as many threads as torch uses."""
     from fer3d.kernels.patch_orientation import energies
 
     S, R = indices.shape[2:4]
     along = torch.tensor(distances).view(S, R)
-    made = x.new_empty(*indices.shape[:3], x.shape[2], directions)
+    result = x.new_empty(*indices.shape[:3], x.shape[2], directions)
     fixed = (along.numpy(), _window(along).numpy(), _directions(directions, x)[: directions // 2].numpy())
 
-    def one(b: int) -> bool:
+    def fill_scan(b: int) -> bool:
         scan = (part[b].numpy() for part in (x, indices, weights, angle))
-        return bool(energies(*scan, *fixed, made[b].numpy()))  # type: ignore[call-arg]  # numba's call takes anything
+        return bool(energies(*scan, *fixed, result[b].numpy()))  # type: ignore[call-arg]  # numba's call takes anything
 
-    right = map_on_threads(one, range(len(x)), torch.get_num_threads())
-    if not all(right):
-        raise ArgumentError(f"`indices` should hold rows in [0, {x.shape[1]}), scan {right.index(False)} has others")
-    return made
+    succeeded = map_on_threads(fill_scan, range(len(x)), torch.get_num_threads())
+    if not all(succeeded):
+        raise ArgumentError(
+            f"`indices` should hold rows in [0, {x.shape[1]}), scan {succeeded.index(False)} has others"
+        )
+    return result
 
 
 @_energies.register_fake
@@ -113,13 +116,13 @@ def _energies_in_torch(
     distances: list[float],
     directions: int,
 ) -> torch.Tensor:
-    """The same in torch, a radius at a time: memory for some ten copies of the patches of one radius."""
+    """The same energies in torch, one radius at a time; memory for some ten copies of its patches."""
     V, S, R, A, _ = indices.shape[1:]
     along = torch.tensor(distances, device=x.device).view(S, R)
     turn = torch.arange(A, device=x.device) * (2 * math.pi / A) - angle[..., None]  # (B, V, A)
     cos, sin = turn.cos()[:, :, None, :, None], turn.sin()[:, :, None, :, None]
     scans = torch.arange(len(x), device=x.device)[:, None, None, None]
-    window, made = _window(along), []
+    window, results = _window(along), []
     for s in range(S):
         bins = sum(x[scans, indices[:, :, s, ..., k].long()] * weights[:, :, s, ..., k, None] for k in range(3))
         assert isinstance(bins, torch.Tensor)
@@ -141,16 +144,16 @@ def _energies_in_torch(
             for a, b in _directions(directions, x).unbind()
         ]
         total = share.sum((2, 3))[..., None]
-        made.append(torch.stack(sums, dim=-1) / torch.where(total > 0, total, 1.0))
-    return torch.stack(made, dim=2)
+        results.append(torch.stack(sums, dim=-1) / torch.where(total > 0, total, 1.0))
+    return torch.stack(results, dim=2)
 
 
 def _window(distances: torch.Tensor) -> torch.Tensor:
-    """(S, R) distances -> (S, R) weights of a bin."""
+    """(S, R) ring distances -> (S, R) weights of the bins."""
     return distances * torch.exp(-0.5 * (distances / (BOUNDARY * distances[:, -1:])) ** 2)
 
 
 def _directions(count: int, like: torch.Tensor) -> torch.Tensor:
-    """(K, 2): cosine and sine."""
+    """(K, 2): cosine and sine of each direction."""
     angles = torch.arange(count, device=like.device, dtype=like.dtype) * (2 * math.pi / count)
     return torch.stack([angles.cos(), angles.sin()], dim=1)
