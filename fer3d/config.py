@@ -244,7 +244,7 @@ class TrainSettings(BaseModel):
         "one-cycle",
         description="Learning rate. one-cycle: up over the first quarter, then a cosine to 0. cosine: from the start.",
     )
-    clip: float = Field(5.0, ge=0.0, description="Largest norm of the gradient. 0: off.")
+    clip: float = Field(5.0, ge=0.0, description="Largest norm to which the gradient is clipped. 0: off.")
     label_smoothing: float = Field(
         0.1,
         ge=0.0,
@@ -276,7 +276,10 @@ class TrainSettings(BaseModel):
     shift_mm: float = Field(1.0, ge=0.0, le=50.0, description="Largest shift along x and along y.")
     scale: float = Field(0.03, ge=0.0, lt=1.0, description="Largest change of size, as a fraction.")
     stretch: float = Field(
-        0.06, ge=0.0, lt=1.0, description="Largest change of width, height and depth, drawn for each, as a fraction."
+        0.06,
+        ge=0.0,
+        lt=1.0,
+        description="Largest change of width, height and depth, as a fraction; drawn separately for each.",
     )
     bend_mm: float = Field(
         1.5, ge=0.0, le=20.0, description="Largest smooth displacement, which changes the shape of the face."
@@ -315,7 +318,7 @@ class TrainSettings(BaseModel):
     tensorboard: bool = Field(False, description="Also write a TensorBoard log.")
     data_on: Literal["auto", "device", "host"] = Field(
         "auto",
-        description="Where the scans are stored. auto: on the device if they fill less than half of it, else host.",
+        description="Where the scans are stored. auto: device if they fill less than half of it, else host.",
     )
 
     @field_validator("easy", mode="before")

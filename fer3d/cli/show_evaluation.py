@@ -64,7 +64,7 @@ def run_pose_test(
 
     for run in runs:
         with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task("turning", total=None)
+            task = progress.add_task("rotating", total=None)
 
             def tick(done: int, total: int, task: TaskID = task, progress: Progress = progress) -> None:
                 progress.update(task, completed=done, total=total)
@@ -85,7 +85,9 @@ def run_pose_test(
             pair = [by_place[kind, angle] for kind in KINDS]
             cells = [cell for p in pair for cell in (_percent(p.accuracy.value), _interval(p.accuracy))]
             table.add_row(f"{angle:+g}", *cells)
-        console.print(f"{escape(test.run)}: {test.points[0].scans} scans, as they stand {_percent(test.frontal)}")
+        console.print(
+            f"{escape(test.run)}: {test.points[0].scans} scans, accuracy before rotation {_percent(test.frontal)}"
+        )
         console.print(table)
         failed = sum(point.failed for point in test.points)
         if failed:
@@ -297,7 +299,7 @@ def _pair_table(comparison: Comparison) -> Table:
 def _show_rows(rows: Sequence[Row], networks: int) -> None:
     from fer3d.predict import Prediction, ValuePrediction
 
-    table = _table("scan", "prediction", "sure", "second", "note")
+    table = _table("scan", "prediction", "prob.", "second", "note")
     for column in (table.columns[0], table.columns[-1]):
         column.no_wrap, column.overflow = False, "fold"
     names = [row.path.name for row in rows]
@@ -319,7 +321,7 @@ def _show_rows(rows: Sequence[Row], networks: int) -> None:
     low = sum(isinstance(prediction, Prediction) and bool(prediction.note) for prediction in done)
     console.print(
         f"{len(done)} of {len(rows)} scans predicted by {networks} network{'s' if networks > 1 else ''}"
-        + (f", {low} of them not to be relied on" if low else ""),
+        + (f", {low} of them unreliable" if low else ""),
         highlight=False,
     )
 

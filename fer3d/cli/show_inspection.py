@@ -24,14 +24,14 @@ def render(inspection: Inspection, *, rows: int = 20) -> Group:
     """
     catalog = inspection.catalog
     lists = (
-        _table("Class counts that differ", ("part", "class", "there", "lacking"), _count_rows(inspection), rows),
+        _table("Class counts that differ", ("part", "class", "found", "missing"), _count_rows(inspection), rows),
         _table("In two parts", ("picture", "also", "how", "parts", "labels"), _duplicate_rows(inspection), rows),
-        _table("Missing", ("subject", "class", "there", "lacking"), _missing_rows(inspection), rows),
+        _table("Missing", ("subject", "class", "found", "missing"), _missing_rows(inspection), rows),
         _table("Gaps in sequences", ("sequence", "frames"), _gap_rows(inspection), rows),
         _table("Not usable", ("scan", "why"), [(r.relative, r.error or "") for r in inspection.errors], rows),
         _table("Cannot be read", ("scan", "what", "why"), _unreadable_rows(inspection), rows),
         _table("Warnings", ("scan", "what"), _warning_rows(inspection), rows),
-        _table("Problems", ("what", "scans", "such as"), _problem_rows(catalog.records), rows),
+        _table("Problems", ("what", "scans", "example"), _problem_rows(catalog.records), rows),
         _table("Extra files", ("path",), [(path,) for path in catalog.extra], rows),
         _table("Notes", ("what",), [(note,) for note in catalog.notes], rows),
     )
@@ -53,14 +53,14 @@ def _headline(inspection: Inspection) -> list[str]:
     ]
     if inspection.sequences:
         counts.append(_of(inspection.sequences, expected.sequences, "sequences"))
-    lines.append(", ".join(counts) + f"; {len(catalog.extra)} extra files, {catalog.ignored} left alone")
+    lines.append(", ".join(counts) + f"; {len(catalog.extra)} extra files, {catalog.ignored} ignored")
     if catalog.card.names_people:
         lines.append("subjects: " + _some(subjects))
     if inspection.targets:
         lines.append("other targets: " + ", ".join(f"{name} of {n:,}" for name, n in inspection.targets.items()))
     if inspection.classes:
         complete = sum(count.got == count.wanted for count in inspection.classes)
-        lines.append(f"class counts as of a complete set: {complete} of {len(inspection.classes)}")
+        lines.append(f"classes with the count of a complete set: {complete} of {len(inspection.classes)}")
     if inspection.absent:
         lines.append("absent: " + _some(inspection.absent))
     if inspection.unexpected:

@@ -56,7 +56,7 @@ def run_preprocess(
         )
     _show_summary(summary)
     if doubtful:
-        console.print(f"{doubtful} doubtful: why stands in {escape(str(summary.out / 'manifest.parquet'))}")
+        console.print(f"{doubtful} doubtful: the reasons are in {escape(str(summary.out / 'manifest.parquet'))}")
     return summary
 
 
@@ -179,21 +179,21 @@ def _show_summary(summary: Summary) -> None:
     if summary.stages:
         console.print(_stage_table(summary.stages, count))
     if len(summary.failures) > _SHOWN_FAILURES:
-        console.print(f"all {len(summary.failures)} reasons stand in {escape(str(summary.out / 'manifest.parquet'))}")
+        console.print(f"all {len(summary.failures)} reasons are in {escape(str(summary.out / 'manifest.parquet'))}")
     for note in summary.notes[:_SHOWN_NOTES]:
         console.print(f"[yellow]note[/] {escape(note)}", highlight=False)
     if len(summary.notes) > _SHOWN_NOTES:
-        console.print(f"all {len(summary.notes)} notes: fer3d inspect")
+        console.print(f"fer3d inspect shows all {len(summary.notes)} notes")
     if summary.strays:
         console.print(
-            f"{summary.strays} scans in {escape(str(summary.out))} are of earlier runs and not in its manifest"
+            f"{summary.strays} scans in {escape(str(summary.out))} are from earlier runs and not in its manifest"
         )
     if summary.contact_sheet is not None:
         console.print(f"look at {escape(str(summary.contact_sheet))}", highlight=False)
 
 
 def _stage_table(stages: dict[str, float], scans: int) -> Table:
-    table = Table("stage", "ms a scan", title="Time a scan, one worker", title_justify="left")
+    table = Table("stage", "ms per scan", title="Time per scan, one worker", title_justify="left")
     table.columns[1].justify = "right"
     for stage, seconds in stages.items():
         table.add_row(stage, f"{1e3 * seconds / max(scans, 1):.1f}")

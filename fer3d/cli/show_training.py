@@ -32,7 +32,7 @@ def run_train(
     from fer3d.cli.show_evaluation import show_run
 
     show_run(out)
-    console.print(f"-> {escape(str(out))}; look closer: fer3d report {escape(str(out))}", highlight=False)
+    console.print(f"-> {escape(str(out))}; details: fer3d report {escape(str(out))}", highlight=False)
 
 
 def run_grid(grid: Grid, device: Device, workers: int) -> int:

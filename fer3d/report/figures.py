@@ -66,7 +66,7 @@ def heat_map(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> Mark
         body.append(_text(left + cell * (row + 0.5), top - 8, name[:9], "label middle"))
         for column, count in enumerate(counts):
             share = count / total if total else 0.0
-            hint = f"{name} taken for {classes[column]}: {count} of {total}"
+            hint = f"{name} predicted as {classes[column]}: {count} of {total}"
             body.append(_cell(left + cell * column, y, cell, share, count, hint, row == column))
     return _svg(left + cell * len(classes) + 2, top + cell * len(classes) + 2, body, "Confusion matrix")
 

@@ -82,7 +82,7 @@ def test_inspect_counts_classes_by_part(tmp_path):
     assert len(result.classes) == 21
     text = printed(result)
     assert "no subjects named, 11 of 35,887 pictures" in text
-    assert "class counts as of a complete set: 0 of 21" in text
+    assert "classes with the count of a complete set: 0 of 21" in text
     assert "1 of 7,215" in text
 
 
