@@ -75,6 +75,7 @@ class Scene:
         return line_of(self.text, at.offset)
 
     def error(self, at: Node | Block, message: str) -> FormatError:
+        """Make an error that names the file and the line."""
         return FormatError(f"{os.fspath(self.path)}: line {self.line(at)}: {message}")
 
     def child(self, node: Node, name: str) -> Node | None:

@@ -91,6 +91,7 @@ def find_file(listing: Listing, pattern: str) -> str | None:
 
 
 def read_text(listing: Listing, name: str, notes: list[str]) -> str | None:
+    """Read a text file as UTF-8, with invalid bytes replaced. None, with a note, if it cannot be read."""
     try:
         return (listing.folder / name).read_bytes().decode("utf-8-sig", "replace")
     except OSError as error:
@@ -126,5 +127,6 @@ def read_table(
 
 
 def brief(text: str) -> str:
+    """Shorten a text to one line of at most 80 characters, for a message."""
     text = shown(" ".join(text.split()))
     return text if len(text) <= 80 else text[:77] + "..."
