@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from fer3d import formats, predict, synth
+from fer3d.catalog.targets import ClassTarget
 from fer3d.config import PreprocessSettings
 from fer3d.data import input_kinds
 from fer3d.data.channels import Normalisation, channel_names
@@ -37,7 +38,7 @@ def write_model(path, seed=0, maps=("depth", "normal", "curvature", "texture"), 
     facts = ModelFacts(
         model="dff-cnn",
         model_settings=arguments,
-        classes=classes,
+        target=ClassTarget("expression", tuple(classes)),
         kind="maps",
         inputs=InputFacts(
             normalisation=Normalisation(names, (0.4,) * len(names), (1.5,) * len(names)),

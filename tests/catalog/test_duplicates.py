@@ -46,7 +46,7 @@ def test_blocks_do_not_matter(monkeypatch):
     pictures = [coloured(seed % 20) if seed % 3 else compressed(coloured(seed % 20)) for seed in range(60)]
     marks, parts = [fingerprint(picture) for picture in pictures], [str(k // 20) for k in range(60)]
     whole = set(duplicates(marks, parts))
-    monkeypatch.setattr(duplicates, "_BLOCK", 7)
+    monkeypatch.setattr("fer3d.catalog.duplicates._BLOCK", 7)
     assert set(duplicates(marks, parts)) == whole
     assert {kind for *_, kind in whole} == {"exact", "near"}
 
@@ -59,7 +59,7 @@ def test_flat_pictures():
 
 
 def test_too_many_pairs_leave_the_exact_ones(monkeypatch):
-    monkeypatch.setattr(duplicates, "MOST_PAIRS", 3)
+    monkeypatch.setattr("fer3d.catalog.duplicates.MOST_PAIRS", 3)
     a = coloured(1)
     marks = [fingerprint(p) for p in (a, compressed(a), a, coloured(5))]
     assert list(duplicates(marks, ["x", "y", "z", "w"])) == [(0, 2, "exact")]

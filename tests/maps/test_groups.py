@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fer3d import workers
-from fer3d.config import PreprocessSettings, TrainSettings, preprocess_settings
+from fer3d.config import MapSettings, PreprocessSettings, preprocess_settings
 from fer3d.data.augment_maps import augment, unchanged
 from fer3d.data.channels import Normalisation, channel_names, mirrored, stack_channels
 from fer3d.errors import ArgumentError, ConfigError
@@ -139,7 +139,7 @@ def test_names_have_one_order_whatever_came_first(clean):
         register(record)
     assert group_names() == ("depth", "normal", "curvature", "texture", "across", "bending", "shade")
     assert ordered_groups(["shade", "texture", "across", "depth"]) == ("depth", "texture", "across", "shade")
-    assert PreprocessSettings(maps="shade,depth").maps == TrainSettings(maps="shade,depth").maps == ("depth", "shade")
+    assert PreprocessSettings(maps="shade,depth").maps == MapSettings(maps="shade,depth").maps == ("depth", "shade")
     assert versions(("depth", "across", "shade")) == {"across": 3, "shade": 1}
 
 

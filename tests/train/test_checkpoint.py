@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from fer3d.catalog.targets import ClassTarget
 from fer3d.data.channels import Normalisation, channel_names
 from fer3d.data.input_kinds import InputFacts, PreparedFace
 from fer3d.data.warp import FaceWarp
@@ -27,7 +28,7 @@ def file(tmp_path):
     facts = ModelFacts(
         model="dff-cnn",
         model_settings={"maps": list(MAPS), "classes": 3, "width": 4},
-        classes=("anger", "fear", "surprise"),
+        target=ClassTarget("expression", ("anger", "fear", "surprise")),
         kind="maps",
         inputs=InputFacts(
             normalisation=Normalisation(channels, (-20.0, 0.0, 0.0, 0.8), (10.0, 0.3, 0.3, 0.2)),
