@@ -212,19 +212,29 @@ def _receive(name: str, record: bytes) -> None:
 
 
 def _found_entry_points() -> dict[str, EntryPoint]:
-    """Name -> entry point of the installed packages, searched once."""
+    """Name -> entry point of the installed packages, searched once. ConfigError if two packages use one name."""
     global _entry_points
     if _entry_points is None:
         from importlib.metadata import entry_points
 
-        _entry_points = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+        found: dict[str, EntryPoint] = {}
+        for point in entry_points(group=ENTRY_POINTS):
+            other = found.setdefault(point.name, point)
+            if point.name in STANDARD_GROUPS or other.value != point.value:
+                owner = "fer3d" if point.name in STANDARD_GROUPS else other.value
+                raise ConfigError(f"{_described(point)}: its name is that of a map of {owner}; uninstall one package")
+        _entry_points = found
     return _entry_points
+
+
+def _described(point: EntryPoint) -> str:
+    return f"entry point {point.name} = {point.value} of {ENTRY_POINTS}"
 
 
 def _load_entry_point(point: EntryPoint) -> None:
     if point.name in _groups:
         return
-    where = f"entry point {point.name} = {point.value} of {ENTRY_POINTS}"
+    where = _described(point)
     try:
         group = point.load()
     except Exception as error:  # code of another package

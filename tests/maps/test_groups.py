@@ -193,6 +193,21 @@ def test_an_entry_point_must_be_a_group_of_its_name(clean, monkeypatch, value, c
         map_group("mine")
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["depth=tests.maps.outside:ACROSS"], "entry point depth = .*: its name is that of a map of fer3d; uninstall"),
+        (["mine=one:MAP", "mine=two:MAP"], "entry point mine = two:MAP .*: its name is that of a map of one:MAP"),
+    ],
+)
+def test_two_maps_of_one_name_are_refused(clean, monkeypatch, values, message):
+    points = [EntryPoint(*value.split("="), registry.ENTRY_POINTS) for value in values]
+    monkeypatch.setattr(registry, "_entry_points", None)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points)
+    with pytest.raises(ConfigError, match=message):
+        map_group("mine")
+
+
 def name_in_worker(name):
     return map_group(name).stored_names
 
