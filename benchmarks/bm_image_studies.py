@@ -124,6 +124,7 @@ class Bench:
 
     def predictions(self, name, model, repeat, *settings, folder=None):
         """Train, or take what was trained before; what it says of the people tested, and its run folder."""
+        from fer3d.config import TrainSettings
         from fer3d.files import read_json
         from fer3d.models import network_class
         from fer3d.train.plan import Experiment
@@ -134,8 +135,10 @@ class Bench:
         run = self.work / "runs" / f"{name}-{self.seed}-{repeat}"
         folder = folder or self.people(repeat)
         experiment = Experiment(folder, "cross", test_data=self.tested, classes=tuple(EVERY.split(",")))
-        own = network_class(model).Settings.model_fields  # not every network has a width
-        common = [item for item in SETTINGS if not item.startswith("model.") or item[6:].partition("=")[0] in own]
+        own = network_class(model).Settings
+        taken = {f"model.{key}" for key in own.model_fields} | set(TrainSettings.model_fields) - set(own().unused())
+        # not every network has a width, or a loss that label smoothing is of
+        common = [item for item in SETTINGS if item.partition("=")[0] in taken]
         chosen = train_settings(model, "small", None, (*common, f"seed={repeat}", *settings))
         train(model, experiment, run, chosen, resume=True, device=Device("cpu"))
         made, done = read_predictions(read_run(run)), read_json(run / "r00f00" / "done.json")
