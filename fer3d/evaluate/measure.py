@@ -161,9 +161,14 @@ def evaluate_run(run: str | Path, *, resamples: int = metrics.RESAMPLES, seed: i
         seed=seed,
         predictions_sha256=fingerprint(read.folder),
     )
-    content = json.dumps(measured.to_json(), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
-    write_bytes(read.folder / "metrics.json", (content + "\n").encode(), make_folder=True)
+    write_metrics(read.folder, measured.to_json())
     return measured
+
+
+def write_metrics(folder: Path, content: Mapping[str, Any]) -> None:
+    """Write metrics.json of a run folder. FileError if it cannot be written."""
+    text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    write_bytes(folder / "metrics.json", (text + "\n").encode(), make_folder=True)
 
 
 def current_metrics(run: str | Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -13,9 +12,8 @@ from numpy.typing import NDArray
 
 from fer3d import __version__
 from fer3d.evaluate import metrics
-from fer3d.evaluate.measure import fingerprint, without_nan
+from fer3d.evaluate.measure import fingerprint, without_nan, write_metrics
 from fer3d.evaluate.metrics import Interval
-from fer3d.files import write_bytes
 from fer3d.train.run_folder import Run, ValuePredictions, read_values
 
 # Name of a measure -> a function of (..., K, ...) sums over scans that returns (..., K) numbers.
@@ -93,8 +91,7 @@ def evaluate_targets(run: Run, *, resamples: int = metrics.RESAMPLES, seed: int 
         seed=seed,
         predictions_sha256=fingerprint(run.folder),
     )
-    content = json.dumps(measured.to_json(), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
-    write_bytes(run.folder / "metrics.json", (content + "\n").encode(), make_folder=True)
+    write_metrics(run.folder, measured.to_json())
     return measured
 
 
