@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fer3d.catalog.cards import Card, load_card, shipped_cards
-from fer3d.catalog.folder_listing import Listing, list_folder, shown
+from fer3d.catalog.folder_listing import Listing, list_folder, printable
 from fer3d.catalog.label_table import FILE
 from fer3d.catalog.labels.sources import read_labels
 from fer3d.catalog.records import companions_of, matching, no_match, words_of
@@ -83,7 +83,7 @@ def detect_card(folder: str | Path, *, listing: Listing | None = None) -> Detect
         matched=len(matches_of[best.name]),
         scans=len(scans),
         share=explained / len(scans),
-        examples=tuple(shown(name) for name, _ in matches_of[best.name][:3]),
+        examples=tuple(printable(name) for name, _ in matches_of[best.name][:3]),
         others={name: len(matches) for name, matches in matches_of.items() if matches and name != best.name},
     )
 
@@ -113,7 +113,7 @@ def _detect_pictures(listing: Listing, cards: Sequence[Card]) -> Detection:
         matched=counts[best.name],
         scans=len(whole),
         share=len(explained[best.name]) / len(whole),
-        examples=tuple(shown(name) for name in sorted(explained[best.name])[:3]),
+        examples=tuple(printable(name) for name in sorted(explained[best.name])[:3]),
         others={card.name: counts[card.name] for card in special if card is not best and counts[card.name]},
     )
 

@@ -90,8 +90,8 @@ def list_folder(folder: str | Path) -> Listing:
                 entries = sorted(scan, key=lambda entry: entry.name)
         except OSError as error:
             if not relative:
-                raise FileError(f"{shown(str(folder))}: cannot be opened: {error.strerror}") from error
-            problems.append(f"{shown(relative)}: folder cannot be opened: {error.strerror}")
+                raise FileError(f"{printable(str(folder))}: cannot be opened: {error.strerror}") from error
+            problems.append(f"{printable(relative)}: folder cannot be opened: {error.strerror}")
             continue
         below = relative + "/" if relative else ""
         for entry in entries:
@@ -105,12 +105,12 @@ def list_folder(folder: str | Path) -> Listing:
             elif _is_file(entry):
                 files.append(name)
             else:
-                problems.append(f"{shown(name)}: wanted a regular file, found {_kind(entry)}")
+                problems.append(f"{printable(name)}: wanted a regular file, found {_kind(entry)}")
     return Listing(root, tuple(sorted(files)), tuple(sorted(problems)))
 
 
 def _checked(folder: str | Path) -> Path:
-    name = shown(str(folder))
+    name = printable(str(folder))
     try:
         root = Path(folder)
         kind = "a folder" if root.is_dir() else "a file" if root.exists() else "nothing there"
@@ -121,10 +121,10 @@ def _checked(folder: str | Path) -> Path:
     return root
 
 
-def shown(text: str) -> str:
+def printable(text: str) -> str:
     """Escape the unprintable characters of a name, so that it fits in a one-line message or a table.
 
-    >>> shown("a\\nb\\udcff")
+    >>> printable("a\\nb\\udcff")
     'a\\\\x0ab\\\\udcff'
     """
     if text.isprintable():

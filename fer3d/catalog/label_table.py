@@ -14,7 +14,7 @@ from typing import Any
 
 from fer3d.catalog.action_units import shown_and_absent, split_action_units
 from fer3d.catalog.cards import Card
-from fer3d.catalog.folder_listing import shown
+from fer3d.catalog.folder_listing import printable
 from fer3d.errors import CardError
 
 FILE = "labels.csv"
@@ -48,7 +48,7 @@ def read_label_table(file: Path, card: Card) -> dict[str, Row]:
             two lines, the encoding is not UTF-8, or a row has another length. The message is one line with the file,
             the line number, the expected value and the actual value.
     """
-    name = shown(str(file))
+    name = printable(str(file))
     reader = csv.reader(io.StringIO(_text(file, name), newline=""), strict=True)
     rows: dict[str, Row] = {}
     columns: list[str] = []
@@ -60,8 +60,9 @@ def read_label_table(file: Path, card: Card) -> dict[str, Row]:
             elif any(cell.strip() for cell in cells):
                 path, row = _row(name, line, columns, cells, card)
                 if path in rows:
+                    first = rows[path].line
                     raise CardError(
-                        f"{name}:{line}: wanted one line for {shown(path)}, got a second after line {rows[path].line}"
+                        f"{name}:{line}: wanted one line for {printable(path)}, got a second after line {first}"
                     )
                 rows[path] = row
     except csv.Error as error:
@@ -86,10 +87,10 @@ def _header(name: str, cells: list[str]) -> list[str]:
     columns = [cell.strip() for cell in cells]
     known = (*COLUMNS, "occlusion", *ATTRIBUTES)
     if "path" not in columns:
-        raise CardError(f"{name}:1: wanted a column `path`, got {shown(', '.join(columns))}")
+        raise CardError(f"{name}:1: wanted a column `path`, got {printable(', '.join(columns))}")
     for column in columns:
         if column not in known:
-            raise CardError(f"{name}:1: wanted columns among {', '.join(known)}, got {shown(column)!r}")
+            raise CardError(f"{name}:1: wanted columns among {', '.join(known)}, got {printable(column)!r}")
         if columns.count(column) > 1:
             raise CardError(f"{name}:1: wanted each column once, got {column!r} {columns.count(column)} times")
     return columns
@@ -103,7 +104,7 @@ def _row(name: str, line: int, columns: list[str], cells: list[str], card: Card)
     path = unicodedata.normalize("NFC", path.replace("\\", "/").removeprefix("./"))
     if not path:
         raise CardError(f"{name}:{line}: wanted a path in column `path`, got a blank cell")
-    where = f"{name}:{line}: {shown(path)}"
+    where = f"{name}:{line}: {printable(path)}"
     fields: dict[str, Any] = {key: given[key] for key in ("subject", "sequence", "occlusion") if key in given}
     for key in ("intensity", "frame"):
         if key in given:
@@ -112,7 +113,7 @@ def _row(name: str, line: int, columns: list[str], cells: list[str], card: Card)
         fields["expression"] = card.label(given["expression"])
         if fields["expression"] is None:
             wanted = ", ".join(card.words)
-            raise CardError(f"{where}: wanted an expression among {wanted}, got {shown(given['expression'])!r}")
+            raise CardError(f"{where}: wanted an expression among {wanted}, got {printable(given['expression'])!r}")
     try:
         if "action_units" in given:
             fields["action_units"], fields["absent_units"] = _units(given["action_units"])
@@ -122,7 +123,7 @@ def _row(name: str, line: int, columns: list[str], cells: list[str], card: Card)
             if key in given:
                 fields[key] = card.targets.value(key, given[key])
     except ValueError as error:
-        raise CardError(f"{where}: {shown(str(error))}") from None
+        raise CardError(f"{where}: {printable(str(error))}") from None
     if any(angle in given for angle in ANGLES):
         fields["pose"] = tuple(_radians(where, angle, given.get(angle)) for angle in ANGLES)
     return path, Row(line, fields, {key: given[key] for key in ATTRIBUTES if key in given})
@@ -141,7 +142,7 @@ def _units(cell: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _whole(where: str, key: str, cell: str) -> int:
     if not re.fullmatch(r"\d{1,9}", cell, re.ASCII):
-        raise CardError(f"{where}: wanted a whole number as `{key}`, got {shown(cell)!r}")
+        raise CardError(f"{where}: wanted a whole number as `{key}`, got {printable(cell)!r}")
     return int(cell)
 
 
@@ -153,5 +154,5 @@ def _radians(where: str, angle: str, cell: str | None) -> float:
     except ValueError:
         degrees = math.nan
     if not -360.0 <= degrees <= 360.0:
-        raise CardError(f"{where}: wanted degrees in [-360, 360] as `{angle}`, got {shown(cell)!r}")
+        raise CardError(f"{where}: wanted degrees in [-360, 360] as `{angle}`, got {printable(cell)!r}")
     return math.radians(degrees)

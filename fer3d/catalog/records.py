@@ -20,7 +20,7 @@ from typing import Any
 
 from fer3d.catalog.action_units import shown_and_absent, split_action_units
 from fer3d.catalog.cards import FIELD_GROUPS, Card
-from fer3d.catalog.folder_listing import Listing, list_folder, shown
+from fer3d.catalog.folder_listing import Listing, list_folder, printable
 from fer3d.catalog.label_table import FILE, Row, read_label_table
 from fer3d.catalog.labels.reading import ContainerEntry
 from fer3d.catalog.labels.sources import read_labels
@@ -152,7 +152,7 @@ def read_catalog(
         records.append((f"{entry.relative}#{entry.entry}", _entry_record(listing, card, entry)))
     for path in table.keys() - used:
         raise CardError(
-            f"{table_file}:{table[path].line}: wanted the path of a scan of {card.title}, got {shown(path)!r}"
+            f"{table_file}:{table[path].line}: wanted the path of a scan of {card.title}, got {printable(path)!r}"
         )
     rest = [name for name in listing.files if name not in claimed and name != FILE]
     left = label_files.dropped
@@ -161,7 +161,7 @@ def read_catalog(
         folder=listing.folder,
         card=card,
         records=tuple(sorted(_settle(records, card), key=lambda record: record.id)),
-        extra=tuple(shown(name) for name in extra),
+        extra=tuple(printable(name) for name in extra),
         ignored=len(rest) - len(extra),
         notes=(*listing.problems, *(_scattered(matches) if card.names_people else ()), *label_files.notes),
     )
@@ -190,10 +190,12 @@ def _record(
     expression = card.label(groups["expression"]) if "expression" in groups else None
     other = card.other_labels.get(groups.get("expression", ""))
     if expression is None and other is None and "expression" in groups:
-        problems.append(f"unknown expression {shown(groups['expression'])!r}, wanted one of {', '.join(card.labels)}")
+        problems.append(
+            f"unknown expression {printable(groups['expression'])!r}, wanted one of {', '.join(card.labels)}"
+        )
     pose = card.poses.get(groups.get("pose", ""))
     if pose is None and "pose" in groups:
-        problems.append(f"unknown pose {shown(groups['pose'])!r}, wanted one of {', '.join(card.poses)}")
+        problems.append(f"unknown pose {printable(groups['pose'])!r}, wanted one of {', '.join(card.poses)}")
     attributes = {
         key: card.values.get(key, {}).get(text, text) for key, text in groups.items() if key not in FIELD_GROUPS
     }
@@ -204,17 +206,17 @@ def _record(
     companions = companions_of(listing, card, relative, words)
     for role, companion in card.companions.items():
         if companion.wanted and companions[role] is None:
-            problems.append(f"no {role} file, wanted {shown(companion.files[0].format_map(words))}")
+            problems.append(f"no {role} file, wanted {printable(companion.files[0].format_map(words))}")
     files = {role: file for role, file in companions.items() if file is not None}
     named = groups.get("subject", "") if card.names_people else _fill(card.subject, words) or ""
-    subject = shown(unicodedata.normalize("NFC", named))
+    subject = printable(unicodedata.normalize("NFC", named))
     error = None if subject else "wanted a subject in the path, got none"
     if groups.get("folder_subject", subject) != subject:
         error = f"wanted a file of subject {groups['folder_subject']}, as the folder says, got one of {subject}"
     occlusion = groups.get("occlusion")
     record = Record(
         id=_safe_id(_fill(card.id, words) or relative),
-        relative=shown(relative),
+        relative=printable(relative),
         dataset=card.name,
         subject=subject,
         expression=expression,
@@ -268,7 +270,7 @@ def _entry_record(listing: Listing, card: Card, entry: ContainerEntry) -> Record
     fields = {"subject": entry.id, **entry.fields}
     return Record(
         id=entry.id,
-        relative=f"{shown(entry.relative)}#{entry.entry}",
+        relative=f"{printable(entry.relative)}#{entry.entry}",
         dataset=card.name,
         attributes=entry.attributes,
         files={"scan": listing.folder / entry.relative},
@@ -384,7 +386,7 @@ def _scattered(matches: Iterable[tuple[str, re.Match[str]]]) -> list[str]:
                     path = path[: match.start(group)] + path[match.end(group) :]
             places[match["subject"]].add(path[max(0, len(match.string) - len(relative)) :])
     return [
-        f"subject {shown(subject)} lies in {len(where)} folders ({', '.join(map(shown, sorted(where)[:3]))}):"
+        f"subject {printable(subject)} lies in {len(where)} folders ({', '.join(map(printable, sorted(where)[:3]))}):"
         " taken for one person"
         for subject, where in sorted(places.items())
         if len(where) > 1
@@ -395,6 +397,8 @@ def no_match(listing: Listing, cards: Sequence[Card]) -> str:
     """Explain in one line why there is nothing to read: the expected layouts, the files present, the source."""
     layouts = "; ".join(f"{card.title}: {card.layout}" for card in cards)
     there = Counter(posixpath.splitext(name)[1].lower() or "no suffix" for name in listing.files)
-    content = ", ".join(f"{count} {shown(suffix)}" for suffix, count in there.most_common(4)) or "no file at all"
+    content = ", ".join(f"{count} {printable(suffix)}" for suffix, count in there.most_common(4)) or "no file at all"
     ask = f" {cards[0].obtain}." if len(cards) == 1 else " How to obtain a data set: `obtain` in its card."
-    return f"no file under {shown(str(listing.folder))} matches a known layout ({layouts}); there is {content}.{ask}"
+    return (
+        f"no file under {printable(str(listing.folder))} matches a known layout ({layouts}); there is {content}.{ask}"
+    )

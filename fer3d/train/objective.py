@@ -39,12 +39,12 @@ class ClassLoss:
 class UnitLoss:
     """Mean binary cross entropy over all units whose label is known."""
 
-    def __call__(self, outputs: torch.Tensor, shown: torch.Tensor, each: Each | None = None) -> torch.Tensor:
+    def __call__(self, outputs: torch.Tensor, labels: torch.Tensor, each: Each | None = None) -> torch.Tensor:
         """(B, U) logits and (B, U) float, 1 active, 0 inactive, NaN unknown -> ()."""
         _refuse(each, "multi-label")
-        known = ~shown.isnan()
+        known = ~labels.isnan()
         losses = functional.binary_cross_entropy_with_logits(
-            outputs.float(), torch.where(known, shown, 0.0), reduction="none"
+            outputs.float(), torch.where(known, labels, 0.0), reduction="none"
         )
         return (losses * known).sum() / known.sum().clamp(min=1)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fer3d.catalog import Catalog, Record, choose, detect_card, read_catalog, read_records
 from fer3d.catalog.cards import load_card, shipped_cards
-from fer3d.catalog.folder_listing import Listing, list_folder, shown
+from fer3d.catalog.folder_listing import Listing, list_folder, printable
 from fer3d.errors import CardError, FileError
 from tests import trees
 
@@ -306,8 +306,8 @@ def test_any_path_is_a_record_or_refused(dataset: str, name: str, part: int):
 
 
 def test_shown_leaves_one_line_that_can_be_printed():
-    assert shown("Åsa 1") == "Åsa 1"
-    assert shown("a\tb\u2028c\x1b") == "a\\x09b\\u2028c\\x1b"
+    assert printable("Åsa 1") == "Åsa 1"
+    assert printable("a\tb\u2028c\x1b") == "a\\x09b\\u2028c\\x1b"
 
 
 # Size

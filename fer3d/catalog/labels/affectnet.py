@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from fer3d.catalog.cards import Card
-from fer3d.catalog.folder_listing import Listing, shown
+from fer3d.catalog.folder_listing import Listing, printable
 from fer3d.catalog.label_table import Row
 from fer3d.catalog.labels.reading import Labels, affect_fields, brief, label_fields, read_table
 
@@ -28,7 +28,7 @@ def affectnet(listing: Listing, card: Card) -> Labels:
             where, path = f"{table}:{line}", cells["subdirectory_filepath"].replace("\\", "/")
             picture = pictures.get("/".join(path.split("/")[-2:]))
             if picture is None:
-                labels.notes.append(f"{where}: wanted a picture {shown(path)}, found none")
+                labels.notes.append(f"{where}: wanted a picture {printable(path)}, found none")
                 continue
             fields, attributes = label_fields(card, cells["expression"], where)
             attributes["part"] = part

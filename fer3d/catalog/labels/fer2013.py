@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fer3d.catalog.cards import Card
-from fer3d.catalog.folder_listing import Listing, shown
+from fer3d.catalog.folder_listing import Listing, printable
 from fer3d.catalog.label_table import Row
 from fer3d.catalog.labels.reading import ContainerEntry, Labels, brief, find_file, label_fields, read_table
 
@@ -100,7 +100,7 @@ def ferplus(listing: Listing, card: Card) -> Labels:
             attributes |= {"entry": str(entry), "offset": str(entries[entry])}
             labels.entries.append(ContainerEntry(pixels or "", entry, f"fer{entry:07d}", fields, attributes))
         elif picture:  # FER+ leaves the name of a rejected picture blank
-            labels.notes.append(f"{where}: wanted a picture {shown(picture)}, found none")
+            labels.notes.append(f"{where}: wanted a picture {printable(picture)}, found none")
     return labels
 
 

@@ -6,7 +6,7 @@ import posixpath
 import re
 
 from fer3d.catalog.cards import Card
-from fer3d.catalog.folder_listing import Listing, shown
+from fer3d.catalog.folder_listing import Listing, printable
 from fer3d.catalog.label_table import Row
 from fer3d.catalog.labels.reading import MOST_LINES, Labels, brief, find_file, label_fields, read_text
 
@@ -35,7 +35,7 @@ def rafdb(listing: Listing, card: Card) -> Labels:
             continue
         picture = pictures.get(posixpath.splitext(words[0])[0])
         if picture is None:
-            labels.notes.append(f"{where}: wanted a picture {shown(words[0])}, found none")
+            labels.notes.append(f"{where}: wanted a picture {printable(words[0])}, found none")
             continue
         labels.rows[picture] = Row(line, *label_fields(card, words[1], where))
     return labels

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fer3d.catalog.cards import Card
-from fer3d.catalog.folder_listing import Listing, shown
+from fer3d.catalog.folder_listing import Listing, printable
 from fer3d.catalog.label_table import Row
 
 MOST_LINES = 2_000_000  # lines that are read of a table: ten times AffectNet; a bound for damaged files
@@ -80,7 +80,7 @@ def affect_fields(card: Card, texts: Mapping[str, str | None], where: str) -> di
             if text:
                 fields[name] = card.targets.value(name, text)
     except ValueError as error:
-        return {"error": f"{where}: {shown(str(error))}"}
+        return {"error": f"{where}: {printable(str(error))}"}
     return fields
 
 
@@ -128,5 +128,5 @@ def read_table(
 
 def brief(text: str) -> str:
     """Shorten a text to one line of at most 80 characters, for a message."""
-    text = shown(" ".join(text.split()))
+    text = printable(" ".join(text.split()))
     return text if len(text) <= 80 else text[:77] + "..."
