@@ -1,6 +1,6 @@
 """What `fer3d train` does with every setting of every network: used, refused, or accepted and ignored; before and now.
 
-Run: python benchmarks/bm_settings.py
+    python benchmarks/bm_settings.py [--write]
 
 Before: version 0.1.0 at commit 013bc11, by trial, in `results/settings_before.csv`: each network was trained for two
 epochs on 18 small simulated scans, once as it is and once with one setting changed. Used: other bits of the weights or
@@ -11,6 +11,7 @@ Now: `tests/setting_effects.py`, which trains nothing: an argument that the netw
 to it, or a place of training that reads it. `tests/train/test_settings.py` holds the same table.
 """
 
+import argparse
 import csv
 import sys
 import tempfile
@@ -33,15 +34,19 @@ RENAMED = {
 
 
 def main() -> None:
-    """Print the tables and write them to benchmarks/results/settings.md."""
+    """Parse the command line and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="also write them to results/settings.md")
+    write = parser.parse_args().write
     with (HERE / "results" / "settings_before.csv").open(encoding="utf-8") as file:
         before = list(csv.DictReader(file))
     with tempfile.TemporaryDirectory() as folder:
         effects = Effects(Path(folder))
         now = {name: {key: effects.outcome(name, key) for key in every_setting()} for name in model_names()}
-    text = "\n".join([*header(before, now), *by_network(before, now), "", *by_setting(before, now), ""])
-    (HERE / "results" / "settings.md").write_text(text, encoding="utf-8")
+    text = "\n".join([*header(before, now), *by_network(before, now), "", *by_setting(before, now)])
     print(text)
+    if write:
+        (HERE / "results" / "settings.md").write_text(text + "\n", encoding="utf-8")
 
 
 def header(before: list[dict[str, str]], now: dict[str, dict[str, Outcome]]) -> list[str]:
@@ -53,7 +58,7 @@ def header(before: list[dict[str, str]], now: dict[str, dict[str, Outcome]]) -> 
         f"Every network x every setting, one changed at a time. Before: {tried} settings, one table for all networks, "
         "0.1.0 at commit 013bc11, by trial (`settings_before.csv`). Now: "
         f"{len(every_setting())} settings, of training and of any network's own; each network x setting is a case of "
-        "`tests/train/test_settings.py`. `python benchmarks/bm_settings.py` makes this page.",
+        "`tests/train/test_settings.py`. `python benchmarks/bm_settings.py --write` makes this page.",
         "",
     ]
 
