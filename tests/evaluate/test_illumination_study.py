@@ -156,5 +156,5 @@ def test_a_wrong_study_is_one_line(capsys, tmp_path, monkeypatch, more, message)
 def test_help_teaches(capsys):
     code, out, _ = fer3d(capsys, "study", "illumination", "--help")
     assert code == 0
-    for word in ("hist-eq", "Shin", "--networks", "what is finished is kept"):
+    for word in ("hist-eq", "Shin", "--networks", "the same command keeps the finished runs"):
         assert word in " ".join(out.split())

@@ -224,7 +224,7 @@ def test_an_objective_of_the_network_takes_the_place_of_cross_entropy_and_a_pena
     x = torch.randn(4, 3 + 1, 16, 16, generator=torch.Generator().manual_seed(0))
     some = torch.arange(len(rows) - 5)  # so that classes differ in size
     settings = quick("class_weights=balanced", model="tang")
-    loss = loop._class_loss(settings, data, some, torch.device("cpu"))
+    loss = loop._loss(settings, data, some, torch.device("cpu"))
     weights = len(some) / (6 * torch.bincount(data.labels[some], minlength=6))
     assert weights.unique().numel() > 1
     tang = build_model("tang", classes=6, svm_c=0.5).eval()
@@ -234,7 +234,7 @@ def test_an_objective_of_the_network_takes_the_place_of_cross_entropy_and_a_pena
     of_y, of_z = ((weights[labels] * squared_hinge(tang(x), labels)).mean() for labels in (y, z))
     torch.testing.assert_close(made.terms["classification"], 0.7 * 0.5 * of_y + 0.3 * 0.5 * of_z)
     frr = build_model("frr-cnn", classes=6, pixels=16, penalty_weight=2.0).eval()
-    loss = loop._class_loss(quick("label_smoothing=0", model="frr-cnn"), data, some, torch.device("cpu"))
+    loss = loop._loss(quick("label_smoothing=0", model="frr-cnn"), data, some, torch.device("cpu"))
     made = frr.losses(x, Objective(loss, y, y))
     logits, maps = frr.network.observe(frr.picture(x))
     assert list(made.terms) == ["classification", "penalty"]
@@ -252,7 +252,7 @@ def test_every_answer_of_a_network_has_the_whole_loss(prepared):
     network = build_model("dff-cnn", **arguments).eval()
     x = torch.randn(5, 4 + 1, 16, 16, generator=torch.Generator().manual_seed(0))
     y = torch.tensor([0, 1, 5, 3, 2])
-    loss = loop._class_loss(settings, data, torch.arange(len(rows)), torch.device("cpu"))
+    loss = loop._loss(settings, data, torch.arange(len(rows)), torch.device("cpu"))
     made = network.losses(x, Objective(loss, y, y))
     parts = network.branch_features(x)
     answers = {

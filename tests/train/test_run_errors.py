@@ -163,7 +163,7 @@ def test_freezing_needs_branches(prepared, tmp_path):
 
 
 def test_an_svm_needs_df_cnn(prepared, tmp_path):
-    message = "settings: unknown key `model.read_out` of dff-cnn; it takes model.init, .*, model.early_fusion"
+    message = "settings: unknown key `model.read_out` of dff-cnn; .* takes model.init, .*, model.early_fusion"
     fails(ConfigError, message, prepared, tmp_path / "run", "model.read_out=svm")
 
 
