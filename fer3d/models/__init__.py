@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from fer3d.checks import check_choice
-from fer3d.errors import ArgumentError
+from fer3d.errors import ArgumentError, ConfigError
 from fer3d.image.networks import NETWORKS
 
 if TYPE_CHECKING:
@@ -49,8 +49,7 @@ MODELS = _Models()
 
 def model_names() -> tuple[str, ...]:
     """Names of all networks: those of this package first, then those of installed packages."""
-    own = (*_OWN, *NETWORKS)
-    return (*own, *(name for name in _installed() if name not in own))
+    return (*_OWN, *NETWORKS, *_installed())
 
 
 def network_class(name: str) -> type[Network]:
@@ -97,8 +96,14 @@ def build_model(name: str, **arguments: Any) -> Network:
 
 @cache
 def _installed() -> Mapping[str, str]:
-    """Name -> "module:Class" of the networks that installed packages register."""
-    return {entry.name: entry.value for entry in entry_points(group=ENTRY_POINTS)}
+    """Name -> "module:Class" of the networks that installed packages register. ConfigError if a name is taken."""
+    found: dict[str, str] = {}
+    for point in entry_points(group=ENTRY_POINTS):
+        owner = "fer3d" if point.name in (*_OWN, *NETWORKS) else found.setdefault(point.name, point.value)
+        if owner != point.value:
+            where = f"entry point {point.name} = {point.value} of {ENTRY_POINTS}"
+            raise ConfigError(f"{where}: its name is that of a network of {owner}; uninstall one package")
+    return found
 
 
 def _from_outside(name: str, place: str) -> type[Network]:

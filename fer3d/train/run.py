@@ -40,6 +40,8 @@ from fer3d.train.settings import complete, used
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+_SMOOTHING = TrainSettings.model_fields["label_smoothing"].default
+
 
 @dataclass(frozen=True)
 class Device:
@@ -226,6 +228,7 @@ def _check_target(target: Target, settings: TrainSettings) -> None:
     own = settings.model
     given = {
         "class_weights": settings.class_weights != "none",
+        "label_smoothing": "label_smoothing" in settings.model_fields_set and settings.label_smoothing != _SMOOTHING,
         "siamese": settings.siamese > 0,
         "test_perturbations": settings.test_perturbations > 0,
         "model.read_out": isinstance(own, DFCNN.Settings) and own.read_out != "softmax",

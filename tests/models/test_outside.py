@@ -188,7 +188,7 @@ def test_installed_packages_bring_networks_by_name(here, scans, monkeypatch):
         return (
             EntryPoint("my-net", "installed:MyNet", group),
             EntryPoint("gone", "no_such_module:MyNet", group),
-            EntryPoint("dff-cnn", "installed:MyNet", group),  # a name that is taken
+            EntryPoint("my-net", "installed:MyNet", group),  # the same one again: installed, and in editable form
         )
 
     monkeypatch.setattr(models, "entry_points", entry_points)
@@ -198,7 +198,6 @@ def test_installed_packages_bring_networks_by_name(here, scans, monkeypatch):
         assert "my-net" in MODELS and len(MODELS) == len(set(MODELS)) == len(model_names())
         kind = network_class("my-net")
         assert kind is MODELS["my-net"] and kind.__module__ == "installed"
-        assert network_class("dff-cnn").__module__ == "fer3d.models.dff_cnn"
         assert build_model("my-net", maps=["depth"], classes=3).head.out_features == 3
         with pytest.raises(ArgumentError, match="is 'my-nte'; did you mean 'my-net'"):
             network_class("my-nte")
@@ -216,3 +215,16 @@ def test_installed_packages_bring_networks_by_name(here, scans, monkeypatch):
     monkeypatch.undo()
     with pytest.raises(CheckpointError, match="model.safetensors: `model` should be one of dff-cnn, .*, is 'my-net'"):
         load_model(run / "r00f00" / "model.safetensors")
+
+
+@pytest.mark.parametrize("name, owner", [("dff-cnn", "fer3d"), ("tang", "fer3d"), ("my-net", "installed:MyNet")])
+def test_a_name_that_is_taken_is_an_error(name, owner, monkeypatch):
+    points = (EntryPoint("my-net", "installed:MyNet", "fer3d.models"), EntryPoint(name, "other:Net", "fer3d.models"))
+    monkeypatch.setattr(models, "entry_points", lambda group: points)
+    models._installed.cache_clear()
+    try:
+        message = f"entry point {name} = other:Net of fer3d.models: its name is that of a network of {owner}; uninstall"
+        with pytest.raises(ConfigError, match=message):
+            model_names()
+    finally:
+        models._installed.cache_clear()

@@ -133,6 +133,7 @@ def test_a_prediction_of_values_is_told_as_such(prepared, tmp_path, monkeypatch)
     [
         ("valense", (), {}, "`target` should be one of expression, .*, is 'valense'; did you mean 'valence'"),
         ("valence", ("class_weights=balanced",), {}, "`class_weights` is of single classes, `target` valence is of"),
+        ("valence", ("label_smoothing=0.3",), {}, "`label_smoothing` is of single classes, `target` valence is of"),
         ("valence", (), {"protocol": "bu3dfe-p1"}, "`protocol` bu3dfe-p1 is of expressions; of valence use k-fold"),
     ],
 )
