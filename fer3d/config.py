@@ -156,10 +156,16 @@ class NetworkSettings(BaseModel):
         """Training settings that have no effect on a network with these settings -> the reason, as "is of textures"."""
         return {}
 
-    def refuse(self, name: str, reason: str) -> None:
-        """Raise ValueError, which validation reports, if the setting `name` was given although it has no effect."""
-        if name in self.model_fields_set and getattr(self, name) != type(self).model_fields[name].default:
-            raise ValueError(f"`{name}` {reason}")
+    def unused_own(self) -> Mapping[str, str]:
+        """Fields that have no effect beside the others -> the reason, as "is of an SVM, `read_out` is softmax"."""
+        return {}
+
+    @model_validator(mode="after")
+    def _have_an_effect(self) -> Self:
+        for name, reason in self.unused_own().items():
+            if name in self.model_fields_set and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"`{name}` {reason}")
+        return self
 
 
 class TextureSettings(NetworkSettings):

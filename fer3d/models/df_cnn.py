@@ -13,10 +13,10 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import nn
 
 from fer3d.data.channels import channel_names
@@ -52,11 +52,12 @@ class DFCNN(FusionNetwork):
         read_out: Literal["softmax", "svm"] = Field("softmax", description="Classifier: softmax, or a linear SVM.")
         svm_c: float = Field(1.0, gt=0.0, description="C of that SVM; the range in the paper is 2^-5 to 2^5.")
 
-        @model_validator(mode="after")
-        def _used_by_the_read_out(self) -> Self:
+        def unused_own(self) -> dict[str, str]:
+            """See `NetworkSettings.unused_own`."""
+            own = super().unused_own()
             if self.read_out != "svm":
-                self.refuse("svm_c", f"is of an SVM, `read_out` is {self.read_out}")
-            return self
+                own["svm_c"] = f"is of an SVM, `read_out` is {self.read_out}"
+            return own
 
     def __init__(
         self,

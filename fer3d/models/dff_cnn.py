@@ -11,10 +11,10 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
@@ -55,15 +55,15 @@ class FusionSettings(MapSettings, PretrainedSettings):
         0.3, ge=0.0, le=10.0, description="Weight of the loss of each branch's own classifier. 0: none."
     )
 
-    @model_validator(mode="after")
-    def _used_by_the_branches(self) -> Self:
+    def unused_own(self) -> dict[str, str]:
+        """See `NetworkSettings.unused_own`."""
         if self.backbone in LOCALLY_CONNECTED:
-            self.refuse("position", f"is of convolutional branches, `backbone` is {self.backbone}")
+            own = {"position": f"is of convolutional branches, `backbone` is {self.backbone}"}
         else:
-            self.refuse("location_dropout", f"is of locally connected branches, `backbone` is {self.backbone}")
+            own = {"location_dropout": f"is of locally connected branches, `backbone` is {self.backbone}"}
         if not self.freeze_epochs:
-            self.refuse("frozen_lr", "is of frozen branches, `freeze_epochs` is 0")
-        return self
+            own["frozen_lr"] = "is of frozen branches, `freeze_epochs` is 0"
+        return own
 
 
 class FusionNetwork(Network, abstract=True):

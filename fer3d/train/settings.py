@@ -122,6 +122,8 @@ def used(chosen: TrainSettings) -> dict[str, Any]:
     table = chosen.model_dump(mode="json")
     for name in unused(chosen):
         del table[name]
+    for name in chosen.model.unused_own():
+        del table["model"][name]
     return table
 
 

@@ -135,9 +135,15 @@ def test_a_run_stores_what_it_uses_and_no_more():
         chosen = complete(network, None)
         stored = used(chosen)
         assert set(stored) == set(TrainSettings.model_fields) - set(unused(chosen))
-        assert set(stored["model"]) == set(network_class(network).Settings.model_fields)
+        assert set(stored["model"]) == set(network_class(network).Settings.model_fields) - set(
+            chosen.model.unused_own()
+        )
     assert "momentum" not in used(complete("dff-cnn", None))
     assert used(given("dff-cnn", {"optimizer": "sgd"}))["momentum"] == 0.9
+    idle = {"position", "location_dropout", "frozen_lr", "svm_c"}
+    assert idle & set(used(complete("df-cnn", None))["model"]) == {"location_dropout"}
+    svm = used(given("df-cnn", {"model.backbone": "small", "model.freeze_epochs": 1, "model.read_out": "svm"}))["model"]
+    assert idle & set(svm) == {"position", "frozen_lr", "svm_c"}
 
 
 def test_a_default_that_is_given_is_no_error():
