@@ -48,10 +48,10 @@ def test_landmarks_say_how_to_warp():
     assert made.shape == (3, 3)
     faces = np.array([[POINTS[name] for name in POINTS]] * 3) * [[[1.1, 0.9]], [[1.2, 1.05]], [[1 / 1.1, 1 / 0.9]]]
     faces[:, :, 1] += np.array([3.0, -1.0, -3.0])[:, None]
-    laid = faces * np.exp(made[:, None, :2])
-    laid[:, :, 1] += made[:, 2, None]
-    np.testing.assert_allclose(laid[:, :, 1], np.broadcast_to(faces[:, :, 1].mean(axis=0), (3, 7)), atol=1e-9)
-    np.testing.assert_allclose(laid[:, :4, 0], np.broadcast_to(faces[:, :4, 0].mean(axis=0), (3, 4)), atol=1e-9)
+    warped = faces * np.exp(made[:, None, :2])
+    warped[:, :, 1] += made[:, 2, None]
+    np.testing.assert_allclose(warped[:, :, 1], np.broadcast_to(faces[:, :, 1].mean(axis=0), (3, 7)), atol=1e-9)
+    np.testing.assert_allclose(warped[:, :4, 0], np.broadcast_to(faces[:, :4, 0].mean(axis=0), (3, 4)), atol=1e-9)
 
 
 def test_the_mean_is_of_the_training_scans():
@@ -116,11 +116,11 @@ def test_it_is_predicted_from_maps_alone():
     for k, (least, scale) in enumerate([(0.9, 0.02), (0.9, 0.02), (0.9, 1.0)]):
         assert np.corrcoef(predicted[:, k], truth[:, k])[0, 1] > least
         assert np.abs(predicted[:, k] - truth[:, k] - (predicted - truth)[:, k].mean()).mean() < scale
-    laid = warp.apply(strangers, PIXEL).float()
-    assert laid.shape == strangers.shape
+    warped = warp.apply(strangers, PIXEL).float()
+    assert warped.shape == strangers.shape
     # the faces lie on each other: what is left of the spread of the depth between them
     inner = (slice(None), 0, slice(14, 30), slice(10, 38))
-    assert laid[inner].var(dim=0).mean() < 0.5 * strangers[inner].var(dim=0).mean()
+    assert warped[inner].var(dim=0).mean() < 0.5 * strangers[inner].var(dim=0).mean()
 
 
 def test_a_mirror_image_is_warped_alike():

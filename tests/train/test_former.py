@@ -77,12 +77,12 @@ def face_of(folder, row):
 def test_a_former_model_predicts_the_same(former, one_thread, run):
     expected = json.loads((former / "expected.json").read_text())
     tolerance = 0.0 if same_bits(expected["made_with"]) else 1e-4
-    for fold, told in expected["runs"][run].items():
+    for fold, stored in expected["runs"][run].items():
         model = load_model(former / "runs" / run / fold / "model.safetensors")
-        assert list(model.classes) == told["classes"]
+        assert list(model.classes) == stored["classes"]
         for row in read_manifest(former / "prepared"):
             found = model.probabilities(model.from_scan(face_of(former / "prepared", row)))[0].tolist()
-            np.testing.assert_allclose(found, told["probabilities"][row["id"]], rtol=0, atol=tolerance)
+            np.testing.assert_allclose(found, stored["probabilities"][row["id"]], rtol=0, atol=tolerance)
 
 
 def test_what_a_former_model_is_fed_is_known(former):
@@ -104,9 +104,9 @@ def test_a_former_run_predicts_raw_scans_as_it_did(former, one_thread, run):
             continue
         landmarks = scan.with_suffix(".lm3") if "--landmarks" in item["command"] else None
         found = predictor(scan, landmarks=landmarks).to_json()
-        (told,) = item["rows"]
-        assert found["label"] == told["label"] and found["warnings"] == told["warnings"]
-        for name, share in told["probabilities"].items():
+        (stored,) = item["rows"]
+        assert found["label"] == stored["label"] and found["warnings"] == stored["warnings"]
+        for name, share in stored["probabilities"].items():
             assert found["probabilities"][name] == pytest.approx(share, abs=1e-4)
 
 
