@@ -63,6 +63,8 @@ class FusionSettings(MapSettings, PretrainedSettings):
             own = {"location_dropout": f"is of locally connected branches, `backbone` is {self.backbone}"}
         if not self.freeze_epochs:
             own["frozen_lr"] = "is of frozen branches, `freeze_epochs` is 0"
+        if len(self.maps) == 1:
+            own |= dict.fromkeys(("map_dropout", "auxiliary"), f"is of several maps, `maps` is {self.maps[0]}")
         return own
 
 

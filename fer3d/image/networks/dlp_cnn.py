@@ -51,6 +51,14 @@ class DLPCNN(PictureNetwork):
             20, ge=1, le=1_000_000, description="k, the number of nearest features whose mean attracts a feature."
         )
 
+        def unused_own(self) -> dict[str, str]:
+            """See `NetworkSettings.unused_own`."""
+            return (
+                {}
+                if self.penalty_weight
+                else {"neighbours": "is of the locality-preserving loss, `penalty_weight` is 0"}
+            )
+
     def __init__(
         self,
         classes: int = 7,

@@ -80,6 +80,10 @@ class FRRCNN(PictureNetwork):
         form: Literal["correlation", "cosine", "distance"] = Field("correlation", description="Form of the penalty.")
         turn_deg: float = Field(10.0, ge=0.0, le=180.0, description="Angle of the two rotated views, degrees.")
 
+        def unused_own(self) -> dict[str, str]:
+            """See `NetworkSettings.unused_own`."""
+            return {} if self.penalty_weight else {"form": "is of the redundancy penalty, `penalty_weight` is 0"}
+
     def __init__(
         self,
         classes: int = 7,
