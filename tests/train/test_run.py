@@ -180,7 +180,7 @@ def test_it_learns(prepared, tmp_path):
         "stretch=0",
         "bend_mm=0",
     )
-    settings = quick("epochs=12", "model.maps=depth", "model.auxiliary=0", *still)
+    settings = quick("epochs=12", "model.maps=depth", *still)
     out = train("dff-cnn", Experiment(prepared, folds=4, only=(1,)), tmp_path / "run", settings, device=CPU)
     predictions = read_predictions(read_run(out))
     assert predictions.correct.mean() > 0.8
