@@ -162,7 +162,7 @@ def _difference(
                 f"`runs` should agree on a scan, {scan} is {' of '.join(facts[scan])} in {first_name} "
                 f"and {' of '.join(other_facts[scan])} in {second_name}"
             )
-    share, other_share = _right_share(first_predictions), _right_share(second_predictions)
+    share, other_share = _correct_share(first_predictions), _correct_share(second_predictions)
     gains = np.array([share[scan] - other_share[scan] for scan in common])
     subjects = [facts[scan][1] for scan in common]
     counts = _subject_counts(subjects, gains)
@@ -186,7 +186,7 @@ def _facts(predictions: Predictions) -> dict[str, tuple[str, str]]:
     return dict(zip(predictions.ids, zip(labels, predictions.subjects, strict=True), strict=True))
 
 
-def _right_share(predictions: Predictions) -> dict[str, float]:
+def _correct_share(predictions: Predictions) -> dict[str, float]:
     """Scan id -> share of the rounds in which the prediction was correct."""
     hits: dict[str, list[bool]] = {}
     for name, correct in zip(predictions.ids, predictions.correct.tolist(), strict=True):
@@ -199,7 +199,7 @@ def _discordant(first: Predictions, second: Predictions) -> tuple[int, int]:
     shared = set(first.rounds.tolist()) & set(second.rounds.tolist())
     if not shared:
         return 0, 0
-    mine, theirs = _right_in(first, min(shared)), _right_in(second, min(shared))
+    mine, theirs = _correct_in(first, min(shared)), _correct_in(second, min(shared))
     common = mine.keys() & theirs.keys()
     return (
         sum(mine[scan] and not theirs[scan] for scan in common),
@@ -207,7 +207,7 @@ def _discordant(first: Predictions, second: Predictions) -> tuple[int, int]:
     )
 
 
-def _right_in(predictions: Predictions, number: int) -> dict[str, bool]:
+def _correct_in(predictions: Predictions, number: int) -> dict[str, bool]:
     rows = np.flatnonzero(predictions.rounds == number).tolist()
     return {predictions.ids[row]: bool(predictions.correct[row]) for row in rows}
 
