@@ -1,6 +1,6 @@
 """Prepare one picture: read it, detect the face and align it, for the store of a data set of pictures.
 
-The face becomes `texture`, so that a network trains on it with `--set maps=texture` as on the texture of a scan. There
+The face becomes `texture`, so that a network trains on it with `--maps texture` as on the texture of a scan. There
 are no other maps. The history of the manifest row records the detector that found the face and the results of the
 others.
 """
