@@ -6,7 +6,8 @@ Convention:
     - Angles in radians. Curvature in 1/mm, positive where the surface is convex seen from outside (a sphere with
       outward normals has k1 = k2 = 1/radius), k1 >= k2. Shape index in [0, 1]: 1 cap, 0.5 saddle, 0 cup.
     - The corners of a face run counter-clockwise seen from outside, so that its normal points out of the head.
-    - uv: u to the right, v up, (0, 0) the lower left corner of the texture; texture row 0 is the top row.
+    - uv: u to the right, v up, (0, 0) the lower left corner of the texture; texture row 0 is the top row. Outside
+      [0, 1] the texture continues as `Scan.wrap` says.
     - NaN = not measured.
     - Vertices float32, faces int32, texture uint8; float64 inside computations where a fit needs it.
 
@@ -23,13 +24,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer3d.checks import check_dtype, check_index, check_shape
+from fer3d.checks import check_choice, check_dtype, check_index, check_shape
 from fer3d.errors import ArgumentError
 
 EXPRESSIONS = ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise")
 # The canonical labels. Some picture data sets also have contempt, which is used only on request. This is the order of
 # classes everywhere: in manifests, models and reports.
 LABELS = (*EXPRESSIONS, "contempt")
+
+WRAPS = ("repeat", "clamp", "mirror")  # how a texture continues outside [0, 1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +44,10 @@ class Scan:
         faces: (F, 3) int32. Rows of `vertices`, counter-clockwise seen from outside.
         uv: (V, 2) float32, or None. Texture coordinates of each vertex; see the conventions of the module.
         texture: (H, W, 3) uint8, or None. Row 0 is the top.
+        wrap: How the texture continues outside [0, 1], along u and along v: each "repeat", "clamp" (its border goes on)
+            or "mirror" (every second copy is mirrored).
+        colours: (V, 3) float32 in [0, 255], or None. RGB of each vertex, NaN where it is not known. Where a scan has
+            both, its texture is what is shown, and its colours where there is no texture.
         landmarks: name -> (3,) float64, in the frame of `vertices`. Names are the canonical names of
             `fer3d.landmarks`; a point without one keeps its name in the data set.
         file_vertex: (V,) int32, or None. Row of each vertex in the file. A vertex with several uv is split into
@@ -59,6 +66,8 @@ class Scan:
     texture: NDArray[np.uint8] | None = None
     landmarks: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     file_vertex: NDArray[np.int32] | None = None
+    wrap: tuple[str, str] = ("repeat", "repeat")
+    colours: NDArray[np.float32] | None = None
     placement: NDArray[np.float64] = field(default_factory=lambda: np.eye(4))
     warnings: tuple[str, ...] = ()
     history: tuple[Mapping[str, Any], ...] = ()
@@ -75,6 +84,13 @@ class Scan:
         if self.texture is not None:
             check_dtype("texture", self.texture, np.uint8)
             check_shape("texture", self.texture, ("H", "W", 3))
+        if self.colours is not None:
+            check_dtype("colours", self.colours, np.float32)
+            check_shape("colours", self.colours, (len(self.vertices), 3))
+        if len(self.wrap) != 2:
+            raise ArgumentError(f"`wrap` should name two ways, for u and v, is {self.wrap!r}")
+        for way in self.wrap:
+            check_choice("wrap", way, WRAPS)
         if self.file_vertex is not None:
             check_dtype("file_vertex", self.file_vertex, np.int32)
             check_shape("file_vertex", self.file_vertex, (len(self.vertices),))
@@ -131,15 +147,20 @@ class Scan:
         check_shape("keep", keep, (len(self.vertices),))
         row = np.cumsum(keep, dtype=np.int32) - np.int32(1)
         faces = self.faces[keep[self.faces].all(axis=1)]
-        origin = np.arange(len(keep), dtype=np.int32) if self.file_vertex is None else self.file_vertex
-        return self.step(
-            name,
-            record,
-            vertices=self.vertices[keep],
-            faces=row[faces],
-            uv=None if self.uv is None else self.uv[keep],
-            file_vertex=origin[keep],
-        )
+        return self.step(name, record, faces=row[faces], **self.at(np.flatnonzero(keep).astype(np.int32)))
+
+    def at(self, rows: NDArray[np.int32]) -> dict[str, Any]:
+        """Everything that a scan holds per vertex, at `rows` of its vertices: changes for `step`, without the faces.
+
+        Args:
+            rows: (N,) int32.
+        """
+        return {
+            "vertices": self.vertices[rows],
+            "uv": None if self.uv is None else self.uv[rows],
+            "colours": None if self.colours is None else self.colours[rows],
+            "file_vertex": rows if self.file_vertex is None else self.file_vertex[rows],
+        }
 
     def landmark_array(self, names: tuple[str, ...]) -> NDArray[np.float64]:
         """(L, 3) float64: the landmarks with these names in this order; a row of NaN for each that the scan lacks."""

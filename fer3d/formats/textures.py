@@ -50,7 +50,9 @@ class Texture(NamedTuple):
     warnings: tuple[str, ...]
 
 
-def load(scan_file: str | os.PathLike[str], names: Sequence[str], *, expected: bool = True) -> Texture:
+def load(
+    scan_file: str | os.PathLike[str], names: Sequence[str], *, expected: bool = True, by_stem: bool = True
+) -> Texture:
     """Find and read the texture of a scan.
 
     The candidates in order are: a name unchanged; the same name in another case; the same name with another extension;
@@ -60,9 +62,10 @@ def load(scan_file: str | os.PathLike[str], names: Sequence[str], *, expected: b
         scan_file: The scan file. The texture is searched beside it.
         names: Names of the texture in the scan file, best first. May be empty.
         expected: Whether to warn if there are no names and no texture is found.
+        by_stem: Whether a picture with the name of the scan may take the place of a missing one.
     """
     scan_file = Path(scan_file)
-    file, exact = _find(scan_file, names)
+    file, exact = _find(scan_file, names, by_stem)
     if file is None:
         if names:
             return Texture(
@@ -123,7 +126,7 @@ def write(image: NDArray[np.uint8], path: str | os.PathLike[str]) -> None:
     write_bytes(path, content.getvalue())
 
 
-def _find(scan_file: Path, names: Sequence[str]) -> tuple[Path | None, bool]:
+def _find(scan_file: Path, names: Sequence[str], by_stem: bool) -> tuple[Path | None, bool]:
     """Return the texture file, and whether it is exactly the named one."""
     folder = scan_file.parent
     relatives = [relative for name in names if (relative := inside(name)) is not None]
@@ -134,6 +137,8 @@ def _find(scan_file: Path, names: Sequence[str]) -> tuple[Path | None, bool]:
         near = _same_stem(folder / relative.parent, relative.stem, relative.suffix)
         if near is not None:
             return near, False
+    if not by_stem:
+        return None, False
     stems = [scan_file.with_suffix("").stem if scan_file.suffix.lower() == ".gz" else scan_file.stem]
     if stems[0].upper().endswith("_RAW"):  # BU-3DFE: a raw scan uses the texture of the cropped scan
         stems.append(stems[0][:-4] + "_F3D")

@@ -11,7 +11,7 @@ A scan is aligned by its own landmarks, which the texture coordinates of its sur
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from PIL import Image
 from fer3d.checks import check_dtype, check_range, check_shape
 from fer3d.errors import PrepareError
 from fer3d.image.landmarks68 import moved, similarity
+from fer3d.kernels import sampling
 from fer3d.scan import Scan, check_scan
 
 Array = NDArray[np.float64]
@@ -125,6 +126,7 @@ def texture_landmarks(scan: Scan) -> dict[str, Array]:
     import trimesh.triangles
 
     triangles: Any = trimesh.triangles  # untyped
+    into = cast(Any, sampling.inside).py_func
 
     height, width = scan.texture.shape[:2]
     corners = scan.vertices.astype(np.float64)[scan.faces]  # (F, 3, 3)
@@ -143,7 +145,8 @@ def texture_landmarks(scan: Scan) -> dict[str, Array]:
         share = triangles.points_to_barycentric(corners[near[best]][None], foot[best][None])[0]
         u, v = share @ scan.uv[scan.faces[near[best]]].astype(np.float64)
         if math.isfinite(u + v):
-            landmarks[name] = np.array([u * width - 0.5, (1.0 - v) * height - 0.5])
+            spot = (u * width - 0.5, width, scan.wrap[0]), ((1.0 - v) * height - 0.5, height, scan.wrap[1])
+            landmarks[name] = np.array([into(at, size, sampling.WRAP[way]) for at, size, way in spot])
     return landmarks
 
 

@@ -153,7 +153,9 @@ MAPS = (
     Kernel("inpaint.fill_holes", "f4[:,:,::1], b1[:,::1], i8", 2.5),
 )
 
-TEXTURE = (Kernel("sampling.look_up", f"{_FACES}, f4[:,:,::1], {_FACES}, {_POINTS}, {_VERTICES}, u1[:,:,::1]", 0.8),)
+TEXTURE = (
+    Kernel("sampling.look_up", f"{_FACES}, f4[:,:,::1], {_FACES}, {_POINTS}, {_VERTICES}, u1[:,:,::1], i8, i8", 0.8),
+)
 
 SIMULATION = (
     *WELD,

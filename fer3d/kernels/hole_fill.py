@@ -25,7 +25,7 @@ _NEVER = 1e300
 @njit(cache=True, nogil=True)
 def fill(
     vertices: NDArray[np.float32],
-    uv: NDArray[np.float32],
+    values: NDArray[np.float32],
     faces: NDArray[np.int32],
     welded: NDArray[np.int32],
     start: NDArray[np.int32],
@@ -39,7 +39,7 @@ def fill(
 
     Args:
         vertices: (V, 3) float32, finite.
-        uv: (V, 2) float32, or (0, 2).
+        values: (V, A) float32. What the vertices carry, such as texture coordinates; A may be 0.
         faces: (F, 3) int32.
         welded: (F, 3) int32. The same faces, welded.
         start: (N + 1,) int32,
@@ -50,11 +50,11 @@ def fill(
         faces_around: (3 F,) int32, as `topology.vertex_faces` gives them for `welded`.
 
     Returns:
-        vertices (P, 3) float64, uv (P, 2) float32 (or (0, 2)) and faces (K, 3) int32 to append; the number of loops
-        left open because every triangulation has a face without area.
+        vertices (P, 3) float64, values (P, A) float32 and faces (K, 3) int32 to append; the number of loops left open
+        because every triangulation has a face without area.
     """
     new_vertices = np.empty((64, 3))
-    new_uv = np.empty((64 if len(uv) else 0, 2), np.float32)
+    new_values = np.empty((64, values.shape[1]), np.float32)
     new_faces = np.empty((128, 3), np.int32)
     P = K = left = 0
     place = np.full(len(vertices), -1, np.int32)
@@ -105,26 +105,25 @@ def fill(
             continue
         m = len(inner)
         while P + m > len(new_vertices):
-            new_vertices, new_uv = _doubled(new_vertices), _doubled(new_uv)
+            new_vertices, new_values = _doubled(new_vertices), _doubled(new_values)
         while K + len(patch) > len(new_faces):
             new_faces = _doubled(new_faces)
         for i in range(m):
             for k in range(3):
                 new_vertices[P + i, k] = inner[i, k]
-        if len(uv):
-            for i in range(m):
-                for k in range(2):
-                    total = 0.0
-                    for j in range(n):
-                        total += weights[i, j] * uv[rows[j], k]
-                    new_uv[P + i, k] = total
+        for i in range(m):
+            for k in range(values.shape[1]):
+                total = 0.0
+                for j in range(n):
+                    total += weights[i, j] * values[rows[j], k]
+                new_values[P + i, k] = total
         for t in range(len(patch)):
             for k in range(3):
                 i = patch[t, k]
                 new_faces[K + t, k] = rows[i] if i < n else len(vertices) + P + i - n
         P += m
         K += len(patch)
-    return new_vertices[:P].copy(), new_uv[: P if len(uv) else 0].copy(), new_faces[:K].copy(), left
+    return new_vertices[:P].copy(), new_values[:P].copy(), new_faces[:K].copy(), left
 
 
 @njit(cache=True, nogil=True)

@@ -5,6 +5,9 @@ import math
 import numpy as np
 from numba import njit
 
+REPEAT, CLAMP, MIRROR = 0, 1, 2  # how a texture continues outside [0, 1]
+WRAP = {"repeat": REPEAT, "clamp": CLAMP, "mirror": MIRROR}  # as `fer3d.scan.Scan.wrap` names them
+
 MOST_TAPS = 4  # samples along each axis of a pixel's footprint in the texture
 
 
@@ -37,11 +40,27 @@ def interpolate(face, bary, faces, values):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _bilinear(texture, row, column, out):  # type: ignore[no-untyped-def]
-    """Add the bilinear texture at (row, column) to `out`. Texel centres are whole numbers; outside, borders repeat."""
+def inside(position, size, wrap):  # type: ignore[no-untyped-def]
+    """Bring a texel position into a picture of `size` texels along one axis. Texel centres are whole numbers.
+
+    Within half a texel of the border, and everywhere with CLAMP, the border goes on: the two ends of a picture that
+    repeats are never mixed, because the texture of a scan does not continue from one end to the other.
+    """
+    share = (position + 0.5) / size
+    if wrap != CLAMP and not 0.0 <= share <= 1.0:
+        tile = math.floor(share)
+        share -= tile
+        if wrap == MIRROR and tile % 2.0 == 1.0:
+            share = 1.0 - share
+        position = share * size - 0.5
+    return min(max(position, 0.0), size - 1.0)
+
+
+@njit(cache=True, nogil=True)
+def _bilinear(texture, row, column, wrap_u, wrap_v, out):  # type: ignore[no-untyped-def]
+    """Add the bilinear texture at (row, column) to `out`. Texel centres are whole numbers."""
     height, width = texture.shape[0], texture.shape[1]
-    row = min(max(row, 0.0), height - 1.0)
-    column = min(max(column, 0.0), width - 1.0)
+    row, column = inside(row, height, wrap_v), inside(column, width, wrap_u)
     r, c = int(row), int(column)
     down, right = row - r, column - c
     r2, c2 = min(r + 1, height - 1), min(c + 1, width - 1)
@@ -52,7 +71,7 @@ def _bilinear(texture, row, column, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def look_up(face, bary, faces, points, uv, texture):  # type: ignore[no-untyped-def]
+def look_up(face, bary, faces, points, uv, texture, wrap_u, wrap_v):  # type: ignore[no-untyped-def]
     """Colour of every pixel: the mean of the texture over the footprint of the pixel.
 
     The footprint is the box in the texture to which the affine map of the face takes the square of the pixel, so that a
@@ -64,6 +83,7 @@ def look_up(face, bary, faces, points, uv, texture):  # type: ignore[no-untyped-
         points: (V, 3) float64. Column and row of the vertices, as given to the z-buffer.
         uv: (V, 2) float32; u to the right, v up, (0, 0) the lower left corner of the texture.
         texture: (Ht, Wt, 3) uint8, row 0 on top.
+        wrap_u, wrap_v: REPEAT, CLAMP or MIRROR.
 
     Returns:
         (3, H, W) float32 in [0, 255], NaN where no face is seen or a corner's uv is NaN.
@@ -102,6 +122,8 @@ def look_up(face, bary, faces, points, uv, texture):  # type: ignore[no-untyped-
                         texture,
                         row + (m - 0.5 * (taps_r - 1)) * step_r,
                         column + (n - 0.5 * (taps_c - 1)) * step_c,
+                        wrap_u,
+                        wrap_v,
                         colour,
                     )
             for n in range(3):

@@ -36,7 +36,8 @@ class Maps:
         stack: (C, H, W) float32; mm, unit vectors, 1/mm, 1/mm^2, or the unit of a group from another package. NaN where
             the mask is 0.
         mask: (H, W) uint8. 0: no surface; 1: measured; 2: filled, interpolated over a small hole.
-        texture: (H, W, 3) uint8, black where the mask is 0. None if not requested, or if the scan has no texture.
+        texture: (H, W, 3) uint8, black where the mask is 0. None if not requested, or if the scan has
+            neither a texture nor colours.
         pixel: Width of a pixel in mm.
     """
 
@@ -73,7 +74,7 @@ def render_maps(
     Only front faces count, as for a range camera: the inside of the back of a head does not show through a hole.
     Normals and principal curvatures are interpolated on the faces; then normals are normalised, and the shape index
     and the other curvature channels are computed from the interpolated k1 and k2, because none of them is linear.
-    Texture is averaged over the footprint of each pixel.
+    Texture is averaged over the footprint of each pixel. Where there is none, colours of vertices are interpolated.
 
     A pixel is measured if every requested channel is known there. A hole (measured pixels all around it) whose bounding
     box is at most `fill` mm on its longer side is filled by a thin plate that interpolates the measured pixels around
@@ -108,9 +109,9 @@ def render_maps(
     if not (face >= 0).any():
         raise PrepareError(_nothing_seen(scan, height * pixel, width * pixel))
     raw = sampling.interpolate(face, bary, scan.faces, np.concatenate(list(layers.values()), axis=1))
-    textured = any(group.picture for group in groups) and scan.texture is not None and scan.uv is not None
-    if textured:
-        raw = np.concatenate([raw, sampling.look_up(face, bary, scan.faces, points, scan.uv, scan.texture)])
+    colours = _pixel_colours(scan, face, bary, points) if any(group.picture for group in groups) else None
+    if colours is not None:
+        raw = np.concatenate([raw, colours])
     measured = np.isfinite(raw.sum(axis=0))
     raw[:, ~measured] = np.nan
     filled = inpaint.fill_holes(raw, measured, int(fill / pixel + 1e-9))
@@ -119,7 +120,7 @@ def render_maps(
         names=names,
         stack=stack,
         mask=np.where(filled, FILLED, measured).astype(np.uint8),
-        texture=_colours(raw[-3:]) if textured else None,
+        texture=None if colours is None else _colours(raw[-3:]),
         pixel=float(pixel),
     )
 
@@ -187,6 +188,20 @@ def _channels(
     names = tuple(name for group in groups for name in group.stored_names)
     stack = [channel for group in groups if group.name in rows for channel in finished(group, rows[group.name])]
     return names, np.array(stack, dtype=np.float32).reshape(len(names), *raw.shape[1:])
+
+
+def _pixel_colours(
+    scan: Scan, face: NDArray[np.int32], bary: NDArray[np.float32], points: NDArray[np.float64]
+) -> NDArray[np.float32] | None:
+    """(3, H, W) in [0, 255]: the texture and, where there is none, the colours of the vertices. None without both."""
+    pixels: NDArray[np.float32] | None = None
+    if scan.colours is not None:
+        pixels = sampling.interpolate(face, bary, scan.faces, scan.colours)
+    if scan.texture is not None and scan.uv is not None:
+        wrap_u, wrap_v = (sampling.WRAP[way] for way in scan.wrap)
+        looked_up = sampling.look_up(face, bary, scan.faces, points, scan.uv, scan.texture, wrap_u, wrap_v)
+        pixels = looked_up if pixels is None else np.where(np.isnan(looked_up), pixels, looked_up)
+    return pixels
 
 
 def _colours(values: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -151,10 +151,8 @@ def crop(scan: Scan, radius: float = 90.0) -> Scan:
     return scan.step(
         "crop",
         {"radius_mm": float(radius), "vertices_dropped": len(scan.vertices) - len(rows)},
-        vertices=scan.vertices[rows],
         faces=faces,
-        uv=None if scan.uv is None else scan.uv[rows],
-        file_vertex=rows if scan.file_vertex is None else scan.file_vertex[rows],
+        **scan.at(rows),
     )
 
 

@@ -153,10 +153,8 @@ class _Surface:
             scan.step(
                 name,
                 record,
-                vertices=scan.vertices[rows],
                 faces=faces,
-                uv=None if scan.uv is None else scan.uv[rows],
-                file_vertex=rows if scan.file_vertex is None else scan.file_vertex[rows],
+                **scan.at(rows),
             )
         )
 
@@ -227,10 +225,11 @@ def _fill_holes(surface: _Surface, extent: float) -> _Surface:
     record: dict[str, Any] = {"extent_mm": float(extent), "holes": 0, "left_open": int((~chosen).sum())}
     if not chosen.any():
         return surface.noted("fill_holes", record | {"vertices": 0, "faces": 0})
-    uv = np.empty((0, 2), np.float32) if scan.uv is None else scan.uv
+    carried = [values for values in (scan.uv, scan.colours) if values is not None]
+    values = np.concatenate([np.empty((len(scan.vertices), 0), np.float32), *carried], axis=1)  # (V, 0, 2, 3 or 5)
     around = topology.vertex_faces(surface.faces, len(scan.vertices))
-    vertices, new_uv, faces, flat = hole_fill.fill(
-        scan.vertices, uv, scan.faces, surface.faces, start, vertex, edge, chosen, *around
+    vertices, new_values, faces, flat = hole_fill.fill(
+        scan.vertices, values, scan.faces, surface.faces, start, vertex, edge, chosen, *around
     )
     record |= {"holes": int(chosen.sum()) - flat, "left_open": int((~chosen).sum()) + flat}
     record |= {"vertices": len(vertices), "faces": len(faces)}
@@ -243,7 +242,8 @@ def _fill_holes(surface: _Surface, extent: float) -> _Surface:
             record,
             vertices=np.concatenate([scan.vertices, vertices.astype(np.float32)]),
             faces=np.concatenate([scan.faces, faces]),
-            uv=None if scan.uv is None else np.concatenate([scan.uv, new_uv]),
+            uv=None if scan.uv is None else np.concatenate([scan.uv, new_values[:, :2]]),
+            colours=None if scan.colours is None else np.concatenate([scan.colours, new_values[:, -3:]]),
             file_vertex=np.concatenate([origin, np.full(len(vertices), -1, np.int32)]),
         )
     )

@@ -48,7 +48,7 @@ def render_maps(scan, groups, size, pixel, radius, fill):
     raw = sampling.interpolate(face, bary, scan.faces, np.concatenate(layers, axis=1))
     textured = "texture" in groups and scan.texture is not None
     if textured:
-        raw = np.concatenate([raw, sampling.look_up(face, bary, scan.faces, points, scan.uv, scan.texture)])
+        raw = np.concatenate([raw, sampling.look_up(face, bary, scan.faces, points, scan.uv, scan.texture, 0, 0)])
     measured = np.isfinite(raw.sum(axis=0))
     raw[:, ~measured] = np.nan
     filled = inpaint.fill_holes(raw, measured, int(fill / pixel + 1e-9))
