@@ -71,7 +71,8 @@ def join(
         texture: Whether the scan gets its texture. The texture coordinates are the same without it.
         expected: Whether to warn if no material has a picture and none of the file's name lies beside it.
         warnings: What the reader noticed, without the file's name.
-        record: Further entries of the history record.
+        record: Further entries of the history record. `beside` lists the other files that were read (materials,
+            buffers), relative to the folder of the file; pictures are added here.
 
     Returns:
         The scan. Vertices keep the order of the file; copies of vertices with several texture coordinates come last.
