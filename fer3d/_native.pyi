@@ -21,7 +21,7 @@ def split_vertices(
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]: ...
 
 # obj: the contract is in csrc/obj/obj.h; fer3d.formats.obj calls. points, width, more, uv, corners, uv_corners, sizes,
-# offsets, keywords, and the statements, (S, 5): keyword, begin, text, stop, faces.
+# keywords, and the statements, (S, 5): keyword, begin, text, stop, faces.
 def scan_obj(
     text: bytes,
 ) -> tuple[
@@ -32,7 +32,6 @@ def scan_obj(
     NDArray[np.int32],
     NDArray[np.int32],
     NDArray[np.int32],
-    NDArray[np.int64],
     list[bytes],
     NDArray[np.int64],
 ]: ...

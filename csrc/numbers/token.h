@@ -192,14 +192,11 @@ const char* read_number(const char* text, const char* p, const char* end, T& val
   } else if (error != std::errc()) {
     fail<T, Rules>(text, token, end, "is not");
   }
-  if (last != end && !Rules::ends(*last)) fail<T, Rules>(text, token, end, "is not");
   if constexpr (!std::is_integral_v<T>) {
     if (last != end && *last == '#' && last[-1] == '.')
-      if (const char* after = windows_special(last, end, value)) {
-        if (after != end && !Rules::ends(*after)) fail<T, Rules>(text, token, end, "is not");
-        last = after;
-      }
+      if (const char* after = windows_special(last, end, value)) last = after;
   }
+  if (last != end && !Rules::ends(*last)) fail<T, Rules>(text, token, end, "is not");
   return last;
 }
 

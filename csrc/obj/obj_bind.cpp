@@ -37,7 +37,7 @@ void bind_obj(py::module_& m) {
         return py::make_tuple(as_array(std::move(obj.points), {N, 3}), as_array(std::move(obj.width)),
                               as_array(std::move(obj.more)), as_array(std::move(obj.uv), {T, 2}),
                               as_array(std::move(obj.corners)), as_array(std::move(obj.uv_corners)),
-                              as_array(std::move(obj.sizes)), as_array(std::move(obj.offsets)), keywords,
+                              as_array(std::move(obj.sizes)), keywords,
                               table(obj.statements));
       },
       py::arg("text"));

@@ -27,8 +27,8 @@ _PICTURES = ("map_kd", "map_ka", "map_ke")
 _SKIPPED = frozenset((
     "aniso", "anisor", "bump", "d", "illum", "ka", "ke", "kd", "km", "ks", "map_aat", "map_bump", "map_d", "map_kn",
     "map_km", "map_ks", "map_ni", "map_norm", "map_ns", "map_opacity", "map_orm", "map_pc", "map_pcr", "map_pm",
-    "map_pr", "map_ps", "map_refl", "map_rma", "map_tf", "map_tr", "newmtl", "ni", "norm", "ns", "pc", "pcr", "pm", "pr", "ps",
-    "refl", "sharpness", "tf", "tr",
+    "map_pr", "map_ps", "map_refl", "map_rma", "map_tf", "map_tr", "newmtl", "ni", "norm", "ns", "pc", "pcr", "pm",
+    "pr", "ps", "refl", "sharpness", "tf", "tr",
 ))  # fmt: skip
 _LEFT_OUT = frozenset(("decal", "map_decal", "disp", "map_disp"))
 
@@ -251,9 +251,10 @@ def decoded(text: bytes) -> str:
 
 
 def uncommented(name: str) -> tuple[str, ...]:
-    """A name without the comment after it; nothing if there is no comment. Names may hold a `#` too."""
-    short, comment, _ = name.partition(" #")
-    return (short.strip(),) if comment else ()
+    """What a name may be without the comment after it, the longest first; nothing if it has no ` #`."""
+    if " #" not in name:
+        return ()
+    return tuple(dict.fromkeys((name.rpartition(" #")[0].strip(), name.partition(" #")[0].strip())))
 
 
 def unquoted(name: str) -> str:

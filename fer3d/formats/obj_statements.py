@@ -82,7 +82,7 @@ class Statements:
                 f"is damaged, or in another encoding such as UTF-16"
             )
         try:
-            points, width, more, uv, corners, uv_corners, sizes, _, keywords, table = _native.scan_obj(text)
+            points, width, more, uv, corners, uv_corners, sizes, keywords, table = _native.scan_obj(text)
         except _native.BlockError as error:
             message, offset = error.args
             raise FormatError(f"{path}: line {line_of(text, offset)} (byte {offset}): {message}") from None
