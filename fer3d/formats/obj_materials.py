@@ -37,8 +37,8 @@ class Dressing:
         self.material = np.full(len(statements.sizes), -1, np.int64)
         if uses:
             self._use(uses)
-        elif self._library.pictured:
-            self._use_first("its faces name no material")
+        elif (pictures := len(self._pictures())) > 0:
+            self._use_first("its faces name no material" if pictures > 1 else "")
         self.notes += _grouped(self.entries)
         self.notes += _lost_colours(self.entries)
 
@@ -58,8 +58,9 @@ class Dressing:
             files[beside] = None
             self.notes.append(f"{beside.name} is taken as its materials, as it has its name")
         for file in files:
+            inside_of = "" if file.parent == Path() else file.parent.as_posix()
             try:
-                self._library.add(path.parent / file, file.parent.as_posix().removeprefix("."))
+                self._library.add(path.parent / file, inside_of)
             except (FileError, FormatError) as error:
                 self.notes.append(f"its materials cannot be read: {error}")
 
@@ -83,23 +84,25 @@ class Dressing:
                         self.entries.append(entry)
             of_use[use] = rows[name]
         self.material[int(starts[0]) :] = np.repeat(of_use, lengths)
-        if not unknown:
-            return
-        self.notes.append(
-            f"its faces have unknown materials: {listed(unknown)}"
-            if self._library.entries
-            else f"its faces have materials, {listed(unknown)}, that no library describes"
-        )
-        if not self.entries and len({entry.files for entry in self._library.pictured}) == 1:
-            self._use_first("only one is known with a picture")
+        if unknown:
+            self.notes.append(
+                f"its faces have unknown materials: {listed(unknown)}"
+                if self._library.entries
+                else f"its faces have materials, {listed(unknown)}, that no library describes"
+            )
+        if not self.entries and len(self._pictures()) == 1:
+            self._use_first("no face has a known material, and only one is known with a picture")
 
-    def _use_first(self, reason: str) -> None:
-        """Lay the first picture on all faces. If there are others, this is a guess."""
-        pictured = self._library.pictured
-        self.entries = [pictured[0]]
+    def _pictures(self) -> set[tuple[str, ...]]:
+        return {entry.files for entry in self._library.pictured}
+
+    def _use_first(self, guess: str) -> None:
+        """Lay the first picture on all faces. `guess` says why, if that is not certain."""
+        first = self._library.pictured[0]
+        self.entries = [first]
         self.material[:] = 0
-        if len({entry.files for entry in pictured}) > 1 or not reason.startswith("its"):
-            self.notes.append(f"{reason}: {pictured[0].files[0]!r} is taken for all faces")
+        if guess:
+            self.notes.append(f"{guess}: {first.files[0]!r} is taken for all faces")
 
 
 class _Folder:

@@ -288,6 +288,24 @@ def test_options_of_a_map(words, file, scale, offset, clamp):
     assert (found.file, found.scale, found.offset, found.clamp) == (file, scale, offset, clamp)
 
 
+def test_a_material_that_is_named_after_all_faces(read, tmp_path):
+    (tmp_path / "m.mtl").write_text("newmtl a\nmap_Kd q.png\n")
+    Image.fromarray(TEXTURE).save(tmp_path / "q.png")
+    scan = read("mtllib m.mtl\n" + V + VT + "f 1/1 2/2 3/3\nusemtl a\n")
+    np.testing.assert_array_equal(scan.texture, TEXTURE)
+    assert scan.warnings[0].endswith(
+        "no face has a known material, and only one is known with a picture: 'q.png' is taken for all faces"
+    )
+
+
+def test_a_library_in_a_hidden_folder(read, tmp_path):
+    (tmp_path / ".mat").mkdir()
+    (tmp_path / ".mat" / "m.mtl").write_text("newmtl a\nmap_Kd q.png\n")
+    Image.fromarray(TEXTURE).save(tmp_path / ".mat" / "q.png")
+    scan = read("mtllib .mat/m.mtl\nusemtl a\n" + V + VT + "f 1/1 2/2 3/3\n")
+    np.testing.assert_array_equal(scan.texture, TEXTURE)
+
+
 # ---- polygons ----
 
 
@@ -343,6 +361,48 @@ def test_damaged_text_is_read_or_refused(contents, data):
     assert not len(table) or (table[:, 0].max() < len(keywords) and (table[:, 2] <= table[:, 3]).all())
     assert (np.diff(table[:, 1]) > 0).all() and (np.diff(table[:, 4]) >= 0).all()
     assert not len(table) or table[:, 3].max() <= len(text)
+
+
+@st.composite
+def meshes(draw):
+    """Statements of a file, and what they mean: corners and uv corners of each polygon, worked out line by line."""
+    lines, polygons, points, uvs = [], [], 0, 0
+    more = [draw(st.sampled_from(["v", "vt", "f", "vn", "g", "#"])) for _ in range(draw(st.integers(0, 30)))]
+    for keyword in ["v", "v", "v", "vt", *more]:
+        if keyword == "f":
+            rows = [
+                (draw(st.integers(0, points - 1)), draw(st.none() | st.integers(0, uvs - 1)))
+                for _ in range(draw(st.integers(3, 6)))
+            ]
+            lines.append("f " + " ".join(draw(corner_words(row, uv, points, uvs)) for row, uv in rows))
+            polygons.append([(row, -1 if uv is None else uv) for row, uv in rows])
+            continue
+        lines.append(
+            {"v": f"v {points} 0 0", "vt": f"vt {uvs}", "vn": "vn 0 0 1", "g": "g v 1 2", "#": "# f 1 2"}[keyword]
+        )
+        points, uvs = points + (keyword == "v"), uvs + (keyword == "vt")
+    return draw(st.sampled_from(["\n", "\r", "\r\n", " \n\t"])).join(lines), polygons
+
+
+@st.composite
+def corner_words(draw, row, uv, points, uvs):
+    point = str(draw(st.sampled_from([row + 1, row - points])))
+    normal = draw(st.sampled_from(["", "/", "/7"]))
+    if uv is None:
+        return point + ("" if not normal else "/" + normal)
+    return f"{point}/{draw(st.sampled_from([uv + 1, uv - uvs]))}{normal}"
+
+
+@given(meshes())
+def test_faces_are_those_of_the_definition(mesh):
+    text, polygons = mesh
+    _, _, _, _, corners, uv_corners, sizes, _, _ = _native.scan_obj(text.encode())
+    flat = [corner for polygon in polygons for corner in polygon]
+    np.testing.assert_array_equal(sizes, [len(polygon) for polygon in polygons])
+    np.testing.assert_array_equal(corners, [row for row, _ in flat])
+    assert len(uv_corners) == (len(flat) if any(uv >= 0 for _, uv in flat) else 0)
+    if len(uv_corners):
+        np.testing.assert_array_equal(uv_corners, [uv for _, uv in flat])
 
 
 words = st.floats(allow_nan=False, allow_infinity=False).map(repr)
