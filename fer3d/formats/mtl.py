@@ -12,7 +12,7 @@ from fer3d.errors import FormatError
 from fer3d.files import read_bytes
 from fer3d.formats.textures import inside
 
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
 _WORD = re.compile(r"\s*(\S+)")
 
 # Options of a map -> how many words follow at most. `s`, `o` and `t` have one to three numbers.
@@ -20,6 +20,7 @@ _OPTIONS = {
     "s": 3, "o": 3, "t": 3, "mm": 2, "blendu": 1, "blendv": 1, "bm": 1, "boost": 1, "cc": 1, "clamp": 1, "imfchan": 1,
     "texres": 1, "type": 1,
 }  # fmt: skip
+_LATE = re.compile(rf"\s(?=-(?:{'|'.join(_OPTIONS)})\s)", re.IGNORECASE)
 _OF_NUMBERS = frozenset(("s", "o", "t", "mm", "bm", "boost"))
 
 # The picture of a surface, best first: its own colour, that in ambient light, that of its own light.
@@ -75,9 +76,10 @@ class Library:
 
     def find(self, name: str) -> Entry | None:
         """The material of this name; a comment after a name is not part of it, unless a material is named so."""
-        for candidate in dict.fromkeys((name, *uncommented(name), *(unquoted(n) for n in uncommented(name)))):
-            if candidate in self.entries:
-                return self.entries[candidate]
+        for whole in (name, *uncommented(name)):
+            for candidate in (whole, unquoted(whole)):
+                if candidate in self.entries:
+                    return self.entries[candidate]
         return None
 
     @property
@@ -185,6 +187,11 @@ class _Map:
     @classmethod
     def of(cls, words: str) -> _Map:
         options, rest = _options(words)
+        dash = _LATE.search(rest)
+        if dash is not None:  # programs also write them after the name
+            late, left = _options(rest[dash.end() :])
+            if late and not left:
+                options, rest = late | options, rest[: dash.start()].rstrip()
         notes = [f"its option -{name} is left out" for name, values in options.items() if _changes(name, values)]
         scale, offset = _pair(options.get("s", ()), 1.0), _pair(options.get("o", ()), 0.0)
         if scale != (1.0, 1.0) or offset != (0.0, 0.0):

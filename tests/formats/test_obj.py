@@ -279,6 +279,9 @@ def test_only_materials_in_use_are_spoken_of(read, tmp_path):
         ("-S 2 2 2 -CLAMP ON a.png", "a.png", (2, 2), (0, 0), True),
         ("-face.png", "-face.png", (1, 1), (0, 0), False),
         ("-s 1e999 a.png", "1e999 a.png", (1, 1), (0, 0), False),
+        ("my face.png -s 2 2 2 -clamp on", "my face.png", (2, 2), (0, 0), True),
+        ("-s 3 face.png -s 2 2 2", "face.png", (3, 1), (0, 0), False),
+        ("my -s face.png", "my -s face.png", (1, 1), (0, 0), False),
         ("", "", (1, 1), (0, 0), False),
         ("-s", "", (1, 1), (0, 0), False),
     ],
@@ -304,6 +307,14 @@ def test_a_library_in_a_hidden_folder(read, tmp_path):
     Image.fromarray(TEXTURE).save(tmp_path / ".mat" / "q.png")
     scan = read("mtllib .mat/m.mtl\nusemtl a\n" + V + VT + "f 1/1 2/2 3/3\n")
     np.testing.assert_array_equal(scan.texture, TEXTURE)
+
+
+def test_names_in_quotes(read, tmp_path):
+    (tmp_path / "m.mtl").write_text("newmtl a b\nmap_Kd q.png\n")
+    Image.fromarray(TEXTURE).save(tmp_path / "q.png")
+    scan = read('mtllib "m.mtl"\nusemtl "a b" # skin\n' + V + VT + "f 1/1 2/2 3/3\n")
+    np.testing.assert_array_equal(scan.texture, TEXTURE)
+    assert scan.warnings == ()
 
 
 # ---- polygons ----
@@ -442,6 +453,20 @@ def test_a_longer_file_takes_proportionally_longer(tmp_path, line):
 
     few = min(seconds(2_000) for _ in range(3))
     assert seconds(40_000) < 60 * few + 0.5  # 20 times the lines
+
+
+@pytest.mark.parametrize("piece", ["1", " ", "-s 1 ", " #", '"', " -s", "a.mtl ", "\\", "\nnewmtl x", "\nkw{}"])
+def test_a_longer_library_takes_proportionally_longer(tmp_path, piece):
+    def seconds(count):
+        words = "".join(piece.format(k) for k in range(count))
+        (tmp_path / "m.mtl").write_text(f"newmtl a\nKd 1 1 {words}x\nmap_Kd -s {words}x\nmap_Ka q.png {words}\n")
+        (tmp_path / "a.obj").write_text(f"mtllib m.mtl\nmtllib {words.strip()[:9000]}\nusemtl a\n" + V + "f 1 2 3\n")
+        start = time.perf_counter()
+        formats.read(tmp_path / "a.obj")
+        return time.perf_counter() - start
+
+    few = min(seconds(2_000) for _ in range(3))
+    assert seconds(40_000) < 60 * few + 0.5  # 20 times the words
 
 
 # ---- writing ----

@@ -263,6 +263,9 @@ MATERIALS = {
     ),
     "map_Kd -mm, -t, -cc, -imfchan": maps("map_Kd -mm 0.5 1 -t 1 1 1 -cc on -imfchan r q.png"),
     "several map_Kd": maps("map_Kd q.png\nmap_Kd r.png"),
+    "map_Kd with options after its name": maps(
+        "map_Kd q.png -clamp on", lambda scan: red(scan, wrap=("clamp", "clamp"))
+    ),
     "map_Kd without a file": maps("map_Kd", bare),
     "map_Ka, map_Ke without map_Kd": maps("map_Ka q.png"),
     "map_Kd beside map_Ka, map_Ks, map_d, bump, norm, refl": maps(
