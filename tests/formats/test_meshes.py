@@ -1,4 +1,4 @@
-"""Generic meshes: .obj by our own reader, the others through trimesh."""
+"""Generic meshes through trimesh; `test_obj.py` has the tests of .obj alone."""
 
 import json
 import struct
@@ -86,90 +86,6 @@ def test_is_scan():
         assert formats.is_scan(name)
     for name in ("a.bmp", "wrl", "a.gz", "a.wrl.bak", "a.lm3", ""):
         assert not formats.is_scan(name)
-
-
-# ---- obj ----
-
-V = "v 0 0 0.5\nv 2 0 0.25\nv 2 3 -1\nv 0 3 0.125\n"
-VT = "vt 0.1 0.2\nvt 0.9 0.25\nvt 0.8 0.7\nvt 0.05 0.6\n"
-VN = "vn 0 0 1\n"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        V + "f 1 2 3\nf 1 3 4\n",
-        V + VN + "f 1//1 2//1 3//1\r\nf 1//1 3//1 4//1\r\n",
-        V + "f 1 2 3 4",
-        V + "f -4 -3 -2 -1\n",
-        "# a comment\no head\ng face\n" + V.replace("0.5", "5e-1 # tip") + "s off\nf  1 2 3 # one\n\tf 1 3 4 \n",
-        V.replace("\n", " 0.5 0.25 1\n") + "f 1 2 3\nf 1 3 4\n",  # with colours
-        V + "f 1 2 \\\n3 4\n",
-        "f 1 2 3\n" + V + "f 1 3 4\n",
-    ],
-)
-def test_all_ways_to_write_an_obj(read, text):
-    scan = read(text, "a.obj")
-    same_mesh(scan)
-    assert scan.uv is None
-    assert scan.warnings == ()
-
-
-@pytest.mark.parametrize("corner", ["{0}/{0}", "{0}/{0}/1", "-{1}/-{1}"])
-def test_obj_uv(read, corner):
-    numbers = [corner.format(i, 5 - i) for i in range(1, 5)]
-    scan = read(V + VT + VN + "f {0} {1} {2}\nf {0} {2} {3}\n".format(*numbers), "a.obj")
-    same_mesh(scan)
-    np.testing.assert_array_equal(scan.uv, UV)
-
-
-def test_obj_corners_with_two_uv_split_their_vertex(read):
-    scan = read(V + VT + "f 1/1 2/2 3/3\nf 1/4 3/3 4\n", "a.obj")
-    np.testing.assert_array_equal(scan.file_vertex, [0, 1, 2, 3, 0])
-    np.testing.assert_array_equal(scan.faces, [[0, 1, 2], [4, 2, 3]])
-    np.testing.assert_array_equal(scan.uv, [UV[0], UV[1], UV[2], [np.nan, np.nan], UV[3]])
-    np.testing.assert_array_equal(scan.vertices, VERTICES[scan.file_vertex])
-
-
-def test_obj_texture_of_its_material(read, tmp_path):
-    Image.fromarray(TEXTURE).save(tmp_path / "skin é.png")
-    (tmp_path / "my mat.mtl").write_text(
-        "newmtl other\nmap_Kd none.png\n\nnewmtl face\n map_Kd -s 1 1 1 -clamp on skin é.png\n"
-    )
-    scan = read("mtllib my mat.mtl\n" + V + VT + "usemtl face\nf 1/1 2/2 3/3 4/4\n", "a.obj")
-    np.testing.assert_array_equal(scan.texture, TEXTURE)
-    assert scan.warnings == ()
-    scan = read("mtllib my mat.mtl\n" + V + VT + "usemtl other\nf 1/1 2/2 3/3 4/4\nusemtl face\nf 1/1 2/2 3/3", "a.obj")
-    assert "it has 2 textures; 'none.png' is taken for all faces" in scan.warnings[0]
-    assert "'none.png' is not beside it" in scan.warnings[1]
-    scan = read("mtllib ../../none.mtl\n" + V + VT + "f 1/1 2/2 3/3 4/4\n", "a.obj")
-    assert "its materials '../../none.mtl' cannot be read" in scan.warnings[0]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (V, "at least one face was wanted, it has 4 vertices and 0 faces"),
-        ("f 1 2 3\n", "a face names vertices number 3, it has 0"),
-        (V + "f 1 2 5\n", "a face names vertices number 5, it has 4"),
-        (V + "f 1 2 0\n", "line 5: `f` should have at least 3 corners"),
-        (V + "f 1 2 -5\n", "line 5: `f` should have at least 3 corners like 1, 1/1, 1//1 or 1/1/1, is '1 2 -5'"),
-        (V + "f 1 2\n", "line 5: `f` should have at least 3 corners"),
-        (V + "f\n", "line 5: `f` should have at least 3 corners"),
-        (V + "f 1 2 x\n", "line 5: `f` should have at least 3 corners"),
-        (V + "f 1 2 99999999999999\n", "line 5: `f` should have at least 3 corners"),
-        (V + VT + "f 1/1 2/2 3/5\n", "a face names vt number 5, it has 4"),
-        (V + VT + "f 1/1 2/2 3/0\n", "line 9: `f` should have at least 3 corners"),
-        (V + "v 1 2\nf 1 2 3\n", "line 5: `v` should have 3 or 4 or 6 or 7 numbers, as many on each line; it has 2"),
-        (V + "v\nf 1 2 3\n", "line 5: `v` should have 3 or 4 or 6 or 7 numbers, as many on each line; it has 0"),
-        (V + "v 1 2 three\nf 1 2 3\n", r"line 5 \(byte \d+\): `three` is not a number"),
-        (V + "v 1 2,3 4\nf 1 2 3\n", "lines should hold 3 numbers each"),
-        ("\x00\x01garbage", "at least one face was wanted"),
-    ],
-)
-def test_what_is_wrong_with_an_obj_is_named(read, text, message):
-    with pytest.raises(FormatError, match=message):
-        read(text, "ein Kopf.obj")
 
 
 # ---- ply ----
