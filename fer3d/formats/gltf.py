@@ -103,9 +103,9 @@ class _Scene:
         self.poses = Poses(opened, accessors, nodes)
         self.placed: list[_Placed] = []
         self.count = 0  # placed meshes
+        self._vertices = self._faces = 0
         for placement in nodes.shown():
             self._place(placement)
-        self._check_size()
         if self.meshes.unplaced and not self.count:
             raise FormatError(f"{opened.path}: at least one face was wanted, the scene has no mesh")
         if opened.tree.rows("animations"):
@@ -113,7 +113,7 @@ class _Scene:
 
     def has(self, what: str) -> bool:
         """Whether the scene has any "faces" or "points"."""
-        return any(each.group.points == (what == "points") and len(each.group.faces) for each in self.placed)
+        return any(each.group.points == (what == "points") for each in self.placed)
 
     def report(self) -> None:
         """Warn of what is left out."""
@@ -129,7 +129,7 @@ class _Scene:
 
     def parts(self, *, points: bool) -> list[Part]:
         """The placed groups of faces, or those of points with their rows as `Part.row`."""
-        chosen = [each for each in self.placed if each.group.points == points and len(each.group.faces)]
+        chosen = [each for each in self.placed if each.group.points == points]
         coloured = any(each.group.colours is not None for each in chosen)
         return [self._part(each, coloured) for each in chosen]
 
@@ -138,16 +138,17 @@ class _Scene:
         frames = self.poses.frames(placement)
         self.count += len(frames)
         for group in self.meshes.groups(tree.index(placement.node, "mesh", "meshes")):
+            self._vertices += len(frames) * len(group.positions)
+            self._faces += len(frames) * len(group.faces)
+            self._check_size()
             self.placed.append(_Placed(placement, frames, group))
 
     def _check_size(self) -> None:
         """Refuse a small file that places a mesh without end, before anything is copied."""
         most = parts.MOST_VERTICES
-        vertices = sum(len(each.frames) * len(each.group.positions) for each in self.placed)
-        faces = sum(len(each.frames) * len(each.group.faces) for each in self.placed)
-        if vertices > most:
+        if self._vertices > most:
             raise FormatError(f"{self.document.path}: a scan has at most {most} vertices, the scene places more")
-        if faces > 3 * most:
+        if self._faces > 3 * most:
             raise FormatError(f"{self.document.path}: a scan has at most {3 * most} faces, the scene places more")
 
     def _part(self, each: _Placed, coloured: bool) -> Part:

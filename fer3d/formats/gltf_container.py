@@ -15,6 +15,7 @@ from fer3d.formats import textures
 from fer3d.formats.gltf_tree import Entry, Tree, parse, shown
 
 _JSON, _BIN = b"JSON", b"BIN\0"
+_MOST_WARNINGS = 30
 
 # Extensions that say nothing about surface or base colour: shading, lights, notes of other programs.
 _HARMLESS = re.compile(
@@ -41,13 +42,12 @@ class Document:
     Attributes:
         path: The file.
         tree: Its JSON.
-        warnings: What was noticed so far, without the file's name. Readers add to it through `warn`.
         size: Bytes of the file and of its other buffers as far as they were opened.
     """
 
     def __init__(self, path: Path, content: bytes) -> None:
         self.path = path
-        self.warnings: list[str] = []
+        self._noticed: dict[str, None] = {}  # in order
         self.size = len(content)
         packed = content[:4] == b"glTF"
         if not packed and path.suffix.lower() == ".glb":
@@ -60,8 +60,14 @@ class Document:
 
     def warn(self, note: str) -> None:
         """Add a warning, once."""
-        if note not in self.warnings:
-            self.warnings.append(note)
+        self._noticed[note] = None
+
+    @property
+    def warnings(self) -> list[str]:
+        """What was noticed so far, without the file's name: the first of it, and how much more there is."""
+        notes = list(self._noticed)
+        more = len(notes) - _MOST_WARNINGS
+        return notes if more <= 0 else [*notes[:_MOST_WARNINGS], f"there are {more} more warnings of these kinds"]
 
     def uses(self, extension: str) -> bool:
         """Whether the file says that it uses an extension."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ class Group:
     joints: tuple[tuple[int, int], ...] = ()
     points: bool = False
 
-    @property
+    @cached_property
     def material(self) -> int | NDArray[np.integer]:
         """Row in the materials of each face."""
         rows = [look.row for look, _ in self.looks]
@@ -104,7 +105,7 @@ class Meshes:
         return len(self.document.tree.all("meshes")) - len(self._groups)
 
     def groups(self, index: int) -> list[Group]:
-        """The groups of a mesh, those of points too."""
+        """The groups of a mesh, those of points too. None of them is empty."""
         if index not in self._groups:
             mesh = self.document.tree.all("meshes")[index]
             if not mesh.rows("primitives"):
@@ -112,7 +113,7 @@ class Meshes:
             found: dict[tuple[Any, ...], list[_Primitive]] = {}
             for entry in mesh.entries("primitives"):
                 primitive = self._read(entry)
-                if primitive is not None:
+                if primitive is not None and len(primitive.faces):
                     found.setdefault(primitive.key, []).append(primitive)
             self._groups[index] = [self._group(primitives) for primitives in found.values()]
         return self._groups[index]

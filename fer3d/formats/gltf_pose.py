@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,12 +21,25 @@ _VEC4 = (("VEC4", FLOAT, False), ("VEC4", 5120, True), ("VEC4", 5122, True))
 _MAT4 = (("MAT4", FLOAT, False),)
 
 
+@dataclass(frozen=True, eq=False)
+class _Skin:
+    """The joints of a skin.
+
+    Attributes:
+        frames: (J, 4, 4) float64. From the mesh at rest to the scene.
+        mirrors: Whether all of them turn left into right.
+    """
+
+    frames: NDArray[np.float64]
+    mirrors: bool
+
+
 class Poses:
     """Where the vertices of each placed mesh lie."""
 
     def __init__(self, document: Document, accessors: Accessors, nodes: Nodes) -> None:
         self.document, self.accessors, self.nodes = document, accessors, nodes
-        self._skins: dict[int, NDArray[np.float64]] = {}
+        self._skins: dict[int, _Skin] = {}
 
     def frames(self, placed: Placement) -> NDArray[np.float64]:
         """(K, 4, 4): the transforms of all copies of the mesh of a node: one, or those of EXT_mesh_gpu_instancing."""
@@ -40,8 +55,7 @@ class Poses:
     def mirrors(self, placed: Placement, frames: NDArray[np.float64]) -> NDArray[np.bool_]:
         """(K,): which copies have the corners of their faces the other way round."""
         if "skin" in placed.node:
-            joints = self._joints(placed.node)[:, :3, :3]
-            return np.array([bool((np.linalg.det(joints) < 0).all())])
+            return np.array([self._skin(placed.node).mirrors])
         if len(frames) == 1 and placed.node.extension("EXT_mesh_gpu_instancing") is None:
             return np.array([placed.mirrors])
         with np.errstate(over="ignore", invalid="ignore"):
@@ -54,7 +68,7 @@ class Poses:
             return vertices
         if not group.joints:
             group.called.refuse(f"should have JOINTS_0 and WEIGHTS_0, {placed.node.where} gives it a skin")
-        return self._skinned(vertices, group, self._joints(placed.node))
+        return self._skinned(vertices, group, self._skin(placed.node).frames)
 
     def _morphed(self, node: Entry, group: Group, mesh: Entry) -> NDArray[np.floating]:
         owner = node if "weights" in node else mesh
@@ -74,8 +88,8 @@ class Poses:
                 moved += weight * self.accessors.real(index).astype(np.float64)
         return moved
 
-    def _joints(self, node: Entry) -> NDArray[np.float64]:
-        """(J, 4, 4): from the mesh at rest to the scene, for each joint of the skin of a node."""
+    def _skin(self, node: Entry) -> _Skin:
+        """The skin of a node."""
         tree = self.document.tree
         index = tree.index(node, "skin", "skins")
         if index not in self._skins:
@@ -94,7 +108,8 @@ class Poses:
                     frames = frames @ by_column.transpose(0, 2, 1)
             if not np.isfinite(frames).all():
                 skin.refuse("should have finite transforms")
-            self._skins[index] = frames
+            with np.errstate(over="ignore", invalid="ignore"):
+                self._skins[index] = _Skin(frames, bool((np.linalg.det(frames[:, :3, :3]) < 0).all()))
         return self._skins[index]
 
     def _skinned(
