@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,8 +105,10 @@ class _Scene:
         self._vertices = self._faces = 0
         for placement in nodes.shown():
             self._place(placement)
-        if self.meshes.unplaced and not self.count:
+        if not self.count:
             raise FormatError(f"{opened.path}: at least one face was wanted, the scene has no mesh")
+        if nodes.unplaced:
+            opened.warn(f"{nodes.unplaced} meshes lie at no node: they are left out")
         if opened.tree.rows("animations"):
             opened.warn("its animations are not played: the pose at rest is read")
 
@@ -200,12 +201,10 @@ def _repeated(rows: NDArray[Any] | None, copies: int) -> NDArray[Any] | None:
 
 def _points_alone(scene: _Scene, kind: str, texture: bool) -> Scan:
     """Read a file that holds points and no face."""
+    path = scene.document.path
     clouds = scene.parts(points=True)
     if not clouds:
-        raise FormatError(f"{scene.document.path}: at least one face was wanted, the scene has none")
-    return _cloud(scene, kind, clouds, texture)
-
-
-def _cloud(scene: _Scene, kind: str, clouds: Sequence[Part], texture: bool) -> Scan:
-    points = sum(len(part.vertices) for part in clouds)
-    raise FormatError(f"{scene.document.path}: at least one face was wanted, the scene has {points} points alone")
+        raise FormatError(f"{path}: at least one face was wanted, the scene has none")
+    scene.report_lines()
+    points = np.concatenate([part.vertices for part in clouds])
+    raise FormatError(f"{path}: at least one face was wanted, the scene has {len(points)} points alone")

@@ -99,11 +99,6 @@ class Meshes:
         self._coordinates = (*_COORDINATES, *(("VEC2", code, normalised) for code, normalised in more))
         self._shifts = (*_POSITION, *(("VEC3", c, n) for c, n in more if c in (5120, 5122)))
 
-    @property
-    def unplaced(self) -> int:
-        """How many meshes no node has asked for."""
-        return len(self.document.tree.all("meshes")) - len(self._groups)
-
     def groups(self, index: int) -> list[Group]:
         """The groups of a mesh, those of points too. None of them is empty."""
         if index not in self._groups:
@@ -162,7 +157,7 @@ class Meshes:
         if mode == 0:
             return rows
         if len(rows) and (len(rows) < 3 or (mode == 4 and len(rows) % 3)):
-            entry.refuse(f"should have {'3 times as many' if mode == 4 else '3 or more'} indices, has {len(rows)}")
+            entry.refuse(f"should have {'a multiple of 3' if mode == 4 else '3 or more'} indices, has {len(rows)}")
         return _TRIANGLES[mode](rows)
 
     def _uv(self, attributes: Entry, look: Look, count: int) -> tuple[int, Any] | None:
@@ -255,8 +250,8 @@ class Meshes:
             return gltf_colours.decoded(values)
         linear = self.accessors.said(index).real(values).astype(np.float64)
         with np.errstate(invalid="ignore"):
-            if bool((linear > 1).any()):
-                self.document.warn("colours of vertices (COLOR_0) have values above 1: they are cut to 1")
+            if bool((linear > 1).any() or (linear < 0).any()):
+                self.document.warn("colours of vertices (COLOR_0) have values outside [0, 1]: they are cut to it")
         linear = linear.clip(0.0, 1.0) * (1.0 if factor is None else np.array(factor))
         return gltf_colours.to_srgb(linear).astype(np.float32)
 

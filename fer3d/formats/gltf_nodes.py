@@ -43,6 +43,12 @@ class Nodes:
         self._placed: list[Placement | None] = [None] * count
         self._place()
 
+    @property
+    def unplaced(self) -> int:
+        """How many meshes no node has, shown or not."""
+        named = {self.document.tree.index(node, "mesh", "meshes") for node in self.entries if "mesh" in node}
+        return len(self.document.tree.all("meshes")) - len(named)
+
     def at(self, index: int) -> Placement:
         """The placement of a node, whether it is shown or not."""
         placed = self._placed[index]

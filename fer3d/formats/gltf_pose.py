@@ -136,8 +136,9 @@ class Poses:
         out = np.empty((len(vertices), 3))
         for start in range(0, len(vertices), _ROWS):
             part = slice(start, start + _ROWS)
-            blend = np.einsum("nj,njab->nab", weights[part], frames[joints[part], :3])
-            out[part] = np.einsum("nab,nb->na", blend[:, :, :3], vertices[part]) + blend[:, :, 3]
+            with np.errstate(over="ignore", invalid="ignore"):
+                blend = np.einsum("nj,njab->nab", weights[part], frames[joints[part], :3])
+                out[part] = np.einsum("nab,nb->na", blend[:, :, :3], vertices[part]) + blend[:, :, 3]
         return out
 
     def _instances(self, instancing: Entry) -> NDArray[np.float64]:

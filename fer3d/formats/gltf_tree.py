@@ -17,7 +17,7 @@ class Entry:
 
     Attributes:
         path: The file, for messages.
-        where: Place of the object in the file, such as "nodes[3]".
+        where: Place of the object in the file, such as "nodes[3]"; "" for the whole.
         values: The object itself.
     """
 
@@ -35,12 +35,16 @@ class Entry:
         name = self.values.get("name")
         return f"{self.where} ({shown(name)})" if isinstance(name, str) and name else self.where
 
+    def place(self, key: str) -> str:
+        """Place of the value of a key in the file."""
+        return f"{self.where}.{key}" if self.where else key
+
     def fail(self, key: str, wanted: str) -> NoReturn:
         """Raise FormatError about the value of a key."""
         if key not in self.values:
-            raise FormatError(f"{self.path}: {self.where} should have {key}: {wanted}")
+            raise FormatError(f"{self.path}: {self.where or 'it'} should have {key}: {wanted}")
         got = shown(self.values[key])
-        raise FormatError(f"{self.path}: {self.where}.{key} should be {wanted}, is {got}")
+        raise FormatError(f"{self.path}: {self.place(key)} should be {wanted}, is {got}")
 
     def refuse(self, problem: str) -> NoReturn:
         """Raise FormatError about the object as a whole."""
@@ -90,14 +94,14 @@ class Entry:
         value = self.values[key]
         if not isinstance(value, dict):
             self.fail(key, "an object")
-        return Entry(self.path, f"{self.where}.{key}", value)
+        return Entry(self.path, self.place(key), value)
 
     def entries(self, key: str) -> list[Entry]:
         """The list of objects under a key; empty if there is none."""
         rows = self.rows(key)
         if not all(isinstance(row, dict) for row in rows):
             self.fail(key, "a list of objects")
-        where = f"{self.where}.{key}"
+        where = self.place(key)
         return [Entry(self.path, f"{where}[{i}]", row) for i, row in enumerate(rows)]
 
     def rows(self, key: str) -> list[Any]:
@@ -114,7 +118,7 @@ class Entry:
             whole = _whole(value)
             if whole is None or not 0 <= whole < count:
                 wanted = f"an index of {of}, of which there are {count}"
-                raise FormatError(f"{self.path}: {self.where}.{key}[{i}] should be {wanted}, is {shown(value)}")
+                raise FormatError(f"{self.path}: {self.place(key)}[{i}] should be {wanted}, is {shown(value)}")
             found.append(whole)
         return found
 
@@ -133,7 +137,7 @@ class Tree(Entry):
     __slots__ = ("_lists",)
 
     def __init__(self, path: Path, values: dict[str, Any]) -> None:
-        super().__init__(path, "the file", values)
+        super().__init__(path, "", values)
         self._lists: dict[str, list[Entry]] = {}
 
     def all(self, kind: str) -> list[Entry]:

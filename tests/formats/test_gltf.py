@@ -1,5 +1,6 @@
 """glTF 2.0: what `docs/formats/gltf.toml` cannot show with one small file each."""
 
+import copy
 import json
 import math
 import struct
@@ -306,6 +307,27 @@ def test_skins_against_a_loop(read):
                 frame = frames[joints[n, i, k]] @ rest[joints[n, i, k]]
                 wanted[i] += weights[n, i, k] * (frame @ [*point, 1])[:3]
     np.testing.assert_allclose(read(file).vertices, wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
+def test_coordinates_that_are_not_numbers_are_kept(read, value):
+    """Through transforms, morph targets and skins."""
+    points = SQUARE.copy()
+    points[1, 0] = value
+    file = File()
+    weighted = {"JOINTS_0": file.accessor(np.zeros((4, 4)), "u1"), "WEIGHTS_0": file.accessor(np.eye(4)[[0] * 4])}
+    target = file.accessor(np.full((4, 3), 3e38))
+    plain_mesh = file.mesh(file.primitive(points))
+    moved = file.mesh(file.primitive(points, targets=[{"POSITION": target}], attributes=weighted), weights=[1e-38])
+    for node in ({"mesh": plain_mesh}, {"mesh": plain_mesh, "scale": [2, 2, 2]}, {"mesh": moved, "skin": 0}):
+        file.node(**node)
+    file.add("skins", {"joints": [file.node(scale=[1, 2, 1])]})
+    scan = read(file)
+    lost = ~np.isfinite(scan.vertices).all(axis=1)
+    assert lost.sum() == (1 if value == 3e38 else 3)
+    np.testing.assert_allclose(scan.vertices[[0, 4, 8]], SQUARE[0] * [[1, 1, 1], [2, 2, 2], [1, 2, 1]] + [
+        [0, 0, 0], [0, 0, 0], [3, 6, 3]
+    ], rtol=1e-5)  # fmt: skip
 
 
 # ---- work and memory ----
@@ -657,11 +679,11 @@ def test_any_value_in_any_place_gives_a_scan_or_an_error_of_ours(tmp_path, data,
             if not (isinstance(inner, (dict, list)) and inner) or data.draw(st.integers(0, 4)) == 0:
                 kind = data.draw(st.sampled_from(["odd", "odd", "drop", "double"]))
                 if kind == "odd":
-                    place[key] = data.draw(st.sampled_from(ODD))
+                    place[key] = copy.deepcopy(data.draw(st.sampled_from(ODD)))
                 elif kind == "drop":
                     del place[key]
                 elif isinstance(place, list):
-                    place.append(inner)
+                    place.append(copy.deepcopy(inner))
                 break
             place = inner
     path = tmp_path / "odd.glb"

@@ -106,6 +106,7 @@ example(
 example("a byte order mark before the JSON", b"\xef\xbb\xbf" + P.gltf(), square, suffix=".gltf")
 _fraction = json.dumps(P.json()).replace('"count": 6', '"count": 0.6e1').replace('"mesh": 0', '"mesh": 0.0')
 example("integers with a zero fraction", glb(_fraction.encode(), P.data), square)
+example("a key twice", glb(_text[:-1] + b', "scene": 0, "scene": 0}', P.data), square)
 example("bytes after the end", P.glb() + b"more", square)
 example("bytes that do not begin with glTF", b"PK\3\4" + P.glb()[4:])
 example("GLB of version 1", container(P.glb()[12:], version=1))
@@ -402,6 +403,9 @@ example("no scene, but one in scenes", scenes([0, 1], scene=None), at((0, 0, 0),
 example("no scene and several scenes", scenes([0, 1], [1], scene=None), at((0, 0, 0), (5, 0, 0)))
 example("no scenes: all nodes", glb({k: v for k, v in P.json().items() if not k.startswith("scene")}, P.data), square)
 example("nodes outside the scene", scenes([0], scene=0), square)
+_spare = plain()
+_spare.mesh(_spare.primitive())
+example("a mesh at no node", _spare, square)
 example(
     "a scene of nodes that have a parent",
     glb({**P.json(), "nodes": [{"children": [1]}, {"mesh": 0}], "scenes": [{"nodes": [1]}]}, P.data),
@@ -634,7 +638,7 @@ _short.tree["accessors"][0]["type"] = "VEC3"
 _short.tree["bufferViews"][0]["byteStride"] = 8
 example("COLOR_0: normalised unsigned short", _short, with_colours((255, 0, GREY), atol=0.01))
 example("COLOR_0 of another type", coloured([255, 0, 0], "u1"))
-example("COLOR_0 above 1", coloured([255, 0, 0]), with_colours(RED))
+example("COLOR_0 outside [0, 1]", coloured([255, 0, 0]), with_colours(RED))
 example(
     "COLOR_0 beside a picture",
     coloured([1, 0, 0], texture=True),
