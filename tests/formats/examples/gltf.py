@@ -315,6 +315,10 @@ example(
     lambda scan: np.testing.assert_allclose(scan.vertices, SQUARE, atol=2e-4),
 )
 example("POSITION as integers without that extension", quantised(False, declared=False))
+example(
+    "attributes that are not as many as POSITION",
+    textured(uv=None, attributes=lambda f: {"TEXCOORD_0": f.accessor(DOWN[:3])}),
+)
 _skipped = plain()
 _skipped.tree["meshes"][0]["primitives"][0]["attributes"] |= {
     "NORMAL": _skipped.accessor(np.ones((4, 3))),
