@@ -76,6 +76,7 @@ class Looks:
         *,
         needed: bool,
         expected: bool,
+        beside: bool = True,
     ) -> Looks:
         """Find the pictures of a file.
 
@@ -87,13 +88,14 @@ class Looks:
             needed: Whether the picture is wanted. With several pictures it is read in any case, as their sizes
                 determine the texture coordinates.
             expected: Whether to warn if no material has a picture and none of the file's name lies beside it.
+            beside: Whether a picture of the file's name is searched if no material has one.
         """
         kinds, of_face = _kinds(materials, material)
         if corner_uv is None:
             note = f"{path}: it names the texture {kinds[0].called} but has no texture coordinates" if kinds else ""
             return cls(warnings=(note,) if note else ())
         if not kinds:
-            return cls._with(load(path, (), expected=expected), path) if needed else cls()
+            return cls._with(load(path, (), expected=expected), path) if needed and beside else cls()
         several = len(kinds) > 1
         looks = cls._several(path, kinds, of_face, corner_uv()) if several else cls._one(path, kinds[0], needed)
         bare = of_face < 0

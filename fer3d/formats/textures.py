@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 EXTENSIONS = (".bmp", ".jpg", ".jpeg", ".png", ".ppm", ".tif", ".tiff")
 
 # Pillow tries only these, whatever the suffix: some of its other decoders start programs.
-_DECODERS = ("BMP", "JPEG", "PNG", "PPM", "TIFF")
+_DECODERS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+# Those for pictures inside a scan file.
+_INSIDE = ("JPEG", "PNG", "WEBP")
 
 # Ten times the largest texture of the supported data sets (1600 x 1200) in each direction; 600 MB decoded.
 MAX_PIXELS = 200_000_000
@@ -131,7 +133,7 @@ def _find(scan_file: Path, names: Sequence[str], by_stem: bool) -> tuple[Path | 
     folder = scan_file.parent
     relatives = [relative for name in names if (relative := inside(name)) is not None]
     for relative in relatives:
-        if _is_file(folder / relative):
+        if is_file(folder / relative):
             return folder / relative, True
     for relative in relatives:
         near = _same_stem(folder / relative.parent, relative.stem, relative.suffix)
@@ -167,11 +169,12 @@ def _same_stem(folder: Path, stem: str, suffix: str) -> Path | None:
         entries = sorted(entry for entry in folder.iterdir() if entry.stem.lower() == stem.lower())
     except (OSError, ValueError):
         return None
-    pictures = [entry for entry in entries if entry.suffix.lower() in EXTENSIONS and _is_file(entry)]
+    pictures = [entry for entry in entries if entry.suffix.lower() in EXTENSIONS and is_file(entry)]
     return min(pictures, key=lambda entry: wanted.index(entry.suffix.lower()), default=None)
 
 
-def _is_file(path: Path) -> bool:
+def is_file(path: Path) -> bool:
+    """Whether a path is a file; False also if it cannot be one."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -191,6 +194,32 @@ def _decode(path: Path) -> tuple[NDArray[np.uint8] | None, str]:
                 return as_rgb(picture)
     except Exception as error:  # decoders of damaged files raise nearly everything
         return None, _cannot(error).replace(os.fspath(path), path.name)
+
+
+def decode(content: bytes, most: int = MAX_PIXELS) -> tuple[NDArray[np.uint8] | None, str]:
+    """Decode a JPEG, PNG or WEBP picture that lies inside a scan file. EXIF is not applied.
+
+    Args:
+        content: The bytes of the picture.
+        most: The largest number of pixels that is wanted.
+
+    Returns:
+        (H, W, 3) uint8 and "", or None and the problem: a sentence without its subject.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # see _decode
+            with Image.open(io.BytesIO(content), formats=_INSIDE) as picture:
+                width, height = picture.size
+                if width * height > most:
+                    return None, f"has {width} x {height} pixels, more than {most}"
+                return as_rgb(picture)
+    except UnidentifiedImageError:
+        return None, "cannot be read as a picture: it is neither JPEG, PNG nor WEBP"
+    except Exception as error:  # see _decode
+        return None, _cannot(error)
 
 
 def as_rgb(picture: Image.Image) -> tuple[NDArray[np.uint8] | None, str]:
