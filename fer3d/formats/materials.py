@@ -148,13 +148,16 @@ class Looks:
 def _kinds(materials: Sequence[Material], material: NDArray[np.integer]) -> tuple[list[Material], NDArray[np.integer]]:
     """The different pictures in use, in order of the first face; and the row of each face in them, -1: none."""
     kinds: dict[tuple[Any, ...], int] = {}
+    found: list[Material] = []
     table = np.full(len(materials) + 1, -1)  # the last row is that of material -1
-    used, first = np.unique(material, return_index=True)
+    one = material[:1]
+    used, first = (one, one * 0) if (material == one).all() else np.unique(material, return_index=True)
     for i in used[np.argsort(first)]:
         if i >= 0 and materials[i].textured:
             table[i] = kinds.setdefault(materials[i].key, len(kinds))
-    order = {row: next(m for m in materials if m.textured and m.key == key) for key, row in kinds.items()}
-    return [order[row] for row in range(len(kinds))], table[material]
+            if len(kinds) > len(found):
+                found.append(materials[i])
+    return found, table[material]
 
 
 def _relative(file: Path, path: Path) -> str:
