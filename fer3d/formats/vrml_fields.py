@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from fer3d.errors import FormatError
 from fer3d.formats.vrml_tree import Flag, Is, Node, Nodes, Notes, Numbers, Proto, Source, Strings, Value, shown
 
+MOST_INSTANCES = 50_000  # of prototypes with values of their own; a small file can make any number of them
+
 _GROUP = "children bboxCenter bboxSize addChildren removeChildren"
 _GRID = "color colorPerVertex texCoord normal normalPerVertex ccw solid creaseAngle"
 
@@ -220,6 +222,8 @@ class Fields:
         key = id(node), id(outer)
         found = self._instances.get(key)
         if found is None:
+            if len(self._instances) >= MOST_INSTANCES:
+                raise FormatError(f"{self.source.path}: a file draws at most {MOST_INSTANCES} instances of PROTO")
             found = self._instances[key] = Instance(node, proto, outer)
         return found
 

@@ -62,7 +62,8 @@ class Looks:
     def _material(self, texture: Place) -> Material | None:
         kind = texture.node.kind
         if kind not in ("ImageTexture", "PixelTexture"):
-            self.fields.notes.add(_MOVIE if kind == "MovieTexture" else _UNKNOWN, texture.node.offset, shown(kind))
+            note = (_MOVIE, "") if kind == "MovieTexture" else (_UNKNOWN, shown(kind))
+            self.fields.notes.add(note[0], texture.node.offset, note[1])
             return None
         s, t = ("repeat" if self.fields.flag(texture, f"repeat{axis}", True) else "clamp" for axis in "ST")
         if kind == "ImageTexture":

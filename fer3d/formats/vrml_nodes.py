@@ -74,7 +74,7 @@ def parse(source: Source, notes: Notes) -> list[Node]:
 class _Parser:
     def __init__(self, source: Source, notes: Notes) -> None:
         self.source, self.text, self.notes = source, source.text, notes
-        self.position = self.start = 0
+        self.position = self.start = 3 if self.text.startswith(b"\xef\xbb\xbf") else 0  # a byte order mark
         self.roots: list[Node] = []
         self.frames = [_Frame(b"", 0, nodes=self.roots)]
         self.scopes = [_Scope()]
@@ -182,7 +182,7 @@ class _Parser:
         name = None
         if word == b"DEF":
             name, word = _text(self._name("a name after DEF")), self._name("the type of a node")
-        self._bracket(b"{", f"`{_shown(word)}`, which should be the type of a node,")
+        self._bracket(b"{", f"the node type `{_shown(word)}`")
         self._begin(word, into, name)
 
     def _begin(self, word: bytes, into: list[Node], name: str | None = None) -> None:

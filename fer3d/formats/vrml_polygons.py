@@ -52,17 +52,35 @@ def cut(points: NDArray[np.float64], polygons: Polygons) -> Cut | None:
         return None
     triangle = np.arange(len(faces)) + 2 * polygon
     corners = np.stack([start[polygon], triangle + 1, triangle + 2], axis=1)
-    list_ = _corners(polygons)
     sizes = np.diff(np.append(first, len(faces))) + 2
+    listed = _corners(polygons)
     failed = 0
-    for p in np.flatnonzero(bad).tolist():
+    quads = np.flatnonzero(bad & (sizes == 4))
+    if len(quads):
+        failed += _cut_quads(points, listed, corners, start[quads], first[quads])
+    for p in np.flatnonzero(bad & (sizes > 4)).tolist():
         k, begin = int(sizes[p]), int(start[p])
-        ears = _ears(_flattened(points[list_[begin : begin + k]], whole[p])) if k <= _MOST_CORNERS else None
+        ears = _ears(_flattened(points[listed[begin : begin + k]], whole[p])) if k <= _MOST_CORNERS else None
         if ears is None:
             failed += 1
         else:
             corners[first[p] : first[p] + k - 2] = np.array(ears) + begin
     return Cut(corners, failed)
+
+
+def _cut_quads(
+    points: NDArray[np.float64],
+    listed: NDArray[np.int32],
+    corners: NDArray[np.integer],
+    start: NDArray[np.integer],
+    first: NDArray[np.integer],
+) -> int:
+    """Cut quadrilaterals along their other diagonal. Returns how many remain, because they cross themselves."""
+    one, two = (start[:, None] + np.array(triangle) for triangle in ((0, 1, 3), (1, 2, 3)))
+    with np.errstate(all="ignore"):
+        right = np.einsum("ij,ij->i", _cross(points, listed[one]), _cross(points, listed[two])) >= 0
+    corners[first[right]], corners[first[right] + 1] = one[right], two[right]
+    return int(np.count_nonzero(~right))
 
 
 def _corners(polygons: Polygons) -> NDArray[np.int32]:

@@ -179,7 +179,7 @@ def shown(name: str) -> str:
 
 
 _LONGEST = 40  # name in a message
-_MOST_NAMES = 5  # in one warning
+_MOST_NAMES = 8  # in one warning
 
 
 def _warning(source: Source, kind: str, note: _Note) -> str:

@@ -172,7 +172,7 @@ def test_a_used_shape_is_repeated_and_an_inline_is_reported(read):
     text = shape().replace("Shape", "DEF s Shape", 1)
     scan = read(wrl(text + 'Transform { translation 5 0 0 children [ USE s ] } Inline { url "b.wrl" }'))
     np.testing.assert_array_equal(scan.faces, [[0, 1, 2], [0, 2, 3], [4, 5, 6], [4, 6, 7]])
-    np.testing.assert_array_equal(scan.vertices[4:], np.array(SQUARE, np.float32) + [5, 0, 0])
+    np.testing.assert_array_equal(scan.vertices[4:], np.array(SQUARE, np.float32) + np.array([5, 0, 0]))
     np.testing.assert_array_equal(scan.file_vertex, [0, 1, 2, 3, 0, 1, 2, 3])
     (warning,) = scan.warnings
     assert warning.endswith("a face.wrl: line 5: an Inline node was not followed: 'b.wrl'")
