@@ -1,4 +1,4 @@
-"""VRML 2.0 (VRML97, ISO/IEC 14772-1), .wrl: the format of BU-3DFE, BU-4DFE and of many scanners.
+"""VRML 2.0 (VRML97, ISO/IEC 14772-1), .wrl and .wrz: the format of BU-3DFE, BU-4DFE and of many scanners.
 
 The reader draws the file as a browser does before anything moves: it follows Transforms, Switch, LOD, DEF and USE and
 the instances of PROTO, and reads each IndexedFaceSet and ElevationGrid with its texture and colours. What it does not
@@ -7,6 +7,7 @@ read is warned of: `docs/formats.md` goes through the standard construct by cons
 
 from __future__ import annotations
 
+import gzip
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -42,7 +43,7 @@ def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
     """Read a scan from a VRML 2.0 file, in the unit and frame of the file.
 
     Args:
-        path: The .wrl file, plain or packed with gzip.
+        path: The .wrl or .wrz file, plain or packed with gzip.
         texture: Whether to find and decode the texture. The uv are always read.
 
     Returns:
@@ -86,7 +87,7 @@ def write(scan: Scan, path: str | os.PathLike[str], *, texture_name: str | None 
     Args:
         scan: A scan with at least one face. VRML has no missing values: NaN uv are written as 0 0, NaN colours as the
             grey of a Material without a colour (204).
-        path: The .wrl file.
+        path: The .wrl file; a .wrz file is packed with gzip.
         texture_name: File name of the texture beside `path`. None: the stem of `path` with .png. If the scan has no
             texture, a given name is only referenced in the file.
 
@@ -114,7 +115,8 @@ def write(scan: Scan, path: str | os.PathLike[str], *, texture_name: str | None 
         lines.append(_rows("%.9g %.9g %.9g,\n", np.where(np.isnan(colours), _NAN_COLOUR, colours)))
         lines.append("\t\t\t]\n\t\t}\n")
     lines.append("\t}\n}\n")
-    write_bytes(path, "".join(lines).encode())
+    text = "".join(lines).encode()
+    write_bytes(path, gzip.compress(text, mtime=0) if path.suffix.lower() == ".wrz" else text)
 
 
 def _written_looks(scan: Scan, path: Path, texture_name: str | None) -> str:

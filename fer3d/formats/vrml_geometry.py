@@ -20,6 +20,10 @@ _FANS = (
     "|{n} face sets have polygons that cross themselves, or have more than 1000 corners and a dent: "
     "they were cut as if they were convex"
 )
+_NO_TEX_COORD = (
+    "a texCoordIndex names texture coordinates, but its face set has none"
+    "|{n} texCoordIndex name texture coordinates, but their face sets have none"
+)
 _COLOURLESS = "the colours of a face set were left out|the colours of {n} face sets were left out"
 
 
@@ -88,6 +92,10 @@ class Geometries:
         numbers, polygons = index
         self._check_indices(numbers, "coordIndex", polygons.largest, len(points), "points")
         uv = self._rows(place, "texCoord", "TextureCoordinate", "point", 2)
+        if uv is None or not len(uv[1]):
+            uv = None
+            if self._polygons(place, "texCoordIndex") is not None:
+                fields.notes.add(_NO_TEX_COORD, place.node.offset)
         uv_polygons = None if uv is None else self._uv_polygons(place, numbers, polygons, len(uv[1]))
         colours, colour_index = self._face_set_colours(place, polygons)
         way = cut(points, polygons)

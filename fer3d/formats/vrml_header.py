@@ -10,6 +10,7 @@ from fer3d.formats.packed import unpacked
 
 MAX_UNPACKED = 1 << 28  # bytes; a scan of 35,000 vertices has 5 million
 
+_PADDING = b"\0\x1a"  # how old programs end a file
 _HEADER = re.compile(rb"(?:\xef\xbb\xbf)?\s*#VRML V2\.0", re.IGNORECASE)
 _OTHERS = (
     (re.compile(rb"(?:\xef\xbb\xbf)?\s*#VRML V1\.0", re.IGNORECASE), "VRML 1.0 is another language and is not read"),
@@ -28,7 +29,7 @@ def text_of(content: bytes, path: str | os.PathLike[str]) -> bytes:
     """
     text = unpacked(content, path, MAX_UNPACKED)
     if _HEADER.match(text):
-        return text
+        return text.rstrip(_PADDING) if text[-1:] in (b"\0", b"\x1a") else text
     start = text[:32].split(b"\n")[0].strip()
     printable = "".join(chr(byte) if 0x20 <= byte < 0x7F else "?" for byte in start)
     what = next((f": {name}; export it as VRML 2.0" for pattern, name in _OTHERS if pattern.match(text)), "")

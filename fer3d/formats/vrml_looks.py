@@ -88,7 +88,7 @@ class Looks:
             raise self.fields.source.error(numbers.offset, message)
         width, height, components = (int(value) for value in head)
         if width * height != len(rest):
-            message = f"a PixelTexture of {width} x {height} should have as many pixels, has {len(rest)}"
+            message = f"a PixelTexture of {head[0]:g} x {head[1]:g} should have as many pixels, has {len(rest)}"
             raise self.fields.source.error(numbers.offset, message)
         if not components or not len(rest):
             return None

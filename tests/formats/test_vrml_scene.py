@@ -115,6 +115,47 @@ def test_what_is_wrong_is_named(read, text, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "tail"),
+    [
+        (shape("ccw True solid False"), b""),
+        (shape(), b"\0\0"),
+        (shape(), b"\x1a"),
+        (shape().replace("\n", "\r"), b""),
+        ("DEF _x.y-1:z!$ " + shape() + "DEF 12_a Group { } USE 12_a", b""),
+        ("Viewpoint { position 0 0 1 orientation 0 0 1 0 }" + shape("texCoord TextureCoordinate { point [ ] }"), b""),
+        ("PROTO P [ ] { Box { } } Group { children NULL }" + shape(look="appearance Appearance { texture NULL }"), b""),
+    ],
+)
+def test_what_programs_write(read, text, tail):
+    scan = read(b"#VRML V2.0 utf8\n" + text.encode() + tail)
+    np.testing.assert_array_equal(scan.vertices, SQUARE)
+    np.testing.assert_array_equal(scan.faces, FACES)
+    assert scan.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("colours", "message"),
+    [
+        ("color Color { color [ 1 0 0 ] }", "line 2: the colours of a face set were left out: colour 3 is named"),
+        (f"{COLORS} colorPerVertex FALSE colorIndex [ 4 0 ]", "colour 4 is named, counted from 0, but there are 4"),
+        (f"{COLORS} colorPerVertex FALSE colorIndex [ 0 ]", "should name a colour for each of 2 faces, names 1"),
+        (f"{COLORS} colorPerVertex FALSE colorIndex [ -1 0 ]", "should name the colours of faces, from 0 on"),
+    ],
+)
+def test_colours_that_do_not_fit(read, colours, message):
+    scan = read(shape(colours))
+    assert scan.colours is None
+    assert message in scan.warnings[0]
+
+
+def test_colours_above_one_are_bytes(read):
+    colours = read(shape("color Color { color [ 255 0 0, 0 128 0, 0 0 1, 1 1 1.0001 ] }")).colours
+    np.testing.assert_allclose(colours, [[255, 0, 0], [0, 128, 0], [0, 0, 1], [1, 1, 1.0001]])
+    colours = read(shape("color Color { color [ 1.0001 0 0, 0 1 0, 0 0 1, -0.1 1 1 ] }")).colours
+    np.testing.assert_array_equal(colours, [[255, 0, 0], [0, 255, 0], [0, 0, 255], [0, 255, 255]])
+
+
 # ---- points that are shared ----
 
 
@@ -337,6 +378,15 @@ def test_an_unknown_colour_is_written_as_grey(tmp_path):
     np.testing.assert_array_equal(
         formats.read(tmp_path / "a.wrl").colours, [[1, 2, 3], [204] * 3, [4, 5, 6], [7, 8, 9]]
     )
+
+
+def test_a_wrz_file_is_packed(tmp_path):
+    formats.write(Scan.of(SQUARE, FACES, uv=UV, texture=np.zeros((1, 2, 3), np.uint8)), tmp_path / "a.wrz")
+    assert (tmp_path / "a.wrz").read_bytes().startswith(b"\x1f\x8b")
+    scan = formats.read(tmp_path / "a.wrz")
+    np.testing.assert_array_equal(scan.vertices, SQUARE)
+    assert scan.texture.shape == (1, 2, 3)
+    assert scan.warnings == ()
 
 
 def test_the_way_a_texture_continues_is_written(tmp_path):
