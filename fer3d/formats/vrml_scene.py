@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from fer3d.errors import FormatError
 from fer3d.formats.vrml_fields import GEOMETRIES, QUIET, Fields, Place
 from fer3d.formats.vrml_tree import Node, shown
 
-MOST_NODES = 500_000  # that are drawn; a small file can repeat a node by USE any number of times
+MOST_NODES = 250_000  # that are drawn; a small file can repeat a node by USE any number of times
 
 _CHILDREN = dict.fromkeys(("Group", "Transform", "Anchor", "Billboard", "Collision"), "children")
 _CHILDREN |= {"Switch": "choice", "LOD": "level"}
@@ -20,6 +21,9 @@ _CHILDREN |= {"Switch": "choice", "LOD": "level"}
 _INLINE = "an Inline node was not followed|{n} Inline nodes were not followed"
 _UNKNOWN = "a node was left out whose type is not known|{n} nodes were left out whose types are not known"
 _SHAPELESS = "a geometry stands outside a Shape: it was read|{n} geometries stand outside a Shape: they were read"
+
+
+Matrix = NDArray[np.float64] | None  # (4, 4); None: the identity
 
 
 class Drawn(NamedTuple):
@@ -33,7 +37,7 @@ class Drawn(NamedTuple):
 
     geometry: Place
     shape: Place | None
-    matrix: NDArray[np.float64] | None
+    matrix: Matrix
 
 
 def drawn(fields: Fields, roots: Sequence[Node]) -> list[Drawn]:
@@ -43,38 +47,88 @@ def drawn(fields: Fields, roots: Sequence[Node]) -> list[Drawn]:
         FormatError: if a field is wrong, or more than `MOST_NODES` nodes are drawn.
     """
     found: list[Drawn] = []
-    turns: dict[tuple[int, int], NDArray[np.float64]] = {}
-    stack: list[tuple[Place, NDArray[np.float64] | None]] = [(Place(node, None), None) for node in reversed(roots)]
+    walk = _Walk(fields)
+    stack: list[tuple[Place, Matrix]] = [(Place(node, None), None) for node in reversed(roots)]
     visited = 0
     while stack:
         place, matrix = stack.pop()
         visited += 1
         if visited > MOST_NODES:
             raise FormatError(f"{fields.source.path}: a file draws at most {MOST_NODES} nodes, with USE it draws more")
-        node = fields.expanded(place)
+        node, local = walk.end(place)
         if node is None:
             continue
-        kind = node.node.kind
-        if kind in _CHILDREN:
-            if kind == "Transform":
-                local = turns.get(node.key)
-                if local is None:
-                    local = turns[node.key] = _matrix(fields, node)
-                matrix = local if matrix is None else matrix @ local
-            stack.extend((child, matrix) for child in reversed(_shown_children(fields, node)))
-        elif kind == "Shape":
-            geometry = fields.child(node, "geometry")
-            if geometry is not None and _is_geometry(fields, node, geometry):
-                found.append(Drawn(geometry, node, matrix))
-        elif kind in GEOMETRIES:
-            fields.notes.add(_SHAPELESS, node.node.offset, kind)
-            found.append(Drawn(node, None, matrix))
-        elif kind == "Inline":
-            urls = fields.strings(node, "url")
-            fields.notes.add(_INLINE, node.node.offset, shown(urls[0]) if urls else "")
-        elif kind not in QUIET:
-            fields.notes.add(_UNKNOWN, node.node.offset, shown(kind))
+        matrix = _product(matrix, local)
+        if node.node.kind in _CHILDREN:
+            inner = _product(matrix, walk.turn(node))
+            stack.extend((child, inner) for child in reversed(_shown_children(fields, node)))
+        else:
+            _draw(fields, node, matrix, found)
     return found
+
+
+@dataclass(slots=True, eq=False)
+class _Walk:
+    """Goes down from a node to the next one that has several children or none, once for each node: a chain of nodes
+    that each use the one before is not walked from every one of them."""
+
+    fields: Fields
+    _ends: dict[tuple[int, int], tuple[Place | None, Matrix]] = field(default_factory=dict)
+    _turns: dict[tuple[int, int], Matrix] = field(default_factory=dict)
+
+    def end(self, place: Place) -> tuple[Place | None, Matrix]:
+        """The node and the matrix to it, without that of the node itself; None if nothing is drawn."""
+        path: list[tuple[tuple[int, int], Matrix]] = []
+        while True:
+            known = self._ends.get(place.key)
+            if known is not None:
+                end, matrix = known
+                break
+            end, matrix = self.fields.expanded(place), None
+            children = []
+            if end is not None and end.node.kind in _CHILDREN:
+                children = _shown_children(self.fields, end)
+            if end is None or len(children) != 1:
+                path.append((place.key, None))
+                break
+            path.append((place.key, self.turn(end)))
+            place = children[0]
+        for key, local in reversed(path):
+            matrix = _product(local, matrix)
+            self._ends[key] = end, matrix
+        return end, matrix
+
+    def turn(self, node: Place) -> Matrix:
+        """The matrix of a Transform, None for other nodes."""
+        if node.node.kind != "Transform":
+            return None
+        if node.key not in self._turns:
+            self._turns[node.key] = _matrix(self.fields, node)
+        return self._turns[node.key]
+
+
+def _product(outer: Matrix, inner: Matrix) -> Matrix:
+    if outer is None or inner is None:
+        return inner if outer is None else outer
+    product: Matrix = outer @ inner
+    return product
+
+
+def _draw(fields: Fields, node: Place, matrix: Matrix, found: list[Drawn]) -> None:
+    """Add what a node draws that has no children, or note what it is."""
+    kind = node.node.kind
+    if kind == "Shape":
+        geometry = fields.child(node, "geometry")
+        if geometry is not None and _is_geometry(fields, node, geometry):
+            found.append(Drawn(geometry, node, matrix))
+    elif kind in GEOMETRIES:
+        fields.notes.add(_SHAPELESS, node.node.offset, kind)
+        found.append(Drawn(node, None, matrix))
+    elif kind == "Inline":
+        urls = fields.strings(node, "url")
+        fields.notes.add(_INLINE, node.node.offset, shown(urls[0]) if urls else "")
+    elif kind not in QUIET:
+        fields.notes.add(_UNKNOWN, node.node.offset, shown(kind))
 
 
 def _shown_children(fields: Fields, place: Place) -> list[Place]:

@@ -156,6 +156,15 @@ def test_colours_above_one_are_bytes(read):
     np.testing.assert_array_equal(colours, [[255, 0, 0], [0, 255, 0], [0, 0, 255], [0, 255, 255]])
 
 
+def test_each_transform_of_a_chain_adds_its_own(read):
+    text = f"DEF a0 {TRIANGLE}" + "".join(f" DEF a{k + 1} {moved(2**k, f'USE a{k}')}" for k in range(5))
+    assert xs(read(text)) == [0, 1, 3, 7, 15, 31]
+    deep = TRIANGLE
+    for k in range(300):
+        deep = f"Transform {{ translation {k % 2} 0 0 children [ {deep} ] }}"
+    assert xs(read(deep)) == [sum(k % 2 for k in range(300))]
+
+
 # ---- points that are shared ----
 
 
@@ -298,6 +307,10 @@ MANY = {
     "unknown nodes": lambda n: TRIANGLE + "".join(f" X{k} {{ }}" for k in range(n)),
     "unknown fields": lambda n: TRIANGLE + "Group { " + "".join(f" x{k} 1" for k in range(n)) + " }",
     "Transforms in Transforms by USE": _nested,
+    "Transforms by USE that are all drawn": lambda n: (
+        "DEF a0 " + TRIANGLE + "".join(f" DEF a{k + 1} {moved(1, f'USE a{k}')}" for k in range(n))
+    ),
+    "Transforms in Transforms": lambda n: TRIANGLE + moved(1, moved(1, moved(1, TRIANGLE))) * n,
     "shapes": lambda n: TRIANGLE * n,
     "shapes over one list of points": lambda n: (
         "DEF s Shape { geometry IndexedFaceSet { coord DEF c Coordinate { point [ "
