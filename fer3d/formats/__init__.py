@@ -2,7 +2,7 @@
 
 | suffix | module | |
 | --- | --- | --- |
-| .wrl | `vrml` | VRML 2.0: BU-3DFE, BU-4DFE, scanners |
+| .wrl, .wrz | `vrml` | VRML 2.0: BU-3DFE, BU-4DFE, scanners |
 | .bnt | `bnt` | Bosphorus range images |
 | .abs, .abs.gz | `frgc` | FRGC range images |
 | .obj | `obj` | Wavefront, with the texture of its .mtl |

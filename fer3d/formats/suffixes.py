@@ -39,6 +39,7 @@ MODULES = {
     ".glb": "gltf",
     ".gltf": "gltf",
     ".off": "mesh_files",
+    ".wrz": "vrml",
 }
 LANDMARKS = (".bnd", ".lm3", ".pse")  # suffixes of landmark files beside a scan, in order of preference
 
