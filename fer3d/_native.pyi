@@ -23,6 +23,15 @@ def split_vertices(
     faces: NDArray[np.int32], uv_faces: NDArray[np.int32], vertices: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]: ...
 
+# rows: the contract is in csrc/rows/rows.h; fer3d.formats.rows is the checked face. Columns: (count, item, keep).
+def read_rows(
+    text: bytes, begin: int, rows: int, columns: Sequence[tuple[int, int, bool]], encoding: int
+) -> tuple[list[NDArray[np.float64]], list[NDArray[np.int64]], int]: ...
+def same_rows(table: NDArray[Float]) -> tuple[NDArray[np.int32], NDArray[np.int32]]: ...
+
+# stl: the contract is in csrc/stl/stl.h; fer3d.formats.stl is the checked face.
+def stl_facets(text: bytes) -> tuple[NDArray[np.float64], int, int, int]: ...
+
 # manifold_conv: the contract is in csrc/manifold_conv/manifold_conv.h; fer3d.ops is the checked face. Float is float32
 # or float64, the same throughout a call; without indices and weights x holds patches.
 def manifold_conv_cpu(

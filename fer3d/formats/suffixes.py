@@ -34,11 +34,11 @@ MODULES = {
     ".abs": "frgc",
     ".abs.gz": "frgc",
     ".obj": "obj",
-    ".ply": "mesh_files",
-    ".stl": "mesh_files",
+    ".ply": "ply",
+    ".stl": "stl",
     ".glb": "mesh_files",
     ".gltf": "mesh_files",
-    ".off": "mesh_files",
+    ".off": "off",
 }
 LANDMARKS = (".bnd", ".lm3", ".pse")  # suffixes of landmark files beside a scan, in order of preference
 
