@@ -196,7 +196,7 @@ def _part(kind: _Kind, table: NDArray[Any], faces: _Faces, path: Path, notes: li
     if of_faces is not None and colours is not None:
         notes.append("it has colours of vertices and of faces: those of vertices are used")
     points = np.ascontiguousarray(table[:, :3])
-    return Part(points, corners[cut.corner], uv, colours=of_faces if colours is None else colours)
+    return Part(points, cut.of_corners(corners), uv, colours=of_faces if colours is None else colours)
 
 
 def _face_colours(faces: _Faces, corners: NDArray[Any], vertices: int, notes: list[str]) -> NDArray[np.float32] | None:
@@ -204,9 +204,7 @@ def _face_colours(faces: _Faces, corners: NDArray[Any], vertices: int, notes: li
     counts, values = faces.colours.counts, np.asarray(faces.colours.values, np.float64)
     indexed = int((counts == 1).sum())
     if indexed:
-        notes.append(
-            f"{indexed} of its faces have the number of a colour in a table that the file lacks: it is left out"
-        )
+        notes.append(f"{indexed} of its faces have a row in a table of colours that the file lacks: it is left out")
     if not (counts >= 3).any() or not len(corners) or corners.min() < 0 or corners.max() >= vertices:
         return None
     start = np.cumsum(counts) - counts

@@ -48,13 +48,10 @@ def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
     content = read_bytes(path)
     header = read_header(content, path)
     notes = list(header.notes)
+    element = _vertex(header, path)
     tables = _tables(content, header, path, notes)
-    element = header.element("vertex", "vertices")
-    if element is None:
-        named = ", ".join(repr(e.name) for e in header.elements) or "none"
-        raise FormatError(f"{path}: an element 'vertex' was wanted, its elements are {named}")
     table = tables[element.name]
-    points = _points(element, table, path)
+    points = _points(table)
     colours, uv = _looks_of_vertices(element, table, notes)
     surfaces, record = _surfaces(header, tables, points, path, notes)
     if not surfaces:
@@ -93,11 +90,23 @@ def _tables(content: bytes, header: Header, path: Path, notes: list[str]) -> dic
     return tables
 
 
-def _points(element: Element, table: rows.Table, path: Path) -> NDArray[np.floating]:
-    """(V, 3), float32 if the file has float32 in binary, else float64."""
+def _vertex(header: Header, path: Path) -> Element:
+    """The element that holds the points. Raises FormatError if it is missing, or what this or the faces need is."""
+    element = header.element("vertex", "vertices")
+    if element is None:
+        named = ", ".join(repr(e.name) for e in header.elements) or "none"
+        raise FormatError(f"{path}: an element 'vertex' was wanted, its elements are {named}")
     columns = [element.column(name) for name in "xyz"]
-    if any(column is None or column.count is not None for column in columns):
+    if any(column is None or column.length is not None for column in columns):
         raise FormatError(f"{path}: element {element.name!r} should have numbers x, y and z, it has {element.said()}")
+    for names in (FACES, STRIPS, GRIDS):
+        if (surface := header.element(*names)) is not None and surface.rows:
+            ply_faces.index_column(surface, path)
+    return element
+
+
+def _points(table: rows.Table) -> NDArray[np.floating]:
+    """(V, 3), float32 if the file has float32 in binary, else float64."""
     points = ply_looks.columns_of(table, ("x", "y", "z"))
     single = points.dtype.kind == "f" and points.dtype.itemsize == 4
     return np.ascontiguousarray(points, np.float32 if single else np.float64)

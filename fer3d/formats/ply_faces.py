@@ -63,7 +63,7 @@ def polygons(element: Element, table: Table, vertices: int, path: Path, notes: l
     corners = whole(lists.values, path, "indices of vertices")
     cut = fans(lists.counts)
     notes += cut.notes()
-    surface = Surface(corners.reshape(-1, 3) if len(corners) == len(cut.corner) * 3 else corners[cut.corner])
+    surface = Surface(cut.of_corners(corners))
     used = {name}
     uv_name = ply_looks.list_column(element, ply_looks.CORNER_UV_NAMES, "f")
     if uv_name is not None:
@@ -72,7 +72,7 @@ def polygons(element: Element, table: Table, vertices: int, path: Path, notes: l
     number = ply_looks.number_column(element)
     if number is not None:
         used.add(number)
-        surface.number = whole(table.numbers[number], path, f"numbers {number}")[cut.polygon]
+        surface.number = cut.of_polygons(whole(table.numbers[number], path, f"numbers {number}"))
     surface.colours, colour_names = _colours(element, table, lists, corners, vertices, notes)
     notes += ply_looks.unused(element, used | colour_names)
     return surface
@@ -92,13 +92,9 @@ def _corner_uv(
     with np.errstate(over="ignore", invalid="ignore"):
         pairs = np.ascontiguousarray(uv.values, np.float32).reshape(-1, 2) + np.float32(0)  # -0 becomes 0
     first, kind = same_rows(pairs)
-    if len(kind) == len(corners.values):
-        return pairs[first], kind[cut.corner]
-    start = np.cumsum(uv.counts // 2) - uv.counts // 2  # row of the first corner of a face in `pairs`
-    corner_start = np.cumsum(corners.counts) - corners.counts
-    rows = cut.corner - corner_start[cut.polygon][:, None] + start[cut.polygon][:, None]
-    bare = (uv.counts == 0)[cut.polygon]
-    return pairs[first], np.where(bare[:, None], -1, np.append(kind, -1)[np.where(bare[:, None], -1, rows)])
+    rows = np.full(len(corners.values), -1, np.int32)
+    rows[np.repeat(uv.counts != 0, corners.counts)] = kind
+    return pairs[first], cut.of_corners(rows)
 
 
 def _colours(

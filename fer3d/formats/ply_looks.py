@@ -18,7 +18,7 @@ from fer3d.formats.rows import Table
 def _uv_names() -> Iterator[tuple[str, str]]:
     prefixes = ("texture_", "texcoord_", "tex_coord_", "texture_coord_", "tex_", "uv_", "map_", "texcoord0_", "uv0_")
     for prefix, (u, v), suffix in product(
-        (*prefixes, "texture", "texcoord", "tex", "uv", "t", ""), ("uv", "st", "xy"), ("", "0", "_0")
+        (*prefixes, "texture", "texcoord", "tex", "uv", "t", ""), (("u", "v"), ("s", "t"), ("x", "y")), ("", "0", "_0")
     ):
         if prefix or u != "x":
             yield prefix + u + suffix, prefix + v + suffix
@@ -32,8 +32,10 @@ RGB_NAMES = tuple(
     )
 )
 GREY_NAMES = ("gray", "grey", "luminance")
-CORNER_UV_NAMES = ("texcoord", "texcoords", "tex_coord", "tex_coords", "texture_coord", "texture_coords")
-CORNER_UV_NAMES += ("texture_coordinates", "tcoords", "uv", "uvs", "texture_uv")
+CORNER_UV_NAMES = (
+    *("texcoord", "texcoords", "tex_coord", "tex_coords", "texture_coord", "texture_coords", "texture_coordinates"),
+    *("tcoords", "uv", "uvs", "texture_uv"),
+)
 CORNER_RGB_NAMES = ("color", "colors", "colour", "colours")
 NUMBER_NAMES = ("texnumber", "tex_number", "texture_number", "texture_id")
 
@@ -47,16 +49,15 @@ _ALPHA = re.compile(r"(.*_)?(a|alpha|opacity)")  # says how far one sees through
 
 def uv_columns(element: Element) -> tuple[str, str] | None:
     """Names of the real-valued properties that are texture coordinates; None if there are none."""
-    return next((pair for pair in UV_NAMES if all(_is_number(element, name, "f") for name in pair)), None)
+    there = {column.name for column in element.columns if column.length is None and column.item[0] == "f"}
+    return next((pair for pair in UV_NAMES if there.issuperset(pair)), None)
 
 
 def rgb_columns(element: Element) -> tuple[str, str, str] | None:
     """Names of the properties that are red, green and blue, all of one type; None if there are none."""
-    grey = [(name, name, name) for name in GREY_NAMES]
-    for names in (*RGB_NAMES, *grey):
-        columns = [element.column(name) for name in names]
-        kinds = {column.item for column in columns if column is not None and column.count is None}
-        if None not in columns and len(kinds) == 1:
+    kinds = {column.name: column.item for column in element.columns if column.length is None}
+    for names in (*RGB_NAMES, *((name, name, name) for name in GREY_NAMES)):
+        if names[0] in kinds and all(kinds.get(name) == kinds[names[0]] for name in names):
             return names
     return None
 
@@ -64,7 +65,7 @@ def rgb_columns(element: Element) -> tuple[str, str, str] | None:
 def list_column(element: Element, names: tuple[str, ...], kinds: str) -> str | None:
     """The first list of one of these names whose items are of one of these kinds ("f", "iu"); None if none."""
     for column in element.columns:
-        if column.name in names and column.count is not None and column.item[0] in kinds:
+        if column.name in names and column.length is not None and column.item[0] in kinds:
             return column.name
     return None
 
@@ -100,4 +101,4 @@ def rgb_of(table: Table, element: Element, names: tuple[str, str, str]) -> NDArr
 
 def _is_number(element: Element, name: str, kinds: str) -> bool:
     column = element.column(name)
-    return column is not None and column.count is None and column.item[0] in kinds
+    return column is not None and column.length is None and column.item[0] in kinds

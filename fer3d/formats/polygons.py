@@ -15,14 +15,22 @@ class Fans(NamedTuple):
     """Triangles of polygons: a fan from the first corner of each.
 
     Attributes:
-        corner: (T, 3) int64. Positions in the list of all corners of all polygons.
-        polygon: (T,) int64. The polygon of each triangle.
+        corner: (T, 3) int64. Positions in the list of all corners of all polygons; None: each three in a row.
+        polygon: (T,) int64. The polygon of each triangle; None: triangle i is polygon i.
         short: The number of polygons with fewer than three corners, which have no triangle.
     """
 
-    corner: NDArray[np.int64]
-    polygon: NDArray[np.int64]
-    short: int
+    corner: NDArray[np.int64] | None = None
+    polygon: NDArray[np.int64] | None = None
+    short: int = 0
+
+    def of_corners(self, values: NDArray[Any]) -> NDArray[Any]:
+        """(T, 3): what the corners of the triangles have, of (N,) values of all corners."""
+        return values.reshape(-1, 3) if self.corner is None else values[self.corner]
+
+    def of_polygons(self, values: NDArray[Any]) -> NDArray[Any]:
+        """(T,): what the polygons of the triangles have, of (P,) values."""
+        return values if self.polygon is None else values[self.polygon]
 
     def notes(self) -> list[str]:
         """A warning if polygons were left out."""
@@ -38,8 +46,8 @@ def fans(counts: NDArray[np.integer]) -> Fans:
         counts: (P,) integer, not negative. Corners of each polygon.
     """
     counts = np.asarray(counts, np.int64)
-    if len(counts) and (counts == 3).all():
-        return Fans(np.arange(3 * len(counts)).reshape(-1, 3), np.arange(len(counts)), 0)
+    if (counts == 3).all():
+        return Fans()
     start = np.cumsum(counts) - counts
     triangles = np.maximum(counts - 2, 0)
     polygon = np.repeat(np.arange(len(counts)), triangles)

@@ -28,12 +28,12 @@ class Column(NamedTuple):
     Attributes:
         name: Of its own in the table.
         item: One of `TYPES`.
-        count: Type of the length of a list, one of `TYPES`; None for a single number.
+        length: Type of the length of a list, one of `TYPES`; None for a single number.
     """
 
     name: str
     item: str
-    count: str | None = None
+    length: str | None = None
 
 
 class Lists(NamedTuple):
@@ -89,19 +89,19 @@ def read(
             text does not begin at the start of a line.
     """
     check_choice("encoding", encoding, ENCODINGS)
-    check_choice("columns", [kind for c in columns for kind in (c.item, c.count) if kind is not None], TYPES)
+    check_choice("columns", [kind for c in columns for kind in (c.item, c.length) if kind is not None], TYPES)
     if not 0 <= begin <= len(content):
         raise ArgumentError(f"`begin` should lie in [0, {len(content)}], is {begin}")
     kept = [c.name for c in columns] if keep is None else [c.name for c in columns if c.name in keep]
     if not columns or not rows:
         none = np.zeros(0)
-        lists = {c.name: Lists(np.zeros(0, np.int64), none) for c in columns if c.count is not None}
-        return Table({c.name: none for c in columns if c.count is None}, lists, begin)
+        lists = {c.name: Lists(np.zeros(0, np.int64), none) for c in columns if c.length is not None}
+        return Table({c.name: none for c in columns if c.length is None}, lists, begin)
     if encoding != "text":
         table = _uniform(content, begin, rows, columns, ">" if encoding == "big" else "<", kept)
         if table is not None:
             return table
-    codes = [(_code(c.count), _code(c.item), c.name in kept) for c in columns]
+    codes = [(_code(c.length), _code(c.item), c.name in kept) for c in columns]
     try:
         values, counts, stop = _native.read_rows(content, begin, rows, codes, ENCODINGS.index(encoding))
     except _native.BlockError as error:
@@ -110,8 +110,8 @@ def read(
         raise FormatError(f"{path}: {where}: {what}: {message}") from None
     found = {c.name: (c, v, n) for c, v, n in zip(columns, values, counts, strict=True) if c.name in kept}
     return Table(
-        {name: v for name, (c, v, _) in found.items() if c.count is None},
-        {name: Lists(n, v) for name, (c, v, n) in found.items() if c.count is not None},
+        {name: v for name, (c, v, _) in found.items() if c.length is None},
+        {name: Lists(n, v) for name, (c, v, n) in found.items() if c.length is not None},
         stop,
     )
 
@@ -142,11 +142,11 @@ def _uniform(
     at = begin
     for i, column in enumerate(columns):
         item = np.dtype(order + column.item)
-        if column.count is None:
+        if column.length is None:
             fields.append((f"v{i}", item))
             at += item.itemsize
             continue
-        count = np.dtype(order + column.count)
+        count = np.dtype(order + column.length)
         if at + count.itemsize > len(content):
             return None
         lengths[i] = int(np.frombuffer(content, count, 1, at)[0])
@@ -161,7 +161,7 @@ def _uniform(
     table = np.frombuffer(content, kind, rows, begin)
     if any((table[f"n{i}"] != length).any() for i, length in lengths.items()):
         return None
-    numbers = {c.name: table[f"v{i}"] for i, c in enumerate(columns) if c.count is None and c.name in kept}
+    numbers = {c.name: table[f"v{i}"] for i, c in enumerate(columns) if c.length is None and c.name in kept}
     lists = {
         columns[i].name: Lists(np.broadcast_to(np.int64(length), (rows,)), table[f"v{i}"].reshape(-1))
         for i, length in lengths.items()
