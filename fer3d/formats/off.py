@@ -104,7 +104,8 @@ def _kind(content: bytes, path: Path) -> tuple[_Kind, int]:
 
 def _counts(values: NDArray[np.floating], content: bytes, where: str) -> tuple[int, int]:
     """Number of vertices and of faces, of 2 or 3 numbers: that of edges may be missing."""
-    if len(values) not in (2, 3) or not ((values[:2] >= 0) & (values[:2] < 2**53) & (values[:2] % 1 == 0)).all():
+    good = (values[:2] >= 0) & (values[:2] < 2**53)
+    if len(values) not in (2, 3) or not good.all() or (values[:2] != np.floor(values[:2])).any():
         shown = " ".join(f"{value:g}" for value in values[:6]) or "nothing"
         raise FormatError(f"{where}: the number of vertices and of faces was wanted after 'OFF', found {shown}")
     vertices, faces = int(values[0]), int(values[1])

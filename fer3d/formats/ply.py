@@ -20,10 +20,10 @@ from fer3d.formats import ply_faces, ply_looks, rows, textures
 from fer3d.formats.materials import Material
 from fer3d.formats.parts import Part, join
 from fer3d.formats.ply_faces import Surface
-from fer3d.formats.ply_header import Element, Header, read_header
+from fer3d.formats.ply_header import Element, Header, listed, read_header
 from fer3d.scan import Scan, check_scan
 
-FACES, STRIPS, GRIDS = ("face", "faces"), ("tristrips", "tristrip"), ("range_grid",)
+SURFACES = ("face", "tristrips", "range_grid")  # elements that name the corners of faces
 
 # Other elements whose names say that they hold looks, or a surface: they are named in a warning.
 _NAMED = re.compile(r".*(material|tex|uv|colou?r|image|face|tri|poly|strip|fan|quad|patch)")
@@ -75,7 +75,7 @@ def _tables(content: bytes, header: Header, path: Path, notes: list[str]) -> dic
     """Read all elements, in the order of the file: name -> table."""
     tables: dict[str, rows.Table] = {}
     at = header.stop
-    known = ("vertex", "vertices", *FACES, *STRIPS, *GRIDS)
+    known = ("vertex", *SURFACES)
     for element in header.elements:
         keep = None if element.name.lower() in known else ()
         what = f"element {element.name!r}"
@@ -92,15 +92,15 @@ def _tables(content: bytes, header: Header, path: Path, notes: list[str]) -> dic
 
 def _vertex(header: Header, path: Path) -> Element:
     """The element that holds the points. Raises FormatError if it is missing, or what this or the faces need is."""
-    element = header.element("vertex", "vertices")
+    element = header.element("vertex")
     if element is None:
-        named = ", ".join(repr(e.name) for e in header.elements) or "none"
+        named = listed([e.name for e in header.elements])
         raise FormatError(f"{path}: an element 'vertex' was wanted, its elements are {named}")
     columns = [element.column(name) for name in "xyz"]
     if any(column is None or column.length is not None for column in columns):
         raise FormatError(f"{path}: element {element.name!r} should have numbers x, y and z, it has {element.said()}")
-    for names in (FACES, STRIPS, GRIDS):
-        if (surface := header.element(*names)) is not None and surface.rows:
+    for name in SURFACES:
+        if (surface := header.filled(name)) is not None:
             ply_faces.index_column(surface, path)
     return element
 
@@ -134,12 +134,13 @@ def _surfaces(
 ) -> tuple[list[Surface], dict[str, Any]]:
     """The faces of all elements that hold some, and further entries of the history record."""
     surfaces: list[Surface] = []
-    if (element := header.element(*FACES)) is not None and element.rows:
+    if (element := header.filled("face")) is not None:
         surfaces.append(ply_faces.polygons(element, tables[element.name], len(points), path, notes))
-    if (element := header.element(*STRIPS)) is not None and element.rows:
+    if (element := header.filled("tristrips")) is not None:
         surfaces.append(ply_faces.strips(element, tables[element.name], path))
         notes += ply_looks.unused(element, set(ply_faces.INDEX_NAMES))
-    if not surfaces and (element := header.element(*GRIDS)) is not None and element.rows:
+    if not surfaces and (element := header.filled("range_grid")) is not None:
+        notes += ply_looks.unused(element, set(ply_faces.INDEX_NAMES))
         surface, record = ply_faces.grid(element, tables[element.name], header, points, path)
         return [surface], record
     return surfaces, {}
@@ -193,7 +194,7 @@ def _material(surface: Surface, textures_named: int, notes: list[str]) -> int | 
         if textures_named > 1:
             notes.append(f"it names {textures_named} textures and no texnumber of its faces: the first is taken")
         return 0 if textures_named else -1
-    lost = (number < -1) | (number >= textures_named) if textures_named else number > 0
+    lost = (number < -1) | (number >= textures_named)
     if lost.any():
         notes.append(f"texnumber {number[lost][0]} of {lost.sum()} faces names no TextureFile; it has {textures_named}")
     wide: NDArray[np.integer] = np.where((number >= 0) & (number < textures_named), number, -1).astype(np.int64)

@@ -27,20 +27,25 @@ class Element:
     Attributes:
         name: As in the file.
         rows: How many the file says it has.
-        columns: Its properties, with their names in lower case.
+        by_name: Its properties, under their names in lower case, in the order of the file.
     """
 
     name: str
     rows: int
-    columns: list[Column] = field(default_factory=list)
+    by_name: dict[str, Column] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> list[Column]:
+        """Its properties."""
+        return list(self.by_name.values())
 
     def column(self, name: str) -> Column | None:
         """The property of that name, or None."""
-        return next((column for column in self.columns if column.name == name), None)
+        return self.by_name.get(name)
 
     def said(self) -> str:
         """Its properties, for messages."""
-        return ", ".join(column.name for column in self.columns) or "none"
+        return listed(list(self.by_name))
 
 
 @dataclass
@@ -49,24 +54,41 @@ class Header:
 
     Attributes:
         encoding: "text", "little" or "big".
-        elements: In the order of the file.
+        by_name: Its elements, under their names in lower case, in the order of the file.
         textures: Names after `comment TextureFile`, in order.
         info: Word -> rest of the line, of `obj_info`, words in lower case.
         notes: Warnings.
         stop: Byte offset of the first element.
+        last: The element of the last line so far.
     """
 
     encoding: str = ""
-    elements: list[Element] = field(default_factory=list)
+    by_name: dict[str, Element] = field(default_factory=dict)
     textures: list[str] = field(default_factory=list)
     info: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     stop: int = 0
+    last: Element | None = None
 
-    def element(self, *names: str) -> Element | None:
-        """The first element of one of these names, in any case, that has rows; else one without; None if none."""
-        found = [element for element in self.elements if element.name.lower() in names]
-        return max(found, key=lambda element: element.rows > 0, default=None)
+    @property
+    def elements(self) -> list[Element]:
+        """Its elements."""
+        return list(self.by_name.values())
+
+    def element(self, name: str) -> Element | None:
+        """The element of that name, or None."""
+        return self.by_name.get(name)
+
+    def filled(self, name: str) -> Element | None:
+        """The element of that name if it has rows, or None."""
+        found = self.by_name.get(name)
+        return found if found is not None and found.rows else None
+
+
+def listed(names: list[str]) -> str:
+    """Names for a message, the first ten of them."""
+    shown = [name if len(name) <= 40 else name[:40] + "..." for name in names[:10]]
+    return ", ".join(shown + ["..."] * (len(names) > 10)) or "none"
 
 
 class _Line(NamedTuple):
@@ -154,14 +176,14 @@ def _format(header: Header, words: list[str]) -> str | None:
 def _element(header: Header, words: list[str]) -> str | None:
     if len(words) != 3 or not re.fullmatch(r"[0-9]{1,18}", words[2]):
         return "'element NAME COUNT' was wanted"
-    if any(element.name.lower() == words[1].lower() for element in header.elements):
-        return f"one element {words[1]!r} was wanted"
-    header.elements.append(Element(words[1], int(words[2])))
+    if words[1].lower() in header.by_name:
+        return f"one element {_shown(words[1])} was wanted"
+    header.by_name[words[1].lower()] = header.last = Element(words[1], int(words[2]))
     return None
 
 
 def _property(header: Header, words: list[str]) -> str | None:
-    if not header.elements:
+    if header.last is None:
         return "an element was wanted before its properties"
     is_list = len(words) > 1 and words[1].lower() == "list"
     if len(words) != (5 if is_list else 3):
@@ -173,11 +195,11 @@ def _property(header: Header, words: list[str]) -> str | None:
             return f"a type out of {', '.join(TYPES)} was wanted, not {_shown(kind)}"
     if is_list and types[0] is not None and types[0].startswith("f"):
         return "a whole number as the length of a list was wanted"
-    if header.elements[-1].column(name.lower()) is not None:
-        return f"one property {name!r} was wanted"
+    if name.lower() in header.last.by_name:
+        return f"one property {_shown(name)} was wanted"
     item = types[-1]
     assert item is not None
-    header.elements[-1].columns.append(Column(name.lower(), item, types[0] if is_list else None))
+    header.last.by_name[name.lower()] = Column(name.lower(), item, types[0] if is_list else None)
     return None
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer3d.formats.colours import as_colours
-from fer3d.formats.ply_header import Element
+from fer3d.formats.ply_header import Element, listed
 from fer3d.formats.rows import Table
 
 
@@ -84,7 +84,7 @@ def unused(element: Element, used: set[str]) -> list[str]:
     ]
     if not names:
         return []
-    return [f"element {element.name!r}: what it says about looks in {', '.join(names)} is not used"]
+    return [f"element {element.name!r}: what it says about looks in {listed(names)} is not used"]
 
 
 def columns_of(table: Table, names: tuple[str, ...]) -> NDArray[Any]:

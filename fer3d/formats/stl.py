@@ -55,8 +55,8 @@ def _is_text(content: bytes) -> bool:
     """Whether it is text: binary files may begin with `solid` too, but have the size that their header says, or NUL."""
     if len(content) >= _HEADER and len(content) == _HEADER + 50 * _claimed(content):
         return False
-    begin = content[:1024].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    return begin.startswith((b"solid", b"facet")) and b"\0" not in begin
+    begin = content[:1024].removeprefix(b"\xef\xbb\xbf").lstrip()
+    return begin[:5].lower() in (b"solid", b"facet") and b"\0" not in content.rstrip(b"\0")[:1024]
 
 
 def _claimed(content: bytes) -> int:
