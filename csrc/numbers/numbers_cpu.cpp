@@ -116,7 +116,8 @@ Lines number_lines(const char* text, int64_t size, int64_t begin, int64_t wanted
       while (stop != end && !is_blank(*stop) && !is_end(*stop) && (comment == '#' || !is_comment(*stop))) ++stop;
       after = read_number(text, p, stop, value);
     }
-    if (after != end && !is_blank(*after) && !is_end(*after) && !is_comment(*after)) fail<double>(text, p, end, "is not");
+    if (after != end && !is_blank(*after) && !is_end(*after) && !is_comment(*after))
+      fail<double>(text, p, end, "is not");
     result.values.push_back(value);
     ++count;
     p = after;

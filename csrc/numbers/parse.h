@@ -33,8 +33,12 @@ inline std::from_chars_result from_chars(const char* p, const char* end, int64_t
   return std::from_chars(p, end, value);
 }
 
-inline void convert(const char* token, char** last, locale_t plain, float& value) { value = strtof_l(token, last, plain); }
-inline void convert(const char* token, char** last, locale_t plain, double& value) { value = strtod_l(token, last, plain); }
+inline void convert(const char* token, char** last, locale_t plain, float& value) {
+  value = strtof_l(token, last, plain);
+}
+inline void convert(const char* token, char** last, locale_t plain, double& value) {
+  value = strtod_l(token, last, plain);
+}
 
 // strtod in the C locale, on a copy that ends before a hexadecimal number, which strtod accepts but from_chars does
 // not.

@@ -128,7 +128,8 @@ class Written {
     starts_ = false;
     double value;
     const char* after = text::read_number(text_, p_, end_, value);
-    if (after != end_ && (*after == ',' || *after == '#' || *after == ']')) text::fail<double>(text_, p_, end_, "is not");
+    if (after != end_ && (*after == ',' || *after == '#' || *after == ']'))
+      text::fail<double>(text_, p_, end_, "is not");
     p_ = after;
     return value;
   }

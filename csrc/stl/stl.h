@@ -8,8 +8,8 @@
 // Reads .stl files in text.
 namespace fer3d {
 
-// The facets of all solids of a text. Keywords are in any case, between blanks and line ends. The rest of the line after
-// `solid` and after `endsolid` is a name of any words. Normals are read and left out.
+// The facets of all solids of a text. Keywords are in any case, between blanks and line ends. The rest of the line
+// after `solid` and after `endsolid` is a name of any words. Normals are read and left out.
 //   corners: (F, 3, 3) coordinates. A loop of more than three corners is a fan from its first.
 //   fans:    the number of such loops.
 //   solids:  the number of solids.
