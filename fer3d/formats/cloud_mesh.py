@@ -1,8 +1,10 @@
 """Make a triangle mesh of a point cloud that one sensor, or a few beside each other, measured.
 
 The points are seen from the sensor (`fer3d.formats.cloud_view`), those that fall together are averaged, and a Delaunay
-triangulation of the picture joins neighbours. Triangles with a long edge, in the picture or in depth, are left out. All
-lengths are in units of the point spacing, so that the unit of the file has no effect.
+triangulation of the picture joins neighbours. Triangles with a long edge, in the picture or in depth, are left out.
+Where several views overlap, as many points fall together, and their layers interleave; depths of neighbours are then
+averaged until the surface is no saw. The points of one view stay where they are. All lengths are in units of the point
+spacing, so that the unit of the file has no effect.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ _STEPS = 3.0  # depth steps of a coarse sensor that an edge may span
 _USUAL = 4.0  # an edge may span as many times the depth that one edge in ten exceeds
 _TOGETHER = 0.5  # spacings: points in one cell of this size are averaged
 _CLUSTERED = 0.2  # points are averaged again while that makes this share of them fewer
+_OVERLAP = 0.02  # share of points that fall together where two views overlap; one sensor measures them apart
 _ROUGH, _SMOOTHINGS = 0.3, 4  # layers interleave above this median roughness in spacings; largest number of averages
 
 
@@ -83,7 +86,8 @@ def mesh(points: NDArray[np.float64], view: View) -> Meshed | None:
             return None
     rough, smoothed = _roughness(picture, depth, used, spacing), 0
     flat = depth
-    while rough > _ROUGH and smoothed < _SMOOTHINGS:
+    several = merged > _OVERLAP * len(cell)
+    while several and rough > _ROUGH and smoothed < _SMOOTHINGS:
         flat, smoothed = _averaged(flat, kept), smoothed + 1
         rough = _roughness(picture, flat, used, spacing)
     if smoothed:
@@ -167,7 +171,7 @@ def _triangulated(picture: NDArray[np.float64], spacing: float) -> NDArray[np.in
     moved = (picture - np.median(picture, axis=0)) / spacing
     moved = moved + np.random.default_rng(0).uniform(-1e-3, 1e-3, moved.shape)
     try:
-        faces = Delaunay(moved).simplices.astype(np.int64)
+        faces: NDArray[np.int64] = Delaunay(moved).simplices.astype(np.int64)
     except (QhullError, ValueError):
         return None
     a, b, c = (moved[faces[:, k]] for k in range(3))
