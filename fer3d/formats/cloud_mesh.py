@@ -22,6 +22,8 @@ LONGEST_EDGE = 8.0  # spacings; as in `fer3d.formats.range_grid`
 LONGEST_GAP = 5.0  # spacings in the picture
 _STEPS = 3.0  # depth steps of a coarse sensor that an edge may span
 _USUAL = 4.0  # an edge may span as many times the depth that one edge in ten exceeds
+_LINE = 0.002  # height in lengths of a triangle whose corners lie on a line
+_THIN, _PEELS = 0.2, 12  # the same of a sliver; slivers are taken off the border so many times
 _TOGETHER = 0.5  # spacings: points in one cell of this size are averaged
 _CLUSTERED = 0.2  # points are averaged again while that makes this share of them fewer
 _OVERLAP = 0.02  # share of points that fall together where two views overlap; one sensor measures them apart
@@ -77,7 +79,7 @@ def mesh(points: NDArray[np.float64], view: View) -> Meshed | None:
         if faces is None:
             return None
         faces = inside[faces]
-        kept = faces[_short(picture, depth, faces, spacing)]
+        kept = _without_slivers(picture, faces[_short(picture, depth, faces, spacing)])
         used = np.unique(kept)
         if len(used) == len(inside):
             break
@@ -192,6 +194,32 @@ def _short(
     near = across <= LONGEST_GAP * allowed
     limit = longest(depth, along[near], spacing)
     return np.asarray((near & (np.hypot(across, along) <= limit * allowed / spacing)).all(axis=1))
+
+
+def _without_slivers(picture: NDArray[np.float64], faces: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The faces without flat ones along the border: points on a line there are no surface, whatever their depths."""
+    faces = faces[_flatness(picture, faces)[0] > _LINE]
+    for _ in range(_PEELS):
+        flatness, longest_side = _flatness(picture, faces)
+        thin = flatness < _THIN
+        if not thin.any():
+            break
+        ends = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]], axis=2)  # (F, 3, 2)
+        key = ends[..., 0] * len(picture) + ends[..., 1]
+        _, at, count = np.unique(key, return_inverse=True, return_counts=True)
+        border = (count[at.reshape(key.shape)] == 1)[np.arange(len(faces)), longest_side]
+        if not (thin & border).any():
+            break
+        faces = faces[~(thin & border)]
+    return faces
+
+
+def _flatness(picture: NDArray[np.float64], faces: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Height over length of each face in the picture, and which of its sides is the longest."""
+    a, b, c = (picture[faces[:, k]] for k in range(3))
+    sides = np.stack([((b - a) ** 2).sum(1), ((c - b) ** 2).sum(1), ((a - c) ** 2).sum(1)], axis=1)
+    area = np.abs((b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0]))
+    return area / np.maximum(sides.max(axis=1), 1e-300), np.argmax(sides, axis=1)
 
 
 def _local_spacing(picture: NDArray[np.float64], rows: NDArray[np.int64], spacing: float) -> NDArray[np.float64]:

@@ -85,8 +85,10 @@ def _kind(rows: NDArray[np.float64]) -> str | None:
     length = np.sqrt(np.einsum("ni,ni->n", rows, rows))
     unit = bool((np.abs(length - 1) < _UNIT).mean() >= _MOST)
     colours = as_colours(rows) is not None
-    if unit:  # 1 0 0 and the like are red, or a normal along an axis
-        return "normals" if not colours or bool(((rows != 0) & (rows != 1)).any()) else None
+    if unit:
+        if not colours or bool(((rows > 0) & (rows < 1)).any()):
+            return "normals"
+        return None  # 1 0 0 is red, or a normal along an axis
     if not colours:
         return None
     return "colours" if bool((rows > 0).any()) else None
