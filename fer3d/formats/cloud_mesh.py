@@ -26,6 +26,7 @@ _LINE = 0.002  # height in lengths of a triangle whose corners lie on a line
 _THIN, _PEELS = 0.2, 12  # the same of a sliver; slivers are taken off the border so many times
 _TOGETHER = 0.5  # spacings: points in one cell of this size are averaged
 _CLUSTERED = 0.2  # points are averaged again while that makes this share of them fewer
+_ASKED = 20_000  # points whose neighbours give the spacing
 _OVERLAP = 0.02  # share of points that fall together where two views overlap; one sensor measures them apart
 _ROUGH, _SMOOTHINGS = 0.3, 4  # layers interleave above this median roughness in spacings; largest number of averages
 
@@ -86,12 +87,10 @@ def mesh(points: NDArray[np.float64], view: View) -> Meshed | None:
         inside = used
         if len(inside) < 3:
             return None
-    rough, smoothed = _roughness(picture, depth, used, spacing), 0
-    flat = depth
+    flat, smoothed = depth, 0
     several = merged > _OVERLAP * len(cell)
-    while several and rough > _ROUGH and smoothed < _SMOOTHINGS:
+    while several and smoothed < _SMOOTHINGS and _roughness(picture, flat, used, spacing) > _ROUGH:
         flat, smoothed = _averaged(flat, kept), smoothed + 1
-        rough = _roughness(picture, flat, used, spacing)
     if smoothed:
         vertices = view.at_depth(vertices, depth, flat)
     order = used[np.argsort(row[used], kind="stable")]
@@ -142,7 +141,10 @@ def _spacing(picture: NDArray[np.float64]) -> float:
     count = min(6, len(picture) - 1)
     if count < 1:
         return 0.0
-    distance, _ = cKDTree(picture).query(picture, count + 1)
+    asked = picture
+    if len(picture) > _ASKED:
+        asked = picture[np.random.default_rng(0).choice(len(picture), _ASKED, replace=False)]
+    distance, _ = cKDTree(picture).query(asked, count + 1)
     return float(np.median(distance[:, -1]) * np.sqrt(np.pi / count))
 
 

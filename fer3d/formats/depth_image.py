@@ -94,11 +94,11 @@ def scan_of_depth(path: Path, depth: NDArray[Any], *, texture: bool = True) -> S
         raise FormatError(f"{path}: depths (H, W) were wanted, it has {depth.dtype} {depth.shape}")
     if depth.size > MOST_VERTICES:
         raise FormatError(f"{path}: a depth picture has at most {MOST_VERTICES} pixels, it has {depth.shape}")
-    rows, columns = int(depth.shape[0]), int(depth.shape[1])
+    rows, columns = len(depth), depth.size // len(depth)
     camera = intrinsics(path, rows, columns)
     along = np.asarray(depth, np.float64) * (camera.unit or 1.0)
     along = np.where(np.isfinite(along) & (along > 0), along, np.nan)
-    row, column = np.indices(along.shape, sparse=True)
+    row, column = np.arange(rows)[:, None], np.arange(columns)
     points = np.stack(
         [(column - camera.cx) / camera.fx * along, (camera.cy - row) / camera.fy * along, -along], axis=-1
     )

@@ -20,7 +20,7 @@ from fer3d.formats.parts import MOST_VERTICES, Part, join
 from fer3d.formats.range_grid import triangulate
 from fer3d.scan import Scan
 
-MOST_POINTS = 2_000_000  # without a grid: their triangulation takes about 10 s a million
+MOST_POINTS = 1_000_000  # without a grid: they take about a minute
 LEAST_POINTS = 25
 
 _WAY_OUT = "mesh it first, for instance by Poisson reconstruction in MeshLab or Open3D, and give the mesh (.ply)"
