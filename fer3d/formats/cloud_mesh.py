@@ -153,7 +153,7 @@ def _together(
 ) -> tuple[NDArray[np.int64], int]:
     """Group the points that fall into one cell of the picture at about one depth: (N,) group, and their count."""
     place = np.column_stack([picture / (_TOGETHER * spacing), depth / (LONGEST_EDGE * spacing)])
-    place = np.floor(place - place.min(axis=0)).astype(np.int64)
+    place = np.minimum(np.floor(place - place.min(axis=0)), 2.0**62).astype(np.int64)
     order = np.lexsort(place.T)
     new = np.concatenate([[True], (np.diff(place[order], axis=0) != 0).any(axis=1)])
     group = np.empty(len(order), np.int64)

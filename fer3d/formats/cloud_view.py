@@ -89,6 +89,7 @@ def best_view(points: NDArray[np.float64], *, origin: bool = True) -> tuple[View
     sample = points
     if len(points) > _SAMPLE:
         sample = points[np.random.default_rng(0).choice(len(points), _SAMPLE, replace=False)]
+    sample = np.unique(sample, axis=0)  # points repeated many times have no spacing
     views = [View(name, _about(axis)) for name, axis in zip("zyx", np.eye(3)[::-1], strict=True)]
     covariance = np.cov(sample.T)
     views += [View("principal axis", _about(axis)) for axis in np.linalg.eigh(covariance)[1].T]

@@ -24,6 +24,7 @@ MOST_POINTS = 1_000_000  # without a grid: they take about a minute
 LEAST_POINTS = 25
 
 _WAY_OUT = "mesh it first, for instance by Poisson reconstruction in MeshLab or Open3D, and give the mesh (.ply)"
+_LARGEST, _SMALLEST = 1e30, 1e-30  # coordinates that were measured, and the size of a cloud
 _FAR = 20.0  # points further than so many sizes of the cloud from its middle are no part of it
 _LEAST_USED = 0.5  # share of the points that have to lie on the surface
 _LEAST_FACES, _FEW = 1.5, 100  # a vertex; a surface has two; few vertices are mostly border and need one
@@ -48,7 +49,7 @@ def scan_of_points(
     Args:
         path: The file, for messages and the history.
         kind: Name of its format for the history.
-        points: (N, 3) floating. NaN and infinite rows, and repeated rows 0 0 0, were not measured.
+        points: (N, 3) floating. NaN and infinite rows, those beyond 1e30, and repeated rows 0 0 0, were not measured.
         colours: (N, 3) float32 in [0, 255], or None. sRGB; NaN where a point has none.
         grid: Rows and columns, if the points are a range image, row by row. None: in any order.
         texture: As in `fer3d.formats.read`.
@@ -85,7 +86,7 @@ def scan_of_points(
 def _measured(points: NDArray[np.float64]) -> NDArray[np.bool_]:
     """(N,) bool. Sensors that write 0 0 0 for what they did not measure do so more than once."""
     with np.errstate(over="ignore", invalid="ignore"):
-        finite = np.isfinite(points).all(axis=1) & (np.abs(points) < 1e150).all(axis=1)
+        finite = np.isfinite(points).all(axis=1) & (np.abs(points) < _LARGEST).all(axis=1)
     zero = (points == 0).all(axis=1)
     return np.asarray(finite & ~zero if np.count_nonzero(zero) > 1 else finite)
 
@@ -100,7 +101,7 @@ def _of_grid(
 ) -> tuple[Part, dict[str, Any]]:
     faces, pitch = triangulate(points, measured, longest_edge=_longest_edge(points, measured))
     vertices = points[measured]
-    if not len(faces):
+    if not len(faces) or not pitch > _SMALLEST:
         raise FormatError(
             f"{path}: neighbouring points of a surface were wanted, its {points.shape[0]} x {points.shape[1]} points "
             f"give no triangle; {len(vertices)} are measured"
@@ -189,7 +190,7 @@ def _together(points: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 def _check_spread(path: Path, points: NDArray[np.float64]) -> None:
     size = np.sqrt(np.maximum(np.linalg.eigvalsh(np.cov(points.T)), 0.0))
-    if not size[2] > 1e-9 * np.abs(points).max():
+    if not size[2] > max(1e-9 * np.abs(points).max(), _SMALLEST):
         raise FormatError(f"{path}: points of a surface were wanted, its {len(points)} points are all the same")
     if not size[1] > 1e-3 * size[2]:
         raise FormatError(f"{path}: points of a surface were wanted, its {len(points)} points lie on a line")
