@@ -64,12 +64,18 @@ class View:
         return np.asarray(-(offset @ self.axes[2]) > 0.17 * np.linalg.norm(offset, axis=1))
 
 
+def is_outside(place: NDArray[np.float64], points: NDArray[np.float64]) -> bool:
+    """Whether a place is not among the points (N, 3)."""
+    distance = np.linalg.norm(points - place, axis=1)
+    return bool(distance.min() > 0.2 * np.median(distance))
+
+
 def from_place(place: NDArray[np.float64], points: NDArray[np.float64], name: str) -> View | None:
     """The view from a place to the middle of the points; None if the place lies within them or very far away."""
+    if not is_outside(place, points):
+        return None
     offset = points - place
     distance = np.linalg.norm(offset, axis=1)
-    if not distance.min() > 0.2 * np.median(distance):
-        return None
     towards = -np.median(offset / distance[:, None], axis=0)
     length = float(np.linalg.norm(towards))
     if length < 0.5:

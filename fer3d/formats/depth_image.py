@@ -210,7 +210,10 @@ def _places(path: Path) -> list[Path]:
 
 
 def _file(path: Path) -> Path | None:
-    return next((place for place in _places(path) if place.is_file()), None)
+    try:
+        return next((place for place in _places(path) if place.is_file()), None)
+    except (OSError, ValueError):  # a name that is too long
+        return None
 
 
 def _grey(path: Path) -> NDArray[Any]:

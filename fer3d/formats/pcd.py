@@ -175,7 +175,7 @@ def _sensor(path: Path, words: list[str] | None) -> NDArray[np.float64] | None:
         numbers = [np.nan]
     if words is not None and (len(numbers) != 7 or not np.isfinite(numbers).all()):
         raise FormatError(f"{path}: VIEWPOINT should be tx ty tz qw qx qy qz, is {' '.join(words)[:80]!r}")
-    if not numbers or numbers == [0, 0, 0, 1, 0, 0, 0]:
+    if not numbers or numbers == [0, 0, 0, 1, 0, 0, 0] or max(map(abs, numbers)) > 1e30:
         return None
     return np.array(numbers[:3])
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fer3d.errors import FormatError
 from fer3d.formats import cloud_mesh
-from fer3d.formats.cloud_view import MOST_LAYERED, View, best_view, from_place, layered
+from fer3d.formats.cloud_view import MOST_LAYERED, View, best_view, from_place, is_outside, layered
 from fer3d.formats.parts import MOST_VERTICES, Part, join
 from fer3d.formats.range_grid import triangulate
 from fer3d.scan import Scan
@@ -106,6 +106,7 @@ def _of_grid(
             f"{path}: neighbouring points of a surface were wanted, its {points.shape[0]} x {points.shape[1]} points "
             f"give no triangle; {len(vertices)} are measured"
         )
+    sensor = _usable(sensor, vertices, notes)
     view = from_place(np.zeros(3), vertices, "origin") if sensor is None else None
     centre = sensor if sensor is not None else None if view is None else view.centre
     faces, how = _oriented(vertices, faces, centre, sensor is not None, notes)
@@ -158,13 +159,25 @@ def _meshed(
     path: Path, cloud: NDArray[np.float64], sensor: NDArray[np.float64] | None, notes: list[str]
 ) -> tuple[cloud_mesh.Meshed, NDArray[np.int32], dict[str, Any]]:
     """The mesh, its faces turned to the sensor, and what that was decided by."""
+    sensor = _usable(sensor, cloud, notes)
     view = None if sensor is None else from_place(sensor, cloud, "sensor")
     view, share = best_view(cloud) if view is None else (view, layered(view, cloud))
     made = _surface(path, cloud, view, share)
     if view.name == "origin" and cloud_mesh.bulge(made.vertices, made.faces) < _HOLLOW:
         view, share = best_view(cloud, origin=False)  # what is so hollow was not measured from the origin
         made = _surface(path, cloud, view, share)
-    return (made, *_oriented(made.vertices, made.faces, view.centre, view.name == "sensor", notes))
+    centre = view.centre if sensor is None else sensor
+    return (made, *_oriented(made.vertices, made.faces, centre, sensor is not None, notes))
+
+
+def _usable(
+    sensor: NDArray[np.float64] | None, points: NDArray[np.float64], notes: list[str]
+) -> NDArray[np.float64] | None:
+    """The place of the sensor; None, with a warning, if it lies among the points."""
+    if sensor is None or is_outside(sensor, points):
+        return sensor
+    notes.append("the place that it gives for its sensor lies among its points and is not used")
+    return None
 
 
 def _surface(path: Path, cloud: NDArray[np.float64], view: View, share: float) -> cloud_mesh.Meshed:

@@ -21,11 +21,11 @@ from fer3d.formats.point_cloud import scan_of_points
 from fer3d.scan import Scan
 
 _COMMENT = re.compile(rb"(?:#|//|%)[^\n]*")
-_LINE = re.compile(rb"[^\n]*\S[^\n]*")
+_LINE = re.compile(rb"\S[^\n]*")
 _BETWEEN = re.compile(rb"[^\s,;][ \t;]+[^\s,;]")  # a separator without a comma
 _SPACES = bytes.maketrans(b";\r\v\f", b"    ")
 _ATOM = re.compile(rb"\s*\d+[^\S\n]*\n[^\n]*\n\s*[A-Z][a-z]?\s+[-+.\d]")
-_MOST_COLUMNS = 64
+_MOST_COLUMNS, _LONGEST_HEAD = 64, 4096
 # What other formats with these suffixes begin with.
 _OTHERS = (
     (re.compile(rb"\s*version:\s*\d", re.I), "a list of landmarks of a picture"),
@@ -44,6 +44,8 @@ def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
     """
     path = Path(path)
     text = read_bytes(path)
+    if text.startswith(b"\xef\xbb\xbf"):  # the mark of UTF-8
+        text = b"   " + text[3:]
     for start, what in _OTHERS:
         if start.match(text[:4096]):
             raise FormatError(f"{path}: three numbers a line were wanted, it is {what}")
@@ -55,8 +57,6 @@ def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
         if first is not None and not text[: first.start()].strip():  # CloudCompare: "//X Y Z R G B"
             names = _names(first[0].lstrip(b"#/% "))
         text = _COMMENT.sub(lambda found: b" " * len(found[0]), text)
-    if text.startswith(b"\xef\xbb\xbf"):
-        text = b"   " + text[3:]
     if b"\n" not in text:
         text = text.replace(b"\r", b"\n")
     begin, names, count = _head(text, path, names)
@@ -83,13 +83,14 @@ def _head(text: bytes, path: Path, names: list[str] | None) -> tuple[int, list[s
     line = _LINE.search(text)
     if line is None:
         raise FormatError(f"{path}: three numbers a line were wanted, it has none")
-    words = line[0].split()
+    first = line[0][:_LONGEST_HEAD]
+    words = first.split()
     if len(words) == 1 and re.fullmatch(rb"\d{1,12}", words[0]):
         return line.end(), names, int(words[0])
-    if re.search(rb"[A-DF-Za-df-z_]", re.sub(rb"(?i)nan|inf(inity)?|1\.#\w+", b"", line[0])):
-        found = _names(line[0])
+    if re.search(rb"[A-DF-Za-df-z_]", re.sub(rb"(?i)nan|inf(inity)?|1\.#\w+", b"", first)):
+        found = _names(first)
         if found is None:
-            start = line[0].strip()[:40].decode("latin-1")
+            start = first.strip()[:40].decode("latin-1")
             number = text.count(b"\n", 0, line.start()) + 1
             raise FormatError(
                 f"{path}: line {number}: numbers or the names of the columns (x y z, red green blue, nx ny nz, "

@@ -196,6 +196,7 @@ PCD = {
     "compressed data that cannot give the points": Example("a.pcd", _compressed(b"\x03abcd", len(_SOA))),
     "HEIGHT above 1": Example("a.pcd", _pcd(_text(), WIDTH="7", HEIGHT="6"), check=_grid),
     "VIEWPOINT": Example("a.pcd", _pcd(_text(), VIEWPOINT="3 2 -30 1 0 0 0"), check=_from_below),
+    "VIEWPOINT among the points": Example("a.pcd", _pcd(_text(), VIEWPOINT="3 2 9.9 1 0 0 0"), check=_plain),
     "version 0.5: COLUMNS, no COUNT, VIEWPOINT or POINTS": Example(
         "a.pcd",
         _pcd(_text(), VERSION=".5", VIEWPOINT=None, POINTS=None, COUNT=None).replace(b"FIELDS", b"COLUMNS"),
