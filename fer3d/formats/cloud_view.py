@@ -19,7 +19,7 @@ _SAMPLE = 6000  # points that are looked at in each view
 _OFF_SPACINGS, _OFF_SIZE = 1.5, 0.03  # a point off its plane is so many spacings and so much of the cloud's size off
 _NARROWEST, _WIDEST = np.radians(3.0), np.radians(60.0)  # half the angle at which a sensor at the origin sees the cloud
 _FORESHORTENING = 0.02  # twice as dense a picture counts as much as this share of points off
-_ORIGIN_WINS = 0.02  # the origin is preferred to other views that are better by less
+_ORIGIN_WINS = 0.05  # the origin is preferred to other views that are better by less
 
 
 @dataclass(frozen=True, eq=False)

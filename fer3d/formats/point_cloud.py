@@ -183,8 +183,8 @@ def _usable(
 def _surface(path: Path, cloud: NDArray[np.float64], view: View, share: float) -> cloud_mesh.Meshed:
     if share > MOST_LAYERED:
         raise FormatError(
-            f"{path}: points of a surface seen from one side were wanted, its {len(cloud)} points are several layers "
-            f"from each side: {_WAY_OUT}"
+            f"{path}: points of a surface seen from one side were wanted, its {len(cloud)} points are several layers, "
+            f"or much noise, from each side: {_WAY_OUT}"
         )
     made = cloud_mesh.mesh(cloud, view)
     if made is None or np.count_nonzero(made.of_point >= 0) < _LEAST_USED * len(cloud):
