@@ -52,31 +52,63 @@ class Meshed:
 
 def mesh(points: NDArray[np.float64], view: View) -> Meshed | None:
     """Mesh points (N, 3) float64, finite, in a view; None if they lie on a line of the picture."""
-    cell = np.flatnonzero(view.in_front(points))
-    of_point = np.full(len(points), -1, np.int64)
-    of_point[cell] = np.arange(len(cell))
-    picture, depth = view.project(points[cell])
-    vertices, row, spacing = points[cell], cell, _spacing(picture)
-    while spacing > 0:
-        group, count = _together(picture, depth, spacing)
-        if count == len(picture):
-            break
-        known = of_point >= 0
-        of_point[known] = group[of_point[known]]
-        first = np.full(count, len(points))
-        np.minimum.at(first, group, row)
-        vertices, row = _means(group, count, vertices), first
-        shrunk = count < (1 - _CLUSTERED) * len(picture)
+    seen = np.flatnonzero(view.in_front(points))
+    vertices, row, of_point = points[seen], seen, np.full(len(points), -1, np.int64)
+    of_point[seen] = np.arange(len(seen))
+    vertices, row, of_point, spacing = _averaged_together(vertices, row, of_point, view)
+    if not spacing > 0 or len(vertices) < 3:
+        return None
+    picture, depth = view.project(vertices)
+    kept = _surface(picture, depth, spacing)
+    if kept is None:
+        return None
+    used = np.unique(kept)
+    merged, flat, smoothed = len(seen) - len(vertices), depth, 0
+    several = merged > _OVERLAP * len(seen)
+    while several and smoothed < _SMOOTHINGS and _roughness(picture, flat, used, spacing) > _ROUGH:
+        flat, smoothed = _averaged(flat, kept), smoothed + 1
+    if smoothed:
+        vertices = view.at_depth(vertices, depth, flat)
+    order = used[np.argsort(row[used], kind="stable")]
+    rank = np.full(len(vertices) + 1, -1, np.int64)  # the last row is that of points without a vertex
+    rank[order] = np.arange(len(order))
+    record = {"view": view.name, "spacing": round(spacing, 9), "averaged_points": merged, "smoothed": smoothed}
+    return Meshed(vertices[order], rank[kept].astype(np.int32), row[order], rank[of_point], record)
+
+
+def _averaged_together(
+    vertices: NDArray[np.float64], row: NDArray[np.int64], of_point: NDArray[np.int64], view: View
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], float]:
+    """Average the points that fall together, again while that makes many of them fewer: clumps have small spacings.
+
+    Args and results: vertices (V, 3), the first point of each (V,), the vertex of each point (N,), and the spacing.
+    """
+    shrunk, spacing = True, 0.0
+    while shrunk:
         picture, depth = view.project(vertices)
         spacing = _spacing(picture)
-        if not shrunk:
+        if not spacing > 0:
             break
-    merged = len(cell) - len(vertices)
-    if spacing <= 0 or len(vertices) < 3:
-        return None
-    inside = np.arange(len(vertices))
-    for _ in range(2):  # points that no face keeps, such as specks before the surface, make holes: without them again
-        faces = _triangulated(picture[inside], spacing)
+        group, count = _together(picture, depth, spacing)
+        shrunk = count < (1 - _CLUSTERED) * len(vertices)
+        if count < len(vertices):
+            known = of_point >= 0
+            of_point[known] = group[of_point[known]]
+            first = np.full(count, len(of_point))
+            np.minimum.at(first, group, row)
+            vertices, row = _means(group, count, vertices), first
+            spacing = _spacing(view.project(vertices)[0])
+    return vertices, row, of_point, spacing
+
+
+def _surface(picture: NDArray[np.float64], depth: NDArray[np.float64], spacing: float) -> NDArray[np.int64] | None:
+    """The faces between neighbours (F, 3); None if there are none.
+
+    Points that no face keeps, such as specks before the surface, make holes: the rest is triangulated without them.
+    """
+    inside, kept = np.arange(len(picture)), np.empty((0, 3), np.int64)
+    for _ in range(2):
+        faces = _triangulated(picture[inside], spacing) if len(inside) >= 3 else None
         if faces is None:
             return None
         faces = inside[faces]
@@ -85,19 +117,7 @@ def mesh(points: NDArray[np.float64], view: View) -> Meshed | None:
         if len(used) == len(inside):
             break
         inside = used
-        if len(inside) < 3:
-            return None
-    flat, smoothed = depth, 0
-    several = merged > _OVERLAP * len(cell)
-    while several and smoothed < _SMOOTHINGS and _roughness(picture, flat, used, spacing) > _ROUGH:
-        flat, smoothed = _averaged(flat, kept), smoothed + 1
-    if smoothed:
-        vertices = view.at_depth(vertices, depth, flat)
-    order = used[np.argsort(row[used], kind="stable")]
-    rank = np.full(len(vertices) + 1, -1, np.int64)
-    rank[order] = np.arange(len(order))
-    record = {"view": view.name, "spacing": round(spacing, 9), "averaged_points": merged, "smoothed": smoothed}
-    return Meshed(vertices[order], rank[kept].astype(np.int32), row[order], rank[of_point], record)
+    return kept if len(kept) else None
 
 
 def longest(depths: NDArray[np.float64], edge_depth: NDArray[np.float64], spacing: float) -> float:
