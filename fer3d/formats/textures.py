@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from fer3d.checks import check_dtype, check_shape
 from fer3d.errors import ArgumentError, FileError
-from fer3d.files import write_bytes
+from fer3d.files import read_bytes, write_bytes
 from fer3d.scan import Scan
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def load(
             )
         missing = f"{scan_file}: it names no texture and none of its name lies beside it"
         return Texture(None, None, (missing,) if expected else ())
-    image, problem = _decode(file)
+    image, problem = _read(file)
     if problem:
         return Texture(None, None, (f"{file}: the texture of {scan_file.name} {problem}",))
     if exact:
@@ -178,19 +178,37 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _decode(path: Path) -> tuple[NDArray[np.uint8] | None, str]:
-    """Read a picture file; None and the problem if that fails. EXIF is not applied: uv refer to the stored rows."""
+def decode(content: bytes, decoders: Sequence[str] = _DECODERS) -> tuple[NDArray[np.uint8] | None, str]:
+    """Decode the bytes of a picture, such as one inside a scan file. This never raises.
+
+    EXIF is not applied: uv refer to the stored rows.
+
+    Args:
+        content: The bytes of a picture file.
+        decoders: Names of the decoders of Pillow that may try; no other one sees the bytes.
+
+    Returns:
+        (H, W, 3) uint8 and an empty text; or None and the problem, as the end of a sentence: "is empty (0 bytes)".
+    """
     from PIL import Image
 
+    if not content:
+        return None, "is empty (0 bytes)"
     try:
-        if path.stat().st_size == 0:
-            return None, "is empty (0 bytes)"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about odd metadata, which does not matter here
-            with Image.open(path, formats=_DECODERS) as picture:
+            with Image.open(io.BytesIO(content), formats=decoders) as picture:
                 return as_rgb(picture)
     except Exception as error:  # decoders of damaged files raise nearly everything
-        return None, _cannot(error).replace(os.fspath(path), path.name)
+        return None, _cannot(error)
+
+
+def _read(path: Path) -> tuple[NDArray[np.uint8] | None, str]:
+    try:
+        content = read_bytes(path) if path.stat().st_size else b""
+    except (OSError, ValueError) as error:  # FileError and FormatError too
+        return None, f"cannot be read: {str(error).removeprefix(f'{path}: ').removeprefix('cannot be read: ')}"
+    return decode(content)
 
 
 def as_rgb(picture: Image.Image) -> tuple[NDArray[np.uint8] | None, str]:
@@ -209,10 +227,14 @@ def as_rgb(picture: Image.Image) -> tuple[NDArray[np.uint8] | None, str]:
             if picture.mode == "P":
                 picture = picture.convert("RGBA")  # a palette may contain alpha, which is dropped too
             return np.array(picture.convert("RGB")), ""
-    except Exception as error:  # see _decode
+    except Exception as error:  # see decode
         return None, _cannot(error)
 
 
 def _cannot(error: Exception) -> str:
+    from PIL import UnidentifiedImageError
+
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if isinstance(error, UnidentifiedImageError):
+        reason = "cannot identify image file"  # Pillow would name a buffer
     return f"cannot be read as a picture: {reason}"
