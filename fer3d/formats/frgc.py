@@ -22,6 +22,7 @@ from fer3d.errors import FormatError
 from fer3d.files import read_bytes, write_bytes
 from fer3d.formats import number_blocks, textures
 from fer3d.formats.bnt import grid_place
+from fer3d.formats.origin import near_origin
 from fer3d.formats.range_grid import LONGEST_EDGE, triangulate
 from fer3d.scan import Scan
 
@@ -109,6 +110,8 @@ def write_grid(grid: Grid, path: str | os.PathLike[str]) -> None:
 def read(path: str | os.PathLike[str], *, texture: bool = True, longest_edge: float = LONGEST_EDGE) -> Scan:
     """Read a scan from an .abs or .abs.gz file, in millimetres, in the frame of the sensor.
 
+    A scan far from its origin is brought near it: see `Scan.placement`.
+
     Args:
         path: The file.
         texture: Whether to look for `<stem>.ppm`, .jpg, .png ... beside the file. The format names no texture, so a
@@ -132,15 +135,15 @@ def read(path: str | os.PathLike[str], *, texture: bool = True, longest_edge: fl
     rows, columns = valid.shape
     place = np.flatnonzero(valid).astype(np.int32)
     u, v = (place % columns + 0.5) / columns, 1.0 - (place // columns + 0.5) / rows
-    with np.errstate(over="ignore"):
-        vertices = grid.points[valid].astype(np.float32)
-    counts = {"vertices": len(vertices), "faces": len(faces), "rows": rows, "columns": columns, "pitch": pitch}
+    near = near_origin(grid.points[valid])
+    counts = {"vertices": len(near.vertices), "faces": len(faces), "rows": rows, "columns": columns, "pitch": pitch}
     scan = Scan(
-        vertices,
+        near.vertices,
         faces,
         uv=np.stack([u, v], axis=1).astype(np.float32),
         file_vertex=place,
-        history=({"step": "read", "file": path.name, "format": "abs", **counts},),
+        placement=near.placement,
+        history=({"step": "read", "file": path.name, "format": "abs", **counts, **near.record()},),
     )
     return textures.attach(scan, path, [], expected=False) if texture else scan
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from fer3d.checks import check_dtype, check_shape
 from fer3d.errors import ArgumentError, FileError
 from fer3d.files import read_bytes, write_bytes
+from fer3d.formats import pixels
 from fer3d.scan import Scan
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ def decode(content: bytes, decoders: Sequence[str] = _DECODERS) -> tuple[NDArray
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about odd metadata, which does not matter here
-            with Image.open(io.BytesIO(content), formats=decoders) as picture:
+            with Image.open(io.BytesIO(content), formats=tuple(decoders)) as picture:
                 return as_rgb(picture)
     except Exception as error:  # decoders of damaged files raise nearly everything
         return None, _cannot(error)
@@ -216,19 +217,15 @@ def as_rgb(picture: Image.Image) -> tuple[NDArray[np.uint8] | None, str]:
     width, height = picture.size
     if width * height > MAX_PIXELS:
         return None, f"has {width} x {height} pixels, more than {MAX_PIXELS}"
-    if picture.mode == "F":
-        return None, "has real numbers as pixels, wanted 8 or 16 bits"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if picture.mode.startswith("I"):  # 16 bits of grey: the high byte is the 8-bit value
-                grey = (np.asarray(picture).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8)
-                return np.repeat(grey[:, :, None], 3, axis=2), ""  # (H, W, 3)
-            if picture.mode == "P":
-                picture = picture.convert("RGBA")  # a palette may contain alpha, which is dropped too
-            return np.array(picture.convert("RGB")), ""
+            if pixels.several(picture):
+                return None, "has several pictures, wanted one"
+            decoded = pixels.decode(picture)
     except Exception as error:  # see decode
         return None, _cannot(error)
+    return decoded.rgb, decoded.problem
 
 
 def _cannot(error: Exception) -> str:

@@ -59,6 +59,47 @@ def test_nan_uv_go_over_as_zero(scan):
     assert interop.to_trimesh(scan).visual.uv[3].tolist() == [0, 0]
 
 
+def test_colours_of_vertices_go_to_trimesh_and_back(bare):
+    colours = np.array([[0, 10, 255], [1, 2, 3], [40, 50, 60], [np.nan] * 3], np.float32)
+    mesh = interop.to_trimesh(Scan.of(bare.vertices, bare.faces, colours=colours))
+    assert mesh.visual.kind == "vertex"
+    assert interop.from_trimesh(mesh).colours.tolist() == [[0, 10, 255], [1, 2, 3], [40, 50, 60], [128] * 3]
+
+
+def test_colours_of_faces_come_from_trimesh_as_their_mean(bare):
+    import trimesh
+
+    mesh = trimesh.Trimesh(bare.vertices, bare.faces, process=False)
+    mesh.visual.face_colors = [[100, 0, 0, 255], [200, 0, 0, 255]]
+    back = interop.from_trimesh(mesh)
+    assert back.colours[:, 0].tolist() == [150, 100, 150, 200]
+    assert back.warnings == ("the mesh has colours of faces: vertices take their mean",)
+
+
+def test_what_is_lost_on_the_way_from_trimesh_is_warned_of(scan):
+    import trimesh
+    from PIL import Image
+
+    picture = Image.fromarray(TEXTURE)
+    pair = trimesh.visual.material.MultiMaterial([trimesh.visual.material.SimpleMaterial(image=picture)] * 2)
+    mesh = trimesh.Trimesh(scan.vertices, scan.faces, process=False)
+    mesh.visual = trimesh.visual.TextureVisuals(uv=scan.uv, material=pair)
+    assert interop.from_trimesh(mesh).warnings == ("the mesh has 2 materials, which are not taken: it has no texture",)
+    mesh.visual = trimesh.visual.TextureVisuals(material=trimesh.visual.material.SimpleMaterial(image=picture))
+    assert "no uv of its vertices" in interop.from_trimesh(mesh).warnings[0]
+
+
+def test_a_mesh_far_from_its_origin_keeps_its_shape(bare):
+    import trimesh
+
+    far = np.array([500_000.0, 5_000_000.0, 30.0])
+    back = interop.from_trimesh(trimesh.Trimesh(bare.vertices * 0.001 + far, bare.faces, process=False))
+    at = back.vertices - back.placement[:3, 3]
+    np.testing.assert_allclose(at, bare.vertices * 0.001 + far, atol=1e-9)
+    np.testing.assert_allclose(back.vertices - back.vertices[0], 0.001 * (bare.vertices - bare.vertices[0]), atol=1e-8)
+    assert "origin" in back.history[0]
+
+
 def test_what_is_no_trimesh(scan):
     import trimesh
 
@@ -170,6 +211,29 @@ def test_pytorch3d_and_back(pytorch3d, scan, bare):
     assert float(maps.max()) <= 1
     with pytest.raises(ArgumentError, match=r"`meshes` should be a pytorch3d.structures.Meshes, is list"):
         interop.from_pytorch3d([])
+
+
+class TexturesVertex:
+    def __init__(self, features):
+        self._features = features
+
+    def verts_features_list(self):
+        return self._features
+
+
+def test_colours_of_vertices_go_to_pytorch3d_and_back(pytorch3d, bare, monkeypatch):
+    if not hasattr(pytorch3d.renderer, "TexturesVertex"):
+        monkeypatch.setattr(pytorch3d.renderer, "TexturesVertex", TexturesVertex, raising=False)
+    colours = np.array([[0, 10, 255], [1, 2, 3], [40, 50, 60], [7, 8, 9]], np.float32)
+    (back,) = interop.from_pytorch3d(interop.to_pytorch3d(Scan.of(bare.vertices, bare.faces, colours=colours)))
+    np.testing.assert_allclose(back.colours, colours, atol=1e-4)
+
+
+def test_other_textures_of_pytorch3d_are_warned_of(pytorch3d, bare):
+    meshes = interop.to_pytorch3d(bare)
+    meshes.textures = object()
+    (back,) = interop.from_pytorch3d(meshes)
+    assert back.warnings == ("the mesh has textures of object, which are not taken",)
 
 
 # ---- missing libraries ----
