@@ -87,7 +87,7 @@ def _alpha(picture: Image.Image, raw: str) -> NDArray[np.uint8] | None:
 
 
 def several(picture: Image.Image) -> bool:
-    """Whether a TIFF or PNG file has more than one picture, apart from those that a TIFF calls smaller copies or masks."""
+    """Whether a TIFF or PNG has more than one picture; what a TIFF calls smaller copies or masks does not count."""
     if picture.format == "PNG":
         return int(getattr(picture, "n_frames", 1)) > 1
     if picture.format != "TIFF":

@@ -170,7 +170,7 @@ def test_other_decoders_never_see_a_file(tmp_path, monkeypatch, kind, suffix):
     Image.init()
     allowed = {"BMP", "DIB", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP"}
     seen = []
-    for name, (factory, accept) in dict(Image.OPEN).items():
+    for name in list(Image.OPEN):
         if name not in allowed:
             spy = (lambda *arguments, name=name: seen.append(name), lambda prefix, name=name: seen.append(name) or True)
             monkeypatch.setitem(Image.OPEN, name, spy)
