@@ -25,7 +25,7 @@ from typing import Any
 HERE = Path(__file__).parent
 PAGE = HERE.with_suffix(".md")
 BECOMES = ("read", "refused", "warned", "skipped")
-ORDER = ("wrl", "obj", "ply", "off", "stl", "gltf", "bnt", "abs", "points", "pictures")
+ORDER = ("wrl", "obj", "ply", "off", "stl", "gltf", "bnt", "abs", "points", "landmarks", "pictures")
 
 INTRO = """# Formats, construct by construct
 

@@ -73,6 +73,9 @@ def read_grid(path: str | os.PathLike[str]) -> Grid:
         raise FormatError(f"{name}: at least one point was wanted, its header says {rows} x {columns}")
     if 8 * size > len(text):  # each of the four numbers per point takes a digit and a separator
         raise FormatError(f"{name}: its header says {rows} x {columns} points, which {len(text)} bytes cannot hold")
+    if (comma := text.find(b",", header.end())) >= 0:  # as in 1,5: the parser would take two numbers
+        line = text.count(b"\n", 0, comma) + 1
+        raise FormatError(f"{name}: line {line}: numbers with points and spaces were wanted, it has a comma")
     flags, stop = number_blocks.integers(text, header.end(), path, wanted=size)
     numbers, stop = number_blocks.doubles(text, stop, path, wanted=3 * size)
     if len(flags) + len(numbers) != 4 * size:
