@@ -268,6 +268,8 @@ def _by_name(
 ) -> dict[str, NDArray[np.float64]]:
     points: dict[str, NDArray[np.float64]] = {}
     for (number, name), (row_number, row) in zip(names, rows, strict=True):
+        if not name.isprintable():
+            raise FormatError(f"{os.fspath(path)}: line {number}: a name was wanted, it is {name[:60]!r}")
         if name in points:
             raise FormatError(f"{os.fspath(path)}: line {number}: landmark {name[:60]!r} comes twice")
         points[name] = np.array(_numbers(path, row_number, row.split(), width), dtype=np.float64)

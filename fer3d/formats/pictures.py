@@ -91,7 +91,7 @@ def decode_picture(content: bytes, path: Path) -> Picture:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about odd metadata, which does not matter here
             with Image.open(io.BytesIO(content), formats=_DECODERS) as opened:
-                return _upright(opened, path)
+                return _upright(opened, path, len(content))
     except FormatError:
         raise
     except Image.DecompressionBombError as error:
@@ -107,13 +107,15 @@ def decode_picture(content: bytes, path: Path) -> Picture:
         raise FormatError(f"{path}: cannot be decoded: {reason}") from None
 
 
-def _upright(opened: Image.Image, path: Path) -> Picture:
+def _upright(opened: Image.Image, path: Path, content: int) -> Picture:
     from PIL import Image
 
     width, height = opened.size
     history: dict[str, object] = {"format": opened.format, "mode": opened.mode, "size": [width, height]}
     if width * height > MAX_PIXELS:
         raise FormatError(f"{path}: wanted at most {MAX_PIXELS:,} pixels, got {width} x {height}")
+    if problem := pixels.too_large(opened, content, MAX_PIXELS):
+        raise FormatError(f"{path}: {problem}")
     tiff = opened.format == "TIFF"
     turned = opened.getexif().get(_TURNED, 1) if tiff else 1  # loading a TIFF turns it and drops the tag
     decoded = pixels.decode(opened, transparency=True)  # raises here if the file is damaged

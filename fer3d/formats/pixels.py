@@ -18,9 +18,27 @@ if TYPE_CHECKING:
 _BITS, _PHOTOMETRIC, _PLANAR, _COLOURS, _INK, _EXTRA, _SIGN = 258, 262, 284, 320, 332, 338, 339
 _SUBSAMPLING_RANGE = 532  # ReferenceBlackWhite of YCbCr
 _PAGE_KIND, _SMALLER_COPY, _MASK = 254, 1, 4
+_SMALL = 1 << 19  # pixels that any file may have
+_DENSEST = 1100  # pixels a byte: what Deflate and LZW make of grey of 8 bits, all of it equal
 _MOST_PAGES = 64  # of which it is looked whether they are copies
 _MIN_IS_WHITE, _SEPARATE_PLANES = 0, 2
 _FULL_RANGE = (0, 255, 128, 255, 128, 255)
+
+
+def too_large(picture: Image.Image, content: int, most: int) -> str:
+    """Whether a picture has more pixels than `most`, or than its bytes can hold unless it is blank; see `refusal`.
+
+    Args:
+        picture: The picture, not loaded yet.
+        content: Length of its file in bytes.
+        most: Number of pixels.
+    """
+    width, height = picture.size
+    if width * height > most:
+        return f"has {width} x {height} pixels, more than {most}"
+    if width * height > _SMALL + _DENSEST * content:
+        return f"has {width} x {height} pixels in {content} bytes: it would be blank"
+    return ""
 
 
 class Decoded(NamedTuple):

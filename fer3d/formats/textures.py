@@ -199,7 +199,8 @@ def decode(content: bytes, decoders: Sequence[str] = _DECODERS) -> tuple[NDArray
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about odd metadata, which does not matter here
             with Image.open(io.BytesIO(content), formats=tuple(decoders)) as picture:
-                return as_rgb(picture)
+                problem = pixels.too_large(picture, len(content), MAX_PIXELS)
+                return (None, problem) if problem else as_rgb(picture)
     except Exception as error:  # decoders of damaged files raise nearly everything
         return None, _cannot(error)
 
