@@ -16,7 +16,16 @@ class ArgumentError(Fer3dError, ValueError):
 
 
 class FormatError(Fer3dError, ValueError):
-    """The content of a file violates its format. The message begins with the path."""
+    """The content of a file violates its format. The message begins with the path.
+
+    It is one line whatever the file holds: control characters become escapes.
+
+    >>> print(FormatError("a.ply: element 'fa\\nce' is not known"))
+    a.ply: element 'fa\\nce' is not known
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message if message.isprintable() else "".join(map(_escaped, message)))
 
 
 class FileError(Fer3dError, OSError):
@@ -49,6 +58,10 @@ class TrainError(Fer3dError, ValueError):
 
 class MissingLibraryError(Fer3dError, ImportError):
     """An optional library is not installed. The message names the extra that installs it."""
+
+
+def _escaped(letter: str) -> str:
+    return letter if letter.isprintable() else repr(letter)[1:-1]
 
 
 def internal_error(error: BaseException) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import traceback
+import unicodedata
 import warnings
 import zlib
 from pathlib import Path
@@ -94,8 +95,8 @@ def _refused(error: Fer3dError, path: Path) -> Verdict:
     text = str(error)
     if not isinstance(error, (FormatError, FileError)):
         return Verdict("finding", f"{type(error).__name__} {_origin(error)}")
-    if "\n" in text or "\r" in text or not text.isprintable():
-        return Verdict("finding", f"a message of several lines, or unprintable: {_origin(error)}")
+    if not _one_line(text):
+        return Verdict("finding", f"a message of several lines, or with control characters: {_origin(error)}")
     if str(path.parent) not in text:
         return Verdict("finding", f"a message that names no file: {_origin(error)}")
     if len(text) > 600 + 4 * len(str(path)):
@@ -103,6 +104,11 @@ def _refused(error: Fer3dError, path: Path) -> Verdict:
     if "memory" in text:
         return Verdict("finding", f"out of memory: {_origin(error)}")
     return Verdict("refused", text)
+
+
+def _one_line(text: str) -> bool:
+    """Whether a text is one line on a terminal: no line end of any kind, no control character."""
+    return len(text.splitlines()) == 1 and not any(unicodedata.category(letter) == "Cc" for letter in text)
 
 
 def _origin(error: BaseException) -> str:
@@ -113,7 +119,7 @@ def _origin(error: BaseException) -> str:
 
 def _judged(found: Any, notes: tuple[str, ...], size: int, kind: str) -> Verdict:
     for note in notes:
-        assert isinstance(note, str) and note and note.isprintable(), f"a warning that is not one line: {note!r:.60}"
+        assert isinstance(note, str) and _one_line(note), f"a warning that is not one line: {note!r:.60}"
     if isinstance(found, Scan):
         digest = _scan(found, size, kind)
     elif isinstance(found, dict):
