@@ -3,6 +3,7 @@
 void bind_manifold_conv(py::module_& m);
 void bind_manifold_pool(py::module_& m);
 void bind_numbers(py::module_& m);
+void bind_obj(py::module_& m);
 void bind_sample_tree(py::module_& m);
 
 PYBIND11_MODULE(_native, m) {
@@ -10,6 +11,7 @@ PYBIND11_MODULE(_native, m) {
   bind_manifold_conv(m);
   bind_manifold_pool(m);
   bind_numbers(m);
+  bind_obj(m);
   bind_sample_tree(m);
 #ifdef FER3D_CUDA
   m.attr("has_cuda") = true;

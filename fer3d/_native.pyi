@@ -20,6 +20,22 @@ def split_vertices(
     faces: NDArray[np.int32], uv_faces: NDArray[np.int32], vertices: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]: ...
 
+# obj: the contract is in csrc/obj/obj.h; fer3d.formats.obj calls. points, width, more, uv, corners, uv_corners, sizes,
+# keywords, and the statements, (S, 5): keyword, begin, text, stop, faces.
+def scan_obj(
+    text: bytes,
+) -> tuple[
+    NDArray[np.float64],
+    NDArray[np.uint8],
+    NDArray[np.float64],
+    NDArray[np.float64],
+    NDArray[np.int32],
+    NDArray[np.int32],
+    NDArray[np.int32],
+    list[bytes],
+    NDArray[np.int64],
+]: ...
+
 # manifold_conv: the contract is in csrc/manifold_conv/manifold_conv.h; fer3d.ops is the checked face. Float is float32
 # or float64, the same throughout a call; without indices and weights x holds patches.
 def manifold_conv_cpu(

@@ -105,5 +105,6 @@ def sha256(path: Path) -> str:
 
 
 def line_of(text: bytes, offset: int) -> int:
-    """The number of the line, from 1, that holds the byte at `offset`."""
-    return text.count(b"\n", 0, offset) + 1
+    """The number of the line, from 1, that holds the byte at `offset`. Lines end with LF, CR LF or CR."""
+    carriage_returns = text.count(b"\r", 0, offset) - text.count(b"\r\n", 0, offset)
+    return text.count(b"\n", 0, offset) + carriage_returns + 1

@@ -113,6 +113,17 @@ class Scan:
         """
         return replace(self, history=(*self.history, {"step": name, **(record or {})}), **changes)
 
+    def with_landmarks(self, points: Mapping[str, NDArray[np.float64]], record: Mapping[str, Any]) -> Scan:
+        """A copy with the landmarks of a landmark file, which are in the frame and unit of the scan's file.
+
+        Args:
+            points: name -> (3,) float64.
+            record: Details for the history, such as the name of the file.
+        """
+        linear, shift = self.placement[:3, :3], self.placement[:3, 3]
+        placed = {name: linear @ point + shift for name, point in points.items()}
+        return self.step("landmarks", {**record, "count": len(placed)}, landmarks=placed)
+
     def warn(self, message: str) -> Scan:
         """A copy with one more warning."""
         return replace(self, warnings=(*self.warnings, message))

@@ -31,14 +31,25 @@ def test_a_move_takes_landmarks_and_placement_along():
 
 
 def test_what_is_kept_leads_back_to_the_file():
-    scan = square(uv=np.arange(8, dtype=np.float32).reshape(4, 2))
+    scan = square(
+        uv=np.arange(8, dtype=np.float32).reshape(4, 2), colours=np.arange(12, dtype=np.float32).reshape(4, 3)
+    )
     kept = scan.kept(np.array([True, False, True, True]), "cut")
     assert kept.faces.tolist() == [[0, 1, 2]]
     assert kept.file_vertex.tolist() == [0, 2, 3]
     assert kept.uv.tolist() == [[0, 1], [4, 5], [6, 7]]
+    assert kept.colours.tolist() == [[0, 1, 2], [6, 7, 8], [9, 10, 11]]
     again = kept.kept(np.array([False, True, True]), "cut")
     assert again.file_vertex.tolist() == [2, 3]
     assert again.faces.shape == (0, 3)
+
+
+def test_landmarks_of_a_file_are_put_where_the_scan_was_moved_to():
+    placement = np.eye(4)
+    placement[:3, 3] = [-3000, 0, 5]
+    scan = square(placement=placement).with_landmarks({"a": np.array([3001.0, 2.0, 3.0])}, {"file": "a.bnd"})
+    assert scan.landmarks["a"].tolist() == [1, 2, 8]
+    assert scan.history == ({"step": "landmarks", "file": "a.bnd", "count": 1},)
 
 
 def test_landmarks_as_rows_have_nan_for_what_is_missing():
@@ -66,6 +77,10 @@ def test_landmarks_as_rows_have_nan_for_what_is_missing():
         (lambda: square(uv=np.zeros((3, 2), np.float32)), r"`uv` should have shape \(4, 2\), has \(3, 2\)"),
         (lambda: square(texture=np.zeros((3, 2), np.uint8)), r"`texture` should have shape \(H, W, 3\), has \(3, 2\)"),
         (lambda: square(texture=np.zeros((3, 2, 3))), "`texture` should have dtype uint8, has float64"),
+        (lambda: square(colours=np.zeros((4, 3))), "`colours` should have dtype float32, has float64"),
+        (lambda: square(colours=np.zeros((3, 3), np.float32)), r"`colours` should have shape \(4, 3\), has \(3, 3\)"),
+        (lambda: square(wrap=("repeat", "mirrored")), "`wrap` should be one of repeat, clamp, mirror, is 'mirrored'"),
+        (lambda: square(wrap=("repeat",)), r"`wrap` should name two ways, for u and v, is \('repeat',\)"),
         (lambda: square(file_vertex=np.zeros(3, np.int32)), r"`file_vertex` should have shape \(4,\), has \(3,\)"),
         (lambda: square(placement=np.eye(3)), r"`placement` should have shape \(4, 4\), has \(3, 3\)"),
         (lambda: square(landmarks={"x": np.zeros(2)}), r"`landmarks\['x'\]` should have shape \(3,\), has \(2,\)"),

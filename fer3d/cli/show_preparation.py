@@ -122,7 +122,7 @@ def run_maps(scan: Path, out: Path, landmarks: Path | None, settings: Preprocess
 
     raw = formats.read(scan)
     if landmarks is not None:
-        raw = raw.step("landmarks", {"file": landmarks.name}, landmarks=formats.read_landmarks(landmarks))
+        raw = raw.with_landmarks(formats.read_landmarks(landmarks), {"file": landmarks.name})
     compile_first(needed_kernels(settings.model_copy(update={"tree": False}), landmarks=landmarks is not None))
     prepared, maps = prepare(raw, settings)
     arrays: dict[str, Any] = {"maps": maps.stack.astype(np.float32)}

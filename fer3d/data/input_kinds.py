@@ -167,8 +167,7 @@ class InputKind(ABC):
             raise FormatError(f"{source}: wanted a scan, as the run was trained on scans, got a picture")
         scan = source if isinstance(source, Scan) else formats.read(source, texture=reads_picture(settings.maps))
         if landmarks is not None:
-            points = formats.read_landmarks(landmarks)
-            scan = scan.step("landmarks", {"file": Path(landmarks).name, "count": len(points)}, landmarks=points)
+            scan = scan.with_landmarks(formats.read_landmarks(landmarks), {"file": Path(landmarks).name})
         if settings.pose == "landmarks" and not scan.landmarks:
             scan = scan.warn("posed by its shape, while the run's scans were posed by landmarks")
             settings = settings.model_copy(update={"pose": "shape"})

@@ -6,7 +6,8 @@
 | .bnt | `bnt` | Bosphorus range images |
 | .abs, .abs.gz | `frgc` | FRGC range images |
 | .obj | `obj` | Wavefront, with the texture of its .mtl |
-| .ply .stl .glb .gltf .off | `mesh_files` | through trimesh |
+| .glb .gltf | `gltf` | glTF 2.0 |
+| .ply .stl .off | `mesh_files` | through trimesh |
 | .bnd .pse .lm2 .lm3 | `landmark_files` | landmarks of BU and Bosphorus |
 | others | `outside` | formats added by `register` or an entry point of `fer3d.formats`: `docs/extend/format.md` |
 """

@@ -76,6 +76,7 @@ class Looks:
         *,
         needed: bool,
         expected: bool,
+        beside: bool = True,
     ) -> Looks:
         """Find the pictures of a file.
 
@@ -87,13 +88,14 @@ class Looks:
             needed: Whether the picture is wanted. With several pictures it is read in any case, as their sizes
                 determine the texture coordinates.
             expected: Whether to warn if no material has a picture and none of the file's name lies beside it.
+            beside: Whether a picture of the file's name is searched if no material has one.
         """
         kinds, of_face = _kinds(materials, material)
         if corner_uv is None:
             note = f"{path}: it names the texture {kinds[0].called} but has no texture coordinates" if kinds else ""
             return cls(warnings=(note,) if note else ())
         if not kinds:
-            return cls._with(load(path, (), expected=expected), path) if needed else cls()
+            return cls._with(load(path, (), expected=expected), path) if needed and beside else cls()
         several = len(kinds) > 1
         looks = cls._several(path, kinds, of_face, corner_uv()) if several else cls._one(path, kinds[0], needed)
         bare = of_face < 0
@@ -148,13 +150,15 @@ class Looks:
 def _kinds(materials: Sequence[Material], material: NDArray[np.integer]) -> tuple[list[Material], NDArray[np.integer]]:
     """The different pictures in use, in order of the first face; and the row of each face in them, -1: none."""
     kinds: dict[tuple[Any, ...], int] = {}
+    first_of: list[Material] = []
     table = np.full(len(materials) + 1, -1)  # the last row is that of material -1
     used, first = np.unique(material, return_index=True)
     for i in used[np.argsort(first)]:
         if i >= 0 and materials[i].textured:
             table[i] = kinds.setdefault(materials[i].key, len(kinds))
-    order = {row: next(m for m in materials if m.textured and m.key == key) for key, row in kinds.items()}
-    return [order[row] for row in range(len(kinds))], table[material]
+            if table[i] == len(first_of):
+                first_of.append(materials[i])
+    return first_of, table[material]
 
 
 def _relative(file: Path, path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Generic mesh files through trimesh: .ply, .stl, .glb, .gltf, .off.
+"""Generic mesh files through trimesh: .ply, .stl, .off.
 
 trimesh trusts its input: it allocates what a header claims, truncates numbers it cannot parse, and raises nearly any
 exception. This module therefore compares counts with the file size before it calls trimesh, and converts every
@@ -8,11 +8,10 @@ exception of trimesh to a FormatError.
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,7 +50,7 @@ class Mesh(NamedTuple):
 
 
 def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
-    """Read a scan from a .ply, .stl, .glb, .gltf or .off file, in the unit and frame of the file.
+    """Read a scan from a .ply, .stl or .off file, in the unit and frame of the file.
 
     Args:
         path: The file. Its suffix, in upper or lower case, determines the format.
@@ -59,8 +58,7 @@ def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
 
     Returns:
         The scan, with vertices in the order of the file. Corners of .stl at the same position become one vertex.
-        Vertices of .ply with several uv are split; the copies come last. The transforms of a .glb scene are applied
-        and its meshes joined.
+        Vertices of .ply with several uv are split; the copies come last.
 
     Raises:
         ArgumentError: if the file has another suffix.
@@ -72,8 +70,6 @@ def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
         ".ply": _read_ply,
         ".stl": _read_stl,
         ".off": _read_off,
-        ".glb": _read_gltf,
-        ".gltf": _read_gltf,
     }
     suffix = path.suffix.lower()
     if suffix not in readers:
@@ -94,10 +90,10 @@ def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
 
 
 def write(scan: Scan, path: str | os.PathLike[str]) -> None:
-    """Write a scan. A .glb holds uv and texture; a .ply holds uv, with the texture beside it; others only the surface.
+    """Write a scan. A .ply holds uv, with the texture beside it; others only the surface.
 
     Raises:
-        ArgumentError: if the scan has no face, or the suffix is .gltf (several files: use .glb) or unknown.
+        ArgumentError: if the scan has no face, or the suffix is unknown.
         FileError: if a file cannot be written.
     """
     check_scan("scan", scan)
@@ -106,11 +102,11 @@ def write(scan: Scan, path: str | os.PathLike[str]) -> None:
     if suffix == ".ply":
         write_bytes(path, _ply_bytes(scan, path))
         return
-    if suffix not in (".stl", ".glb", ".off"):
-        raise ArgumentError(f"`path` should end in .ply, .stl, .glb or .off, is {path}")
+    if suffix not in (".stl", ".off"):
+        raise ArgumentError(f"`path` should end in .ply, .stl or .off, is {path}")
     from fer3d.formats.interop import to_trimesh
 
-    mesh = to_trimesh(scan if suffix == ".glb" else replace(scan, uv=None, texture=None))
+    mesh = to_trimesh(replace(scan, uv=None, texture=None))
     exported: Any = mesh.export(file_type=suffix[1:])
     write_bytes(path, exported.encode() if isinstance(exported, str) else exported)
 
@@ -303,118 +299,3 @@ def _read_off(content: bytes, path: Path) -> Mesh:
         raise FormatError(f"{path}: its {vertices} vertex lines should have 3 or more numbers, as many on each")
     loaded = load_off(io.BytesIO(content))
     return Mesh(loaded["vertices"], loaded["faces"])
-
-
-# ---- glb, gltf ----
-
-_GLTF_NUMBERS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
-_MOST_VERTICES = 20_000_000
-
-
-def _read_gltf(content: bytes, path: Path) -> Mesh:
-    """Join all meshes of the scene after its transforms. The texture is that of the first textured mesh."""
-    import trimesh
-
-    kind = path.suffix.lower()[1:]
-    _check_gltf(content, path, kind)
-    scene = trimesh.load_scene(
-        io.BytesIO(content), file_type=kind, resolver=_Beside(path), process=False, merge_primitives=False
-    )
-    vertices: list[NDArray[Any]] = []
-    faces: list[NDArray[Any]] = []
-    uv: list[NDArray[Any]] = []
-    image, notes, start = None, [], 0
-    for node in sorted(scene.graph.nodes_geometry):
-        matrix, name = scene.graph[node]
-        mesh = scene.geometry[name]
-        if not isinstance(mesh, trimesh.Trimesh):
-            continue  # points and lines
-        placed = np.asarray(mesh.vertices) @ matrix[:3, :3].T + matrix[:3, 3]
-        corners = np.asarray(mesh.faces)
-        vertices.append(placed)
-        faces.append((corners[:, ::-1] if np.linalg.det(matrix[:3, :3]) < 0 else corners) + start)
-        own_uv, own_image = _gltf_texture(mesh)
-        if image is None and own_image is not None:
-            image, note = own_image
-            notes += [f"{path}: {note}"] if note else []
-        uv.append(np.full((len(placed), 2), np.nan) if own_uv is None else own_uv)
-        start += len(placed)
-        if start > _MOST_VERTICES:  # a small file can instance a mesh any number of times
-            raise FormatError(f"{path}: a scan has at most {_MOST_VERTICES} vertices, the scene places more")
-    if not vertices:
-        raise FormatError(f"{path}: at least one face was wanted, the scene has no triangle mesh")
-    joined_uv = np.concatenate(uv)
-    return Mesh(
-        np.concatenate(vertices),
-        np.concatenate(faces),
-        None if np.isnan(joined_uv).all() else joined_uv,
-        record={"meshes": len(vertices)},
-        image=image,
-        warnings=tuple(notes),
-    )
-
-
-def _gltf_texture(mesh: Any) -> tuple[NDArray[Any] | None, tuple[NDArray[np.uint8] | None, str] | None]:
-    """Return uv (N, 2) or None, and `textures.as_rgb` of the picture, or None if there is no picture."""
-    uv = getattr(mesh.visual, "uv", None)
-    if uv is None or np.shape(uv) != (len(mesh.vertices), 2):
-        return None, None
-    material = getattr(mesh.visual, "material", None)
-    picture = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
-    return np.asarray(uv), None if picture is None else textures.as_rgb(picture)
-
-
-def _check_gltf(content: bytes, path: Path, kind: str) -> None:
-    """Reject wrong chunk and accessor sizes and cyclic nodes, which trimesh does not check."""
-    header = content
-    if kind == "glb":
-        if content[:4] != b"glTF" or len(content) < 20:
-            raise FormatError(f"{path}: should begin with 'glTF', begins with {content[:4]!r}")
-        total, length = int.from_bytes(content[8:12], "little"), int.from_bytes(content[12:16], "little")
-        if total != len(content) or length > len(content) - 20:
-            raise FormatError(f"{path}: its header says {total} bytes, {length} of them JSON; it has {len(content)}")
-        header = content[20 : 20 + length]
-    tree = json.loads(header)
-    if not isinstance(tree, dict):
-        raise FormatError(f"{path}: its JSON should be an object, is {type(tree).__name__}")
-    room = len(content) + sum(int(buffer.get("byteLength", 0)) for buffer in tree.get("buffers", []) if "uri" in buffer)
-    room = min(room, 1 << 30)
-    for accessor in tree.get("accessors", []):  # without a bufferView it is all zeros, of any size
-        numbers = int(accessor.get("count", 0)) * _GLTF_NUMBERS.get(accessor.get("type"), 1)
-        if not 0 <= numbers <= room:
-            raise FormatError(f"{path}: an accessor says {accessor['count']} elements; {room} bytes cannot hold them")
-    parents = [child for node in tree.get("nodes", []) for child in node.get("children", [])]
-    if len(set(parents)) != len(parents):
-        raise FormatError(f"{path}: its nodes should form trees, one has two parents")
-    _check_no_cycle(tree.get("nodes", []), path)
-
-
-def _check_no_cycle(nodes: list[dict[str, Any]], path: Path) -> None:
-    """Reject cycles. As each node has at most one parent, exactly the nodes of cycles and below are not reached."""
-    children = {child for node in nodes for child in node.get("children", [])}
-    open_nodes = [index for index in range(len(nodes)) if index not in children]
-    reached = 0
-    while open_nodes:
-        reached += 1
-        open_nodes += nodes[open_nodes.pop()].get("children", [])
-    if reached != len(nodes):
-        raise FormatError(f"{path}: its nodes should form trees, one is its own ancestor")
-
-
-class _Beside(Mapping[str, bytes]):
-    """Resolve the files that a .gltf names for trimesh, within its own folder only."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __getitem__(self, name: str) -> bytes:
-        relative = textures.inside(name)
-        if relative is None:
-            raise FormatError(f"{self.path}: names the file {name!r}, which is none beside it")
-        return read_bytes(self.path.parent / relative)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(())  # files are available by name only, not listed
-
-    def __len__(self) -> int:
-        return 0

@@ -58,6 +58,7 @@ def join(
     *,
     texture: bool = True,
     expected: bool = False,
+    beside: bool = True,
     warnings: Sequence[str] = (),
     record: Mapping[str, Any] | None = None,
 ) -> Scan:
@@ -70,8 +71,11 @@ def join(
         materials: Which picture lies on which faces.
         texture: Whether the scan gets its texture. The texture coordinates are the same without it.
         expected: Whether to warn if no material has a picture and none of the file's name lies beside it.
+        beside: Whether a picture of the file's name is searched if no material has one. A format whose files always
+            say which picture they use needs none of it.
         warnings: What the reader noticed, without the file's name.
-        record: Further entries of the history record.
+        record: Further entries of the history record. `beside` lists the other files that were read (materials,
+            buffers), relative to the folder of the file; pictures are added here.
 
     Returns:
         The scan. Vertices keep the order of the file; copies of vertices with several texture coordinates come last.
@@ -92,7 +96,7 @@ def join(
     mesh = _Mesh(solid)
     notes = list(warnings)
     corner_uv = None if mesh.uv is None else mesh.corner_uv
-    looks = Looks.of(path, materials, mesh.material, corner_uv, needed=texture, expected=expected)
+    looks = Looks.of(path, materials, mesh.material, corner_uv, needed=texture, expected=expected, beside=beside)
     faces, vertex_of, uv = _split(mesh, looks)
     near = near_origin(mesh.vertices)
     if (note := near.warning()) is not None:

@@ -36,8 +36,8 @@ MODULES = {
     ".obj": "obj",
     ".ply": "mesh_files",
     ".stl": "mesh_files",
-    ".glb": "mesh_files",
-    ".gltf": "mesh_files",
+    ".glb": "gltf",
+    ".gltf": "gltf",
     ".off": "mesh_files",
 }
 LANDMARKS = (".bnd", ".lm3", ".pse")  # suffixes of landmark files beside a scan, in order of preference

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 EXTENSIONS = (".bmp", ".jpg", ".jpeg", ".png", ".ppm", ".tif", ".tiff")
 
 # Pillow tries only these, whatever the suffix: some of its other decoders start programs.
-_DECODERS = ("BMP", "JPEG", "PNG", "PPM", "TIFF")
+_DECODERS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+# Those for pictures inside a scan file.
+INSIDE = ("JPEG", "PNG", "WEBP")
 
 # Ten times the largest texture of the supported data sets (1600 x 1200) in each direction; 600 MB decoded.
 MAX_PIXELS = 200_000_000
@@ -132,7 +134,7 @@ def _find(scan_file: Path, names: Sequence[str], by_stem: bool) -> tuple[Path | 
     folder = scan_file.parent
     relatives = [relative for name in names if (relative := inside(name)) is not None]
     for relative in relatives:
-        if _is_file(folder / relative):
+        if is_file(folder / relative):
             return folder / relative, True
     for relative in relatives:
         near = _same_stem(folder / relative.parent, relative.stem, relative.suffix)
@@ -168,30 +170,34 @@ def _same_stem(folder: Path, stem: str, suffix: str) -> Path | None:
         entries = sorted(entry for entry in folder.iterdir() if entry.stem.lower() == stem.lower())
     except (OSError, ValueError):
         return None
-    pictures = [entry for entry in entries if entry.suffix.lower() in EXTENSIONS and _is_file(entry)]
+    pictures = [entry for entry in entries if entry.suffix.lower() in EXTENSIONS and is_file(entry)]
     return min(pictures, key=lambda entry: wanted.index(entry.suffix.lower()), default=None)
 
 
-def _is_file(path: Path) -> bool:
+def is_file(path: Path) -> bool:
+    """Whether a path is a file; False also if it cannot be one."""
     try:
         return path.is_file()
     except (OSError, ValueError):
         return False
 
 
-def decode(content: bytes, decoders: Sequence[str] = _DECODERS) -> tuple[NDArray[np.uint8] | None, str]:
+def decode(
+    content: bytes, most: int | None = None, *, decoders: Sequence[str] = _DECODERS
+) -> tuple[NDArray[np.uint8] | None, str]:
     """Decode the bytes of a picture, such as one inside a scan file. This never raises.
 
     EXIF is not applied: uv refer to the stored rows.
 
     Args:
         content: The bytes of a picture file.
+        most: The largest number of pixels that is wanted. None: `MAX_PIXELS`.
         decoders: Names of the decoders of Pillow that may try; no other one sees the bytes.
 
     Returns:
         (H, W, 3) uint8 and an empty text; or None and the problem, as the end of a sentence: "is empty (0 bytes)".
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     if not content:
         return None, "is empty (0 bytes)"
@@ -199,8 +205,10 @@ def decode(content: bytes, decoders: Sequence[str] = _DECODERS) -> tuple[NDArray
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about odd metadata, which does not matter here
             with Image.open(io.BytesIO(content), formats=tuple(decoders)) as picture:
-                problem = pixels.too_large(picture, len(content), MAX_PIXELS)
+                problem = pixels.too_large(picture, len(content), MAX_PIXELS if most is None else most)
                 return (None, problem) if problem else as_rgb(picture)
+    except UnidentifiedImageError:
+        return None, f"cannot be read as a picture: cannot identify image file as one of {', '.join(decoders)}"
     except Exception as error:  # decoders of damaged files raise nearly everything
         return None, _cannot(error)
 
@@ -230,9 +238,5 @@ def as_rgb(picture: Image.Image) -> tuple[NDArray[np.uint8] | None, str]:
 
 
 def _cannot(error: Exception) -> str:
-    from PIL import UnidentifiedImageError
-
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    if isinstance(error, UnidentifiedImageError):
-        reason = "cannot identify image file"  # Pillow would name a buffer
     return f"cannot be read as a picture: {reason}"

@@ -35,6 +35,8 @@ from fer3d.tree.sample_tree import SampleTree
 if TYPE_CHECKING:
     from fer3d.catalog.records import Record
 
+_BESIDE = "beside: "  # role of a further file that a scan file names
+
 
 @dataclass
 class Stopwatch:
@@ -192,7 +194,7 @@ def read_record(record: Record, settings: PreprocessSettings) -> Scan:
         if settings.pose == "landmarks":
             raise
         return scan.warn(f"landmarks not used: {error}")
-    return scan.step("landmarks", {"file": path.name, "count": len(points)}, landmarks=points)
+    return scan.with_landmarks(points, {"file": path.name})
 
 
 def prepare_record(
@@ -233,6 +235,7 @@ def prepare_record(
             "row": row,
             "inputs": inputs,
             "channels": list(maps.names),
+            "textured": maps.texture is not None,
             "pixel_mm": maps.pixel,
             "fer3d": __version__,
             "settings": settings.model_dump(mode="json"),
@@ -267,7 +270,8 @@ def is_current(
     A scan that needs a texture and has none is never current: the picture may have been added since.
     """
     known: Mapping[str, Any] = header.get("inputs", {})
-    if header.get("fer3d") != __version__ or (reads_picture(settings.maps) and "texture" not in known):
+    textured = header.get("textured", "texture" in known)
+    if header.get("fer3d") != __version__ or (reads_picture(settings.maps) and not textured):
         return False
     try:
         inputs = {
@@ -276,7 +280,7 @@ def is_current(
     except FileError:
         return False
     used = {role: relative(path, folder) for role, path in _used_files(record).items()}
-    same_files = used == {role: entry["file"] for role, entry in known.items() if role != "texture"}
+    same_files = used == {role: entry["file"] for role, entry in known.items() if not _is_beside(role)}
     current: bool = same_files and header.get("row", {}).get("key") == recipe_key(record, settings, frame, inputs)
     return current
 
@@ -368,9 +372,15 @@ def _used_files(record: Record) -> dict[str, Path]:
 
 
 def _inputs(record: Record, raw: Scan, folder: Path) -> dict[str, dict[str, str]]:
-    """Return role -> path and hash of every file that the scan was read from, including its texture."""
-    used = _used_files(record)
-    texture = raw.history[0].get("texture")
-    if texture is not None:
-        used["texture"] = record.files["scan"].parent / texture
+    """Return role -> path and hash of every file that the scan was read from: pictures, materials and buffers too."""
+    used, here = _used_files(record), record.files["scan"].parent
+    read = raw.history[0]
+    if read.get("texture") is not None:
+        used["texture"] = here / read["texture"]
+    used |= {f"{_BESIDE}{name}": here / name for name in (*read.get("textures", ()), *read.get("beside", ()))}
     return {role: {"file": relative(path, folder), "sha256": sha256(path)} for role, path in sorted(used.items())}
+
+
+def _is_beside(role: str) -> bool:
+    """Whether a file of this role was found by the scan's reader, not by the catalogue."""
+    return role == "texture" or role.startswith(_BESIDE)

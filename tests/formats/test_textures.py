@@ -113,9 +113,9 @@ def test_bytes_are_decoded_without_a_file():
     np.testing.assert_array_equal(image, PIXELS)
     assert problem == ""
     assert textures.decode(b"") == (None, "is empty (0 bytes)")
-    assert textures.decode(b"garbage") == (None, "cannot be read as a picture: cannot identify image file")
-    wanted = (None, "cannot be read as a picture: cannot identify image file")
-    assert textures.decode(content.getvalue(), decoders=("JPEG",)) == wanted
+    wanted = (None, "cannot be read as a picture: cannot identify image file as one of BMP, JPEG, PNG, PPM, TIFF")
+    assert textures.decode(b"garbage") == wanted
+    assert "as one of JPEG" in textures.decode(content.getvalue(), decoders=("JPEG",))[1]
 
 
 def test_a_truncated_texture_is_reported(scan):

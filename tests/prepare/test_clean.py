@@ -267,6 +267,24 @@ def test_a_hole_is_filled_on_the_surface_as_densely_as_around(surface, edge):
     }
 
 
+@pytest.mark.parametrize("carried", ["uv", "colours", "uv and colours"])
+def test_what_vertices_carry_is_interpolated_over_a_filled_hole(carried):
+    """Linear functions of x and y come out as themselves, up to the curvature of the rim."""
+    scan = without(shapes.sphere(50.0, 2.0), (10.0, -5.0, 8.0)).scan
+    x, y, _ = scan.vertices.T
+    uv, colours = np.stack([x / 100, y / 100 + 0.5], 1), np.stack([x + 60, 60 - y, x + y + 110], 1)
+    scan = replace(scan, uv=uv if "uv" in carried else None, colours=colours if "colours" in carried else None)
+    found = fill_holes(scan, 25.0)
+    x, y, _ = found.vertices[len(scan.vertices) :].T
+    assert len(x) > 10
+    if found.uv is not None:
+        np.testing.assert_allclose(found.uv[-len(x) :], np.stack([x / 100, y / 100 + 0.5], 1), atol=0.02)
+    if found.colours is not None:
+        wanted = np.stack([x + 60, 60 - y, x + y + 110], 1)
+        np.testing.assert_allclose(found.colours[-len(x) :], wanted, atol=2)
+    assert (found.uv is None, found.colours is None) == (scan.uv is None, scan.colours is None)
+
+
 @pytest.mark.parametrize("radius", [2.0, 20.0, 400.0])
 def test_a_hole_of_a_sphere_is_filled_and_the_sphere_is_closed(radius):
     shape = without(shapes.sphere(radius, radius / 20), (0.3 * radius, -0.2 * radius, 0.2 * radius))

@@ -360,3 +360,24 @@ def test_a_tree_is_stored_with_its_inputs_and_comes_back(bu3dfe, tmp_path):
 def test_paths_are_relative_also_outside_the_folder():
     assert relative(Path("/a/b/c.wrl"), Path("/a")) == "b/c.wrl"
     assert relative(Path("/a/b/c.wrl"), Path("/a/d")) == "../b/c.wrl"
+
+
+@pytest.mark.parametrize("looks", ["colours", "texture inside"])
+def test_a_scan_with_its_own_colours_is_current_without_a_picture_beside_it(tmp_path, looks):
+    """A resumed run does not prepare it again."""
+    face = mean_face()
+    if looks == "colours":
+        scan = replace(face, colours=np.full((len(face.vertices), 3), (200, 150, 120), np.float32))
+        name = "anna_happy.ply"
+    else:
+        flat = (face.vertices[:, :2] / 400 + 0.5).astype(np.float32)
+        scan = replace(face, uv=flat, texture=np.full((8, 8, 3), (200, 150, 120), np.uint8))
+        name = "anna_happy.glb"
+    path = tmp_path / "anna" / "happy" / name
+    path.parent.mkdir(parents=True)
+    formats.write(scan, path)
+    (record,) = catalog.read_records(tmp_path, load_card("generic"))
+    made = prepare_record(record, SMALL, tmp_path, AxisConvention("mm"))
+    assert np.median(made.arrays["texture"][made.arrays["mask"] > 0], axis=0).tolist() == [200, 150, 120]
+    assert is_current(made.header, record, SMALL, tmp_path, AxisConvention("mm"))
+    assert not is_current(made.header | {"textured": False}, record, SMALL, tmp_path, AxisConvention("mm"))
