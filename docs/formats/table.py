@@ -12,7 +12,8 @@ A table `docs/formats/<kind>.toml` has `title`, `standard` (what was gone throug
     words      refused, warned: a regular expression that the message matches
     example    key of `EXAMPLES` in `tests/formats/examples/<kind>.py`; None for `name`
 
-`disagreements.toml` is another kind of table: see `tests/fuzz/differential.py`. `tests/formats/test_constructs.py` reads each example and holds the table to it.
+`tests/formats/test_constructs.py` reads each example and holds the table to it. `disagreements.toml` is another kind of
+table: see `tests/fuzz/differential.py`.
 """
 
 from __future__ import annotations

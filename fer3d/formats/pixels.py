@@ -105,8 +105,8 @@ def _alpha(picture: Image.Image, raw: str) -> NDArray[np.uint8] | None:
 
 
 def several(picture: Image.Image) -> bool:
-    """Whether a TIFF or PNG has more than one picture; what a TIFF calls smaller copies or masks does not count."""
-    if picture.format == "PNG":
+    """Whether a TIFF, PNG or WebP has several pictures; what a TIFF calls smaller copies or masks does not count."""
+    if picture.format in ("PNG", "WEBP"):
         return int(getattr(picture, "n_frames", 1)) > 1
     if picture.format != "TIFF":
         return False

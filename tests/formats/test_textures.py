@@ -113,7 +113,7 @@ def test_bytes_are_decoded_without_a_file():
     np.testing.assert_array_equal(image, PIXELS)
     assert problem == ""
     assert textures.decode(b"") == (None, "is empty (0 bytes)")
-    wanted = (None, "cannot be read as a picture: cannot identify image file as one of BMP, JPEG, PNG, PPM, TIFF")
+    wanted = (None, "cannot be read as a picture: cannot identify image file as one of BMP, JPEG, PNG, PPM, TIFF, WEBP")
     assert textures.decode(b"garbage") == wanted
     assert "as one of JPEG" in textures.decode(content.getvalue(), decoders=("JPEG",))[1]
 

@@ -114,11 +114,11 @@ def flat(colour, size=(16, 16)):
     return np.full((*size, 3), colour, np.uint8)
 
 
-def two_pages(kind):
+def two_pages(kind, **options):
     """A file of two pictures."""
     content = io.BytesIO()
     second = Image.fromarray(RGB[::-1].copy())
-    Image.fromarray(RGB).save(content, kind, save_all=True, append_images=[second])
+    Image.fromarray(RGB).save(content, kind, save_all=True, append_images=[second], **options)
     return content.getvalue()
 
 
@@ -357,5 +357,6 @@ EXAMPLES = {
         "a.webp", saved(flat((200, 100, 50)), "WEBP", quality=95), check=shows(flat((200, 100, 50)), off=4)
     ),
     "WebP: alpha": Example("a.webp", saved(WITH_ALPHA, "WEBP", lossless=True, exact=True), check=shows(CLEAR, RGB)),
+    "WebP: animation": Example("a.webp", two_pages("WEBP", lossless=True), check=shows(RGB)),
     "PSD, EPS, PDF and others, under any name": Example("a.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"),
 }
