@@ -91,7 +91,7 @@ fuzz: install
 	$(BIN)/python -m tests.fuzz.differential --files 20000 --seed $(SEED)
 
 coverage: install
-	$(BIN)/python -m tests.fuzz.coverage
+	$(BIN)/python -m tests.fuzz.branches
 
 # As cibuildwheel makes them, without CUDA: that of the machine at hand would go into the wheel.
 wheel: install

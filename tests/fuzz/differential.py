@@ -96,31 +96,30 @@ def _of_trimesh(mesh: Any) -> Read:
     return Read("", np.asarray(mesh.vertices)[mesh.faces], None if uv is None else np.asarray(uv)[mesh.faces], colours)
 
 
-def difference(a: Read, b: Read) -> str:
-    """In what two readers differ: "" if in nothing, else a word of `docs/formats/disagreements.toml`.
+def differences(a: Read, b: Read) -> list[str]:
+    """In what two readers differ, in words of `docs/formats/disagreements.toml`.
 
     Polygons may be cut in different ways, so that surfaces are compared by their borders.
     """
     if a.problem or b.problem:
-        return "" if a.problem and b.problem else "only ours reads it" if b.problem else "only the other reads it"
+        return [] if a.problem and b.problem else ["only ours reads it" if b.problem else "only the other reads it"]
     if a.triangles.shape != b.triangles.shape:
-        return "number of triangles"
+        return ["number of triangles"]
     corners = a.triangles.reshape(-1, 3), b.triangles.reshape(-1, 3)
     tree = KDTree(corners[0])
     distance, _ = tree.query(corners[1])
     back, _ = KDTree(corners[1]).query(corners[0])
     if max(distance.max(), back.max()) > NEAR:
-        return "positions"
+        return ["positions"]
     places = [_first_at(tree, corner) for corner in corners]  # the same number at the same place
-    if _border(places[0]) != _border(places[1]):
-        return "which corners a face joins"
+    found = [] if _border(places[0]) == _border(places[1]) else ["which corners a face joins"]
     for name in ("uv", "colours"):
         one, two = getattr(a, name), getattr(b, name)
         if (one is None) != (two is None):
-            return f"only ours has {name}" if two is None else f"only the other has {name}"
-        if one is not None and not _same(places, one, two, NEAR if name == "uv" else 1.01):
-            return name
-    return ""
+            found.append(f"only ours has {name}" if two is None else f"only the other has {name}")
+        elif one is not None and not _same(places, one, two, NEAR if name == "uv" else 1.01):
+            found.append(name)
+    return found
 
 
 def _first_at(tree: KDTree, corners: np.ndarray) -> np.ndarray:
@@ -192,17 +191,15 @@ def compare(files: int, seed: int, kinds: list[str] | None, folder: Path) -> Out
         path = folder / f"a.{made.kind}"
         path.write_bytes(made.content)
         a, b = ours(path), theirs(path)
-        what = difference(a, b)
-        if not what and (lost := made.wrong(len(a.triangles), a.problem)):
+        problem = a.problem or b.problem
+        found = differences(a, b)
+        if lost := made.wrong(a.triangles, a.problem):
             outcome.open.append((made, lost))
-        elif not what:
-            outcome.agreed[kind] += 1
-        elif (rule := settled(made, what, a.problem or b.problem, known)) is not None:
-            outcome.needed[rule] += 1
-            if (lost := made.wrong(len(a.triangles), a.problem)) and not a.problem:
-                outcome.open.append((made, lost))
-        else:
-            outcome.open.append((made, f"{what}: {a.problem or b.problem}"))
+            continue
+        settling = {what: settled(made, what, problem, known) for what in found}
+        outcome.needed.update(name for name in settling.values() if name is not None)
+        outcome.open.extend((made, f"{what}: {problem}") for what, name in settling.items() if name is None)
+        outcome.agreed[kind] += not found
     return outcome
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial import KDTree
 
 TYPES = {
     "char": ("b", -128, 127), "uchar": ("B", 0, 255), "short": ("h", -30000, 30000), "ushort": ("H", 0, 60000),
@@ -31,18 +32,24 @@ class Made:
         content: Its bytes.
         features: Names of what it has.
         triangles: How many it holds.
+        corners: (N, 3). Where the corners of its faces lie, each place at least once.
     """
 
     kind: str
     content: bytes
     features: frozenset[str]
     triangles: int
+    corners: np.ndarray
 
-    def wrong(self, triangles: int, problem: str) -> str:
-        """What is wrong with what we read: "" if nothing."""
+    def wrong(self, triangles: np.ndarray, problem: str) -> str:
+        """What is wrong with the triangles (F, 3, 3) that we read: "" if nothing."""
         if problem:
             return f"a valid file is {problem[:80]}"
-        return "" if triangles == self.triangles else f"{triangles} triangles are read of {self.triangles}"
+        if len(triangles) != self.triangles:
+            return f"{len(triangles)} triangles are read of {self.triangles}"
+        found = triangles.reshape(-1, 3)
+        off = max(KDTree(a).query(b)[0].max() for a, b in ((found, self.corners), (self.corners, found)))
+        return "" if off < 1e-3 else f"corners are off by {off:.3g}"
 
 
 class Shape:
@@ -71,6 +78,11 @@ class Shape:
     def triangles(self) -> int:
         """How many triangles the polygons are."""
         return sum(len(polygon) - 2 for polygon in self.polygons)
+
+    @property
+    def corners(self) -> np.ndarray:
+        """Where the corners of the polygons lie."""
+        return self.vertices[[i for polygon in self.polygons for i in polygon]]
 
     @property
     def has_polygons(self) -> bool:
@@ -127,6 +139,7 @@ def ply(rng: random.Random) -> Made:
         head + (body.replace(b"\n", ends.encode()) if form == "ascii" else body),
         frozenset(features),
         shape.triangles,
+        shape.corners,
     )
 
 
@@ -214,7 +227,7 @@ def obj(rng: random.Random) -> Made:
     if rng.random() < 0.15:
         features.add("continued lines")
         text = text.replace("f ", f"f \\{ends}", 2) if "\nf " in text else text
-    return Made("obj", text.encode(), frozenset(features), shape.triangles)
+    return Made("obj", text.encode(), frozenset(features), shape.triangles, shape.corners)
 
 
 def _obj_corner(rng: random.Random, i: int, form: str, negative: bool, v: int, t: int, n: int) -> str:
@@ -237,6 +250,7 @@ def stl(rng: random.Random) -> Made:
             head.ljust(80, b" ") + struct.pack("<I", len(facets)) + facets.tobytes(),
             frozenset(features),
             len(corners),
+            corners.reshape(-1, 3),
         )
     solids = rng.randint(1, 3)
     features = {"text"} | ({"several solids"} if solids > 1 else set())
@@ -256,7 +270,7 @@ def stl(rng: random.Random) -> Made:
     if rng.random() < 0.1:
         features.add("capitals")
         text = text.upper()
-    return Made("stl", text.encode(), frozenset(features), len(corners))
+    return Made("stl", text.encode(), frozenset(features), len(corners), corners.reshape(-1, 3))
 
 
 def off(rng: random.Random) -> Made:
@@ -286,7 +300,7 @@ def off(rng: random.Random) -> Made:
         features.add("blank lines")
         lines.insert(rng.randint(1, len(lines)), "")
     ends = rng.choice(("\n", "\n", "\r\n"))
-    return Made("off", ends.join([*lines, ""]).encode(), frozenset(features), shape.triangles)
+    return Made("off", ends.join([*lines, ""]).encode(), frozenset(features), shape.triangles, shape.corners)
 
 
 class Glb:
@@ -337,19 +351,40 @@ def glb(rng: random.Random) -> Made:
     if rng.random() < 0.3:
         attributes["COLOR_0"] = _glb_colours(rng, file, len(positions), features)
     primitive: dict[str, object] = {"attributes": attributes}
-    triangles = _indices(rng, file, shape, primitive, features)
-    nodes: list[dict[str, object]] = [{"mesh": 0, **_transform(rng, features)}]
+    order, triangles = _indices(rng, file, shape, primitive, features)
+    first, parent, twice = _transform(rng, features), {}, np.eye(4)
+    nodes: list[dict[str, object]] = [{"mesh": 0, **first}]
     if rng.random() < 0.3:
         features.add("parent")
-        nodes.append({"children": [0], **_transform(rng, features)})
+        parent = _transform(rng, features)
+        nodes.append({"children": [0], **parent})
+    places = [_matrix(parent) @ _matrix(first)]
     if rng.random() < 0.15:
         features.add("a mesh twice")
         nodes.append({"mesh": 0, "translation": [500, 0, 0]})
-        triangles *= 2
-    children = {child for node in nodes for child in node.get("children", [])}  # type: ignore[attr-defined]
-    roots = [i for i in range(len(nodes)) if i not in children]
+        twice[0, 3] = 500
+        places.append(twice)
+    roots = [1 if "parent" in features else 0, *range(1 + ("parent" in features), len(nodes))]
     content = file.packed(scene=0, scenes=[{"nodes": roots}], nodes=nodes, meshes=[{"primitives": [primitive]}])
-    return Made("glb", content, frozenset(features), triangles)
+    corners = np.concatenate([positions[order] @ place[:3, :3].T + place[:3, 3] for place in places])
+    return Made("glb", content, frozenset(features), triangles * len(places), corners)
+
+
+def _matrix(transform: dict[str, object]) -> np.ndarray:
+    """(4, 4): what a node does to points, by the formulas of the standard."""
+    if "matrix" in transform:
+        return np.array(transform["matrix"]).reshape(4, 4).T
+    out = np.eye(4)
+    if transform:
+        x, y, z, w = transform["rotation"]  # type: ignore[misc]
+        rows = [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+        out[:3, :3] = np.array(rows) * np.array(transform["scale"])
+        out[:3, 3] = transform["translation"]
+    return out
 
 
 def _positions(rng: random.Random, file: Glb, positions: np.ndarray, features: set[str]) -> int:
@@ -399,35 +434,26 @@ def _glb_colours(rng: random.Random, file: Glb, count: int, features: set[str]) 
     return file.accessor(np.round(colours * 65535).astype("<u2"), 5123, "VEC4", normalized=True)
 
 
-def _indices(rng: random.Random, file: Glb, shape: Shape, primitive: dict[str, object], features: set[str]) -> int:
+def _indices(
+    rng: random.Random, file: Glb, shape: Shape, primitive: dict[str, object], features: set[str]
+) -> tuple[np.ndarray, int]:
+    """The vertices of the corners, and the number of triangles."""
     mode = rng.choice((4, 4, 4, 4, 5, 6))
     component, kind = rng.choice(((5121, "u1"), (5123, "<u2"), (5125, "<u4")))
-    if mode == 4:
-        if rng.random() < 0.7:
-            primitive["mode"] = 4
-        order = np.array(shape.polygons).ravel()
-        triangles = len(shape.polygons)
-    else:
+    if mode != 4:
         features.add("strip" if mode == 5 else "fan")
         primitive["mode"] = mode
         order = np.array(rng.sample(range(len(shape.vertices)), rng.randint(3, len(shape.vertices))))
-        triangles = len(order) - 2
-    if mode == 4 and len(shape.vertices) >= 6 and rng.random() < 0.15:
+        primitive["indices"] = file.accessor(order.astype(kind), component, "SCALAR")
+        return order, len(order) - 2
+    if rng.random() < 0.7:
+        primitive["mode"] = 4
+    if len(shape.vertices) % 3 == 0 and rng.random() < 0.6:
         features.add("no indices")
-        count = len(shape.vertices) // 3
-        return _without_indices(file, shape, primitive, count)
+        return np.arange(len(shape.vertices)), len(shape.vertices) // 3
+    order = np.array(shape.polygons).ravel()
     primitive["indices"] = file.accessor(order.astype(kind), component, "SCALAR")
-    return triangles
-
-
-def _without_indices(file: Glb, shape: Shape, primitive: dict[str, object], count: int) -> int:
-    """Every three vertices are a triangle: the accessors are shortened to a multiple of three."""
-    for row in primitive["attributes"].values():  # type: ignore[attr-defined]
-        accessor = file.tree["accessors"][row]
-        if "sparse" in accessor:
-            del accessor["sparse"]
-        accessor["count"] = 3 * count
-    return count
+    return order, len(shape.polygons)
 
 
 def _transform(rng: random.Random, features: set[str]) -> dict[str, object]:
