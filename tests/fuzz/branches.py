@@ -3,7 +3,8 @@
     python -m tests.fuzz.branches [--inputs 3000] [--least 90] [--files pictures pixels ...] [--tests tests/formats ...]
 
 Runs the tests of the formats and some inputs of the fuzzer in this process, and prints a line for each module of
-`fer3d/formats`: how many of its branches are reached, and the lines with one that is not. Fails below `--least` percent.
+`fer3d/formats`: how many of its branches are reached, and the lines with one that is not. Fails below `--least`
+percent.
 """
 
 from __future__ import annotations
