@@ -80,7 +80,9 @@ sanitize: install
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so.6)" \
 	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	  PYTHONPATH=$(SANITIZED):$$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('platlib'))") \
-	  $(BIN)/python -S -P -m pytest --capture=no --import-mode=append tests/formats/test_numbers.py tests/formats/test_obj.py \
+	  $(BIN)/python -S -P -m pytest --capture=no --import-mode=append tests/formats/test_numbers.py \
+	  tests/formats/test_obj.py tests/formats/test_rows.py tests/formats/test_ply.py tests/formats/test_off.py \
+	  tests/formats/test_stl.py \
 	  tests/ops/test_manifold.py tests/tree/test_tracing.py tests/tree/test_sample_tree.py
 
 # FUZZ=--write also writes the record in benchmarks/results.

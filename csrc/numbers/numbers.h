@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 // Reads blocks of numbers in text files, as common scan formats write them, into arrays.
@@ -39,6 +40,25 @@ struct Block {
 Block<float> float_block(const char* text, int64_t size, int64_t begin, bool bracket, int64_t wanted);
 Block<double> double_block(const char* text, int64_t size, int64_t begin, bool bracket, int64_t wanted);
 Block<int32_t> integer_block(const char* text, int64_t size, int64_t begin, bool bracket, int64_t wanted);
+
+// Numbers as float64, line by line. A line ends with LF, CR LF or CR; lines without a number are skipped.
+//   wanted:     the block ends after this many lines with numbers (wanted < 0: at the end of the text).
+//   comment:    the character that opens a comment up to the end of its line; -1: none.
+//   separators: further characters that stand between numbers as blanks do, such as ','. Several in a row count as one.
+//   values:     all numbers of all lines.
+//   counts:     (L,) how many of them each line has, at least 1.
+//   offsets:    (L,) offset of the first number of each line.
+//   stop:       offset of the byte after the last line and its end.
+// Numbers and errors are as above.
+struct Lines {
+  std::vector<double> values;
+  std::vector<int32_t> counts;
+  std::vector<int64_t> offsets;
+  int64_t stop = 0;
+};
+
+Lines number_lines(const char* text, int64_t size, int64_t begin, int64_t wanted, int comment,
+                   std::string_view separators);
 
 // A VRML polygon list up to its `]`: indices with -1 after each polygon (optional after the last).
 //   faces:   (F, 3) triangle fans of the polygons from their first corner: corners 0, k, k + 1 for k = 1, 2, ...

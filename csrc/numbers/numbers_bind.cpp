@@ -48,6 +48,21 @@ void bind_numbers(py::module_& m) {
   bind_block<double>(m, "double_block", fer3d::double_block);
   bind_block<int32_t>(m, "integer_block", fer3d::integer_block);
   m.def(
+      "number_lines",
+      [](const py::bytes& text, int64_t begin, int64_t wanted, int comment, const py::bytes& separators) {
+        const std::string_view view(text);
+        const std::string_view between(separators);
+        require_offset(view, begin);
+        fer3d::Lines found;
+        {
+          py::gil_scoped_release release;
+          found = fer3d::number_lines(view.data(), static_cast<int64_t>(view.size()), begin, wanted, comment, between);
+        }
+        return py::make_tuple(as_array(std::move(found.values)), as_array(std::move(found.counts)),
+                              as_array(std::move(found.offsets)), found.stop);
+      },
+      py::arg("text"), py::arg("begin"), py::arg("wanted"), py::arg("comment"), py::arg("separators"));
+  m.def(
       "polygon_block",
       [](const py::bytes& text, int64_t begin) {
         const std::string_view view(text);

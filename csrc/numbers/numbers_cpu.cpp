@@ -2,38 +2,12 @@
 
 #include <string_view>
 
-#include "token.h"
+#include "numbers/parse.h"
 
 namespace fer3d {
 namespace {
 
-constexpr bool is_separator(char c) {
-  return c == ' ' || c == '\n' || c == ',' || c == '\r' || c == '\t' || c == '\v' || c == '\f';
-}
-
-struct BlockRules {
-  static constexpr bool ends(char c) { return is_separator(c) || c == ']' || c == '#'; }
-  static constexpr const char* hint(std::string_view) { return ""; }
-};
-
-// Skips separators and comments; returns the first byte of a token, or end.
-const char* skip_separators(const char* p, const char* end) {
-  while (p != end) {
-    if (is_separator(*p)) {
-      ++p;
-    } else if (*p == '#') {
-      while (p != end && *p != '\n' && *p != '\r') ++p;
-    } else {
-      break;
-    }
-  }
-  return p;
-}
-
-template <typename T>
-const char* read_number(const char* text, const char* p, const char* end, T& value) {
-  return token::read_number<BlockRules>(text, p, end, value);
-}
+using namespace text;
 
 [[noreturn]] void unclosed(int64_t begin) { throw BlockError("the block that begins here has no closing `]`", begin); }
 
@@ -110,6 +84,48 @@ Polygons polygon_block(const char* text, int64_t size, int64_t begin) {
   }
   if (corners > 0) close();  // VRML allows the last polygon to lack its -1
   result.stop = p - text;
+  return result;
+}
+
+Lines number_lines(const char* text, int64_t size, int64_t begin, int64_t wanted, int comment,
+                   std::string_view separators) {
+  bool blank[256] = {};  // what stands between the numbers of a line
+  for (char c : {' ', '\t', '\v', '\f'}) blank[static_cast<unsigned char>(c)] = true;
+  for (char c : separators) blank[static_cast<unsigned char>(c)] = true;
+  const auto is_blank = [&](char c) { return blank[static_cast<unsigned char>(c)]; };
+  const auto is_end = [](char c) { return c == '\n' || c == '\r'; };
+  const auto is_comment = [&](char c) { return static_cast<unsigned char>(c) == comment; };
+  const char* end = text + size;
+  const char* p = text + begin;
+  Lines result;
+  result.stop = begin;
+  int32_t count = 0;
+  while (static_cast<int64_t>(result.counts.size()) != wanted) {
+    while (p != end && is_blank(*p)) ++p;
+    if (p != end && is_comment(*p))
+      while (p != end && !is_end(*p)) ++p;
+    if (p == end || is_end(*p)) {
+      if (p != end) p += (*p == '\r' && p + 1 != end && p[1] == '\n') ? 2 : 1;
+      if (count) result.counts.push_back(count);
+      count = 0;
+      result.stop = p - text;
+      if (p == end) break;
+      continue;
+    }
+    if (count == 0) result.offsets.push_back(p - text);
+    double value;
+    const char* after = read_plain(p, end, value);
+    if (!after) {
+      const char* stop = p;
+      while (stop != end && !is_blank(*stop) && !is_end(*stop) && (comment == '#' || !is_comment(*stop))) ++stop;
+      after = read_number(text, p, stop, value);
+    }
+    if (after != end && !is_blank(*after) && !is_end(*after) && !is_comment(*after))
+      fail<double>(text, p, end, "is not");
+    result.values.push_back(value);
+    ++count;
+    p = after;
+  }
   return result;
 }
 

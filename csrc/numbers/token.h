@@ -1,6 +1,6 @@
 #pragma once
 
-#include "numbers.h"
+#include "numbers/numbers.h"
 
 #include <charconv>
 #include <clocale>
@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <string>
 #include <string_view>
 #include <type_traits>
 

@@ -2,12 +2,14 @@
 
 | suffix | module | |
 | --- | --- | --- |
-| .wrl | `vrml` | VRML 2.0: BU-3DFE, BU-4DFE, scanners |
+| .wrl, .wrz | `vrml` | VRML 2.0: BU-3DFE, BU-4DFE, scanners |
 | .bnt | `bnt` | Bosphorus range images |
 | .abs, .abs.gz | `frgc` | FRGC range images |
 | .obj | `obj` | Wavefront, with the texture of its .mtl |
+| .ply | `ply` | Stanford, with textures and colours |
+| .off | `off` | Geomview |
+| .stl | `stl` | stereolithography |
 | .glb .gltf | `gltf` | glTF 2.0 |
-| .ply .stl .off | `mesh_files` | through trimesh |
 | .bnd .pse .lm2 .lm3 | `landmark_files` | landmarks of BU and Bosphorus |
 | others | `outside` | formats added by `register` or an entry point of `fer3d.formats`: `docs/extend/format.md` |
 """

@@ -7,10 +7,8 @@ top of the picture. The coordinates are -999999 where the flag is 0.
 from __future__ import annotations
 
 import gzip
-import io
 import os
 import re
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from fer3d.files import read_bytes, write_bytes
 from fer3d.formats import number_blocks, textures
 from fer3d.formats.bnt import grid_place
 from fer3d.formats.origin import near_origin
+from fer3d.formats.packed import unpacked
 from fer3d.formats.range_grid import LONGEST_EDGE, triangulate
 from fer3d.scan import Scan
 
@@ -61,7 +60,7 @@ def read_grid(path: str | os.PathLike[str]) -> Grid:
         FileError: if the file cannot be opened.
         FormatError: if it is not an .abs file, its counts are wrong, or it unpacks to more than `MAX_UNPACKED` bytes.
     """
-    text = _unpacked(read_bytes(path), path)
+    text = unpacked(read_bytes(path), path, MAX_UNPACKED)
     name = os.fspath(path)
     header = _HEADER.match(text)
     if header is None:
@@ -173,19 +172,3 @@ def write(scan: Scan, path: str | os.PathLike[str]) -> None:
 
 def _line(form: str, array: NDArray[np.int64] | NDArray[np.float64]) -> str:
     return " ".join([form] * array.size) % tuple(array.ravel().tolist())
-
-
-def _unpacked(content: bytes, path: str | os.PathLike[str]) -> bytes:
-    """Decompress the text if it is compressed. Some .abs.gz files of the distribution are not."""
-    if not content.startswith(b"\x1f\x8b"):
-        return content
-    try:
-        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-            text = b""
-            while len(text) <= MAX_UNPACKED and (piece := file.read(1 << 24)):  # read(n) takes n bytes at once
-                text += piece
-    except (OSError, EOFError, zlib.error) as error:
-        raise FormatError(f"{os.fspath(path)}: its gzip stream is damaged: {error}") from None
-    if len(text) > MAX_UNPACKED:
-        raise FormatError(f"{os.fspath(path)}: unpacks to more than {MAX_UNPACKED} bytes")
-    return text

@@ -149,6 +149,8 @@ class Looks:
 
 def _kinds(materials: Sequence[Material], material: NDArray[np.integer]) -> tuple[list[Material], NDArray[np.integer]]:
     """The different pictures in use, in order of the first face; and the row of each face in them, -1: none."""
+    if not any(each.textured for each in materials):
+        return [], np.broadcast_to(np.int64(-1), material.shape)
     kinds: dict[tuple[Any, ...], int] = {}
     first_of: list[Material] = []
     table = np.full(len(materials) + 1, -1)  # the last row is that of material -1

@@ -35,6 +35,22 @@ class Polygons(NamedTuple):
     stop: int
 
 
+class Lines(NamedTuple):
+    """Numbers of a text, line by line. L lines have numbers; the others are left out.
+
+    Attributes:
+        values: (N,) float64. All numbers in the order of the text.
+        counts: (L,) int32. How many of them each line has, at least 1.
+        offsets: (L,) int64. Byte offset of the first number of each line.
+        stop: Byte offset after the last line and its end.
+    """
+
+    values: NDArray[np.float64]
+    counts: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    stop: int
+
+
 def floats(
     text: bytes, begin: int, path: str | os.PathLike[str], *, bracket: bool = False, wanted: int | None = None
 ) -> tuple[NDArray[np.float32], int]:
@@ -65,6 +81,40 @@ def integers(
 ) -> tuple[NDArray[np.int32], int]:
     """Parse numbers as `floats` does, as int32. A number with a fraction or outside int32 raises."""
     return _parse(_native.integer_block, text, begin, path, bracket, wanted)
+
+
+def lines(
+    text: bytes,
+    begin: int,
+    path: str | os.PathLike[str],
+    *,
+    wanted: int | None = None,
+    comment: bytes | None = b"#",
+    separators: bytes = b"",
+) -> Lines:
+    """Parse numbers as float64, line by line. Lines end with LF, CR LF or CR.
+
+    Args:
+        text: The whole file.
+        begin: Byte offset of the first byte to read.
+        path: The file, for error messages.
+        wanted: The block ends after this many lines with numbers. It may hold fewer; the caller checks that.
+        comment: The character that opens a comment up to the end of its line; None: there is none.
+        separators: Characters that stand between numbers as blanks and tabs do, such as b",". Several in a row count
+            as one.
+
+    Raises:
+        FormatError: if something is not a number.
+    """
+    _check_begin(text, begin)
+    try:
+        return Lines(
+            *_native.number_lines(
+                text, begin, -1 if wanted is None else wanted, -1 if comment is None else ord(comment), separators
+            )
+        )
+    except _native.BlockError as error:
+        raise _located(error, text, path) from None
 
 
 def polygons(text: bytes, begin: int, path: str | os.PathLike[str]) -> Polygons:

@@ -75,7 +75,8 @@ def near_origin(points: NDArray[np.floating]) -> Near:
 
 def _middle_and_size(points: NDArray[np.floating]) -> tuple[NDArray[np.float64], float]:
     """Median (3,) float64 and size of the finite points; zeros if there are none."""
-    sample = points[:: max(1, len(points) // _SAMPLE)].astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a damaged file may hold signalling NaN
+        sample = points[:: max(1, len(points) // _SAMPLE)].astype(np.float64)
     sample = sample[np.isfinite(sample).all(axis=1)]
     if not len(sample):
         return np.zeros(3), 0.0

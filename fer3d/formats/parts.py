@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer3d.errors import FormatError
+from fer3d.errors import FormatError, one_line
 from fer3d.formats import number_blocks
 from fer3d.formats.materials import Looks, Material
 from fer3d.formats.origin import near_origin
@@ -114,7 +114,7 @@ def join(
         colours=None if mesh.colours is None else mesh.colours[vertex_of],
         file_vertex=None if np.array_equal(row, np.arange(mesh.points)) else row,
         placement=near.placement,
-        warnings=(*(f"{path}: {note}" for note in notes), *looks.warnings),
+        warnings=tuple(map(one_line, (*(f"{path}: {note}" for note in notes), *looks.warnings))),
         history=(first | (looks.record if texture else {}),),
     )
 

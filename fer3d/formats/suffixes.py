@@ -34,11 +34,12 @@ MODULES = {
     ".abs": "frgc",
     ".abs.gz": "frgc",
     ".obj": "obj",
-    ".ply": "mesh_files",
-    ".stl": "mesh_files",
+    ".ply": "ply",
+    ".stl": "stl",
     ".glb": "gltf",
     ".gltf": "gltf",
-    ".off": "mesh_files",
+    ".off": "off",
+    ".wrz": "vrml",
 }
 LANDMARKS = (".bnd", ".lm3", ".pse")  # suffixes of landmark files beside a scan, in order of preference
 

@@ -1,79 +1,105 @@
-"""VRML 2.0 (.wrl), the format of BU-3DFE, BU-4DFE and of many scanners.
+"""VRML 2.0 (VRML97, ISO/IEC 14772-1), .wrl and .wrz: the format of BU-3DFE, BU-4DFE and of many scanners.
 
-The reader concatenates every IndexedFaceSet. It cuts polygons into fans and handles texture coordinates (per corner if
-there is a texCoordIndex), the Transforms above the node, `ccw FALSE`, and DEF and USE of the nodes inside a Shape. It
-does not read instances of whole shapes by USE or the content of Inline files; warnings report both.
+The reader draws the file as a browser does before anything moves: it follows Transforms, Switch, LOD, DEF and USE and
+the instances of PROTO, and reads each IndexedFaceSet and ElevationGrid with its texture and colours. What it does not
+read is warned of: `docs/formats.md` goes through the standard construct by construct.
 """
 
 from __future__ import annotations
 
+import gzip
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fer3d.errors import FormatError
+from fer3d.errors import ArgumentError, FormatError
 from fer3d.files import read_bytes, write_bytes
-from fer3d.formats import number_blocks, textures
-from fer3d.formats.vrml_nodes import Block, Node, Scene, parse
+from fer3d.formats import parts, textures
+from fer3d.formats.vrml_fields import Fields
+from fer3d.formats.vrml_geometry import Geometries
+from fer3d.formats.vrml_header import text_of
+from fer3d.formats.vrml_looks import Looks
+from fer3d.formats.vrml_nodes import parse
+from fer3d.formats.vrml_parts import Piece, parts_of
+from fer3d.formats.vrml_scene import Drawn, drawn
+from fer3d.formats.vrml_tree import Notes, Source
 from fer3d.scan import Scan, check_scan
+
+_SEVERAL = "vertices with several colours: their mean is taken"
+_LEFT_OUT = "a geometry was left out that is no mesh|{n} geometries were left out that are no meshes"
+_NO_UV = (
+    "a face set has a texture but no texture coordinates: its faces have no uv"
+    "|{n} face sets have a texture but no texture coordinates: their faces have no uv"
+)
+_NAN_COLOUR = 0.8  # the grey of a Material that says nothing
 
 
 def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
     """Read a scan from a VRML 2.0 file, in the unit and frame of the file.
 
     Args:
-        path: The .wrl file.
+        path: The .wrl or .wrz file, plain or packed with gzip.
         texture: Whether to find and decode the texture. The uv are always read.
 
     Returns:
         The scan, with vertices in the order of the file. If a texCoordIndex gives a vertex several uv, the further
-        copies of the vertex come last, and `file_vertex` holds their row in the file. Vertices that no face uses get
-        NaN uv if there is a texCoordIndex.
+        copies of the vertex come last. Where USE repeats a geometry, its vertices are repeated. `file_vertex` holds
+        the row of each vertex in the point lists of the file, counted through all of them. Vertices that no face uses
+        get NaN uv if there is a texCoordIndex.
 
     Raises:
         FileError: if the file cannot be opened.
-        FormatError: if it is not VRML 2.0, breaks off, holds no face, or an index is out of range.
+        FormatError: if it is not VRML 2.0, breaks off, draws no face, or an index is out of range.
     """
     path = Path(path)
-    scene = parse(read_bytes(path), path)
-    parts = [part for node in scene.face_sets if (part := _part(node, scene)) is not None]
-    if not parts:
-        raise FormatError(f"{path}: an IndexedFaceSet with at least one face was wanted, there is none")
-    images = list(dict.fromkeys(part.images[0] for part in parts if part.images))
-    scan = _joined(path, [part if part.images[:1] == images[:1] else _without_uv(part) for part in parts])
-    for warning in scene.warnings:
-        scan = scan.warn(f"{path}: {warning}")
-    if len(images) > 1:
-        scan = scan.warn(f"{path}: it has {len(images)} textures; only the faces of {images[0]!r} keep their uv")
-    names = next((part.images for part in parts if part.images), [])
-    return _with_texture(scan, path, names, texture)
+    source = Source(os.fspath(path), text_of(read_bytes(path), path))
+    notes = Notes()
+    fields = Fields(source, notes)
+    found = drawn(fields, parse(source, notes))
+    geometries, looks = Geometries(fields), Looks(fields)
+    pieces = _pieces(found, fields, geometries, looks)
+    clouds = [one for one in found if one.geometry.node.kind == "PointSet"]
+    if not pieces:
+        _no_faces(path, source, notes, geometries, clouds)
+    for cloud in clouds:
+        notes.add(_LEFT_OUT, cloud.geometry.node.offset, "PointSet")
+    made, several = parts_of(source.path, pieces)
+    return parts.join(
+        path,
+        "vrml",
+        made,
+        looks.materials,
+        texture=texture,
+        expected=True,
+        warnings=[*notes.lines(source), *([_SEVERAL] if several else [])],
+        record={"face_sets": len(pieces)},
+    )
 
 
 def write(scan: Scan, path: str | os.PathLike[str], *, texture_name: str | None = None) -> None:
     """Write a scan as VRML 2.0: one Shape, with texCoordIndex equal to coordIndex. Numbers read back exactly.
 
     Args:
-        scan: A scan with at least one face. NaN uv are written as 0 0, as VRML has no missing values.
-        path: The .wrl file.
+        scan: A scan with at least one face. VRML has no missing values: NaN uv are written as 0 0, NaN colours as the
+            grey of a Material without a colour (204).
+        path: The .wrl file; a .wrz file is packed with gzip.
         texture_name: File name of the texture beside `path`. None: the stem of `path` with .png. If the scan has no
             texture, a given name is only referenced in the file.
 
     Raises:
-        ArgumentError: if the scan has no face, or `texture_name` does not have the extension of a picture.
+        ArgumentError: if the scan has no face, its texture is mirrored outside [0, 1], which VRML cannot say, or
+            `texture_name` does not have the extension of a picture.
         FileError: if a file cannot be written.
     """
     check_scan("scan", scan)
     path = Path(path)
-    if scan.texture is not None:
-        texture_name = texture_name or f"{path.stem}.png"
-        textures.write(scan.texture, path.with_name(texture_name))
-    lines = ["#VRML V2.0 utf8\n\nShape {\n"]
-    if texture_name is not None:
-        quoted = texture_name.replace("\\", "\\\\").replace('"', '\\"')
-        lines.append(f'\tappearance Appearance {{\n\t\ttexture ImageTexture {{\n\t\t\turl "{quoted}"\n\t\t}}\n\t}}\n')
+    looks = _written_looks(scan, path, texture_name)
+    lines = ["#VRML V2.0 utf8\n\nShape {\n", looks]
     lines.append("\tgeometry IndexedFaceSet {\n\t\tsolid FALSE\n\t\tcoord Coordinate {\n\t\t\tpoint [\n")
     lines.append(_rows("%.9g %.9g %.9g,\n", scan.vertices))
     lines.append("\t\t\t]\n\t\t}\n\t\tcoordIndex [\n")
@@ -83,126 +109,97 @@ def write(scan: Scan, path: str | os.PathLike[str], *, texture_name: str | None 
         lines.append("\t\ttexCoord TextureCoordinate {\n\t\t\tpoint [\n")
         lines.append(_rows("%.9g %.9g,\n", np.where(np.isnan(scan.uv), np.float32(0), scan.uv)))
         lines += ["\t\t\t]\n\t\t}\n\t\ttexCoordIndex [\n", polygons, "\t\t]\n"]
+    if scan.colours is not None:
+        colours = scan.colours.astype(np.float64) / 255.0
+        lines.append("\t\tcolor Color {\n\t\t\tcolor [\n")
+        lines.append(_rows("%.9g %.9g %.9g,\n", np.where(np.isnan(colours), _NAN_COLOUR, colours)))
+        lines.append("\t\t\t]\n\t\t}\n")
     lines.append("\t}\n}\n")
-    write_bytes(path, "".join(lines).encode())
+    text = "".join(lines).encode()
+    write_bytes(path, gzip.compress(text, mtime=0) if path.suffix.lower() == ".wrz" else text)
+
+
+def _written_looks(scan: Scan, path: Path, texture_name: str | None) -> str:
+    """Write the texture; returns the lines that name it, "" without a name."""
+    if scan.texture is not None:
+        if "mirror" in scan.wrap and scan.uv is not None and bool(((scan.uv < 0) | (scan.uv > 1)).any()):
+            raise ArgumentError(
+                "`scan.wrap` should be 'repeat' or 'clamp': VRML cannot mirror a texture outside [0, 1]"
+            )
+        texture_name = texture_name or f"{path.stem}.png"
+        textures.write(scan.texture, path.with_name(texture_name))
+    if texture_name is None:
+        return ""
+    quoted = texture_name.replace("\\", "\\\\").replace('"', '\\"')
+    ways = [f"\t\t\trepeat{axis} FALSE\n" for axis, way in zip("ST", scan.wrap, strict=True) if way == "clamp"]
+    picture = f'\t\ttexture ImageTexture {{\n\t\t\turl "{quoted}"\n{"".join(ways)}\t\t}}\n'
+    return f"\tappearance Appearance {{\n{picture}\t}}\n"
+
+
+def _pieces(found: Sequence[Drawn], fields: Fields, geometries: Geometries, looks: Looks) -> list[Piece]:
+    """The meshes of the file with their looks."""
+    pieces = []
+    for geometry, shape, matrix in found:
+        kind = geometry.node.kind
+        if kind in ("IndexedFaceSet", "ElevationGrid"):
+            mesh = geometries.mesh(geometry)
+            if mesh is not None:
+                pieces.append(Piece(mesh, matrix, looks.of(shape), geometry.node.offset))
+        elif kind != "PointSet":
+            fields.notes.add(_LEFT_OUT, geometry.node.offset, kind)
+    pieces = _with_diffuse_colours([_without_default_uv(piece) for piece in pieces])
+    if any(piece.mesh.uv is not None for piece in pieces):
+        pieces = [_without_lost_picture(piece, fields) for piece in pieces]
+    return pieces
+
+
+def _without_default_uv(piece: Piece) -> Piece:
+    """Texture coordinates that the file does not have mean nothing without a picture."""
+    if piece.mesh.default_uv and piece.look.material < 0:
+        return piece._replace(mesh=replace(piece.mesh, uv=None))
+    return piece
+
+
+def _without_lost_picture(piece: Piece, fields: Fields) -> Piece:
+    if piece.mesh.uv is not None or piece.look.material < 0:
+        return piece
+    fields.notes.add(_NO_UV, piece.offset)
+    return piece._replace(look=piece.look._replace(material=-1))
+
+
+def _with_diffuse_colours(pieces: list[Piece]) -> list[Piece]:
+    """Where shapes look differently, the diffuse colour of a bare one becomes that of its faces.
+
+    One colour for the whole file says nothing about the surface: most programs write a grey.
+    """
+    if len({_appears(piece) for piece in pieces}) < 2:
+        return pieces
+    coloured = []
+    for piece in pieces:
+        if isinstance(_appears(piece), tuple):
+            colour = np.array([piece.look.diffuse], np.float32)
+            rows = np.broadcast_to(np.int32(0), piece.mesh.faces.shape)
+            piece = piece._replace(mesh=replace(piece.mesh, colours=colour, colour_faces=rows))
+        coloured.append(piece)
+    return coloured
+
+
+def _appears(piece: Piece) -> object:
+    """What a piece looks like, roughly: a diffuse colour is a tuple."""
+    if piece.look.material >= 0:
+        return piece.look.material
+    return "colours" if piece.mesh.colours is not None else piece.look.diffuse
+
+
+def _no_faces(path: Path, source: Source, notes: Notes, geometries: Geometries, clouds: Sequence[Drawn]) -> NoReturn:
+    """Raise the error of a file without faces."""
+    points = sum(len(geometries.cloud(cloud.geometry)[0]) for cloud in clouds)
+    why = [f"it has {points} points without faces"] if points else []
+    why += notes.lines(source)[:3]
+    rest = f" ({'; '.join(why)})" if why else ""
+    raise FormatError(f"{path}: an IndexedFaceSet with at least one face was wanted, there is none{rest}")
 
 
 def _rows(row: str, array: NDArray[Any]) -> str:
     """Format an array, one line per row. One format call for all rows takes a fifth of the time of one call per row."""
     return (row * len(array)) % tuple(array.ravel().tolist())
-
-
-class _Part(NamedTuple):
-    """The mesh of one IndexedFaceSet."""
-
-    vertices: NDArray[np.float32]  # (N, 3)
-    faces: NDArray[np.int32]  # (F, 3)
-    uv: NDArray[np.float32]  # (N, 2), all NaN if there are none
-    row: NDArray[np.int32]  # (N,) rows of its point list
-    points: int  # length of its point list
-    images: list[str]
-
-
-def _part(node: Node, scene: Scene) -> _Part | None:
-    """Return the mesh of an IndexedFaceSet; None if it has no faces."""
-    index = node.blocks.get("coordIndex")
-    if index is None or not len(index.polygons.faces):
-        return None
-    points = _rows_of(scene, node, "coord", "Coordinate", 3)
-    if points is None:
-        raise scene.error(node, "IndexedFaceSet has a coordIndex but no points")
-    _check_indices(scene, index, "coordIndex", len(points), "points")
-    faces, row = index.polygons.faces, np.arange(len(points), dtype=np.int32)
-    uv = np.full((len(points), 2), np.nan, np.float32)
-    uv_points = _rows_of(scene, node, "texCoord", "TextureCoordinate", 2)
-    if uv_points is not None:
-        faces, row, uv = _with_uv(scene, node, index, uv_points, len(points))
-    if node.value("ccw") == "FALSE":
-        faces = np.ascontiguousarray(faces[:, ::-1])
-    points = scene.placed(node, points)
-    return _Part(points if len(row) == len(points) else points[row], faces, uv, row, len(points), scene.images(node))
-
-
-def _with_uv(
-    scene: Scene, node: Node, index: Block, uv_points: NDArray[np.float32], points: int
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
-    """Split vertices with several uv. Returns the faces, and the point row and uv of each vertex."""
-    faces = index.polygons.faces
-    row = np.arange(points, dtype=np.int32)
-    uv_index = node.blocks.get("texCoordIndex")
-    if uv_index is None or not len(uv_index.polygons.faces):  # in VRML, coordIndex then indexes both
-        _check_indices(scene, index, "coordIndex", len(uv_points), "texture coordinates (there is no texCoordIndex)")
-        return faces, row, _padded(uv_points, points)
-    _check_indices(scene, uv_index, "texCoordIndex", len(uv_points), "texture coordinates")
-    if not np.array_equal(uv_index.polygons.polygon, index.polygons.polygon):
-        raise scene.error(
-            uv_index,
-            f"texCoordIndex should have the polygons of coordIndex (line {scene.line(index)}) corner for corner",
-        )
-    if np.array_equal(uv_index.polygons.faces, faces):  # the usual case
-        return faces, row, _padded(uv_points, points)
-    faces, row, uv_row = number_blocks.split_vertices(faces, uv_index.polygons.faces, points)
-    uv = uv_points[uv_row]
-    uv[uv_row < 0] = np.nan
-    return faces, row, uv
-
-
-def _padded(uv: NDArray[np.float32], points: int) -> NDArray[np.float32]:
-    """Return the first `points` rows of uv, padded with NaN if there are fewer."""
-    if len(uv) >= points:
-        return np.ascontiguousarray(uv[:points])
-    return np.concatenate([uv, np.full((points - len(uv), 2), np.nan, np.float32)])
-
-
-def _rows_of(scene: Scene, node: Node, name: str, kind: str, width: int) -> NDArray[np.float32] | None:
-    """Return the `point` list of a child of the node, (N, width) float32, or None if there is none."""
-    child = scene.child(node, name)
-    block = None if child is None else child.blocks.get("point")
-    if child is None or block is None:
-        return None
-    if child.kind != kind:
-        raise scene.error(child, f"the `{name}` of an IndexedFaceSet should be a {kind}, is a {child.kind}")
-    if len(block.values) % width:
-        raise scene.error(
-            block, f"the point list of {kind} should hold {width} numbers a point, holds {len(block.values)} numbers"
-        )
-    return block.values.reshape(-1, width)
-
-
-def _check_indices(scene: Scene, block: Block, name: str, size: int, of: str) -> None:
-    largest = block.polygons.largest
-    if largest >= size:
-        raise scene.error(block, f"{name} should hold rows below {size}, the number of {of}; holds {largest}")
-
-
-def _joined(path: Path, parts: list[_Part]) -> Scan:
-    """Join all parts to one mesh. Rows of the file are numbered through all of its point lists."""
-    vertices, faces, uv, row, points = parts[0].vertices, parts[0].faces, parts[0].uv, parts[0].row, parts[0].points
-    if len(parts) > 1:
-        first = np.cumsum([0, *(len(part.vertices) for part in parts)], dtype=np.int32)
-        first_row = np.cumsum([0, *(part.points for part in parts)], dtype=np.int32)
-        vertices = np.concatenate([part.vertices for part in parts])
-        faces = np.concatenate([part.faces + start for part, start in zip(parts, first, strict=False)])
-        uv = np.concatenate([part.uv for part in parts])
-        row = np.concatenate([part.row + start for part, start in zip(parts, first_row, strict=False)])
-        points = int(first_row[-1])
-    counts = {"vertices": points, "faces": len(faces), "split_vertices": len(vertices) - points}
-    return Scan(
-        np.ascontiguousarray(vertices),
-        faces,
-        uv=None if np.isnan(uv).all() else uv,
-        file_vertex=None if len(vertices) == points else row,
-        history=({"step": "read", "file": path.name, "format": "vrml", **counts, "face_sets": len(parts)},),
-    )
-
-
-def _without_uv(part: _Part) -> _Part:
-    return part._replace(uv=np.full_like(part.uv, np.nan))
-
-
-def _with_texture(scan: Scan, path: Path, names: list[str], wanted: bool) -> Scan:
-    if scan.uv is None:
-        return scan.warn(f"{path}: it names the texture {names[0]!r} but has no texture coordinates") if names else scan
-    if not wanted:
-        return scan
-    return textures.attach(scan, path, names)

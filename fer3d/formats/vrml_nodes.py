@@ -1,260 +1,296 @@
-"""Parse the node tree of a VRML 2.0 file, as far as meshes need it. Native code parses the number lists."""
+"""Parse a VRML 2.0 file to its nodes. Native code parses the number lists; nothing is understood yet.
+
+DEF and USE are resolved here: USE means the latest DEF before it within the file or the PROTO body, so that what comes
+out has no cycles. Nesting is kept on a list and not on the stack of Python.
+"""
 
 from __future__ import annotations
 
-import os
-import re
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fer3d.errors import FormatError
-from fer3d.files import line_of
-from fer3d.formats import number_blocks
-from fer3d.formats.number_blocks import Polygons
+from fer3d.formats.vrml_tokens import BRACKET, NUMERIC, STRING, WORD, Tokens, shown_word, text_of_word, unquoted
+from fer3d.formats.vrml_tree import Flag, Is, Node, Nodes, Notes, Numbers, Proto, Source, Strings, Value, shown
 
-_HEADER = re.compile(rb"(?:\xef\xbb\xbf)?\s*#VRML V2\.0", re.IGNORECASE)
-
-# One bracket, string or word, after separators and comments. The quantifiers are possessive (`++`, `*+`), so that the
-# expression never backtracks.
-_SEPARATORS = rb"[\s,]*+(?:#[^\n\r]*+[\s,]*+)*+"
-_TOKEN = re.compile(_SEPARATORS + rb'(?:([{}\[\]])|"((?:[^"\\]++|\\.)*+)"|([^\s,{}\[\]"#]++))', re.DOTALL)
-_PEEK = re.compile(_SEPARATORS + rb"(.?)", re.DOTALL)
-_DEEPEST = 1000  # depth of nesting, far above that of any exporter; each face set walks the nodes above it
-_INDEX_FIELDS = ("coordIndex", "texCoordIndex")
-
-_NO_POLYGONS = Polygons(np.empty((0, 3), np.int32), np.empty(0, np.int32), -1, 0)
-
-
-@dataclass(slots=True)
-class Block:
-    """A bracketed list of numbers: in an index field it fills `polygons`, else `values`."""
-
-    offset: int  # byte offset of its beginning
-    values: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
-    polygons: Polygons = _NO_POLYGONS
+_DEEPEST = 1000  # depth of nesting, far above that of any exporter
+_INDEX_FIELDS = frozenset(("coordIndex", "texCoordIndex"))  # of an IndexedFaceSet: lists of polygons
+_NUMBERS = "point coordIndex texCoordIndex colorIndex normalIndex color vector height crossSection spine range key"
+_NUMBER_FIELDS = frozenset(_NUMBERS.split())
+_NUMBER_TYPES = frozenset(["MFColor", "MFFloat", "MFInt32", "MFRotation", "MFTime", "MFVec2f", "MFVec3f"])
+_EVENTS, _FIELDS = (b"eventIn", b"eventOut"), (b"field", b"exposedField")
+_STRAY = "a node stands where a field should: it was left out|{n} nodes stand where fields should: they were left out"
+_FLAGS = {b"TRUE": True, b"FALSE": False, b"True": True, b"False": False, b"true": True, b"false": False}
 
 
 @dataclass(slots=True, eq=False)
-class Node:
-    """The content between the braces of a node.
+class _Frame:
+    """An open bracket.
 
-    `words` are its names and plain values in order; `children` are (field, node); `strings` and `blocks` are keyed by
-    field. `parent` is None for the file itself.
+    `nodes` takes the nodes of a file, a PROTO body or a list; `node` is the node whose fields are read; `proto` is what
+    is declared, with `interface` in its interface and else in its body.
     """
 
-    kind: str
-    offset: int  # byte offset of its opening brace
-    parent: Node | None = None
-    words: list[str] = field(default_factory=list)
-    children: list[tuple[str, Node]] = field(default_factory=list)
-    strings: dict[str, list[str]] = field(default_factory=dict)
-    blocks: dict[str, Block] = field(default_factory=dict)
-
-    def value(self, name: str, count: int = 1) -> str | None:
-        """Return the `count` words after `name`, or None."""
-        if name not in self.words:
-            return None
-        at = self.words.index(name) + 1
-        return " ".join(self.words[at : at + count])
+    closing: bytes
+    offset: int
+    nodes: list[Node] | None = None
+    node: Node | None = None
+    proto: Proto | None = None
+    interface: bool = False
 
 
-@dataclass(slots=True)
-class Scene:
-    """A parsed file: its IndexedFaceSets in order of appearance, with lookups of the nodes around them."""
+@dataclass(slots=True, eq=False)
+class _Scope:
+    """The names of a file or of a PROTO. `proto` is None in the file and in an interface: there is no IS."""
 
-    path: str | os.PathLike[str]
-    text: bytes
-    face_sets: list[Node] = field(default_factory=list)
-    defined: dict[str, Node] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-
-    def line(self, at: Node | Block) -> int:
-        """Return the line, from 1. Only messages call this: for every node it would cost as much as parsing."""
-        return line_of(self.text, at.offset)
-
-    def error(self, at: Node | Block, message: str) -> FormatError:
-        """Make an error that names the file and the line."""
-        return FormatError(f"{os.fspath(self.path)}: line {self.line(at)}: {message}")
-
-    def child(self, node: Node, name: str) -> Node | None:
-        """Return the node in field `name`, written there or referenced by USE."""
-        for at, child in node.children:
-            if at == name:
-                return child
-        words = (node.value(name, 2) or "").split()
-        return self.defined.get(words[1]) if len(words) == 2 and words[0] == "USE" else None
-
-    def images(self, face_set: Node) -> list[str]:
-        """Return the url list of the texture of a face set's Shape; empty if it has none."""
-        appearance = None if face_set.parent is None else self.child(face_set.parent, "appearance")
-        texture = None if appearance is None else self.child(appearance, "texture")
-        return [] if texture is None else [url for url in texture.strings.get("url", []) if url]
-
-    def placed(self, node: Node, points: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Apply the Transforms above a node to points."""
-        matrix = None
-        above = node.parent
-        while above is not None:
-            if above.kind == "Transform":
-                matrix = self._matrix(above) if matrix is None else self._matrix(above) @ matrix
-            above = above.parent
-        if matrix is None or np.array_equal(matrix, np.eye(4)):
-            return points
-        with np.errstate(over="ignore", invalid="ignore"):
-            return (points.astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]).astype(np.float32)
-
-    def _matrix(self, transform: Node) -> NDArray[np.float64]:
-        """Return the (4, 4) matrix of a Transform: translation, and about `center` the rotation and the scale."""
-        centre = _shift(self._numbers(transform, "center", (0, 0, 0)))
-        turned = _turn(self._numbers(transform, "scaleOrientation", (0, 0, 1, 0)))
-        scale = np.diag([*self._numbers(transform, "scale", (1, 1, 1)), 1.0])
-        turn = _turn(self._numbers(transform, "rotation", (0, 0, 1, 0)))
-        shift = _shift(self._numbers(transform, "translation", (0, 0, 0)))
-        return shift @ centre @ turn @ turned @ scale @ turned.T @ _shift(-centre[:3, 3])
-
-    def _numbers(self, node: Node, name: str, default: tuple[float, ...]) -> NDArray[np.float64]:
-        text = node.value(name, len(default))
-        if text is None:
-            return np.array(default, dtype=np.float64)
-        try:
-            numbers = np.array([float(word) for word in text.split()], dtype=np.float64)
-        except ValueError:
-            numbers = np.empty(0)
-        if len(numbers) != len(default) or not np.isfinite(numbers).all():
-            raise self.error(node, f"`{name}` of Transform should be {len(default)} numbers, is {text[:40]!r}")
-        return numbers
+    proto: Proto | None = None
+    names: dict[str, Node] = field(default_factory=dict)
+    hidden: list[tuple[str, Proto | None]] = field(default_factory=list)  # prototypes as they were outside
 
 
-def parse(text: bytes, path: str | os.PathLike[str]) -> Scene:
-    """Parse the nodes of a VRML 2.0 file.
+def parse(source: Source, notes: Notes) -> list[Node]:
+    """Parse the nodes of a VRML 2.0 file. The caller has checked its header.
 
     Raises:
-        FormatError: if it is another format, breaks off, or a bracket or number list is wrong.
+        FormatError: if it breaks off, or its grammar is broken.
     """
-    name = os.fspath(path)
-    _check_header(text, name)
-    scene = Scene(path, text)
-    node = Node("", 0)
-    open_brackets: list[tuple[bytes, Node, int]] = []  # closing bracket, enclosing node, byte offset
-    position = 0
-    while token := _TOKEN.match(text, position):
-        start, position = position, token.end()
-        bracket, string, word = token.groups()
-        if word is not None:
-            node.words.append(word.decode("utf-8", "replace"))
-        elif string is not None:
-            at = node.words[-1] if node.words else ""
-            node.strings.setdefault(at, []).append(_unquoted(string))
-        elif bracket == b"[":
-            if _number_list(text, position, node):
-                position = _read_list(text, position, node, path)
-            else:
-                open_brackets.append((b"]", node, token.start(1)))
-        elif bracket == b"{":
-            open_brackets.append((b"}", node, token.start(1)))
-            node = _opened(scene, node, token.start(1))
-            if len(open_brackets) > _DEEPEST:
-                raise scene.error(node, f"brackets are nested deeper than {_DEEPEST}")
+    return _Parser(source, notes).parse()
+
+
+class _Parser(Tokens):
+    def __init__(self, source: Source, notes: Notes) -> None:
+        super().__init__(source)
+        self.notes = notes
+        self.roots: list[Node] = []
+        self.frames = [_Frame(b"", 0, nodes=self.roots)]
+        self.scopes = [_Scope()]
+        self.protos: dict[str, Proto] = {}
+
+    def parse(self) -> list[Node]:
+        while (token := self.next()) is not None:
+            what, content = token
+            frame = self.frames[-1]
+            if content in b"]}" and what == BRACKET:
+                self._close(content)
+            elif what != WORD:
+                shown = "a string" if what == STRING else f"`{content.decode()}`"
+                raise self.error(f"a {'node' if frame.nodes is not None else 'field'} was wanted, {shown} came")
+            elif content in (b"PROTO", b"EXTERNPROTO", b"ROUTE"):
+                self._statement(content)
+            elif frame.nodes is not None:
+                self._node(content, frame.nodes)
+            elif frame.node is not None:
+                self._field(content, frame.node)
+            elif frame.proto is not None:
+                self._declaration(content, frame.proto.defaults)
+        self.check_end()
+        return self.roots
+
+    # ---- brackets ----
+
+    def _open(self, frame: _Frame) -> None:
+        self.frames.append(frame)
+        if len(self.frames) > _DEEPEST:
+            raise self.source.error(frame.offset, f"brackets are nested deeper than {_DEEPEST}")
+
+    def _close(self, bracket: bytes) -> None:
+        frame = self.frames[-1]
+        if frame.closing != bracket:
+            raise self.error(f"`{bracket.decode()}` closes nothing")
+        self.frames.pop()
+        if frame.node is not None:
+            frame.node.open = False
+        if frame.proto is not None and frame.interface:
+            self.bracket(b"{", f"the interface of PROTO {shown(frame.proto.name)}")
+            self.scopes[-1].proto = frame.proto
+            self._open(_Frame(b"}", self.start, nodes=frame.proto.body, proto=frame.proto))
+        elif frame.proto is not None:
+            frame.proto.open = False
+            self._leave_scope()
+
+    def check_end(self) -> None:
+        super().check_end()
+        if len(self.frames) > 1:
+            frame = self.frames[-1]
+            raise FormatError(
+                f"{self.source.path}: breaks off: the end of the file comes before the `{frame.closing.decode()}` of "
+                f"line {self.source.line(frame.offset)}"
+            )
+
+    # ---- nodes ----
+
+    def _node(self, word: bytes, into: list[Node]) -> None:
+        """Read a node up to its brace, or the USE of one."""
+        if word == b"NULL":
+            return
+        if word == b"USE":
+            into.append(self._used(text_of_word(self.name("a name after USE"))))
+            return
+        name = None
+        if word == b"DEF":
+            name, word = text_of_word(self.name("a name after DEF")), self.name("the type of a node")
+        self.bracket(b"{", f"the node type `{shown_word(word)}`")
+        self._begin(word, into, name)
+
+    def _begin(self, word: bytes, into: list[Node], name: str | None = None) -> None:
+        kind = text_of_word(word)
+        proto = self.protos.get(kind)
+        if proto is not None and proto.open:
+            raise self.error(f"PROTO {shown(kind)} contains an instance of itself")
+        node = Node(kind, self.start, proto=proto)
+        if name is not None:
+            self.scopes[-1].names[name] = node
+        into.append(node)
+        self._open(_Frame(b"}", self.start, node=node))
+
+    def _used(self, name: str) -> Node:
+        node = self.scopes[-1].names.get(name)
+        if node is None:
+            return Node("", self.start, open=False, name=name)
+        if node.open:
+            for frame in reversed(self.frames):
+                if frame.node is not None and frame.node.kind == "Script":
+                    break  # a Script may refer to the nodes around it: it is never drawn
+                if frame.node is node:
+                    raise self.error(f"USE {shown(name)} stands inside the node that DEF {shown(name)} names")
+        return node
+
+    def _field(self, word: bytes, node: Node) -> None:
+        if word in (b"DEF", b"USE"):
+            self._stray(word)
+        elif node.kind == "Script" and word in _EVENTS + _FIELDS:
+            self._declaration(word, node.fields)
         else:
-            wanted, outer, _ = open_brackets.pop() if open_brackets else (b"", node, start)
-            if wanted != bracket:
-                raise FormatError(f"{name}: line {line_of(text, token.start(1))}: `{bracket.decode()}` closes nothing")
-            if bracket == b"}":
-                _closed(scene, node)
-                node = outer
-    _check_end(text, position, name, open_brackets)
-    return scene
+            name = text_of_word(word)
+            at = self.start
+            value = self._value(name, node.kind, name in _NUMBER_FIELDS)
+            if value is None:
+                return
+            before = node.fields.get(name)
+            if before is not None and node.kind != "Script" and not _same(before, value):
+                first = self.source.line(before.offset)
+                raise self.source.error(at, f"{node.kind} has a second `{name}`, and another one in line {first}")
+            node.fields[name] = value
+
+    def _stray(self, word: bytes) -> None:
+        """Read a node that stands where a field should."""
+        self.notes.add(_STRAY, self.start)
+        self._node(word, [])
+
+    def _value(self, name: str, kind: str, numbers: bool) -> Value | None:
+        """Read the value of a field; None if there is none. Nodes are filled later, from their frame."""
+        if self.peek() in NUMERIC:
+            return self.run()
+        token = self.next()
+        if token is None:
+            return None
+        what, content = token
+        at = self.start
+        if what == STRING:
+            return self.strings(content)
+        if content == b"[":
+            return self._list(name, kind, numbers)
+        if content == b"{":  # the name was that of a node
+            self.notes.add(_STRAY, at)
+            self._begin(name.encode(), [])
+            return None
+        if what == BRACKET:
+            raise self.error(f"a value of `{shown_word(name.encode())}` was wanted, `{content.decode()}` came")
+        if content in _FLAGS:
+            return Flag(at, _FLAGS[content])
+        if content == b"IS":
+            return self._is()
+        nodes = Nodes(at)
+        self._node(content, nodes.nodes)
+        return nodes
+
+    def _is(self) -> Is:
+        name, proto = text_of_word(self.name("a name after IS")), self.scopes[-1].proto
+        if proto is None:
+            raise self.error("IS stands outside the body of a PROTO")
+        if name not in proto.defaults:
+            raise self.error(f"IS names {shown(name)}, which PROTO {shown(proto.name)} does not declare")
+        proto.bound = True
+        return Is(self.start, name)
+
+    # ---- lists ----
+
+    def _list(self, name: str, kind: str, numbers: bool) -> Value:
+        """Read a list; its `[` has been read. A list of nodes only begins here."""
+        at, ahead = self.start, self.peek()
+        if numbers or ahead in NUMERIC:
+            return self.numbers(kind == "IndexedFaceSet" and name in _INDEX_FIELDS)
+        if ahead == ord('"'):
+            strings = Strings(at, [])
+            while self.peek() == ord('"') and (token := self.next()) is not None:
+                strings.strings.append(unquoted(token[1]))
+            self.bracket(b"]", f"the strings of `{shown_word(name.encode())}`")
+            return strings
+        nodes = Nodes(at)
+        self._open(_Frame(b"]", at, nodes=nodes.nodes))
+        return nodes
+
+    # ---- statements ----
+
+    def _statement(self, word: bytes) -> None:
+        if word == b"ROUTE":
+            self.name("an event after ROUTE")
+            if self.name("TO after ROUTE") != b"TO":
+                raise self.error("a ROUTE should be `ROUTE node.event TO node.event`")
+            self.name("an event after TO")
+            return
+        name = text_of_word(self.name(f"a name after {word.decode()}"))
+        proto = Proto(name, self.start)
+        self.bracket(b"[", f"{word.decode()} {shown(name)}")
+        if word == b"PROTO":
+            self._declare(proto)
+            self.scopes.append(_Scope())
+            self._open(_Frame(b"]", self.start, proto=proto, interface=True))
+            return
+        while self.peek() not in (ord("]"), -1):
+            self.name("a declaration")
+        self.bracket(b"]", f"the interface of EXTERNPROTO {shown(name)}")
+        self._value(name, "", False)
+        proto.open, proto.outside = False, True
+        self._declare(proto)
+
+    def _declare(self, proto: Proto) -> None:
+        self.scopes[-1].hidden.append((proto.name, self.protos.get(proto.name)))
+        self.protos[proto.name] = proto
+
+    def _leave_scope(self) -> None:
+        for name, before in reversed(self.scopes.pop().hidden):
+            if before is None:
+                del self.protos[name]
+            else:
+                self.protos[name] = before
+
+    def _declaration(self, word: bytes, into: dict[str, Any]) -> None:
+        """Read a declaration of an interface, with its default."""
+        if word not in _EVENTS + _FIELDS:
+            raise self.error(f"eventIn, eventOut, field or exposedField was wanted, `{shown_word(word)}` came")
+        kind, name = text_of_word(self.name("the type of a field")), text_of_word(self.name("the name of a field"))
+        into.pop(name, None)
+        if word in _EVENTS:
+            if self.frames[-1].node is None:
+                into[name] = None
+            elif self.peek_word() == b"IS":
+                self._value(name, "", False)
+            return
+        value = self._value(name, "", kind in _NUMBER_TYPES)
+        if value is None:
+            raise self.error(f"a value of `{shown_word(name.encode())}` was wanted")
+        into[name] = value
 
 
-def _check_header(text: bytes, name: str) -> None:
-    if _HEADER.match(text):
-        return
-    start = text[:32].split(b"\n")[0].strip()
-    if start.startswith(b"\x1f\x8b"):
-        raise FormatError(f"{name}: should begin with '#VRML V2.0', is compressed with gzip: unpack it first")
-    printable = "".join(chr(byte) if 0x20 <= byte < 0x7F else "?" for byte in start)
-    raise FormatError(f"{name}: should begin with '#VRML V2.0', begins with '{printable}'")
-
-
-def _check_end(text: bytes, position: int, name: str, open_brackets: list[tuple[bytes, Node, int]]) -> None:
-    rest = _PEEK.match(text, position)
-    if rest is not None and rest[1]:  # only an unmatched quote is not a token
-        raise FormatError(f"{name}: line {line_of(text, rest.start(1))}: the string that begins here has no end")
-    if open_brackets:
-        wanted, _, at = open_brackets[-1]
-        line = line_of(text, at)
-        raise FormatError(
-            f"{name}: breaks off: the end of the file comes before the `{wanted.decode()}` of line {line}"
-        )
-
-
-def _number_list(text: bytes, position: int, node: Node) -> bool:
-    """Whether the opened bracket holds numbers, judged by the name of its field or by its first character."""
-    at = node.words[-1] if node.words else ""
-    if at in _INDEX_FIELDS or (at == "point" and node.kind in ("Coordinate", "TextureCoordinate")):
-        return True
-    peek = _PEEK.match(text, position)
-    return peek is not None and peek[1] in b"+-.0123456789" and peek[1] != b""
-
-
-def _read_list(text: bytes, position: int, node: Node, path: str | os.PathLike[str]) -> int:
-    """Read the number list at `position` into `node.blocks`. Returns the position after its bracket."""
-    at = node.words[-1] if node.words else ""
-    block = Block(position)
-    if at in _INDEX_FIELDS:
-        block.polygons = number_blocks.polygons(text, position, path)
-        stop = block.polygons.stop
-    else:
-        block.values, stop = number_blocks.floats(text, position, path, bracket=True)
-    node.blocks[at] = block
-    return stop + 1
-
-
-def _opened(scene: Scene, outer: Node, offset: int) -> Node:
-    """Make the node of an opened brace. The words before the brace are: field [DEF name] kind."""
-    words = outer.words
-    node = Node(words[-1] if words else "", offset, outer)
-    at = words[-2] if len(words) > 1 else ""
-    if len(words) > 2 and words[-3] == "DEF":
-        scene.defined[words[-2]] = node
-        at = words[-4] if len(words) > 3 else ""
-    outer.children.append((at, node))
-    if node.kind == "IndexedFaceSet":
-        scene.face_sets.append(node)
-    elif node.kind == "Inline":
-        scene.warnings.append(f"line {scene.line(node)}: an Inline node was not followed")
-    return node
-
-
-def _closed(scene: Scene, node: Node) -> None:
-    """Warn about each USE in a node that this reader does not instance."""
-    if node.kind in ("Coordinate", "TextureCoordinate"):
-        return
-    for i, word in enumerate(node.words[:-1]):
-        used = scene.defined.get(node.words[i + 1]) if word == "USE" else None
-        if used is not None and used.kind in ("Shape", "Group", "Transform", "IndexedFaceSet"):
-            scene.warnings.append(f"line {scene.line(node)}: the second use of {node.words[i + 1]!r} was left out")
-
-
-def _unquoted(string: bytes) -> str:
-    return string.replace(b'\\"', b'"').decode("utf-8", "replace")
-
-
-def _shift(by: NDArray[np.float64]) -> NDArray[np.float64]:
-    matrix = np.eye(4)
-    matrix[:3, 3] = by
-    return matrix
-
-
-def _turn(axis_angle: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the (4, 4) rotation about an axis by an angle (Rodrigues); the identity for an axis of length 0."""
-    axis, angle = axis_angle[:3], axis_angle[3]
-    length = np.linalg.norm(axis)
-    matrix = np.eye(4)
-    if length > 0:
-        x, y, z = axis / length
-        cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-        matrix[:3, :3] += np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
-    return matrix
+def _same(one: Value, other: Value) -> bool:
+    """Whether two short values are equal. Nodes and lists of polygons are not compared."""
+    if isinstance(one, Flag) and isinstance(other, Flag):
+        return one.on == other.on
+    if isinstance(one, Strings) and isinstance(other, Strings):
+        return one.strings == other.strings
+    if isinstance(one, Numbers) and isinstance(other, Numbers):
+        return one.polygons is other.polygons is None and np.array_equal(one.values, other.values)
+    return False

@@ -190,3 +190,58 @@ def test_no_memory_is_taken_for_a_count_that_is_only_claimed():
     values, _ = number_blocks.doubles(b"1 2 3", 0, "f", wanted=10**9)  # 8 GB
     assert values.tolist() == [1, 2, 3]
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024  # kilobytes on Linux
+
+
+# ---- lines ----
+
+
+def rows_of(found):
+    return [row.tolist() for row in np.split(found.values, np.cumsum(found.counts)[:-1])]
+
+
+def test_numbers_line_by_line():
+    text = b"x\n1 2\t3\r\n\r\n# none\r-4e2 # 5\n\n \v6.5\n7"
+    found = number_blocks.lines(text, 2, "f")
+    assert rows_of(found) == [[1, 2, 3], [-400], [6.5], [7]]
+    assert [text[offset : offset + 1] for offset in found.offsets] == [b"1", b"-", b"6", b"7"]
+    assert found.stop == len(text)
+    two = number_blocks.lines(text, 2, "f", wanted=2)
+    assert rows_of(two) == [[1, 2, 3], [-400]]
+    assert text[two.stop :] == b"\n \v6.5\n7"
+    none = number_blocks.lines(text, 2, "f", wanted=0)
+    assert (none.stop, none.values.size, none.counts.size) == (2, 0, 0)
+    assert number_blocks.lines(b"", 0, "f").stop == 0
+
+
+def test_separators_and_comments_of_lines_are_those_asked_for():
+    assert rows_of(number_blocks.lines(b"1,2;3\n4,,5", 0, "f", separators=b",;")) == [[1, 2, 3], [4, 5]]
+    assert rows_of(number_blocks.lines(b"1 2% 3\n%\n4", 0, "f", comment=b"%")) == [[1, 2], [4]]
+    assert rows_of(number_blocks.lines(b"1.#INF 2#3", 0, "f")) == [[np.inf, 2]]
+    for text, options, at in (
+        (b"1 2\n3,4", {}, 4),
+        (b"1 2#3", {"comment": None}, 2),
+        (b"1 2#3", {"comment": b"%"}, 2),
+        (b"1 2 ]", {}, 4),
+        (b"1 2]", {}, 2),
+        (b"1 two", {}, 2),
+        (b"1 2\n1 0x10", {}, 6),
+    ):
+        line = text[:at].count(b"\n") + 1
+        with pytest.raises(FormatError, match=rf"f: line {line} \(byte {at}\): .* is not a number"):
+            number_blocks.lines(text, 0, "f", **options)
+
+
+@given(st.lists(st.lists(st.one_of(st.floats(width=64), st.integers(-(2**60), 2**60)), max_size=5), max_size=9),
+       st.sampled_from(["\n", "\r\n", "\r", "\n\n"]), st.booleans())  # fmt: skip
+def test_lines_are_those_of_python(rows, end, last):
+    text = end.join(" ".join(map(repr, row)) for row in rows) + (end if last else "")
+    found = number_blocks.lines(text.encode(), 0, "f")
+    expected = [row for row in rows if row]
+    assert found.counts.tolist() == [len(row) for row in expected]
+    np.testing.assert_array_equal(found.values, np.array([float(x) for row in expected for x in row], np.float64))
+
+
+def test_lines_end_with_lf_crlf_or_cr():
+    for text in (b"1\n2\nx", b"1\r\n2\r\nx", b"1\r2\rx"):
+        with pytest.raises(FormatError, match="line 3 "):
+            number_blocks.lines(text, 0, "f")

@@ -147,7 +147,7 @@ def test_a_transform_turns_and_scales_about_its_centre(read):
     )
     x, y, z = np.array(SQUARE).T
     np.testing.assert_allclose(read(wrl(text)).vertices, np.stack([x, 4 - y, 6 - z], axis=1), atol=1e-6)
-    with pytest.raises(FormatError, match=r"line 2: `scale` of Transform should be 3 numbers, is '1 2 children'"):
+    with pytest.raises(FormatError, match=r"line 2: `scale` of Transform should be 3 numbers, is '1 2'"):
         read(wrl(f"Transform {{ scale 1 2 children {shape()} }}"))
 
 
@@ -165,14 +165,17 @@ def test_several_face_sets_become_one_mesh(read):
 def test_rows_are_counted_through_several_point_lists(read):
     first = shape(rest=f"{TEX_COORD} texCoordIndex [ 0 1 2 -1 3 2 1 -1 ]")
     scan = read(wrl(first + shape(rest=TEX_COORD)))
-    np.testing.assert_array_equal(scan.file_vertex, [0, 1, 2, 3, 0, 4, 5, 6, 7])
+    np.testing.assert_array_equal(scan.file_vertex, [0, 1, 2, 3, 4, 5, 6, 7, 0])  # the copy comes last
 
 
-def test_the_second_use_of_a_shape_and_an_inline_are_reported(read):
-    scan = read(wrl(shape().replace("Shape", "DEF s Shape", 1) + 'Group { children [ USE s ] } Inline { url "b.wrl" }'))
-    assert len(scan.faces) == 2
-    assert "the second use of 's' was left out" in scan.warnings[0]
-    assert "an Inline node was not followed" in scan.warnings[1]
+def test_a_used_shape_is_repeated_and_an_inline_is_reported(read):
+    text = shape().replace("Shape", "DEF s Shape", 1)
+    scan = read(wrl(text + 'Transform { translation 5 0 0 children [ USE s ] } Inline { url "b.wrl" }'))
+    np.testing.assert_array_equal(scan.faces, [[0, 1, 2], [0, 2, 3], [4, 5, 6], [4, 6, 7]])
+    np.testing.assert_array_equal(scan.vertices[4:], np.array(SQUARE, np.float32) + np.array([5, 0, 0]))
+    np.testing.assert_array_equal(scan.file_vertex, [0, 1, 2, 3, 0, 1, 2, 3])
+    (warning,) = scan.warnings
+    assert warning.endswith("a face.wrl: line 5: an Inline node was not followed: 'b.wrl'")
 
 
 # ---- texture ----
@@ -206,13 +209,24 @@ def test_an_appearance_by_use_brings_its_texture(read, tmp_path):
     assert scan.warnings == ()
 
 
-def test_a_second_texture_is_reported_and_its_faces_have_no_uv(read, tmp_path):
-    Image.new("RGB", (2, 2)).save(tmp_path / "one.png")
+def test_several_textures_become_one(read, tmp_path):
+    for name, colour in (("one.png", (255, 0, 0)), ("two.png", (0, 255, 0))):
+        Image.new("RGB", (2, 2), colour).save(tmp_path / name)
     text = shape(rest=TEX_COORD, texture=image('"one.png"')) + shape(rest=TEX_COORD, texture=image('"two.png"'))
     scan = read(wrl(text))
-    assert "it has 2 textures; only the faces of 'one.png' keep their uv" in scan.warnings[0]
-    assert not np.isnan(scan.uv[:4]).any()
+    assert scan.warnings == ()
+    assert [shown(scan, row) for row in (0, 3, 4, 7)] == [(255, 0, 0)] * 2 + [(0, 255, 0)] * 2
+    (tmp_path / "two.png").unlink()
+    scan = read(wrl(text))
+    assert "its texture 'two.png' is not beside it" in scan.warnings[0]
     assert np.isnan(scan.uv[4:]).all()
+
+
+def shown(scan, row):
+    """The texture at a vertex."""
+    height, width, _ = scan.texture.shape
+    u, v = scan.uv[row] % 1.0
+    return tuple(scan.texture[int((1 - v) * height), int(u * width)].tolist())
 
 
 def test_a_texture_without_uv_is_reported(read):
@@ -268,7 +282,10 @@ def test_what_cannot_be_written(tmp_path):
         ("", "the file is empty"),
         ("solid x\n", r"a face\.wrl: should begin with '#VRML V2\.0', begins with 'solid x'"),
         ("#VRML V1.0 ascii\n", r"should begin with '#VRML V2\.0', begins with '#VRML V1\.0 ascii'"),
-        (b"\x1f\x8b\x08rest", "is compressed with gzip: unpack it first"),
+        ("#VRML V1.0 ascii\n", "VRML 1.0 is another language and is not read; export it as VRML 2.0"),
+        ("#X3D V3.2 utf8\n", "begins with '#X3D V3.2 utf8': X3D is not read"),
+        ("<?xml version='1.0'?><X3D/>", "X3D and XML are not read"),
+        (b"\x1f\x8b\x08rest", "its gzip stream is damaged"),
         (b"\x89PNG\r\n\x1a\n\x00", r"begins with '\?PNG"),
         (wrl(""), "an IndexedFaceSet with at least one face was wanted, there is none"),
         (wrl("Shape { geometry Box { } }"), "there is none"),

@@ -28,7 +28,6 @@ COUNTED = (
     ".lm2",
     ".lm3",
     ".bnd",
-    ".pse",
     ".png",
     ".jpg",
     ".bmp",
