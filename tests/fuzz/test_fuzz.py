@@ -83,13 +83,19 @@ def _raise(error):
     raise error
 
 
+def _two_lines(path):
+    error = FormatError("")
+    error.args = (f"{path}: two\nlines",)
+    return error
+
+
 @pytest.mark.parametrize(
     ("reader", "about"),
     [
         (lambda path: _raise(KeyError("x")), "KeyError .*'x'"),
         (lambda path: _raise(MemoryError()), "MemoryError"),
         (lambda path: _raise(FormatError("no name")), "names no file"),
-        (lambda path: _raise(FormatError(f"{path}: two\nlines")), "several lines"),
+        (lambda path: _raise(_two_lines(path)), "several lines"),
         (lambda path: _raise(FormatError(f"{path}: not enough memory")), "out of memory"),
         (lambda path: (formats.read(path).warn("two\nlines"), ("two\nlines",)), "a warning that is not one line"),
         (lambda path: _forever(), "takes longer than"),
