@@ -11,6 +11,7 @@ pictures are not read. `--store-before` writes the stored times: it is for the r
 
 import argparse
 import csv
+import gc
 import logging
 import tempfile
 import warnings
@@ -193,7 +194,12 @@ def table_of_growth(files, grown, least):
 
 
 def table_of_constructs(folder, least):
-    """Files of n and of 10 n small constructs. A refusal takes time too, so that it is timed as a result is."""
+    """Files of n and of 10 n small constructs. A refusal takes time too, so that it is timed as a result is.
+
+    Python's collector of garbage visits all living objects: those of before are put out of its sight.
+    """
+    gc.collect()
+    gc.freeze()
     lines = [
         "## Many constructs",
         "",

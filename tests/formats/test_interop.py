@@ -154,6 +154,75 @@ def test_open3d_corners_with_two_uv_split_their_vertex(open3d, scan):
         interop.from_open3d(open3d.geometry.PointCloud())
 
 
+class TriangleMesh:
+    """As much of open3d.geometry.TriangleMesh as is used."""
+
+    def __init__(self, vertices, triangles):
+        self.vertices, self.triangles = vertices, triangles
+        self.triangle_uvs = self.vertex_colors = np.empty((0, 2))
+        self.textures = []
+
+    def has_triangle_uvs(self):
+        return len(self.triangle_uvs) > 0
+
+    def has_vertex_colors(self):
+        return len(self.vertex_colors) > 0
+
+
+class Pixels(np.ndarray):
+    def is_empty(self):
+        return self.size == 0
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """Open3D with as much as is used, so that our side runs anywhere."""
+    package = types.ModuleType("open3d")
+    package.geometry = types.SimpleNamespace(TriangleMesh=TriangleMesh, Image=lambda image: image.view(Pixels))
+    package.utility = types.SimpleNamespace(
+        Vector3dVector=np.array, Vector2dVector=np.array, Vector3iVector=np.array, IntVector=np.array
+    )
+    monkeypatch.setitem(sys.modules, "open3d", package)
+    return package
+
+
+def test_a_stand_in_for_open3d_and_back(stand_in, scan, bare):
+    for each in (scan, bare):
+        same(interop.from_open3d(interop.to_open3d(each)), each)
+    colours = np.array([[0, 10, 255], [1, 2, 3], [40, 50, 60], [np.nan] * 3], np.float32)
+    coloured = Scan.of(scan.vertices, scan.faces, uv=scan.uv, colours=colours)
+    back = interop.from_open3d(interop.to_open3d(coloured))
+    np.testing.assert_allclose(back.colours, np.where(np.isnan(colours), 128, colours), atol=1e-4)
+    assert back.texture is None
+    with pytest.raises(ArgumentError, match=r"`mesh` should be an open3d.geometry.TriangleMesh, is list"):
+        interop.from_open3d([])
+
+
+def test_what_open3d_has_more_of_is_warned_of(stand_in, scan):
+    mesh = interop.to_open3d(scan)
+    mesh.textures = [mesh.textures[0], mesh.textures[0]]
+    assert interop.from_open3d(mesh).warnings == ("the mesh has 2 textures; the first is taken for all faces",)
+    mesh.textures = [np.zeros((2, 3), np.uint16).view(Pixels)]
+    assert interop.from_open3d(mesh).warnings == ("the texture of the mesh has pixels of uint16, wanted uint8",)
+    mesh.triangle_uvs = mesh.triangle_uvs[:-1]
+    with pytest.raises(ArgumentError, match="a uv for each of its 6 corners, has 5"):
+        interop.from_open3d(mesh)
+
+
+def test_uv_of_another_number_are_warned_of(bare):
+    mesh = interop.to_trimesh(bare)
+    mesh.visual = types.SimpleNamespace(uv=np.zeros((2, 2)), kind=None)
+    back = interop.from_trimesh(mesh)
+    assert back.uv is None
+    assert back.warnings == ("the mesh has 2 uv for 4 vertices: not taken",)
+
+
+def test_a_coarse_mesh_is_warned_of(pytorch3d, bare):
+    meshes = interop.to_pytorch3d(Scan.of(bare.vertices * 0.001 + np.float32(5000), bare.faces))
+    (back,) = interop.from_pytorch3d(meshes)
+    assert "stored in single precision" in back.warnings[0]
+
+
 # ---- pytorch3d ----
 
 
