@@ -171,7 +171,7 @@ def test_what_fails_is_a_row_with_its_reason(scans, tmp_path, predictor, monkeyp
     broken, empty = tmp_path / "broken.wrl", tmp_path / "empty"
     broken.write_text("#VRML V2.0 utf8\n")
     empty.mkdir()
-    paths = [broken, tmp_path / "missing.ply", empty, tmp_path / "a.xyz", wrl(scans)]
+    paths = [broken, tmp_path / "missing.ply", empty, tmp_path / "a.txt", wrl(scans)]
     rows = list(predict_files(predictor, paths))
     assert [row.prediction is None for row in rows] == [True, True, True, True, False]
     assert [row.path for row in rows] == paths

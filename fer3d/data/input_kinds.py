@@ -26,6 +26,7 @@ from fer3d.data.samples import InputNormalisation, Sources, TrainingData
 from fer3d.data.tree_batch import TreeBatch, TreeNormalisation, join_trees, stack_trees, stencils_of
 from fer3d.errors import ArgumentError, FormatError
 from fer3d.formats import pictures
+from fer3d.formats.depth_image import is_depth_picture
 from fer3d.formats.pictures import is_picture
 from fer3d.formats.suffixes import is_scan, scan_suffixes
 from fer3d.maps.registry import check_groups, map_group, reads_picture
@@ -163,7 +164,7 @@ class InputKind(ABC):
             FileError, FormatError: if a file cannot be read, or is of another kind.
             PrepareError: if the scan cannot be prepared.
         """
-        if not isinstance(source, Scan) and is_picture(source):
+        if not isinstance(source, Scan) and is_picture(source) and not is_depth_picture(source):
             raise FormatError(f"{source}: wanted a scan, as the run was trained on scans, got a picture")
         scan = source if isinstance(source, Scan) else formats.read(source, texture=reads_picture(settings.maps))
         if landmarks is not None:

@@ -10,6 +10,9 @@
 | .off | `off` | Geomview |
 | .stl | `stl` | stereolithography |
 | .glb .gltf | `gltf` | glTF 2.0 |
+| .xyz .asc .pcd | `xyz`, `pcd` | points without faces, which are meshed |
+| .depth.png .depth.npy | `depth_image` | depth pictures with the intrinsics of their camera |
+| .pts .mat .npy .png | `xyz`, `mat`, `npy`, `depth_image` | the same, read if named: no search of folders finds them |
 | .bnd .pse .lm2 .lm3 | `landmark_files` | landmarks of BU and Bosphorus |
 | others | `outside` | formats added by `register` or an entry point of `fer3d.formats`: `docs/extend/format.md` |
 """
@@ -18,6 +21,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -26,7 +30,7 @@ from fer3d import lazy_names
 from fer3d.errors import ArgumentError
 from fer3d.formats import outside
 from fer3d.formats.landmark_files import read_landmarks, read_lm2
-from fer3d.formats.suffixes import MODULES, is_scan, outside_format, register, scan_suffix, scan_suffixes
+from fer3d.formats.suffixes import EXPLICIT, MODULES, is_scan, named_suffix, outside_format, register, scan_suffixes
 from fer3d.scan import Scan
 
 if TYPE_CHECKING:
@@ -73,12 +77,12 @@ def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
         counts; `warnings` report a texture that was not found under the name in the file.
 
     Raises:
-        ArgumentError: if the suffix is none of `scan_suffixes()`.
+        ArgumentError: if the suffix is none of `scan_suffixes()` and not .pts, .mat, .npy or .png.
         FileError: if the file is missing, a folder, or may not be read.
         FormatError: if its content violates the format or holds no face; or a registered reader fails or does not
             return a scan.
     """
-    suffix = _suffix(path)
+    suffix = _suffix(path, (*scan_suffixes(), *EXPLICIT))
     known = outside_format(suffix)
     scan: Scan
     if known is not None:
@@ -91,7 +95,8 @@ def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
 def write(scan: Scan, path: str | os.PathLike[str]) -> None:
     """Write a scan, with its texture beside or inside the file. The suffix of `path` determines the format.
 
-    The range image formats (.bnt, .abs) accept only scans that were read from a range image.
+    The range image formats (.bnt, .abs) accept only scans that were read from a range image. Formats of points alone
+    are not written.
 
     Raises:
         ArgumentError: if the suffix is none of `scan_suffixes()`, the scan does not fit the format, or a registered
@@ -99,21 +104,23 @@ def write(scan: Scan, path: str | os.PathLike[str]) -> None:
         FileError: if a file cannot be written.
         FormatError: if a registered writer fails.
     """
-    suffix = _suffix(path)
+    suffix = _suffix(path, scan_suffixes())
     known = outside_format(suffix)
     if known is not None:
         outside.write(known, scan, Path(path))
+    elif (function := getattr(_module(suffix), "write", None)) is not None:
+        function(scan, path)
     else:
-        _module(suffix).write(scan, path)
+        raise ArgumentError(f"`path` ends in {suffix}, whose points have no faces: write .ply: {os.fspath(path)}")
 
 
-def _suffix(path: str | os.PathLike[str]) -> str:
-    suffix = scan_suffix(Path(path).name).lower()
-    if not suffix:
-        raise ArgumentError(f"`path` should end in one of {', '.join(scan_suffixes())}, is {os.fspath(path)}")
+def _suffix(path: str | os.PathLike[str], wanted: Sequence[str]) -> str:
+    suffix = named_suffix(Path(path).name).lower()
+    if suffix not in wanted:
+        raise ArgumentError(f"`path` should end in one of {', '.join(wanted)}, is {os.fspath(path)}")
     return suffix
 
 
 def _module(suffix: str) -> ModuleType:
     # imported for the first file of the format, so that listing the formats imports no library
-    return importlib.import_module(f"fer3d.formats.{MODULES[suffix]}")
+    return importlib.import_module(f"fer3d.formats.{(MODULES | EXPLICIT)[suffix]}")

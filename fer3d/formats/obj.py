@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from fer3d.errors import ArgumentError, FormatError
 from fer3d.files import write_bytes
 from fer3d.formats import textures
-from fer3d.formats.fans import cut
 from fer3d.formats.materials import Material
 from fer3d.formats.obj_materials import Dressing, moved_uv
 from fer3d.formats.obj_statements import Statements, colours
 from fer3d.formats.parts import Part, join
+from fer3d.formats.polygons import cut
 from fer3d.scan import Scan, check_scan
 
 
@@ -47,17 +47,16 @@ def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
     if not len(sizes):
         counts = f"it has {len(statements.points)} vertices and 0 faces"
         raise FormatError("; ".join((f"{path}: at least one face was wanted, {counts}", *notes)))
-    fans = cut(sizes, corners, statements.points)
-    if fans.folded:
-        notes.append(f"{fans.folded} polygons are not convex: their triangles overlap")
+    way = cut(sizes, corners, statements.points)
+    notes += way.notes()
     dressing = Dressing(statements)
-    uv, uv_faces, material = None, None, dressing.material[fans.polygon]
+    uv, uv_faces, material = None, None, way.of_polygons(dressing.material)
     if len(uv_corners):
-        uv, uv_faces = moved_uv(statements.uv, uv_corners[fans.corners], material, dressing.entries)
+        uv, uv_faces = moved_uv(statements.uv, way.of_corners(uv_corners), material, dressing.entries)
     elif len(statements.uv):
         notes.append(f"its {len(statements.uv)} texture coordinates (vt) are left out: no face names them")
     rgb, more = colours(statements)
-    part = Part(statements.points, corners[fans.corners], uv, uv_faces, rgb, material)
+    part = Part(statements.points, way.of_corners(corners), uv, uv_faces, rgb, material)
     return join(
         path,
         "obj",

@@ -19,7 +19,7 @@ from fer3d.files import line_of, read_bytes, write_bytes
 from fer3d.formats import number_blocks, rows
 from fer3d.formats.colours import as_colours
 from fer3d.formats.parts import Part, join, mean_at_vertices
-from fer3d.formats.polygons import fans, whole
+from fer3d.formats.polygons import cut, whole
 from fer3d.formats.rows import Column, Lists
 from fer3d.scan import Scan, check_scan
 
@@ -183,8 +183,6 @@ def _binary(content: bytes, begin: int, kind: _Kind, path: Path) -> tuple[NDArra
 def _part(kind: _Kind, table: NDArray[Any], faces: _Faces, path: Path, notes: list[str]) -> Part:
     """The vertices and faces with their looks."""
     corners = whole(faces.corners.values, path, "indices of vertices")
-    cut = fans(faces.corners.counts)
-    notes += cut.notes()
     colour = 3 + 3 * kind.normal  # where the colour of a vertex begins
     alpha = kind.colour and table.shape[1] > kind.least
     extra = table.shape[1] - kind.least - alpha
@@ -197,7 +195,9 @@ def _part(kind: _Kind, table: NDArray[Any], faces: _Faces, path: Path, notes: li
     if of_faces is not None and colours is not None:
         notes.append("it has colours of vertices and of faces: those of vertices are used")
     points = np.ascontiguousarray(table[:, :3])
-    return Part(points, cut.of_corners(corners), uv, colours=of_faces if colours is None else colours)
+    way = cut(faces.corners.counts, corners, points)
+    notes += way.notes()
+    return Part(points, way.of_corners(corners), uv, colours=of_faces if colours is None else colours)
 
 
 def _face_colours(faces: _Faces, corners: NDArray[Any], vertices: int, notes: list[str]) -> NDArray[np.float32] | None:

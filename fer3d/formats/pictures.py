@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from fer3d import files
 from fer3d.errors import FormatError
 from fer3d.formats import pixels, textures
+from fer3d.formats.suffixes import is_scan
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -53,12 +54,12 @@ class Picture(NamedTuple):
 
 
 def is_picture(path: str | os.PathLike[str]) -> bool:
-    """Whether the name ends in one of `SUFFIXES`, ignoring case. The file itself is not read.
+    """Whether the name ends in one of `SUFFIXES`, ignoring case, and is none of a depth picture. The file is not read.
 
     >>> is_picture("KA.AN1.39.TIFF"), is_picture("S001.avi")
     (True, False)
     """
-    return Path(path).suffix.lower() in SUFFIXES
+    return Path(path).suffix.lower() in SUFFIXES and not is_scan(path)
 
 
 def read_picture(path: str | os.PathLike[str]) -> Picture:

@@ -135,7 +135,7 @@ def _surfaces(
     """The faces of all elements that hold some, and further entries of the history record."""
     surfaces: list[Surface] = []
     if (element := header.filled("face")) is not None:
-        surfaces.append(ply_faces.polygons(element, tables[element.name], len(points), path, notes))
+        surfaces.append(ply_faces.polygons(element, tables[element.name], points, path, notes))
     if (element := header.filled("tristrips")) is not None:
         surfaces.append(ply_faces.strips(element, tables[element.name], path))
         notes += ply_looks.unused(element, set(ply_faces.INDEX_NAMES))

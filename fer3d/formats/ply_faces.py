@@ -14,7 +14,7 @@ from fer3d.formats import ply_looks, range_grid
 from fer3d.formats.colours import as_colours
 from fer3d.formats.parts import mean_at_vertices
 from fer3d.formats.ply_header import Element, Header
-from fer3d.formats.polygons import Fans, fans, whole
+from fer3d.formats.polygons import Cut, cut, whole
 from fer3d.formats.rows import Lists, Table, same_rows
 
 INDEX_NAMES = ("vertex_indices", "vertex_index")
@@ -52,8 +52,8 @@ def index_column(element: Element, path: Path) -> str:
     return name
 
 
-def polygons(element: Element, table: Table, vertices: int, path: Path, notes: list[str]) -> Surface:
-    """The faces of element `face`. Polygons become fans; those with fewer than three corners are left out.
+def polygons(element: Element, table: Table, points: NDArray[np.floating], path: Path, notes: list[str]) -> Surface:
+    """The faces of element `face`, cut into triangles. Those with fewer than three corners are left out.
 
     Raises:
         FormatError: if an index is no whole number, or a face has texture coordinates for some of its corners only.
@@ -61,25 +61,25 @@ def polygons(element: Element, table: Table, vertices: int, path: Path, notes: l
     name = index_column(element, path)
     lists = table.lists[name]
     corners = whole(lists.values, path, "indices of vertices")
-    cut = fans(lists.counts)
-    notes += cut.notes()
-    surface = Surface(cut.of_corners(corners))
+    way = cut(lists.counts, corners, points)
+    notes += way.notes()
+    surface = Surface(way.of_corners(corners))
     used = {name}
     uv_name = ply_looks.list_column(element, ply_looks.CORNER_UV_NAMES, "f")
     if uv_name is not None:
         used.add(uv_name)
-        surface.uv, surface.uv_faces = _corner_uv(table.lists[uv_name], lists, cut, path, uv_name)
+        surface.uv, surface.uv_faces = _corner_uv(table.lists[uv_name], lists, way, path, uv_name)
     number = ply_looks.number_column(element)
     if number is not None:
         used.add(number)
-        surface.number = cut.of_polygons(whole(table.numbers[number], path, f"numbers {number}"))
-    surface.colours, colour_names = _colours(element, table, lists, corners, vertices, notes)
+        surface.number = way.of_polygons(whole(table.numbers[number], path, f"numbers {number}"))
+    surface.colours, colour_names = _colours(element, table, lists, corners, len(points), notes)
     notes += ply_looks.unused(element, used | colour_names)
     return surface
 
 
 def _corner_uv(
-    uv: Lists, corners: Lists, cut: Fans, path: Path, name: str
+    uv: Lists, corners: Lists, way: Cut, path: Path, name: str
 ) -> tuple[NDArray[np.float32], NDArray[np.integer]]:
     """Distinct texture coordinates (T, 2), and rows in them of the corners of triangles (F, 3), -1: none."""
     wrong = (uv.counts != 2 * corners.counts) & (uv.counts != 0)
@@ -94,7 +94,7 @@ def _corner_uv(
     first, kind = same_rows(pairs)
     rows = np.full(len(corners.values), -1, np.int32)
     rows[np.repeat(uv.counts != 0, corners.counts)] = kind
-    return pairs[first], cut.of_corners(rows)
+    return pairs[first], way.of_corners(rows)
 
 
 def _colours(

@@ -40,6 +40,19 @@ MODULES = {
     ".gltf": "gltf",
     ".off": "off",
     ".wrz": "vrml",
+    ".xyz": "xyz",
+    ".asc": "xyz",
+    ".pcd": "pcd",
+    ".depth.png": "depth_image",
+    ".depth.npy": "depth_image",
+}
+# Formats that hold scans only sometimes: landmarks, labels and pictures have these suffixes too. A file of them is read
+# when it is named, by its path or by the patterns of a card. A search of folders does not take it for a scan.
+EXPLICIT = {
+    ".pts": "xyz",
+    ".mat": "mat",
+    ".npy": "npy",
+    ".png": "depth_image",
 }
 LANDMARKS = (".bnd", ".lm3", ".pse")  # suffixes of landmark files beside a scan, in order of preference
 
@@ -130,6 +143,15 @@ def is_scan(path: str | os.PathLike[str]) -> bool:
     (True, True, False)
     """
     return bool(scan_suffix(Path(path).name))
+
+
+def named_suffix(name: str) -> str:
+    """Return the suffix of a file that is to be read as a scan because it was named: also one of `EXPLICIT`, or ''.
+
+    >>> named_suffix("face.ply"), named_suffix("face.MAT"), named_suffix("notes.txt")
+    ('.ply', '.MAT', '')
+    """
+    return scan_suffix(name) or _ending(name, tuple(EXPLICIT))
 
 
 def scan_suffix(name: str) -> str:

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from fer3d.errors import FormatError
 from fer3d.formats.number_blocks import Polygons
+from fer3d.formats.polygons import Cut, cut
 from fer3d.formats.vrml_fields import Fields, Place
-from fer3d.formats.vrml_polygons import cut
+from fer3d.formats.vrml_polygons import corners_of, counts_of
 from fer3d.formats.vrml_tree import Numbers
 
 _ROUNDING = 1.001  # a colour up to this is meant in [0, 1]
@@ -98,14 +99,14 @@ class Geometries:
                 fields.notes.add(_NO_TEX_COORD, place.node.offset)
         uv_polygons = None if uv is None else self._uv_polygons(place, numbers, polygons, len(uv[1]))
         colours, colour_index = self._face_set_colours(place, polygons)
-        way = cut(points, polygons)
-        if way is not None and way.failed:
+        way = cut(counts_of(polygons), corners_of(polygons), points)
+        if way.failed:
             fields.notes.add(_FANS, numbers.offset)
-        faces = polygons.faces if way is None else way.of(polygons)
-        uv_faces = None if uv_polygons is None else (uv_polygons.faces if way is None else way.of(uv_polygons))
+        faces = _cut(way, polygons)
+        uv_faces = None if uv_polygons is None else _cut(way, uv_polygons)
         colour_faces: NDArray[np.integer] | None = None
         if isinstance(colour_index, Polygons):
-            colour_faces = colour_index.faces if way is None else way.of(colour_index)
+            colour_faces = _cut(way, colour_index)
         elif colour_index is not None:
             colour_faces = np.repeat(colour_index[polygons.polygon][:, None], 3, axis=1)
         mesh = Mesh(source, points, faces, None if uv is None else uv[1], uv_faces, colours, colour_faces)
@@ -252,6 +253,12 @@ class Geometries:
         if largest >= size:
             message = f"{name} should hold rows below {size}, the number of {of}; holds {largest}"
             raise self.fields.source.error(numbers.offset, message)
+
+
+def _cut(way: Cut, polygons: Polygons) -> NDArray[np.int32]:
+    """(F, 3) int32: the triangles of polygons, cut in the same way as others with equally many corners."""
+    faces: NDArray[np.int32] = polygons.faces if way.corner is None else way.of_corners(corners_of(polygons))
+    return faces
 
 
 class _MisfitError(Exception):

@@ -156,7 +156,7 @@ def test_settings_are_a_toml_file_that_preprocess_takes(tmp_path):
         (("preprocess", ".", "--siz", "3"), 2, "No such option"),
         (("preprocess", ".", "--dataset", "bu3df"), 1, "fer3d: "),
         (("maps", "nothing.wrl"), 1, "fer3d: nothing.wrl: "),
-        (("maps", "thing.xyz"), 1, "is thing.xyz"),
+        (("maps", "thing.txt"), 1, "is thing.txt"),
         (("synth", "x", "--wrinkles", "9"), 1, "fer3d: `wrinkles` should lie in [0, 3], is 9.0"),
         (("pack", "nowhere"), 1, "fer3d: nowhere/manifest.parquet: is missing"),
     ],

@@ -15,6 +15,7 @@ from fer3d import formats
 from fer3d.errors import Fer3dError
 from fer3d.formats import bnt, frgc, landmark_files
 from fer3d.scan import Scan
+from tests.formats.examples import examples
 
 
 def _good_files(folder):
@@ -58,7 +59,26 @@ def _good_files(folder):
     (folder / "a.bin").write_bytes(glb[28 + length :])
     tree["buffers"][0]["uri"] = "a.bin"
     files["a.gltf"] = json.dumps(tree).encode()
+    points_of = examples("points")
+    for name, row in POINTS.items():
+        files[name] = points_of[row].content
+    (folder / "intrinsics.json").write_text('{"fx": 10, "fy": 10, "cx": 3, "cy": 2.5}')
     return files
+
+
+POINTS = {
+    "a.xyz": "a line that names the columns",
+    "a.pts": "x y z intensity r g b",
+    "a.pcd": "HEIGHT above 1",
+    "binary.pcd": "DATA binary",
+    "packed.pcd": "DATA binary_compressed",
+    "a.mat": "N x 3 (-v6, -v7)",
+    "struct.mat": "x, y and z, H x W, with flags",
+    "old.mat": "N x 3 (-v4)",
+    "a.npy": "(N, 3)",
+    "a.depth.npy": "a depth array .depth.npy",
+    "a.depth.png": "16-bit grey with fx, fy, cx, cy",
+}  # name -> example in tests/formats/examples/points.py
 
 
 class Good:
@@ -76,7 +96,7 @@ def good(tmp_path_factory):
 
 KINDS = [
     "a.wrl", "split.wrl", "a.bnt", "a.abs", "a.abs.gz", "a.obj", "a.ply", "text.ply", "a.stl", "text.stl", "a.off",
-    "a.glb", "a.gltf", "a.bnd", "a.pse", "a.lm3", "a.lm2",
+    "a.glb", "a.gltf", "a.bnd", "a.pse", "a.lm3", "a.lm2", *POINTS,
 ]  # fmt: skip
 
 

@@ -12,7 +12,6 @@ from PIL import Image
 from fer3d import _native, files, formats
 from fer3d.errors import ArgumentError, FormatError
 from fer3d.formats import mtl, obj_materials
-from fer3d.formats.fans import cut
 from fer3d.scan import Scan
 from tests.formats.examples.obj import EXAMPLES
 
@@ -315,36 +314,6 @@ def test_names_in_quotes(read, tmp_path):
     scan = read('mtllib "m.mtl"\nusemtl "a b" # skin\n' + V + VT + "f 1/1 2/2 3/3\n")
     np.testing.assert_array_equal(scan.texture, TEXTURE)
     assert scan.warnings == ()
-
-
-# ---- polygons ----
-
-
-@given(st.lists(st.integers(3, 9), min_size=1, max_size=6), st.randoms(use_true_random=False))
-def test_fans_of_convex_polygons_cover_them(sizes, random):
-    """The fans keep the order of the corners, and the area is that of the polygon (shoelace formula)."""
-    corners, area = [], []
-    for size in sizes:
-        angle = np.sort([random.random() * 2 * np.pi for _ in range(size)])
-        ring = np.stack([np.cos(angle), np.sin(angle), np.zeros(size)], axis=1)
-        corners.append(ring)
-        x, y = ring[:, 0], ring[:, 1]
-        area.append((x * np.roll(y, -1) - y * np.roll(x, -1)).sum() / 2)
-    points = np.concatenate(corners)
-    fans = cut(np.array(sizes, np.int32), np.arange(len(points)), points)
-    assert fans.folded == 0
-    corner = points[fans.corners]
-    sheared = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])[:, 2] / 2
-    np.testing.assert_allclose(np.bincount(fans.polygon, sheared), area, atol=1e-12)
-    np.testing.assert_array_equal(np.bincount(fans.polygon), np.array(sizes) - 2)
-
-
-@pytest.mark.parametrize("turn", range(4))
-def test_a_quadrilateral_with_a_dent_is_cut_inside(turn):
-    points = np.roll(np.array([[2, -1, 0], [0, 2, 0], [-2, -1, 0], [0, 0, 0]], np.float64), turn, axis=0)
-    fans = cut(np.array([4]), np.arange(4), points)
-    corner = points[fans.corners]
-    assert (np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])[:, 2] > 0).all()
 
 
 # ---- the scanner ----

@@ -43,7 +43,7 @@ def forget(monkeypatch):
 
 @pytest.fixture
 def scans(tmp_path):
-    for name in ("anna/happy/1.pts", "bert/sad/1.PTS"):
+    for name in ("anna/happy/1.tet", "bert/sad/1.TET"):
         path = tmp_path / "scans" / name
         path.parent.mkdir(parents=True)
         write_points(TETRAHEDRON, path)
@@ -51,36 +51,36 @@ def scans(tmp_path):
 
 
 def test_a_registered_format_is_read_written_and_found(scans, tmp_path):
-    file = scans / "anna/happy/1.pts"
-    with pytest.raises(ArgumentError, match="`path` should end in one of .wrl, .*, is .*1.pts"):
+    file = scans / "anna/happy/1.tet"
+    with pytest.raises(ArgumentError, match="`path` should end in one of .wrl, .*, is .*1.tet"):
         formats.read(file)
-    formats.register(".pts", read_points, write_points)
+    formats.register(".tet", read_points, write_points)
     scan = formats.read(str(file))
     assert scan.vertices.tolist() == TETRAHEDRON.vertices.tolist()
     assert scan.history[0] == {
         "step": "read",
-        "file": "1.pts",
-        "format": "pts",
+        "file": "1.tet",
+        "format": "tet",
         "reader": "tests.formats.test_outside.read_points",
         "vertices": 4,
         "faces": 4,
     }
-    formats.write(scan, tmp_path / "copy.pts")
-    assert np.loadtxt(tmp_path / "copy.pts").shape == (4, 3)
-    assert formats.is_scan("x/Y.Pts")
-    assert formats.scan_suffixes()[-1] == ".pts"
-    assert [path.name for path in find_scans([scans])] == ["1.pts", "1.PTS"]
+    formats.write(scan, tmp_path / "copy.tet")
+    assert np.loadtxt(tmp_path / "copy.tet").shape == (4, 3)
+    assert formats.is_scan("x/Y.Tet")
+    assert formats.scan_suffixes()[-1] == ".tet"
+    assert [path.name for path in find_scans([scans])] == ["1.tet", "1.TET"]
 
 
 def test_cards_and_inspection_know_it(scans):
-    formats.register(".pts", read_points)
+    formats.register(".tet", read_points)
     detection = detect_card(scans)
     assert (detection.card.name, detection.matched) == ("generic", 2)
     labels = [(record.subject, record.expression, record.id) for record in read_records(scans, detection.card)]
     assert labels == [("anna", "happiness", "anna--happy--1"), ("bert", "sadness", "bert--sad--1")]
-    (scans / "bert/sad/1.PTS").write_text("no numbers")
+    (scans / "bert/sad/1.TET").write_text("no numbers")
     result = inspect(scans, read=True, workers=1)
-    assert [bad.relative for bad in result.unreadable] == ["bert/sad/1.PTS"]
+    assert [bad.relative for bad in result.unreadable] == ["bert/sad/1.TET"]
     assert "read_points failed: ValueError: could not convert" in result.unreadable[0].reason
 
 
@@ -89,14 +89,14 @@ def length_in_worker(path):
 
 
 def test_worker_processes_know_it_too(scans):
-    formats.register(".pts", read_points)
+    formats.register(".tet", read_points)
     with worker_pool(1) as pool:
-        assert pool.submit(length_in_worker, scans / "anna/happy/1.pts").result() == 4
+        assert pool.submit(length_in_worker, scans / "anna/happy/1.tet").result() == 4
 
 
 def test_a_reader_that_workers_cannot_import_is_said_there_and_used_here(scans):
-    formats.register(".pts", lambda path: read_points(path))
-    file = scans / "anna/happy/1.pts"
+    formats.register(".tet", lambda path: read_points(path))
+    file = scans / "anna/happy/1.tet"
     assert length_in_worker(file) == 4
     message = "a worker process cannot import it .* define it in a module"
     with worker_pool(1) as pool, pytest.raises(FormatError, match=message):
@@ -109,31 +109,31 @@ def test_own_formats_are_not_taken_by_mistake(tmp_path):
         ".png": "`suffix` .png is that of pictures or landmarks, not of scans",
         ".bnd": "`suffix` .bnd is that of pictures or landmarks",
         ".new.ply": "`suffix` .new.ply ends in .ply, which is a format of its own",
-        "pts": "`suffix` should be such as '.xyzf', in lower case, is 'pts'",
-        ".PTS": "in lower case, is '.PTS'",
+        "tet": "`suffix` should be such as '.xyzf', in lower case, is 'tet'",
+        ".TET": "in lower case, is '.TET'",
     }.items():
         with pytest.raises(ArgumentError, match=message):
             formats.register(suffix, read_points)
     with pytest.raises(ArgumentError, match="`read` should be a function, is 3"):
-        formats.register(".pts", 3)
+        formats.register(".tet", 3)
     with pytest.raises(ArgumentError, match="`write` should be a function, is 'x'"):
-        formats.register(".pts", read_points, "x")
+        formats.register(".tet", read_points, "x")
     formats.write(TETRAHEDRON, tmp_path / "a.ply")
     formats.register(".ply", lambda path: TETRAHEDRON, replace=True)
     assert "reader" in formats.read(tmp_path / "a.ply").history[0]
-    formats.register(".pts", read_points)
-    with pytest.raises(ArgumentError, match="`suffix` .pts is read by tests.formats.test_outside.read_points; "):
-        formats.register(".pts", read_points)
-    formats.register(".pts", read_textured, replace=True)
+    formats.register(".tet", read_points)
+    with pytest.raises(ArgumentError, match="`suffix` .tet is read by tests.formats.test_outside.read_points; "):
+        formats.register(".tet", read_points)
+    formats.register(".tet", read_textured, replace=True)
 
 
 def test_texture_and_history_of_the_reader_are_kept(scans):
-    formats.register(".pts", read_textured)
-    scan = formats.read(scans / "anna/happy/1.pts")
+    formats.register(".tet", read_textured)
+    scan = formats.read(scans / "anna/happy/1.tet")
     assert scan.texture.shape == (2, 2, 3)
     assert (scan.history[0]["texture"], scan.history[0]["faces"]) == ("skin.png", 4)
     assert [step["step"] for step in scan.history] == ["read", "more", "uv"]
-    assert formats.read(scans / "anna/happy/1.pts", texture=False).texture is None
+    assert formats.read(scans / "anna/happy/1.tet", texture=False).texture is None
 
 
 def raises(error):
@@ -162,8 +162,8 @@ def raises(error):
     ],
 )
 def test_a_reader_that_breaks_the_contract_is_one_line_about_the_file(scans, read, kind, message):
-    formats.register(".pts", read)
-    file = scans / "anna/happy/1.pts"
+    formats.register(".tet", read)
+    file = scans / "anna/happy/1.tet"
     with pytest.raises(kind, match=message) as error:
         formats.read(file)
     assert str(error.value).startswith(f"{file}: ")
@@ -171,14 +171,14 @@ def test_a_reader_that_breaks_the_contract_is_one_line_about_the_file(scans, rea
 
 
 def test_files_that_are_not_there_and_formats_that_cannot_be_written(tmp_path):
-    formats.register(".pts", read_points)
-    with pytest.raises(FileError, match="no.pts: is missing"):
-        formats.read(tmp_path / "no.pts")
-    (tmp_path / "folder.pts").mkdir()
-    with pytest.raises(FileError, match="folder.pts: is no file"):
-        formats.read(tmp_path / "folder.pts")
-    with pytest.raises(ArgumentError, match="`path` ends in .pts, which .*read_points reads and cannot write: .*x.pts"):
-        formats.write(TETRAHEDRON, tmp_path / "x.pts")
+    formats.register(".tet", read_points)
+    with pytest.raises(FileError, match="no.tet: is missing"):
+        formats.read(tmp_path / "no.tet")
+    (tmp_path / "folder.tet").mkdir()
+    with pytest.raises(FileError, match="folder.tet: is no file"):
+        formats.read(tmp_path / "folder.tet")
+    with pytest.raises(ArgumentError, match="`path` ends in .tet, which .*read_points reads and cannot write: .*x.tet"):
+        formats.write(TETRAHEDRON, tmp_path / "x.tet")
 
 
 def installed(folder: Path, name: str, entries: str, **modules: str) -> Path:
@@ -210,14 +210,14 @@ def read(path):
 
 
 def test_an_entry_point_is_known_without_its_code_being_imported(scans, tmp_path):
-    plugins = installed(tmp_path / "plugins", "lab", ".pts = lab_points", lab_points=f"print('imported')\n{READ}")
+    plugins = installed(tmp_path / "plugins", "lab", ".tet = lab_points", lab_points=f"print('imported')\n{READ}")
     code = (
-        "import sys; from fer3d import formats; print(formats.is_scan('a.pts'), formats.scan_suffixes()[-1]);"
+        "import sys; from fer3d import formats; print(formats.is_scan('a.tet'), formats.scan_suffixes()[-1]);"
         "assert 'lab_points' not in sys.modules; assert 'importlib.metadata' in sys.modules;"
-        "print(formats.read('anna/happy/1.pts').history[0]['reader'])"
+        "print(formats.read('anna/happy/1.tet').history[0]['reader'])"
     )
     done = run(scans, "-c", code, plugins=[plugins])
-    assert done.stdout.split("\n")[:3] == ["True .pts", "imported", "lab_points of lab"], done.stderr
+    assert done.stdout.split("\n")[:3] == ["True .tet", "imported", "lab_points of lab"], done.stderr
 
 
 # Suffix, its entry, the module it names, and what is said of a file of it.
@@ -268,9 +268,9 @@ for path in find_scans(["anna"]):
             "fer3d: `suffix` .ply is read by fer3d; lab of first takes its place with replace=True only",
         ),
         (
-            ".pts = a",
-            ".pts = b",
-            "fer3d: `suffix` .pts is read by a of first; b of second takes its place with replace",
+            ".tet = a",
+            ".tet = b",
+            "fer3d: `suffix` .tet is read by a of first; b of second takes its place with replace",
         ),
     ],
 )

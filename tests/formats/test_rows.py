@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from fer3d import _native
 from fer3d.errors import ArgumentError, FormatError
 from fer3d.formats import rows
-from fer3d.formats.polygons import fans, whole
 from fer3d.formats.rows import Column
 
 NUMBER = {"f4": st.floats(width=32, allow_nan=False), "f8": st.floats(allow_nan=False)}
@@ -96,20 +95,3 @@ def test_wrong_calls_are_refused():
     for begin, number, columns, encoding in ((2, 1, [(-1, 1, True)], 0), (0, 1, [(-1, 10, True)], 0), (0, 1, [], 3)):
         with pytest.raises(ValueError, match="should"):
             _native.read_rows(b"1", begin, number, columns, encoding)
-
-
-@given(st.lists(st.integers(0, 6), max_size=8))
-def test_fans(counts):
-    found = fans(np.array(counts, np.int64))
-    starts = np.cumsum([0, *counts])
-    expected = [[s, s + k, s + k + 1] for s, n in zip(starts, counts, strict=False) for k in range(1, n - 1)]
-    assert found.of_corners(np.arange(sum(counts))).tolist() == expected
-    assert found.of_polygons(np.arange(len(counts))).tolist() == [i for i, n in enumerate(counts) for _ in range(n - 2)]
-    assert found.short == sum(n < 3 for n in counts)
-
-
-def test_whole_numbers():
-    assert whole(np.array([1.0, -2.0, 2.0**53]), "f", "indices").tolist() == [1, -2, 2**53]
-    for bad in (0.5, np.nan, np.inf, 1e30):
-        with pytest.raises(FormatError, match=r"f: indices should be whole numbers, one is"):
-            whole(np.array([1.0, bad]), "f", "indices")

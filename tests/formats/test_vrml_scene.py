@@ -5,14 +5,11 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from fer3d import formats
 from fer3d.errors import ArgumentError, FormatError
-from fer3d.formats import vrml_header, vrml_parts, vrml_polygons
-from fer3d.formats.number_blocks import Polygons
+from fer3d.formats import vrml_header, vrml_parts
 from fer3d.scan import Scan
 from tests.formats.examples.wrl import COLORS, FACES, POINTS, RGBY, SQUARE, TEX_COORD, UV, face_set, shape
 
@@ -220,30 +217,9 @@ def test_points_are_placed_in_double_precision(read):
 # ---- polygons with a dent ----
 
 
-def cut(points, index):
-    k = len(index)
-    fan = np.array([[index[0], index[j], index[j + 1]] for j in range(1, k - 1)], np.int32)
-    polygons = Polygons(fan, np.zeros(k - 2, np.int32), max(index), 0)
-    way = vrml_polygons.cut(points, polygons)
-    return (fan, 0) if way is None else (way.of(polygons), way.failed)
-
-
 def areas(points, faces):
     a, b, c = (points[faces[:, k]] for k in range(3))
     return np.cross(b - a, c - a)[:, 2] / 2
-
-
-@given(radii=st.lists(st.floats(0.2, 5.0), min_size=4, max_size=30), start=st.integers(0, 29))
-def test_any_star_is_covered_once(radii, start):
-    angle = np.linspace(0, 2 * np.pi, len(radii), endpoint=False)
-    points = np.stack([radii * np.cos(angle), radii * np.sin(angle), 0 * angle], axis=1)
-    faces, failed = cut(points, [(start + k) % len(radii) for k in range(len(radii))])
-    area = areas(points, faces)
-    x, y = points[:, 0], points[:, 1]
-    whole = (x * np.roll(y, -1) - y * np.roll(x, -1)).sum() / 2  # the shoelace formula
-    assert failed == 0
-    assert (area > -1e-9).all()
-    np.testing.assert_allclose(area.sum(), whole)
 
 
 def test_texture_coordinates_and_colours_follow_the_ears(read):

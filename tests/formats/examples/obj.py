@@ -89,8 +89,15 @@ N = float("nan")
 PENTAGON = "v 0 0 0\nv 4 0 0\nv 4 4 0\nv 2 1 0\nv 0 4 0\nf 1 2 3 4 5\n"
 
 
-def overlapping(scan):
-    assert len(scan.vertices) == 5 and len(scan.faces) == 3
+def pentagon(scan):
+    corner = scan.vertices[scan.faces]
+    area = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])[:, 2] / 2
+    assert (area > 0).all()
+    np.testing.assert_allclose(area.sum(), 10)
+
+
+def crossed(scan):
+    assert len(scan.vertices) == 4 and len(scan.faces) == 2
 
 
 STATEMENTS = {
@@ -132,7 +139,8 @@ STATEMENTS = {
     "f with a plus sign, leading zeros": plain(V + "f +1 002 3\nf 1 +03 4\n"),
     "f with four corners": plain(V + "f 1 2 3 4\n"),
     "f with four corners that is not convex": plain("v 2 -1 0\nv 0 2 0\nv -2 -1 0\nv 0 0 0\nf 1 2 3 4\n", folded),
-    "f with more corners that is not convex": plain(PENTAGON, overlapping),
+    "f with more corners that is not convex": plain(PENTAGON, pentagon),
+    "f that crosses itself": plain("v 0 0 0\nv 4 0 0\nv 1 1 0\nv 1 -3 0\nf 1 2 3 4\n", crossed),
     "fo": plain(V + F.replace("f ", "fo ")),
     "f with fewer than three corners": plain(V + F + "f 1 2\n"),
     "f 0": plain(V + "f 0 1 2\n"),
