@@ -178,6 +178,6 @@ def _cut(verdict: Verdict, whole: Verdict, content: bytes, path: Path, kind: str
     silent = verdict.digest != whole.digest and not verdict.warnings - whole.warnings
     if not silent or whole.outcome not in ("read", "warned") or kind not in COUNTED:
         return verdict
-    if content.isascii() and len(content[path.stat().st_size :].split()) <= 1:
-        return verdict  # a text that breaks off in its last word: nobody can see that
+    if content.isascii() and len(content[path.stat().st_size :].strip().splitlines()) <= 1:
+        return verdict  # a text that breaks off in its last line: nobody can see that
     return Verdict("finding", f"the beginning of a {kind} is read as something else, without a warning")

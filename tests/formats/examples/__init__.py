@@ -58,7 +58,7 @@ def read_example(path: Path) -> tuple[Any, tuple[str, ...]]:
         FormatError: if it is refused; a picture, if it is refused both as a photograph and as a texture.
     """
     suffix = path.suffix.lower()
-    if is_picture(path):
+    if is_picture(path) and not (path.parent / "intrinsics.json").exists():  # beside it, it is a depth picture
         return _read_both(path)
     if suffix == ".lm2":
         return formats.read_lm2(path), ()
