@@ -4,7 +4,8 @@ The points are seen from the sensor (`fer3d.formats.cloud_view`), those that fal
 triangulation of the picture joins neighbours. Triangles with a long edge, in the picture or in depth, are left out.
 Where several views overlap, as many points fall together, and their layers interleave; depths of neighbours are then
 averaged until the surface is no saw. The points of one view stay where they are. All lengths are in units of the point
-spacing, so that the unit of the file has no effect.
+spacing, so that the unit of the file has no effect; nor has the order of the points: vertices go from the top of the
+picture to its bottom, in rows from left to right.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Meshed:
 def mesh(points: NDArray[np.float64], view: View) -> Meshed | None:
     """Mesh points (N, 3) float64, finite, in a view; None if they lie on a line of the picture."""
     seen = np.flatnonzero(view.in_front(points))
+    seen = seen[np.lexsort(points[seen].T)]
     vertices, row, of_point = points[seen], seen, np.full(len(points), -1, np.int64)
     of_point[seen] = np.arange(len(seen))
     vertices, row, of_point, spacing = _averaged_together(vertices, row, of_point, view)
@@ -69,7 +71,8 @@ def mesh(points: NDArray[np.float64], view: View) -> Meshed | None:
         flat, smoothed = _averaged(flat, kept), smoothed + 1
     if smoothed:
         vertices = view.at_depth(vertices, depth, flat)
-    order = used[np.argsort(row[used], kind="stable")]
+    across, up = picture[used].T
+    order = used[np.lexsort((across, -np.floor((up - up.min()) / spacing)))]
     rank = np.full(len(vertices) + 1, -1, np.int64)  # the last row is that of points without a vertex
     rank[order] = np.arange(len(order))
     record = {"view": view.name, "spacing": round(spacing, 9), "averaged_points": merged, "smoothed": smoothed}

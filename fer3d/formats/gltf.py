@@ -207,4 +207,19 @@ def _points_alone(scene: _Scene, kind: str, texture: bool) -> Scan:
         raise FormatError(f"{path}: at least one face was wanted, the scene has none")
     scene.report_lines()
     points = np.concatenate([part.vertices for part in clouds])
-    raise FormatError(f"{path}: at least one face was wanted, the scene has {len(points)} points alone")
+    colours = None
+    if any(part.colours is not None for part in clouds):
+        unknown = np.float32(np.nan)
+        each = [np.full((len(c.vertices), 3), unknown) if c.colours is None else c.colours for c in clouds]
+        colours = np.concatenate(each)
+    from fer3d.formats.point_cloud import scan_of_points
+
+    return scan_of_points(
+        path,
+        kind,
+        points,
+        colours,
+        texture=texture,
+        record={"meshes": scene.count},
+        warnings=scene.document.warnings,
+    )

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer3d.errors import ArgumentError, FormatError
+from fer3d.errors import ArgumentError
 from fer3d.files import write_bytes
 from fer3d.formats import textures
 from fer3d.formats.materials import Material
@@ -45,8 +45,10 @@ def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
     notes = list(statements.left_out)
     sizes, corners, uv_corners = statements.sizes, statements.corners, statements.uv_corners
     if not len(sizes):
-        counts = f"it has {len(statements.points)} vertices and 0 faces"
-        raise FormatError("; ".join((f"{path}: at least one face was wanted, {counts}", *notes)))
+        from fer3d.formats.point_cloud import scan_of_points
+
+        rgb, more = colours(statements)
+        return scan_of_points(path, "obj", statements.points, rgb, texture=texture, warnings=(*notes, *more))
     way = cut(sizes, corners, statements.points)
     notes += way.notes()
     dressing = Dressing(statements)

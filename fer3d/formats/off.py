@@ -83,6 +83,10 @@ def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
     if left.strip():
         notes.append(f"{len(left.strip())} bytes after its last face are left out")
     part = _part(kind, table, faces, path, notes)
+    if not len(part.faces):
+        from fer3d.formats.point_cloud import scan_of_points
+
+        return scan_of_points(path, "off", part.vertices, part.colours, texture=texture, warnings=notes)
     return join(path, "off", [part], texture=texture, warnings=notes)
 
 

@@ -55,20 +55,13 @@ def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
     colours, uv = _looks_of_vertices(element, table, notes)
     surfaces, record = _surfaces(header, tables, points, path, notes)
     if not surfaces:
-        return _points_alone(path, points, colours, texture=texture, warnings=notes)
+        from fer3d.formats.point_cloud import scan_of_points
+
+        if uv is not None:
+            notes.append("its points have texture coordinates but no faces: they are left out")
+        return scan_of_points(path, "ply", points, colours, texture=texture, warnings=notes)
     parts, materials = _parts(header, surfaces, points, colours, uv, notes)
     return join(path, "ply", parts, materials, texture=texture, warnings=notes, record=record)
-
-
-def _points_alone(
-    path: Path,
-    points: NDArray[np.floating],
-    colours: NDArray[np.float32] | None,
-    *,
-    texture: bool,
-    warnings: list[str],
-) -> Scan:
-    raise FormatError(f"{path}: faces were wanted, it holds points alone")
 
 
 def _tables(content: bytes, header: Header, path: Path, notes: list[str]) -> dict[str, rows.Table]:

@@ -59,9 +59,9 @@ def scan_of_points(
 
     Returns:
         The scan, in the frame of the points. Faces are counter-clockwise seen from the sensor; where its place is
-        unknown, from the side to which the surface bulges. Vertices keep the order of the points; `file_vertex` is the
-        index of the point, the first where several were averaged. The history record holds "points", how many there
-        were and from where they were seen.
+        unknown, from the side to which the surface bulges. Vertices of a range image keep the order of its points.
+        Those of other clouds have an order that does not depend on that of the points. `file_vertex` is the index of
+        the point, the first where several were averaged. The history record says from where the points were seen.
 
     Raises:
         FormatError: if the points are too few or too many, lie on a line, or are not one layer in any view.
@@ -69,9 +69,8 @@ def scan_of_points(
     exact: NDArray[np.float64] = np.asarray(points, np.float64)
     measured = _measured(exact)
     if measured.sum() < LEAST_POINTS and grid is None:
-        raise FormatError(
-            f"{path}: faces, or at least {LEAST_POINTS} points of a surface were wanted, it has {measured.sum()} points"
-        )
+        wanted = f"at least one face was wanted, or {LEAST_POINTS} points of a surface"
+        raise FormatError("; ".join((f"{path}: {wanted}; it has {measured.sum()} points and 0 faces", *warnings[:3])))
     if len(points) > MOST_VERTICES:
         raise FormatError(f"{path}: a range image has at most {MOST_VERTICES} points, it has {len(points)}: thin it")
     notes = list(warnings)

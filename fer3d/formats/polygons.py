@@ -105,9 +105,8 @@ def _dented(
     count = len(first)
     with np.errstate(all="ignore"):
         normal = _cross(points, corners[fans])
-        whole: NDArray[Any] = np.stack(
-            [np.bincount(polygon, normal[:, axis], minlength=count) for axis in range(3)], axis=1
-        )
+        sums: list[NDArray[Any]] = [np.bincount(polygon, normal[:, axis], minlength=count) for axis in range(3)]
+        whole = np.stack(sums, axis=1)
         square = np.einsum("ij,ij->i", whole, whole)
         turned = np.einsum("ij,ij->i", normal, whole[polygon]) < -_FLAT * square[polygon]
         size = np.bincount(polygon, np.linalg.norm(normal, axis=1), minlength=count)

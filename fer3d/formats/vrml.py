@@ -12,7 +12,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from fer3d.formats.vrml_geometry import Geometries
 from fer3d.formats.vrml_header import text_of
 from fer3d.formats.vrml_looks import Looks
 from fer3d.formats.vrml_nodes import parse
-from fer3d.formats.vrml_parts import Piece, parts_of
+from fer3d.formats.vrml_parts import Piece, parts_of, placed
 from fer3d.formats.vrml_scene import Drawn, drawn
 from fer3d.formats.vrml_tree import Notes, Source
 from fer3d.scan import Scan, check_scan
@@ -65,7 +65,7 @@ def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
     pieces = _pieces(found, fields, geometries, looks)
     clouds = [one for one in found if one.geometry.node.kind == "PointSet"]
     if not pieces:
-        _no_faces(path, source, notes, geometries, clouds)
+        return _points_alone(path, source, notes, geometries, clouds, texture)
     for cloud in clouds:
         notes.add(_LEFT_OUT, cloud.geometry.node.offset, "PointSet")
     made, several = parts_of(source.path, pieces)
@@ -191,13 +191,25 @@ def _appears(piece: Piece) -> object:
     return "colours" if piece.mesh.colours is not None else piece.look.diffuse
 
 
-def _no_faces(path: Path, source: Source, notes: Notes, geometries: Geometries, clouds: Sequence[Drawn]) -> NoReturn:
-    """Raise the error of a file without faces."""
-    points = sum(len(geometries.cloud(cloud.geometry)[0]) for cloud in clouds)
-    why = [f"it has {points} points without faces"] if points else []
-    why += notes.lines(source)[:3]
-    rest = f" ({'; '.join(why)})" if why else ""
-    raise FormatError(f"{path}: an IndexedFaceSet with at least one face was wanted, there is none{rest}")
+def _points_alone(
+    path: Path, source: Source, notes: Notes, geometries: Geometries, clouds: Sequence[Drawn], texture: bool
+) -> Scan:
+    """Read a file that draws points and no face."""
+    if not clouds:
+        wanted = "an IndexedFaceSet with at least one face was wanted, there is none"
+        why = notes.lines(source)[:3]
+        raise FormatError(f"{path}: {wanted}" + (f" ({'; '.join(why)})" if why else ""))
+    found = [geometries.cloud(cloud.geometry) for cloud in clouds]
+    if sum(len(points) for points, _ in found) > parts.MOST_VERTICES:
+        raise FormatError(f"{path}: a scan has at most {parts.MOST_VERTICES} points, it has more")
+    points = np.concatenate([placed(rows, cloud.matrix) for (rows, _), cloud in zip(found, clouds, strict=True)])
+    colours = None
+    if any(colour is not None for _, colour in found):
+        unknown = np.float32(np.nan)
+        colours = np.concatenate([np.full((len(rows), 3), unknown) if rgb is None else rgb for rows, rgb in found])
+    from fer3d.formats.point_cloud import scan_of_points
+
+    return scan_of_points(path, "vrml", points, colours, texture=texture, warnings=notes.lines(source))
 
 
 def _rows(row: str, array: NDArray[Any]) -> str:

@@ -99,10 +99,11 @@ def _part(group: Sequence[Piece], shift: int | None) -> tuple[Part, bool]:
     material: int | NDArray[np.integer] = group[0].look.material
     if len(group) > 1:
         material = np.repeat([piece.look.material for piece in group], [len(piece.mesh.faces) for piece in group])
-    return Part(_placed(points, matrix), faces, uv, uv_faces, colours, material, row, count), several
+    return Part(placed(points, matrix), faces, uv, uv_faces, colours, material, row, count), several
 
 
-def _placed(points: NDArray[np.float64], matrix: NDArray[np.float64] | None) -> NDArray[np.float64]:
+def placed(points: NDArray[np.float64], matrix: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """Points (N, 3) after a (4, 4) matrix; None: the identity."""
     if matrix is None or np.array_equal(matrix, np.eye(4)):
         return points
     with np.errstate(over="ignore", invalid="ignore"):

@@ -96,7 +96,7 @@ def test_texture_of_its_material(read, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (V, "at least one face was wanted, it has 4 vertices and 0 faces"),
+        (V, "at least one face was wanted, or 25 points of a surface; it has 4 points and 0 faces"),
         ("f 1 2 3\n", r"line 1 \(byte 0\): a face names vertex number 1, the file has 0"),
         (V + "f 1 2 5\n", "line 5 .*: a face names vertex number 5, the file has 4"),
         (V + "f 1 2 0\n", "line 5 .*: vertices are counted from 1, the face names 0"),

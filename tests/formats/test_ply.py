@@ -147,7 +147,10 @@ def test_numbers_of_text_keep_their_digits(read):
         (text(counts=(4, 10**17)), "element 'face': 100000000000000000 rows were wanted, 17 bytes cannot hold them"),
         (text(counts=("many", 2)), "'element NAME COUNT' was wanted, the header says 'element vertex many'"),
         (text(counts=("-4", 2)), "'element NAME COUNT' was wanted"),
-        (text(counts=(4, 0), faces=""), "faces were wanted, it holds points alone"),
+        (
+            text(counts=(4, 0), faces=""),
+            "or 25 points of a surface; it has 4 points and 0 faces",
+        ),
         (text(faces="3 0 1 2\n3 0 2 4\n"), "a face names vertex 4, counted from 0; it has 4"),
         (text(faces="3 0 1 2\n3 0 2 -1\n"), "a face names vertex -1"),
         (text(faces="3 0 1 2\n3 0 zwei 3\n"), r"line 15 \(byte \d+\): element 'face': `zwei` is not a number"),

@@ -215,7 +215,7 @@ EXAMPLES = {
         ),
         bare,
     ),
-    "points without faces": example(text(faces="", counts=(4, 0))),
+    "a few points without faces": example(text(faces="", counts=(4, 0))),
     # faces
     "polygons, triangles among them": example(binary(faces=[[0, 1, 2, 3], [1, 2, 3]]), _mixed),
     "faces of fewer than 3 corners": example(text(faces="2 0 1\n3 0 1 2\n"), first_face),
