@@ -74,7 +74,8 @@ def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
     header = _header(content, path)
     notes: list[str] = []
     fields = _of_text(content, header, path) if header.data == "ascii" else _of_bytes(content, header, path, notes)
-    points = np.stack([np.asarray(fields[axis], np.float64) for axis in "xyz"], axis=1)
+    with np.errstate(invalid="ignore"):  # a damaged file may hold signalling NaN
+        points = np.stack([np.asarray(fields[axis], np.float64) for axis in "xyz"], axis=1)
     colours, used = _colours(fields, header)
     for name in dict.fromkeys(header.names):
         if name not in (*"xyz", *used) and not _UNSEEN.fullmatch(name.lower()):
