@@ -236,7 +236,9 @@ def _colours(fields: dict[str, NDArray[Any]], header: _Header) -> tuple[NDArray[
         channels = [(packed >> shift) & 255 for shift in (16, 8, 0)]
         return np.stack(channels, axis=1).astype(np.float32), {name, "rgb", "rgba"}
     if all(key in fields for key in "rgb"):
-        return np.stack([fields[key].astype(np.float32) for key in "rgb"], axis=1).clip(0, 255), set("rgb") | {"a"}
+        with np.errstate(over="ignore", invalid="ignore"):  # a damaged file may hold any number
+            rows = np.stack([fields[key].astype(np.float32) for key in "rgb"], axis=1)
+        return rows.clip(0, 255), set("rgb") | {"a"}
     return None, set()
 
 
