@@ -40,10 +40,17 @@ def check_dtype(name: str, array: Any, dtype: Any) -> None:
 def check_index(name: str, index: Any, size: int, *, none: bool = False) -> None:
     """Raise ArgumentError unless every entry of `index` is in [0, size), or -1 for "none" if `none` is set."""
     low = -1 if none else 0
-    if index.size and (int(index.min()) < low or int(index.max()) >= size):
+    if index.size and not within(index, low, size):
         raise ArgumentError(
             f"`{name}` should hold rows in [{low}, {size}), holds [{int(index.min())}, {int(index.max())}]"
         )
+
+
+def within(index: Any, low: int, size: int) -> bool:
+    """Whether every entry of an integer array with at least one is in [low, size), for low -1 or 0."""
+    if low == 0 and index.dtype == np.int32:  # one pass: as unsigned numbers, negative ones are large
+        return bool(index.view(np.uint32).max() < size)
+    return bool(index.min() >= low and index.max() < size)
 
 
 def check_range(name: str, value: float, low: float, high: float, unit: str = "") -> None:

@@ -45,6 +45,10 @@ enum class Encoding : int8_t { text, little, big };
 Rows read_rows(const char* text, int64_t size, int64_t begin, int64_t rows, const std::vector<Column>& columns,
                Encoding encoding);
 
+// Copies a piece of each of `rows` rows of `stride` bytes: `size` bytes from byte `at` on, to `out`, (rows, size) bytes. The
+// caller has checked that begin + rows * stride lies in the text and at + size in a row.
+void copy_pieces(const char* text, int64_t begin, int64_t rows, int64_t stride, int64_t at, int64_t size, char* out);
+
 // Rows of a table (N, D) whose bits are the same.
 //   first: (M,) the first of each kind of row, ascending.
 //   kind:  (N,) which of `first` each row is like.

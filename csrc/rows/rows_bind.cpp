@@ -54,6 +54,24 @@ void bind_rows(py::module_& m) {
         return py::make_tuple(values, counts, found.stop);
       },
       py::arg("text"), py::arg("begin"), py::arg("rows"), py::arg("columns"), py::arg("encoding"));
+  m.def(
+      "copy_pieces",
+      [](const py::bytes& text, int64_t begin, int64_t rows, int64_t stride, int64_t at, int64_t size) {
+        const std::string_view view(text);
+        const auto length = static_cast<int64_t>(view.size());
+        if (begin < 0 || begin > length || rows < 0 || stride < 1 || rows > (length - begin) / stride)
+          throw std::invalid_argument("the rows should lie in the text");
+        if (at < 0 || size < 0 || at > stride || size > stride - at)
+          throw std::invalid_argument("the piece should lie in the row");
+        Array<uint8_t> out({rows * size});
+        char* data = reinterpret_cast<char*>(out.mutable_data());
+        {
+          py::gil_scoped_release release;
+          fer3d::copy_pieces(view.data(), begin, rows, stride, at, size, data);
+        }
+        return out;
+      },
+      py::arg("text"), py::arg("begin"), py::arg("rows"), py::arg("stride"), py::arg("at"), py::arg("size"));
   m.def("same_rows", same_rows<float>, py::arg("table").noconvert());
   m.def("same_rows", same_rows<double>, py::arg("table").noconvert());
 }

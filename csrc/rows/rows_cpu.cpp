@@ -229,6 +229,15 @@ Kinds same_rows(const T* table, int64_t N, int64_t D) {
 template Kinds same_rows(const float*, int64_t, int64_t);
 template Kinds same_rows(const double*, int64_t, int64_t);
 
+void copy_pieces(const char* text, int64_t begin, int64_t rows, int64_t stride, int64_t at, int64_t size, char* out) {
+  const char* p = text + begin + at;
+  if (size == 12) {  // triangles: a fixed size is copied without a call
+    for (int64_t i = 0; i < rows; ++i) std::memcpy(out + 12 * i, p + stride * i, 12);
+    return;
+  }
+  for (int64_t i = 0; i < rows; ++i) std::memcpy(out + size * i, p + stride * i, static_cast<size_t>(size));
+}
+
 Rows read_rows(const char* text, int64_t size, int64_t begin, int64_t rows, const std::vector<Column>& columns,
                Encoding encoding) {
   int64_t least = 0;  // bytes of a row with empty lists; in text a number and its separator

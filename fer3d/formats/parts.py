@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fer3d.checks import within
 from fer3d.errors import FormatError, one_line
 from fer3d.formats import number_blocks
 from fer3d.formats.materials import Looks, Material
@@ -101,18 +102,17 @@ def join(
     near = near_origin(mesh.vertices)
     if (note := near.warning()) is not None:
         notes.append(note)
-    split = len(vertex_of) - len(mesh.vertices)
-    row = mesh.row[vertex_of]
+    split = 0 if vertex_of is None else len(vertex_of) - len(mesh.vertices)
     counts = {"vertices": mesh.points, "faces": len(faces), "split_vertices": split}
     first = {"step": "read", "file": path.name, "format": kind, **counts, **(record or {}), **near.record()}
     return Scan(
-        near.vertices if not split else near.vertices[vertex_of],
+        near.vertices if vertex_of is None else near.vertices[vertex_of],
         faces,
         uv=uv,
         texture=looks.image if texture and uv is not None else None,
         wrap=looks.wrap,
-        colours=None if mesh.colours is None else mesh.colours[vertex_of],
-        file_vertex=None if np.array_equal(row, np.arange(mesh.points)) else row,
+        colours=mesh.colours if mesh.colours is None or vertex_of is None else mesh.colours[vertex_of],
+        file_vertex=_file_vertex(mesh, vertex_of),
         placement=near.placement,
         warnings=tuple(map(one_line, (*(f"{path}: {note}" for note in notes), *looks.warnings))),
         history=(first | (looks.record if texture else {}),),
@@ -153,7 +153,9 @@ class _Mesh:
         self.vertices = _concatenated([part.vertices for part in parts])
         self.faces = _concatenated([_shifted(part.faces, start) for part, start in zip(parts, starts, strict=False)])
         self.points = int(rows[-1])
-        self.row = _concatenated([_row(part, start) for part, start in zip(parts, rows, strict=False)])
+        self.row: NDArray[np.int32] | None = None  # None: vertex i is row i
+        if any(part.row is not None or part.points is not None for part in parts):
+            self.row = _concatenated([_row(part, start) for part, start in zip(parts, rows, strict=False)])
         self.colours = _colours(parts)
         self.material = _concatenated([_face_materials(part) for part in parts])  # (F,)
         self.uv: NDArray[np.floating] | None = None
@@ -170,8 +172,8 @@ class _Mesh:
 
 
 def _check_faces(path: Path, part: Part) -> None:
-    low, high = int(part.faces.min()), int(part.faces.max())
-    if low < 0 or high >= len(part.vertices):
+    if not within(part.faces, 0, len(part.vertices)):
+        low, high = int(part.faces.min()), int(part.faces.max())
         bad = high if high >= len(part.vertices) else low
         raise FormatError(f"{path}: a face names vertex {bad}, counted from 0; it has {len(part.vertices)}")
     if part.uv_faces is not None and part.uv is not None:
@@ -243,25 +245,47 @@ def _per_vertex(part: Part) -> NDArray[np.float64]:
     return out
 
 
-def _split(mesh: _Mesh, looks: Looks) -> tuple[NDArray[np.int32], NDArray[np.integer], NDArray[np.float32] | None]:
-    """Faces, the vertex of each new vertex, and its uv."""
-    every = np.arange(len(mesh.vertices))
+def _file_vertex(mesh: _Mesh, vertex_of: NDArray[np.int32] | None) -> NDArray[np.int32] | None:
+    """The row in the file of each vertex; None if vertex i is row i."""
+    if vertex_of is None and mesh.row is None:
+        return None
+    row = np.arange(len(mesh.vertices), dtype=np.int32) if mesh.row is None else mesh.row
+    row = row if vertex_of is None else row[vertex_of]
+    return None if np.array_equal(row, np.arange(mesh.points)) else row
+
+
+def _split(mesh: _Mesh, looks: Looks) -> tuple[NDArray[np.int32], NDArray[np.int32] | None, NDArray[np.float32] | None]:
+    """Faces, the vertex of each new vertex (None: the same), and its uv."""
     if mesh.uv is None:
-        return mesh.faces, every, None
+        return mesh.faces, None, None
     uv, uv_faces = mesh.uv, mesh.uv_faces
     if looks.corners is not None:
         uv, uv_faces = _distinct(looks.corners)
     elif looks.bare is not None:
         uv_faces = np.where(looks.bare[:, None], -1, mesh.faces if uv_faces is None else uv_faces)
     with np.errstate(over="ignore", invalid="ignore"):
-        table = np.concatenate([np.asarray(uv, np.float32), np.full((1, 2), np.nan, np.float32)])
+        inside = np.asarray(in_first_tile(uv, looks.wrap), np.float32)
+    table = np.concatenate([inside, np.full((1, 2), np.nan, np.float32)])
     if uv_faces is None:
-        return mesh.faces, every, _or_none(np.ascontiguousarray(table[:-1]))
+        return mesh.faces, None, _or_none(np.ascontiguousarray(table[:-1]))
     rows = np.where(uv_faces < 0, len(table) - 1, uv_faces).astype(np.int32)
     faces, vertex_of, row = number_blocks.split_vertices(mesh.faces, np.ascontiguousarray(rows), len(mesh.vertices))
     found = table[row]
     found[row < 0] = np.nan
-    return faces, vertex_of, _or_none(found)
+    return faces, vertex_of if len(vertex_of) > len(mesh.vertices) else None, _or_none(found)
+
+
+def in_first_tile(uv: NDArray[np.floating], wrap: tuple[str, str]) -> NDArray[np.floating]:
+    """Texture coordinates (T, 2) that lie in one copy of a texture that repeats, moved to the copy in [0, 1].
+
+    Nothing changes on the scan. Libraries that do not repeat textures show it rightly too.
+    """
+    with np.errstate(invalid="ignore"):
+        low, high = np.fmin.reduce(uv, axis=0), np.fmax.reduce(uv, axis=0)
+        tile = np.floor(low)
+        moves = ((low < 0) | (high > 1)) & (high <= tile + 1) & np.isfinite(low)
+    shift = np.where(moves & (np.array(wrap) == "repeat"), tile, 0.0)
+    return uv - shift if shift.any() else uv
 
 
 def _distinct(corners: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.integer]]:

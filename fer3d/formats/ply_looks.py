@@ -8,6 +8,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from fer3d.formats.colours import as_colours
@@ -88,8 +89,17 @@ def unused(element: Element, used: set[str]) -> list[str]:
 
 
 def columns_of(table: Table, names: tuple[str, ...]) -> NDArray[Any]:
-    """(R, len(names)): single numbers of each row."""
-    return np.stack([table.numbers[name] for name in names], axis=1)
+    """(R, len(names)): single numbers of each row. Numbers that lie side by side in the file are not copied."""
+    columns = [table.numbers[name] for name in names]
+    first = columns[0]
+    step, stride = first.itemsize, first.strides[0]
+    begin = first.ctypes.data
+    side_by_side = all(
+        (c.dtype, c.strides[0], c.ctypes.data) == (first.dtype, stride, begin + k * step) for k, c in enumerate(columns)
+    )
+    if not side_by_side or stride < len(names) * step:
+        return np.stack(columns, axis=1)
+    return as_strided(first, (len(first), len(names)), (stride, step), writeable=False)
 
 
 def rgb_of(table: Table, element: Element, names: tuple[str, str, str]) -> NDArray[np.float32] | None:

@@ -61,9 +61,9 @@ def cut(counts: NDArray[np.integer], corners: NDArray[np.integer], points: NDArr
             whoever uses them finds that out.
         points: (N, 3) floating.
     """
-    counts = np.asarray(counts, np.int64)
-    if (counts == 3).all():
+    if len(counts) and counts[0] == 3 and (counts.strides == (0,) or (counts == 3).all()):  # (0,): one number, repeated
         return Cut()
+    counts = np.asarray(counts, np.int64)
     begin = np.cumsum(counts) - counts
     triangles = np.maximum(counts - 2, 0)
     first = np.cumsum(triangles) - triangles  # triangle of each polygon

@@ -163,8 +163,15 @@ def _uniform(
         return None
     numbers = {c.name: table[f"v{i}"] for i, c in enumerate(columns) if c.length is None and c.name in kept}
     lists = {
-        columns[i].name: Lists(np.broadcast_to(np.int64(length), (rows,)), table[f"v{i}"].reshape(-1))
+        columns[i].name: Lists(np.broadcast_to(np.int64(length), (rows,)), _items(content, begin, rows, kind, f"v{i}"))
         for i, length in lengths.items()
         if columns[i].name in kept
     }
     return Table(numbers, lists, begin + kind.itemsize * rows)
+
+
+def _items(content: bytes, begin: int, rows: int, kind: np.dtype[Any], name: str) -> NDArray[Any]:
+    """(R n,): the items of the lists of n in field `name` of the rows."""
+    list_kind, at = kind.fields[name][:2]  # type: ignore[index]
+    pieces = _native.copy_pieces(content, begin, rows, kind.itemsize, at, list_kind.itemsize)
+    return pieces.view(list_kind.base)

@@ -157,6 +157,26 @@ def test_a_texture_outside_0_1(path, wrap, colours):
     assert seen(scan, [(u - 1.5, 0) for u in (1.25, 1.75, 2.25)]) == colours
 
 
+@pytest.mark.parametrize("tile", [(0, -1), (3, 0), (-2, 5)])
+def test_uv_in_one_copy_of_a_repeated_texture_are_moved_into_0_1(path, tile):
+    """The same colours; and libraries that do not repeat textures show them too."""
+    here = UV * 0.75 + 0.125
+    scan = join(
+        path, "any", [Part(SQUARE, FACES, here + np.array(tile), material=0)], [Material("a", image=quarters())]
+    )
+    np.testing.assert_array_equal(scan.uv, here)
+    for wrap in (("clamp", "mirror"), ("mirror", "clamp")):
+        part = Part(SQUARE, FACES, here + np.array(tile), material=0)
+        scan = join(path, "any", [part], [Material("a", image=quarters(), wrap=wrap)])
+        np.testing.assert_array_equal(scan.uv, here + np.array(tile))
+
+
+def test_uv_at_the_border_and_over_it_stay(path):
+    for uv in (UV, UV * 2, UV + np.array([0.5, 0]), np.full((4, 2), 1.0), np.full((4, 2), np.inf)):
+        scan = join(path, "any", [Part(SQUARE, FACES, uv, material=0)], [Material("a", image=quarters())])
+        np.testing.assert_array_equal(scan.uv, uv)
+
+
 def test_colours_are_rendered_where_there_is_no_texture(path):
     left, right = squares(2)
     colours = np.full((4, 3), GREEN, np.float32)

@@ -95,3 +95,17 @@ def test_wrong_calls_are_refused():
     for begin, number, columns, encoding in ((2, 1, [(-1, 1, True)], 0), (0, 1, [(-1, 10, True)], 0), (0, 1, [], 3)):
         with pytest.raises(ValueError, match="should"):
             _native.read_rows(b"1", begin, number, columns, encoding)
+
+
+def test_pieces_of_rows():
+    text = bytes(range(60))
+    for stride, at, size in ((13, 1, 12), (5, 2, 3), (7, 7, 0), (1, 0, 1), (20, 0, 20)):
+        rows = (len(text) - 3) // stride
+        found = _native.copy_pieces(text, 3, rows, stride, at, size)
+        assert found.tolist() == [3 + i * stride + at + k for i in range(rows) for k in range(size)]
+    for begin, rows, stride, at, size in (
+        (0, 5, 13, 0, 1), (61, 0, 1, 0, 0), (-1, 1, 1, 0, 1), (0, -1, 1, 0, 1), (0, 1, 0, 0, 0), (0, 4, 13, 2, 12),
+        (0, 4, 13, -1, 2), (0, 4, 13, 14, 0), (0, 2**62, 2**62, 0, 1),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match="should lie in the"):
+            _native.copy_pieces(text, begin, rows, stride, at, size)

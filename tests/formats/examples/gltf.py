@@ -567,8 +567,9 @@ example("texCoord without such coordinates", textured(info={"texCoord": 3}), wit
 _uv_alone = File()
 _uv_alone.show(_uv_alone.primitive(uv=DOWN))
 example("texture coordinates without a picture", _uv_alone, with_uv())
-_outside = with_texture(uv=UV + np.float32([2, -1]))
-example("texture coordinates outside [0, 1]", textured(uv=DOWN + np.float32([2, 1])), _outside)
+_OVER = np.float32([2.5, 1])  # half of them in one copy of the picture, half in the next
+_outside = with_texture(uv=UV + _OVER * [1, -1] + np.float32([0, 1]))
+example("texture coordinates outside [0, 1]", textured(uv=DOWN + _OVER), _outside)
 _gloss = textured()
 _gloss.tree["materials"][0] = {"extensions": {"KHR_materials_pbrSpecularGlossiness": {"diffuseTexture": {"index": 0}}}}
 _gloss.extend("KHR_materials_pbrSpecularGlossiness")
