@@ -1,6 +1,8 @@
 # make demo       own virtual environment, install, simulated scans -> prepared data -> a trained network -> a report
 # make test       the same set-up, then lint, build, every test
 # make sanitize   the tests of the native kernels, built with AddressSanitizer and UndefinedBehaviorSanitizer (gcc, Linux)
+# make fuzz       mutated files through the readers (INPUTS=1000000 SEED=0), and random files through ours and others
+# make coverage   branches of the readers that the tests and their files reach
 # make wheel      a wheel, its audit, and its smoke test in a fresh environment without the source tree
 # make bench      the benchmarks with their peers; prints markdown tables
 
@@ -10,7 +12,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: install demo test lint format sanitize wheel bench clean
+.PHONY: install demo test lint format sanitize fuzz coverage wheel bench clean
 
 install: $(VENV)/.installed
 
@@ -82,6 +84,16 @@ sanitize: install
 	  tests/formats/test_obj.py tests/formats/test_rows.py tests/formats/test_ply.py tests/formats/test_off.py \
 	  tests/formats/test_stl.py \
 	  tests/ops/test_manifold.py tests/tree/test_tracing.py tests/tree/test_sample_tree.py
+
+# FUZZ=--write also writes the record in benchmarks/results.
+INPUTS ?= 1000000
+SEED ?= 0
+fuzz: install
+	$(BIN)/python -m tests.fuzz.run --inputs $(INPUTS) --seed $(SEED) $(FUZZ)
+	$(BIN)/python -m tests.fuzz.differential --files 20000 --seed $(SEED)
+
+coverage: install
+	$(BIN)/python -m tests.fuzz.branches
 
 # As cibuildwheel makes them, without CUDA: that of the machine at hand would go into the wheel.
 wheel: install

@@ -16,11 +16,23 @@ class ArgumentError(Fer3dError, ValueError):
 
 
 class FormatError(Fer3dError, ValueError):
-    """The content of a file violates its format. The message begins with the path."""
+    """The content of a file violates its format. The message begins with the path.
+
+    It is one line whatever the file holds: control characters become escapes.
+
+    >>> print(FormatError("a.ply: element 'fa\\nce' is not known"))
+    a.ply: element 'fa\\nce' is not known
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 class FileError(Fer3dError, OSError):
-    """A file cannot be opened, is missing, or cannot be written. The message begins with the path."""
+    """A file cannot be opened, is missing, or cannot be written. The message begins with the path; it is one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 class CardError(Fer3dError, ValueError):
@@ -49,6 +61,17 @@ class TrainError(Fer3dError, ValueError):
 
 class MissingLibraryError(Fer3dError, ImportError):
     """An optional library is not installed. The message names the extra that installs it."""
+
+
+def one_line(text: str) -> str:
+    """A text in which control characters and line ends are escapes, for messages that quote a file.
+
+    >>> one_line("a picture 'skin\\x00.png'")
+    "a picture 'skin\\\\x00.png'"
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def internal_error(error: BaseException) -> str:

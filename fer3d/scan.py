@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer3d.checks import check_choice, check_dtype, check_index, check_shape
-from fer3d.errors import ArgumentError
+from fer3d.errors import ArgumentError, one_line
 
 EXPRESSIONS = ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise")
 # The canonical labels. Some picture data sets also have contempt, which is used only on request. This is the order of
@@ -125,8 +125,8 @@ class Scan:
         return self.step("landmarks", {**record, "count": len(placed)}, landmarks=placed)
 
     def warn(self, message: str) -> Scan:
-        """A copy with one more warning."""
-        return replace(self, warnings=(*self.warnings, message))
+        """A copy with one more warning. Control characters in it, as of a damaged file, become escapes."""
+        return replace(self, warnings=(*self.warnings, one_line(message)))
 
     def moved(self, transform: NDArray[np.float64], name: str, record: Mapping[str, Any] | None = None) -> Scan:
         """A copy with vertices, landmarks and `placement` transformed by a similarity.

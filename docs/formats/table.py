@@ -12,7 +12,8 @@ A table `docs/formats/<kind>.toml` has `title`, `standard` (what was gone throug
     words      refused, warned: a regular expression that the message matches
     example    key of `EXAMPLES` in `tests/formats/examples/<kind>.py`; None for `name`
 
-`tests/formats/test_constructs.py` reads each example and holds the table to it.
+`tests/formats/test_constructs.py` reads each example and holds the table to it. `disagreements.toml` is another kind of
+table: see `tests/fuzz/differential.py`.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from typing import Any
 
 HERE = Path(__file__).parent
 PAGE = HERE.with_suffix(".md")
+DIFFERENT = HERE / "disagreements.toml"
 BECOMES = ("read", "refused", "warned", "skipped")
-ORDER = ("wrl", "obj", "ply", "off", "stl", "gltf", "bnt", "abs", "points", "pictures")
+ORDER = ("wrl", "obj", "ply", "off", "stl", "gltf", "bnt", "abs", "points", "landmarks", "pictures")
 
 INTRO = """# Formats, construct by construct
 
@@ -37,7 +39,8 @@ page is made by `docs/formats/table.py` from tables that the tests read too: eac
 
 def tables() -> dict[str, dict[str, Any]]:
     """Kind -> table, in the order of the page."""
-    found = {path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted(HERE.glob("*.toml"))}
+    paths = [path for path in sorted(HERE.glob("*.toml")) if path != DIFFERENT]
+    found = {path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in paths}
     return dict(sorted(found.items(), key=lambda item: ORDER.index(item[0])))
 
 
@@ -51,7 +54,22 @@ def page() -> str:
         rows = ["| construct | | what becomes of it |", "| --- | --- | --- |"]
         rows += [f"| {_cell(row['name'])} | {row['becomes']} | {_cell(row['how'])} |" for row in table["construct"]]
         parts.append("\n".join(rows) + "\n")
-    return "\n".join(parts)
+    return "\n".join([*parts, _different()])
+
+
+def _different() -> str:
+    """Where another reader reads valid files differently; `tests/fuzz/differential.py` holds to it."""
+    rows = tomllib.loads(DIFFERENT.read_text(encoding="utf-8")).get("disagreement", [])
+    lines = [
+        "## Where trimesh reads another thing",
+        "",
+        "Found by `tests/fuzz/differential.py`, in random valid files.",
+        "",
+    ]
+    lines += ["| file | we read | trimesh reads | the standard says |", "| --- | --- | --- | --- |"]
+    keys = ("name", "ours", "theirs", "standard")
+    lines += ["| " + " | ".join(_cell(row[key]) for key in keys) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
 
 
 def _cell(text: str) -> str:

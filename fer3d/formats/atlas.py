@@ -87,9 +87,9 @@ def _in_tile(values: NDArray[np.float64], wrap: str) -> NDArray[np.float64]:
     else:
         with np.errstate(invalid="ignore"):
             tile = np.floor(values.mean(axis=1))
-    moved = values - tile[:, None]
-    if wrap == "mirror":
-        moved = np.where(tile[:, None] % 2 == 1, 1.0 - moved, moved)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # infinite coordinates lie in no tile
+        moved = values - tile[:, None]
+        if wrap == "mirror":
+            moved = np.where(tile[:, None] % 2 == 1, 1.0 - moved, moved)
         fits = np.all((moved >= -_TOUCHING) & (moved <= 1.0 + _TOUCHING), axis=1, keepdims=True)
     return np.where(fits, moved.clip(0.0, 1.0), np.nan)

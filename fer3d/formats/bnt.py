@@ -19,6 +19,7 @@ from fer3d.checks import check_dtype, check_shape
 from fer3d.errors import ArgumentError, FormatError
 from fer3d.files import read_bytes, write_bytes
 from fer3d.formats import textures
+from fer3d.formats.origin import near_origin
 from fer3d.formats.range_grid import LONGEST_EDGE, triangulate
 from fer3d.scan import Scan, check_scan
 
@@ -100,7 +101,7 @@ def write_grid(grid: Grid, path: str | os.PathLike[str]) -> None:
 
 
 def read(path: str | os.PathLike[str], *, texture: bool = True, longest_edge: float = LONGEST_EDGE) -> Scan:
-    """Read a scan from a .bnt file, in millimetres, in the frame of the sensor.
+    """Read a scan from a .bnt file, in millimetres, in the frame of the sensor; near its origin, see `Scan.placement`.
 
     Args:
         path: The .bnt file.
@@ -125,14 +126,17 @@ def read(path: str | os.PathLike[str], *, texture: bool = True, longest_edge: fl
     rows, columns = valid.shape
     with np.errstate(over="ignore", invalid="ignore"):  # a damaged file may hold any number, signalling NaN too
         uv = np.stack([grid.planes[3][valid], 1.0 - grid.planes[4][valid]], axis=1)  # (V, 2)
-        vertices, uv32 = points[valid].astype(np.float32), uv.astype(np.float32)
-    counts = {"vertices": len(vertices), "faces": len(faces), "rows": rows, "columns": columns, "pitch": pitch}
+        uv32 = uv.astype(np.float32)
+    near = near_origin(points[valid])
+    counts = {"vertices": len(near.vertices), "faces": len(faces), "rows": rows, "columns": columns, "pitch": pitch}
+    record = {"step": "read", "file": path.name, "format": "bnt", **counts, "image": grid.image, **near.record()}
     scan = Scan(
-        vertices,
+        near.vertices,
         faces,
         uv=uv32,
         file_vertex=np.flatnonzero(valid).astype(np.int32),
-        history=({"step": "read", "file": path.name, "format": "bnt", **counts, "image": grid.image},),
+        placement=near.placement,
+        history=(record,),
     )
     if not texture:
         return scan

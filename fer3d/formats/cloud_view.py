@@ -85,6 +85,11 @@ def from_place(place: NDArray[np.float64], points: NDArray[np.float64], name: st
     return View(name, _about(towards), place) if _NARROWEST <= angle <= _WIDEST else None
 
 
+def _ratio(spacing: float, seen: float) -> float:
+    """How much closer the points are in a view than in space: 1 to 1e9."""
+    return max(spacing / max(seen, 1e-9 * spacing), 1.0) if spacing > 1e-300 else 1.0
+
+
 def best_view(points: NDArray[np.float64], *, origin: bool = True) -> tuple[View, float]:
     """The view in which the points are most nearly one layer, and the share of points that are off it.
 
@@ -102,7 +107,7 @@ def best_view(points: NDArray[np.float64], *, origin: bool = True) -> tuple[View
     spacing = _spacing(sample)
     shares = [layered(view, sample) for view in views]
     costs = [
-        share + _FORESHORTENING * np.log2(max(spacing / max(_spacing(view.project(sample)[0]), 1e-9 * spacing), 1.0))
+        share + _FORESHORTENING * np.log2(_ratio(spacing, _spacing(view.project(sample)[0])))
         for view, share in zip(views, shares, strict=True)
     ]
     best = int(np.argmin(costs))

@@ -22,7 +22,8 @@ def as_colours(values: NDArray[np.floating], kind: str) -> NDArray[np.float32] |
     Returns:
         float32 in [0, 255] of the same shape, NaN where the file has NaN; None if integers have no known range.
     """
-    values = np.asarray(values, np.float64)
+    with np.errstate(invalid="ignore"):  # a damaged file may hold signalling NaN
+        values = np.asarray(values, np.float64)
     highest = float(np.nanmax(values)) if np.isfinite(values).any() else 0.0
     if kind in _FULL:
         scale = 255.0 / _FULL[kind]

@@ -20,6 +20,7 @@ from fer3d.errors import FormatError
 from fer3d.files import read_bytes, write_bytes
 from fer3d.formats import number_blocks, textures
 from fer3d.formats.bnt import grid_place
+from fer3d.formats.origin import near_origin
 from fer3d.formats.packed import unpacked
 from fer3d.formats.range_grid import LONGEST_EDGE, triangulate
 from fer3d.scan import Scan
@@ -71,6 +72,9 @@ def read_grid(path: str | os.PathLike[str]) -> Grid:
         raise FormatError(f"{name}: at least one point was wanted, its header says {rows} x {columns}")
     if 8 * size > len(text):  # each of the four numbers per point takes a digit and a separator
         raise FormatError(f"{name}: its header says {rows} x {columns} points, which {len(text)} bytes cannot hold")
+    if (comma := text.find(b",", header.end())) >= 0:  # as in 1,5: the parser would take two numbers
+        line = text.count(b"\n", 0, comma) + 1
+        raise FormatError(f"{name}: line {line}: numbers with points and spaces were wanted, it has a comma")
     flags, stop = number_blocks.integers(text, header.end(), path, wanted=size)
     numbers, stop = number_blocks.doubles(text, stop, path, wanted=3 * size)
     if len(flags) + len(numbers) != 4 * size:
@@ -108,6 +112,8 @@ def write_grid(grid: Grid, path: str | os.PathLike[str]) -> None:
 def read(path: str | os.PathLike[str], *, texture: bool = True, longest_edge: float = LONGEST_EDGE) -> Scan:
     """Read a scan from an .abs or .abs.gz file, in millimetres, in the frame of the sensor.
 
+    A scan far from its origin is brought near it: see `Scan.placement`.
+
     Args:
         path: The file.
         texture: Whether to look for `<stem>.ppm`, .jpg, .png ... beside the file. The format names no texture, so a
@@ -131,15 +137,15 @@ def read(path: str | os.PathLike[str], *, texture: bool = True, longest_edge: fl
     rows, columns = valid.shape
     place = np.flatnonzero(valid).astype(np.int32)
     u, v = (place % columns + 0.5) / columns, 1.0 - (place // columns + 0.5) / rows
-    with np.errstate(over="ignore"):
-        vertices = grid.points[valid].astype(np.float32)
-    counts = {"vertices": len(vertices), "faces": len(faces), "rows": rows, "columns": columns, "pitch": pitch}
+    near = near_origin(grid.points[valid])
+    counts = {"vertices": len(near.vertices), "faces": len(faces), "rows": rows, "columns": columns, "pitch": pitch}
     scan = Scan(
-        vertices,
+        near.vertices,
         faces,
         uv=np.stack([u, v], axis=1).astype(np.float32),
         file_vertex=place,
-        history=({"step": "read", "file": path.name, "format": "abs", **counts},),
+        placement=near.placement,
+        history=({"step": "read", "file": path.name, "format": "abs", **counts, **near.record()},),
     )
     return textures.attach(scan, path, [], expected=False) if texture else scan
 

@@ -134,7 +134,8 @@ class Materials:
         else:
             uri = image.text("uri")
             return tuple(dict.fromkeys((unquote(uri), uri))), None
-        found, problem = textures.decode(content, textures.MAX_PIXELS - self._pixels)
+        room = textures.MAX_PIXELS - self._pixels
+        found, problem = textures.decode(content, room, decoders=textures.INSIDE)
         if found is None:
             self.document.warn(f"its picture {image.called} {problem}")
             return (), None

@@ -1,7 +1,9 @@
 """Convert scans to the mesh types of other libraries and back: trimesh, Open3D, PyTorch3D.
 
-The conversion keeps vertices (in the same order), faces, uv and texture. Landmarks, `file_vertex`, placement and
-history are lost; a scan that is converted back has a new history. Each function imports the library that it needs.
+The conversion keeps vertices (in the same order), faces, uv, texture and colours of vertices. Landmarks, `file_vertex`,
+placement, history and how the texture continues outside [0, 1] (`Scan.wrap`) are lost: the other libraries repeat it. A
+scan that is converted back has a new history; one far from its origin is brought near it (`Scan.placement`). Each
+function imports the library that it needs.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 from fer3d.checks import check_index
 from fer3d.errors import ArgumentError, MissingLibraryError
+from fer3d.formats.origin import near_origin
 from fer3d.scan import Scan
 
 if TYPE_CHECKING:
@@ -23,7 +26,10 @@ if TYPE_CHECKING:
 
 
 def to_trimesh(scan: Scan) -> trimesh.Trimesh:
-    """Convert a scan to an unprocessed `trimesh.Trimesh`: no vertex is merged or moved. NaN uv become 0."""
+    """Convert a scan to an unprocessed `trimesh.Trimesh`: no vertex is merged or moved. NaN uv become 0.
+
+    Its visual is the texture where the scan has uv, else the colours of the vertices; NaN colours become grey (128).
+    """
     import trimesh
     from PIL import Image
 
@@ -32,6 +38,9 @@ def to_trimesh(scan: Scan) -> trimesh.Trimesh:
     if scan.uv is not None:
         image = None if scan.texture is None else Image.fromarray(scan.texture)
         visual = visuals.TextureVisuals(uv=_without_nan(scan.uv), material=visuals.material.SimpleMaterial(image=image))
+    elif scan.colours is not None:
+        opaque = np.full((len(scan.vertices), 1), 255, np.uint8)
+        visual = visuals.ColorVisuals(vertex_colors=np.hstack([_bytes(scan.colours), opaque]))
     return trimesh.Trimesh(scan.vertices, scan.faces, visual=visual, process=False, validate=False)
 
 
@@ -49,12 +58,30 @@ def from_trimesh(mesh: trimesh.Trimesh) -> Scan:
         raise ArgumentError(f"`mesh` should be a trimesh.Trimesh, is {type(mesh).__name__}")
     uv = getattr(mesh.visual, "uv", None)
     scan = _checked(mesh.vertices, mesh.faces, "trimesh", None if uv is None else np.asarray(uv, dtype=np.float32))
-    material = getattr(mesh.visual, "material", None)
+    if getattr(mesh.visual, "kind", None) in ("vertex", "face"):
+        return _with_colours(scan, mesh.visual)
+    material: Any = getattr(mesh.visual, "material", None)
+    if hasattr(material, "materials"):
+        return scan.warn(f"the mesh has {len(material.materials)} materials, which are not taken: it has no texture")
     picture = getattr(material, "image", None) or getattr(material, "baseColorTexture", None)
-    if scan.uv is None or picture is None:
+    if picture is None:
         return scan
+    if scan.uv is None:
+        return scan.warn("the mesh has a texture but no uv of its vertices: the texture is not taken")
     image, problem = as_rgb(picture)
     return scan.warn(f"the texture of the mesh {problem}") if image is None else replace(scan, texture=image)
+
+
+def _with_colours(scan: Scan, visual: Any) -> Scan:
+    """Add the colours of a trimesh visual of vertices or faces."""
+    from fer3d.formats.parts import mean_at_vertices
+
+    if visual.kind == "vertex":
+        return replace(scan, colours=np.ascontiguousarray(visual.vertex_colors[:, :3], dtype=np.float32))
+    corners = np.repeat(np.asarray(visual.face_colors)[:, None, :3], 3, axis=1)  # (F, 3, 3)
+    colours, several = mean_at_vertices(scan.faces, corners, len(scan.vertices))
+    scan = replace(scan, colours=colours)
+    return scan.warn("the mesh has colours of faces: vertices take their mean") if several else scan
 
 
 def to_open3d(scan: Scan) -> open3d.geometry.TriangleMesh:
@@ -70,6 +97,8 @@ def to_open3d(scan: Scan) -> open3d.geometry.TriangleMesh:
     mesh: open3d.geometry.TriangleMesh = o3d.geometry.TriangleMesh(
         o3d.utility.Vector3dVector(scan.vertices.astype(np.float64)), o3d.utility.Vector3iVector(scan.faces)
     )
+    if scan.colours is not None:
+        mesh.vertex_colors = o3d.utility.Vector3dVector(_bytes(scan.colours).astype(np.float64) / 255)
     if scan.uv is not None:
         corners = _without_nan(scan.uv)[scan.faces.ravel()]  # (3 F, 2)
         mesh.triangle_uvs = o3d.utility.Vector2dVector(corners.astype(np.float64))
@@ -90,6 +119,8 @@ def from_open3d(mesh: open3d.geometry.TriangleMesh) -> Scan:
     if not isinstance(mesh, o3d.geometry.TriangleMesh):
         raise ArgumentError(f"`mesh` should be an open3d.geometry.TriangleMesh, is {type(mesh).__name__}")
     scan = _checked(np.asarray(mesh.vertices), np.asarray(mesh.triangles), "open3d", None)
+    if mesh.has_vertex_colors():
+        scan = replace(scan, colours=np.asarray(mesh.vertex_colors).astype(np.float32) * np.float32(255))
     if not mesh.has_triangle_uvs():
         return scan
     scan = _with_corner_uv(scan, np.asarray(mesh.triangle_uvs).astype(np.float32))  # (3 F, 2)
@@ -105,7 +136,8 @@ def from_open3d(mesh: open3d.geometry.TriangleMesh) -> Scan:
 
 
 def to_pytorch3d(scan: Scan) -> pytorch3d.structures.Meshes:
-    """Convert a scan to a batch of one `pytorch3d.structures.Meshes` on the CPU, with `TexturesUV` if it has a texture.
+    """Convert a scan to a batch of one `pytorch3d.structures.Meshes` on the CPU, with `TexturesUV` if it has a texture,
+    else with `TexturesVertex` if it has colours.
 
     PyTorch3D has the uv convention of `Scan`: v up, map row 0 at the top. Its maps are float32 in [0, 1].
 
@@ -123,6 +155,9 @@ def to_pytorch3d(scan: Scan) -> pytorch3d.structures.Meshes:
             faces_uvs=[faces],
             verts_uvs=[torch.from_numpy(_without_nan(scan.uv))],
         )
+    elif scan.colours is not None:
+        colours = torch.from_numpy(_bytes(scan.colours).astype(np.float32) / np.float32(255))
+        textures = p3d.renderer.TexturesVertex([colours])
     return p3d.structures.Meshes([torch.from_numpy(scan.vertices.copy())], [faces], textures)
 
 
@@ -146,6 +181,11 @@ def from_pytorch3d(meshes: pytorch3d.structures.Meshes) -> list[Scan]:
             scan = _with_corner_uv(scan, uv[uv_faces.ravel()].astype(np.float32))
             pixels = meshes.textures.maps_list()[i].detach().cpu().numpy()
             scan = replace(scan, texture=np.rint(pixels[:, :, :3].clip(0, 1) * 255).astype(np.uint8))
+        elif hasattr(meshes.textures, "verts_features_list"):  # TexturesVertex
+            features = meshes.textures.verts_features_list()[i].detach().cpu().numpy()
+            scan = replace(scan, colours=(features[:, :3].clip(0, 1) * 255).astype(np.float32))
+        elif meshes.textures is not None:
+            scan = scan.warn(f"the mesh has textures of {type(meshes.textures).__name__}, which are not taken")
         scans.append(scan)
     return scans
 
@@ -153,10 +193,16 @@ def from_pytorch3d(meshes: pytorch3d.structures.Meshes) -> list[Scan]:
 def _checked(vertices: Any, faces: Any, source: str, uv: NDArray[np.float32] | None) -> Scan:
     vertices, faces = np.asarray(vertices), np.asarray(faces).reshape(-1, 3)
     check_index("faces", faces, len(vertices))
-    if uv is not None and uv.shape != (len(vertices), 2):
-        uv = None
+    fits = uv is None or uv.shape == (len(vertices), 2)
+    near = near_origin(vertices)
     counts = {"vertices": len(vertices), "faces": len(faces)}
-    return Scan.of(vertices, faces, uv=uv, history=({"step": "import", "from": source, **counts},))
+    record = {"step": "import", "from": source, **counts, **near.record()}
+    scan = Scan.of(near.vertices, faces, uv=uv if fits else None, placement=near.placement, history=(record,))
+    if (note := near.warning()) is not None:
+        scan = scan.warn(note)
+    return (
+        scan if uv is None or fits else scan.warn(f"the mesh has {len(uv)} uv for {len(vertices)} vertices: not taken")
+    )
 
 
 def _with_corner_uv(scan: Scan, corners: NDArray[np.float32]) -> Scan:
@@ -172,11 +218,18 @@ def _with_corner_uv(scan: Scan, corners: NDArray[np.float32]) -> Scan:
     uv = distinct.view(np.float32).reshape(-1, 2)[uv_row]
     uv[uv_row < 0] = np.nan
     split = len(row) > len(scan.vertices)
-    return replace(scan, vertices=scan.vertices[row], faces=faces, uv=uv, file_vertex=row if split else None)
+    colours = None if scan.colours is None else scan.colours[row]
+    file_vertex = row if split else None
+    return replace(scan, vertices=scan.vertices[row], faces=faces, uv=uv, colours=colours, file_vertex=file_vertex)
 
 
 def _without_nan(uv: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.where(np.isnan(uv), np.float32(0), uv)
+
+
+def _bytes(colours: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """(V, 3). NaN becomes grey (128)."""
+    return np.rint(np.where(np.isnan(colours), np.float32(128), colours)).clip(0, 255).astype(np.uint8)
 
 
 def _open3d() -> Any:

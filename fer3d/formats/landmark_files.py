@@ -21,6 +21,7 @@ BND_LANDMARKS = 83
 # BU numbers of the landmarks of a .pse file, in the order of its lines. 84 is the nose tip, 85 the subnasal point.
 PSE_NUMBERS = (1, 5, 9, 13, 40, 45, 84, 85)
 
+_BOM = "\xef\xbb\xbf"  # what some editors put before a UTF-8 text
 _MOST_BYTES = 1 << 20  # a landmark file has a few kilobytes
 
 
@@ -99,13 +100,14 @@ def write_bnd(bnd: Bnd, path: str | os.PathLike[str]) -> None:
 
 
 def read_pse(path: str | os.PathLike[str]) -> Pse:
-    """Read a .pse file: 8 lines `number x y z` in the order of `PSE_NUMBERS`, and one with `n` and the pose normal.
+    """Read a .pse file: 8 lines `number x y z`, and one with `n` and the pose normal.
 
+    The numbers are `PSE_NUMBERS`, in any order, or count the lines from 0 or 1, in the order of `PSE_NUMBERS`.
     Some files of the data set have another number of lines, so that their landmarks cannot be identified; they raise.
 
     Raises:
         FileError: if the file cannot be opened.
-        FormatError: if it does not have 8 landmarks, or a line is malformed.
+        FormatError: if it does not have 8 landmarks, their numbers are others, or a line is malformed.
     """
     rows = [(number, line.split()) for number, line in _lines(path) if line]
     landmarks = [(number, words) for number, words in rows if not words[0].lower().startswith("n")]
@@ -114,7 +116,8 @@ def read_pse(path: str | os.PathLike[str]) -> Pse:
     if len(landmarks) != wanted or len(normals) > 1:
         got = f"{len(landmarks)} and {len(normals)} pose normals"
         raise FormatError(f"{os.fspath(path)}: {wanted} landmarks and one pose normal were wanted, it has {got}")
-    points = [_numbers(path, number, words, 4)[1:] for number, words in landmarks]
+    rows4 = [_numbers(path, number, words, 4) for number, words in landmarks]
+    points = [row[1:] for row in _pse_order(path, rows4)]
     # The label may be a word of its own or adjoin the first number; the normal is the last three words.
     normal = [_numbers(path, number, words[-3:], 3) for number, words in normals]
     return Pse(np.array(points, np.float64), np.array(normal[0], np.float64) if normal else None)
@@ -215,7 +218,7 @@ def _lines(path: str | os.PathLike[str]) -> list[tuple[int, str]]:
     content = read_bytes(path)
     if len(content) > _MOST_BYTES:
         raise FormatError(f"{os.fspath(path)}: a landmark file has at most {_MOST_BYTES} bytes, it has {len(content)}")
-    text = content.decode("latin-1").replace("\r\n", "\n").replace("\r", "\n")
+    text = content.decode("latin-1").removeprefix(_BOM).replace("\r\n", "\n").replace("\r", "\n")
     return [(number, line.strip("\0").strip()) for number, line in enumerate(text.split("\n"), 1)]
 
 
@@ -228,6 +231,17 @@ def _numbers(path: str | os.PathLike[str], number: int, words: list[str], count:
         text = " ".join(words)[:60]
         raise FormatError(f"{os.fspath(path)}: line {number}: {count} numbers were wanted, it is {text!r}")
     return numbers
+
+
+def _pse_order(path: str | os.PathLike[str], rows: list[list[float]]) -> list[list[float]]:
+    """Rows of number, x, y, z in the order of `PSE_NUMBERS`."""
+    numbers = [row[0] for row in rows]
+    if sorted(numbers) == list(PSE_NUMBERS):
+        return sorted(rows)
+    if numbers not in ([float(i) for i in range(len(rows))], [float(i + 1) for i in range(len(rows))]):
+        wanted, got = (" ".join(f"{n:g}" for n in some) for some in (PSE_NUMBERS, numbers))
+        raise FormatError(f"{os.fspath(path)}: landmarks with the numbers {wanted} were wanted, they are {got}")
+    return rows
 
 
 def _vertex(path: str | os.PathLike[str], number: int, words: list[str]) -> int:
@@ -254,6 +268,8 @@ def _by_name(
 ) -> dict[str, NDArray[np.float64]]:
     points: dict[str, NDArray[np.float64]] = {}
     for (number, name), (row_number, row) in zip(names, rows, strict=True):
+        if not name.isprintable():
+            raise FormatError(f"{os.fspath(path)}: line {number}: a name was wanted, it is {name[:60]!r}")
         if name in points:
             raise FormatError(f"{os.fspath(path)}: line {number}: landmark {name[:60]!r} comes twice")
         points[name] = np.array(_numbers(path, row_number, row.split(), width), dtype=np.float64)

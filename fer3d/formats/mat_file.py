@@ -159,7 +159,8 @@ class _Reader:
             values = self.numbers(kind, part)
             if len(values) != math.prod(shape):
                 raise self.damaged(f"{name[:80]} should have {math.prod(shape)} numbers, has {len(values)}")
-            self.found.arrays[name] = values.astype(_CLASSES[what], copy=False).reshape(shape, order="F")
+            with np.errstate(over="ignore", invalid="ignore"):  # a damaged file may hold any number
+                self.found.arrays[name] = values.astype(_CLASSES[what], copy=False).reshape(shape, order="F")
 
     def fields(self, body: memoryview, at: int, shape: tuple[int, ...], name: str, depth: int) -> None:
         if math.prod(shape) != 1:

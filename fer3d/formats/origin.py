@@ -65,7 +65,9 @@ def near_origin(points: NDArray[np.floating]) -> Near:
         with np.errstate(over="ignore", invalid="ignore"):
             return Near(np.array(points, dtype=np.float32, order="C"), placement, None, 0.0)  # never read-only
     step = 2.0 ** np.round(np.log2(size))
-    origin = np.round(middle / step) * step
+    with np.errstate(over="ignore"):
+        steps = np.round(middle / step)
+    origin = np.where(np.isfinite(steps), steps * step, middle)
     placement[:3, 3] = -origin
     coarse = float(np.spacing(np.abs(middle).max().astype(np.float32))) if points.dtype == np.float32 else 0.0
     with np.errstate(over="ignore", invalid="ignore"):
@@ -74,11 +76,14 @@ def near_origin(points: NDArray[np.floating]) -> Near:
 
 
 def _middle_and_size(points: NDArray[np.floating]) -> tuple[NDArray[np.float64], float]:
-    """Median (3,) float64 and size of the finite points; zeros if there are none."""
-    sample = points[:: max(1, len(points) // _SAMPLE)].astype(np.float64)
+    """Median (3,) float64 and size of the finite points; zeros if there are none or they span all of float64."""
+    with np.errstate(invalid="ignore"):  # a damaged file may hold signalling NaN
+        sample = points[:: max(1, len(points) // _SAMPLE)].astype(np.float64)
     sample = np.sort(sample[np.isfinite(sample).all(axis=1)], axis=0)
     if not len(sample):
         return np.zeros(3), 0.0
     last = len(sample) - 1
     low, middle, high = (sample[round(share * last)] for share in (0.05, 0.5, 0.95))
-    return middle, float((high - low).max())
+    with np.errstate(over="ignore"):
+        size = float((high - low).max())
+    return (middle, size) if np.isfinite(size) else (np.zeros(3), 0.0)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer3d.checks import within
-from fer3d.errors import FormatError
+from fer3d.errors import FormatError, one_line
 from fer3d.formats import number_blocks
 from fer3d.formats.materials import Looks, Material
 from fer3d.formats.origin import near_origin
@@ -114,7 +114,7 @@ def join(
         colours=mesh.colours if mesh.colours is None or vertex_of is None else mesh.colours[vertex_of],
         file_vertex=_file_vertex(mesh, vertex_of),
         placement=near.placement,
-        warnings=(*(f"{path}: {note}" for note in notes), *looks.warnings),
+        warnings=tuple(map(one_line, (*(f"{path}: {note}" for note in notes), *looks.warnings))),
         history=(first | (looks.record if texture else {}),),
     )
 
@@ -132,7 +132,8 @@ def mean_at_vertices(
     Returns:
         (V, 3) float32, NaN at vertices without a coloured corner; and whether a vertex had several colours.
     """
-    corner, flat = faces.reshape(-1), np.asarray(colours, np.float64).reshape(-1, 3)
+    with np.errstate(invalid="ignore"):  # signalling NaN
+        corner, flat = faces.reshape(-1), np.asarray(colours, np.float64).reshape(-1, 3)
     known = np.isfinite(flat).all(axis=1)
     corner, flat = corner[known], flat[known]
     count = np.bincount(corner, minlength=vertices)
@@ -164,7 +165,8 @@ class _Mesh:
 
     def corner_uv(self) -> NDArray[np.float64]:
         """(F, 3, 2): uv of each corner, NaN where it has none."""
-        padded = np.concatenate([np.asarray(self.uv, np.float64), np.full((1, 2), np.nan)])
+        with np.errstate(invalid="ignore"):  # signalling NaN
+            padded = np.concatenate([np.asarray(self.uv, np.float64), np.full((1, 2), np.nan)])
         rows: NDArray[np.float64] = padded[self.faces if self.uv_faces is None else self.uv_faces]
         return rows
 
@@ -218,7 +220,8 @@ def _texture_coordinates(
     tables, rows, start = [], [], 0
     for part in parts:
         if part.uv is not None and part.uv_faces is not None and not _same(part):
-            table, index = np.asarray(part.uv, np.float64), part.uv_faces
+            with np.errstate(invalid="ignore"):  # signalling NaN
+                table, index = np.asarray(part.uv, np.float64), part.uv_faces
         else:
             table, index = _per_vertex(part), part.faces
         tables.append(table)
@@ -237,7 +240,8 @@ def _per_vertex(part: Part) -> NDArray[np.float64]:
     out = np.full((len(part.vertices), 2), np.nan)
     if part.uv is not None:
         count = min(len(part.uv), len(out))
-        out[:count] = part.uv[:count]
+        with np.errstate(invalid="ignore"):  # signalling NaN, as in a damaged file
+            out[:count] = part.uv[:count]
     return out
 
 

@@ -74,7 +74,8 @@ def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
     header = _header(content, path)
     notes: list[str] = []
     fields = _of_text(content, header, path) if header.data == "ascii" else _of_bytes(content, header, path, notes)
-    points = np.stack([np.asarray(fields[axis], np.float64) for axis in "xyz"], axis=1)
+    with np.errstate(invalid="ignore"):  # a damaged file may hold signalling NaN
+        points = np.stack([np.asarray(fields[axis], np.float64) for axis in "xyz"], axis=1)
     colours, used = _colours(fields, header)
     for name in dict.fromkeys(header.names):
         if name not in (*"xyz", *used) and not _UNSEEN.fullmatch(name.lower()):
@@ -235,7 +236,9 @@ def _colours(fields: dict[str, NDArray[Any]], header: _Header) -> tuple[NDArray[
         channels = [(packed >> shift) & 255 for shift in (16, 8, 0)]
         return np.stack(channels, axis=1).astype(np.float32), {name, "rgb", "rgba"}
     if all(key in fields for key in "rgb"):
-        return np.stack([fields[key].astype(np.float32) for key in "rgb"], axis=1).clip(0, 255), set("rgb") | {"a"}
+        with np.errstate(over="ignore", invalid="ignore"):  # a damaged file may hold any number
+            rows = np.stack([fields[key].astype(np.float32) for key in "rgb"], axis=1)
+        return rows.clip(0, 255), set("rgb") | {"a"}
     return None, set()
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fer3d import files
 from fer3d.errors import FormatError
-from fer3d.formats import textures
+from fer3d.formats import pixels, textures
 from fer3d.formats.suffixes import is_scan
 
 if TYPE_CHECKING:
@@ -30,6 +30,15 @@ MAX_PIXELS = 100_000_000  # 300 MB decoded, twice as much while rotating; ten ti
 _DECODERS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow tries only these, whatever the suffix
 _GROUND = 128  # grey behind transparent pixels
 _TURNED = 0x0112  # EXIF tag of the orientation
+_TURNS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
 
 
 class Picture(NamedTuple):
@@ -57,7 +66,7 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
     """Read a picture: 8 or 16 bits, grey, colour, palette, alpha, CMYK; of an animation, the first frame.
 
     Convention:
-        - Of 16-bit grey, the high byte is used.
+        - Of 16 bits, the high byte is used. Numbers with a sign, of 32 bits and real numbers are refused.
         - Transparent pixels are blended with grey (128). This is our choice: its edge is about equally strong against
           dark and light skin.
         - The picture is rotated and mirrored according to its EXIF orientation.
@@ -83,7 +92,7 @@ def decode_picture(content: bytes, path: Path) -> Picture:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about odd metadata, which does not matter here
             with Image.open(io.BytesIO(content), formats=_DECODERS) as opened:
-                return _upright(opened, path)
+                return _upright(opened, path, len(content))
     except FormatError:
         raise
     except Image.DecompressionBombError as error:
@@ -99,24 +108,29 @@ def decode_picture(content: bytes, path: Path) -> Picture:
         raise FormatError(f"{path}: cannot be decoded: {reason}") from None
 
 
-def _upright(opened: Image.Image, path: Path) -> Picture:
-    from PIL import Image, ImageOps
+def _upright(opened: Image.Image, path: Path, content: int) -> Picture:
+    from PIL import Image
 
     width, height = opened.size
     history: dict[str, object] = {"format": opened.format, "mode": opened.mode, "size": [width, height]}
     if width * height > MAX_PIXELS:
         raise FormatError(f"{path}: wanted at most {MAX_PIXELS:,} pixels, got {width} x {height}")
-    opened.load()  # raises here if the file is damaged
-    turned = opened.getexif().get(_TURNED, 1)
-    picture = opened
-    if turned != 1:
-        picture = ImageOps.exif_transpose(opened)
-        history["orientation"] = turned
-    if "transparency" in picture.info or picture.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
-        seen = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", seen.size, (_GROUND, _GROUND, _GROUND, 255)), seen)
-        history["transparent"] = True
-    pixels, problem = textures.as_rgb(picture)
-    if pixels is None:
+    if problem := pixels.too_large(opened, content, MAX_PIXELS):
         raise FormatError(f"{path}: {problem}")
-    return Picture(pixels, history)
+    tiff = opened.format == "TIFF"
+    turned = opened.getexif().get(_TURNED, 1) if tiff else 1  # loading a TIFF turns it and drops the tag
+    decoded = pixels.decode(opened, transparency=True)  # raises here if the file is damaged
+    turned = turned if tiff else opened.getexif().get(_TURNED, 1)  # of a PNG, this loads it
+    if decoded.rgb is None:
+        raise FormatError(f"{path}: {decoded.problem}")
+    picture = Image.fromarray(decoded.rgb)
+    if decoded.alpha is not None:
+        picture.putalpha(Image.fromarray(decoded.alpha))
+        ground = Image.new("RGBA", picture.size, (_GROUND, _GROUND, _GROUND, 255))
+        picture = Image.alpha_composite(ground, picture).convert("RGB")
+        history["transparent"] = True
+    if turned != 1:
+        history["orientation"] = turned
+        if turned in _TURNS and not tiff:
+            picture = picture.transpose(Image.Transpose[_TURNS[turned]])
+    return Picture(np.array(picture), history)

@@ -72,4 +72,5 @@ def scan_of(
 
 
 def _real(array: NDArray[Any]) -> NDArray[np.float64]:
-    return np.ascontiguousarray(array, dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):  # a damaged file may hold signalling NaN
+        return np.ascontiguousarray(array, dtype=np.float64)

@@ -66,7 +66,8 @@ def scan_of_points(
     Raises:
         FormatError: if the points are too few or too many, lie on a line, or are not one layer in any view.
     """
-    exact: NDArray[np.float64] = np.asarray(points, np.float64)
+    with np.errstate(invalid="ignore"):  # a damaged file may hold signalling NaN
+        exact: NDArray[np.float64] = np.asarray(points, np.float64)
     measured = _measured(exact)
     if measured.sum() < LEAST_POINTS and grid is None:
         wanted = f"at least one face was wanted, or {LEAST_POINTS} points of a surface"

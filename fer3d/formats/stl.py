@@ -44,7 +44,8 @@ def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
     if not len(corners):
         raise FormatError(f"{path}: at least one triangle was wanted, it has none")
     corners = corners.reshape(-1, 3)
-    corners = corners + corners.dtype.type(0)  # turns -0 into 0, so that both are the same place
+    with np.errstate(invalid="ignore"):  # signalling NaN
+        corners = corners + corners.dtype.type(0)  # turns -0 into 0, so that both are the same place
     first, place = same_rows(corners)
     part = Part(corners[first], place.reshape(-1, 3), row=first)
     merged = {"vertices": len(first), "corners": len(corners), "merged": "corners at the same place are one vertex"}

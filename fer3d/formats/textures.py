@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from fer3d.checks import check_dtype, check_shape
 from fer3d.errors import ArgumentError, FileError
-from fer3d.files import write_bytes
+from fer3d.files import read_bytes, write_bytes
+from fer3d.formats import pixels
 from fer3d.scan import Scan
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ EXTENSIONS = (".bmp", ".jpg", ".jpeg", ".png", ".ppm", ".tif", ".tiff")
 # Pillow tries only these, whatever the suffix: some of its other decoders start programs.
 _DECODERS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 # Those for pictures inside a scan file.
-_INSIDE = ("JPEG", "PNG", "WEBP")
+INSIDE = ("JPEG", "PNG", "WEBP")
 
 # Ten times the largest texture of the supported data sets (1600 x 1200) in each direction; 600 MB decoded.
 MAX_PIXELS = 200_000_000
@@ -75,7 +76,7 @@ def load(
             )
         missing = f"{scan_file}: it names no texture and none of its name lies beside it"
         return Texture(None, None, (missing,) if expected else ())
-    image, problem = _decode(file)
+    image, problem = _read(file)
     if problem:
         return Texture(None, None, (f"{file}: the texture of {scan_file.name} {problem}",))
     if exact:
@@ -181,45 +182,43 @@ def is_file(path: Path) -> bool:
         return False
 
 
-def _decode(path: Path) -> tuple[NDArray[np.uint8] | None, str]:
-    """Read a picture file; None and the problem if that fails. EXIF is not applied: uv refer to the stored rows."""
-    from PIL import Image
+def decode(
+    content: bytes, most: int | None = None, *, decoders: Sequence[str] = _DECODERS
+) -> tuple[NDArray[np.uint8] | None, str]:
+    """Decode the bytes of a picture, such as one inside a scan file. This never raises.
 
-    try:
-        if path.stat().st_size == 0:
-            return None, "is empty (0 bytes)"
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns about odd metadata, which does not matter here
-            with Image.open(path, formats=_DECODERS) as picture:
-                return as_rgb(picture)
-    except Exception as error:  # decoders of damaged files raise nearly everything
-        return None, _cannot(error).replace(os.fspath(path), path.name)
-
-
-def decode(content: bytes, most: int = MAX_PIXELS) -> tuple[NDArray[np.uint8] | None, str]:
-    """Decode a JPEG, PNG or WEBP picture that lies inside a scan file. EXIF is not applied.
+    EXIF is not applied: uv refer to the stored rows.
 
     Args:
-        content: The bytes of the picture.
-        most: The largest number of pixels that is wanted.
+        content: The bytes of a picture file.
+        most: The largest number of pixels that is wanted. None: `MAX_PIXELS`.
+        decoders: Names of the decoders of Pillow that may try; no other one sees the bytes.
 
     Returns:
-        (H, W, 3) uint8 and "", or None and the problem: a sentence without its subject.
+        (H, W, 3) uint8 and an empty text; or None and the problem, as the end of a sentence: "is empty (0 bytes)".
     """
     from PIL import Image, UnidentifiedImageError
 
+    if not content:
+        return None, "is empty (0 bytes)"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # see _decode
-            with Image.open(io.BytesIO(content), formats=_INSIDE) as picture:
-                width, height = picture.size
-                if width * height > most:
-                    return None, f"has {width} x {height} pixels, more than {most}"
-                return as_rgb(picture)
+            warnings.simplefilter("ignore")  # Pillow warns about odd metadata, which does not matter here
+            with Image.open(io.BytesIO(content), formats=tuple(decoders)) as picture:
+                problem = pixels.too_large(picture, len(content), MAX_PIXELS if most is None else most)
+                return (None, problem) if problem else as_rgb(picture)
     except UnidentifiedImageError:
-        return None, "cannot be read as a picture: it is neither JPEG, PNG nor WEBP"
-    except Exception as error:  # see _decode
+        return None, f"cannot be read as a picture: cannot identify image file as one of {', '.join(decoders)}"
+    except Exception as error:  # decoders of damaged files raise nearly everything
         return None, _cannot(error)
+
+
+def _read(path: Path) -> tuple[NDArray[np.uint8] | None, str]:
+    try:
+        content = read_bytes(path) if path.stat().st_size else b""
+    except (OSError, ValueError) as error:  # FileError and FormatError too
+        return None, f"cannot be read: {str(error).removeprefix(f'{path}: ').removeprefix('cannot be read: ')}"
+    return decode(content)
 
 
 def as_rgb(picture: Image.Image) -> tuple[NDArray[np.uint8] | None, str]:
@@ -227,19 +226,15 @@ def as_rgb(picture: Image.Image) -> tuple[NDArray[np.uint8] | None, str]:
     width, height = picture.size
     if width * height > MAX_PIXELS:
         return None, f"has {width} x {height} pixels, more than {MAX_PIXELS}"
-    if picture.mode == "F":
-        return None, "has real numbers as pixels, wanted 8 or 16 bits"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if picture.mode.startswith("I"):  # 16 bits of grey: the high byte is the 8-bit value
-                grey = (np.asarray(picture).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8)
-                return np.repeat(grey[:, :, None], 3, axis=2), ""  # (H, W, 3)
-            if picture.mode == "P":
-                picture = picture.convert("RGBA")  # a palette may contain alpha, which is dropped too
-            return np.array(picture.convert("RGB")), ""
-    except Exception as error:  # see _decode
+            if pixels.several(picture):
+                return None, "has several pictures, wanted one"
+            decoded = pixels.decode(picture)
+    except Exception as error:  # see decode
         return None, _cannot(error)
+    return decoded.rgb, decoded.problem
 
 
 def _cannot(error: Exception) -> str:

@@ -83,7 +83,7 @@ class Looks:
 
     def _pixels(self, numbers: Numbers) -> NDArray[np.uint8] | None:
         head, rest = numbers.values[:3].tolist(), numbers.values[3:]
-        if len(head) < 3 or any(value < 0 or value != int(value) for value in head) or head[2] > 4:
+        if len(head) < 3 or not all(value >= 0 and value.is_integer() for value in head) or head[2] > 4:
             message = "a PixelTexture `image` should begin with a width, a height and 0 to 4 components"
             raise self.fields.source.error(numbers.offset, message)
         width, height, components = (int(value) for value in head)

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fer3d import formats
 from fer3d.errors import FormatError
-from tests.formats.examples import examples
+from tests.formats.examples import examples, read_example
 
 DOCS = Path(__file__).parents[2] / "docs" / "formats"
 
@@ -31,17 +30,17 @@ def test_a_row_is_true(kind, row, tmp_path):
     path = example.put(tmp_path)
     if row["becomes"] == "refused":
         with pytest.raises(FormatError, match=row["words"]) as caught:
-            formats.read(path)
+            read_example(path)
         assert str(caught.value).startswith(str(tmp_path)) and "\n" not in str(caught.value)
         return
-    scan = formats.read(path)
+    found, warnings = read_example(path)
     if row["becomes"] == "warned":
-        assert any(re.search(row["words"], warning) for warning in scan.warnings), scan.warnings
-        assert all("\n" not in warning for warning in scan.warnings)
+        assert any(re.search(row["words"], warning) for warning in warnings), warnings
+        assert all("\n" not in warning for warning in warnings)
     else:
-        assert scan.warnings == ()
+        assert warnings == ()
     if example.check is not None:
-        example.check(scan)
+        example.check(found)
 
 
 @pytest.mark.parametrize("kind", TABLE.tables())

@@ -320,3 +320,21 @@ def test_an_unpacked_file_may_keep_its_name(tmp_path):
     assert len(formats.read(tmp_path / "a.abs.gz").vertices) == ROWS * COLUMNS - 1
     with pytest.raises(FileError, match="No such file"):
         formats.read(tmp_path / "b.abs.gz")
+
+
+@pytest.mark.parametrize("suffix", [".bnt", ".abs"])
+def test_a_range_image_far_from_its_origin_keeps_its_shape(tmp_path, suffix):
+    y, x = np.mgrid[:4, :5].astype(float)
+    points = np.stack([x, -y, 0.25 * x * y], axis=-1) * 0.001 + [500_000.0, 5_000_000.0, 30.0]
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".bnt":
+        planes = np.concatenate([np.moveaxis(points, -1, 0), np.zeros((2, 4, 5))])
+        bnt.write_grid(bnt.Grid(planes, ""), path)
+    else:
+        frgc.write_grid(frgc.Grid(np.ones((4, 5), bool), points), path)
+    scan = bnt.read(path) if suffix == ".bnt" else frgc.read(path)
+    assert len(scan.faces) == 24
+    np.testing.assert_allclose(scan.vertices - scan.placement[:3, 3], points.reshape(-1, 3), atol=1e-6)
+    steps = scan.vertices[1:5] - scan.vertices[:4]
+    np.testing.assert_allclose(steps[:, 0], 0.001, atol=1e-6)
+    assert "origin" in scan.history[0]

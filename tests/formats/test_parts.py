@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from fer3d.errors import FormatError
+from fer3d.formats.origin import near_origin
 from fer3d.formats.parts import Material, Part, join, mean_at_vertices
 from fer3d.maps.render import render_maps
 from fer3d.scan import Scan
@@ -240,3 +241,16 @@ def test_what_is_refused(path, monkeypatch):
     with pytest.raises(FormatError, match="a scan has at most 7 vertices"):
         join(path, "any", [Part(SQUARE, FACES), Part(SQUARE, FACES)])
     assert isinstance(path, Path)
+
+
+def test_no_coordinates_are_too_large_or_small_for_the_shift():
+    values = [0.0, 1.0, 1e308, -1e308, 1e-320, 5e-324, 3.4e38, 1e-45, np.nan, np.inf, -np.inf]
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        points = np.where(rng.random((rng.integers(1, 6), 3)) < 0.5, rng.choice(values, (1, 3)), rng.choice(values))
+        points[0] = rng.choice(values, 3)
+        for dtype in (np.float64, np.float32):
+            with np.errstate(over="ignore", invalid="ignore"):
+                near = near_origin(points.astype(dtype))
+            assert near.vertices.shape == points.shape
+            assert np.isfinite(near.placement).all()

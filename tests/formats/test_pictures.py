@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from fer3d.errors import FileError, FormatError
-from fer3d.formats import pictures
+from fer3d.formats import pictures, textures
 from fer3d.formats.pictures import read_picture
+from tests.formats.examples.pictures import tiff
 
 PIXELS = np.array(
     [[[255, 0, 10], [0, 200, 20], [30, 40, 50]], [[1, 2, 3], [4, 5, 6], [7, 8, 9]]], np.uint8
@@ -148,3 +149,51 @@ def test_missing_and_folder(tmp_path):
         read_picture(tmp_path)
     with pytest.raises(FileError, match="cannot be read"):
         read_picture("a\0b.png")
+
+
+FOREIGN = {  # what their decoders would accept at first sight
+    "EPS": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n",
+    "PSD": b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", 3, 2, 2, 8, 3) + bytes(40),
+    "PDF": b"%PDF-1.4\n1 0 obj\n<<>>\nendobj\n",
+    "FITS": b"SIMPLE  =                    T".ljust(80) + b"END".ljust(2800),
+    "ICO": struct.pack("<HHH", 0, 1, 1) + bytes(40),
+    "WMF": b"\xd7\xcd\xc6\x9a\0\0" + bytes(60),
+    "XBM": b"#define a_width 8\n#define a_height 1\nstatic char a_bits[] = {\n0x00};\n",
+}
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".bmp", ".ppm", ".gif", ".webp"])
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_other_decoders_never_see_a_file(tmp_path, monkeypatch, kind, suffix):
+    from PIL import EpsImagePlugin
+
+    Image.init()
+    allowed = {"BMP", "DIB", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP"}
+    seen = []
+    for name in list(Image.OPEN):
+        if name not in allowed:
+            spy = (lambda *arguments, name=name: seen.append(name), lambda prefix, name=name: seen.append(name) or True)
+            monkeypatch.setitem(Image.OPEN, name, spy)
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *arguments, **options: seen.append("Ghostscript"))
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(FOREIGN[kind])
+    with pytest.raises(FormatError, match="got something else"):
+        read_picture(path)
+    assert textures.load(tmp_path / "a.obj", [path.name]).image is None
+    assert textures.decode(FOREIGN[kind])[0] is None
+    assert seen == []
+
+
+def test_an_orientation_of_tiff_is_applied_once(tmp_path):
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(2, 1, bytes([1, 2]), 8, 1, more=[(0x0112, [6])]))
+    read = read_picture(path)
+    assert read.pixels[..., 0].tolist() == [[1], [2]]
+    assert read.history["orientation"] == 6
+
+
+def test_many_pages_cost_little(tmp_path):
+    """Only so many pages are looked at as decide whether there are several."""
+    page = Image.fromarray(PIXELS)
+    page.save(tmp_path / "a.tif", save_all=True, append_images=[page] * 300)
+    assert "several pictures" in textures.load(tmp_path / "a.obj", ["a.tif"]).warnings[0]

@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -102,6 +104,18 @@ def test_a_damaged_texture_is_reported(scan, content, message):
     assert found.file is None
     assert found.warnings[0].startswith(f"{scan.parent / 'skin.png'}: the texture of {scan.name} ")
     assert message in found.warnings[0]
+
+
+def test_bytes_are_decoded_without_a_file():
+    content = io.BytesIO()
+    Image.fromarray(PIXELS).save(content, "PNG")
+    image, problem = textures.decode(content.getvalue())
+    np.testing.assert_array_equal(image, PIXELS)
+    assert problem == ""
+    assert textures.decode(b"") == (None, "is empty (0 bytes)")
+    wanted = (None, "cannot be read as a picture: cannot identify image file as one of BMP, JPEG, PNG, PPM, TIFF, WEBP")
+    assert textures.decode(b"garbage") == wanted
+    assert "as one of JPEG" in textures.decode(content.getvalue(), decoders=("JPEG",))[1]
 
 
 def test_a_truncated_texture_is_reported(scan):

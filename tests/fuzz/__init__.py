@@ -1,0 +1,1 @@
+"""Mutated files through the public readers (`run.py`); random valid files through two (`differential.py`)."""
