@@ -26,6 +26,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from fer3d import lazy_names
 from fer3d.errors import ArgumentError
 from fer3d.formats import outside
@@ -88,7 +90,8 @@ def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
     if known is not None:
         scan = outside.read(known, Path(path), texture=texture)
     else:
-        scan = _module(suffix).read(path, texture=texture)
+        with np.errstate(over="ignore", invalid="ignore"):  # a file may hold any number, such as a signalling NaN
+            scan = _module(suffix).read(path, texture=texture)
     return scan
 
 

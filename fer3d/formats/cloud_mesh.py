@@ -4,8 +4,8 @@ The points are seen from the sensor (`fer3d.formats.cloud_view`), those that fal
 triangulation of the picture joins neighbours. Triangles with a long edge, in the picture or in depth, are left out.
 Where several views overlap, as many points fall together, and their layers interleave; depths of neighbours are then
 averaged until the surface is no saw. The points of one view stay where they are. All lengths are in units of the point
-spacing, so that the unit of the file has no effect; nor has the order of the points: vertices go from the top of the
-picture to its bottom, in rows from left to right.
+spacing, so that the unit of the file has no effect. The order of the points has none on the surface; its vertices keep
+it.
 """
 
 from __future__ import annotations
@@ -71,8 +71,7 @@ def mesh(points: NDArray[np.float64], view: View) -> Meshed | None:
         flat, smoothed = _averaged(flat, kept), smoothed + 1
     if smoothed:
         vertices = view.at_depth(vertices, depth, flat)
-    across, up = picture[used].T
-    order = used[np.lexsort((across, -np.floor((up - up.min()) / spacing)))]
+    order = used[np.argsort(row[used])]
     rank = np.full(len(vertices) + 1, -1, np.int64)  # the last row is that of points without a vertex
     rank[order] = np.arange(len(order))
     record = {"view": view.name, "spacing": round(spacing, 9), "averaged_points": merged, "smoothed": smoothed}

@@ -59,9 +59,9 @@ def scan_of_points(
 
     Returns:
         The scan, in the frame of the points. Faces are counter-clockwise seen from the sensor; where its place is
-        unknown, from the side to which the surface bulges. Vertices of a range image keep the order of its points.
-        Those of other clouds have an order that does not depend on that of the points. `file_vertex` is the index of
-        the point, the first where several were averaged. The history record says from where the points were seen.
+        unknown, from the side to which the surface bulges. Vertices keep the order of the points;
+        `file_vertex` is the index of the point, the first where several were averaged. The history record says from
+        where the points were seen.
 
     Raises:
         FormatError: if the points are too few or too many, lie on a line, or are not one layer in any view.

@@ -705,3 +705,20 @@ def test_colours_as_one_sees_them(read):
     upper_left = scan.uv[3]  # of (0, 3), the corner above left
     row, column = int((1 - upper_left[1]) * 7), int(upper_left[0] * 7)
     assert tuple(scan.texture[row, column]) == RED
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("attribute", ["POSITION", "TEXCOORD_0", "COLOR_0"])
+def test_a_signalling_nan_is_read_as_nan(read, attribute):
+    """NumPy warns where it converts one."""
+    bits = np.tile(np.array([0x7F800001, 0, 0], "<u4"), (4, 1))[:, : 2 if attribute == "TEXCOORD_0" else 3]
+    file = File()
+    view = file.view(np.ascontiguousarray(bits).tobytes())
+    kind = "VEC2" if attribute == "TEXCOORD_0" else "VEC3"
+    index = file.add("accessors", {"bufferView": view, "componentType": 5126, "count": 4, "type": kind})
+    primitive = file.primitive(uv=None)
+    primitive["attributes"][attribute] = index
+    file.show(primitive)
+    scan = read(file.glb(), "a.glb")
+    rows = {"POSITION": scan.vertices, "TEXCOORD_0": scan.uv, "COLOR_0": scan.colours}[attribute]
+    assert rows is None or np.isnan(rows[:, 0]).all()

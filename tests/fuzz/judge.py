@@ -32,6 +32,8 @@ COUNTED = (
     ".jpg",
     ".bmp",
     ".tif",
+    ".pcd",
+    ".npy",
 )
 INSTANCED = (".wrl", ".glb", ".gltf")  # a few bytes use a mesh again
 
