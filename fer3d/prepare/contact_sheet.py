@@ -12,7 +12,15 @@ from PIL import Image
 from fer3d.files import write_bytes
 from fer3d.maps.groups import MapGroup
 from fer3d.maps.registry import channel_group, map_group, ordered_groups
-from fer3d.prepare.drawing import Picture, channel_picture, colour_picture, grid, normals_picture, shaded_picture
+from fer3d.prepare.drawing import (
+    BACKGROUND,
+    Picture,
+    channel_picture,
+    colour_picture,
+    grid,
+    normals_picture,
+    shaded_picture,
+)
 from fer3d.prepare.store import PreparedScan, read_scan
 from fer3d.scan import LABELS
 
@@ -37,14 +45,19 @@ def write_contact_sheet(folder: Path, rows: Sequence[Mapping[str, Any]], subject
     chosen = {label: picked for label, picked in chosen.items() if picked}
     if not chosen:
         return None
-    pictures, labels = [], []
-    titles: list[str] = []
-    for label, picked in chosen.items():
-        looks = [scan_pictures(read_scan(folder / row["file"])) for row in picked]
-        pictures.append([_thumbnail(picture) for look in looks for picture in look.values()])
-        names = [name for look in looks for name in look]
-        titles = max(titles, names, key=len)
-        labels.append("\n".join([label or "no label", *(str(row["subject"]) for row in picked)]))
+    looks = {
+        label: [scan_pictures(read_scan(folder / row["file"])) for row in picked] for label, picked in chosen.items()
+    }
+    # The pictures of one scan: a scan without a texture lacks one, and has an empty place there.
+    names = max((list(look) for row in looks.values() for look in row), key=len)
+    empty = np.full((_THUMBNAIL, _THUMBNAIL, 3), BACKGROUND, np.uint8)
+    pictures = [
+        [_thumbnail(look[name]) if name in look else empty for look in row for name in names] for row in looks.values()
+    ]
+    labels = [
+        "\n".join([label or "no label", *(str(row["subject"]) for row in picked)]) for label, picked in chosen.items()
+    ]
+    titles = names * max(map(len, chosen.values()))
     buffer = io.BytesIO()
     grid(pictures, labels, titles).save(buffer, "PNG")
     path = folder / "contact_sheet.png"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fer3d.errors import FormatError
+from fer3d.scan import Scan
 from tests.formats.examples import examples, read_example
 
 DOCS = Path(__file__).parents[2] / "docs" / "formats"
@@ -39,6 +40,10 @@ def test_a_row_is_true(kind, row, tmp_path):
         assert all("\n" not in warning for warning in warnings)
     else:
         assert warnings == ()
+    if isinstance(found, Scan):
+        # The kernels are compiled for such arrays: for others they would be compiled again.
+        arrays = (found.vertices, found.faces, found.uv, found.colours, found.texture, found.file_vertex)
+        assert all(array.flags.writeable and array.flags.c_contiguous for array in arrays if array is not None)
     if example.check is not None:
         example.check(found)
 

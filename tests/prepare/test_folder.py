@@ -13,12 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from fer3d import synth
+from fer3d import formats, synth
 from fer3d.catalog import Record
 from fer3d.config import PreprocessSettings
 from fer3d.data.torch_dataset import PreparedDataset
 from fer3d.errors import ArgumentError, CardError
+from fer3d.face.load import mean_face
 from fer3d.prepare import folder
 from fer3d.prepare.folder import Outcome, StrictError, preprocess
 from fer3d.prepare.store import read_manifest
@@ -123,12 +125,32 @@ def test_what_was_prepared_can_be_trained_on(prepared):
 
 
 def test_the_contact_sheet_is_a_picture(prepared):
-    from PIL import Image
-
     with Image.open(prepared / "contact_sheet.png") as sheet:
         pixels = np.asarray(sheet.convert("L"), dtype=float)
     assert min(pixels.shape) > 400
     assert pixels.std() > 20
+
+
+def test_a_scan_without_a_texture_leaves_its_place_in_the_contact_sheet_empty(tmp_path):
+    """Its maps stand below the titles that are theirs."""
+    face = mean_face()
+    skin = np.full((len(face.vertices), 3), (200, 150, 120), np.float32)
+    for name, scan in (("anna/happy/1.ply", face), ("bert/sad/1.ply", replace(face, colours=skin))):
+        (tmp_path / "scans" / name).parent.mkdir(parents=True)
+        formats.write(scan, tmp_path / "scans" / name)
+    preprocess(tmp_path / "scans", tmp_path / "out", settings=SMALL, workers=1)
+    with Image.open(tmp_path / "out" / "contact_sheet.png") as opened:
+        sheet = np.asarray(opened.convert("RGB"), dtype=int)
+    side = 132  # of a picture, with the gap
+    left, top = sheet.shape[1] % side, sheet.shape[0] - 2 * side
+    first, second = (
+        [sheet[top + k * side :][:128, left + c * side :][:, :128] for c in range(sheet.shape[1] // side)]
+        for k in (0, 1)
+    )
+    assert np.ptp(first[0], axis=(0, 1)).max() == 0  # no texture
+    assert np.ptp(second[0], axis=(0, 1)).max() > 50
+    for here, there in zip(first[1:], second[1:], strict=True):
+        np.testing.assert_array_equal(here, there)  # the same face
 
 
 def _points_replaced(text, word):
