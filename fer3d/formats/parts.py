@@ -280,12 +280,20 @@ def in_first_tile(uv: NDArray[np.floating], wrap: tuple[str, str]) -> NDArray[np
 
     Nothing changes on the scan. Libraries that do not repeat textures show it rightly too.
     """
-    with np.errstate(invalid="ignore"):
-        low, high = np.fmin.reduce(uv, axis=0), np.fmax.reduce(uv, axis=0)
-        tile = np.floor(low)
-        moves = ((low < 0) | (high > 1)) & (high <= tile + 1) & np.isfinite(low)
-    shift = np.where(moves & (np.array(wrap) == "repeat"), tile, 0.0)
-    return uv - shift if shift.any() else uv
+    shift = [_tile(uv[:, axis]) if wrap[axis] == "repeat" else 0.0 for axis in (0, 1)]
+    return uv - np.array(shift) if any(shift) else uv
+
+
+def _tile(values: NDArray[np.floating]) -> float:
+    """The copy of a texture in which all coordinates (T,) lie; 0 if they lie in several, or already in [0, 1]."""
+    low, high = values.min(initial=np.inf), values.max(initial=-np.inf)
+    if np.isnan(low):
+        known = values[~np.isnan(values)]
+        low, high = known.min(initial=np.inf), known.max(initial=-np.inf)
+    if (low >= 0 and high <= 1) or not np.isfinite(low):
+        return 0.0
+    tile = float(np.floor(low))
+    return tile if high <= tile + 1 else 0.0
 
 
 def _distinct(corners: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.integer]]:
