@@ -205,23 +205,44 @@ uint64_t hash(const T* row, int64_t D) {
 
 template <typename T>
 Kinds same_rows(const T* table, int64_t N, int64_t D) {
-  uint64_t slots = 16;
-  while (slots < static_cast<uint64_t>(N)) slots *= 2;
-  slots *= 2;  // at most half of them are taken
+  // The hash table grows with the kinds, not with the rows, so that more of it stays in the cache. Rows are looked up in
+  // blocks: the slots of a block are fetched before they are needed.
+  constexpr int64_t block = 32;
+  uint64_t slots = 1 << 8;
+  while (slots < static_cast<uint64_t>(N / 2)) slots *= 2;  // six corners meet at a vertex of a mesh
   std::vector<int32_t> taken(slots, -1);
   Kinds result;
   result.kind.resize(N);
   const size_t bytes = static_cast<size_t>(D) * sizeof(T);
-  for (int64_t i = 0; i < N; ++i) {
-    const T* row = table + i * D;
-    uint64_t slot = hash(row, D) & (slots - 1);
-    while (taken[slot] >= 0 && std::memcmp(table + D * result.first[taken[slot]], row, bytes) != 0)
-      slot = (slot + 1) & (slots - 1);
-    if (taken[slot] < 0) {
-      taken[slot] = static_cast<int32_t>(result.first.size());
-      result.first.push_back(static_cast<int32_t>(i));
+  uint64_t hashes[block];
+  for (int64_t begin = 0; begin < N; begin += block) {
+    const int64_t end = std::min(N, begin + block);
+    if (2 * (result.first.size() + block) > slots) {  // at most half of them are taken
+      slots *= 4;
+      taken.assign(slots, -1);
+      for (size_t kind = 0; kind < result.first.size(); ++kind) {
+        uint64_t slot = hash(table + D * result.first[kind], D) & (slots - 1);
+        while (taken[slot] >= 0) slot = (slot + 1) & (slots - 1);
+        taken[slot] = static_cast<int32_t>(kind);
+      }
     }
-    result.kind[i] = taken[slot];
+    for (int64_t i = begin; i < end; ++i) {
+      hashes[i - begin] = hash(table + i * D, D);
+#if defined(__GNUC__)
+      __builtin_prefetch(&taken[hashes[i - begin] & (slots - 1)]);
+#endif
+    }
+    for (int64_t i = begin; i < end; ++i) {
+      const T* row = table + i * D;
+      uint64_t slot = hashes[i - begin] & (slots - 1);
+      while (taken[slot] >= 0 && std::memcmp(table + D * result.first[taken[slot]], row, bytes) != 0)
+        slot = (slot + 1) & (slots - 1);
+      if (taken[slot] < 0) {
+        taken[slot] = static_cast<int32_t>(result.first.size());
+        result.first.push_back(static_cast<int32_t>(i));
+      }
+      result.kind[i] = taken[slot];
+    }
   }
   return result;
 }

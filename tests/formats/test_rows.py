@@ -109,3 +109,14 @@ def test_pieces_of_rows():
     ):  # fmt: skip
         with pytest.raises(ValueError, match="should lie in the"):
             _native.copy_pieces(text, begin, rows, stride, at, size)
+
+
+@pytest.mark.parametrize("kinds", [1, 40, 3000, 20000])
+def test_equal_rows_of_long_tables(kinds):
+    """The table of kinds grows while rows are looked up."""
+    rng = np.random.default_rng(kinds)
+    table = rng.normal(size=(kinds, 3)).astype(np.float32)[rng.integers(0, kinds, 20000)]
+    first, kind = rows.same_rows(table)
+    _, expected, inverse = np.unique(table, axis=0, return_index=True, return_inverse=True)
+    np.testing.assert_array_equal(first, np.sort(expected))
+    np.testing.assert_array_equal(first[kind], expected[inverse.ravel()])
