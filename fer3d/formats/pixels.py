@@ -80,7 +80,7 @@ def decode(picture: Image.Image, *, transparency: bool = False) -> Decoded:
     picture = _straight(picture)
     if picture.mode in ("P", "PA"):
         picture = picture.convert("RGBA")  # a palette may contain alpha, which is dropped too
-    return Decoded(np.array(picture.convert("RGB")), alpha, "")
+    return Decoded(np.array(picture if picture.mode == "RGB" else picture.convert("RGB")), alpha, "")
 
 
 def _straight(picture: Image.Image) -> Image.Image:

@@ -12,7 +12,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from fer3d.errors import ArgumentError, FormatError
 from fer3d.files import read_bytes, write_bytes
 from fer3d.formats import parts, textures
+from fer3d.formats.materials import Material
 from fer3d.formats.vrml_fields import Fields
 from fer3d.formats.vrml_geometry import Geometries
 from fer3d.formats.vrml_header import text_of
@@ -57,6 +58,41 @@ def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
         FormatError: if it is not VRML 2.0, breaks off, draws no face, or an index is out of range.
     """
     path = Path(path)
+    found = _content(path)  # the text of the file is let go before its picture is read
+    if isinstance(found, _Points):
+        from fer3d.formats.point_cloud import scan_of_points
+
+        return scan_of_points(path, "vrml", found.points, found.colours, texture=texture, warnings=found.warnings)
+    return parts.join(
+        path,
+        "vrml",
+        found.meshes,
+        found.materials,
+        texture=texture,
+        expected=True,
+        warnings=found.warnings,
+        record={"face_sets": found.face_sets},
+    )
+
+
+class _Meshes(NamedTuple):
+    """What a file draws: its meshes."""
+
+    meshes: Sequence[parts.Part]
+    materials: Sequence[Material]
+    face_sets: int
+    warnings: list[str]
+
+
+class _Points(NamedTuple):
+    """What a file draws that has points and no face."""
+
+    points: NDArray[np.float64]
+    colours: NDArray[np.float32] | None
+    warnings: list[str]
+
+
+def _content(path: Path) -> _Meshes | _Points:
     source = Source(os.fspath(path), text_of(read_bytes(path), path))
     notes = Notes()
     fields = Fields(source, notes)
@@ -65,20 +101,11 @@ def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
     pieces = _pieces(found, fields, geometries, looks)
     clouds = [one for one in found if one.geometry.node.kind == "PointSet"]
     if not pieces:
-        return _points_alone(path, source, notes, geometries, clouds, texture)
+        return _points_alone(path, source, notes, geometries, clouds)
     for cloud in clouds:
         notes.add(_LEFT_OUT, cloud.geometry.node.offset, "PointSet")
     made, several = parts_of(source.path, pieces)
-    return parts.join(
-        path,
-        "vrml",
-        made,
-        looks.materials,
-        texture=texture,
-        expected=True,
-        warnings=[*notes.lines(source), *([_SEVERAL] if several else [])],
-        record={"face_sets": len(pieces)},
-    )
+    return _Meshes(made, looks.materials, len(pieces), [*notes.lines(source), *([_SEVERAL] if several else [])])
 
 
 def write(scan: Scan, path: str | os.PathLike[str], *, texture_name: str | None = None) -> None:
@@ -191,10 +218,8 @@ def _appears(piece: Piece) -> object:
     return "colours" if piece.mesh.colours is not None else piece.look.diffuse
 
 
-def _points_alone(
-    path: Path, source: Source, notes: Notes, geometries: Geometries, clouds: Sequence[Drawn], texture: bool
-) -> Scan:
-    """Read a file that draws points and no face."""
+def _points_alone(path: Path, source: Source, notes: Notes, geometries: Geometries, clouds: Sequence[Drawn]) -> _Points:
+    """The points of a file that draws no face."""
     if not clouds:
         wanted = "an IndexedFaceSet with at least one face was wanted, there is none"
         why = notes.lines(source)[:3]
@@ -207,9 +232,7 @@ def _points_alone(
     if any(colour is not None for _, colour in found):
         unknown = np.float32(np.nan)
         colours = np.concatenate([np.full((len(rows), 3), unknown) if rgb is None else rgb for rows, rgb in found])
-    from fer3d.formats.point_cloud import scan_of_points
-
-    return scan_of_points(path, "vrml", points, colours, texture=texture, warnings=notes.lines(source))
+    return _Points(points, colours, notes.lines(source))
 
 
 def _rows(row: str, array: NDArray[Any]) -> str:

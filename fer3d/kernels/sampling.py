@@ -57,10 +57,11 @@ def inside(position, size, wrap):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _bilinear(texture, row, column, wrap_u, wrap_v, out):  # type: ignore[no-untyped-def]
-    """Add the bilinear texture at (row, column) to `out`. Texel centres are whole numbers."""
+def _bilinear(texture, row, column, out):  # type: ignore[no-untyped-def]
+    """Add the bilinear texture at (row, column) to `out`. Texel centres are whole numbers; outside, borders repeat."""
     height, width = texture.shape[0], texture.shape[1]
-    row, column = inside(row, height, wrap_v), inside(column, width, wrap_u)
+    row = min(max(row, 0.0), height - 1.0)
+    column = min(max(column, 0.0), width - 1.0)
     r, c = int(row), int(column)
     down, right = row - r, column - c
     r2, c2 = min(r + 1, height - 1), min(c + 1, width - 1)
@@ -115,17 +116,16 @@ def look_up(face, bary, faces, points, uv, texture, wrap_u, wrap_v):  # type: ig
             taps_r = max(1, int(min(math.ceil(box_r), MOST_TAPS)))
             # The footprint of a face seen almost edge-on is unbounded: limit it to one texel per tap.
             step_c, step_r = min(box_c / taps_c, 4.0), min(box_r / taps_r, 4.0)
+            half_c, half_r = 0.5 * (taps_c - 1) * step_c, 0.5 * (taps_r - 1) * step_r
+            within = column - half_c >= -0.5 and column + half_c <= wide - 0.5
+            within = within and row - half_r >= -0.5 and row + half_r <= tall - 0.5
             colour[:] = 0.0
             for m in range(taps_r):
                 for n in range(taps_c):
-                    _bilinear(
-                        texture,
-                        row + (m - 0.5 * (taps_r - 1)) * step_r,
-                        column + (n - 0.5 * (taps_c - 1)) * step_c,
-                        wrap_u,
-                        wrap_v,
-                        colour,
-                    )
+                    at_r, at_c = row - half_r + m * step_r, column - half_c + n * step_c
+                    if not within:
+                        at_r, at_c = inside(at_r, tall, wrap_v), inside(at_c, wide, wrap_u)
+                    _bilinear(texture, at_r, at_c, colour)
             for n in range(3):
                 out[n, r, c] = colour[n] / (taps_r * taps_c)
     return out
