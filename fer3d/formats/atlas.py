@@ -57,14 +57,12 @@ class Atlas:
 
 
 def make_atlas(images: Sequence[NDArray[np.uint8]], wraps: Sequence[tuple[str, str]]) -> Atlas | None:
-    """Make an atlas of pictures, or return None if there is none or they are too large together.
+    """Make an atlas of pictures, or return None if they are too large together.
 
     Args:
-        images: Each (H, W, 3) uint8.
+        images: At least one, each (H, W, 3) uint8.
         wraps: How each continues outside [0, 1]; see `fer3d.scan.Scan.wrap`.
     """
-    if not images:
-        return None
     width = max(image.shape[1] for image in images) + 2 * _MARGIN
     height = sum(image.shape[0] + 2 * _MARGIN for image in images)
     if width * height > MAX_PIXELS:

@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -178,6 +179,26 @@ def test_a_scan_from_a_grid_is_written_as_one(tmp_path):
         assert back.texture[0, 0].tolist() == [1, 2, 3]
         formats.write(back, tmp_path / "c.bnt")  # .abs to .bnt turns the rows again
         np.testing.assert_array_equal(formats.read(tmp_path / "c.bnt").file_vertex, scan.file_vertex)
+
+
+def test_a_scan_without_looks_is_written_as_a_grid_too(tmp_path):
+    bnt.write_grid(bnt_grid(), tmp_path / "a.bnt")
+    scan = replace(formats.read(tmp_path / "a.bnt", texture=False), uv=None)
+    formats.write(scan, tmp_path / "b.bnt")
+    back = formats.read(tmp_path / "b.bnt", texture=False)
+    np.testing.assert_array_equal(back.vertices, scan.vertices)
+    assert (bnt.read_grid(tmp_path / "b.bnt").planes[3:] == 0).all()
+    assert not (tmp_path / "b.png").exists()
+
+
+@pytest.mark.parametrize("place", [-1, ROWS * COLUMNS, 1])
+def test_a_scan_whose_vertices_have_no_place_of_their_own_is_no_grid(tmp_path, place):
+    """A hole that was filled has vertices of place -1; a vertex may have been doubled."""
+    bnt.write_grid(bnt_grid(), tmp_path / "a.bnt")
+    scan = formats.read(tmp_path / "a.bnt", texture=False)
+    places = np.where(np.arange(len(scan.vertices)) == 5, np.int32(place), scan.file_vertex)
+    with pytest.raises(ArgumentError, match="should hold distinct places of the"):
+        formats.write(replace(scan, file_vertex=places), tmp_path / "b.bnt")
 
 
 def _rows_upside_down(scan):

@@ -72,6 +72,16 @@ def test_a_registered_format_is_read_written_and_found(scans, tmp_path):
     assert [path.name for path in find_scans([scans])] == ["1.tet", "1.TET"]
 
 
+def test_names_patterns_and_folders_are_found_once(tmp_path):
+    for name in ("a/1.obj", "a/b/2.ply", "a/notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    names = [path.relative_to(tmp_path).as_posix() for path in find_scans([
+        tmp_path / "a/notes.txt", f"{tmp_path}/a/**/*.ply", tmp_path / "a", tmp_path / "none.obj", f"{tmp_path}/*.wrl"
+    ])]  # fmt: skip
+    assert names == ["a/notes.txt", "a/b/2.ply", "a/1.obj", "none.obj", "*.wrl"]
+
+
 def test_cards_and_inspection_know_it(scans):
     formats.register(".tet", read_points)
     detection = detect_card(scans)

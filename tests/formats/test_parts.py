@@ -101,6 +101,24 @@ def test_in_an_atlas_a_picture_that_repeats_is_moved_into_place(path):
     assert seen(scan, [(-0.5, 0), (0.2, 0.3), (0.8, -0.3)]) == [RED, RED, WHITE]
 
 
+def test_in_an_atlas_every_second_copy_of_a_mirrored_picture_is_turned(path):
+    """u from 1 to 2 shows the right half first, v from 2 to 3 is as v from 0 to 1."""
+    parts = [Part(place, FACES, UV + np.array([k, 2 * k]), material=k) for k, place in enumerate(squares(2))]
+    materials = [Material("a", image=plain(RED)), Material("b", image=quarters(), wrap=("mirror", "mirror"))]
+    scan = join(path, "any", parts, materials)
+    assert scan.warnings == ()
+    assert seen(scan, [(0.2, 0.3), (0.8, 0.3), (0.2, -0.3), (0.8, -0.3)]) == [GREEN, RED, WHITE, BLUE]
+
+
+def test_in_an_atlas_uv_that_are_no_numbers_are_no_uv(path):
+    parts = [Part(place, FACES, UV.copy(), material=k) for k, place in enumerate(squares(2))]
+    parts[1].uv[1] = np.inf, np.nan
+    scan = join(path, "any", parts, [Material("a", image=plain(RED)), Material("b", image=quarters())])
+    assert scan.warnings == ()
+    assert seen(scan, [(-0.5, 0), (0.2, 0.3)]) == [RED, RED]
+    assert np.isnan(scan.uv[scan.faces[2]]).all()  # the face with this corner
+
+
 def test_in_an_atlas_a_face_over_the_border_of_its_picture_is_reported(path):
     parts = [Part(place, FACES, UV + np.array([k * 0.5, 0]), material=k) for k, place in enumerate(squares(2))]
     scan = join(path, "any", parts, [Material("a", image=plain(RED)), Material("b", image=quarters())])
