@@ -88,7 +88,7 @@ def _averaged_together(
     shrunk, spacing = True, 0.0
     while shrunk:
         picture, depth = view.project(vertices)
-        spacing = _spacing(picture)
+        spacing = _spacing(picture) or _spacing(np.unique(picture, axis=0))  # points repeated many times have none
         if not spacing > 0:
             break
         group, count = _together(picture, depth, spacing)

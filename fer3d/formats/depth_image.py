@@ -198,9 +198,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _any_nonzero(value: Any) -> bool:
-    if isinstance(value, (list, tuple)):
-        return any(x != 0 for x in value)
-    return value not in (0, None)
+    rows = value if isinstance(value, list) else [value]
+    return any(x not in (0, None) for row in rows for x in (row if isinstance(row, list) else [row]))
 
 
 def _places(path: Path) -> list[Path]:

@@ -74,7 +74,7 @@ def _joined(axes: list[NDArray[Any] | None]) -> Points | None:
     x, y, z = axes
     if x is None or y is None or z is None or not x.shape == y.shape == z.shape or x.ndim != 2:
         return None
-    if x.size < LEAST_POINTS or any(axis.dtype.kind not in "fiu" for axis in (x, y, z)):
+    if x.size < LEAST_POINTS:
         return None
     table = np.stack([np.asarray(axis, np.float64).ravel() for axis in (x, y, z)], axis=1)
     return Points(table, None if 1 in x.shape else (x.shape[0], x.shape[1]))

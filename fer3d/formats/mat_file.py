@@ -25,7 +25,7 @@ _COMPRESSED, _MATRIX = 15, 14
 # Number of a data type, of a class of arrays -> NumPy's.
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
-_OTHERS = {1: "cell", 3: "object", 4: "text", 5: "sparse", 16: "function", 17: "object", 18: "object"}
+_OTHERS = {1: "cell", 3: "object", 4: "text", 5: "sparse", 16: "function", 18: "object"}
 _V4 = {0: "f8", 1: "f4", 2: "i4", 3: "i2", 4: "u2", 5: "u1"}
 
 

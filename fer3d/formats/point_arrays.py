@@ -9,9 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fer3d.errors import FormatError
 from fer3d.formats import point_columns
-from fer3d.formats.parts import MOST_VERTICES
 from fer3d.formats.point_cloud import LEAST_POINTS, scan_of_points
 from fer3d.scan import Scan
 
@@ -29,9 +27,7 @@ class Points(NamedTuple):
 
 
 def points_of(array: NDArray[Any]) -> Points | None:
-    """The points of an array (N, 3), (N, 6), (3, N) or (H, W, 3) of numbers; None if it holds none."""
-    if array.dtype.kind not in "fiu":
-        return None
+    """The points of an array (N, 3), (N, 6), (3, N) or (H, W, 3) of real numbers; None if its shape is another."""
     shape = array.shape
     if len(shape) == 3 and shape[2] == 3 and 1 in shape[:2]:
         array = array.reshape(-1, 3)
@@ -56,8 +52,6 @@ def scan_of(
     warnings: Sequence[str] = (),
 ) -> Scan:
     """Make a scan of points of an array, see `fer3d.formats.point_cloud`."""
-    if len(points.table) > MOST_VERTICES:
-        raise FormatError(f"{path}: a scan has at most {MOST_VERTICES} points, it has {len(points.table)}")
     columns = point_columns.of_table(points.table)
     return scan_of_points(
         path,

@@ -73,7 +73,7 @@ def scan_of_points(
         wanted = f"at least one face was wanted, or {LEAST_POINTS} points of a surface"
         raise FormatError("; ".join((f"{path}: {wanted}; it has {measured.sum()} points and 0 faces", *warnings[:3])))
     if len(points) > MOST_VERTICES:
-        raise FormatError(f"{path}: a range image has at most {MOST_VERTICES} points, it has {len(points)}: thin it")
+        raise FormatError(f"{path}: a scan has at most {MOST_VERTICES} points, it has {len(points)}: thin it")
     notes = list(warnings)
     if grid is None:
         part, how = _of_cloud(path, exact, measured, colours, sensor, notes)

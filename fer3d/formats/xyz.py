@@ -20,7 +20,8 @@ from fer3d.formats.parts import MOST_VERTICES
 from fer3d.formats.point_cloud import scan_of_points
 from fer3d.scan import Scan
 
-_COMMENT = re.compile(rb"(?:#|//|%)[^\n]*")
+# `1.#INF` and the like, as older C runtimes of Windows print them, are numbers.
+_COMMENT = re.compile(rb"(?:(?<!1\.)#|#(?!INF|IND|[QS]NAN)|//|%)[^\n]*")
 _LINE = re.compile(rb"\S[^\n]*")
 _BETWEEN = re.compile(rb"[^\s,;][ \t;]+[^\s,;]")  # a separator without a comma
 _SPACES = bytes.maketrans(b";\r\v\f", b"    ")
@@ -110,10 +111,7 @@ def _table(text: bytes, begin: int, path: Path) -> NDArray[np.float64]:
         )
     text = text.translate(_SPACES)
     width = _width(text, begin, path)
-    numbers, stop = number_blocks.doubles(text, begin, path)
-    if len(numbers) % width or text[stop:].strip():
-        raise FormatError(f"{path}: {width} numbers a line were wanted, it has {len(numbers)} in all")
-    return numbers.reshape(-1, width)
+    return number_blocks.doubles(text, begin, path)[0].reshape(-1, width)
 
 
 def _width(text: bytes, begin: int, path: Path) -> int:
