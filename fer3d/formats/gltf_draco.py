@@ -37,8 +37,10 @@ def unpack(accessors: Accessors, primitive: Entry, attributes: Entry, done: dict
     rows = [*wanted.values(), *([tree.index(primitive, "indices", "accessors")] if "indices" in primitive else [])]
     if all("bufferView" in accessors.said(row).entry for row in rows):
         return
-    if any(accessors.said(row).count > 3 * parts.MOST_VERTICES for row in rows):
+    if any(accessors.said(row).count > parts.MOST_VERTICES for row in wanted.values()):
         packed.refuse(f"has more vertices than a scan may have, which is {parts.MOST_VERTICES}")
+    if "indices" in primitive and accessors.said(rows[-1]).count > 9 * parts.MOST_VERTICES:
+        packed.refuse(f"has more faces than a scan may have, which is {3 * parts.MOST_VERTICES}")
     view = tree.index(packed, "bufferView", "bufferViews")
     sources = {done.setdefault(row, view) for row in rows}
     if sources == {view} and all(accessors.known(row) for row in rows):

@@ -152,7 +152,7 @@ class Poses:
             if key in attributes:
                 found[key] = self.accessors.real(self.accessors.of(attributes, key, kinds)).astype(np.float64)
         counts = {len(values) for values in found.values()}
-        if not counts:  # only attributes of other programs: as many copies, all in one place
+        if not counts:  # only attributes of other programs: all copies lie in one place, and one is read
             first = next(iter(attributes.values))
             counts = {self.accessors.said(self.document.tree.index(attributes, first, "accessors")).count and 1}
         if len(counts) != 1:

@@ -95,16 +95,16 @@ class Instance:
 
     def value(self, name: str) -> tuple[Value | None, Instance | None]:
         """What IS `name` means, and the instance in which its nodes stand."""
-        at: Instance | None = self
+        at = self
         passed: list[tuple[Instance, str]] = []
-        found: tuple[Value | None, Instance | None] = (None, None)
-        while at is not None:
+        found: tuple[Value | None, Instance | None]
+        while True:
             passed.append((at, name))
             if name in at._known:
                 found = at._known[name]
                 break
             value = at.node.fields.get(name)
-            if not isinstance(value, Is):
+            if at.outer is None or not isinstance(value, Is):  # there is no IS outside the bodies of prototypes
                 found = (at.proto.defaults.get(name), None) if value is None else (value, at.outer)
                 break
             at, name = at.outer, value.name

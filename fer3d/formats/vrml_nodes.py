@@ -83,7 +83,8 @@ class _Parser(Tokens):
                 self._node(content, frame.nodes)
             elif frame.node is not None:
                 self._field(content, frame.node)
-            elif frame.proto is not None:
+            else:
+                assert frame.proto is not None  # an interface
                 self._declaration(content, frame.proto.defaults)
         self.check_end()
         return self.roots
@@ -150,11 +151,10 @@ class _Parser(Tokens):
         if node is None:
             return Node("", self.start, open=False, name=name)
         if node.open:
-            for frame in reversed(self.frames):
-                if frame.node is not None and frame.node.kind == "Script":
-                    break  # a Script may refer to the nodes around it: it is never drawn
-                if frame.node is node:
-                    raise self.error(f"USE {shown(name)} stands inside the node that DEF {shown(name)} names")
+            around = (frame.node for frame in reversed(self.frames) if frame.node is not None)
+            first = next(each for each in around if each is node or each.kind == "Script")
+            if first.kind != "Script":  # one may name the nodes around it: it is never drawn
+                raise self.error(f"USE {shown(name)} stands inside the node that DEF {shown(name)} names")
         return node
 
     def _field(self, word: bytes, node: Node) -> None:

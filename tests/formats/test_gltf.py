@@ -18,7 +18,7 @@ from fer3d.errors import ArgumentError, Fer3dError, FileError, FormatError
 from fer3d.formats import gltf_colours, parts, textures
 from fer3d.scan import Scan
 from tests.formats.examples import examples
-from tests.formats.gltf_files import DOWN, FACES, RED, SQUARE, UV, File, glb, picture, plain, quarters, textured
+from tests.formats.gltf_files import DOWN, FACES, RED, SQUARE, TYPES, UV, File, glb, picture, plain, quarters, textured
 
 
 @pytest.fixture
@@ -167,6 +167,53 @@ def test_many_accessors_over_the_same_bytes_take_no_more_than_their_share(read):
         read(file)
 
 
+def sparse(count=2, kind="u1", **changes):
+    """A square whose last corners are changed; `changes` to its sparse part, None: to leave a key out."""
+    file = plain()
+    said = {
+        "count": count,
+        "indices": {"bufferView": file.view(np.array([2, 3], "<" + kind).tobytes()), "componentType": TYPES[kind]},
+        "values": {"bufferView": file.view(np.full((2, 3), 7, np.float32).tobytes())},
+        **changes,
+    }
+    file.tree["accessors"][0]["sparse"] = {key: value for key, value in said.items() if value is not None}
+    return file
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"indices": None}, r"accessors\[0\].sparse should have indices and values"),
+        ({"values": None}, r"accessors\[0\].sparse should have indices and values"),
+        ({"kind": "i2"}, r"accessors\[0\].sparse.indices.componentType should be 5121, 5123 or 5125, is 5122"),
+        ({"values": {}}, r"accessors\[0\].sparse.values should have bufferView: an index of bufferViews"),
+        ({"count": 5}, r"accessors\[0\].sparse.count should be"),
+    ],
+)
+def test_a_wrong_sparse_part_is_named(read, changes, message):
+    np.testing.assert_array_equal(read(sparse()).vertices, [*SQUARE[:2], [7] * 3, [7] * 3])
+    with pytest.raises(FormatError, match=message):
+        read(sparse(**changes))
+
+
+def test_a_shape_of_numbers_that_is_none_is_named(read):
+    file = plain()
+    file.tree["accessors"][0]["type"] = "VEC5"
+    with pytest.raises(FormatError, match=r"accessors\[0\].type should be SCALAR, VEC2, .* or MAT4, is 'VEC5'"):
+        read(file)
+
+
+def test_an_accessor_of_no_elements_gives_no_faces(read):
+    """Whatever its offset: nothing is read. Another primitive is not touched by it."""
+    file = plain()
+    empty = file.add("accessors", {**file.tree["accessors"][1], "byteOffset": 10**6, "count": 0})
+    file.tree["meshes"][0]["primitives"].append({"attributes": {"POSITION": 0}, "indices": empty})
+    np.testing.assert_array_equal(read(file).faces, FACES)
+    del file.tree["meshes"][0]["primitives"][0]
+    with pytest.raises(FormatError, match="at least one face was wanted"):
+        read(file)
+
+
 # ---- primitives and meshes ----
 
 
@@ -231,6 +278,25 @@ def test_points_alone_are_named(read):
         read(file)
 
 
+def test_points_alone_bring_their_colours(read):
+    """The points of a dome are meshed. Those without a colour are white, those of a material with a picture unknown."""
+    x, y = (axis.ravel() for axis in np.mgrid[-1:1:30j, -1:1:30j])
+    dome = np.stack([x, y, 3 - (x * x + y * y) / 2], axis=1).astype(np.float32)
+    black, white, unknown = x < 0, (x > 0) & (y < 0), (x > 0) & (y > 0)
+    file = File()
+    uv = np.zeros((unknown.sum(), 2))
+    file.show(
+        file.primitive(dome[black], None, attributes={"COLOR_0": file.accessor(np.zeros((black.sum(), 3)))}, mode=0),
+        file.primitive(dome[white], None, mode=0),
+        file.primitive(dome[unknown], None, uv, material=file.material(file.texture()), mode=0),
+    )
+    scan = read(file)
+    assert len(scan.vertices) == 900 and len(scan.faces) > 1500
+    counts = [black.sum(), white.sum(), unknown.sum()]
+    wanted = np.repeat(np.float32([0, 255, np.nan]), counts)
+    np.testing.assert_array_equal(scan.colours, np.stack([wanted] * 3, axis=1))
+
+
 # ---- nodes ----
 
 
@@ -283,6 +349,78 @@ def test_instances_that_mirror(read):
     np.testing.assert_array_equal(scan.faces, np.concatenate([FACES, FACES[:, ::-1] + 4]))
     np.testing.assert_allclose(scan.uv, np.tile(UV, (2, 1)), atol=1e-7)
     assert scan.history[0]["meshes"] == 2
+
+
+def instanced(**attributes):
+    """Copies of a square; each attribute is a list of rows."""
+    file = plain()
+    said = {name: file.accessor(rows) for name, rows in attributes.items()}
+    file.tree["nodes"][0]["extensions"] = {"EXT_mesh_gpu_instancing": {"attributes": said}}
+    return file
+
+
+def test_instances_that_are_only_scaled(read):
+    scan = read(instanced(SCALE=[[1, 1, 1], [2, 3, 4]]))
+    np.testing.assert_array_equal(scan.vertices, np.concatenate([SQUARE, SQUARE * np.float32([2, 3, 4])]))
+
+
+def test_instances_without_a_transform_lie_in_one_place(read):
+    """They look like one, and one is read."""
+    np.testing.assert_array_equal(read(instanced(_ID=[[1], [2], [3]])).vertices, SQUARE)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({}, "EXT_mesh_gpu_instancing.attributes should be an object with at least one accessor"),
+        ({"SCALE": [[1, 1, 1]], "TRANSLATION": [[0, 0, 0]] * 2}, "attributes should have accessors of one length"),
+        ({"SCALE": [[np.nan, 1, 1]]}, r"nodes\[0\] should have a finite transform"),
+        ({"ROTATION": [[0, 0, 0, 2]]}, "should have a rotation of length 1, has one of length 2"),
+    ],
+)
+def test_wrong_instances_are_named(read, attributes, message):
+    with pytest.raises(FormatError, match=message):
+        read(instanced(**attributes))
+
+
+def skinned(weights=(1, 0, 0, 0), **skin):
+    """A square that hangs on one joint, which moves it by 5."""
+    file = File()
+    attributes = {"JOINTS_0": file.accessor(np.zeros((4, 4)), "u1"), "WEIGHTS_0": file.accessor([weights] * 4)}
+    file.show(file.primitive(attributes=attributes), skin=0)
+    file.add("skins", {"joints": [file.node(translation=[5, 0, 0])], **skin})
+    return file
+
+
+@pytest.mark.parametrize("weights", [(-0.5, 1.5, 0, 0), (np.nan, 1, 0, 0), (np.inf, 0, 0, 0)])
+def test_wrong_weights_of_joints_are_named(read, weights):
+    np.testing.assert_array_equal(read(skinned()).vertices, SQUARE + np.float32([5, 0, 0]))
+    with pytest.raises(FormatError, match="should have finite weights of joints that are not negative"):
+        read(skinned(weights))
+
+
+def test_wrong_joints_are_named(read):
+    with pytest.raises(FormatError, match=r"skins\[0\].joints should be a list of at least one node"):
+        read(skinned(joints=[]))
+    file = skinned(joints=[1, 1])
+    file.tree["skins"][0]["inverseBindMatrices"] = file.accessor(np.eye(4).reshape(1, 16))
+    with pytest.raises(FormatError, match=r"skins\[0\] should have 2 inverseBindMatrices, has 1"):
+        read(file)
+    file = skinned()
+    file.tree["nodes"][1] = {"children": [file.node(root=False, scale=[1e200, 1, 1])], "scale": [1e200, 1, 1]}
+    file.tree["skins"][0]["joints"] = [2]
+    with pytest.raises(FormatError, match=r"skins\[0\] should have finite transforms"):
+        read(file)
+
+
+def test_morph_targets_that_move_nothing_leave_the_points_as_they_are(read):
+    """A weight of 0, and a target without positions."""
+    file = File()
+    targets = [{"POSITION": file.accessor(np.full((4, 3), 9.0))}, {"NORMAL": file.accessor(np.ones((4, 3)))}]
+    file.node(mesh=file.mesh(file.primitive(targets=targets), weights=[0, 1]))
+    np.testing.assert_array_equal(read(file).vertices, SQUARE)
+    file.tree["meshes"][0]["weights"] = [1, 1]
+    np.testing.assert_array_equal(read(file).vertices, SQUARE + 9)
 
 
 def test_skins_against_a_loop(read):
@@ -530,6 +668,67 @@ def test_draco(read, monkeypatch):
     with pytest.raises(
         FormatError, match=r"compressed with KHR_draco_mesh_compression: .*pip install 'fer3d\[draco\]'"
     ):
+        read(file)
+
+
+def packed(file, content, *primitives, **attributes):
+    """Primitives whose data are in `content`, packed by Draco."""
+    view = file.view(content)
+    for primitive in primitives:
+        extension = {"bufferView": view, "attributes": attributes}
+        primitive["extensions"] = {"KHR_draco_mesh_compression": extension}
+    file.extend("KHR_draco_mesh_compression", required=True)
+    file.show(*primitives)
+    return file
+
+
+def test_draco_without_indices(read):
+    """Each three points are a face."""
+    DracoPy = pytest.importorskip("DracoPy")
+    corners = SQUARE[FACES].reshape(-1, 3)
+    content = DracoPy.encode(corners, quantization_bits=20, preserve_order=True)
+    row = DracoPy.decode(content).attributes[0]["unique_id"]
+    file = File()
+    primitive = {"attributes": {"POSITION": file.accessor(corners, view=False)}}
+    scan = read(packed(file, content, primitive, POSITION=row))
+    np.testing.assert_array_equal(scan.faces, np.arange(6).reshape(2, 3))
+    np.testing.assert_allclose(scan.vertices, corners, atol=1e-5)
+
+
+def test_wrong_draco_is_named(read, monkeypatch):
+    """Before anything is decoded."""
+    name = r"KHR_draco_mesh_compression"
+    file = File()
+    primitives = [{"attributes": {"POSITION": file.accessor(SQUARE, view=False)}} for _ in range(2)]
+    primitives[0]["indices"] = file.accessor(np.zeros(6), "u2", view=False)
+    extension = packed(file, b"broken", *primitives, POSITION=0).tree["meshes"][0]["primitives"][0]["extensions"]
+    pytest.importorskip("DracoPy")
+    with pytest.raises(FormatError, match=f"{name} cannot be decoded by DracoPy"):
+        read(file)
+    for count, limit, message in ((10, 9, "vertices than a scan may have, which is 9"), (84, 9, "faces .* is 27")):
+        file.tree["accessors"][0 if count == 10 else 2]["count"] = count
+        monkeypatch.setattr(parts, "MOST_VERTICES", limit)
+        with pytest.raises(FormatError, match=f"{name} has more {message}"):
+            read(file)
+        file.tree["accessors"][0]["count"] = 4
+    monkeypatch.undo()
+    del extension["KHR_draco_mesh_compression"]["attributes"]
+    with pytest.raises(FormatError, match=f"{name} should have attributes: an object"):
+        read(file)
+
+
+def test_draco_that_shares_an_accessor_with_other_data_is_refused(read):
+    DracoPy = pytest.importorskip("DracoPy")
+    content = DracoPy.encode(SQUARE, faces=FACES.astype(np.uint32), preserve_order=True)
+    row = DracoPy.decode(content).attributes[0]["unique_id"]
+    file = File()
+    accessors = {"POSITION": file.accessor(SQUARE, view=False)}
+    indices = file.accessor(np.zeros(6), "u2", view=False)
+    primitives = [{"attributes": accessors, "indices": indices} for _ in range(2)]
+    packed(file, content, *primitives, POSITION=row)
+    assert len(read(file).faces) == 4
+    primitives[1]["extensions"]["KHR_draco_mesh_compression"]["bufferView"] = file.view(content)
+    with pytest.raises(FormatError, match="shares an accessor with a primitive of other data"):
         read(file)
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from fer3d import formats
 from fer3d.errors import ArgumentError, FormatError
-from fer3d.formats import vrml_header, vrml_parts
+from fer3d.formats import parts, vrml_header, vrml_parts
 from fer3d.scan import Scan
 from tests.formats.examples.wrl import COLORS, FACES, POINTS, RGBY, SQUARE, TEX_COORD, UV, face_set, shape
 
@@ -28,6 +28,11 @@ def read(tmp_path):
 
 def moved(by, what):
     return f"Transform {{ translation {by} 0 0 children [ {what} ] }}"
+
+
+def pixels(image, more=""):
+    """A square with a PixelTexture."""
+    return shape(TEX_COORD, look=f"appearance Appearance {{ texture PixelTexture {{ image {image} {more} }} }}")
 
 
 def xs(scan):
@@ -83,9 +88,92 @@ def test_a_prototype_of_a_prototype_ends_with_its_body(read):
     assert "a node was left out whose type is not known: 'Q'" in scan.warnings[0]
 
 
+def test_a_prototype_of_a_body_hides_that_of_the_same_name_outside(read):
+    text = (
+        f"PROTO P [ ] {{ {TRIANGLE} }} PROTO Q [ ] {{ {moved(1, TRIANGLE)} }} "
+        f"PROTO R [ ] {{ PROTO P [ ] {{ {moved(5, TRIANGLE)} }} Group {{ children [ P {{ }} Q {{ }} ] }} }} "
+        "R { } P { }"
+    )
+    assert xs(read(text)) == [5, 1, 0]
+
+
+def test_an_instance_that_is_used_twice_is_the_same_node(read):
+    """Its points are one list, which both shapes share."""
+    scan = read(
+        "PROTO Points [ field MFVec3f at [ ] ] { Coordinate { point IS at } } "
+        + shape(index="0 1 2", coord=f"coord DEF c Points {{ at [ {POINTS} ] }}")
+        + shape(index="0 2 3", coord="coord USE c")
+    )
+    np.testing.assert_array_equal(scan.vertices, SQUARE)
+    np.testing.assert_array_equal(scan.faces, FACES)
+
+
+def test_a_prototype_without_a_body_draws_nothing(read):
+    scan = read(f"PROTO Nothing [ ] {{ }} Nothing {{ }} {shape(look='appearance Nothing { }')}")
+    np.testing.assert_array_equal(scan.faces, FACES)
+    assert scan.warnings == ()
+
+
+def test_events_of_a_script_may_be_those_of_its_prototype(read):
+    script = "Script { eventIn SFBool set IS on eventOut SFBool done field SFInt32 n 1 eventOut SFInt32 m IS count }"
+    body = f"{{ Group {{ children [ {script} {TRIANGLE} ] }} }}"
+    text = f"PROTO P [ eventIn SFBool on eventOut SFInt32 count ] {body} P {{ }}"
+    assert xs(read(text)) == [0]
+    assert read(text).warnings == ()
+    with pytest.raises(FormatError, match="IS names 'off', which PROTO 'P' does not declare"):
+        read(text.replace("IS on", "IS off"))
+
+
+def test_nodes_where_fields_should_stand_are_left_out(read):
+    """With a name, by USE, or bare."""
+    stray = f"DEF u {moved(3, TRIANGLE)} USE t Box {{ size 1 1 1 }}"
+    scan = read(f"DEF t {TRIANGLE} Group {{ {stray} children {moved(7, TRIANGLE)} }} USE u")
+    assert xs(scan) == [0, 7, 3]
+    (warning,) = scan.warnings
+    assert warning.endswith("3 nodes stand where fields should: they were left out, the first in line 2")
+
+
+@pytest.mark.parametrize(
+    ("field", "other"),
+    [("solid FALSE", "solid TRUE"), ("creaseAngle 0.5", "creaseAngle 0.25"), ("normalIndex [ 0 ]", "normalIndex [ ]")],
+)
+def test_a_field_may_stand_twice_with_one_value(read, field, other):
+    np.testing.assert_array_equal(read(shape(f"{field} {field}")).faces, FACES)
+    name = field.split()[0]
+    with pytest.raises(FormatError, match=f"line 2: IndexedFaceSet has a second `{name}`, and another one in line 2"):
+        read(shape(f"{field} {other}"))
+
+
+def test_strings_may_stand_twice(read):
+    picture = 'appearance Appearance {{ texture ImageTexture {{ url "{}" url [ "b.png" ] }} }}'
+    assert "'b.png' is not beside it" in read(shape(TEX_COORD, look=picture.format("b.png"))).warnings[0]
+    with pytest.raises(FormatError, match="ImageTexture has a second `url`"):
+        read(shape(TEX_COORD, look=picture.format("c.png")))
+
+
+def test_an_empty_list_is_one_of_anything(read):
+    scan = read(shape(TEX_COORD, look="appearance Appearance { texture ImageTexture { url [ ] repeatS [ ] } }"))
+    np.testing.assert_array_equal(scan.uv, UV)
+    assert scan.texture is None
+    assert "it names no texture and none of its name lies beside it" in scan.warnings[0]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("PROTO P [ field SFNode g { } ] { Group { } }", "line 2: a value of `g` was wanted"),
+        ("PROTO P [ field SFInt32 n", "a value of `n` was wanted"),
+        (shape(coord="coord Coordinate { point 0 0 0 1 1 1 }"), r"the 6 numbers of `point` should stand in \[ \]"),
+        (shape(coord="coord Coordinate { }"), "IndexedFaceSet has a coordIndex but no points"),
+        (f"Shape {{ geometry ElevationGrid {{ xDimension 2 zDimension 3 height [ 0 1 2 3 4 5 ] {TEX_COORD} }} }}",
+         "ElevationGrid has 6 points, but 4 texture coordinates"),
+        ("Group { children ] }", r"a value of `children` was wanted, `\]` came"),
+        (shape("solid FALSE solid 1"), "IndexedFaceSet has a second `solid`"),
+        (pixels("2 2"), "should begin with a width, a height and 0 to 4 components"),
+        (pixels("1 1 5 0"), "should begin with a width, a height and 0 to 4 components"),
+        (pixels("1 0.5 3 0"), "should begin with a width, a height and 0 to 4 components"),
+        (pixels("1 1 1 256"), r"pixels of a PixelTexture of 1 components should lie in 0 \.\.\. 256\^1 - 1"),
+        (pixels("1 1 3 -1"), r"should lie in 0 \.\.\. 256\^3 - 1"),
         ("PROTO P [ field SFNode g IS h ] { Group { } }", "line 2: IS stands outside the body of a PROTO"),
         ("PROTO P [ SFNode g NULL ] { Group { } }", "eventIn, eventOut, field or exposedField was wanted, `SF"),
         ("PROTO P { Group { } }", r"a `\[` was wanted after PROTO 'P', `{` came"),
@@ -160,6 +248,87 @@ def test_each_transform_of_a_chain_adds_its_own(read):
     for k in range(300):
         deep = f"Transform {{ translation {k % 2} 0 0 children [ {deep} ] }}"
     assert xs(read(deep)) == [sum(k % 2 for k in range(300))]
+
+
+# ---- grids, points and pictures ----
+
+
+def test_a_grid_of_one_row_has_no_faces(read):
+    row = "Shape { geometry ElevationGrid { xDimension 3 zDimension 1 height [ 1 2 3 ] } } "
+    scan = read(row + "Shape { geometry ElevationGrid { } } " + shape())
+    np.testing.assert_array_equal(scan.vertices, SQUARE)
+    assert scan.history[0]["face_sets"] == 1
+    with pytest.raises(FormatError, match="an IndexedFaceSet with at least one face was wanted, there is none"):
+        read(row)
+
+
+def test_colours_of_a_grid(read):
+    """One for each of two squares; vertices between them get the mean of their triangles. One is too few."""
+    grid = "ElevationGrid { xDimension 3 zDimension 2 height [ 0 1 2 3 4 5 ] colorPerVertex FALSE color Color { "
+    scan = read(f"Shape {{ geometry {grid} color [ 1 0 0, 0 1 0 ] }} }} }}")
+    order = np.lexsort(scan.vertices.T)  # by z, then y, which rises with x
+    red = np.array([255, 85, 0, 255, 170, 0])
+    np.testing.assert_allclose(scan.colours[order], np.stack([red, 255 - red, 0 * red], axis=1))
+    assert "vertices with several colours: their mean is taken" in scan.warnings[0]
+    scan = read(f"Shape {{ geometry {grid} color [ 1 0 0 ] }} }} }}")
+    assert scan.colours is None
+    assert "the colours of a face set were left out: an ElevationGrid has only 1" in scan.warnings[0]
+
+
+def test_a_color_that_is_used_twice(read):
+    scan = read(shape(COLORS.replace("Color {", "DEF k Color {")) + moved(5, shape("color USE k")))
+    np.testing.assert_array_equal(scan.colours, RGBY * 2)
+
+
+def dome(more=""):
+    """A PointSet: a part of a dome, 900 points."""
+    x, y = (axis.ravel() for axis in np.mgrid[-1:1:30j, -1:1:30j])
+    points = np.stack([x, y, 3 - (x * x + y * y) / 2], axis=1).round(4)
+    listed = ", ".join("{} {} {}".format(*point) for point in points.tolist())
+    return f"Shape {{ geometry PointSet {{ coord Coordinate {{ point [ {listed} ] }} {more} }} }} "
+
+
+def test_the_colours_of_points_alone(read):
+    """Those of the second cloud are too few, the third has no points."""
+    text = dome(f"color Color {{ color [ {'1 0 0 ' * 899} 0 1 0, 0 0 1 ] }}")
+    few = dome("color Color { color [ 1 0 0 ] }")
+    scan = read(
+        text + moved(3, few) + "Shape { geometry PointSet { } } Shape { geometry PointSet { coord Coordinate { } } }"
+    )
+    np.testing.assert_array_equal(scan.colours[:899], [[255, 0, 0]] * 899)
+    np.testing.assert_array_equal(scan.colours[899], [0, 255, 0])
+    assert len(scan.colours) > 1500 and np.isnan(scan.colours[900:]).all()
+    assert "colours of a face set were left out: a PointSet has fewer colours than points" in scan.warnings[0]
+
+
+def test_points_alone_are_limited(read, monkeypatch):
+    monkeypatch.setattr(parts, "MOST_VERTICES", 899)
+    with pytest.raises(FormatError, match="a scan has at most 899 points, it has more"):
+        read(dome())
+
+
+def test_pixels_that_two_appearances_use_are_one_picture(read):
+    image = pixels("1 2 3 0x0000FF 0xFF0000").replace("PixelTexture", "DEF p PixelTexture")
+    scan = read(image + moved(5, shape(TEX_COORD, look="appearance Appearance { texture USE p }")))
+    np.testing.assert_array_equal(scan.texture, [[[255, 0, 0]], [[0, 0, 255]]])
+    np.testing.assert_array_equal(scan.uv, [*UV, *UV])
+
+
+@pytest.mark.parametrize("image", ["0 0 0", "0 0 3", "2 1 0 0 0", "[ ]"])
+def test_pixels_of_no_size_or_components_are_no_picture(read, image):
+    scan = read(pixels(image))
+    assert scan.texture is None
+    assert "it names no texture and none of its name lies beside it" in scan.warnings[0]
+    np.testing.assert_array_equal(scan.uv, UV)
+
+
+def test_a_picture_without_texture_coordinates_beside_others(read):
+    """Its faces have none, and the picture is that of the others."""
+    scan = read(pixels("1 1 3 0xFF0000") + moved(5, pixels("1 1 3 0x00FF00").replace(TEX_COORD, "")))
+    np.testing.assert_array_equal(scan.texture, [[[255, 0, 0]]])
+    np.testing.assert_array_equal(scan.uv[:4], UV)
+    assert np.isnan(scan.uv[4:]).all()
+    assert "a face set has a texture but no texture coordinates: its faces have no uv" in scan.warnings[0]
 
 
 # ---- points that are shared ----
