@@ -110,7 +110,7 @@ def scan_of_depth(path: Path, depth: NDArray[Any], *, texture: bool = True) -> S
         points.reshape(-1, 3),
         grid=(rows, columns),
         texture=texture,
-        record={"intrinsics": camera.file, **unit},
+        record={"beside": [camera.file], **unit},
         sensor=np.zeros(3),
     )
 

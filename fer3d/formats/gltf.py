@@ -60,7 +60,7 @@ def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
         texture=texture,
         beside=False,
         warnings=opened.warnings,
-        record={"meshes": scene.count},
+        record=scene.record(),
     )
 
 
@@ -122,6 +122,11 @@ class _Scene:
         if points:
             self.document.warn(f"{points} points beside its faces are left out")
         self.report_lines()
+
+    def record(self) -> dict[str, Any]:
+        """What the history holds of the file."""
+        files = list(self.document.files)
+        return {"meshes": self.count} | ({"beside": files} if files else {})
 
     def report_lines(self) -> None:
         """Warn of lines."""
@@ -220,6 +225,6 @@ def _points_alone(scene: _Scene, kind: str, texture: bool) -> Scan:
         points,
         colours,
         texture=texture,
-        record={"meshes": scene.count},
+        record=scene.record(),
         warnings=scene.document.warnings,
     )

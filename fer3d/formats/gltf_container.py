@@ -43,12 +43,14 @@ class Document:
         path: The file.
         tree: Its JSON.
         size: Bytes of the file and of its other buffers as far as they were opened.
+        files: Names of the other files that were read, relative to its folder: the keys, in order.
     """
 
     def __init__(self, path: Path, content: bytes) -> None:
         self.path = path
         self._noticed: dict[str, None] = {}  # in order
         self.size = len(content)
+        self.files: dict[str, None] = {}
         packed = content[:4] == b"glTF"
         if not packed and path.suffix.lower() == ".glb":
             raise FormatError(f"{path}: should begin with 'glTF', begins with {content[:4]!r}")
@@ -118,7 +120,9 @@ class Document:
         for name in dict.fromkeys((unquote(uri), uri)):  # some writers leave out the encoding of special letters
             relative = textures.inside(name)
             if relative is not None and textures.is_file(self.path.parent / relative):
-                return read_bytes(self.path.parent / relative)
+                content = read_bytes(self.path.parent / relative)
+                self.files[relative.as_posix()] = None
+                return content
         relative = textures.inside(unquote(uri))
         if relative is None:
             entry.fail("uri", "the name of a file beside it")

@@ -67,6 +67,7 @@ def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
         texture=texture,
         expected=dressing.named,
         warnings=(*notes, *more, *dressing.notes),
+        record={"beside": dressing.read} if dressing.read else None,
     )
 
 

@@ -27,6 +27,7 @@ class Dressing:
 
     def __init__(self, statements: Statements) -> None:
         self.notes: list[str] = []
+        self.read: list[str] = []  # names of the libraries, relative to the folder of the file
         names = list(dict.fromkeys(words for _, words in statements.named("mtllib")))
         self.named = bool(names)
         uses = list(statements.named("usemtl"))
@@ -61,6 +62,7 @@ class Dressing:
             inside_of = "" if file.parent == Path() else file.parent.as_posix()
             try:
                 self._library.add(path.parent / file, inside_of)
+                self.read.append(file.as_posix())
             except (FileError, FormatError) as error:
                 self.notes.append(f"its materials cannot be read: {error}")
 

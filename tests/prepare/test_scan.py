@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from fer3d import catalog, formats, synth
@@ -15,6 +16,7 @@ from fer3d.catalog.cards import load_card
 from fer3d.config import PreprocessSettings
 from fer3d.errors import ArgumentError, CardError, FileError, FormatError, PrepareError
 from fer3d.face.load import builtin_face, mean_face
+from fer3d.kernels import raster
 from fer3d.landmarks import CANONICAL_LANDMARKS
 from fer3d.prepare import AxisConvention, prepare, prepare_record
 from fer3d.prepare.folder import preprocess
@@ -381,3 +383,58 @@ def test_a_scan_with_its_own_colours_is_current_without_a_picture_beside_it(tmp_
     assert np.median(made.arrays["texture"][made.arrays["mask"] > 0], axis=0).tolist() == [200, 150, 120]
     assert is_current(made.header, record, SMALL, tmp_path, AxisConvention("mm"))
     assert not is_current(made.header | {"textured": False}, record, SMALL, tmp_path, AxisConvention("mm"))
+
+
+def _obj(path, face):
+    formats.write(replace(face, uv=face.vertices[:, :2] / 400 + np.float32(0.5), texture=SKIN), path)
+
+
+def _gltf(path, face):
+    """A .gltf with its buffer in a file."""
+    formats.write(face, path.with_suffix(".glb"))
+    content = path.with_suffix(".glb").read_bytes()
+    path.with_suffix(".glb").unlink()
+    length = int.from_bytes(content[12:16], "little")
+    tree = json.loads(content[20 : 20 + length])
+    tree["buffers"][0]["uri"] = "a.bin"
+    path.with_name("a.bin").write_bytes(content[28 + length :])
+    path.write_text(json.dumps(tree))
+
+
+def _depth(path, face):
+    """A picture of the face seen from 600 mm."""
+    points = face.vertices.astype(float)
+    away = 600 - points[:, 2]
+    seen = np.stack([points[:, 0] * 300 / away + 79.5, 79.5 - points[:, 1] * 300 / away, -away], axis=1)
+    triangle, weights = raster.zbuffer(seen, face.faces, 160, 160, raster.NO_JITTER)
+    depth = np.where(triangle >= 0, (weights * away[face.faces[triangle]]).sum(axis=-1), 0)
+    Image.fromarray(np.round(depth * 10).astype(np.uint16)).save(path)
+    camera = {"fx": 300, "fy": 300, "cx": 79.5, "cy": 79.5, "depth_unit_mm": 0.1}
+    path.with_name("intrinsics.json").write_text(json.dumps(camera))
+
+
+SKIN = np.full((8, 8, 3), (200, 150, 120), np.uint8)
+
+
+@pytest.mark.parametrize(
+    "name, write, beside",
+    [("a.obj", _obj, {"a.mtl", "a.png"}), ("a.gltf", _gltf, {"a.bin"}), ("a.depth.png", _depth, {"intrinsics.json"})],
+)
+def test_one_changed_byte_of_a_file_that_a_scan_names_makes_it_stale(tmp_path, name, write, beside):
+    """Materials, buffers and intrinsics decide what a scan is, as its picture does."""
+    path = tmp_path / "anna" / "happy" / name
+    path.parent.mkdir(parents=True)
+    write(path, mean_face())
+    settings = SMALL if name == "a.obj" else SMALL.model_copy(update={"maps": ("depth", "normal")})
+    (record,) = catalog.read_records(tmp_path, load_card("generic"))
+    header = prepare_record(record, settings, tmp_path).header
+    assert {Path(entry["file"]).name for entry in header["inputs"].values()} == {name, *beside}
+    assert is_current(header, record, settings, tmp_path, AxisConvention())
+    for other in beside:
+        content = path.with_name(other).read_bytes()
+        path.with_name(other).write_bytes(content + b"\n")
+        assert not is_current(header, record, settings, tmp_path, AxisConvention())
+        path.with_name(other).unlink()
+        assert not is_current(header, record, settings, tmp_path, AxisConvention())
+        path.with_name(other).write_bytes(content)
+    assert is_current(header, record, settings, tmp_path, AxisConvention())
