@@ -4,7 +4,6 @@ import copy
 import json
 import math
 import struct
-import time
 import tracemalloc
 
 import numpy as np
@@ -889,13 +888,11 @@ def test_any_value_in_any_place_gives_a_scan_or_an_error_of_ours(tmp_path, data,
             place = inner
     path = tmp_path / "odd.glb"
     path.write_bytes(glb(tree, content[28 + length :]))
-    start = time.monotonic()
     try:
         scan = formats.read(path)
         assert len(scan.faces) and all("\n" not in note for note in scan.warnings)
     except Fer3dError as error:
         assert str(tmp_path) in str(error) and "\n" not in str(error)
-    assert time.monotonic() - start < 5
 
 
 def test_colours_as_one_sees_them(read):

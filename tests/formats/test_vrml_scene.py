@@ -1,7 +1,6 @@
 """What a VRML 2.0 file draws: scopes, prototypes, repeated nodes, shared points, and the cost of many of each."""
 
 import gzip
-import sys
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from fer3d.errors import ArgumentError, FormatError
 from fer3d.formats import parts, vrml_header, vrml_parts
 from fer3d.scan import Scan
 from tests.formats.examples.wrl import COLORS, FACES, POINTS, RGBY, SQUARE, TEX_COORD, UV, face_set, shape
+from tests.work import calls
 
 TRIANGLE = "Shape { geometry IndexedFaceSet { coord Coordinate { point [ 0 0 0 1 0 0 0 1 0 ] } coordIndex [ 0 1 2 ] } }"
 
@@ -485,22 +485,6 @@ MANY = {
     ),
     "colours left out": lambda n: shape(f"{COLORS} colorIndex [ 0 1 2 3 -1 ]") * n,
 }
-
-
-def calls(function):
-    """The number of calls of Python and C functions."""
-    count = 0
-
-    def counted(frame, event, argument):
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    sys.setprofile(counted)
-    try:
-        function()
-    finally:
-        sys.setprofile(None)
-    return count
 
 
 @pytest.mark.parametrize("what", MANY)
