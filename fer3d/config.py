@@ -82,8 +82,13 @@ class PreprocessSettings(BaseModel):
     detectors: tuple[str, ...] = Field(
         DETECTORS, description="For pictures: face detectors, tried in this order until one finds a face."
     )
+    crops: bool | None = Field(
+        None,
+        description="For pictures: they are crops of faces, which are used as they are, only resized. Unset: as the "
+        "card of the data set says.",
+    )
     whole_picture: bool = Field(
-        True, description="For pictures: use the whole picture if no face is found, instead of failing."
+        False, description="For pictures: use the whole picture if no face is found, instead of failing."
     )
 
     @field_validator("detectors", mode="before")

@@ -109,6 +109,7 @@ class Card(_Facts):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     title: Text
     kind: Literal["scans", "pictures"] = "scans"
+    crops: StrictBool | dict[str, str] = False  # attributes: those pictures are crops that have all of them
     source: Text
     licence: Text
     citation: Text
@@ -182,6 +183,11 @@ class Card(_Facts):
             strange = sorted(set(groups) - self.groups - ({"part", "folds"} if self.labels_from else set()))
             if strange:
                 raise ValueError(f"`{key}`: wanted named groups of the patterns, got {strange[0]!r}")
+        if self.crops and self.kind != "pictures":
+            raise ValueError("`crops`: wanted kind pictures, got scans")
+        for key in self.crops if isinstance(self.crops, dict) else ():
+            if key not in self.groups:
+                raise ValueError(f"`crops`: wanted named groups of the patterns, got {key!r}")
         if "auto" not in (self.up, self.towards_camera) and self.up[1] == self.towards_camera[1]:
             raise ValueError(f"`towards_camera`: wanted an axis across `up` {self.up}, got {self.towards_camera}")
         return self
@@ -190,6 +196,16 @@ class Card(_Facts):
     def names_people(self) -> bool:
         """Whether the patterns have a group for the subject. If not, each picture or clip is a subject of its own."""
         return self.subject == "{subject}"
+
+    def is_crop(self, attributes: Mapping[str, str]) -> bool:
+        """Whether a picture whose record has these attributes is a crop of a face, to be used as it is.
+
+        >>> load_card("fer2013").is_crop({}), load_card("raf-db").is_crop({"version": "original"})
+        (True, False)
+        """
+        if isinstance(self.crops, bool):
+            return self.crops
+        return all(attributes.get(key) == word for key, word in self.crops.items())
 
     @cached_property
     def groups(self) -> frozenset[str]:

@@ -343,5 +343,12 @@ def _check_maps(folder: Path, maps: Sequence[str], stored: Sequence[str]) -> Non
 def check_same_recipe(one: Path, a: Mapping[str, Any], other: Path, b: Mapping[str, Any]) -> None:
     """Raise ArgumentError unless the scans of two folders, with headers `a` and `b`, were prepared in the same way."""
     for key in ("channels", "pixel_mm", "settings"):
-        if a[key] != b[key]:
+        if _recipe(a[key]) != _recipe(b[key]):
             raise ArgumentError(f"{other}: `{key}` should be as in {one}, {a[key]}, is {b[key]}")
+
+
+def _recipe(value: Any) -> Any:
+    """A value of a header, of settings without those that say how the face is found in a picture of that data set."""
+    if not isinstance(value, dict):
+        return value
+    return {key: each for key, each in value.items() if key not in ("crops", "whole_picture")}

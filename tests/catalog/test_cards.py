@@ -56,6 +56,12 @@ def test_card_survives_the_way_to_a_worker():
             'up = "+y"\ntowards_camera = "-y"',
             r"`towards_camera`: wanted an axis across `up` \+y, got -y",
         ),
+        ('id = "{path}"', 'id = "{path}"\ncrops = true', r"`crops`: wanted kind pictures, got scans"),
+        (
+            'id = "{path}"',
+            'id = "{path}"\nkind = "pictures"\ncrops = {height = "1"}',
+            r"`crops`: wanted named groups of the patterns, got 'height'",
+        ),
         ('name = "generic"', "name = ", r"wanted TOML, got Invalid value"),
         ('name = "generic"', 'name = "No Name"', r"`name`: wanted .*, got 'No Name'"),
     ],
