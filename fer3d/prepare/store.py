@@ -42,7 +42,7 @@ LATER_COLUMNS = ("compound", "valence", "arousal", "absent_units")
 
 # Columns that say how a scan was prepared; see `read_manifest`.
 RECORD_COLUMNS = (
-    "reason", "unit", "vertices", "faces", "measured", "pose_source", "nose", "placement", "warnings", "history", "key",
+    "reason", "unit", "vertices", "faces", "measured", "pose_source", "nose", "placement", "warnings", "history",
 )  # fmt: skip
 
 _HEADER_KEY = "fer3d"  # one key, as safetensors writes several in random order
