@@ -2,10 +2,10 @@
 
     python benchmarks/bm_picture_memory.py [--count 35887] [--network tang] [--folder DIR] [--write]
 
-The pictures are noise in a fer2013.csv. Each stage runs in a process of its own, and its peak counts, of the reading
-above the peak of the same process after it has imported everything and built the network. Of the training it counts above
-the peak after an epoch on a few of the pictures: what is left is due to the number of pictures, not to the optimiser and
-the batches. `--folder` keeps the set for another run.
+The pictures are noise in a fer2013.csv. Each stage runs in a process of its own, and its peak counts: of the reading
+above the peak of the same process after it has imported everything and built the network, of the training above the peak
+after an epoch on a few pictures, so that what is left is due to their number, not to the optimiser and the batches.
+`--folder` keeps the set for another run.
 """
 
 import argparse
@@ -58,8 +58,8 @@ def tables(folder, count, network):
     raw = count * SIDE * SIDE / MB
     yield f"## Memory of a set of pictures\n\n{where()}."
     yield (
-        f"{count:,} grey pictures of {SIDE} x {SIDE} pixels, {raw:.0f} MB. Peaks of the memory: of the reading above the "
-        f"same process with {network} built and no picture, of the epoch above one on {min(FEW, count):,} pictures."
+        f"{count:,} grey pictures of {SIDE} x {SIDE} pixels, {raw:.0f} MB. Peaks of the memory: of the reading above "
+        f"the same process with {network} built and no picture, of the epoch above one on {min(FEW, count):,} pictures."
     )
     lines = ["| stage | seconds | peak, MB | data held, MB |", "|---|---|---|---|"]
     for name, stage, place in (
