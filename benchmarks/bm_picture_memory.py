@@ -3,9 +3,9 @@
     python benchmarks/bm_picture_memory.py [--count 35887] [--network tang] [--folder DIR] [--write]
 
 The pictures are noise in a fer2013.csv. Each stage runs in a process of its own, and its peak counts: of the reading
-above the peak of the same process after it has imported everything and built the network, of the training above the peak
-after an epoch on a few pictures, so that what is left is due to their number, not to the optimiser and the batches.
-`--folder` keeps the set for another run.
+above the peak of the same process after it has imported everything and built the network; of the training above the
+peak after an epoch on a few pictures, so that what is left is due to their number, not to the optimiser and the
+batches. `--folder` keeps the set for another run.
 """
 
 import argparse

@@ -88,7 +88,9 @@ def test_crops_are_used_as_they_are_and_need_no_detector(capsys, tmp_path, monke
 @needs_face
 def test_a_setting_overrides_the_card(tmp_path):
     folder = trees.fer2013(tmp_path / "fer")
-    searched = preprocess(folder, tmp_path / "out", settings=SMALL.model_copy(update={"crops": False, "detectors": ("haar",)}), workers=1)
+    searched = preprocess(
+        folder, tmp_path / "out", settings=SMALL.model_copy(update={"crops": False, "detectors": ("haar",)}), workers=1
+    )
     assert searched.prepared == 0
     assert all("no face found" in reason for _, reason in searched.failures)
 
