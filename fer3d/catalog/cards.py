@@ -79,6 +79,22 @@ class Pose(_Facts):
         return math.radians(self.yaw), math.radians(self.pitch), math.radians(self.roll)
 
 
+class Crops(_Facts):
+    """Which pictures of a data set are crops of faces, to be used as they are: those that fulfil all conditions."""
+
+    pixels: Annotated[StrictInt, Field(ge=1)] | None = None  # no side is longer
+    where: dict[str, str] = {}  # attributes of the record
+
+    def hold(self, attributes: Mapping[str, str], shape: tuple[int, ...]) -> bool:
+        """Whether a picture of shape (H, W, ...), whose record has these attributes, is a crop.
+
+        >>> Crops(pixels=48).hold({}, (48, 48, 3)), Crops(where={"version": "aligned"}).hold({}, (48, 48, 3))
+        (True, False)
+        """
+        small = self.pixels is None or max(shape[:2]) <= self.pixels
+        return small and all(attributes.get(key) == word for key, word in self.where.items())
+
+
 class Expected(_Facts):
     """The contents of a complete copy of the data set. Every field is optional; an unset field is not checked."""
 
@@ -109,7 +125,7 @@ class Card(_Facts):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     title: Text
     kind: Literal["scans", "pictures"] = "scans"
-    crops: StrictBool | dict[str, str] = False  # attributes: those pictures are crops that have all of them
+    crops: StrictBool | Crops = False
     source: Text
     licence: Text
     citation: Text
@@ -185,9 +201,9 @@ class Card(_Facts):
                 raise ValueError(f"`{key}`: wanted named groups of the patterns, got {strange[0]!r}")
         if self.crops and self.kind != "pictures":
             raise ValueError("`crops`: wanted kind pictures, got scans")
-        for key in self.crops if isinstance(self.crops, dict) else ():
+        for key in self.crops.where if isinstance(self.crops, Crops) else ():
             if key not in self.groups:
-                raise ValueError(f"`crops`: wanted named groups of the patterns, got {key!r}")
+                raise ValueError(f"`crops.where`: wanted named groups of the patterns, got {key!r}")
         if "auto" not in (self.up, self.towards_camera) and self.up[1] == self.towards_camera[1]:
             raise ValueError(f"`towards_camera`: wanted an axis across `up` {self.up}, got {self.towards_camera}")
         return self
@@ -196,16 +212,6 @@ class Card(_Facts):
     def names_people(self) -> bool:
         """Whether the patterns have a group for the subject. If not, each picture or clip is a subject of its own."""
         return self.subject == "{subject}"
-
-    def is_crop(self, attributes: Mapping[str, str]) -> bool:
-        """Whether a picture whose record has these attributes is a crop of a face, to be used as it is.
-
-        >>> load_card("fer2013").is_crop({}), load_card("raf-db").is_crop({"version": "original"})
-        (True, False)
-        """
-        if isinstance(self.crops, bool):
-            return self.crops
-        return all(attributes.get(key) == word for key, word in self.crops.items())
 
     @cached_property
     def groups(self) -> frozenset[str]:

@@ -174,16 +174,15 @@ class _Task:
         if self.flat:
             from fer3d.prepare.picture import picture_is_current
 
-            crop = self.card.is_crop(record.attributes)
-            return picture_is_current(header, record, self.settings, self.scans, crop=crop)
+            return picture_is_current(header, record, self.settings, self.scans, crops=self.card.crops)
         return is_current(header, record, self.settings, self.scans, self.frame)
 
     def _prepared(self, record: Record, watch: Stopwatch) -> PreparedScan:
         if self.flat:
             from fer3d.prepare.picture import prepare_picture
 
-            people, crop = self.card.names_people, self.card.is_crop(record.attributes)
-            return prepare_picture(record, self.settings, self.scans, people, watch, crop=crop)
+            people, crops = self.card.names_people, self.card.crops
+            return prepare_picture(record, self.settings, self.scans, people, watch, crops=crops)
         return prepare_record(record, self.settings, self.scans, self.frame, watch)
 
     def __call__(self, record: Record) -> Outcome:

@@ -33,13 +33,14 @@ from fer3d.prepare.scan import Stopwatch, portable, record_facts, relative
 from fer3d.prepare.store import PreparedScan
 
 if TYPE_CHECKING:
+    from fer3d.catalog.cards import Crops
     from fer3d.catalog.records import Record
     from fer3d.maps.render import Maps
 
 PUPILS_MM = 63.0  # mean distance of the pupils of adults, to estimate the mm per pixel of a crop for augmentation
 _WHOLE = "no face found: the whole picture was taken for one"
 _HINT = "; --crops says that it is a crop of a face, --whole-picture takes the whole picture for a face"
-_USED_BY_CROPS = ("size", "crops")  # settings that affect crops
+_USED_BY_CROPS = ("size",)  # settings that affect crops
 _USED = (*_USED_BY_CROPS, "detectors", "whole_picture")  # settings that affect other pictures
 
 
@@ -144,7 +145,7 @@ def prepare_picture(
     people: bool,
     stopwatch: Stopwatch | None = None,
     *,
-    crop: bool = False,
+    crops: Crops | bool = False,
 ) -> PreparedScan:
     """Prepare one picture as `preprocess` does, without writing it.
 
@@ -155,7 +156,8 @@ def prepare_picture(
         folder: The folder of pictures; paths in the header are relative to it.
         people: Whether the data set names its subjects.
         stopwatch: Collects the seconds of each stage.
-        crop: Whether the card of the data set says that the picture is a crop of a face; `settings.crops` overrides it.
+        crops: Which pictures are crops of faces, as the card of the data set says. Landmarks of the data set and
+            `settings.crops` override it.
 
     Raises:
         CardError: if the identity or label of the record is uncertain.
@@ -167,11 +169,10 @@ def prepare_picture(
     if record.error is not None:
         raise CardError(f"{record.relative}: {record.error}")
     path = record.files["scan"]
-    one = _with_crop(settings, crop)
     with watch.stage("read"):
         picture = read_record_picture(path, record.attributes)
     with watch.stage("face"):
-        face = _face_of(record, picture.pixels, one)
+        face = _face_of(record, picture.pixels, settings, crops)
     history: list[dict[str, Any]] = [{"step": "read", "file": path.name, **picture.history}, *face.steps]
     with watch.stage("pack"):
         inputs = {"scan": {"file": relative(path, folder), "sha256": _hash(record, picture)}}
@@ -190,7 +191,7 @@ def prepare_picture(
             "landmarks": [],
             "warnings": [portable(text, folder) for text in (*record.problems, *face.warnings)],
             "history": json.dumps(history, sort_keys=True),
-            "key": _key(record, one, inputs),
+            "key": _key(record, settings, crops, inputs),
         }
         header = {
             "row": row,
@@ -206,25 +207,26 @@ def prepare_picture(
         return PreparedScan({"maps": maps, "mask": face.mask, "texture": face.pixels}, header)
 
 
-def _with_crop(settings: PreprocessSettings, crop: bool) -> PreprocessSettings:
-    """The settings of one picture, of which the card says whether it is a crop."""
-    return settings if settings.crops is not None else settings.model_copy(update={"crops": crop})
-
-
-def _face_of(record: Record, pixels: NDArray[np.uint8], settings: PreprocessSettings) -> _Face:
-    """The face of a record: the picture itself, or where the data set's landmarks or a detector say."""
+def _face_of(record: Record, pixels: NDArray[np.uint8], settings: PreprocessSettings, crops: Crops | bool) -> _Face:
+    """The face of a record: where the data set's landmarks say, or the picture itself, or where a detector says."""
     name = _name(record)
     if settings.crops:
         return _crop(pixels, name, settings)
     eyes, detected, problem = _eyes_of(record)
     if eyes is not None:
         return _aligned(pixels, name, settings, eyes, detected)
-    face = _found(pixels, name, settings)
+    by_card = crops if isinstance(crops, bool) else crops.hold(record.attributes, pixels.shape)
+    face = (_crop if by_card and settings.crops is None else _found)(pixels, name, settings)
     return face._replace(warnings=(problem, *face.warnings)) if problem else face
 
 
 def picture_is_current(
-    header: Mapping[str, Any], record: Record, settings: PreprocessSettings, folder: Path, *, crop: bool = False
+    header: Mapping[str, Any],
+    record: Record,
+    settings: PreprocessSettings,
+    folder: Path,
+    *,
+    crops: Crops | bool = False,
 ) -> bool:
     """Whether preparing `record` again would write the same picture as the one on disk."""
     if header.get("fer3d") != __version__ or record.error is not None:
@@ -233,13 +235,15 @@ def picture_is_current(
         inputs = {"scan": {"file": relative(record.files["scan"], folder), "sha256": _hash(record)}}
     except Fer3dError:
         return False
-    return bool(header.get("row", {}).get("key") == _key(record, _with_crop(settings, crop), inputs))
+    return bool(header.get("row", {}).get("key") == _key(record, settings, crops, inputs))
 
 
-def _key(record: Record, settings: PreprocessSettings, inputs: Mapping[str, Any]) -> str:
+def _key(record: Record, settings: PreprocessSettings, crops: Crops | bool, inputs: Mapping[str, Any]) -> str:
     """Hash everything that the bytes of a prepared picture depend on, except the installed detectors."""
+    chosen = crops if settings.crops is None else settings.crops
     names = _USED_BY_CROPS if settings.crops else _USED
     used = {name: value for name, value in settings.model_dump(mode="json").items() if name in names}
+    used["crops"] = chosen if isinstance(chosen, bool) else chosen.model_dump(mode="json")
     given = record.files.get("points_68")
     recipe = {
         "record": record_facts(record),

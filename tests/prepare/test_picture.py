@@ -12,6 +12,7 @@ from fer3d.catalog.protocols import part_folds
 from fer3d.config import preprocess_settings
 from fer3d.errors import ArgumentError, ConfigError, PrepareError, ProtocolError
 from fer3d.image.align import canonical_eyes
+from fer3d.image.detect import Detection
 from fer3d.image.landmarks68 import moved
 from fer3d.predict import load
 from fer3d.prepare.folder import preprocess
@@ -83,6 +84,28 @@ def test_crops_are_used_as_they_are_and_need_no_detector(capsys, tmp_path, monke
         np.testing.assert_array_equal(scan.arrays["texture"], np.asarray(wanted))
         assert (scan.arrays["mask"] == 1).all()
     assert preprocess(place, out, settings=preprocess_settings(None, ("size=96", "crops=true")), workers=1).kept == 2
+
+
+def test_only_small_pictures_are_the_crops_of_a_set_whose_card_says_their_size(tmp_path, monkeypatch):
+    """Copies of FER-2013 as folders and of CK+ hold crops of 48 pixels; larger pictures there are something else."""
+    searched = []
+
+    class Finder:
+        def __call__(self, pixels):
+            searched.append(pixels.shape[:2])
+            return Detection((), ())
+
+    monkeypatch.setattr("fer3d.prepare.picture._finder", lambda *_: Finder())
+    for make, count in ((trees.fer2013_folders, 9), (trees.ferplus, 4)):
+        folder = make(tmp_path / make.__name__)
+        first = next(path for path in sorted(folder.rglob("*")) if path.suffix in (".jpg", ".png"))
+        Image.fromarray(trees.noise(0, 60)).save(first)
+        summary = preprocess(folder, tmp_path / f"{make.__name__}-out", settings=SMALL, workers=1)
+        assert (summary.prepared, len(summary.failures)) == (count - 1, 1)
+    assert searched == [(60, 60)] * 2
+    trees.paint(tmp_path / "ck48", ["S010/006/S010_006_00000013.png"])
+    assert preprocess(tmp_path / "ck48", tmp_path / "ck48-out", "ckplus", SMALL, workers=1).prepared == 1
+    assert len(searched) == 2
 
 
 @needs_face
@@ -163,7 +186,6 @@ def test_entries_of_a_csv_are_kept_by_their_pixels(tmp_path):
     assert (scan.arrays["mask"] == 1).all()
     assert (row["pose_source"], row["warnings"], row["measured"]) == ("crop", [], 1.0)
     assert preprocess(folder, out, settings=SMALL, workers=1).kept == 11
-    assert preprocess(folder, out, settings=WHOLE, workers=1).kept == 11  # of no effect on crops
 
 
 @needs_face
