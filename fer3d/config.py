@@ -103,6 +103,12 @@ class PreprocessSettings(BaseModel):
             raise ValueError(f"should name one or more of {', '.join(DETECTORS)}, each once")
         return detectors
 
+    @model_validator(mode="after")
+    def _whole_pictures_are_searched(self) -> Self:
+        if self.crops and self.whole_picture:
+            raise ValueError("`whole_picture` should be false with crops, in which no face is searched for")
+        return self
+
     @field_validator("maps", mode="before")
     @classmethod
     def _split_maps(cls, maps: Any) -> Any:

@@ -249,7 +249,7 @@ def load(run: str | Path, fold: str | None = None, *, crops: bool = False, whole
             fails, whatever the run was trained on.
 
     Raises:
-        ArgumentError: if `crops` or `whole_picture` is true and the run was trained on scans.
+        ArgumentError: if `crops` or `whole_picture` is true and the run was trained on scans, or both are.
         FileError: if no fold is finished, or `fold` is not.
         FormatError: if a model file is damaged, or the folds differ in classes, maps or preprocessing.
     """

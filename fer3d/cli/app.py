@@ -373,10 +373,11 @@ def predict(
         str, typer.Option(help="Axis of the files that points from the face to the camera.")
     ] = "+z",
     crops: Annotated[
-        bool, typer.Option("--crops", help="For pictures: they are crops of faces; use them as they are.")
+        bool,
+        typer.Option("--crops", help="Pictures are crops of faces, as those of FER-2013: use them as they are."),
     ] = False,
     whole_picture: Annotated[
-        bool, typer.Option("--whole-picture", help="For pictures: if no face is found, use the whole picture.")
+        bool, typer.Option("--whole-picture", help="If no face is found in a picture, use the whole picture.")
     ] = False,
 ) -> None:
     """Recognise the expression on raw scans, in any readable format and without landmarks; or on pictures.

@@ -293,7 +293,9 @@ class PictureInput(MapInput):
         return PreparedFace(maps, warnings=warnings)
 
     def for_pictures(self, settings: PreprocessSettings, *, crops: bool, whole_picture: bool) -> PreprocessSettings:
-        """The settings with these two, whatever those of the training pictures were."""
+        """The settings with these two, whatever those of the training pictures were. ArgumentError if both are true."""
+        if crops and whole_picture:
+            raise ArgumentError("`whole_picture` should be false with `crops`, in which no face is searched for")
         return settings.model_copy(update={"crops": crops, "whole_picture": whole_picture})
 
 

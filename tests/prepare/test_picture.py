@@ -219,6 +219,11 @@ def test_a_run_on_pictures_predicts_pictures_as_if_they_had_been_prepared(capsys
     assert (code, json.loads(out)[0]["status"]) == (0, "ok")
     code, out, _ = fer3d(capsys, "predict", run, noise, "--crops", "--json")
     assert (code, json.loads(out)[0]["warnings"]) == (0, [])
+    both = "`whole_picture` should be false with `?crops`?, in which no face is searched for"
+    with pytest.raises(ArgumentError, match=both):
+        load(run, crops=True, whole_picture=True)
+    with pytest.raises(ConfigError, match=both):
+        preprocess_settings(None, ("crops=true", "whole_picture=true"))
     code, out, _ = fer3d(capsys, "predict", run, folder, tmp_path / "scan.obj", "--json")
     assert code == 3
     reasons = {entry["file"]: entry.get("reason", "") for entry in json.loads(out)}
