@@ -82,8 +82,13 @@ class PreprocessSettings(BaseModel):
     detectors: tuple[str, ...] = Field(
         DETECTORS, description="For pictures: face detectors, tried in this order until one finds a face."
     )
+    crops: bool | None = Field(
+        None,
+        description="For pictures: they are crops of faces, which are used as they are, only resized. Unset: as the "
+        "card of the data set says.",
+    )
     whole_picture: bool = Field(
-        True, description="For pictures: use the whole picture if no face is found, instead of failing."
+        False, description="For pictures: use the whole picture if no face is found, instead of failing."
     )
 
     @field_validator("detectors", mode="before")
@@ -97,6 +102,12 @@ class PreprocessSettings(BaseModel):
         if not detectors or len(set(detectors)) < len(detectors) or not set(detectors) <= set(DETECTORS):
             raise ValueError(f"should name one or more of {', '.join(DETECTORS)}, each once")
         return detectors
+
+    @model_validator(mode="after")
+    def _whole_pictures_are_searched(self) -> Self:
+        if self.crops and self.whole_picture:
+            raise ValueError("`whole_picture` should be false with crops, in which no face is searched for")
+        return self
 
     @field_validator("maps", mode="before")
     @classmethod

@@ -17,10 +17,9 @@ from fer3d.config import PreprocessSettings, settings
 from fer3d.errors import Fer3dError, FileError, FormatError, internal_error
 from fer3d.formats.find import landmark_file
 from fer3d.prepare.scan import AxisConvention
-from fer3d.scan import Scan
 
 if TYPE_CHECKING:
-    from fer3d.data.input_kinds import InputKind, PreparedFace
+    from fer3d.data.input_kinds import InputKind, PreparedFace, Source
     from fer3d.train.checkpoint import ModelFacts
 
 # Fitted to one run: of 720 scans of unseen simulated subjects, 49 % of the predictions were correct between 0.5 and
@@ -183,20 +182,22 @@ class Predictor:
         return self.models[0].kind
 
     def __call__(
-        self, scan: Scan | str | Path, *, landmarks: str | Path | None = None, frame: AxisConvention | None = None
+        self, scan: Source, *, landmarks: str | Path | None = None, frame: AxisConvention | None = None
     ) -> Prediction | ValuePrediction:
         """Prepare one raw scan as the run did, and predict with its networks.
 
         Args:
             scan: A file in any readable format, or a scan as `fer3d.formats.read` returns it. Its landmarks are used if
-                the settings of the run use landmarks. For a run on pictures, a picture, in which the face is detected.
+                the settings of the run use landmarks. For a run on pictures: a picture file, pixels as an array (H, W)
+                or (H, W, 3) uint8, RGB, or a PIL picture; the face is detected in it, see `load`.
             landmarks: Landmark file of the scan. None: the pose is estimated from the shape.
             frame: Axes and unit of the file. None: +y up, +z to the camera, the unit guessed from the size.
 
         Raises:
             FileError, FormatError: if a file cannot be read, or is a picture and the run is on scans, or the reverse.
             PrepareError: if the scan cannot be prepared, or the picture shows no face.
-            ArgumentError: if a network needs a map that the scan does not have.
+            ArgumentError: if a network needs a map that the scan does not have, or `scan` is of a wrong type, shape or
+                dtype.
         """
         face = self.kind.read(scan, self.settings, self.models[0].facts.inputs, landmarks=landmarks, frame=frame)
         probabilities = self.probabilities([face])[:, 0]  # (M, K)
@@ -236,14 +237,19 @@ class Row:
     reason: str = ""
 
 
-def load(run: str | Path, fold: str | None = None) -> Predictor:
+def load(run: str | Path, fold: str | None = None, *, crops: bool = False, whole_picture: bool = False) -> Predictor:
     """Load the trained networks of a run. No pickled code is executed.
 
     Args:
         run: A run folder of `fer3d train`, or one `model.safetensors`, which is self-contained.
         fold: Name of one fold, such as "r00f00". None: the mean probabilities of all finished folds.
+        crops: For a run on pictures: the pictures to come are crops of faces and are used as they are, as those of some
+            data sets (FER-2013). False: the face is detected, whatever the run was trained on.
+        whole_picture: For a run on pictures: use the whole picture if no face is found in it. False: such a picture
+            fails, whatever the run was trained on.
 
     Raises:
+        ArgumentError: if `crops` or `whole_picture` is true and the run was trained on scans, or both are.
         FileError: if no fold is finished, or `fold` is not.
         FormatError: if a model file is damaged, or the folds differ in classes, maps or preprocessing.
     """
@@ -262,7 +268,7 @@ def load(run: str | Path, fold: str | None = None) -> Predictor:
     known = {key: value for key, value in dict(first.preprocess).items() if key in PreprocessSettings.model_fields}
     chosen = settings(PreprocessSettings, known, str(paths[0]))
     chosen = first.kind.preprocessing(chosen, first.maps)  # skip what no network reads
-    return Predictor(tuple(models), chosen)
+    return Predictor(tuple(models), first.kind.for_pictures(chosen, crops=crops, whole_picture=whole_picture))
 
 
 def predict_files(

@@ -14,7 +14,7 @@ from fer3d.config import PreprocessSettings
 from fer3d.data import input_kinds
 from fer3d.data.channels import Normalisation, channel_names
 from fer3d.data.input_kinds import InputFacts, PreparedFace
-from fer3d.errors import CheckpointError, FileError, FormatError
+from fer3d.errors import ArgumentError, CheckpointError, FileError, FormatError
 from fer3d.formats.find import find_scans, landmark_file
 from fer3d.models import build_model
 from fer3d.predict import Prediction, load, predict_files
@@ -134,6 +134,17 @@ def test_a_picture_is_refused_by_a_run_on_scans(tmp_path, predictor):
     assert predictor.kind.name == "maps"
     with pytest.raises(FormatError, match="x.png: wanted a scan, as the run was trained on scans, got a picture"):
         predictor(tmp_path / "x.png")
+
+
+def test_a_run_on_scans_takes_scans_only(run, predictor):
+    for wrong, said in ((np.zeros((4, 5, 3), np.uint8), r"an array \(4, 5, 3\) uint8"), (None, "NoneType")):
+        with pytest.raises(ArgumentError, match=f"^`scan` should be a file or a `Scan`, as the run .* is {said}$"):
+            predictor(wrong)
+    for name in ("crops", "whole_picture"):
+        with pytest.raises(
+            ArgumentError, match=f"^`{name}` is of pictures, the run was trained on scans; leave it out"
+        ):
+            load(run, **{name: True})
 
 
 @pytest.mark.parametrize("layout", ["bosphorus", "frgc"])

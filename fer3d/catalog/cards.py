@@ -79,6 +79,22 @@ class Pose(_Facts):
         return math.radians(self.yaw), math.radians(self.pitch), math.radians(self.roll)
 
 
+class Crops(_Facts):
+    """Which pictures of a data set are crops of faces, to be used as they are: those that fulfil all conditions."""
+
+    pixels: Annotated[StrictInt, Field(ge=1)] | None = None  # no side is longer
+    where: dict[str, str] = {}  # attributes of the record
+
+    def hold(self, attributes: Mapping[str, str], shape: tuple[int, ...]) -> bool:
+        """Whether a picture of shape (H, W, ...), whose record has these attributes, is a crop.
+
+        >>> Crops(pixels=48).hold({}, (48, 48, 3)), Crops(where={"version": "aligned"}).hold({}, (48, 48, 3))
+        (True, False)
+        """
+        small = self.pixels is None or max(shape[:2]) <= self.pixels
+        return small and all(attributes.get(key) == word for key, word in self.where.items())
+
+
 class Expected(_Facts):
     """The contents of a complete copy of the data set. Every field is optional; an unset field is not checked."""
 
@@ -109,6 +125,7 @@ class Card(_Facts):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     title: Text
     kind: Literal["scans", "pictures"] = "scans"
+    crops: StrictBool | Crops = False
     source: Text
     licence: Text
     citation: Text
@@ -182,6 +199,11 @@ class Card(_Facts):
             strange = sorted(set(groups) - self.groups - ({"part", "folds"} if self.labels_from else set()))
             if strange:
                 raise ValueError(f"`{key}`: wanted named groups of the patterns, got {strange[0]!r}")
+        if self.crops and self.kind != "pictures":
+            raise ValueError("`crops`: wanted kind pictures, got scans")
+        for key in self.crops.where if isinstance(self.crops, Crops) else ():
+            if key not in self.groups:
+                raise ValueError(f"`crops.where`: wanted named groups of the patterns, got {key!r}")
         if "auto" not in (self.up, self.towards_camera) and self.up[1] == self.towards_camera[1]:
             raise ValueError(f"`towards_camera`: wanted an axis across `up` {self.up}, got {self.towards_camera}")
         return self

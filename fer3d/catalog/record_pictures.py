@@ -14,6 +14,8 @@ from fer3d.catalog.labels.fer2013 import FER_SIDE
 from fer3d.errors import FileError, FormatError, MissingLibraryError
 from fer3d.formats.pictures import Picture, read_picture
 
+_AT_ONCE = 1000  # images of a .mat that are converted at once
+
 
 def read_record_picture(path: Path, attributes: Mapping[str, str]) -> Picture:
     """Read the picture of a record; of a clip, the middle frame, near the apex in neutral-apex-neutral recordings.
@@ -73,8 +75,17 @@ def _matlab_images(path: Path, modified: int) -> NDArray[Any]:
         raise FormatError(f"{path}: wanted `images` of shape (N, S, S), got {images.shape}")
     if images.dtype != np.uint8:
         top = 255.0 if float(images[:1000].max(initial=0)) > 1.0 else 1.0
-        images = np.rint(np.clip(images / top, 0.0, 1.0) * 255.0).astype(np.uint8)
+        images = _as_bytes(images, top)
     return images
+
+
+def _as_bytes(images: NDArray[Any], top: float) -> NDArray[np.uint8]:
+    """Scale (N, S, S) numbers in [0, top] to (N, S, S) uint8, a part at a time: all at once takes 16 bytes a pixel."""
+    whole = np.empty(images.shape, np.uint8)
+    for start in range(0, len(images), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        whole[part] = np.rint(np.clip(images[part] / top, 0.0, 1.0) * 255.0)
+    return whole
 
 
 def _grey(image: NDArray[np.uint8], history: dict[str, object]) -> Picture:

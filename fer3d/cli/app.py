@@ -91,6 +91,16 @@ def preprocess(
     tree: Annotated[
         bool, typer.Option("--tree", help="Also compute sample trees, for models that convolve on the surface.")
     ] = False,
+    crops: Annotated[
+        bool,
+        typer.Option(
+            "--crops",
+            help="Pictures are crops of faces: use them as they are. [default: as the card of the data set says]",
+        ),
+    ] = False,
+    whole_picture: Annotated[
+        bool, typer.Option("--whole-picture", help="If no face is found in a picture, use the whole picture.")
+    ] = False,
     workers: Annotated[int | None, typer.Option(help="Number of processes. [default: one per core]", min=1)] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first scan that fails.")] = False,
     config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
@@ -114,7 +124,15 @@ def preprocess(
     from fer3d.config import preprocess_settings
 
     groups = tuple(maps.split(",")) if maps else None
-    chosen = preprocess_settings(config, set_ or (), maps=groups, size=size, tree=tree or None)
+    chosen = preprocess_settings(
+        config,
+        set_ or (),
+        maps=groups,
+        size=size,
+        tree=tree or None,
+        crops=crops or None,
+        whole_picture=whole_picture or None,
+    )
     summary = show_preparation.run_preprocess(scans, out, dataset, chosen, workers, strict)
     raise typer.Exit(_exit_code(summary))
 
@@ -354,11 +372,18 @@ def predict(
     towards_camera: Annotated[
         str, typer.Option(help="Axis of the files that points from the face to the camera.")
     ] = "+z",
+    crops: Annotated[
+        bool,
+        typer.Option("--crops", help="Pictures are crops of faces, as those of FER-2013: use them as they are."),
+    ] = False,
+    whole_picture: Annotated[
+        bool, typer.Option("--whole-picture", help="If no face is found in a picture, use the whole picture.")
+    ] = False,
 ) -> None:
     """Recognise the expression on raw scans, in any readable format and without landmarks; or on pictures.
 
-    Each scan passes through the preprocessing of the run and all its networks. A scan that fails is a row with the
-    reason, and the exit code is then 3.
+    Each scan passes through the preprocessing of the run and all its networks. A scan that fails, or a picture in
+    which no face is found, is a row with the reason, and the exit code is then 3.
 
         fer3d predict runs/dff scan.ply
 
@@ -377,6 +402,8 @@ def predict(
         as_csv=csv,
         unit=unit,
         axes=(up, towards_camera),
+        crops=crops,
+        whole_picture=whole_picture,
     )
     raise typer.Exit(SOME_FAILED if failed else 0)
 

@@ -192,6 +192,8 @@ def run_predict(
     as_csv: bool,
     unit: str | None,
     axes: tuple[str, str],
+    crops: bool,
+    whole_picture: bool,
 ) -> int:
     """Predict the scans or pictures, print one row each, return the number of those that failed.
 
@@ -202,6 +204,7 @@ def run_predict(
         as_json, as_csv: Print this format instead of a table.
         unit: Unit of the files. None: as in the settings of the run.
         axes: Which axes of the files point up and to the camera.
+        crops, whole_picture: As in `fer3d.predict.load`.
     """
     from fer3d.formats.find import find_scans
     from fer3d.predict import load, predict_files
@@ -209,7 +212,7 @@ def run_predict(
 
     if as_json and as_csv:
         raise ArgumentError("`--json` and `--csv` should not be given together")
-    predictor = load(run, fold)
+    predictor = load(run, fold, crops=crops, whole_picture=whole_picture)
     if unit is not None:
         predictor = _with_unit(predictor, unit)
     frame = AxisConvention(unit or "auto", *axes)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fer3d.data.picture_stack import PictureStack
 from fer3d.errors import ArgumentError
 from fer3d.maps.groups import Channel, MapGroup
 from fer3d.maps.registry import check_groups, fed_groups, map_group
@@ -133,12 +134,12 @@ class Normalisation:
     deviation: tuple[float, ...]
 
     @classmethod
-    def fit(cls, channels: Sequence[str], values: torch.Tensor, rows: torch.Tensor) -> Normalisation:
+    def fit(cls, channels: Sequence[str], values: torch.Tensor | PictureStack, rows: torch.Tensor) -> Normalisation:
         """Measure mean and deviation.
 
         Args:
             channels: C names.
-            values: (N, C + 1, H, W), as `stack_channels` returns them.
+            values: (N, C + 1, H, W), as `stack_channels` returns them, or pictures.
             rows: (M,) int64, rows of the training scans only.
         """
         total = torch.zeros(3, len(channels), dtype=torch.float64)

@@ -11,10 +11,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from fer3d import formats
 from fer3d.catalog.targets import Target
@@ -36,12 +37,17 @@ from fer3d.scan import Scan
 from fer3d.tree.one_level import one_level
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from fer3d.data.warp import FaceWarp
     from fer3d.maps.render import Maps
     from fer3d.tree.sample_tree import SampleTree
 
 # Layout that a network may read -> the class from which its settings must be derived.
 LAYOUTS: Mapping[str, type[NetworkSettings]] = {"maps": TextureSettings, "trees": TreeSettings}
+
+Source: TypeAlias = "Scan | str | os.PathLike[str] | NDArray[Any] | Image.Image"
+"""A face to predict on: a file or a scan; for networks on pictures, a file, an array of pixels or a PIL picture."""
 
 _BLIND = "no texture: its branch saw the mean colour of the training scans"
 
@@ -121,6 +127,13 @@ class InputKind(ABC):
     def preprocessing(self, settings: PreprocessSettings, groups: Sequence[str]) -> PreprocessSettings:
         """The preprocessing settings reduced to what a network of this kind with the map groups `groups` reads."""
 
+    def for_pictures(self, settings: PreprocessSettings, *, crops: bool, whole_picture: bool) -> PreprocessSettings:
+        """The preprocessing settings to predict on pictures. ArgumentError if one is true and the kind is of scans."""
+        for name, wanted in (("crops", crops), ("whole_picture", whole_picture)):
+            if wanted:
+                raise ArgumentError(f"`{name}` is of pictures, the run was trained on scans; leave it out")
+        return settings
+
     @abstractmethod
     def from_scan(self, face: PreparedFace, facts: InputFacts) -> Any:
         """A normalised batch of one face.
@@ -144,7 +157,7 @@ class InputKind(ABC):
 
     def read(
         self,
-        source: Scan | str | Path,
+        source: Source,
         settings: PreprocessSettings,
         facts: InputFacts,
         *,
@@ -163,7 +176,12 @@ class InputKind(ABC):
         Raises:
             FileError, FormatError: if a file cannot be read, or is of another kind.
             PrepareError: if the scan cannot be prepared.
+            ArgumentError: if `source` is neither a file nor a scan.
         """
+        if not isinstance(source, Scan | str | os.PathLike):
+            raise ArgumentError(
+                f"`scan` should be a file or a `Scan`, as the run was trained on scans, is {pictures.described(source)}"
+            )
         if not isinstance(source, Scan) and is_picture(source) and not is_depth_picture(source):
             raise FormatError(f"{source}: wanted a scan, as the run was trained on scans, got a picture")
         scan = source if isinstance(source, Scan) else formats.read(source, texture=reads_picture(settings.maps))
@@ -196,7 +214,7 @@ class MapInput(InputKind):
 
     def read(
         self,
-        source: Scan | str | Path,
+        source: Source,
         settings: PreprocessSettings,
         facts: InputFacts,
         *,
@@ -250,7 +268,7 @@ class PictureInput(MapInput):
 
     def read(
         self,
-        source: Scan | str | Path,
+        source: Source,
         settings: PreprocessSettings,
         facts: InputFacts,
         *,
@@ -262,14 +280,23 @@ class PictureInput(MapInput):
         Raises:
             FileError, FormatError: if the picture cannot be read, or is a scan.
             PrepareError: if no face is found in it.
+            ArgumentError: if `source` is an array of another shape or dtype than pixels have, or no picture at all.
         """
         from fer3d.prepare.picture import picture_maps
 
-        if isinstance(source, Scan) or not is_picture(source):
-            name = "`scan`" if isinstance(source, Scan) else source
+        path = source if isinstance(source, str | os.PathLike) else None
+        name = "`scan`" if path is None else str(path)
+        if isinstance(source, Scan) or (path is not None and not is_picture(path)):
             raise FormatError(f"{name}: wanted a picture, as the run was trained on pictures, got a scan")
-        maps, warnings = picture_maps(Path(source), settings)
+        picture = pictures.as_picture("scan", source) if path is None else pictures.read_picture(path)
+        maps, warnings = picture_maps(picture, name, settings)
         return PreparedFace(maps, warnings=warnings)
+
+    def for_pictures(self, settings: PreprocessSettings, *, crops: bool, whole_picture: bool) -> PreprocessSettings:
+        """The settings with these two, whatever those of the training pictures were. ArgumentError if both are true."""
+        if crops and whole_picture:
+            raise ArgumentError("`whole_picture` should be false with `crops`, in which no face is searched for")
+        return settings.model_copy(update={"crops": crops, "whole_picture": whole_picture})
 
 
 class TreeInput(InputKind):

@@ -2,30 +2,30 @@
 
 Data sets of 3D expressions are small (720 scans of 9 channels at 96 x 96 take 120 MB as float16), so they are read once
 and stay on the network's device: there are no loader processes and no queue, and augmentation works on whole batches.
+Maps stay float16 and pictures stay bytes until the batch.
 `MapData` holds maps, `fer3d.data.tree_samples.TreeData` sample trees.
 """
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-import numpy as np
 import torch
 
 from fer3d.catalog.targets import ClassTarget, Target, says, target_of, targets_in
 from fer3d.checks import did_you_mean
 from fer3d.config import TrainSettings
 from fer3d.data.augment_maps import augment, draw, draw_pictures
-from fer3d.data.channels import Normalisation, channel_names, stack_channels, stored_channels
+from fer3d.data.channels import Normalisation, channel_names, stored_channels
+from fer3d.data.picture_stack import PictureStack
+from fer3d.data.read_stacks import read_stacks
 from fer3d.data.warp import FaceWarp, landmark_warps
 from fer3d.errors import ArgumentError, ProtocolError
-from fer3d.maps.registry import reads_picture
-from fer3d.prepare.store import header_for, open_tensors, read_manifest
+from fer3d.prepare.store import header_for, read_manifest
 from fer3d.scan import LABELS
 
 Sources = Sequence[tuple[Path, Sequence[Mapping[str, Any]]]]
@@ -133,11 +133,12 @@ class MapData(TrainingData):
     """N scans as maps; `inputs` holds map groups.
 
     Attributes:
-        values: (N, C + 1, H, W) float16, physical units, the mask last: see `fer3d.data.channels.stack_channels`.
+        values: (N, C + 1, H, W) float16, physical units, the mask last: see `fer3d.data.channels.stack_channels`. Of
+            textures alone, a `PictureStack`, which holds the same numbers as bytes.
         pixel: Width of a pixel, mm.
     """
 
-    values: torch.Tensor
+    values: torch.Tensor | PictureStack
     pixel: float
 
     @property
@@ -148,7 +149,7 @@ class MapData(TrainingData):
     @property
     def nbytes(self) -> int:
         """Size of the maps in bytes."""
-        return self.values.numel() * self.values.element_size()
+        return self.values.nbytes
 
     @property
     def shape(self) -> Mapping[str, Any]:
@@ -188,14 +189,15 @@ class MapData(TrainingData):
 
     def warped(self, warp: FaceWarp) -> MapData:
         """The same scans with every face warped by `warp`."""
-        parts = [warp.apply(part, self.pixel) for part in torch.split(self.values, _AT_ONCE)]
+        starts = range(0, len(self.rows), _AT_ONCE)
+        parts = [warp.apply(self.values[start : start + _AT_ONCE].float(), self.pixel) for start in starts]
         return replace(self, values=torch.cat(parts))
 
 
 def labelled_rows(
     folder: Path, where: Callable[[Mapping[str, Any]], bool] | None = None, target: str = "expression"
 ) -> list[dict[str, Any]]:
-    """The manifest rows of prepared scans that have a label of a target, sorted by id.
+    """The manifest rows of prepared scans that have a label of a target, sorted by id, without `RECORD_COLUMNS`.
 
     Args:
         folder: A prepared folder.
@@ -206,7 +208,7 @@ def labelled_rows(
         ArgumentError: if the label of a row is not canonical (names the nearest), or no row is left.
         FileError, FormatError: as `read_manifest`.
     """
-    whole = [row for row in read_manifest(folder) if row["status"] == "ok"]
+    whole = [row for row in read_manifest(folder, records=False) if row["status"] == "ok"]
     rows = [row for row in whole if says(row, target)]
     for row in rows:
         if target == "expression" and row["expression"] not in LABELS:
@@ -275,28 +277,19 @@ def load(
     # `fer3d inspect` lists such duplicates.
     people = {folder: header.get("people", True) for folder, header in recipes}
     pairs = [(folder, row) for folder, rows in sources for row in rows]
-    values = np.empty(0, np.float16)
-    digests, bare = [], []
-    for number, (folder, row) in enumerate(pairs):
-        array, digest = _read(folder, row, maps, first["channels"], illumination)
-        if not people[folder]:
-            digest = f"{folder}/{row['id']}"
-        if array is None:
-            bare.append(row["id"])
-            continue
-        if not values.size:
-            values = np.zeros((len(pairs), *array.shape), np.float16)  # np.stack would need twice the memory
-        if values[0].shape != array.shape:
-            raise ArgumentError(f"{row['file']}: the maps should be {values.shape[2:]}, are {array.shape[1:]}")
-        values[number] = array
-        digests.append(digest)
-    if bare:
+    stacks = read_stacks(pairs, maps, first["channels"], illumination)
+    if stacks.bare:
         raise ArgumentError(
-            f"{sources[0][0]}: `maps` asks for texture, {len(bare)} of {len(pairs)} scans have none: {name_some(bare)}"
+            f"{sources[0][0]}: `maps` asks for texture, {len(stacks.bare)} of {len(pairs)} scans have none: "
+            f"{name_some(stacks.bare)}"
         )
+    digests = (
+        digest if people[folder] else f"{folder}/{row['id']}"
+        for (folder, row), digest in zip(pairs, stacks.digests, strict=True)
+    )
     return MapData(
         inputs=tuple(maps),
-        values=torch.from_numpy(values),
+        values=stacks.values,
         **targets_of(target, [row for _, row in pairs]),
         rows=tuple(row for _, row in pairs),
         digests=tuple(digests),
@@ -338,24 +331,6 @@ def check_leakage(data: TrainingData, parts: Mapping[str, Sequence[str]], where:
             )
 
 
-def _read(
-    folder: Path, row: Mapping[str, Any], maps: Sequence[str], names: Sequence[str], illumination: str
-) -> tuple[np.ndarray[Any, Any] | None, str]:
-    """(C + 1, H, W) float16, or None if a required texture is missing; and a hash of all stored maps of the scan."""
-    prefix = row["prefix"]
-    with open_tensors(folder / row["file"]) as file:
-        stored, mask = file.get_tensor(prefix + "maps"), file.get_tensor(prefix + "mask")
-        digest = hashlib.blake2b(stored.tobytes(), digest_size=16).hexdigest()
-        texture = None
-        if not len(stored) and prefix + "texture" in file.keys():  # noqa: SIM118  (a picture has no other map)
-            digest = hashlib.blake2b(file.get_tensor(prefix + "texture").tobytes(), digest_size=16).hexdigest()
-        if reads_picture(maps):
-            if prefix + "texture" not in file.keys():  # noqa: SIM118  (a handle, not a dict)
-                return None, digest
-            texture = file.get_tensor(prefix + "texture")
-        return stack_channels(maps, names, stored, mask, texture, illumination), digest
-
-
 def _check_maps(folder: Path, maps: Sequence[str], stored: Sequence[str]) -> None:
     for group in maps:
         if not set(stored_channels(group)) <= set(stored):
@@ -368,5 +343,12 @@ def _check_maps(folder: Path, maps: Sequence[str], stored: Sequence[str]) -> Non
 def check_same_recipe(one: Path, a: Mapping[str, Any], other: Path, b: Mapping[str, Any]) -> None:
     """Raise ArgumentError unless the scans of two folders, with headers `a` and `b`, were prepared in the same way."""
     for key in ("channels", "pixel_mm", "settings"):
-        if a[key] != b[key]:
+        if _recipe(a[key]) != _recipe(b[key]):
             raise ArgumentError(f"{other}: `{key}` should be as in {one}, {a[key]}, is {b[key]}")
+
+
+def _recipe(value: Any) -> Any:
+    """A value of a header, of settings without those that say how the face is found in a picture of that data set."""
+    if not isinstance(value, dict):
+        return value
+    return {key: each for key, each in value.items() if key not in ("crops", "whole_picture")}

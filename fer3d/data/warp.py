@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from fer3d.data.augment_maps import augment, unchanged
 from fer3d.data.channels import Normalisation
+from fer3d.data.picture_stack import PictureStack
 from fer3d.errors import ArgumentError
 from fer3d.ops.orientation_energy import OrientationEnergy
 from fer3d.prepare.store import manifest_landmarks
@@ -55,12 +56,14 @@ class FaceWarp:
     high: torch.Tensor
 
     @classmethod
-    def fit(cls, channels: Sequence[str], values: torch.Tensor, rows: torch.Tensor, warps: torch.Tensor) -> FaceWarp:
+    def fit(
+        cls, channels: Sequence[str], values: torch.Tensor | PictureStack, rows: torch.Tensor, warps: torch.Tensor
+    ) -> FaceWarp:
         """Learn the regression.
 
         Args:
             channels: C names.
-            values: (N, C + 1, H, W), as `fer3d.data.channels.stack_channels` returns them.
+            values: (N, C + 1, H, W), as `fer3d.data.channels.stack_channels` returns them, or pictures.
             rows: (M,) int64, rows of the training scans only.
             warps: (M, 3), as `landmark_warps` returns them; scans with NaN are left out.
 

@@ -10,6 +10,8 @@ import io
 import os
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer3d import files
-from fer3d.errors import FormatError
+from fer3d.errors import ArgumentError, FormatError
 from fer3d.formats import pixels, textures
 from fer3d.formats.suffixes import is_scan
 
@@ -84,15 +86,64 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
 
 def decode_picture(content: bytes, path: Path) -> Picture:
     """Decode the bytes of a picture file. `path` is for messages. Raises FormatError as `read_picture`."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     if not content:
         raise FormatError(f"{path}: the file is empty")
+    with _in_one_line(path), Image.open(io.BytesIO(content), formats=_DECODERS) as opened:
+        return _upright(opened, path, len(content))
+
+
+def as_picture(name: str, source: object) -> Picture:
+    """A picture that is in memory already.
+
+    Args:
+        name: Of the argument, for messages.
+        source: (H, W) uint8 of grey or (H, W, 3) uint8 of RGB, row 0 at the top; or a PIL picture, which is treated as
+            a file by `read_picture`.
+
+    Raises:
+        ArgumentError: if `source` is neither, or an array of another shape or dtype.
+        FormatError: as `read_picture`, for a PIL picture.
+    """
+    from PIL import Image
+
+    if isinstance(source, Image.Image):
+        width, height = source.size
+        with _in_one_line(f"`{name}`"):
+            return _upright(source, f"`{name}`", width * height)
+    whole = isinstance(source, np.ndarray) and source.size > 0 and source.dtype == np.uint8
+    if not whole or not isinstance(source, np.ndarray) or not (source.ndim == 2 or source.shape[2:] == (3,)):
+        raise ArgumentError(
+            f"`{name}` should be a picture: a file, pixels (H, W) or (H, W, 3) uint8 in RGB, or a PIL picture; "
+            f"is {described(source)}"
+        )
+    if source.shape[0] * source.shape[1] > MAX_PIXELS:
+        raise ArgumentError(f"`{name}` should have at most {MAX_PIXELS:,} pixels, is {described(source)}")
+    colours = source if source.ndim == 3 else np.repeat(source[:, :, None], 3, axis=2)
+    return Picture(np.ascontiguousarray(colours), {"format": "array", "shape": list(source.shape)})
+
+
+def described(value: object) -> str:
+    """Type of a value, and shape and dtype of an array, for a message.
+
+    >>> described(np.zeros((4, 5))), described(3)
+    ('an array (4, 5) float64', 'int')
+    """
+    if isinstance(value, np.ndarray):
+        return f"an array {value.shape} {value.dtype}"
+    return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+
+
+@contextmanager
+def _in_one_line(path: Path | str) -> Iterator[None]:
+    """Turn whatever a decoder raises into a FormatError."""
+    from PIL import Image, UnidentifiedImageError
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about odd metadata, which does not matter here
-            with Image.open(io.BytesIO(content), formats=_DECODERS) as opened:
-                return _upright(opened, path, len(content))
+            yield
     except FormatError:
         raise
     except Image.DecompressionBombError as error:
@@ -108,7 +159,7 @@ def decode_picture(content: bytes, path: Path) -> Picture:
         raise FormatError(f"{path}: cannot be decoded: {reason}") from None
 
 
-def _upright(opened: Image.Image, path: Path, content: int) -> Picture:
+def _upright(opened: Image.Image, path: Path | str, content: int) -> Picture:
     from PIL import Image
 
     width, height = opened.size

@@ -108,6 +108,27 @@ def align(pixels: NDArray[np.uint8], eyes: Array, size: int = SIZE) -> AlignedFa
     return AlignedFace(out, inside.astype(np.uint8), matrix)
 
 
+def resized(pixels: NDArray[np.uint8], size: int = SIZE) -> NDArray[np.uint8]:
+    """Resize a crop of a face to a square, with nothing cut off and nothing added.
+
+    Args:
+        pixels: (H, W, 3) uint8. A crop that is no square is stretched.
+        size: Side of the result, pixels.
+
+    Returns:
+        (S, S, 3) uint8; the bytes of the crop itself if it has that size.
+
+    Raises:
+        ArgumentError: if a shape, dtype or size is wrong.
+    """
+    check_dtype("pixels", pixels, np.uint8)
+    check_shape("pixels", pixels, ("H", "W", 3))
+    check_range("size", size, 8, 4096, "pixels")
+    if pixels.shape[:2] == (size, size):
+        return pixels
+    return np.array(Image.fromarray(np.ascontiguousarray(pixels)).resize((size, size), Image.Resampling.BICUBIC))
+
+
 def texture_landmarks(scan: Scan) -> dict[str, Array]:
     """Positions of a scan's landmarks in its texture: name -> (2,) column and row, pixel centres at integers.
 

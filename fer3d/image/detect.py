@@ -44,7 +44,7 @@ _ROUNDS = (640, 1280)
 _SHORT = 200  # pixels: smaller pictures are enlarged to this shorter side, or else a detector is too coarse
 _CROP_LIKE = 300  # pixels along the shorter side: a smaller picture is likely a crop of a face, and gets a border
 _BORDER = 0.2  # of the shorter side, repeats the edge: more faces that fill their picture are found (98 of 100)
-_SMALLEST = 16  # pixels: least side of a picture that the detectors get
+SMALLEST = 16  # pixels: least side of a picture that the detectors get
 _LEAST_FACE = 40  # pixels of the working picture
 _HAAR_STEP, _HAAR_NEIGHBOURS = 1.1, 3
 _OFF_CENTRE = 0.5  # a face in a corner counts as this much smaller when the main face of a picture is chosen
@@ -223,8 +223,8 @@ class FaceFinder:
         check_shape("pixels", pixels, ("H", "W", 3))
         height, width = pixels.shape[:2]
         attempts: list[Attempt] = []
-        if min(height, width) < _SMALLEST:
-            reason = f"wanted at least {_SMALLEST} pixels a side, got {width} x {height}"
+        if min(height, width) < SMALLEST:
+            reason = f"wanted at least {SMALLEST} pixels a side, got {width} x {height}"
             attempts = [Attempt(name, max(height, width), 0, reason) for name in self.detectors]
             return Detection((), tuple(attempts))
         for number, largest in enumerate(_ROUNDS):

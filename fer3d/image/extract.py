@@ -11,7 +11,9 @@ from fer3d.errors import Fer3dError, FileError, internal_error
 from fer3d.formats import textures
 from fer3d.formats.pictures import read_picture
 from fer3d.image.align import SIZE, align
-from fer3d.image.detect import Detection, Face, FaceFinder
+from fer3d.image.detect import SMALLEST, Detection, Face, FaceFinder
+
+_WHOLE = "; --whole-picture takes the whole picture for a face"
 
 COLUMNS = (
     "file",
@@ -93,7 +95,8 @@ def extract_faces(
             pixels = read_picture(path).pixels
             detection = finder(pixels)
             if detection.face is None:
-                yield FaceRow(path, None, None, detection, detection.reason)
+                hint = _WHOLE if min(pixels.shape[:2]) >= SMALLEST else ""
+                yield FaceRow(path, None, None, detection, detection.reason + hint)
                 continue
             stem = path.stem if path.stem not in names else f"{path.stem}-{number}"
             names.add(stem)

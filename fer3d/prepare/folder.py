@@ -112,7 +112,8 @@ def preprocess(
 
     Raises:
         CardError: if no card fits the folder, or the card or the folds.toml beside it is not valid.
-        ArgumentError: if `workers` is below 1, or `out` belongs to another data set.
+        ArgumentError: if `workers` is below 1, `out` belongs to another data set, or a setting is of pictures and the
+            data set holds scans.
         StrictError: with `strict`, if a scan fails.
     """
     from fer3d.catalog import detect, records
@@ -125,6 +126,7 @@ def preprocess(
         raise ArgumentError(f"`workers` should be at least 1, is {workers}")
     card, _ = detect.choose(scans, dataset)
     catalog = records.read_catalog(scans, card)
+    _check_settings(settings, card)
     frame = AxisConvention(card.unit, card.up, card.towards_camera)
     _open_folder(out, card, card.name if dataset == "auto" else dataset, settings, scans)
 
@@ -132,7 +134,7 @@ def preprocess(
         some_without_landmarks = any("landmarks" not in record.files for record in catalog.records)
         compile_kernels(needed_kernels(settings, landmarks=not some_without_landmarks), worker_pool, workers, compiling)
     outcomes: list[Outcome] = []
-    task = _Task(scans, out, settings, frame, card.kind == "pictures", card.names_people)
+    task = _Task(scans, out, settings, frame, card)
     for outcome in _run(list(catalog.records), task, workers):
         outcomes.append(outcome)
         if progress is not None:
@@ -140,6 +142,13 @@ def preprocess(
         if strict and outcome.status == "failed":
             raise StrictError(outcome.row["reason"])
     return _finish(out, outcomes, catalog.notes, start)
+
+
+def _check_settings(settings: PreprocessSettings, card: Card) -> None:
+    """Refuse settings of pictures for a data set of scans."""
+    for name in ("crops", "whole_picture"):
+        if card.kind == "scans" and getattr(settings, name):
+            raise ArgumentError(f"`{name}` is of pictures, {card.title} holds scans; leave it out")
 
 
 class StrictError(Fer3dError, ValueError):
@@ -154,21 +163,26 @@ class _Task:
     out: Path
     settings: PreprocessSettings
     frame: AxisConvention
-    flat: bool = False  # whether the scans are pictures
-    people: bool = True  # whether the data set names its subjects
+    card: Card
+
+    @property
+    def flat(self) -> bool:
+        """Whether the scans are pictures."""
+        return self.card.kind == "pictures"
 
     def _is_current(self, header: dict[str, Any], record: Record) -> bool:
         if self.flat:
             from fer3d.prepare.picture import picture_is_current
 
-            return picture_is_current(header, record, self.settings, self.scans)
+            return picture_is_current(header, record, self.settings, self.scans, crops=self.card.crops)
         return is_current(header, record, self.settings, self.scans, self.frame)
 
     def _prepared(self, record: Record, watch: Stopwatch) -> PreparedScan:
         if self.flat:
             from fer3d.prepare.picture import prepare_picture
 
-            return prepare_picture(record, self.settings, self.scans, self.people, watch)
+            people, crops = self.card.names_people, self.card.crops
+            return prepare_picture(record, self.settings, self.scans, people, watch, crops=crops)
         return prepare_record(record, self.settings, self.scans, self.frame, watch)
 
     def __call__(self, record: Record) -> Outcome:

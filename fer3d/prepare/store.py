@@ -40,6 +40,11 @@ Array = NDArray[Any]
 # Columns that manifests of earlier versions lack. They are read as null.
 LATER_COLUMNS = ("compound", "valence", "arousal", "absent_units")
 
+# Columns that say how a scan was prepared; see `read_manifest`.
+RECORD_COLUMNS = (
+    "reason", "unit", "vertices", "faces", "measured", "pose_source", "nose", "placement", "warnings", "history",
+)  # fmt: skip
+
 _HEADER_KEY = "fer3d"  # one key, as safetensors writes several in random order
 
 
@@ -196,8 +201,12 @@ def write_manifest(folder: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     write_bytes(folder / "manifest.parquet", sink.getvalue().to_pybytes(), make_folder=True)
 
 
-def read_manifest(folder: Path) -> list[dict[str, Any]]:
+def read_manifest(folder: Path, *, records: bool = True) -> list[dict[str, Any]]:
     """Read the rows of `manifest.parquet`, sorted by id. Columns of `LATER_COLUMNS` that are missing are None.
+
+    Args:
+        folder: A prepared folder.
+        records: Whether to read `RECORD_COLUMNS` too, which take most of the memory and which training does not need.
 
     Raises:
         FileError: if `folder` has no manifest.
@@ -210,14 +219,23 @@ def read_manifest(folder: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         raise FileError(f"{path}: is missing; `fer3d preprocess` writes it at the end of a run")
     try:
-        table = pq.read_table(path)
+        present = pq.read_schema(path).names
+        table = pq.read_table(path, columns=[name for name in present if records or name not in RECORD_COLUMNS])
     except (OSError, pa.ArrowException) as error:
         raise FormatError(f"{path}: is not a Parquet file ({str(error).splitlines()[0]})") from None
-    lacking = [name for name in manifest_schema().names if name not in table.column_names]
+    lacking = [name for name in manifest_schema().names if name not in present]
     missing = [name for name in lacking if name not in LATER_COLUMNS]
     if missing:
         raise FormatError(f"{path}: lacks the columns {', '.join(missing)}; prepare the scans again")
-    return [{**row, **dict.fromkeys(lacking)} for row in table.to_pylist()]
+    shared: dict[str, str] = {}  # a word that many rows have is held once
+    columns = [_shared_words(column.to_pylist(), shared) for column in table.columns]
+    columns += [[None] * len(table)] * len(lacking)
+    names = (*table.column_names, *lacking)
+    return [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
+
+
+def _shared_words(cells: list[Any], shared: dict[str, str]) -> list[Any]:
+    return [shared.setdefault(cell, cell) if isinstance(cell, str) else cell for cell in cells]
 
 
 def is_simulated(folder: Path) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fer3d.catalog.cards import SHIPPED, load_card
+from fer3d.catalog.cards import SHIPPED, Crops, load_card, shipped_cards
 from fer3d.errors import CardError
 
 GOOD = (SHIPPED / "generic" / "dataset.toml").read_text(encoding="utf-8")
@@ -56,6 +56,12 @@ def test_card_survives_the_way_to_a_worker():
             'up = "+y"\ntowards_camera = "-y"',
             r"`towards_camera`: wanted an axis across `up` \+y, got -y",
         ),
+        ('id = "{path}"', 'id = "{path}"\ncrops = true', r"`crops`: wanted kind pictures, got scans"),
+        (
+            'id = "{path}"',
+            'id = "{path}"\nkind = "pictures"\ncrops = {where = {height = "1"}}',
+            r"`crops.where`: wanted named groups of the patterns, got 'height'",
+        ),
         ('name = "generic"', "name = ", r"wanted TOML, got Invalid value"),
         ('name = "generic"', 'name = "No Name"', r"`name`: wanted .*, got 'No Name'"),
     ],
@@ -90,3 +96,25 @@ def test_any_card_is_read_or_refused(tmp_path: Path, text: str, old: str):
         load_card(file)
     except CardError as error:
         assert "\n" not in str(error)
+
+
+def test_which_data_sets_hold_crops():
+    crops = {name: card.crops for name in shipped_cards() if (card := load_card(name)).crops}
+    aligned, small = Crops(where={"version": "aligned"}), Crops(pixels=48)
+    assert crops == {
+        "ckplus": small,  # the copy CK+48
+        "fer2013": True,
+        "fer2013-folders": small,
+        "ferplus": small,
+        "oulu-casia": Crops(where={"version": "cropped"}),
+        "raf-db": aligned,
+        "sfew": aligned,
+        "tfd": True,
+    }
+    assert [small.hold({}, shape) for shape in ((48, 48, 3), (30, 48), (48, 49, 3))] == [True, True, False]
+    both = Crops(pixels=48, where={"version": "aligned"})
+    assert [both.hold(words, (48, 48)) for words in ({"version": "aligned"}, {"version": "original"}, {})] == [
+        True,
+        False,
+        False,
+    ]

@@ -112,7 +112,7 @@ PATHS = {
     "raf-db": (
         "DATASET/train/5/train_00017_aligned.jpg",
         {"id": "train_00017_aligned", "subject": "train_00017_aligned", "expression": "sadness"}
-        | {"attributes": {"part": "train"}},
+        | {"attributes": {"part": "train", "version": "aligned"}},
     ),
     "affectnet": (
         "Manually_Annotated_Images/103/29a31ebf.jpg",

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from fer3d.catalog import duplicates, read_records
+from fer3d.catalog import duplicates, read_records, record_pictures
 from fer3d.catalog.cards import load_card
 from fer3d.catalog.inspection import ClassCount, inspect
 from fer3d.catalog.record_pictures import read_record_picture
@@ -31,6 +31,22 @@ def test_entries_of_fer2013(tmp_path):
 def test_entries_of_tfd(tmp_path):
     found = pixels_of(trees.tfd(tmp_path), "tfd")
     np.testing.assert_array_equal(found["tfd000002"][..., 1], trees.noise(2))
+
+
+def test_real_numbers_of_tfd_become_bytes_in_parts(tmp_path, monkeypatch):
+    """As all at once, and never more than a part in double precision."""
+    from scipy.io import savemat
+
+    monkeypatch.setattr(record_pictures, "_AT_ONCE", 3)
+    images = np.random.default_rng(0).random((8, 6, 6), np.float32)
+    images[7, 5, 5] = 1.0
+    savemat(tmp_path / "TFD_48x48.mat", {"images": images})
+    clips = []
+    monkeypatch.setattr(np, "clip", lambda part, *limits, clip=np.clip: clips.append(len(part)) or clip(part, *limits))
+    for entry in range(8):
+        made = read_record_picture(tmp_path / "TFD_48x48.mat", {"entry": str(entry)}).pixels
+        np.testing.assert_array_equal(made[..., 0], np.rint(images[entry] * 255.0))
+    assert clips == [3, 3, 2]
 
 
 def test_files(tmp_path):

@@ -177,7 +177,7 @@ def test_a_partner_is_changed_as_the_scan_itself(prepared):
     from fer3d.prepare.store import read_manifest
 
     data = load([(prepared, read_manifest(prepared))], ("texture",), SIX)
-    data.values[:] = data.values[:1]  # all pictures alike: what differs is how they were changed
+    data.values.pixels[:] = data.values.pixels[:1]  # all pictures alike: what differs is how they were changed
     rows = torch.arange(len(data.rows))
     pairing = Pairing.of(data.rows, rows, ("yaw=5", "light=even"), "fold")
     fabric, normalisation = Fabric(accelerator="cpu", devices=1), data.fit_normalisation(rows)

@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import pytest
 import torch
 
-from fer3d.data.samples import labelled_rows, load
+from fer3d.data.samples import check_same_recipe, labelled_rows, load
 from fer3d.errors import ArgumentError, FileError
 from fer3d.prepare import store
 from tests.prepared import SIX, write_prepared
@@ -53,3 +55,11 @@ def test_what_is_wrong_is_said(folder, tmp_path):
     (mixed / name).write_bytes((bigger / name).read_bytes())
     with pytest.raises(ArgumentError, match=r"F0001_fear_4.safetensors: the maps should be \(16, 16\), are \(20, 20\)"):
         load([(mixed, labelled_rows(mixed))], ["depth"], SIX)
+
+
+def test_crops_and_photographs_may_be_combined_and_sizes_may_not():
+    one, other = ({"channels": [], "pixel_mm": 2.0, "settings": {"size": 48, "crops": crops}} for crops in (None, True))
+    check_same_recipe(Path("a"), one, Path("b"), other)
+    other["settings"]["size"] = 64
+    with pytest.raises(ArgumentError, match="^b: `settings` should be as in a, .* is "):
+        check_same_recipe(Path("a"), one, Path("b"), other)

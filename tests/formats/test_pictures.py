@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer3d.errors import FileError, FormatError
+from fer3d.errors import ArgumentError, FileError, FormatError
 from fer3d.formats import pictures, textures
-from fer3d.formats.pictures import read_picture
+from fer3d.formats.pictures import as_picture, read_picture
 from tests.formats.examples.pictures import tiff
 
 PIXELS = np.array(
@@ -197,3 +197,43 @@ def test_many_pages_cost_little(tmp_path):
     page = Image.fromarray(PIXELS)
     page.save(tmp_path / "a.tif", save_all=True, append_images=[page] * 300)
     assert "several pictures" in textures.load(tmp_path / "a.obj", ["a.tif"]).warnings[0]
+
+
+def test_a_pil_picture_is_read_as_its_file(tmp_path):
+    random = np.random.default_rng(0)
+    colours = Image.fromarray(random.integers(0, 256, (9, 7, 4), dtype=np.uint8))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    colours.convert("RGB").save(tmp_path / "turned.png", exif=turned)
+    colours.save(tmp_path / "alpha.png")
+    colours.convert("RGB").quantize(8).save(tmp_path / "palette.png")
+    Image.fromarray(random.integers(0, 65536, (9, 7), dtype=np.uint16)).save(tmp_path / "deep.png")
+    colours.convert("L").save(tmp_path / "grey.tiff")
+    for path in sorted(tmp_path.iterdir()):
+        np.testing.assert_array_equal(as_picture("x", Image.open(path)).pixels, read_picture(path).pixels)
+    assert as_picture("x", Image.open(tmp_path / "turned.png")).pixels.shape == (7, 9, 3)
+    with pytest.raises(FormatError, match="^`x`: has real numbers as pixels"):
+        as_picture("x", Image.fromarray(np.zeros((4, 4), np.float32)))
+    content = (tmp_path / "alpha.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(content[: len(content) // 2])
+    with Image.open(tmp_path / "cut.png") as cut, pytest.raises(FormatError, match="^`x`: cannot be decoded: "):
+        as_picture("x", cut)
+
+
+def test_pixels_in_memory_are_rgb_or_grey_bytes():
+    pixels = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
+    assert as_picture("x", pixels).pixels is pixels
+    made = as_picture("x", pixels[::-1, :, 0]).pixels
+    np.testing.assert_array_equal(made, np.repeat(pixels[::-1, :, :1], 3, axis=2))
+    wanted = r"^`x` should be a picture: a file, pixels \(H, W\) or \(H, W, 3\) uint8 in RGB, or a PIL picture; is "
+    for wrong, said in (
+        (pixels.astype(np.int64), r"an array \(4, 5, 3\) int64"),
+        (pixels[..., :1], r"an array \(4, 5, 1\) uint8"),
+        (pixels[0, 0], r"an array \(3,\) uint8"),
+        (pixels.tolist(), "list"),
+        ("anna.jpg", "str"),
+    ):
+        with pytest.raises(ArgumentError, match=f"{wanted}{said}$"):
+            as_picture("x", wrong)
+    with pytest.raises(ArgumentError, match="^`x` should have at most 100,000,000 pixels, is an array "):
+        as_picture("x", np.broadcast_to(np.uint8(0), (20_000, 20_000)))

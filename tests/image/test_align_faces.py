@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fer3d.errors import ArgumentError, PrepareError
-from fer3d.image.align import align, align_scan, canonical_eyes, scan_eyes, texture_landmarks
+from fer3d.image.align import align, align_scan, canonical_eyes, resized, scan_eyes, texture_landmarks
 from fer3d.image.landmarks68 import moved
 from fer3d.scan import Scan
 
@@ -151,3 +151,22 @@ def test_scans_without_what_it_takes():
     hole = scan.uv.copy()
     hole[:] = np.nan
     assert texture_landmarks(replace(scan, uv=hole)) == {}
+
+
+def test_a_crop_is_resized_with_nothing_cut_off_and_nothing_added():
+    random = np.random.default_rng(0)
+    crop = random.integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    assert resized(crop, 48) is crop
+    even = np.full((60, 40, 3), 200, np.uint8)
+    for size in (16, 48, 224):
+        assert (resized(even, size) == 200).all()  # no black margin, whatever the shape
+    halves = np.zeros((30, 50, 3), np.uint8)
+    halves[:, 25:] = 255
+    made = resized(halves, 96)
+    assert made.shape == (96, 96, 3)
+    assert (made[:, :40] == 0).all()
+    assert (made[:, -40:] == 255).all()
+    with pytest.raises(ArgumentError, match="`size` should lie in"):
+        resized(crop, 4)
+    with pytest.raises(ArgumentError, match="`pixels` should have"):
+        resized(crop[..., 0])

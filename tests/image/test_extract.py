@@ -38,6 +38,8 @@ def test_faces_are_cut_out_and_failures_are_rows(capsys, folder, tmp_path):
     assert set(rows) == {"anna.png", "broken.jpg", "dot.png", "more/anna.jpg", "two.bmp", "wall.png"}
     assert (tmp_path / "crops" / "faces.csv").read_text() == out
     assert rows["wall.png"]["reason"].startswith("no face found (mtcnn: no face")
+    assert rows["wall.png"]["reason"].endswith("; --whole-picture takes the whole picture for a face")
+    assert rows["wall.png"]["crop"] == ""
     assert "wanted at least 16 pixels a side, got 1 x 1" in rows["dot.png"]["reason"]
     assert rows["broken.jpg"]["reason"].startswith(("cannot be decoded", "wanted a picture"))
     assert rows["two.bmp"]["faces"] == "2"

@@ -10,8 +10,9 @@ from PIL import Image
 
 from fer3d.catalog.protocols import part_folds
 from fer3d.config import preprocess_settings
-from fer3d.errors import ConfigError, ProtocolError
+from fer3d.errors import ArgumentError, ConfigError, PrepareError, ProtocolError
 from fer3d.image.align import canonical_eyes
+from fer3d.image.detect import Detection
 from fer3d.image.landmarks68 import moved
 from fer3d.predict import load
 from fer3d.prepare.folder import preprocess
@@ -26,6 +27,8 @@ from tests.formats.test_pictures import png
 from tests.image.test_detect import needs_face, photos, true_eyes  # noqa: F401  (a fixture)
 
 SMALL = preprocess_settings(None, ("size=48",))
+WHOLE = preprocess_settings(None, ("size=48", "whole_picture=true"))
+HINT = "; --crops says that it is a crop of a face, --whole-picture takes the whole picture for a face"
 
 
 @pytest.fixture
@@ -41,7 +44,7 @@ def folder(photos, tmp_path):  # noqa: F811
 
 @needs_face
 def test_faces_are_stored_with_a_record_of_who_found_them(folder, photos, tmp_path):  # noqa: F811
-    summary = preprocess(folder, tmp_path / "out", settings=SMALL, workers=1)
+    summary = preprocess(folder, tmp_path / "out", settings=WHOLE, workers=1)
     assert (summary.prepared, summary.kept) == (3, 0)
     assert [reason for _, reason in summary.failures] == ["anna/happy/broken.jpg: the file is empty"]
     rows = {row["id"]: row for row in read_manifest(tmp_path / "out")}
@@ -62,21 +65,83 @@ def test_faces_are_stored_with_a_record_of_who_found_them(folder, photos, tmp_pa
     assert summary.contact_sheet.is_file()
 
 
+def test_crops_are_used_as_they_are_and_need_no_detector(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("fer3d.prepare.picture._finder", lambda *_: pytest.fail("no face should be searched for"))
+    place, out = tmp_path / "pictures", tmp_path / "out"
+    trees.paint(place, ["anna/happy/1.png"])
+    Image.fromarray(trees.noise(1, 60)[:, :40]).save(place / "anna/happy/tall.png")
+    Image.fromarray(trees.noise(2, 15)).save(place / "anna/happy/tiny.png")
+    code, said, _ = fer3d(capsys, "preprocess", place, "-o", out, "--workers", 1, "--size", 96, "--crops")
+    assert code == 3
+    said = "".join(said.split())
+    assert "failedanna/happy/tiny.png:wantedacropofatleast16pixelsaside,got15x15" in said
+    assert "doubtfulanna/happy/tall.png:thecropof40x60pixelswasstretchedtoasquare" in said
+    rows = {row["source"]: row for row in read_manifest(out) if row["status"] == "ok"}
+    assert {row["pose_source"] for row in rows.values()} == {"crop"}
+    for name, picture in (("1", trees.noise(0)), ("tall", trees.noise(1, 60)[:, :40])):
+        scan = read_scan(out / rows[f"anna/happy/{name}.png"]["file"])
+        wanted = Image.fromarray(picture).convert("RGB").resize((96, 96), Image.Resampling.BICUBIC)
+        np.testing.assert_array_equal(scan.arrays["texture"], np.asarray(wanted))
+        assert (scan.arrays["mask"] == 1).all()
+    assert preprocess(place, out, settings=preprocess_settings(None, ("size=96", "crops=true")), workers=1).kept == 2
+
+
+def test_only_small_pictures_are_the_crops_of_a_set_whose_card_says_their_size(tmp_path, monkeypatch):
+    """Copies of FER-2013 as folders and of CK+ hold crops of 48 pixels; larger pictures there are something else."""
+    searched = []
+
+    class Finder:
+        def __call__(self, pixels):
+            searched.append(pixels.shape[:2])
+            return Detection((), ())
+
+    monkeypatch.setattr("fer3d.prepare.picture._finder", lambda *_: Finder())
+    for make, count in ((trees.fer2013_folders, 9), (trees.ferplus, 4)):
+        folder = make(tmp_path / make.__name__)
+        first = next(path for path in sorted(folder.rglob("*")) if path.suffix in (".jpg", ".png"))
+        Image.fromarray(trees.noise(0, 60)).save(first)
+        summary = preprocess(folder, tmp_path / f"{make.__name__}-out", settings=SMALL, workers=1)
+        assert (summary.prepared, len(summary.failures)) == (count - 1, 1)
+    assert searched == [(60, 60)] * 2
+    trees.paint(tmp_path / "ck48", ["S010/006/S010_006_00000013.png"])
+    assert preprocess(tmp_path / "ck48", tmp_path / "ck48-out", "ckplus", SMALL, workers=1).prepared == 1
+    assert len(searched) == 2
+
+
+@needs_face
+def test_a_setting_overrides_the_card(tmp_path):
+    folder = trees.fer2013(tmp_path / "fer")
+    searched = preprocess(
+        folder, tmp_path / "out", settings=SMALL.model_copy(update={"crops": False, "detectors": ("haar",)}), workers=1
+    )
+    assert searched.prepared == 0
+    assert all("no face found" in reason for _, reason in searched.failures)
+
+
+def test_settings_of_pictures_are_refused_for_scans(tmp_path):
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "scans/anna_happy.obj").write_text("v 0 0 0\n")
+    for name in ("crops", "whole_picture"):
+        with pytest.raises(ArgumentError, match=f"^`{name}` is of pictures, .* holds scans; leave it out$"):
+            preprocess(tmp_path / "scans", tmp_path / "out", settings=preprocess_settings(None, (f"{name}=true",)))
+
+
 @needs_face
 def test_what_is_prepared_is_kept_until_something_changes(folder, tmp_path):
     out = tmp_path / "out"
-    preprocess(folder, out, settings=SMALL, workers=1)
+    preprocess(folder, out, settings=WHOLE, workers=1)
     content = (out / "scans/anna--happy--1.safetensors").read_bytes()
-    assert preprocess(folder, out, settings=SMALL, workers=1).kept == 3
+    assert preprocess(folder, out, settings=WHOLE, workers=1).kept == 3
     shutil.copy(folder / "bert/sad/2.png", folder / "carla/angry/3.png")
-    again = preprocess(folder, out, settings=SMALL, workers=1)
+    again = preprocess(folder, out, settings=WHOLE, workers=1)
     assert (again.prepared, again.kept) == (1, 2)
-    strict = preprocess_settings(None, ("size=48", "whole_picture=false"))
     trees.paint(folder, ["carla/angry/3.png"])
-    none = preprocess(folder, out, settings=strict, workers=1)
-    assert any(reason.startswith("carla/angry/3.png: no face found (mtcnn: no face") for _, reason in none.failures)
+    none = preprocess(folder, out, settings=SMALL, workers=1)
+    ((_, reason),) = [failure for failure in none.failures if failure[0].startswith("carla")]
+    assert reason.startswith("carla/angry/3.png: no face found (mtcnn: no face; hog: ")
+    assert reason.endswith(HINT)
     shutil.rmtree(out)
-    preprocess(folder, out, settings=SMALL, workers=2)
+    preprocess(folder, out, settings=WHOLE, workers=2)
     assert (out / "scans/anna--happy--1.safetensors").read_bytes() == content
 
 
@@ -99,7 +164,7 @@ def test_landmarks_of_the_data_set_spare_the_search(tmp_path):
 def test_bad_landmarks_and_bad_labels(tmp_path):
     folder = trees.ckplus(tmp_path / "ck")  # all 68 points are one
     (folder / "Emotion/S005/001/S005_001_00000004_emotion.txt").write_text("9.0")
-    summary = preprocess(folder, tmp_path / "out", settings=SMALL, workers=1)
+    summary = preprocess(folder, tmp_path / "out", settings=WHOLE, workers=1)
     assert summary.prepared == 11
     ((source, reason),) = summary.failures
     assert source.endswith("S005_001_00000004.png")
@@ -109,13 +174,17 @@ def test_bad_landmarks_and_bad_labels(tmp_path):
     )
 
 
-@needs_face
 def test_entries_of_a_csv_are_kept_by_their_pixels(tmp_path):
+    """They are crops, as the card says, and need no detector."""
     folder = trees.fer2013(tmp_path / "fer")
     out = tmp_path / "out"
     assert preprocess(folder, out, settings=SMALL, workers=1).prepared == 11
     row = read_manifest(out)[3]
     assert (row["id"], row["source"], row["expression"]) == ("fer0000003", "fer2013/fer2013.csv#3", "happiness")
+    scan = read_scan(out / row["file"])
+    np.testing.assert_array_equal(scan.arrays["texture"], np.repeat(trees.noise(3)[..., None], 3, axis=2))
+    assert (scan.arrays["mask"] == 1).all()
+    assert (row["pose_source"], row["warnings"], row["measured"]) == ("crop", [], 1.0)
     assert preprocess(folder, out, settings=SMALL, workers=1).kept == 11
 
 
@@ -123,7 +192,7 @@ def test_entries_of_a_csv_are_kept_by_their_pixels(tmp_path):
 def test_a_run_on_pictures_predicts_pictures_as_if_they_had_been_prepared(capsys, folder, tmp_path):
     Image.open(folder / "anna/happy/1.png").resize((280, 280)).save(folder / "dora_happy_4.png")
     Image.open(folder / "bert/sad/2.png").resize((280, 280)).save(folder / "emil_sad_5.png")
-    preprocess(folder, tmp_path / "out", settings=SMALL, workers=1)
+    preprocess(folder, tmp_path / "out", settings=WHOLE, workers=1)
     own = {"maps": "texture", "width": 4, "illumination": "hist-eq"}
     settings = train_settings("plain-cnn", "tiny", None, ("epochs=1", "batch=2"), model=own)
     experiment = Experiment(tmp_path / "out", classes=("happiness", "sadness", "anger"), folds=2, only=(0,))
@@ -132,19 +201,63 @@ def test_a_run_on_pictures_predicts_pictures_as_if_they_had_been_prepared(capsys
     assert predictor.kind.name == "pictures"
     tested = read_predictions(read_run(run))
     sources = {row["id"]: row["source"] for row in read_manifest(tmp_path / "out")}
+    whole = load(run, whole_picture=True)
     for name, wanted in zip(tested.ids, tested.probabilities, strict=True):
-        made = predictor(folder / sources[name])
+        made = whole(folder / sources[name])
         np.testing.assert_allclose(list(made.probabilities.values()), wanted, atol=1e-5)
-    noise = predictor(folder / "carla/angry/3.png")
-    assert noise.warnings == ("no face found: the whole picture was taken for one",)
+    noise = folder / "carla/angry/3.png"
+    with pytest.raises(PrepareError, match="carla/angry/3.png: no face found") as error:  # although it was trained on
+        predictor(noise)
+    assert str(error.value).endswith(HINT)
+    assert whole(noise).warnings == ("no face found: the whole picture was taken for one",)
+    _check_pictures_in_memory(predictor, load(run, crops=True), folder / "anna/happy/1.png")
     (tmp_path / "scan.obj").write_text("v 0 0 0\n")
+    code, out, _ = fer3d(capsys, "predict", run, noise, "--csv")
+    assert (code, out.splitlines()[1].split(",")[1:4]) == (3, ["failed", "", ""])
+    assert out.splitlines()[1].count("no face found") == 1
+    code, out, _ = fer3d(capsys, "predict", run, noise, "--whole-picture", "--json")
+    assert (code, json.loads(out)[0]["status"]) == (0, "ok")
+    code, out, _ = fer3d(capsys, "predict", run, noise, "--crops", "--json")
+    assert (code, json.loads(out)[0]["warnings"]) == (0, [])
+    both = "`whole_picture` should be false with `?crops`?, in which no face is searched for"
+    with pytest.raises(ArgumentError, match=both):
+        load(run, crops=True, whole_picture=True)
+    with pytest.raises(ConfigError, match=both):
+        preprocess_settings(None, ("crops=true", "whole_picture=true"))
     code, out, _ = fer3d(capsys, "predict", run, folder, tmp_path / "scan.obj", "--json")
     assert code == 3
     reasons = {entry["file"]: entry.get("reason", "") for entry in json.loads(out)}
+    assert reasons.pop(str(noise)).endswith(HINT)
     assert reasons.pop(str(folder / "anna/happy/broken.jpg")) == "the file is empty"
     assert reasons.pop(str(tmp_path / "scan.obj")) == "wanted a picture, as the run was trained on pictures, got a scan"
-    assert len(reasons) == 5
+    assert len(reasons) == 4
     assert not any(reasons.values())
+
+
+def _check_pictures_in_memory(predictor, crops, path):
+    """Arrays and PIL pictures are read as files are."""
+    pixels = np.array(Image.open(path).convert("RGB"))
+    made = predictor(path)
+    assert predictor(str(path)) == predictor(pixels) == predictor(Image.open(path)) == made
+    assert predictor(pixels[:, ::-1][:, ::-1]) == made
+    grey = np.asarray(Image.fromarray(pixels).convert("L"))
+    assert predictor(grey) == predictor(np.repeat(grey[..., None], 3, axis=2)) == predictor(Image.fromarray(grey))
+    assert crops(pixels[:, :, :]) == crops(path) != made
+    with pytest.raises(PrepareError, match=r"^`scan`: no face found \("):
+        predictor(np.zeros((60, 60), np.uint8))
+    with pytest.raises(PrepareError, match=r"^`scan`: wanted a crop of at least 16 pixels a side, got 8 x 60$"):
+        crops(np.zeros((60, 8), np.uint8))
+    for wrong, said in (
+        (pixels.astype(np.float32) / 255, r"\d+, 3\) float32"),
+        (pixels[..., :2], r"\d+, 2\) uint8"),
+        (pixels[None], r"\(1, .*, 3\) uint8"),
+        (pixels.transpose(2, 0, 1), r"\(3, .*\) uint8"),
+        (np.zeros((0, 4), np.uint8), r"\(0, 4\) uint8"),
+        (7, "is int$"),
+        (None, "is NoneType$"),
+    ):
+        with pytest.raises(ArgumentError, match=r"^`scan` should be a picture: a file, pixels \(H, W\) or .*" + said):
+            predictor(wrong)
 
 
 @needs_face
@@ -196,7 +309,7 @@ def test_eight_classes_with_contempt(capsys, tmp_path):
         assert len(made.truth) == tested
         assert (made.truth == 7).sum() == (2 if folder is ck else 1)
         path = data.parent / folder.name / read_manifest(data)[0]["source"]
-        assert set(load(out)(path).probabilities) == set(eight)
+        assert set(load(out, whole_picture=True)(path).probabilities) == set(eight)
 
 
 def test_part_folds():
@@ -251,6 +364,7 @@ def test_command(capsys, folder, tmp_path):
         1,
         "--set",
         "detectors=hog,haar",
+        "--whole-picture",
     )
     assert code == 3, err
     assert "3 prepared, 0 kept from before, 1 failed" in out
@@ -288,9 +402,9 @@ def test_bad_pictures_are_a_line_each_and_the_rest_goes_on(capsys, photos, tmp_p
         "failed anna/happy/bomb.png: wanted at most 100,000,000 pixels, got 3,600,000,000",
         "failed anna/happy/text.png: wanted a picture (",
         "doubtful anna/happy/many.png: 3 faces: the largest and most central one counts",
-        "doubtful anna/happy/none.png: no face found: the whole picture was taken for one",
-        "3 prepared, 0 kept from before, 6 failed",
-        "2 doubtful: the reasons are in ",
+        f"failed anna/happy/none.png: no face found (mtcnn: no face; hog: no face; haar: no face){HINT}",
+        "2 prepared, 0 kept from before, 7 failed",
+        "1 doubtful: the reasons are in ",
     ):
         assert "".join(line.split()) in said
 
@@ -311,7 +425,8 @@ def test_bad_lines_of_label_files_are_a_line_each_and_the_rest_goes_on(capsys, t
         ),
         (affectnet, 3, ("note training.csv:1: wanted a column expression, got subdirectory_filepath",)),
     ):
-        _, out, _ = fer3d(capsys, "preprocess", folder, "-o", tmp_path / f"{folder.name}-out", "--workers", 1)
+        options = ("-o", tmp_path / f"{folder.name}-out", "--workers", 1, "--whole-picture")
+        _, out, _ = fer3d(capsys, "preprocess", folder, *options)
         said = "".join(out.split())
         assert f"{prepared}prepared" in said
         for line in wanted:
