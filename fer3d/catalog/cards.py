@@ -51,7 +51,9 @@ _PACKAGE = Path(fer3d.__file__).parent
 SHIPPED = next(folder for folder in (_PACKAGE / "datasets", _PACKAGE.parent / "datasets") if folder.is_dir())
 
 # The layouts of label files that can be read. `fer3d.catalog.labels.sources` has a reader for each.
-LabelSource = Literal["fer2013", "ferplus", "ckplus", "rafdb", "affectnet", "affectnet-files", "mmi", "tfd"]
+LabelSource = Literal[
+    "fer2013", "fer2013-folders", "ferplus", "ckplus", "rafdb", "affectnet", "affectnet-files", "mmi", "tfd"
+]
 
 Axis = Literal["+x", "-x", "+y", "-y", "+z", "-z", "auto"]
 
@@ -125,6 +127,8 @@ class Card(_Facts):
     id: Text = "{stem}"
     subject: Text = "{subject}"
     sequence: Text | None = None
+    guess: StrictBool = False  # True: any path may match, see `fer3d.catalog.guessed_subjects`
+    evidence: tuple[Text, ...] = ()
     labels_from: LabelSource | None = None
     constant: tuple[str, ...] = ()
     ignored: tuple[Text, ...] = ()
@@ -163,7 +167,9 @@ class Card(_Facts):
     def _consistent(self) -> Card:
         if not self.patterns and self.labels_from is None:
             raise ValueError("`patterns`: wanted at least one, got none")
-        for key in ("patterns", "ignored"):
+        if self.guess and not self.names_people:
+            raise ValueError(f"`guess`: wanted false with `subject` {self.subject}, got true")
+        for key in ("patterns", "ignored", "evidence"):
             for pattern in getattr(self, key):
                 compiled = _compile(key, pattern, labels="x", suffixes="x")
                 if key == "patterns" and "subject" not in compiled.groupindex and self.names_people:
@@ -224,6 +230,21 @@ class Card(_Facts):
     def ignorers(self) -> tuple[re.Pattern[str], ...]:
         """The patterns in `ignored`, compiled in the same way."""
         return tuple(_compile("ignored", pattern, "x", "x") for pattern in self.ignored)
+
+    @cached_property
+    def proofs(self) -> tuple[re.Pattern[str], ...]:
+        """The patterns in `evidence`, compiled in the same way."""
+        return tuple(_compile("evidence", pattern, "x", "x") for pattern in self.evidence)
+
+    @cached_property
+    def _folded_values(self) -> Mapping[tuple[str, str], str]:
+        pairs = ((group, code, word) for group, words in self.values.items() for code, word in words.items())
+        return {(group, code.casefold()): word for group, code, word in pairs if len(code) > 2}
+
+    def value(self, group: str, text: str) -> str:
+        """Return the word for a code of a group, or the code. Case matters only in codes of one or two letters."""
+        word = self.values.get(group, {}).get(text)
+        return word if word is not None else self._folded_values.get((group, text.casefold()), text)
 
     def label(self, word: str) -> str | None:
         """Return the canonical label of a word of the data set, or None. Words of up to two letters are case-sensitive.

@@ -26,11 +26,23 @@ ANGLES = ("yaw", "pitch", "roll")  # degrees in the file
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. `fields` holds the cells that are not blank, under the names of the fields of `Record`."""
+    """The labels of one scan: a line of the table, or what the data set's own label files say.
+
+    Attributes:
+        line: Number of the line; 0 without a table.
+        fields: What is known, under the names of the fields of `Record`.
+        attributes: Attributes of the record.
+        problems: What should be said about the labels, one line each.
+        source: What says it, for a message.
+        overrides: Whether it replaces the expression of the path. Otherwise two different expressions count as none.
+    """
 
     line: int
     fields: Mapping[str, Any]
     attributes: Mapping[str, str]
+    problems: tuple[str, ...] = ()
+    source: str = "the label file"
+    overrides: bool = False
 
 
 def read_label_table(file: Path, card: Card) -> dict[str, Row]:

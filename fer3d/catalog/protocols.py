@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from fer3d.catalog.guessed_subjects import check_people
 from fer3d.catalog.protocol_files import GENERAL, ProtocolFacts, own_protocol, protocol_names
 from fer3d.checks import check_choice
 from fer3d.errors import ProtocolError
@@ -22,6 +23,7 @@ from fer3d.scan import EXPRESSIONS, LABELS
 Rows = Sequence[Mapping[str, Any]]
 
 PARTS = ("train", "validation", "test")
+_MERGED_TEST = "both tests"  # the part of copies of FER-2013 that do not tell the two tests apart
 _MOST_NAMES = 3
 
 
@@ -142,10 +144,12 @@ def make_folds(
         The protocol, with notes on missing subjects, and a list of rounds x folds folds.
 
     Raises:
-        ProtocolError: if subjects are missing (counts them and names a few), or there are fewer subjects than folds.
+        ProtocolError: if subjects are missing (counts them and names a few), there are fewer subjects than folds, or
+            the scans name no people (see `check_people`).
     """
     if rounds < 1:
         raise ProtocolError(f"`rounds` should be at least 1, is {rounds}")
+    check_people(protocol.name, rows)
     protocol, subjects = _eligible(protocol, rows, allow_missing)
     counts = Counter(row["subject"] for row in rows)
     folds: list[Fold] = []
@@ -197,7 +201,7 @@ def part_folds(rows: Rows) -> list[Fold]:
     for number in range(counts[0]):
         members: dict[str, set[str]] = defaultdict(set)
         for row, each in zip(rows, parts, strict=True):
-            members[each[number]].add(row["subject"])
+            members["test" if each[number] == _MERGED_TEST else each[number]].add(row["subject"])
         if not members.get("train") or not (members.get("test") or members.get("validation")):
             raise ProtocolError(
                 "protocol parts: wanted scans of the parts train and test or validation, "

@@ -10,6 +10,8 @@ from fer3d.catalog.cards import Card
 from fer3d.catalog.folder_listing import Listing, printable
 from fer3d.catalog.label_table import Row
 from fer3d.catalog.labels.reading import Labels, affect_fields, brief, label_fields, read_table
+from fer3d.errors import Fer3dError
+from fer3d.formats.npy import read_array
 
 _AFFECTNET_COLUMNS = ("subdirectory_filepath", "expression")
 
@@ -35,7 +37,7 @@ def affectnet(listing: Listing, card: Card) -> Labels:
             fields |= affect_fields(card, {key: cells.get(key) for key in ("valence", "arousal")}, where)
             if eyes := _eyes(cells.get("facial_landmarks") or ""):
                 attributes["eyes"] = eyes
-            labels.rows[picture] = Row(line, fields, attributes)
+            labels.add(picture, Row(line, fields, attributes, source=where))
     return labels
 
 
@@ -44,6 +46,8 @@ def _eyes(text: str) -> str:
     try:
         points = np.array([float(word) for word in text.split(";")]).reshape(68, 2)
     except ValueError:
+        return ""
+    if not np.isfinite(points).all():
         return ""
     return " ".join(f"{x:.2f}" for x in (*points[36:42].mean(axis=0), *points[42:48].mean(axis=0)))
 
@@ -77,7 +81,14 @@ _ANNOTATION = re.compile(r"(?:^|/)annotations/(?P<number>\d+)_(?P<what>exp|val|a
 def _number_in(listing: Listing, name: str, notes: list[str]) -> str | None:
     """Return the one number in a file as text. None, with a note, if the file is not such an array."""
     try:
-        return str(np.load(listing.folder / name, allow_pickle=False).reshape(())).strip()
-    except (OSError, ValueError, EOFError) as error:
-        notes.append(f"{name}: wanted an array of one number, got {brief(str(error))}")
+        array = read_array(listing.folder / name, text=True)
+    except Fer3dError as error:
+        reason = str(error).removeprefix(f"{listing.folder / name}: ")
+        notes.append(f"{name}: wanted an array of one number, got {brief(reason)}")
         return None
+    if array.size != 1:
+        notes.append(f"{name}: wanted an array of one number, got {array.dtype} {array.shape}")
+        return None
+    value = array.reshape(-1)[0]
+    text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
+    return printable(text.strip())

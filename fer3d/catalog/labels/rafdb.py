@@ -37,5 +37,5 @@ def rafdb(listing: Listing, card: Card) -> Labels:
         if picture is None:
             labels.notes.append(f"{where}: wanted a picture {printable(words[0])}, found none")
             continue
-        labels.rows[picture] = Row(line, *label_fields(card, words[1], where))
+        labels.add(picture, Row(line, *label_fields(card, words[1], where), source=where))
     return labels
