@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from string import Formatter
@@ -23,7 +22,8 @@ from pydantic import (
 )
 
 import fer3d
-from fer3d.catalog.card_targets import Targets, Text
+from fer3d.catalog.card_targets import Scale, Scoring, Targets, Text
+from fer3d.catalog.toml_file import read_toml, short
 from fer3d.checks import did_you_mean
 from fer3d.errors import CardError
 from fer3d.scan import LABELS
@@ -284,15 +284,7 @@ def load_card(name_or_path: str | Path) -> Card:
     """
     file = card_file(name_or_path)
     try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CardError(f"{file}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise CardError(f"{file}: wanted UTF-8 text, got byte 0x{error.object[error.start]:02x}") from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise CardError(f"{file}: wanted TOML, got {error}") from error
-    try:
-        return Card.model_validate(data)
+        return Card.model_validate(read_toml(file))
     except ValidationError as error:
         raise CardError(f"{file}: {_one_line(error)}") from error
 
@@ -302,11 +294,15 @@ def card_file(name_or_path: str | Path) -> Path:
     if isinstance(name_or_path, str) and name_or_path in shipped_cards():
         return SHIPPED / name_or_path / "dataset.toml"
     path = Path(name_or_path)
-    file = path / "dataset.toml" if path.is_dir() else path
-    if not file.is_file():
+    try:
+        file = path / "dataset.toml" if path.is_dir() else path
+        found = file.is_file()
+    except OSError:  # a name too long
+        found = False
+    if not found:
         known = shipped_cards()
         hint = did_you_mean(name_or_path, known)
-        raise CardError(f"no data set card {str(name_or_path)!r}: wanted {_listed(known)} or a dataset.toml{hint}")
+        raise CardError(f"no data set card {short(str(name_or_path))}: wanted {_listed(known)} or a dataset.toml{hint}")
     return file
 
 
@@ -318,19 +314,27 @@ def _one_line(error: ValidationError) -> str:
     if kind == "missing":
         text = f"`{key}` is missing: wanted a key of that name"
     elif kind == "extra_forbidden":
-        text = f"`{key}`: wanted a known key, got {_short(key.rpartition('.')[2])}"
+        text = f"`{key}`: wanted a known key, got {short(first['loc'][-1])}"
+        text += did_you_mean(first["loc"][-1], _keys_at(first["loc"][:-1]))
     elif kind == "value_error":
         text = f"`{key}`: {message}" if key else message
     else:
         wanted = message.replace("Input should be", "").replace("String should", "a text that should").strip()
-        text = f"`{key}`: wanted {wanted}, got {_short(first['input'])}"
+        text = f"`{key}`: wanted {wanted}, got {short(first['input'])}"
     more = error.error_count() - 1
     return " ".join(text.split()) + (f" (and {more} more)" if more else "")
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+def _keys_at(place: Sequence[int | str]) -> list[str]:
+    """Return the keys that a table of a card may have: of the card itself, or of the table at a place in it."""
+    tables = {
+        "expected": (Expected,),
+        "targets": (Targets, Scale, Scoring),
+        "companions": (Companion,),
+        "poses": (Pose,),
+    }
+    kinds = tables.get(str(place[0]), ()) if place else (Card,)
+    return [key for kind in kinds for key in kind.model_fields]
 
 
 def _listed(words: Iterable[str]) -> str:
@@ -340,7 +344,9 @@ def _listed(words: Iterable[str]) -> str:
 def _check_labels(labels: Iterable[str]) -> None:
     for label in labels:
         if label not in LABELS:
-            raise ValueError(f"wanted canonical labels ({_listed(LABELS)}), got {_short(label)}")
+            raise ValueError(
+                f"wanted canonical labels ({_listed(LABELS)}), got {short(label)}{did_you_mean(label, LABELS)}"
+            )
 
 
 def _check_template(key: str, text: str, known: set[str]) -> None:

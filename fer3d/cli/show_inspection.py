@@ -112,7 +112,7 @@ def _table(title: str, columns: Sequence[str], lines: Sequence[Sequence[str]], m
     for line in lines[:most]:
         table.add_row(*(Text(cell) for cell in line))  # Text: Rich would parse square brackets in a path as markup
     if len(lines) > most:
-        table.add_row(f"and {len(lines) - most:,} more")
+        table.add_row(f"and {len(lines) - most:,} more; --json shows all")
     return table
 
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from fer3d.catalog.cards import Card
 from fer3d.catalog.folder_listing import Listing, printable
-from fer3d.catalog.label_table import Row
-from fer3d.catalog.labels.reading import Labels, affect_fields, brief, label_fields, read_table
+from fer3d.catalog.label_table import Row, brief
+from fer3d.catalog.labels.reading import Labels, affect_fields, label_fields, read_table
 from fer3d.errors import Fer3dError
 from fer3d.formats.npy import read_array
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from fer3d.catalog.cards import Card
 from fer3d.catalog.folder_listing import Listing
-from fer3d.catalog.label_table import Row
-from fer3d.catalog.labels.reading import Labels, brief, label_fields, read_text
+from fer3d.catalog.label_table import Row, brief
+from fer3d.catalog.labels.reading import Labels, label_fields, read_text
 
 ONSET = 1  # number of the first frame of a sequence
 _FRAME = re.compile(r"(?:^|/)(S\d{3}_\d{3})_(\d{8})\.(?i:png|jpe?g|bmp|tiff?)\Z", re.ASCII)

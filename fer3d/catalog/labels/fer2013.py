@@ -15,8 +15,8 @@ import numpy as np
 
 from fer3d.catalog.cards import Card
 from fer3d.catalog.folder_listing import Listing, printable
-from fer3d.catalog.label_table import Row
-from fer3d.catalog.labels.reading import ContainerEntry, Labels, brief, find_file, label_fields, read_table
+from fer3d.catalog.label_table import Row, brief
+from fer3d.catalog.labels.reading import ContainerEntry, Labels, find_file, label_fields, read_table
 
 FER_SIDE = 48  # height and width of a picture of FER-2013, pixels
 LONGEST_LINE = 1 << 17  # bytes; a line of FER-2013 has about 8,000. A bound for files without line ends

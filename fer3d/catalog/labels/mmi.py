@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 
 from fer3d.catalog.cards import Card
 from fer3d.catalog.folder_listing import Listing
-from fer3d.catalog.label_table import Row
-from fer3d.catalog.labels.reading import Labels, brief, label_fields, read_content
+from fer3d.catalog.label_table import Row, brief
+from fer3d.catalog.labels.reading import Labels, label_fields, read_content
 
 
 def mmi(listing: Listing, card: Card) -> Labels:

@@ -7,8 +7,8 @@ import re
 
 from fer3d.catalog.cards import Card
 from fer3d.catalog.folder_listing import Listing, printable
-from fer3d.catalog.label_table import Row
-from fer3d.catalog.labels.reading import MOST_LINES, Labels, brief, find_file, label_fields, read_text
+from fer3d.catalog.label_table import Row, brief
+from fer3d.catalog.labels.reading import MOST_LINES, Labels, find_file, label_fields, read_text
 
 
 def rafdb(listing: Listing, card: Card) -> Labels:

@@ -17,7 +17,7 @@ from typing import Any
 
 from fer3d.catalog.cards import Card
 from fer3d.catalog.folder_listing import Listing, printable
-from fer3d.catalog.label_table import Row
+from fer3d.catalog.label_table import Row, brief
 
 MOST_LINES = 2_000_000  # lines that are read of a table: ten times AffectNet; a bound for damaged files
 MOST_BYTES = 1 << 30  # of a table: AffectNet's have 300 MB
@@ -148,9 +148,3 @@ def read_table(
         notes.append(f"{name}:{reader.line_num}: wanted comma-separated values, got {error}")
     if not columns:
         notes.append(f"{name}: wanted a line of column names, got an empty file")
-
-
-def brief(text: str) -> str:
-    """Shorten a text to one line of at most 80 characters, for a message."""
-    text = printable(" ".join(text.split()))
-    return text if len(text) <= 80 else text[:77] + "..."

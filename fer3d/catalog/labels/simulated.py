@@ -8,8 +8,8 @@ from pathlib import Path
 
 from fer3d.catalog.action_units import PRESENT, STRONGEST, shown_and_absent, unit_number
 from fer3d.catalog.folder_listing import TRUTH_FILE, Listing
-from fer3d.catalog.label_table import Row
-from fer3d.catalog.labels.reading import Labels, brief
+from fer3d.catalog.label_table import Row, brief
+from fer3d.catalog.labels.reading import Labels
 
 
 def simulated(listing: Listing) -> Labels:
