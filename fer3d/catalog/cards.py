@@ -24,7 +24,7 @@ from pydantic import (
 import fer3d
 from fer3d.catalog.card_targets import Scale, Scoring, Targets, Text
 from fer3d.catalog.toml_file import read_toml, short
-from fer3d.checks import did_you_mean
+from fer3d.checks import did_you_mean, nearest
 from fer3d.errors import CardError
 from fer3d.scan import LABELS
 
@@ -322,7 +322,10 @@ def _one_line(error: ValidationError) -> str:
         wanted = message.replace("Input should be", "").replace("String should", "a text that should").strip()
         text = f"`{key}`: wanted {wanted}, got {short(first['input'])}"
     more = error.error_count() - 1
-    return " ".join(text.split()) + (f" (and {more} more)" if more else "")
+    unknown = [e["loc"][-1] for e in error.errors(include_url=False) if e["type"] == "extra_forbidden"]
+    meant = nearest(first["loc"][-1], map(str, unknown)) if kind == "missing" else None
+    hint = f"; rename {meant!r} to {first['loc'][-1]!r}" if meant else ""
+    return " ".join(text.split()) + (f" (and {more} more)" if more else "") + hint
 
 
 def _keys_at(place: Sequence[int | str]) -> list[str]:

@@ -155,7 +155,7 @@ def notes_on_subjects(found: Sequence[tuple[str, str]], *, guessed: Mapping[str,
 
     Args:
         found: (relative path, subject) of each scan.
-        guessed: Relative path -> the text that was taken for a recording of the subject, such as "00032-08".
+        guessed: Relative path -> the text of the path from which the subject was guessed, such as "00032-08".
         sure: Whether the card lists its subjects, so that their number says nothing.
     """
     notes = [*_unknown_notes(found), *_recording_notes(found, guessed), *_alike_notes({who for _, who in found})]
@@ -176,8 +176,9 @@ def _recording_notes(found: Sequence[tuple[str, str]], guessed: Mapping[str, str
     """Say that several names were taken for recordings of one person."""
     names: dict[str, set[str]] = defaultdict(set)
     for relative, who in found:
-        if relative in guessed:
-            names[who].add(guessed[relative])
+        text = guessed.get(relative, "")
+        if unicodedata.normalize("NFC", text).strip().startswith(who):  # else a labels.csv named somebody
+            names[who].add(text if text == unicodedata.normalize("NFC", text).strip() else ascii(text))
     merged = {who: sorted(texts) for who, texts in names.items() if len(texts) > 1}
     if not merged:
         return []

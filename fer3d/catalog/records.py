@@ -175,15 +175,7 @@ def read_catalog(
 def _on_people(records: Sequence[Record], matches: Sequence[tuple[str, re.Match[str]]], card: Card) -> list[str]:
     """Return the notes on the subjects of a folder."""
     found = [(record.relative, record.subject) for record in records if record.subject]
-    guessed = {}
-    if card.guess:
-        texts = ((relative, match["subject"] or "") for relative, match in matches)
-        raw = {printable(relative): unicodedata.normalize("NFC", text).strip() for relative, text in texts}
-        guessed = {
-            relative: printable(raw[relative])
-            for relative, who in found
-            if raw[relative] != who and raw[relative].startswith(who)
-        }
+    guessed = {printable(relative): match["subject"] or "" for relative, match in matches} if card.guess else {}
     listed = bool(card.expected.subjects or card.expected.people)
     return [*_scattered(matches), *notes_on_subjects(found, guessed=guessed, sure=listed)]
 

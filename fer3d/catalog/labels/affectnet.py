@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fer3d.catalog.cards import Card
 from fer3d.catalog.folder_listing import Listing, printable
@@ -89,6 +91,11 @@ def _number_in(listing: Listing, name: str, notes: list[str]) -> str | None:
     if array.size != 1:
         notes.append(f"{name}: wanted an array of one number, got {array.dtype} {array.shape}")
         return None
-    value = array.reshape(-1)[0]
-    text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
-    return printable(text.strip())
+    return brief(_text_of(array))
+
+
+def _text_of(array: NDArray[Any]) -> str:
+    """Return the text or number in an array of one. NumPy raises on a text with invalid characters."""
+    if array.dtype.kind == "U":
+        return array.astype(array.dtype.newbyteorder("<")).tobytes().decode("utf-32-le", "replace").strip(" \0")
+    return array.tobytes().decode("latin-1").strip(" \0") if array.dtype.kind == "S" else str(array.reshape(-1)[0])
