@@ -27,7 +27,10 @@ def rafdb(listing: Listing, card: Card) -> Labels:
         return labels
     labels.used.add(table)
     labels.complete = True
-    for line, text in enumerate((read_text(listing, table, labels.notes) or "").splitlines()[:MOST_LINES], start=1):
+    lines = (read_text(listing, table, labels.notes) or "").splitlines()
+    if not any(lines[:MOST_LINES]):
+        labels.notes.append(f"{table}: wanted lines such as 'train_00001.jpg 5', got none")
+    for line, text in enumerate(lines[:MOST_LINES], start=1):
         words = text.split()
         where = f"{table}:{line}"
         if len(words) != 2:
