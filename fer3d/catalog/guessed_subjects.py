@@ -29,7 +29,9 @@ _PARTS = {
     **dict.fromkeys(("evaluation", "publictest"), "validation"),
     **dict.fromkeys(("test", "testing", "tst", "holdout", "privatetest"), "test"),
 }
-_DIVISION = re.compile(r"(?:cv|fold|split|part|batch|shard)\d*")
+_DIVISION = re.compile(
+    r"(?:cv|fold|split|part|batch|shard)\d*|(?:session|visit|day|week|take|trial|cam|camera|sensor)\d+"
+)
 _SUFFIXES = re.compile(r"(?:set|data|dataset|images?|imgs?|pictures?|scans?|split|part)\Z")
 # Folder names that say what the files are, not whose.
 _KINDS = re.compile(

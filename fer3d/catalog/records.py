@@ -226,7 +226,7 @@ def _record(
             problems.append(f"no {role} file, wanted {printable(companion.files[0].format_map(words))}")
     files = {role: file for role, file in companions.items() if file is not None}
     named = groups.get("subject", "") if card.names_people else _fill(card.subject, words) or ""
-    if card.guess and named:
+    if card.guess and "subject" in groups:
         named = person_of(named, match.string[match.end("subject") :]) or unknown_subject(part)
     subject = printable(unicodedata.normalize("NFC", named))
     error = None if subject else "wanted a subject in the path, got none"
@@ -412,7 +412,7 @@ def _scattered(matches: Iterable[tuple[str, re.Match[str]]]) -> list[str]:
             ):  # ignore groups such as light or session
                 if match[group] and match.end(group) < match.start("subject"):
                     path = path[: match.start(group)] + path[match.end(group) :]
-            places[match["subject"]].add(path[max(0, len(match.string) - len(relative)) :])
+            places[match["subject"]].add(path[max(0, len(match.string) - len(relative)) :].strip("/"))
     return [
         f"subject {printable(subject)} lies in {len(where)} folders ({', '.join(map(printable, sorted(where)[:3]))}):"
         " taken for one person"

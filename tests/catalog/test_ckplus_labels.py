@@ -55,6 +55,13 @@ def test_the_first_frame_in_a_class_folder_is_not_of_the_class(tmp_path):
     assert records["S010_006_00000001"].expression == "neutral"
 
 
+def test_class_folders_that_are_numbers_say_nothing(tmp_path):
+    trees.paint(tmp_path, ["CK+48/5/S010_004_00000019.png"])
+    catalog = catalog_of(tmp_path)
+    assert catalog.records[0].expression is None
+    assert catalog.notes[0].startswith("class folders are numbers, which copies of CK+ use in different ways")
+
+
 @pytest.mark.parametrize(
     ("frames", "neutral"),
     [((1, 2, 3), [1]), ((17, 18, 19), []), ((2, 3, 4), []), ((1, 18, 19), [1]), ((5,), []), ((1,), [1])],

@@ -100,6 +100,25 @@ def test_a_number_is_a_person_as_a_folder_or_before_a_class_or_recording():
     assert subjects_of("17/happy/1.ply", "17_happy.ply", "happy/17_2.ply", "happy/17-3.ply") == ["17"] * 4
 
 
+@pytest.mark.parametrize(
+    ("path", "subject", "expression"),
+    [
+        ("happy.ply", "unknown", "happiness"),
+        ("happy_1.ply", "unknown", "happiness"),
+        ("happy3.ply", "unknown", "happiness"),
+        ("happy_anna_1.ply", "anna", "happiness"),
+        ("train/sad_anna.ply", "anna", "sadness"),
+        ("happy/_1.ply", "unknown", "happiness"),
+        ("happy/_.ply", "unknown", "happiness"),
+        ("session_2/happy/anna_1.ply", "anna", "happiness"),
+        ("day1/anna/happy/1.ply", "anna", "happiness"),
+    ],
+)
+def test_a_class_is_no_person(path, subject, expression):
+    (record,) = catalog_of([path]).records
+    assert (record.subject.removesuffix(" (train)"), record.expression) == (subject, expression)
+
+
 def test_unknown_people_are_named_in_labels_csv(tmp_path):
     for name in ("happy/1.ply", "sad/1.ply"):
         (tmp_path / name).parent.mkdir()

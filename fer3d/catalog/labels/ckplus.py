@@ -18,6 +18,7 @@ from fer3d.catalog.labels.reading import Labels, label_fields, read_text
 
 ONSET = 1  # number of the first frame of a sequence
 _FRAME = re.compile(r"(?:^|/)(S\d{3}_\d{3})_(\d{8})\.(?i:png|jpe?g|bmp|tiff?)\Z", re.ASCII)
+_NUMBERED = re.compile(r"(?:^|/)\d/S\d{3}_\d{3}_\d{8}\.", re.ASCII)
 _FILE = re.compile(r"(?:^|/)(S\d{3}_\d{3})_(\d{8})_(emotion|facs)\.txt\Z", re.ASCII)
 # Action units of the prototypes of each emotion, and of their variants. An emotion without any of them contradicts its
 # units. From memory of the table in Lucey et al. (2010), with more units than there, so that only nonsense is reported.
@@ -59,6 +60,10 @@ def ckplus(listing: Listing, card: Card) -> Labels:
             labels.used.add(name)
             file = _LabelFile(name, int(match[2]), _numbers(listing, name, match[3], labels.notes))
             sequences.setdefault(match[1], _Sequence()).files[match[3]].append(file)
+    if any(_NUMBERED.search(name) for name in listing.files):
+        labels.notes.append(
+            "class folders are numbers, which copies of CK+ use in different ways: rename them to anger, ..."
+        )
     for sequence, content in sorted(sequences.items()):
         _label_sequence(labels, card, sequence, content)
     return labels
