@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -254,11 +255,12 @@ def folds_from_json(content: Any, where: str) -> list[Fold]:
         ProtocolError: if it is not a list of folds, or `check_folds` rejects them. The message begins with `where`.
     """
     try:
+        if not isinstance(content, list):
+            raise TypeError
         folds = [
-            Fold(int(item["round"]), int(item["fold"]), *(tuple(map(str, item[part])) for part in PARTS))
-            for item in content
+            Fold(index(item["round"]), index(item["fold"]), *(_names(item[part]) for part in PARTS)) for item in content
         ]
-    except (TypeError, KeyError, ValueError):
+    except (TypeError, KeyError):
         raise ProtocolError(
             f'{where}: wanted a list of {{"round", "fold", "train", "validation", "test"}}, got something else'
         ) from None
@@ -267,6 +269,13 @@ def folds_from_json(content: Any, where: str) -> list[Fold]:
     except ProtocolError as error:
         raise ProtocolError(f"{where}: {error}") from None
     return folds
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    """Return a list of subjects, texts or numbers, as a tuple. TypeError if it is anything else, such as one text."""
+    if not isinstance(value, list) or not all(isinstance(name, str | int) for name in value):
+        raise TypeError
+    return tuple(map(str, value))
 
 
 def _check_classes(classes: Sequence[str]) -> None:

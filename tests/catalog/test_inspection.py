@@ -221,3 +221,11 @@ def test_command_prints_json_and_nothing_else(tmp_path: Path, capsys: pytest.Cap
     found = json.loads(capsys.readouterr().out)
     assert [record["subject"] for record in found["records"]] == ["unknown"] * 30
     assert found["notes"][0].startswith("30 of 30 scans name no person, such as happy/IMG_0.ply")
+
+
+def test_unknown_people_are_not_counted_as_subjects(tmp_path: Path):
+    trees.touch(tmp_path, ["happy/1.ply", "train/sad/2.ply", "sad/anna_1.ply"])
+    text = printed(inspect(tmp_path))
+    assert "1 subjects, 3 scans" in text
+    assert "subjects: anna\n" in "\n".join(line.rstrip() for line in text.splitlines())
+    assert "of unknown people: 2 scans" in text
