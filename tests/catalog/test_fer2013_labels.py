@@ -130,3 +130,10 @@ def test_numbers_of_folders_are_settled_by_their_counts(tmp_path, monkeypatch, c
     assert not any(record.problems for record in catalog.records)
     assert len(catalog.notes) == 1
     assert re.search(rf"class folders are numbers: taken {note}", catalog.notes[0])
+
+
+def test_a_card_of_ones_own_may_have_other_groups(tmp_path):
+    trees.paint(tmp_path, ["train/happy/Training_1.jpg"])
+    card = load_card("fer2013-folders").model_copy(update={"patterns": (r"(?P<expression>%labels%)/[^/]+%suffixes%",)})
+    (record,) = read_catalog(tmp_path, card).records
+    assert (record.expression, record.attributes) == ("happiness", {})

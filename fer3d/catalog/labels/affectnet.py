@@ -27,7 +27,7 @@ def affectnet(listing: Listing, card: Card) -> Labels:
         if match is None:
             continue
         labels.used.add(table)
-        part = card.values["part"].get(match[1].lower(), match[1].lower())
+        part = card.value("part", match[1].lower())
         for line, cells in read_table(listing, table, _AFFECTNET_COLUMNS, labels.notes):
             where, path = f"{table}:{line}", cells["subdirectory_filepath"].replace("\\", "/")
             picture = pictures.get("/".join(path.split("/")[-2:]))

@@ -48,6 +48,8 @@ def fer2013_folders(listing: Listing, card: Card) -> Labels:
     """Find out what the folders of a copy mean: how numbers count the classes, and whether `test` holds both tests."""
     labels = Labels()
     matches = {name: match for name in listing.files if (match := card.match(name))}
+    wanted = ("part", "expression")  # a pattern of a card of one's own may have neither
+    matches = {name: match for name, match in matches.items() if all(map(match.groupdict().get, wanted))}
     parts = {name: card.value("part", match["part"]) for name, match in matches.items()}
     folders = {name for name, match in matches.items() if match.start("part") < match.start("expression")}
     if any(parts[name] == "validation" for name in folders):
