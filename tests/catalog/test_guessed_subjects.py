@@ -214,6 +214,7 @@ def pictures_in(folder: Path, *names: str) -> Path:
         (("train/happy/x.png", "test/sad/y.png"), "pictures"),
         (("Train/Happy/1.png", "Val/Sad/IMG_2.png"), "pictures"),
         (("1/20210503.png", "2/20210504.png"), "pictures"),
+        (("train_set/images/1.jpg", "val_set/images/1.jpg"), "pictures"),
         (("train/happy/Training_1.jpg",), "fer2013-folders"),
         (("Training/happy/1.jpg", "PublicTest/sad/2.jpg", "PrivateTest/sad/3.jpg"), "fer2013-folders"),
         (("FER-2013/train/happy/1.jpg", "FER-2013/validation/sad/2.jpg"), "fer2013-folders"),
