@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from string import Formatter
@@ -23,8 +22,9 @@ from pydantic import (
 )
 
 import fer3d
-from fer3d.catalog.card_targets import Targets, Text
-from fer3d.checks import did_you_mean
+from fer3d.catalog.card_targets import Scale, Scoring, Targets, Text
+from fer3d.catalog.toml_file import read_toml, short
+from fer3d.checks import did_you_mean, nearest
 from fer3d.errors import CardError
 from fer3d.scan import LABELS
 
@@ -51,7 +51,9 @@ _PACKAGE = Path(fer3d.__file__).parent
 SHIPPED = next(folder for folder in (_PACKAGE / "datasets", _PACKAGE.parent / "datasets") if folder.is_dir())
 
 # The layouts of label files that can be read. `fer3d.catalog.labels.sources` has a reader for each.
-LabelSource = Literal["fer2013", "ferplus", "ckplus", "rafdb", "affectnet", "affectnet-files", "mmi", "tfd"]
+LabelSource = Literal[
+    "fer2013", "fer2013-folders", "ferplus", "ckplus", "rafdb", "affectnet", "affectnet-files", "mmi", "tfd"
+]
 
 Axis = Literal["+x", "-x", "+y", "-y", "+z", "-z", "auto"]
 
@@ -142,6 +144,8 @@ class Card(_Facts):
     id: Text = "{stem}"
     subject: Text = "{subject}"
     sequence: Text | None = None
+    guess: StrictBool = False  # True: any path may match, see `fer3d.catalog.guessed_subjects`
+    evidence: tuple[Text, ...] = ()
     labels_from: LabelSource | None = None
     constant: tuple[str, ...] = ()
     ignored: tuple[Text, ...] = ()
@@ -180,7 +184,9 @@ class Card(_Facts):
     def _consistent(self) -> Card:
         if not self.patterns and self.labels_from is None:
             raise ValueError("`patterns`: wanted at least one, got none")
-        for key in ("patterns", "ignored"):
+        if self.guess and not self.names_people:
+            raise ValueError(f"`guess`: wanted false with `subject` {self.subject}, got true")
+        for key in ("patterns", "ignored", "evidence"):
             for pattern in getattr(self, key):
                 compiled = _compile(key, pattern, labels="x", suffixes="x")
                 if key == "patterns" and "subject" not in compiled.groupindex and self.names_people:
@@ -247,6 +253,21 @@ class Card(_Facts):
         """The patterns in `ignored`, compiled in the same way."""
         return tuple(_compile("ignored", pattern, "x", "x") for pattern in self.ignored)
 
+    @cached_property
+    def proofs(self) -> tuple[re.Pattern[str], ...]:
+        """The patterns in `evidence`, compiled in the same way."""
+        return tuple(_compile("evidence", pattern, "x", "x") for pattern in self.evidence)
+
+    @cached_property
+    def _folded_values(self) -> Mapping[tuple[str, str], str]:
+        pairs = ((group, code, word) for group, words in self.values.items() for code, word in words.items())
+        return {(group, code.casefold()): word for group, code, word in pairs if len(code) > 2}
+
+    def value(self, group: str, text: str) -> str:
+        """Return the word for a code of a group, or the code. Case matters only in codes of one or two letters."""
+        word = self.values.get(group, {}).get(text)
+        return word if word is not None else self._folded_values.get((group, text.casefold()), text)
+
     def label(self, word: str) -> str | None:
         """Return the canonical label of a word of the data set, or None. Words of up to two letters are case-sensitive.
 
@@ -285,15 +306,7 @@ def load_card(name_or_path: str | Path) -> Card:
     """
     file = card_file(name_or_path)
     try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CardError(f"{file}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise CardError(f"{file}: wanted UTF-8 text, got byte 0x{error.object[error.start]:02x}") from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise CardError(f"{file}: wanted TOML, got {error}") from error
-    try:
-        return Card.model_validate(data)
+        return Card.model_validate(read_toml(file))
     except ValidationError as error:
         raise CardError(f"{file}: {_one_line(error)}") from error
 
@@ -303,11 +316,15 @@ def card_file(name_or_path: str | Path) -> Path:
     if isinstance(name_or_path, str) and name_or_path in shipped_cards():
         return SHIPPED / name_or_path / "dataset.toml"
     path = Path(name_or_path)
-    file = path / "dataset.toml" if path.is_dir() else path
-    if not file.is_file():
+    try:
+        file = path / "dataset.toml" if path.is_dir() else path
+        found = file.is_file()
+    except OSError:  # a name too long
+        found = False
+    if not found:
         known = shipped_cards()
         hint = did_you_mean(name_or_path, known)
-        raise CardError(f"no data set card {str(name_or_path)!r}: wanted {_listed(known)} or a dataset.toml{hint}")
+        raise CardError(f"no data set card {short(str(name_or_path))}: wanted {_listed(known)} or a dataset.toml{hint}")
     return file
 
 
@@ -319,19 +336,30 @@ def _one_line(error: ValidationError) -> str:
     if kind == "missing":
         text = f"`{key}` is missing: wanted a key of that name"
     elif kind == "extra_forbidden":
-        text = f"`{key}`: wanted a known key, got {_short(key.rpartition('.')[2])}"
+        text = f"`{key}`: wanted a known key, got {short(first['loc'][-1])}"
+        text += did_you_mean(first["loc"][-1], _keys_at(first["loc"][:-1]))
     elif kind == "value_error":
         text = f"`{key}`: {message}" if key else message
     else:
         wanted = message.replace("Input should be", "").replace("String should", "a text that should").strip()
-        text = f"`{key}`: wanted {wanted}, got {_short(first['input'])}"
+        text = f"`{key}`: wanted {wanted}, got {short(first['input'])}"
     more = error.error_count() - 1
-    return " ".join(text.split()) + (f" (and {more} more)" if more else "")
+    unknown = [e["loc"][-1] for e in error.errors(include_url=False) if e["type"] == "extra_forbidden"]
+    meant = nearest(first["loc"][-1], map(str, unknown)) if kind == "missing" else None
+    hint = f"; rename {meant!r} to {first['loc'][-1]!r}" if meant else ""
+    return " ".join(text.split()) + (f" (and {more} more)" if more else "") + hint
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+def _keys_at(place: Sequence[int | str]) -> list[str]:
+    """Return the keys that a table of a card may have: of the card itself, or of the table at a place in it."""
+    tables = {
+        "expected": (Expected,),
+        "targets": (Targets, Scale, Scoring),
+        "companions": (Companion,),
+        "poses": (Pose,),
+    }
+    kinds = tables.get(str(place[0]), ()) if place else (Card,)
+    return [key for kind in kinds for key in kind.model_fields]
 
 
 def _listed(words: Iterable[str]) -> str:
@@ -341,7 +369,9 @@ def _listed(words: Iterable[str]) -> str:
 def _check_labels(labels: Iterable[str]) -> None:
     for label in labels:
         if label not in LABELS:
-            raise ValueError(f"wanted canonical labels ({_listed(LABELS)}), got {_short(label)}")
+            raise ValueError(
+                f"wanted canonical labels ({_listed(LABELS)}), got {short(label)}{did_you_mean(label, LABELS)}"
+            )
 
 
 def _check_template(key: str, text: str, known: set[str]) -> None:

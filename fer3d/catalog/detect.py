@@ -92,6 +92,7 @@ def _detect_pictures(listing: Listing, cards: Sequence[Card]) -> Detection:
     """Do what `detect_card` does for a folder without scans: pictures, clips, and files that contain pictures."""
     explained: dict[str, set[str]] = {}
     counts: dict[str, int] = {}
+    reasons: list[str] = []
     pictures = {name for name in listing.files if _is_flat(name, tables=False)}
     for card in cards:
         labels = read_labels(listing, card)
@@ -99,14 +100,17 @@ def _detect_pictures(listing: Listing, cards: Sequence[Card]) -> Detection:
         counts[card.name] = len(names - {entry.relative for entry in labels.entries} - labels.dropped)
         counts[card.name] += len(labels.entries)
         explained[card.name] = names | labels.dropped
+        if labels.used:
+            reasons += labels.notes[:1]
     general = next(card for card in cards if card.name == "pictures")
     special = [card for card in cards if card is not general and explained[card.name]]
+    proven = [card for card in special if _is_proven(listing, card, counts[card.name])]
     # Of two cards that explain equally many files, prefer the one that reads label files: it knows more.
-    best = max(special, key=lambda card: (len(explained[card.name]), card.labels_from is not None), default=general)
+    best = max(proven, key=lambda card: (len(explained[card.name]), card.labels_from is not None), default=general)
     if 2 * len(explained[best.name] & pictures) < len(pictures):
         best = general
     if not explained[best.name]:
-        raise CardError(no_match(listing, cards))
+        raise CardError(no_match(listing, cards, reasons))
     whole = {name for name in pictures if not any(fit.search(name) for fit in best.ignorers)} | explained[best.name]
     return Detection(
         card=best,
@@ -116,6 +120,15 @@ def _detect_pictures(listing: Listing, cards: Sequence[Card]) -> Detection:
         examples=tuple(printable(name) for name in sorted(explained[best.name])[:3]),
         others={card.name: counts[card.name] for card in special if card is not best and counts[card.name]},
     )
+
+
+def _is_proven(listing: Listing, card: Card, count: int) -> bool:
+    """Whether the names in a folder, or that of the folder itself, can only be those of the card's data set; or the
+    number of its pictures is that of the whole data set."""
+    if not card.evidence or count == card.expected.scans:
+        return True
+    above = listing.folder.resolve().name
+    return any(proof.search(f"{above}/{name}") for name in listing.files for proof in card.proofs)
 
 
 def _is_flat(name: str, tables: bool = True) -> bool:

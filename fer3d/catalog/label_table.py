@@ -15,22 +15,44 @@ from typing import Any
 from fer3d.catalog.action_units import shown_and_absent, split_action_units
 from fer3d.catalog.cards import Card
 from fer3d.catalog.folder_listing import printable
+from fer3d.checks import did_you_mean
 from fer3d.errors import CardError
 
 FILE = "labels.csv"
+MOST_BYTES = 1 << 28  # a table of a million scans has half as many
 TARGETS = ("compound", "valence", "arousal", "action_units")
 COLUMNS = ("path", "subject", "expression", "intensity", "sequence", "frame", *TARGETS, "yaw", "pitch", "roll")
 ATTRIBUTES = ("sex", "ethnicity", "age", "session")
 ANGLES = ("yaw", "pitch", "roll")  # degrees in the file
+# Common names of columns in other tables -> ours.
+_COMMON = {
+    **dict.fromkeys(("file", "filename", "file_name", "image", "picture", "scan", "name"), "path"),
+    **dict.fromkeys(("person", "identity", "id", "participant", "who", "actor"), "subject"),
+    **dict.fromkeys(("label", "emotion", "class"), "expression"),
+    **dict.fromkeys(("au", "aus", "facs"), "action_units"),
+    "gender": "sex",
+}
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. `fields` holds the cells that are not blank, under the names of the fields of `Record`."""
+    """The labels of one scan: a line of the table, or what the data set's own label files say.
+
+    Attributes:
+        line: Number of the line; 0 without a table.
+        fields: What is known, under the names of the fields of `Record`.
+        attributes: Attributes of the record.
+        problems: What should be said about the labels, one line each.
+        source: What says it, for a message.
+        overrides: Whether it replaces the expression of the path. Otherwise two different expressions count as none.
+    """
 
     line: int
     fields: Mapping[str, Any]
     attributes: Mapping[str, str]
+    problems: tuple[str, ...] = ()
+    source: str = "the label file"
+    overrides: bool = False
 
 
 def read_label_table(file: Path, card: Card) -> dict[str, Row]:
@@ -74,6 +96,9 @@ def read_label_table(file: Path, card: Card) -> dict[str, Row]:
 
 def _text(file: Path, name: str) -> str:
     try:
+        size = file.stat().st_size
+        if size > MOST_BYTES:
+            raise CardError(f"{name}: wanted at most {MOST_BYTES:,} bytes, got {size:,}")
         return file.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise CardError(f"{name}: cannot be read: {error.strerror}") from error
@@ -87,13 +112,22 @@ def _header(name: str, cells: list[str]) -> list[str]:
     columns = [cell.strip() for cell in cells]
     known = (*COLUMNS, "occlusion", *ATTRIBUTES)
     if "path" not in columns:
-        raise CardError(f"{name}:1: wanted a column `path`, got {printable(', '.join(columns))}")
+        other = next((sign for sign in ";\t" if len(columns) == 1 and sign in columns[0]), None)
+        near = _near("path", columns) if other is None else f"; it is separated by {other!r}, wanted commas"
+        raise CardError(f"{name}:1: wanted a column `path`, got {brief(', '.join(columns))}{near}")
     for column in columns:
         if column not in known:
-            raise CardError(f"{name}:1: wanted columns among {', '.join(known)}, got {printable(column)!r}")
+            hint = did_you_mean(_COMMON.get(column.casefold(), column), known)
+            raise CardError(f"{name}:1: wanted columns among {', '.join(known)}, got {brief(column)!r}{hint}")
         if columns.count(column) > 1:
             raise CardError(f"{name}:1: wanted each column once, got {column!r} {columns.count(column)} times")
     return columns
+
+
+def _near(wanted: str, columns: list[str]) -> str:
+    """Name the column that could be meant by the wanted one."""
+    meant = [column for column in columns if _COMMON.get(column.casefold(), column.casefold()) == wanted]
+    return f"; rename {printable(meant[0])!r} to {wanted!r}" if meant else did_you_mean(wanted, columns)
 
 
 def _row(name: str, line: int, columns: list[str], cells: list[str], card: Card) -> tuple[str, Row]:
@@ -112,8 +146,8 @@ def _row(name: str, line: int, columns: list[str], cells: list[str], card: Card)
     if "expression" in given:
         fields["expression"] = card.label(given["expression"])
         if fields["expression"] is None:
-            wanted = ", ".join(card.words)
-            raise CardError(f"{where}: wanted an expression among {wanted}, got {printable(given['expression'])!r}")
+            wanted, hint = ", ".join(card.words), did_you_mean(given["expression"], card.words)
+            raise CardError(f"{where}: wanted an expression among {wanted}, got {brief(given['expression'])!r}{hint}")
     try:
         if "action_units" in given:
             fields["action_units"], fields["absent_units"] = _units(given["action_units"])
@@ -142,7 +176,7 @@ def _units(cell: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _whole(where: str, key: str, cell: str) -> int:
     if not re.fullmatch(r"\d{1,9}", cell, re.ASCII):
-        raise CardError(f"{where}: wanted a whole number as `{key}`, got {printable(cell)!r}")
+        raise CardError(f"{where}: wanted a whole number as `{key}`, got {brief(cell)!r}")
     return int(cell)
 
 
@@ -154,5 +188,11 @@ def _radians(where: str, angle: str, cell: str | None) -> float:
     except ValueError:
         degrees = math.nan
     if not -360.0 <= degrees <= 360.0:
-        raise CardError(f"{where}: wanted degrees in [-360, 360] as `{angle}`, got {printable(cell)!r}")
+        raise CardError(f"{where}: wanted degrees in [-360, 360] as `{angle}`, got {brief(cell)!r}")
     return math.radians(degrees)
+
+
+def brief(text: str) -> str:
+    """Shorten a text to one line of at most 80 characters, for a message."""
+    text = printable(" ".join(text.split()))
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from operator import index
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fer3d.catalog.guessed_subjects import check_people
 from fer3d.catalog.protocol_files import GENERAL, ProtocolFacts, own_protocol, protocol_names
 from fer3d.checks import check_choice
 from fer3d.errors import ProtocolError
@@ -22,6 +24,7 @@ from fer3d.scan import EXPRESSIONS, LABELS
 Rows = Sequence[Mapping[str, Any]]
 
 PARTS = ("train", "validation", "test")
+_MERGED_TEST = "both tests"  # the part of copies of FER-2013 that do not tell the two tests apart
 _MOST_NAMES = 3
 
 
@@ -142,10 +145,12 @@ def make_folds(
         The protocol, with notes on missing subjects, and a list of rounds x folds folds.
 
     Raises:
-        ProtocolError: if subjects are missing (counts them and names a few), or there are fewer subjects than folds.
+        ProtocolError: if subjects are missing (counts them and names a few), there are fewer subjects than folds, or
+            the scans name no people (see `check_people`).
     """
     if rounds < 1:
         raise ProtocolError(f"`rounds` should be at least 1, is {rounds}")
+    check_people(protocol.name, rows)
     protocol, subjects = _eligible(protocol, rows, allow_missing)
     counts = Counter(row["subject"] for row in rows)
     folds: list[Fold] = []
@@ -197,7 +202,7 @@ def part_folds(rows: Rows) -> list[Fold]:
     for number in range(counts[0]):
         members: dict[str, set[str]] = defaultdict(set)
         for row, each in zip(rows, parts, strict=True):
-            members[each[number]].add(row["subject"])
+            members["test" if each[number] == _MERGED_TEST else each[number]].add(row["subject"])
         if not members.get("train") or not (members.get("test") or members.get("validation")):
             raise ProtocolError(
                 "protocol parts: wanted scans of the parts train and test or validation, "
@@ -250,11 +255,12 @@ def folds_from_json(content: Any, where: str) -> list[Fold]:
         ProtocolError: if it is not a list of folds, or `check_folds` rejects them. The message begins with `where`.
     """
     try:
+        if not isinstance(content, list):
+            raise TypeError
         folds = [
-            Fold(int(item["round"]), int(item["fold"]), *(tuple(map(str, item[part])) for part in PARTS))
-            for item in content
+            Fold(index(item["round"]), index(item["fold"]), *(_names(item[part]) for part in PARTS)) for item in content
         ]
-    except (TypeError, KeyError, ValueError):
+    except (TypeError, KeyError):
         raise ProtocolError(
             f'{where}: wanted a list of {{"round", "fold", "train", "validation", "test"}}, got something else'
         ) from None
@@ -263,6 +269,13 @@ def folds_from_json(content: Any, where: str) -> list[Fold]:
     except ProtocolError as error:
         raise ProtocolError(f"{where}: {error}") from None
     return folds
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    """Return a list of subjects, texts or numbers, as a tuple. TypeError if it is anything else, such as one text."""
+    if not isinstance(value, list) or not all(isinstance(name, str | int) for name in value):
+        raise TypeError
+    return tuple(map(str, value))
 
 
 def _check_classes(classes: Sequence[str]) -> None:

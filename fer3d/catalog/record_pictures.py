@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer3d.catalog.labels.fer2013 import FER_SIDE
+from fer3d.catalog.labels.fer2013 import FER_SIDE, LONGEST_LINE
 from fer3d.errors import FileError, FormatError, MissingLibraryError
+from fer3d.files import MAX_BYTES
+from fer3d.formats.mat_file import read_arrays
 from fer3d.formats.pictures import Picture, read_picture
 
 _AT_ONCE = 1000  # images of a .mat that are converted at once
@@ -30,10 +33,13 @@ def read_record_picture(path: Path, attributes: Mapping[str, str]) -> Picture:
     """
     suffix = path.suffix.lower()
     if suffix == ".csv":
-        return _fer_entry(path, int(attributes["offset"]), int(attributes["entry"]))
+        return _fer_entry(path, _place(path, attributes, "offset"), _place(path, attributes, "entry"))
     if suffix == ".mat":
-        images = _matlab_images(path, path.stat().st_mtime_ns)
-        entry = int(attributes["entry"])
+        try:
+            modified = path.stat().st_mtime_ns
+        except OSError as error:
+            raise FileError(f"{path}: cannot be read ({error.strerror})") from None
+        images, entry = _matlab_images(path, modified), _place(path, attributes, "entry")
         if entry >= len(images):
             raise FormatError(f"{path}: wanted at least {entry + 1} images, got {len(images)}")
         return _grey(images[entry], {"format": "Matlab", "entry": entry})
@@ -42,15 +48,21 @@ def read_record_picture(path: Path, attributes: Mapping[str, str]) -> Picture:
     return read_picture(path)
 
 
+def _place(path: Path, attributes: Mapping[str, str], name: str) -> int:
+    """Return where an entry lies in its file."""
+    if not re.fullmatch(r"\d{1,18}", str(attributes.get(name, "")), re.ASCII):
+        raise FormatError(f"{path}: wanted a picture, got a file of which no entry is named")
+    return int(attributes[name])
+
+
 def _fer_entry(path: Path, offset: int, entry: int) -> Picture:
     try:
         with path.open("rb") as file:
             file.seek(offset)
-            line = file.readline()
+            line = file.readline(LONGEST_LINE)
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror})") from None
-    cells = [cell.split() for cell in line.replace(b'"', b"").split(b",")]
-    words = max(cells, key=len)
+    words = max((cell.split() for cell in re.split(rb'[,;\t"]', line)), key=len)
     try:
         values = np.array(words, dtype=np.int64)
         image = values.reshape(FER_SIDE, FER_SIDE)
@@ -64,18 +76,20 @@ def _fer_entry(path: Path, offset: int, entry: int) -> Picture:
 @lru_cache(maxsize=1)
 def _matlab_images(path: Path, modified: int) -> NDArray[Any]:
     """Read (N, S, S) uint8 images. The last file is cached, as its entries are read one after another."""
+    wanted = f"{path}: wanted a Matlab file with an array `images`"
     try:
-        from scipy.io import loadmat
-
-        images = np.asarray(loadmat(path, variable_names=["images"])["images"])
-    except Exception as error:  # scipy raises nearly everything on a damaged file
-        reason = " ".join(str(error).split())[:100]
-        raise FormatError(f"{path}: wanted a Matlab file with an array `images`, got {reason}") from None
+        images = read_arrays(path, ("images",), MAX_BYTES).arrays.get("images")
+    except FormatError as error:
+        raise FormatError(f"{wanted}: {str(error).removeprefix(f'{path}: ')}") from None
+    if images is None:
+        raise FormatError(f"{wanted} of numbers, it has none")
     if images.ndim != 3 or images.shape[1] != images.shape[2]:
         raise FormatError(f"{path}: wanted `images` of shape (N, S, S), got {images.shape}")
     if images.dtype != np.uint8:
-        top = 255.0 if float(images[:1000].max(initial=0)) > 1.0 else 1.0
-        images = _as_bytes(images, top)
+        low, high = float(images.min()), float(images.max())
+        if not 0.0 <= low <= high <= 255.0:  # NaN is not, either
+            raise FormatError(f"{path}: wanted `images` in [0, 255], got [{low:g}, {high:g}]")
+        images = _as_bytes(images, 255.0 if high > 1.0 else 1.0)
     return images
 
 

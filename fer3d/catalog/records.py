@@ -21,6 +21,7 @@ from typing import Any
 from fer3d.catalog.action_units import shown_and_absent, split_action_units
 from fer3d.catalog.cards import FIELD_GROUPS, Card
 from fer3d.catalog.folder_listing import Listing, list_folder, printable
+from fer3d.catalog.guessed_subjects import notes_on_subjects, person_of, unknown_subject, without_parts
 from fer3d.catalog.label_table import FILE, Row, read_label_table
 from fer3d.catalog.labels.reading import ContainerEntry
 from fer3d.catalog.labels.sources import read_labels
@@ -130,8 +131,7 @@ def read_catalog(
     label_files = read_labels(listing, card)
     matches = [(name, match) for name, match in matching(listing, card) if name not in label_files.dropped]
     if not matches and not label_files.entries:
-        reason = "".join(f" {note}." for note in label_files.notes[:1])
-        raise CardError(no_match(listing, [card]) + reason)
+        raise CardError(no_match(listing, [card], label_files.notes))
     claimed: set[str] = set(label_files.used)
     used: set[str] = set()
     records = []
@@ -157,21 +157,37 @@ def read_catalog(
     rest = [name for name in listing.files if name not in claimed and name != FILE]
     left = label_files.dropped
     extra = [name for name in rest if name not in left and not any(fit.search(name) for fit in card.ignorers)]
+    settled = tuple(sorted(_settle(records, card), key=lambda record: record.id))
     return Catalog(
         folder=listing.folder,
         card=card,
-        records=tuple(sorted(_settle(records, card), key=lambda record: record.id)),
+        records=settled,
         extra=tuple(printable(name) for name in extra),
         ignored=len(rest) - len(extra),
-        notes=(*listing.problems, *(_scattered(matches) if card.names_people else ()), *label_files.notes),
+        notes=(
+            *listing.problems,
+            *(_on_people(settled, matches, card) if card.names_people else ()),
+            *label_files.notes,
+        ),
     )
+
+
+def _on_people(records: Sequence[Record], matches: Sequence[tuple[str, re.Match[str]]], card: Card) -> list[str]:
+    """Return the notes on the subjects of a folder."""
+    found = [(record.relative, record.subject) for record in records if record.subject]
+    guessed = {printable(relative): match["subject"] or "" for relative, match in matches} if card.guess else {}
+    listed = bool(card.expected.subjects or card.expected.people)
+    return [*_scattered(matches), *notes_on_subjects(found, guessed=guessed, sure=listed)]
 
 
 def matching(listing: Listing, card: Card) -> list[tuple[str, re.Match[str]]]:
     """Return (relative path, match) of every scan of the card, in the order of the listing."""
     names = listing.folder.resolve().parts[1:]
     above = "".join(f"{name}/" for name in names[len(names) - card.look_above :]) if card.look_above else ""
-    pairs = ((name, card.match(above + name)) for name in listing.files)
+    if card.guess:
+        pairs = ((name, card.match(above + without_parts(name)[0])) for name in listing.files)
+    else:
+        pairs = ((name, card.match(above + name)) for name in listing.files)
     return [(name, match) for name, match in pairs if match]
 
 
@@ -196,9 +212,10 @@ def _record(
     pose = card.poses.get(groups.get("pose", ""))
     if pose is None and "pose" in groups:
         problems.append(f"unknown pose {printable(groups['pose'])!r}, wanted one of {', '.join(card.poses)}")
-    attributes = {
-        key: card.values.get(key, {}).get(text, text) for key, text in groups.items() if key not in FIELD_GROUPS
-    }
+    attributes = {key: card.value(key, text) for key, text in groups.items() if key not in FIELD_GROUPS}
+    part = without_parts(relative)[1] if card.guess else None
+    if part is not None:
+        attributes["part"] = part
     if "pose" in groups:
         attributes["pose"] = groups["pose"]
     if other is not None:
@@ -209,6 +226,8 @@ def _record(
             problems.append(f"no {role} file, wanted {printable(companion.files[0].format_map(words))}")
     files = {role: file for role, file in companions.items() if file is not None}
     named = groups.get("subject", "") if card.names_people else _fill(card.subject, words) or ""
+    if card.guess and "subject" in groups:
+        named = person_of(named, match.string[match.end("subject") :]) or unknown_subject(part)
     subject = printable(unicodedata.normalize("NFC", named))
     error = None if subject else "wanted a subject in the path, got none"
     if groups.get("folder_subject", subject) != subject:
@@ -233,7 +252,7 @@ def _record(
     )
     if own is not None:
         attributes = {**attributes, **own.attributes}
-        record = replace(record, **own.fields, attributes=attributes)
+        record = replace(record, **{**own.fields, **_agreed(record, own)}, attributes=attributes)
     if row is not None:
         record = replace(record, **row.fields, attributes={**attributes, **row.attributes})
         if not subject and record.subject:
@@ -242,6 +261,15 @@ def _record(
         scored = card.targets.action_units.absent(record.action_units, record.absent_units)
         record = replace(record, absent_units=scored)
     return record, [relative, *files.values()]
+
+
+def _agreed(record: Record, own: Row) -> dict[str, Any]:
+    """Return the fields `problems` and `expression` of a record whose path and whose label files are both known."""
+    said = own.fields.get("expression")
+    if said is None or own.overrides or record.expression in (None, said):
+        return {"problems": (*record.problems, *own.problems)}
+    problem = f"the path says {record.expression}, {printable(own.source)} says {said}: no expression is used"
+    return {"expression": None, "problems": (*record.problems, *own.problems, problem)}
 
 
 def _targets(card: Card, groups: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
@@ -384,7 +412,7 @@ def _scattered(matches: Iterable[tuple[str, re.Match[str]]]) -> list[str]:
             ):  # ignore groups such as light or session
                 if match[group] and match.end(group) < match.start("subject"):
                     path = path[: match.start(group)] + path[match.end(group) :]
-            places[match["subject"]].add(path[max(0, len(match.string) - len(relative)) :])
+            places[match["subject"]].add(path[max(0, len(match.string) - len(relative)) :].strip("/"))
     return [
         f"subject {printable(subject)} lies in {len(where)} folders ({', '.join(map(printable, sorted(where)[:3]))}):"
         " taken for one person"
@@ -393,12 +421,15 @@ def _scattered(matches: Iterable[tuple[str, re.Match[str]]]) -> list[str]:
     ]
 
 
-def no_match(listing: Listing, cards: Sequence[Card]) -> str:
-    """Explain in one line why there is nothing to read: the expected layouts, the files present, the source."""
+def no_match(listing: Listing, cards: Sequence[Card], reasons: Sequence[str] = ()) -> str:
+    """Explain in one line why there is nothing to read: the expected layouts, the files present, the source, and the
+    first of `reasons`, which say what is wrong with the label files."""
     layouts = "; ".join(f"{card.title}: {card.layout}" for card in cards)
     there = Counter(posixpath.splitext(name)[1].lower() or "no suffix" for name in listing.files)
     content = ", ".join(f"{count} {printable(suffix)}" for suffix, count in there.most_common(4)) or "no file at all"
     ask = f" {cards[0].obtain}." if len(cards) == 1 else " How to obtain a data set: `obtain` in its card."
+    wrong = "".join(f" {reason}." for reason in reasons[:1])
     return (
-        f"no file under {printable(str(listing.folder))} matches a known layout ({layouts}); there is {content}.{ask}"
+        f"no file under {printable(str(listing.folder))} matches a known layout ({layouts}); "
+        f"there is {content}.{ask}{wrong}"
     )

@@ -159,11 +159,12 @@ def inspect(
     dataset: Dataset = "auto",
     read: Annotated[bool, typer.Option(help="Read every file, or only check the file names.")] = True,
     workers: Annotated[int | None, typer.Option(help="Number of processes. [default: one per core]", min=1)] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON with every row instead of tables.")] = False,
 ) -> None:
     """List what a folder of scans holds: subjects, classes, and missing, extra or unreadable files."""
     from fer3d.cli import show_preparation
 
-    unreadable = show_preparation.run_inspect(scans, dataset, read, workers)
+    unreadable = show_preparation.run_inspect(scans, dataset, read, workers, json_)
     raise typer.Exit(SOME_FAILED if unreadable else 0)
 
 

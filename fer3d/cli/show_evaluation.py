@@ -336,7 +336,7 @@ def _row_json(row: Row) -> dict[str, Any]:
 
 
 def _rows_csv(rows: Sequence[Row], classes: Sequence[str]) -> str:
-    facts = ("file", "status", "label", "confidence", "second", "entropy", "agreement", "note", "reason")
+    facts = ("file", "status", "label", "confidence", "second", "entropy", "agreement", "note", "warnings", "reason")
     text = io.StringIO()
     writer = csv.DictWriter(text, [*facts, *(f"p_{name}" for name in classes)], extrasaction="ignore")
     writer.writeheader()
@@ -344,6 +344,7 @@ def _rows_csv(rows: Sequence[Row], classes: Sequence[str]) -> str:
         plain = _row_json(row)
         numbers = plain.pop("probabilities", None) or plain.pop("values", {})
         plain |= {f"p_{name}": value for name, value in numbers.items()}
+        plain["warnings"] = "; ".join(plain.get("warnings", ()))
         writer.writerow(plain)
     return text.getvalue()
 

@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from fer3d.catalog.guessed_subjects import is_unknown
 from fer3d.catalog.inspection import Inspection
 from fer3d.catalog.records import Record
 from fer3d.scan import LABELS
@@ -44,7 +45,8 @@ def _headline(inspection: Inspection) -> list[str]:
     lines = [f"{catalog.folder}: {catalog.card.title}"]
     if inspection.detection is not None:
         lines.append(f"detected: {inspection.detection.reason}")
-    subjects = inspection.subjects
+    subjects = [subject for subject in inspection.subjects if not is_unknown(subject)]
+    nameless = sum(is_unknown(record.subject) for record in catalog.records)
     counts = [
         _of(len(subjects), len(expected.subjects) or expected.people, "subjects")
         if catalog.card.names_people
@@ -55,7 +57,9 @@ def _headline(inspection: Inspection) -> list[str]:
         counts.append(_of(inspection.sequences, expected.sequences, "sequences"))
     lines.append(", ".join(counts) + f"; {len(catalog.extra)} extra files, {catalog.ignored} ignored")
     if catalog.card.names_people:
-        lines.append("subjects: " + _some(subjects))
+        lines.append("subjects: " + (_some(subjects) or "none is named"))
+    if nameless:
+        lines.append(f"of unknown people: {nameless:,} {catalog.card.kind}")
     if inspection.targets:
         lines.append("other targets: " + ", ".join(f"{name} of {n:,}" for name, n in inspection.targets.items()))
     if inspection.classes:
@@ -112,7 +116,7 @@ def _table(title: str, columns: Sequence[str], lines: Sequence[Sequence[str]], m
     for line in lines[:most]:
         table.add_row(*(Text(cell) for cell in line))  # Text: Rich would parse square brackets in a path as markup
     if len(lines) > most:
-        table.add_row(f"and {len(lines) - most:,} more")
+        table.add_row(f"and {len(lines) - most:,} more; --json shows all")
     return table
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -69,12 +70,14 @@ def show_detection(scans: Path) -> str:
     return detection.card.name
 
 
-def run_inspect(scans: Path, dataset: str, read: bool, workers: int | None) -> int:
-    """Inspect a folder, print the tables, return the number of unreadable files."""
+def run_inspect(scans: Path, dataset: str, read: bool, workers: int | None, as_json: bool = False) -> int:
+    """Inspect a folder, print the tables, or JSON, return the number of unreadable files."""
     from fer3d.catalog import inspection
+    from fer3d.catalog.inspection_json import inspection_to_json
     from fer3d.cli.show_inspection import render
 
-    with progress_bar("reading", "files") as (progress, task):
+    screen = Console(stderr=True) if as_json else console
+    with progress_bar("reading", "files", screen) as (progress, task):
         result = inspection.inspect(
             scans,
             dataset,
@@ -82,7 +85,10 @@ def run_inspect(scans: Path, dataset: str, read: bool, workers: int | None) -> i
             workers=workers or len(os.sched_getaffinity(0)),
             progress=lambda done, total: progress.update(task, total=total, completed=done),
         )
-    console.print(render(result))
+    if as_json:
+        console.file.write(json.dumps(inspection_to_json(result), indent=2) + "\n")
+    else:
+        console.print(render(result))
     return len(result.unreadable or ())
 
 
@@ -183,7 +189,7 @@ def _show_summary(summary: Summary) -> None:
     for note in summary.notes[:_SHOWN_NOTES]:
         console.print(f"[yellow]note[/] {escape(note)}", highlight=False)
     if len(summary.notes) > _SHOWN_NOTES:
-        console.print(f"fer3d inspect shows all {len(summary.notes)} notes")
+        console.print(f"all {len(summary.notes)} notes are in {escape(str(summary.out / 'prepare.json'))}")
     if summary.strays:
         console.print(
             f"{summary.strays} scans in {escape(str(summary.out))} are from earlier runs and not in its manifest"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import struct
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from fer3d.files import read_bytes
 MAX_UNPACKED = 1 << 28
 _DEEPEST, _MOST_FIELDS = 8, 4096  # structs within structs; arrays of a file
 _COMPRESSED, _MATRIX = 15, 14
+_HEAD = 512  # bytes that hold the flags, dimensions and name of an array
 # Number of a data type, of a class of arrays -> NumPy's.
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
@@ -42,19 +44,24 @@ class Content:
     others: dict[str, str] = field(default_factory=dict)
 
 
-def read_arrays(path: Path) -> Content:
-    """Read all arrays of a file.
+def read_arrays(path: Path, names: Collection[str] | None = None, most: int | None = None) -> Content:
+    """Read the arrays of a file.
+
+    Args:
+        path: The file.
+        names: Arrays to read. Compressed arrays of other names are not unpacked. None: all.
+        most: Bytes that all arrays together may have when they are unpacked. None: `MAX_UNPACKED`.
 
     Raises:
         FileError: if the file cannot be opened.
-        FormatError: if it is damaged, of version 7.3, or unpacks to more than `MAX_UNPACKED` bytes.
+        FormatError: if it is damaged, of version 7.3, or unpacks to more than `most` bytes.
     """
     content = read_bytes(path)
     if content.startswith((b"MATLAB 7.3", b"\x89HDF")) or content[512:520] == b"\x89HDF\r\n\x1a\n":
         raise FormatError(f"{path}: MATLAB's version 7.3 (HDF5) is not read: write it with save -v7")
     try:
         if content[124:128] in (b"\x00\x01IM", b"\x01\x00MI", b"\x00\x02IM"):
-            return _Reader(path, "<" if content[126:128] == b"IM" else ">").file(content)
+            return _Reader(path, "<" if content[126:128] == b"IM" else ">", names, most or MAX_UNPACKED).file(content)
         return _version_4(content, path)
     except (struct.error, OverflowError):
         raise FormatError(f"{path}: a MATLAB file was wanted, it breaks off or is damaged") from None
@@ -63,8 +70,9 @@ def read_arrays(path: Path) -> Content:
 class _Reader:
     """Version 5."""
 
-    def __init__(self, path: Path, order: str) -> None:
-        self.path, self.order, self.left, self.found = path, order, MAX_UNPACKED, Content()
+    def __init__(self, path: Path, order: str, names: Collection[str] | None, most: int) -> None:
+        self.path, self.order, self.names, self.most = path, order, names, most
+        self.left, self.found = most, Content()
 
     def file(self, content: bytes) -> Content:
         at = 128
@@ -75,6 +83,8 @@ class _Reader:
                 raise self.damaged(f"an element of {size} bytes was wanted, {len(body)} are left")
             at += 8 + size
             if kind == _COMPRESSED:
+                if self.names is not None and self.name_of(body) not in (None, *self.names):
+                    continue
                 body = self.unpacked(body)
                 kind, size = struct.unpack_from(self.order + "II", body, 0)
                 body = body[8 : 8 + size]
@@ -91,6 +101,16 @@ class _Reader:
     def damaged(self, what: str) -> FormatError:
         return FormatError(f"{self.path}: {what}")
 
+    def name_of(self, body: bytes) -> str | None:
+        """Name of a compressed array from its first bytes; None if they do not tell."""
+        try:
+            head = memoryview(zlib.decompressobj().decompress(body, _HEAD))[8:]
+            _, _, at = self.element(head, 0)
+            _, _, at = self.element(head, at)
+            return bytes(self.element(head, at)[1]).decode("latin-1")
+        except (zlib.error, struct.error, FormatError):
+            return None
+
     def unpacked(self, body: bytes) -> bytes:
         machine = zlib.decompressobj()
         try:
@@ -99,7 +119,7 @@ class _Reader:
             raise self.damaged(f"a compressed array cannot be unpacked: {error}") from None
         self.left -= len(out)
         if self.left < 0:
-            raise self.damaged(f"it unpacks to more than {MAX_UNPACKED} bytes")
+            raise self.damaged(f"it unpacks to more than {self.most} bytes")
         return out
 
     def element(self, body: memoryview, at: int) -> tuple[int, memoryview, int]:

@@ -39,8 +39,8 @@ def read(path: str | os.PathLike[str], *, texture: bool = True) -> Scan:
     return scan_of(path, "npy", points, texture=texture)
 
 
-def read_array(path: Path) -> NDArray[Any]:
-    """Read an array of numbers. What is pickled is never unpacked.
+def read_array(path: Path, *, text: bool = False) -> NDArray[Any]:
+    """Read an array of numbers, with `text` also of texts. What is pickled is never unpacked.
 
     Raises:
         FileError: if the file cannot be opened.
@@ -61,7 +61,7 @@ def read_array(path: Path) -> NDArray[Any]:
         raise FormatError(f"{path}: the header of a NumPy array was wanted: {reason}") from None
     if kind.hasobject:
         raise FormatError(f"{path}: numbers were wanted, it holds Python objects (pickled), which are never unpacked")
-    if kind.fields is not None or kind.kind not in "fiu":
+    if kind.fields is not None or not kind.itemsize or kind.kind not in ("fiuUS" if text else "fiu"):
         raise FormatError(f"{path}: real numbers were wanted, it has {str(kind)[:80]}")
     begin, count = stream.tell(), math.prod(shape)
     if min(shape, default=1) < 0 or count * kind.itemsize != len(content) - begin:

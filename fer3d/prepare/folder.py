@@ -128,7 +128,7 @@ def preprocess(
     catalog = records.read_catalog(scans, card)
     _check_settings(settings, card)
     frame = AxisConvention(card.unit, card.up, card.towards_camera)
-    _open_folder(out, card, card.name if dataset == "auto" else dataset, settings, scans)
+    _open_folder(out, card, card.name if dataset == "auto" else dataset, settings, scans, catalog.notes)
 
     if card.kind == "scans":
         some_without_landmarks = any("landmarks" not in record.files for record in catalog.records)
@@ -236,8 +236,11 @@ def _run(records: Sequence[Record], task: _Task, workers: int) -> Iterator[Outco
         yield outcome
 
 
-def _open_folder(out: Path, card: Card, dataset: str | Path, settings: PreprocessSettings, scans: Path) -> None:
-    """Make the folder, or check that it can be continued. `dataset` is the name or the path of the card."""
+def _open_folder(
+    out: Path, card: Card, dataset: str | Path, settings: PreprocessSettings, scans: Path, notes: Sequence[str]
+) -> None:
+    """Make the folder, or check that it can be continued. `dataset` is the name or the path of the card, `notes` are
+    remarks on the data set."""
     from fer3d.catalog.cards import card_file
     from fer3d.catalog.folder_listing import TRUTH_FILE
     from fer3d.catalog.protocol_files import check_folds_file
@@ -261,6 +264,7 @@ def _open_folder(out: Path, card: Card, dataset: str | Path, settings: Preproces
         "fer3d": __version__,
         "settings": settings.model_dump(mode="json"),
         "simulated": (scans / TRUTH_FILE).is_file(),  # results on simulated faces must say so
+        "notes": list(notes),
     }
     write_json(recipe, content)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fer3d.catalog import protocols
+from fer3d.catalog.guessed_subjects import notes_on_people
 from fer3d.catalog.protocols import Fold, Protocol
+from fer3d.catalog.stored_card import stored_card
 from fer3d.catalog.targets import TARGETS, ClassTarget, Target, target_of
 from fer3d.checks import check_choice
 from fer3d.data.samples import labelled_rows
@@ -131,6 +133,7 @@ def plan_experiment(experiment: Experiment, seed: int) -> ExperimentPlan:
             validation=experiment.validation,
             allow_missing=experiment.allow_missing,
         )
+    protocol = replace(protocol, notes=(*protocol.notes, *_notes_on_people(sources)))
     wanted = {subject for fold in folds for subjects in fold.parts().values() for subject in subjects}
     sources = [(folder, [row for row in part if row["subject"] in wanted]) for folder, part in sources]
     protocols.check_scans(folds, [row for _, part in sources for row in part])
@@ -153,6 +156,15 @@ def _target(experiment: Experiment, protocol: Protocol, rows: Sequence[Mapping[s
     if experiment.target == "expression":
         return ClassTarget("expression", protocol.facts.classes)
     return target_of(rows, experiment.target, experiment.classes).target
+
+
+def _notes_on_people(sources: Sequence[tuple[Path, Sequence[Mapping[str, Any]]]]) -> list[str]:
+    """What a result should say about the people in the data of each folder, each line once."""
+    notes: dict[str, None] = {}
+    for folder, rows in sources:
+        card = stored_card(folder)
+        notes |= dict.fromkeys(notes_on_people(rows, names_people=card is None or card.names_people))
+    return list(notes)
 
 
 def _qualified(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

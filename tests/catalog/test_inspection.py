@@ -1,13 +1,19 @@
 """What `inspect` counts, misses and cannot read, and that its tables say it."""
 
 import io
+import json
+import shutil
+from dataclasses import fields
+from inspect import getsource as inspect_source
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from fer3d.catalog.inspection import Inspection, Missing, Unreadable, inspect
+from fer3d.catalog.inspection_json import inspection_to_json
 from fer3d.cli.show_inspection import render
+from fer3d.cli.show_preparation import run_inspect
 from fer3d.errors import ArgumentError, CardError
 from tests import trees
 
@@ -175,3 +181,51 @@ def test_other_targets_are_counted(tmp_path: Path):
     result = inspect(tmp_path, "generic")
     assert result.targets == {"action-units": 2, "action-unit-intensities": 2, "valence": 1, "valence-arousal": 1}
     assert "other targets: action-units of 2, action-unit-intensities of 2, valence of 1" in printed(result)
+
+
+def test_json_says_everything_that_the_tables_say(tmp_path: Path):
+    trees.bu3dfe(tmp_path, ["F0001", "M0003"])
+    trees.touch(tmp_path, ["x.dat", "F0001/F0001_AN01WH_F3D.wrl"], trees.WRL)
+    (tmp_path / "M0003" / "M0003_FE02BL_F3D.wrl").unlink()
+    (tmp_path / "F0001" / "F0001_SA01WH_F3D.bnd").unlink()
+    shutil.copytree(tmp_path / "F0001", tmp_path / "again/F0001")
+    result = inspect(tmp_path, read=True)
+    found = json.loads(json.dumps(inspection_to_json(result), allow_nan=False))
+    text = " ".join(printed(result, rows=1000).split())
+    assert found["dataset"] == "bu3dfe"
+    assert found["detection"]["reason"] in text
+    assert found["counts"] == {"subjects": 2, "scans": 74, "sequences": 0, "extra": 6, "ignored": 0}
+    assert found["expected"] == {"subjects": 100, "scans": 2500, "sequences": None}
+    assert found["missing"] == [{"subject": "M0003", "expression": "fear", "wanted": 4, "got": 3, "intensities": [2]}]
+    assert len(found["errors"]) == 50
+    assert len(found["unreadable"]) == len(result.unreadable) > 0
+    assert found["unreadable"][0]["reason"] == result.unreadable[0].reason
+    assert found["without"] == {"landmarks": 2}
+    assert list(found["problems"].values()) == [["no landmarks file, wanted F0001_SA01WH_F3D.bnd"]] * 2
+    assert "x.dat" in found["extra"]
+    assert found["notes"] == list(result.catalog.notes)
+    assert {"expression": "fear", "intensity": 2, "scans": 2, "subjects": 1} in found["classes"]
+    assert sum(row["scans"] for row in found["classes"]) == len(found["records"]) == 74
+    assert len(found["absent"]) == 98
+
+
+def test_json_has_every_field_of_an_inspection():
+    names = {field.name for field in fields(Inspection)} - {"catalog", "counts", "sequences", "warned", "classes"}
+    source = inspect_source(inspection_to_json)
+    assert all(f"inspection.{name}" in source for name in names)
+
+
+def test_command_prints_json_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    trees.touch(tmp_path, [f"happy/IMG_{n}.ply" for n in range(30)], trees.PLY)
+    assert run_inspect(tmp_path, "auto", True, 1, True) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [record["subject"] for record in found["records"]] == ["unknown"] * 30
+    assert found["notes"][0].startswith("30 of 30 scans name no person, such as happy/IMG_0.ply")
+
+
+def test_unknown_people_are_not_counted_as_subjects(tmp_path: Path):
+    trees.touch(tmp_path, ["happy/1.ply", "train/sad/2.ply", "sad/anna_1.ply"])
+    text = printed(inspect(tmp_path))
+    assert "1 subjects, 3 scans" in text
+    assert "subjects: anna\n" in "\n".join(line.rstrip() for line in text.splitlines())
+    assert "of unknown people: 2 scans" in text

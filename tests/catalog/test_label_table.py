@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fer3d.catalog import Record, read_records
+from fer3d.catalog import Record, label_table, read_records
 from fer3d.catalog.action_units import split_action_units
 from fer3d.catalog.cards import load_card
 from fer3d.catalog.label_table import read_label_table
@@ -69,6 +69,16 @@ def test_label_table_joins_composed_names(tmp_path: Path):
         ("file,expression\n", r":1: wanted a column `path`, got file, expression"),
         ("path;expression\na.ply;sad\n", r":1: wanted a column `path`, got path;expression"),
         ("path,expresion\n", r":1: wanted columns among path, subject, .*, got 'expresion'"),
+        ("path,expresion\n", r"got 'expresion'; did you mean 'expression'\?"),
+        ("path,emotion\n", r"got 'emotion'; did you mean 'expression'\?"),
+        ("filename,subject\n", r":1: wanted a column `path`, got filename, subject; rename 'filename' to 'path'"),
+        ("Path,subject\n", r":1: wanted a column `path`, got Path, subject; rename 'Path' to 'path'"),
+        (
+            "path;subject\na.ply;x\n",
+            r":1: wanted a column `path`, got path;subject; it is separated by ';', wanted commas",
+        ),
+        ("path,expression\na.ply,hapiness\n", r":2: a\.ply: .*, got 'hapiness'; did you mean 'happiness'\?"),
+        ("path,frame\na.ply," + 500 * "x" + "\n", r":2: a\.ply: wanted a whole number as `frame`, got 'x{77}\.\.\.'"),
         ("path,sex,sex\n", r":1: wanted each column once, got 'sex' 2 times"),
         ("path,expression\na.ply\n", r":2: wanted 2 cells, got 1"),
         ("path,expression\na.ply,sad,2\n", r":2: wanted 2 cells, got 3"),
@@ -96,6 +106,12 @@ def test_bad_label_table_is_refused_in_one_line(tmp_path: Path, text: str | byte
         read_records(tmp_path, load_card("generic"))
     assert str(error.value).startswith(str(file))
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_label_table_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(label_table, "MOST_BYTES", 20)
+    with pytest.raises(CardError, match=r"labels\.csv: wanted at most 20 bytes, got 30"):
+        read_label_table(table(tmp_path, "path\n" + 25 * "a"), load_card("generic"))
 
 
 def test_label_table_that_is_not_there(tmp_path: Path):

@@ -240,6 +240,19 @@ def test_a_subject_in_two_parts_is_named():
 def test_a_file_of_folds_that_is_none_is_named():
     with pytest.raises(ProtocolError, match='mine.json: wanted a list of {"round", "fold", "train", .*got something'):
         protocols.folds_from_json([{"round": 0}], "mine.json")
+    whole = {"round": 0, "fold": 0, "train": ["a"], "validation": [], "test": ["b"]}
+    for wrong in (
+        {"train": "anna"},
+        {"train": None},
+        {"test": [["b"]]},
+        {"test": {"b": 1}},
+        {"round": float("inf")},
+        {"fold": "0"},
+    ):
+        with pytest.raises(ProtocolError, match=r"mine\.json: wanted a list of"):
+            protocols.folds_from_json([whole | wrong], "mine.json")
+    with pytest.raises(ProtocolError, match=r"mine\.json: wanted a list of"):
+        protocols.folds_from_json({"folds": [whole]}, "mine.json")
     leak = [{"round": 0, "fold": 0, "train": ["a"], "validation": [], "test": ["a"]}]
     with pytest.raises(ProtocolError, match="mine.json: round 0, fold 0: subject a is in train and in test"):
         protocols.folds_from_json(leak, "mine.json")

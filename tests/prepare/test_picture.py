@@ -431,6 +431,7 @@ def test_bad_lines_of_label_files_are_a_line_each_and_the_rest_goes_on(capsys, t
         assert f"{prepared}prepared" in said
         for line in wanted:
             assert "".join(line.split()) in said
+        assert json.loads((tmp_path / f"{folder.name}-out/prepare.json").read_text())["notes"]
 
 
 def test_settings_of_detectors():

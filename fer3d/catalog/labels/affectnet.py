@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fer3d.catalog.cards import Card
 from fer3d.catalog.folder_listing import Listing, printable
-from fer3d.catalog.label_table import Row
-from fer3d.catalog.labels.reading import Labels, affect_fields, brief, label_fields, read_table
+from fer3d.catalog.label_table import Row, brief
+from fer3d.catalog.labels.reading import Labels, affect_fields, label_fields, read_table
+from fer3d.errors import Fer3dError
+from fer3d.formats.npy import read_array
 
 _AFFECTNET_COLUMNS = ("subdirectory_filepath", "expression")
 
@@ -23,7 +27,7 @@ def affectnet(listing: Listing, card: Card) -> Labels:
         if match is None:
             continue
         labels.used.add(table)
-        part = card.values["part"].get(match[1].lower(), match[1].lower())
+        part = card.value("part", match[1].lower())
         for line, cells in read_table(listing, table, _AFFECTNET_COLUMNS, labels.notes):
             where, path = f"{table}:{line}", cells["subdirectory_filepath"].replace("\\", "/")
             picture = pictures.get("/".join(path.split("/")[-2:]))
@@ -35,7 +39,7 @@ def affectnet(listing: Listing, card: Card) -> Labels:
             fields |= affect_fields(card, {key: cells.get(key) for key in ("valence", "arousal")}, where)
             if eyes := _eyes(cells.get("facial_landmarks") or ""):
                 attributes["eyes"] = eyes
-            labels.rows[picture] = Row(line, fields, attributes)
+            labels.add(picture, Row(line, fields, attributes, source=where))
     return labels
 
 
@@ -44,6 +48,8 @@ def _eyes(text: str) -> str:
     try:
         points = np.array([float(word) for word in text.split(";")]).reshape(68, 2)
     except ValueError:
+        return ""
+    if not np.isfinite(points).all():
         return ""
     return " ".join(f"{x:.2f}" for x in (*points[36:42].mean(axis=0), *points[42:48].mean(axis=0)))
 
@@ -77,7 +83,19 @@ _ANNOTATION = re.compile(r"(?:^|/)annotations/(?P<number>\d+)_(?P<what>exp|val|a
 def _number_in(listing: Listing, name: str, notes: list[str]) -> str | None:
     """Return the one number in a file as text. None, with a note, if the file is not such an array."""
     try:
-        return str(np.load(listing.folder / name, allow_pickle=False).reshape(())).strip()
-    except (OSError, ValueError, EOFError) as error:
-        notes.append(f"{name}: wanted an array of one number, got {brief(str(error))}")
+        array = read_array(listing.folder / name, text=True)
+    except Fer3dError as error:
+        reason = str(error).removeprefix(f"{listing.folder / name}: ")
+        notes.append(f"{name}: wanted an array of one number, got {brief(reason)}")
         return None
+    if array.size != 1:
+        notes.append(f"{name}: wanted an array of one number, got {array.dtype} {array.shape}")
+        return None
+    return brief(_text_of(array))
+
+
+def _text_of(array: NDArray[Any]) -> str:
+    """Return the text or number in an array of one. NumPy raises on a text with invalid characters."""
+    if array.dtype.kind == "U":
+        return array.astype(array.dtype.newbyteorder("<")).tobytes().decode("utf-32-le", "replace").strip(" \0")
+    return array.tobytes().decode("latin-1").strip(" \0") if array.dtype.kind == "S" else str(array.reshape(-1)[0])

@@ -7,8 +7,8 @@ import re
 
 from fer3d.catalog.cards import Card
 from fer3d.catalog.folder_listing import Listing, printable
-from fer3d.catalog.label_table import Row
-from fer3d.catalog.labels.reading import MOST_LINES, Labels, brief, find_file, label_fields, read_text
+from fer3d.catalog.label_table import Row, brief
+from fer3d.catalog.labels.reading import MOST_LINES, Labels, find_file, label_fields, read_text
 
 
 def rafdb(listing: Listing, card: Card) -> Labels:
@@ -27,7 +27,10 @@ def rafdb(listing: Listing, card: Card) -> Labels:
         return labels
     labels.used.add(table)
     labels.complete = True
-    for line, text in enumerate((read_text(listing, table, labels.notes) or "").splitlines()[:MOST_LINES], start=1):
+    lines = (read_text(listing, table, labels.notes) or "").splitlines()
+    if not any(lines[:MOST_LINES]):
+        labels.notes.append(f"{table}: wanted lines such as 'train_00001.jpg 5', got none")
+    for line, text in enumerate(lines[:MOST_LINES], start=1):
         words = text.split()
         where = f"{table}:{line}"
         if len(words) != 2:
@@ -37,5 +40,5 @@ def rafdb(listing: Listing, card: Card) -> Labels:
         if picture is None:
             labels.notes.append(f"{where}: wanted a picture {printable(words[0])}, found none")
             continue
-        labels.rows[picture] = Row(line, *label_fields(card, words[1], where))
+        labels.add(picture, Row(line, *label_fields(card, words[1], where), source=where))
     return labels

@@ -7,18 +7,20 @@ else is still read. Each card states which facts of its layout were read from a 
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fer3d.catalog.cards import Card
 from fer3d.catalog.folder_listing import Listing, printable
-from fer3d.catalog.label_table import Row
+from fer3d.catalog.label_table import Row, brief
 
 MOST_LINES = 2_000_000  # lines that are read of a table: ten times AffectNet; a bound for damaged files
+MOST_BYTES = 1 << 30  # of a table: AffectNet's have 300 MB
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,13 @@ class Labels:
     notes: list[str] = field(default_factory=list)
     complete: bool = False
 
+    def add(self, picture: str, row: Row) -> None:
+        """Add the labels of a picture. If a second line says something else of it, the picture gets an error."""
+        first = self.rows.setdefault(picture, row)
+        if first is not row and (first.fields, first.attributes) != (row.fields, row.attributes):
+            error = f"wanted one line for {printable(picture)}, got {first.source} and {row.source}, which differ"
+            self.rows[picture] = replace(first, fields={"error": error})
+
 
 def label_fields(card: Card, word: str, where: str) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the record fields and attributes for a word of the data set: its canonical label, its other label, or the
@@ -92,11 +101,25 @@ def find_file(listing: Listing, pattern: str) -> str | None:
 
 def read_text(listing: Listing, name: str, notes: list[str]) -> str | None:
     """Read a text file as UTF-8, with invalid bytes replaced. None, with a note, if it cannot be read."""
+    content = read_content(listing, name, notes)
+    if content is None:
+        return None
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", "replace")
+    return content.decode("utf-8-sig", "replace")
+
+
+def read_content(listing: Listing, name: str, notes: list[str]) -> bytes | None:
+    """Read a file. None, with a note, if it cannot be read or is too large."""
+    path = listing.folder / name
     try:
-        return (listing.folder / name).read_bytes().decode("utf-8-sig", "replace")
+        size = path.stat().st_size
+        if size <= MOST_BYTES:
+            return path.read_bytes()
+        notes.append(f"{name}: wanted at most {MOST_BYTES:,} bytes, got {size:,}: not used")
     except OSError as error:
         notes.append(f"{name}: cannot be read: {error.strerror}")
-        return None
+    return None
 
 
 def read_table(
@@ -106,7 +129,8 @@ def read_table(
     text = read_text(listing, name, notes)
     if text is None:
         return
-    reader = csv.reader(io.StringIO(text, newline=""))
+    first = text[: text.find("\n") if "\n" in text else None]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
     columns: list[str] = []
     try:
         for cells in reader:
@@ -124,9 +148,3 @@ def read_table(
         notes.append(f"{name}:{reader.line_num}: wanted comma-separated values, got {error}")
     if not columns:
         notes.append(f"{name}: wanted a line of column names, got an empty file")
-
-
-def brief(text: str) -> str:
-    """Shorten a text to one line of at most 80 characters, for a message."""
-    text = printable(" ".join(text.split()))
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
+from pathlib import Path
 
 from fer3d.catalog.action_units import PRESENT, STRONGEST, shown_and_absent, unit_number
 from fer3d.catalog.folder_listing import TRUTH_FILE, Listing
-from fer3d.catalog.label_table import Row
-from fer3d.catalog.labels.reading import Labels, brief
+from fer3d.catalog.label_table import Row, brief
+from fer3d.catalog.labels.reading import Labels
 
 
 def simulated(listing: Listing) -> Labels:
@@ -20,10 +21,17 @@ def simulated(listing: Listing) -> Labels:
     for name in listing.files:
         if posixpath.basename(name) != TRUTH_FILE:
             continue
+        import pyarrow as pa
+
         labels.used.add(name)
         folder = posixpath.dirname(name)
-        for file, weights in _weights(listing, name, labels.notes):
-            present, absent = shown_and_absent(codes_of(weights))
+        try:
+            rows = [(file, shown_and_absent(codes_of(weights))) for file, weights in _weights(listing.folder / name)]
+        except (OSError, pa.ArrowException, LookupError, TypeError, ValueError) as error:
+            reason = brief(str(error))
+            labels.notes.append(f"{name}: wanted the truth of a simulation, got {reason}: no action units are known")
+            continue
+        for file, (present, absent) in rows:
             fields = {"action_units": present, "absent_units": absent}
             labels.rows[posixpath.join(folder, file)] = Row(0, fields, {})
     return labels
@@ -53,16 +61,17 @@ def codes_of(weights: Mapping[str, float]) -> tuple[str, ...]:
     return tuple(codes)
 
 
-def _weights(listing: Listing, name: str, notes: list[str]) -> list[tuple[str, dict[str, float]]]:
+def _weights(path: Path) -> list[tuple[str, dict[str, float]]]:
     """Return (path of a scan relative to the table, weight of every unit that any scan has) for each scan."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        table = pq.read_table(listing.folder / name, columns=["file", "units"])
-        rows = [(row["file"], dict(row["units"])) for row in table.to_pylist()]
-    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
-        notes.append(f"{name}: wanted the truth of a simulation, got {brief(str(error))}: no action units are known")
-        return []
+    table = pq.read_table(path, columns=["file", "units"])
+    rows = [(_text(row["file"]), dict(row["units"])) for row in table.to_pylist()]
     none = {unit: 0.0 for _, weights in rows for unit in weights}  # a scan lists only its active units
     return [(file, none | weights) for file, weights in rows]
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} as the name of a file")
+    return value

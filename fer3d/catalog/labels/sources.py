@@ -8,7 +8,7 @@ from fer3d.catalog.cards import Card, LabelSource
 from fer3d.catalog.folder_listing import Listing
 from fer3d.catalog.labels.affectnet import affectnet, affectnet_files
 from fer3d.catalog.labels.ckplus import ckplus
-from fer3d.catalog.labels.fer2013 import fer2013, ferplus
+from fer3d.catalog.labels.fer2013 import fer2013, fer2013_folders, ferplus
 from fer3d.catalog.labels.mmi import mmi
 from fer3d.catalog.labels.rafdb import rafdb
 from fer3d.catalog.labels.reading import Labels
@@ -17,6 +17,7 @@ from fer3d.catalog.labels.tfd import tfd
 
 SOURCES: Mapping[LabelSource, Callable[[Listing, Card], Labels]] = {
     "fer2013": fer2013,
+    "fer2013-folders": fer2013_folders,
     "ferplus": ferplus,
     "ckplus": ckplus,
     "rafdb": rafdb,
