@@ -11,7 +11,7 @@ _STRAY = 100  # of this many vertices one is left out at each end of each axis
 _INNER = 10  # of this many vertices one is left out to measure the inner part
 _LOOSE = 2.0  # a face is 1.3 times as long as its inner part; far crumbs make a mesh longer than this
 _CRUMB = 0.02  # share of the largest component's area below which a component is a crumb
-_PIECE = 0.1  # share from which a component may be the one that matters
+_PIECE = 5e-4  # share from which a component may be the one that matters: a face is this much of a wall of 6 m
 _MOST_PIECES = 8
 
 

@@ -194,6 +194,8 @@ def _advice(scan: Scan) -> str:
     )
     if steps.get("unit", {}).get("guessed"):
         text += f"; the unit was guessed as {steps['unit']['unit']} (--unit)"
+    if steps.get("face_components", {}).get("chosen_by") == "area":
+        text += f"; of its {steps['face_components']['components']} components all but the largest were dropped"
     if scan.landmarks:
         text += "; --set pose=landmarks says what is wrong with the landmarks"
     return text
