@@ -123,6 +123,16 @@ class AxisOptions:
         ),
     ] = None
 
+    def check_scans(self, kind: str, what: str) -> None:
+        """Raise ArgumentError if one is given although `what` is of pictures: `kind` is "scans" or "pictures"."""
+        from fer3d.errors import ArgumentError
+
+        for item in fields(self) if kind == "pictures" else ():
+            if getattr(self, item.name) is not None:
+                raise ArgumentError(
+                    f"`--{item.name.replace('_', '-')}` is of scans, {what} is of pictures: leave it out"
+                )
+
     def convention(self) -> "AxisConvention":
         """The axes and the unit, for files of no data set. Raises ArgumentError if one is none, or both parallel."""
         from fer3d.prepare.scan import AxisConvention

@@ -210,6 +210,7 @@ def run_predict(
         raise ArgumentError("`--json` and `--csv` should not be given together")
     frame, unit = axes.convention(), axes.checked_unit()
     predictor = load(run, fold)
+    axes.check_scans("pictures" if predictor.kind.name == "pictures" else "scans", str(run))
     if unit is not None:
         predictor = replace(predictor, settings=predictor.settings.model_copy(update={"unit": unit}))
     paths = find_scans(scans, predictor.kind.is_file)

@@ -38,7 +38,9 @@ def run_preprocess(
     """Run `preprocess` with a progress bar, then print a summary."""
     if dataset == "auto":
         dataset = show_detection(scans)
-    doubtful, of_scans = 0, load_card(dataset).kind == "scans"
+    card = load_card(dataset)
+    axes.check_scans(card.kind, str(scans))
+    doubtful, of_scans = 0, card.kind == "scans"
     with progress_bar("preparing") as (progress, task):
 
         def tick(outcome: Outcome, total: int) -> None:
@@ -84,9 +86,11 @@ def run_inspect(scans: Path, dataset: str, read: bool, workers: int | None, axes
     from fer3d.catalog import detect, inspection
     from fer3d.cli.show_inspection import render
 
-    if axes.up or axes.towards_camera:  # a wrong one is reported before the files are read
-        card_axes(detect.choose(scans, dataset)[0], axes.up, axes.towards_camera)
     unit = axes.checked_unit()
+    if axes != AxisOptions():  # a wrong one is reported before the files are read
+        card, _ = detect.choose(scans, dataset)
+        axes.check_scans(card.kind, str(scans))
+        card_axes(card, axes.up, axes.towards_camera)
     with progress_bar("reading", "files") as (progress, task):
         result = inspection.inspect(
             scans,

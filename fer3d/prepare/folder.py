@@ -237,7 +237,7 @@ def card_axes(card: Card, up: str | None = None, towards_camera: str | None = No
     if card.kind == "pictures":
         for name, axis in given.items():
             if axis is not None:
-                raise ArgumentError(f"`{name}` is of scans, {card.name} holds pictures: leave it out")
+                raise ArgumentError(f"`{name}` is of scans, the data set {card.name} holds pictures: leave it out")
     return AxisConvention(card.unit, up or card.up, towards_camera or card.towards_camera)
 
 
