@@ -3,7 +3,6 @@
 import io
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from PIL import Image
 from fer3d.files import write_bytes
 from fer3d.maps.groups import MapGroup
 from fer3d.maps.registry import channel_group, map_group, ordered_groups
-from fer3d.prepare.doubts import Doubt, doubts, is_common, shown_doubts
+from fer3d.prepare.doubts import Doubt, common_kinds, doubts, shown_doubts
 from fer3d.prepare.drawing import (
     AMBER,
     BACKGROUND,
@@ -84,30 +83,29 @@ def _doubt_sheets(folder: Path, found: Sequence[Doubt], scans: int, width: int) 
     shown = shown_doubts(found, scans, _MOST_DOUBTS)
     if not shown:
         return []
-    failed = sum(doubt.failed for doubt in found)
-    note = f"{_count(failed, 'failed')}, {_count(len(found) - failed, 'with warnings, a doubtful pose or little measured')}"
-    note += f"; {len(shown)} are shown, manifest.parquet has the reasons of all" if len(shown) < len(found) else ""
-    text = f"{len(found):,} of {scans:,} scans are doubtful" if scans > 1 else "The scan is doubtful"
+    common = common_kinds(found, scans)
+    special = [doubt for doubt in found if doubt.kind not in common]
+    failed = sum(doubt.failed for doubt in special)
+    parts = [_count(failed, "failed"), _count(len(special) - failed, "in doubt, with the reason beneath")]
+    parts += [f"{count:,} of all have: {kind}" for kind, count in common.items()]
+    parts += ["some of each kind are shown, manifest.parquet has the reasons of all"] if len(shown) < len(found) else []
+    text = f"{len(special):,} of {scans:,} scans are doubtful"
     content = [_doubt_tile(doubt, None if doubt.failed else _portrait(folder, doubt.row)) for doubt in shown]
-    across = max(len(tile.pictures) for tile in content)
-    content = [replace(tile, pictures=[*tile.pictures, *[None] * across][:across]) for tile in content]
-    return [heading(text, width, note), tiles(content, _THUMBNAIL, width)]
+    return [heading(text, width, "; ".join(parts)), tiles(content, _THUMBNAIL, width)]
 
 
-def _doubt_tile(doubt: Doubt, pictures: list[Picture | None] | None) -> Tile:
+def _doubt_tile(doubt: Doubt, pictures: list[Picture] | None) -> Tile:
     text = "; ".join(doubt.reasons)
     text = f"failed: {text}" if doubt.failed else text
     if doubt.alike:
         text = f"{text} (and {doubt.alike:,} more)"
-    return Tile(pictures or [None], _name(doubt.row), text, RED if doubt.failed else AMBER)
+    return Tile(pictures or [], _name(doubt.row), text, RED if doubt.failed else AMBER)
 
 
 def _page(folder: Path, prepared: Sequence[Row], found: Sequence[Doubt], scans: int, width: int) -> list[Image.Image]:
     """All prepared scans, or an even sample, with a heading that says how many; doubtful ones are framed."""
-    kinds: dict[str, int] = {}
-    for doubt in found:
-        kinds[doubt.kind] = kinds.get(doubt.kind, 0) + 1
-    framed = {doubt.row["id"] for doubt in found if not is_common(kinds[doubt.kind], scans)}
+    common = common_kinds(found, scans)
+    framed = {doubt.row["id"] for doubt in found if doubt.kind not in common}
     chosen = np.unique(np.linspace(0, len(prepared) - 1, min(_MOST_SCANS, len(prepared))).round().astype(int))
     sampled = len(chosen) < len(prepared)
     title = f"{len(chosen)} of {len(prepared):,} prepared scans" if sampled else _count(len(prepared), "prepared scans")
@@ -132,12 +130,11 @@ def _name(row: Row) -> str:
     return re.sub(r"(\.\w{1,5}){1,2}$", "", row["source"]) or str(row["id"])
 
 
-def _portrait(folder: Path, row: Row) -> list[Picture | None]:
+def _portrait(folder: Path, row: Row) -> list[Picture]:
     """The pictures in which a person recognises the face: the texture and the shaded surface, or else the first map."""
     scan = read_scan(folder / row["file"])
     faces = group_pictures(scan, {""})[""]
-    found = list(faces.values()) or list(scan_pictures(scan).values())[:1]
-    return [*found] or [None]
+    return list(faces.values()) or list(scan_pictures(scan).values())[:1]
 
 
 def _class_grid(folder: Path, rows: Sequence[Row], subjects: int) -> Image.Image:

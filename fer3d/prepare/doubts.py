@@ -75,7 +75,7 @@ def shown_doubts(found: Sequence[Doubt], scans: int, most: int) -> list[Doubt]:
     kinds: dict[str, list[Doubt]] = defaultdict(list)
     for doubt in found:
         kinds[doubt.kind].append(doubt)
-    limits = {kind: _SHOWN_OF_COMMON if is_common(len(of), scans) else _SHOWN for kind, of in kinds.items()}
+    limits = {kind: _SHOWN_OF_COMMON if _is_common(len(of), scans) else _SHOWN for kind, of in kinds.items()}
     turns = zip_longest(*(of[: limits[kind]] for kind, of in kinds.items()))
     chosen = [doubt for turn in turns for doubt in turn if doubt is not None][:most]
     left = Counter(doubt.kind for doubt in found) - Counter(doubt.kind for doubt in chosen)
@@ -88,8 +88,12 @@ def shown_doubts(found: Sequence[Doubt], scans: int, most: int) -> list[Doubt]:
     return sorted(marked, key=lambda doubt: (doubt.rank, order[doubt.kind]))
 
 
-def is_common(count: int, scans: int) -> bool:
-    """Whether so many scans have a doubt that it is one about the data set."""
+def common_kinds(found: Sequence[Doubt], scans: int) -> dict[str, int]:
+    """Return the kinds that half of the `scans` have, with the number of scans: doubts about the data set."""
+    return {kind: count for kind, count in Counter(doubt.kind for doubt in found).items() if _is_common(count, scans)}
+
+
+def _is_common(count: int, scans: int) -> bool:
     return scans > 2 * _SHOWN_OF_COMMON and count > _COMMON * scans
 
 
@@ -113,7 +117,8 @@ def _pose_doubts(row: Row) -> list[str]:
     """A doubt if the pose was found from the shape and fits the mean face badly."""
     if row.get("pose_source") != "shape":
         return []
-    fit = next((entry for entry in json.loads(row["history"]) if entry["step"] == "frontal"), {})
+    history: list[dict[str, Any]] = json.loads(row["history"])
+    fit = next((entry for entry in history if entry["step"] == "frontal"), {})
     misfit, coverage = fit.get("score_mm", 0.0), fit.get("coverage", 1.0)
     if misfit <= _MISFIT and coverage >= _COVERAGE:
         return []

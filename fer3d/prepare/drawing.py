@@ -87,13 +87,13 @@ class Tile:
     """A scan on a sheet: pictures side by side, its name and a remark beneath.
 
     Attributes:
-        pictures: Each (H, W, 3), all of one size. None: an empty place.
+        pictures: Each (H, W, 3). If there is none, the place is empty and says so.
         name: Name of the scan.
         remark: Further text.
         frame: Colour of a frame around the pictures and of the remark. None: no frame.
     """
 
-    pictures: Sequence[Picture | None]
+    pictures: Sequence[Picture]
     name: str
     remark: str = ""
     frame: tuple[int, int, int] | None = None
@@ -153,12 +153,12 @@ def tiles(content: Sequence[Tile], side: int, width: int, gap: int = 16) -> Imag
     """Arrange tiles in rows of equal columns. A row is as high as its longest text, so that texts never overlap.
 
     Args:
-        content: Tiles with the same number of pictures.
+        content: Tiles. The columns are as wide as the one with the most pictures.
         side: Width and height of a picture in pixels.
         width: Width of the sheet in pixels.
         gap: Pixels between tiles.
     """
-    across = max(len(tile.pictures) for tile in content)
+    across = max(1, *(len(tile.pictures) for tile in content))
     wide = across * side + (across - 1) * 2
     columns = max(1, (width - gap) // (wide + gap))
     font = _font(12)
@@ -173,8 +173,7 @@ def tiles(content: Sequence[Tile], side: int, width: int, gap: int = 16) -> Imag
     for row, height in zip(rows, heights, strict=True):
         for column, i in enumerate(row):
             left, tile = gap + column * (wide + gap), content[i]
-            for number, picture in enumerate(tile.pictures):
-                _place(sheet, draw, picture, (left + number * (side + 2), top), side)
+            _draw_pictures(sheet, draw, tile.pictures, (left, top), (wide, side))
             if tile.frame is not None:
                 draw.rectangle((left - 3, top - 3, left + wide + 2, top + side + 2), outline=tile.frame, width=3)
             y = top + side + 6
@@ -226,16 +225,22 @@ def wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width
     return lines
 
 
-def _place(
-    sheet: Image.Image, draw: ImageDraw.ImageDraw, picture: Picture | None, corner: tuple[int, int], side: int
+def _draw_pictures(
+    sheet: Image.Image,
+    draw: ImageDraw.ImageDraw,
+    pictures: Sequence[Picture],
+    corner: tuple[int, int],
+    size: tuple[int, int],
 ) -> None:
-    left, top = corner
-    if picture is not None:
+    """Draw pictures side by side in the middle of a place of this size, width and height."""
+    (left, top), (width, side) = corner, size
+    if not pictures:
+        draw.rectangle((left, top, left + width - 1, top + side - 1), fill=_EMPTY)
+        draw.text((left + width // 2, top + side // 2), "no picture", _FAINT, _font(12), anchor="mm")
+    start = left + (width - len(pictures) * (side + 2) + 2) // 2
+    for number, picture in enumerate(pictures):
         shown = Image.fromarray(picture).resize((side, side), Image.Resampling.BOX)
-        sheet.paste(shown, corner)
-        return
-    draw.rectangle((left, top, left + side - 1, top + side - 1), fill=_EMPTY)
-    draw.text((left + side // 2, top + side // 2), "no picture", _FAINT, _font(12), anchor="mm")
+        sheet.paste(shown, (start + number * (side + 2), top))
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
