@@ -35,7 +35,7 @@ _FACE_MM2 = 5000.0  # below this area no component is a face, brow to chin; then
 # Which are searched for a nose.
 _SEARCHED_MM2 = 2500.0  # half of a face
 _MOST_SEARCHED = 5
-_LONGEST = 1500.0  # mm: a longer component is a wall or a room
+_LONGEST, _LARGEST_MM2 = 1500.0, 2e6  # mm and mm^2: a longer or larger component is a wall or a room
 _FACE_COST = 1.5  # mm: a whole face has at most 1.2 (`NoseFit.cost`), the back of a head at least 4.4
 _WORST_COST = 4.5  # mm: above this the likeliest place is no face
 _WHOLE = 0.8  # share of the mean face about the nose that a whole face covers
@@ -139,9 +139,11 @@ def _pose_by_landmarks(scan: Scan) -> _Pose | None:
 
 def _pose_by_shape(scan: Scan, label: NDArray[np.int32], areas: _Floats, large: NDArray[np.intp]) -> _Pose | None:
     """Search each large component, the largest first, and all of them together, until a whole face is found."""
-    candidates = [[int(p)] for p in large[:_MOST_SEARCHED] if areas[p] >= _SEARCHED_MM2]
+    longest = topology.component_extents(scan.vertices, scan.faces, label, len(areas))
+    rest = [int(p) for p in large if longest[p] <= _LONGEST and areas[p] <= _LARGEST_MM2]  # walls are none
+    candidates = [[p] for p in rest[:_MOST_SEARCHED] if areas[p] >= _SEARCHED_MM2]
     best: NoseFit | None = None
-    for rows in [*candidates, [int(p) for p in large]]:
+    for rows in [*candidates, rest] if rest else []:
         fit = _search(_part(scan, label, np.array(rows)))
         if fit is not None and (best is None or fit.cost < best.cost):
             best = fit
@@ -152,7 +154,7 @@ def _pose_by_shape(scan: Scan, label: NDArray[np.int32], areas: _Floats, large: 
     return _Pose(best.nose, best.rotation, "shape")
 
 
-def _search(scan: Scan, longest: float = _LONGEST) -> NoseFit | None:
+def _search(scan: Scan, longest: float = 2.0 * _LONGEST) -> NoseFit | None:
     if float(np.ptp(scan.vertices, axis=0).max()) > longest:
         return None
     try:

@@ -267,9 +267,10 @@ def _open_folder(
         "dataset": card.name,
         "fer3d": __version__,
         "settings": settings.model_dump(mode="json"),
-        "axes": {"up": frame.up, "towards_camera": frame.towards_camera},
         "simulated": (scans / TRUTH_FILE).is_file(),  # results on simulated faces must say so
     }
+    if card.kind == "scans":
+        content["axes"] = {"up": frame.up, "towards_camera": frame.towards_camera}
     write_json(recipe, content)
 
 
