@@ -181,8 +181,8 @@ def test_without_landmarks_wrong_axes_are_found_out():
     )
     with pytest.raises(PrepareError, match=said):
         prepare(lying, SMALL)
-    with pytest.raises(PrepareError, match=r"other axes than `up` \+x and `towards_camera` -z, give them .*-y\)$"):
-        prepare(lying, SMALL, frame=AxisConvention("mm", "+x", "-z"))
+    with pytest.raises(PrepareError, match=r"other axes than `up` \+x and `towards_camera` \+z, give them .*-y\)$"):
+        prepare(lying, SMALL, frame=AxisConvention("mm", "+x", "+z"))
     assert prepare(lying, SMALL, frame=AxisConvention("mm", "+y", "-z"))[0].history[-2]["method"] == "shape"
 
 
