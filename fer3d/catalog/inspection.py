@@ -20,6 +20,7 @@ from fer3d.catalog.records import Catalog, Record, read_catalog
 from fer3d.catalog.targets import targets_in
 from fer3d.checks import check_range
 from fer3d.errors import Fer3dError, FileError
+from fer3d.kernels.extents import main_extents
 from fer3d.workers import worker_pool
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ class Inspection:
         read: Whether the files were read.
         unreadable: Files that cannot be read.
         warned: Relative path -> warnings of its reader.
+        sizes: Relative path -> lengths along x, y and z of the file, in its unit, without crumbs and stray points.
         classes: Class counts that the card states, for the parts in the folder.
         duplicates: Duplicates across parts or subjects, if the pictures were read.
         near_searched: False if there were too many pairs to search for near duplicates.
@@ -118,6 +120,7 @@ class Inspection:
     read: bool
     unreadable: tuple[Unreadable, ...]
     warned: Mapping[str, tuple[str, ...]]
+    sizes: Mapping[str, tuple[float, float, float]]
     classes: tuple[ClassCount, ...] = ()
     duplicates: tuple[Duplicate, ...] = ()
     near_searched: bool = True
@@ -164,7 +167,8 @@ def inspect(
     catalog = read_catalog(folder, card, labels=labels, listing=listing)
     records = catalog.records
     flat = card.kind == "pictures"
-    unreadable, warned, prints = _read_all(records, flat, workers, progress) if read else ((), {}, {})
+    outcomes = _read_all(records, flat, workers, progress) if read else []
+    prints = {outcome.relative: outcome.mark for outcome in outcomes if outcome.mark is not None}
     duplicates, near_searched = _duplicates(records, prints)
     subjects = {record.subject for record in records}
     listed = card.expected.subjects
@@ -184,8 +188,9 @@ def inspect(
             if (absent := sum(role not in record.files for record in records)) and companion.wanted
         },
         read=read,
-        unreadable=unreadable,
-        warned=warned,
+        unreadable=tuple(failure for outcome in outcomes for failure in outcome.failures),
+        warned={outcome.relative: outcome.warnings for outcome in outcomes if outcome.warnings},
+        sizes={outcome.relative: outcome.size for outcome in outcomes if outcome.size is not None},
         classes=tuple(_class_counts(records, card)),
         duplicates=duplicates,
         near_searched=near_searched,
@@ -280,9 +285,8 @@ def _between(numbers: set[int]) -> tuple[int, ...]:
 
 def _read_all(
     records: Sequence[Record], flat: bool, workers: int, progress: Callable[[int, int], None] | None
-) -> tuple[tuple[Unreadable, ...], dict[str, tuple[str, ...]], dict[str, Fingerprint]]:
-    """Read the scan and landmarks, or the picture, of every record. Returns failures, warnings and the fingerprints of
-    pictures, in the order of the records."""
+) -> list[Outcome]:
+    """Read the scan and landmarks, or the picture, of every record; the results in the order of the records."""
     jobs = [
         Job(r.relative, r.files["scan"], r.files.get("landmarks"), dict(r.attributes) if flat else None)
         for r in records
@@ -293,10 +297,7 @@ def _read_all(
         results.extend(part)
         if progress is not None:
             progress(len(results), len(jobs))
-    results.sort(key=lambda result: result.relative)
-    failed = tuple(failure for result in results for failure in result.failures)
-    warned = {result.relative: result.warnings for result in results if result.warnings}
-    return failed, warned, {result.relative: result.mark for result in results if result.mark is not None}
+    return sorted(results, key=lambda result: result.relative)
 
 
 class Job(NamedTuple):
@@ -315,6 +316,7 @@ class Outcome(NamedTuple):
     failures: list[Unreadable]
     warnings: tuple[str, ...]
     mark: Fingerprint | None = None
+    size: tuple[float, float, float] | None = None
 
 
 def _read_chunks(chunks: Sequence[Sequence[Job]], workers: int) -> Iterator[list[Outcome]]:
@@ -340,8 +342,12 @@ def _read_chunk(jobs: Sequence[Job]) -> list[Outcome]:
             continue
         failures: list[Unreadable] = []
         warnings: tuple[str, ...] = ()
+        size = None
         try:
-            warnings = formats.read(scan).warnings
+            read = formats.read(scan)
+            warnings = read.warnings
+            x, y, z = main_extents(read.vertices, read.faces).tolist() if len(read.faces) else (math.nan,) * 3
+            size = (x, y, z) if math.isfinite(x) else None
         except Fer3dError as error:
             failures.append(Unreadable(relative, "scan", str(error)))
         if landmarks is not None:
@@ -349,7 +355,7 @@ def _read_chunk(jobs: Sequence[Job]) -> list[Outcome]:
                 formats.read_landmarks(landmarks)
             except Fer3dError as error:
                 failures.append(Unreadable(relative, "landmarks", str(error)))
-        outcomes.append(Outcome(relative, failures, warnings))
+        outcomes.append(Outcome(relative, failures, warnings, size=size))
     return outcomes
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -12,8 +13,16 @@ from fer3d.catalog.records import Record
 from fer3d.scan import LABELS
 
 
-def inspection_to_json(inspection: Inspection) -> dict[str, Any]:
-    """Convert an inspection to a dict of JSON types. Numbers that the card does not state are null."""
+def inspection_to_json(
+    inspection: Inspection, axes: Mapping[str, str] | None = None, unit: str | float | None = None
+) -> dict[str, Any]:
+    """Convert an inspection to a dict of JSON types. Numbers that the card does not state are null.
+
+    Args:
+        inspection: The inspection.
+        axes: `up` and `towards_camera`, if they are not those of the card.
+        unit: Unit of the files, if it is not that of the card.
+    """
     catalog = inspection.catalog
     card, expected, found = catalog.card, catalog.card.expected, inspection.detection
     return {
@@ -44,6 +53,9 @@ def inspection_to_json(inspection: Inspection) -> dict[str, Any]:
         "unexpected": list(inspection.unexpected),
         "gaps": {name: list(numbers) for name, numbers in inspection.gaps.items()},
         "without": dict(inspection.without),
+        "axes": axes or {"up": card.up, "towards_camera": card.towards_camera},
+        "unit": card.unit if unit is None else unit,
+        "sizes": {name: list(size) for name, size in inspection.sizes.items()},
         "read": inspection.read,
         "unreadable": [asdict(failure) for failure in inspection.unreadable],
         "warnings": {name: list(warnings) for name, warnings in inspection.warned.items()},

@@ -16,6 +16,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch or OpenBLAS:
 import typer
 
 from fer3d.cli import training
+from fer3d.cli.options import AxisOptions, with_options
 from fer3d.cli.training import SOME_FAILED
 
 if TYPE_CHECKING:
@@ -34,6 +35,12 @@ app = typer.Typer(
 
 Scans = Annotated[
     Path, typer.Argument(help="Folder of raw scans, in the original layout of the data set.", show_default=False)
+]
+Pose = Annotated[
+    str | None,
+    typer.Option(
+        help="Estimate the head pose from landmarks or from the shape. [default: auto, from landmarks if there are any]"
+    ),
 ]
 Dataset = Annotated[
     str, typer.Option(help="Data set card: a name, the path of a dataset.toml, or `auto` to choose the card that fits.")
@@ -74,6 +81,7 @@ def _options(
 
 
 @app.command()
+@with_options(AxisOptions)
 def preprocess(
     scans: Scans,
     out: Annotated[
@@ -108,6 +116,9 @@ def preprocess(
         list[str] | None,
         typer.Option("--set", help="One setting as key=value; repeatable. `fer3d settings` lists all."),
     ] = None,
+    pose: Pose = None,
+    *,
+    axes: AxisOptions,
 ) -> None:
     """Prepare raw scans: clean, align and crop them, compute curvature, render maps, and store the result.
 
@@ -119,6 +130,8 @@ def preprocess(
         fer3d preprocess BU-3DFE -o prepared --tree --set tree_levels=4096,256,68
 
         fer3d preprocess my_scans --dataset my_card/dataset.toml --set crop_mm=80
+
+        fer3d preprocess my_scans --up +z --towards-camera -y --unit mm
     """
     from fer3d.cli import show_preparation
     from fer3d.config import preprocess_settings
@@ -130,10 +143,12 @@ def preprocess(
         maps=groups,
         size=size,
         tree=tree or None,
+        pose=pose,
+        unit=axes.checked_unit(),
         crops=crops or None,
         whole_picture=whole_picture or None,
     )
-    summary = show_preparation.run_preprocess(scans, out, dataset, chosen, workers, strict)
+    summary = show_preparation.run_preprocess(scans, out, dataset, chosen, workers, strict, axes)
     raise typer.Exit(_exit_code(summary))
 
 
@@ -154,17 +169,26 @@ def settings(
 
 
 @app.command()
+@with_options(AxisOptions)
 def inspect(
     scans: Scans,
     dataset: Dataset = "auto",
     read: Annotated[bool, typer.Option(help="Read every file, or only check the file names.")] = True,
     workers: Annotated[int | None, typer.Option(help="Number of processes. [default: one per core]", min=1)] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON with every row instead of tables.")] = False,
+    *,
+    axes: AxisOptions,
 ) -> None:
-    """List what a folder of scans holds: subjects, classes, and missing, extra or unreadable files."""
+    """List what a folder of scans holds: subjects, classes, and missing, extra or unreadable files.
+
+    The files that were read are also measured: their unit, guessed from the size, and how high, wide and deep they are
+    along the axes of the data set card or the given ones.
+
+        fer3d inspect my_scans --up +z --towards-camera -y
+    """
     from fer3d.cli import show_preparation
 
-    unreadable = show_preparation.run_inspect(scans, dataset, read, workers, json_)
+    unreadable = show_preparation.run_inspect(scans, dataset, read, workers, axes, json_)
     raise typer.Exit(SOME_FAILED if unreadable else 0)
 
 
@@ -250,6 +274,7 @@ def pack(
 
 
 @app.command()
+@with_options(AxisOptions)
 def maps(
     scan: Annotated[Path, typer.Argument(help="One scan in any readable format.", show_default=False)],
     out: Annotated[Path, typer.Option("-o", "--out", help="PNG to write.")] = Path("maps.png"),
@@ -258,12 +283,19 @@ def maps(
     ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="One setting as key=value; repeatable.")] = None,
+    pose: Pose = None,
+    *,
+    axes: AxisOptions,
 ) -> None:
-    """Prepare one scan, write its maps as one picture, and print what each step did."""
+    """Prepare one scan, write its maps as one picture, and print what each step did.
+
+    fer3d maps scan.ply --up +z --towards-camera -y --unit mm
+    """
     from fer3d.cli import show_preparation
     from fer3d.config import preprocess_settings
 
-    show_preparation.run_maps(scan, out, landmarks, preprocess_settings(config, set_ or ()))
+    chosen = preprocess_settings(config, set_ or (), pose=pose, unit=axes.checked_unit())
+    show_preparation.run_maps(scan, out, landmarks, chosen, axes.convention())
 
 
 app.command()(training.train)
@@ -349,6 +381,7 @@ def ensemble(
 
 
 @app.command()
+@with_options(AxisOptions)
 def predict(
     run: Annotated[Path, typer.Argument(help="Run folder, or one model.safetensors.", show_default=False)],
     scans: Annotated[
@@ -366,13 +399,6 @@ def predict(
     ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
-    unit: Annotated[
-        str | None, typer.Option(help="Unit of the files: m, cm, mm, or its length in mm. [default: guessed]")
-    ] = None,
-    up: Annotated[str, typer.Option(help="Axis of the files that points up.")] = "+y",
-    towards_camera: Annotated[
-        str, typer.Option(help="Axis of the files that points from the face to the camera.")
-    ] = "+z",
     crops: Annotated[
         bool,
         typer.Option("--crops", help="Pictures are crops of faces, as those of FER-2013: use them as they are."),
@@ -380,6 +406,8 @@ def predict(
     whole_picture: Annotated[
         bool, typer.Option("--whole-picture", help="If no face is found in a picture, use the whole picture.")
     ] = False,
+    *,
+    axes: AxisOptions,
 ) -> None:
     """Recognise the expression on raw scans, in any readable format and without landmarks; or on pictures.
 
@@ -401,8 +429,7 @@ def predict(
         landmarks=landmarks,
         as_json=json_,
         as_csv=csv,
-        unit=unit,
-        axes=(up, towards_camera),
+        axes=axes,
         crops=crops,
         whole_picture=whole_picture,
     )

@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from fer3d.config import TrainSettings
+    from fer3d.prepare.scan import AxisConvention
     from fer3d.train.plan import Experiment
     from fer3d.train.run import Device
 
@@ -97,6 +98,55 @@ class TrainingOptions:
         from fer3d.train.run import Device
 
         return Device(self.accelerator, self.devices)
+
+
+@dataclass(frozen=True)
+class AxisOptions:
+    """The unit and the axes of scan files. What is not given is as the data set card says, or else the default."""
+
+    unit: Annotated[
+        str | None,
+        typer.Option(
+            help="Unit of the files: m, cm, mm, or its length in mm. [default: of the data set card or the run, else "
+            "guessed from the size]"
+        ),
+    ] = None
+    up: Annotated[
+        str | None,
+        typer.Option(help="Axis of the files that points up, such as +z. [default: of the data set card, else +y]"),
+    ] = None
+    towards_camera: Annotated[
+        str | None,
+        typer.Option(
+            help="Axis of the files that points from the face to the camera, such as -y. [default: of the data set "
+            "card, else +z]"
+        ),
+    ] = None
+
+    def check_scans(self, kind: str, what: str) -> None:
+        """Raise ArgumentError if one is given although `what` is of pictures: `kind` is "scans" or "pictures"."""
+        from fer3d.errors import ArgumentError
+
+        for item in fields(self) if kind == "pictures" else ():
+            if getattr(self, item.name) is not None:
+                raise ArgumentError(
+                    f"`--{item.name.replace('_', '-')}` is of scans, {what} is of pictures: leave it out"
+                )
+
+    def convention(self) -> "AxisConvention":
+        """The axes and the unit, for files of no data set. Raises ArgumentError if one is none, or both parallel."""
+        from fer3d.prepare.scan import AxisConvention
+
+        return AxisConvention(self.checked_unit() or "auto", self.up or "+y", self.towards_camera or "+z")
+
+    def checked_unit(self) -> str | float | None:
+        """The unit as a setting, or None. Raises ConfigError if it is none."""
+        from fer3d.config import PreprocessSettings, settings
+
+        if self.unit is None:
+            return None
+        unit: str | float = settings(PreprocessSettings, {"unit": self.unit}, "--unit").unit
+        return unit
 
 
 def with_options(kind: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:

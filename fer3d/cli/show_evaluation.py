@@ -21,11 +21,12 @@ from fer3d.cli.terminal import compile_first, console
 from fer3d.errors import ArgumentError
 
 if TYPE_CHECKING:
+    from fer3d.cli.options import AxisOptions
     from fer3d.evaluate.compare import Comparison
     from fer3d.evaluate.measure import Metrics
     from fer3d.evaluate.measure_targets import TargetMetrics
     from fer3d.evaluate.metrics import Interval
-    from fer3d.predict import Predictor, Row
+    from fer3d.predict import Row
 
 _UNDEFINED = "n/a"
 
@@ -190,8 +191,7 @@ def run_predict(
     landmarks: bool,
     as_json: bool,
     as_csv: bool,
-    unit: str | None,
-    axes: tuple[str, str],
+    axes: AxisOptions,
     crops: bool,
     whole_picture: bool,
 ) -> int:
@@ -202,20 +202,20 @@ def run_predict(
         scans: Files, folders or patterns.
         landmarks: Whether to use the landmark files beside the scans.
         as_json, as_csv: Print this format instead of a table.
-        unit: Unit of the files. None: as in the settings of the run.
-        axes: Which axes of the files point up and to the camera.
+        axes: Unit and axes of the files. A unit that is not given is as in the settings of the run.
         crops, whole_picture: As in `fer3d.predict.load`.
     """
     from fer3d.formats.find import find_scans
     from fer3d.predict import load, predict_files
-    from fer3d.prepare.scan import AxisConvention, needed_kernels
+    from fer3d.prepare.scan import needed_kernels
 
     if as_json and as_csv:
         raise ArgumentError("`--json` and `--csv` should not be given together")
+    frame, unit = axes.convention(), axes.checked_unit()
     predictor = load(run, fold, crops=crops, whole_picture=whole_picture)
+    axes.check_scans("pictures" if predictor.kind.name == "pictures" else "scans", str(run))
     if unit is not None:
-        predictor = _with_unit(predictor, unit)
-    frame = AxisConvention(unit or "auto", *axes)
+        predictor = replace(predictor, settings=predictor.settings.model_copy(update={"unit": unit}))
     paths = find_scans(scans, predictor.kind.is_file)
     if predictor.kind.name != "pictures":
         compile_first(needed_kernels(predictor.settings, landmarks), Console(stderr=True))
@@ -245,13 +245,6 @@ def run_report(runs: Sequence[Path], out: Path | None, prepared: Path | None) ->
             highlight=False,
         )
     console.print(f"open {escape(str(path))}", highlight=False, soft_wrap=True)
-
-
-def _with_unit(predictor: Predictor, unit: str) -> Predictor:
-    from fer3d.config import PreprocessSettings, parse_assignments, settings
-
-    table = predictor.settings.model_dump() | parse_assignments([f"unit={unit}"])
-    return replace(predictor, settings=settings(PreprocessSettings, table, "--unit"))
 
 
 def _with_progress(rows: Iterator[Row], total: int) -> Iterator[Row]:

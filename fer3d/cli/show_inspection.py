@@ -6,6 +6,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -13,17 +14,31 @@ from rich.text import Text
 from fer3d.catalog.guessed_subjects import is_unknown
 from fer3d.catalog.inspection import Inspection
 from fer3d.catalog.records import Record
+from fer3d.prepare.align import LARGEST, SMALLEST, UNITS, fitting_unit
+from fer3d.prepare.axes import axis_rotation
+from fer3d.prepare.folder import card_axes
+from fer3d.prepare.scan import AxisConvention
 from fer3d.scan import LABELS
 
 
-def render(inspection: Inspection, *, rows: int = 20) -> Group:
+def render(
+    inspection: Inspection,
+    frame: AxisConvention | None = None,
+    unit: str | float | None = None,
+    *,
+    rows: int = 20,
+) -> Group:
     """Format an inspection as lines and tables, which a `rich.console.Console` can print.
 
     Args:
         inspection: Result of `inspect`.
+        frame: Axes and unit of the files. None: those of the card.
+        unit: Unit of the files, if it is not that of `frame`.
         rows: Number of rows that are shown of a long list; one more row gives the number of the others.
     """
     catalog = inspection.catalog
+    frame = frame or card_axes(catalog.card)
+    unit = frame.unit if unit is None else unit
     lists = (
         _table("Class counts that differ", ("part", "class", "found", "missing"), _count_rows(inspection), rows),
         _table("In two parts", ("picture", "also", "how", "parts", "labels"), _duplicate_rows(inspection), rows),
@@ -31,12 +46,13 @@ def render(inspection: Inspection, *, rows: int = 20) -> Group:
         _table("Gaps in sequences", ("sequence", "frames"), _gap_rows(inspection), rows),
         _table("Not usable", ("scan", "why"), [(r.relative, r.error or "") for r in inspection.errors], rows),
         _table("Cannot be read", ("scan", "what", "why"), _unreadable_rows(inspection), rows),
+        _table("Not as large as a face", ("scan", "longest side"), _odd_sizes(inspection, unit), rows),
         _table("Warnings", ("scan", "what"), _warning_rows(inspection), rows),
         _table("Problems", ("what", "scans", "example"), _problem_rows(catalog.records), rows),
         _table("Extra files", ("path",), [(path,) for path in catalog.extra], rows),
         _table("Notes", ("what",), [(note,) for note in catalog.notes], rows),
     )
-    headline = Text("\n".join(_headline(inspection)))
+    headline = Text("\n".join([*_headline(inspection), *_size_lines(inspection, frame, unit)]))
     return Group(headline, _class_table(inspection), *(table for table in lists if table is not None))
 
 
@@ -77,6 +93,52 @@ def _headline(inspection: Inspection) -> list[str]:
         near = f"{kinds['near']} nearly" if inspection.near_searched else "too many pairs to look for near ones"
         lines.append(f"pictures in two parts: {kinds['exact']} exactly, {near}")
     return lines
+
+
+def _size_lines(inspection: Inspection, frame: AxisConvention, unit: str | float) -> list[str]:
+    """Describe unit, axes and size of the files that were read."""
+    if not inspection.sizes:
+        return []
+    units = Counter(_unit_of(size, unit) for size in inspection.sizes.values())
+    known = [
+        f"{name} ({count:,} files)" if len(units) > 1 else str(name) for name, count in units.most_common() if name
+    ]
+    guessed = ", guessed from the size" if unit == "auto" else ""
+    lines = [f"unit: {', '.join(known) + guessed if known else 'none fits the size; give --unit'}"]
+    up, camera = (axis.replace("auto", default) for axis, default in ((frame.up, "+y"), (frame.towards_camera, "+z")))
+    lines.append(f"axes: {up} up, {camera} to the camera (--up, --towards-camera)")
+    lengths = [
+        _mm_per(name) * np.abs(axis_rotation(frame.up, frame.towards_camera)) @ size
+        for size in inspection.sizes.values()
+        if (name := _unit_of(size, unit)) is not None
+    ]
+    if lengths:
+        wide, high, deep = (
+            f"{low:.0f}" if low == most else f"{low:.0f} to {most:.0f}"
+            for low, most in zip(np.rint(np.min(lengths, axis=0)), np.rint(np.max(lengths, axis=0)), strict=True)
+        )
+        lines.append(f"size: {high} mm high, {wide} wide, {deep} deep")
+    return lines
+
+
+def _unit_of(size: Sequence[float], unit: str | float) -> str | float | None:
+    return fitting_unit(max(size)) if unit == "auto" else unit
+
+
+def _mm_per(unit: str | float) -> float:
+    return UNITS[unit] if isinstance(unit, str) else unit
+
+
+def _odd_sizes(inspection: Inspection, unit: str | float) -> list[tuple[str, ...]]:
+    """One row per file that is as large as no face in the unit, or in any."""
+    rows: list[tuple[str, ...]] = []
+    for relative, size in inspection.sizes.items():
+        known = _unit_of(size, unit)
+        if known is None:
+            rows.append((relative, f"{max(size):.4g} in the file, {SMALLEST:g} to {LARGEST:g} mm in no unit"))
+        elif not SMALLEST <= max(size) * _mm_per(known) <= LARGEST:
+            rows.append((relative, f"{max(size) * _mm_per(known):.4g} mm, not {SMALLEST:g} to {LARGEST:g}"))
+    return rows
 
 
 def _of(count: int, expected: int | None, what: str) -> str:

@@ -16,9 +16,11 @@ from rich.table import Table
 
 from fer3d.catalog.cards import load_card
 from fer3d.checks import check_choice
+from fer3d.cli.options import AxisOptions
 from fer3d.cli.terminal import compile_first, compiling_line, console, progress_bar
 from fer3d.config import PreprocessSettings, TrainSettings
-from fer3d.prepare.folder import Outcome, Summary, preprocess
+from fer3d.prepare.folder import Outcome, Summary, card_axes, preprocess
+from fer3d.prepare.scan import AxisConvention
 
 _SHOWN_FAILURES = 10
 _SHOWN_DOUBTS = 10  # warnings about pictures
@@ -26,12 +28,20 @@ _SHOWN_NOTES = 10
 
 
 def run_preprocess(
-    scans: Path, out: Path, dataset: str, settings: PreprocessSettings, workers: int | None, strict: bool
+    scans: Path,
+    out: Path,
+    dataset: str,
+    settings: PreprocessSettings,
+    workers: int | None,
+    strict: bool,
+    axes: AxisOptions,
 ) -> Summary:
     """Run `preprocess` with a progress bar, then print a summary."""
     if dataset == "auto":
         dataset = show_detection(scans)
-    doubtful, of_scans = 0, load_card(dataset).kind == "scans"
+    card = load_card(dataset)
+    axes.check_scans(card.kind, str(scans))
+    doubtful, of_scans = 0, card.kind == "scans"
     with progress_bar("preparing") as (progress, task):
 
         def tick(outcome: Outcome, total: int) -> None:
@@ -50,6 +60,8 @@ def run_preprocess(
             out,
             dataset,
             settings,
+            up=axes.up,
+            towards_camera=axes.towards_camera,
             workers=workers,
             strict=strict,
             progress=tick,
@@ -70,12 +82,19 @@ def show_detection(scans: Path) -> str:
     return detection.card.name
 
 
-def run_inspect(scans: Path, dataset: str, read: bool, workers: int | None, as_json: bool = False) -> int:
+def run_inspect(
+    scans: Path, dataset: str, read: bool, workers: int | None, axes: AxisOptions, as_json: bool = False
+) -> int:
     """Inspect a folder, print the tables, or JSON, return the number of unreadable files."""
-    from fer3d.catalog import inspection
+    from fer3d.catalog import detect, inspection
     from fer3d.catalog.inspection_json import inspection_to_json
     from fer3d.cli.show_inspection import render
 
+    unit = axes.checked_unit()
+    if axes != AxisOptions():  # a wrong one is reported before the files are read
+        card, _ = detect.choose(scans, dataset)
+        axes.check_scans(card.kind, str(scans))
+        card_axes(card, axes.up, axes.towards_camera)
     screen = Console(stderr=True) if as_json else console
     with progress_bar("reading", "files", screen) as (progress, task):
         result = inspection.inspect(
@@ -85,10 +104,16 @@ def run_inspect(scans: Path, dataset: str, read: bool, workers: int | None, as_j
             workers=workers or len(os.sched_getaffinity(0)),
             progress=lambda done, total: progress.update(task, total=total, completed=done),
         )
+    frame = card_axes(result.catalog.card, axes.up, axes.towards_camera)
     if as_json:
-        console.file.write(json.dumps(inspection_to_json(result), indent=2) + "\n")
+        console.file.write(
+            json.dumps(
+                inspection_to_json(result, {"up": frame.up, "towards_camera": frame.towards_camera}, unit), indent=2
+            )
+            + "\n"
+        )
     else:
-        console.print(render(result))
+        console.print(render(result, frame, unit))
     return len(result.unreadable or ())
 
 
@@ -113,7 +138,9 @@ def run_synth(out: Path, workers: int | None, degrees: tuple[float, float, float
     console.print(f"{result.scans} simulated scans of {result.subjects} people -> {escape(str(out))}", highlight=False)
 
 
-def run_maps(scan: Path, out: Path, landmarks: Path | None, settings: PreprocessSettings) -> None:
+def run_maps(
+    scan: Path, out: Path, landmarks: Path | None, settings: PreprocessSettings, frame: AxisConvention
+) -> None:
     """Prepare one scan, write its maps as one PNG, print its history."""
     import io
 
@@ -130,7 +157,7 @@ def run_maps(scan: Path, out: Path, landmarks: Path | None, settings: Preprocess
     if landmarks is not None:
         raw = raw.with_landmarks(formats.read_landmarks(landmarks), {"file": landmarks.name})
     compile_first(needed_kernels(settings.model_copy(update={"tree": False}), landmarks=landmarks is not None))
-    prepared, maps = prepare(raw, settings)
+    prepared, maps = prepare(raw, settings, frame=frame)
     arrays: dict[str, Any] = {"maps": maps.stack.astype(np.float32)}
     if maps.texture is not None:
         arrays["texture"] = maps.texture

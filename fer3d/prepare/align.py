@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fer3d.checks import check_range
 from fer3d.errors import ArgumentError, PrepareError
 from fer3d.kernels import topology, winding
+from fer3d.kernels.extents import are_loose, component_extents, trimmed_extents
 from fer3d.prepare.landmark_pose import LandmarkPose, landmark_pose
 from fer3d.prepare.nose import NoseFit, find_nose_tip, protruding_point
 from fer3d.scan import Scan, check_scan
@@ -34,7 +35,8 @@ def to_millimetres(scan: Scan, unit: str | float = "auto") -> Scan:
 
     To guess the unit, it takes the longest side of the bounding box without the outermost hundredth of the vertices at
     each end of each axis, so that stray points have no effect. The side must be 95 to 900 mm in exactly one of the
-    units. The history records the guess.
+    units. If it is in none, or a few vertices far away decide it, the components that matter are measured: all but
+    crumbs, then each large one. The history records the guess.
 
     Args:
         scan: A scan in the unit of its file.
@@ -45,28 +47,34 @@ def to_millimetres(scan: Scan, unit: str | float = "auto") -> Scan:
         PrepareError: if "auto" finds a size that no face has in any unit.
     """
     check_scan("scan", scan)
-    size = _size(scan)
-    record: dict[str, Any] = {"guessed": unit == "auto", "size_in_file": round(size, 6)}
+    check_unit(unit)
+    size = float(trimmed_extents(scan.vertices, scan.faces).max())
+    if np.isnan(size):
+        raise PrepareError("the scan should have a finite vertex in its faces, has none")
+    reason: dict[str, Any] = {}
+    guessed = unit == "auto"
     if unit == "auto":
-        fitting = [name for name, mm in UNITS.items() if SMALLEST <= size * mm <= LARGEST]
-        if not fitting:
-            raise PrepareError(
-                f"the longest side of a face scan should be {SMALLEST:g} to {LARGEST:g} mm, is {size:.4g}, "
-                f"which fits as neither m, cm nor mm: give the unit"
-            )
-        unit = fitting[0]
-        record["reason"] = f"longest side {size * UNITS[unit]:.0f} mm, between {SMALLEST:g} and {LARGEST:g}"
-    if isinstance(unit, str):
-        if unit not in UNITS:
-            raise ArgumentError(f"`unit` should be one of auto, {', '.join(UNITS)} or a length in mm, is {unit!r}")
-        name, factor = unit, UNITS[unit]
-    else:
-        check_range("unit", unit, 1e-6, 1e6, "mm")
-        name, factor = f"{unit:g} mm", float(unit)
-    record = {"unit": name, "mm_per_unit": factor} | record
+        unit, size, whole = _guess(scan, size)
+        part = "" if whole else ", without crumbs and other components"
+        reason["reason"] = f"longest side {size * UNITS[unit]:.0f} mm, between {SMALLEST:g} and {LARGEST:g}{part}"
+    name, factor = (unit, UNITS[unit]) if isinstance(unit, str) else (f"{unit:g} mm", float(unit))
+    record = {"unit": name, "mm_per_unit": factor, "guessed": guessed, "size_in_file": round(size, 6)} | reason
     if factor == 1.0:
         return scan.step("unit", record)
     return scan.moved(np.diag([factor, factor, factor, 1.0]), "unit", record)
+
+
+def check_unit(unit: str | float) -> None:
+    """Raise ArgumentError unless `unit` is "auto", "m", "cm", "mm" or a length in mm."""
+    if not isinstance(unit, str):
+        check_range("unit", unit, 1e-6, 1e6, "mm")
+    elif unit not in ("auto", *UNITS):
+        raise ArgumentError(f"`unit` should be one of auto, {', '.join(UNITS)} or a length in mm, is {unit!r}")
+
+
+def fitting_unit(size: float) -> str | None:
+    """Return the unit in which a face may be `size` long, or None."""
+    return next((name for name, mm in UNITS.items() if SMALLEST <= size * mm <= LARGEST), None)
 
 
 def outward(scan: Scan) -> Scan:
@@ -123,7 +131,10 @@ def frontal(scan: Scan, method: str = "auto") -> Scan:
                 raise
             if scan.landmarks:
                 scan = scan.warn(f"pose from the shape: {error}")
-    fit = find_nose_tip(scan)
+    try:
+        fit = find_nose_tip(scan)
+    except PrepareError as error:
+        raise PrepareError(f"{error}{_advice(scan)}") from None
     record = {"method": "shape", "score_mm": round(fit.score, 4), "coverage": round(fit.coverage, 4)}
     return scan.moved(_to_origin(fit.rotation, fit.nose), "frontal", record)
 
@@ -156,17 +167,38 @@ def crop(scan: Scan, radius: float = 90.0) -> Scan:
     )
 
 
-def _size(scan: Scan) -> float:
-    """Return the longest side of the bounding box without the outermost hundredth at each end, in the file's unit."""
-    used = np.zeros(len(scan.vertices), np.bool_)
-    used[scan.faces] = True
-    points = scan.vertices[used]
-    points = points[np.isfinite(points).all(axis=1)]
-    if not len(points):
-        raise PrepareError("the scan should have a finite vertex in its faces, has none")
-    low, high = len(points) // 100, len(points) - 1 - len(points) // 100
-    ends = [np.partition(column, (low, high))[[low, high]] for column in points.T]
-    return float(max(float(most) - float(least) for least, most in ends))
+def _guess(scan: Scan, size: float) -> tuple[str, float, bool]:
+    """Return the unit in which a scan of this size is a face, the size that decided, and whether of the whole scan."""
+    unit = fitting_unit(size)
+    if unit is not None and not are_loose(scan.vertices, scan.faces):
+        return unit, size, True
+    for extents in component_extents(scan.vertices, scan.faces):
+        of_part = float(extents.max())
+        unit = fitting_unit(of_part)
+        if unit is not None:
+            return unit, of_part, of_part == size
+    raise PrepareError(
+        f"the longest side of a face scan should be {SMALLEST:g} to {LARGEST:g} mm, is {size:.4g}, "
+        f"which fits as neither m, cm nor mm: give the unit, such as --unit mm or its length in mm "
+        f"(in Python `unit` of AxisConvention)"
+    )
+
+
+def _advice(scan: Scan) -> str:
+    """Say what was assumed of a scan without a nose, and how to state it otherwise."""
+    steps = {entry["step"]: entry for entry in scan.history}
+    axes = steps.get("axes", {"up": "+y", "towards_camera": "+z"})
+    text = (
+        f"; if the file has other axes than `up` {axes['up']} and `towards_camera` {axes['towards_camera']}, give them "
+        "(such as --up +z --towards-camera -y)"
+    )
+    if steps.get("unit", {}).get("guessed"):
+        text += f"; the unit was guessed as {steps['unit']['unit']} (--unit)"
+    if steps.get("face_components", {}).get("chosen_by") == "area":
+        text += f"; of its {steps['face_components']['components']} components all but the largest were dropped"
+    if scan.landmarks:
+        text += "; --set pose=landmarks says what is wrong with the landmarks"
+    return text
 
 
 def _frontal_by_landmarks(scan: Scan, pose: LandmarkPose) -> Scan:

@@ -25,14 +25,28 @@ def to_canonical_axes(scan: Scan, up: str = "+y", towards_camera: str = "+z") ->
     Raises:
         ArgumentError: if an axis has another name, or both axes are parallel.
     """
-    y, z = _axis("up", up, "+y"), _axis("towards_camera", towards_camera, "+z")
-    if abs(y @ z) > 0.5:
-        raise ArgumentError(f"`towards_camera` should be an axis across `up` {up}, is {towards_camera}")
     turn = np.eye(4)
-    turn[:3, :3] = np.cross(y, z), y, z
+    turn[:3, :3] = axis_rotation(up, towards_camera)
     if np.array_equal(turn, np.eye(4)):
         return scan
     return scan.moved(turn, "axes", {"up": up, "towards_camera": towards_camera})
+
+
+def axis_rotation(up: str, towards_camera: str) -> NDArray[np.float64]:
+    """(3, 3): the rotation from the axes of a file to the canonical axes. Arguments as in `to_canonical_axes`.
+
+    Raises:
+        ArgumentError: if an axis has another name, or both axes are parallel.
+    """
+    y, z = _axis("up", up, "+y"), _axis("towards_camera", towards_camera, "+z")
+    if abs(y @ z) > 0.5:
+        free = [sign + name for name, axis in _AXES.items() if abs(np.dot(axis, y)) < 0.5 for sign in "+-"]
+        raise ArgumentError(
+            f"`towards_camera` should be an axis across `up` {up.replace('auto', '+y')}, is "
+            f"{towards_camera.replace('auto', '+z')}: "
+            f"give one of {', '.join(free)} (--towards-camera)"
+        )
+    return np.stack([np.cross(y, z), y, z])
 
 
 def _axis(name: str, axis: str, canonical: str) -> NDArray[np.float64]:

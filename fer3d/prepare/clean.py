@@ -1,11 +1,13 @@
-"""Clean a raw scan: remove bad faces, spikes and loose components, and fill small holes.
+"""Clean a raw scan: remove bad faces, close seams, remove spikes and all but the face, and fill small holes.
 
 All steps treat vertices at exactly the same position as one: files split vertices at texture seams, where the surface
 has no gap. Each step adds one record to the history, even if it changed nothing, and drops vertices that no face uses.
+Only `close_seams` adds none where it finds no seam.
 """
 
 from __future__ import annotations
 
+import functools
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +17,9 @@ from numpy.typing import NDArray
 from fer3d.checks import check_range
 from fer3d.errors import PrepareError
 from fer3d.kernels import hole_fill, topology
+from fer3d.kernels.seams import close_seams as close
 from fer3d.kernels.spikes import spikes
+from fer3d.prepare import components
 from fer3d.scan import Scan, check_scan
 
 SPIKE = 3.0  # mm: twenty times the noise of a face scanner, less than the spikes from blinks or overexposed pixels
@@ -25,12 +29,14 @@ HOLE = 10.0  # mm: pupils, brows and nostrils leave holes up to about this size;
 # the origin this is the rounding error of float32.
 _THIN = 1e-5
 
+_MUCH = 0.15  # share of the area that is dropped above which a warning says so
+
 # Rounds of the last three steps. Heavily damaged scans converge in two; a patch that is itself a spike never does.
 _MOST_ROUNDS = 8
 
 
 def clean(scan: Scan, *, spike: float = SPIKE, hole: float = HOLE) -> Scan:
-    """Clean a scan in steps: `drop_bad_faces`, `remove_spikes`, `largest_component`, `fill_holes`.
+    """Clean a scan in steps: `drop_bad_faces`, `close_seams`, `remove_spikes`, `face_components`, `fill_holes`.
 
     Filling holes can reveal a spike among them. Then the last three steps are repeated, with their records. Cleaning a
     clean scan changes only its history.
@@ -44,9 +50,12 @@ def clean(scan: Scan, *, spike: float = SPIKE, hole: float = HOLE) -> Scan:
         ArgumentError: if `scan` has no face, or a length is negative or not finite.
         PrepareError: if nothing is left.
     """
-    surface = _remove_spikes(_drop_bad_faces(_checked(scan, spike=spike, hole=hole)), spike)
-    for _ in range(_MOST_ROUNDS):
-        surface = _fill_holes(_largest_piece(surface), hole)
+    surface = _remove_spikes(_close_seams(_drop_bad_faces(_checked(scan, spike=spike, hole=hole))), spike)
+    surface, several = _face_pieces(surface)
+    for number in range(_MOST_ROUNDS):
+        if number:
+            surface = _large_pieces(surface) if several else _largest_piece(surface)
+        surface = _fill_holes(surface, hole)
         scan = surface.scan
         surface = _remove_spikes(surface, spike)
         if not surface.scan.history[-1]["vertices"]:
@@ -66,6 +75,20 @@ def drop_bad_faces(scan: Scan) -> Scan:
         PrepareError: if all faces are bad.
     """
     return _drop_bad_faces(_checked(scan)).scan
+
+
+def close_seams(scan: Scan) -> Scan:
+    """Close the seams between components that meet within a small gap: copies of a vertex get one position.
+
+    Two boundary edges are a seam if they belong to different components, their ends lie within a twentieth of their
+    length of each other, and their faces continue each other. The vertices stay apart, so that each keeps its uv and
+    colour. A gap within one component, such as that between lips, is not closed.
+
+    Raises:
+        ArgumentError: if `scan` has no face.
+        PrepareError: if a face has no area or a corner that is not finite (see `drop_bad_faces`).
+    """
+    return _close_seams(_sound(scan)).scan
 
 
 def remove_spikes(scan: Scan, height: float = SPIKE) -> Scan:
@@ -98,6 +121,19 @@ def largest_component(scan: Scan) -> Scan:
     return _largest_piece(_sound(scan)).scan
 
 
+def face_components(scan: Scan) -> Scan:
+    """Keep the components of the face: see `fer3d.prepare.components`. If there is no doubt, as `largest_component`.
+
+    Args:
+        scan: A scan in mm.
+
+    Raises:
+        ArgumentError: if `scan` has no face.
+        PrepareError: if a face has no area or a corner that is not finite (see `drop_bad_faces`).
+    """
+    return _face_pieces(_sound(scan))[0].scan
+
+
 def fill_holes(scan: Scan, extent: float = HOLE) -> Scan:
     """Close holes whose two farthest boundary vertices are no more than `extent` apart.
 
@@ -123,8 +159,13 @@ class _Surface:
         self.scan = scan
 
     @cached_property
+    def same(self) -> NDArray[np.int32]:
+        first: NDArray[np.int32] = topology.weld(self.scan.vertices)
+        return first
+
+    @cached_property
     def faces(self) -> NDArray[np.int32]:
-        welded: NDArray[np.int32] = topology.welded_faces(self.scan.faces, topology.weld(self.scan.vertices))
+        welded: NDArray[np.int32] = topology.welded_faces(self.scan.faces, self.same)
         return welded
 
     @cached_property
@@ -136,6 +177,12 @@ class _Surface:
     def components(self) -> tuple[NDArray[np.int32], int]:
         label, _, count = topology.components(self.faces, self.neighbours)
         return label, count
+
+    @cached_property
+    def areas(self) -> NDArray[np.float64]:
+        label, count = self.components
+        areas: NDArray[np.float64] = topology.component_areas(self.scan.vertices, self.faces, label, count)
+        return areas
 
     def noted(self, name: str, record: dict[str, Any]) -> _Surface:
         """Add a record to the history, without any change of the mesh."""
@@ -206,13 +253,64 @@ def _remove_spikes(surface: _Surface, height: float) -> _Surface:
     return surface.kept(keep, "remove_spikes", record)
 
 
-def _largest_piece(surface: _Surface) -> _Surface:
+def _close_seams(surface: _Surface) -> _Surface:
     label, count = surface.components
-    keep = np.ones(len(label), np.bool_)
-    if count > 1:
-        areas = topology.component_areas(surface.scan.vertices, surface.faces, label, count)
-        keep = label == int(areas.argmax())
-    return surface.kept(keep, "largest_component", {"components": count, "faces_dropped": int((~keep).sum())})
+    if count == 1:
+        return surface
+    scan = surface.scan
+    vertices, edges, gap = close(scan.vertices, surface.same, surface.faces, surface.neighbours, label)
+    if not edges:
+        return surface
+    closed = _Surface(scan.step("close_seams", {"edges": edges, "gap_mm": round(gap, 6)}, vertices=vertices))
+    fault = topology.face_faults(closed.scan.vertices, closed.faces, _THIN)
+    return _drop_bad_faces(closed) if fault.any() else closed  # a sliver at the seam may have collapsed
+
+
+def _largest_piece(surface: _Surface) -> _Surface:
+    _, count = surface.components
+    keep = np.zeros(count, np.bool_)
+    keep[surface.areas.argmax() if count > 1 else 0] = True
+    return _pieces_kept(surface, keep, "largest_component", {})
+
+
+def _large_pieces(surface: _Surface) -> _Surface:
+    """Keep all components that are no crumbs: those that spikes cut off a face of several components are."""
+    return _pieces_kept(surface, components.are_large(surface.areas), "face_components", {})
+
+
+def _face_pieces(surface: _Surface) -> tuple[_Surface, bool]:
+    """Keep the components of the face, and tell whether they are several."""
+    label, count = surface.components
+    if count == 1 or np.count_nonzero(components.are_large(surface.areas)) == 1:
+        surface = _largest_piece(surface)
+        return surface, False
+    choice = components.of_face(surface.scan, label, surface.areas)
+    kept = _pieces_kept(surface, choice.keep, "face_components", choice.record, choice.lost)
+    kept.scan = functools.reduce(Scan.warn, choice.warnings, kept.scan)
+    return kept, bool(np.count_nonzero(choice.keep) > 1)
+
+
+def _pieces_kept(
+    surface: _Surface,
+    keep: NDArray[np.bool_],
+    name: str,
+    record: dict[str, Any],
+    lost: NDArray[np.bool_] | None = None,
+) -> _Surface:
+    """Keep the components in `keep`, (P,) bool; warn if `lost`, by default the others, are much of the area."""
+    label, count = surface.components
+    kept = keep[label]
+    lost = ~keep if lost is None else lost
+    share = float(surface.areas[lost].sum() / surface.areas.sum()) if count > 1 else 0.0
+    record = {"components": count, "faces_dropped": int((~kept).sum())} | record
+    if share > _MUCH:
+        record["area_dropped"] = round(share, 4)
+    surface = surface.kept(kept, name, record)
+    if share > _MUCH:
+        surface.scan = surface.scan.warn(
+            f"cleaning dropped {100 * share:.3g}% of the surface: {int(lost.sum())} of {count} components"
+        )
+    return surface
 
 
 def _fill_holes(surface: _Surface, extent: float) -> _Surface:

@@ -89,6 +89,8 @@ def preprocess(
     dataset: str | Path = "auto",
     settings: PreprocessSettings | None = None,
     *,
+    up: str | None = None,
+    towards_camera: str | None = None,
     workers: int | None = None,
     strict: bool = False,
     progress: Callable[[Outcome, int], None] | None = None,
@@ -101,6 +103,8 @@ def preprocess(
         out: The folder to write. An earlier run there is continued.
         dataset: Name or path of a card, or "auto" to detect the card.
         settings: None for the defaults.
+        up, towards_camera: The axes of the files that point up and to the camera, such as "+z" and "-y". None: as the
+            card says. Other axes prepare the scans anew.
         workers: Number of processes. None: one per core. 1: run in this process.
         strict: Stop at the first scan that fails.
         progress: Called after each scan with its outcome and the total number of scans.
@@ -112,8 +116,8 @@ def preprocess(
 
     Raises:
         CardError: if no card fits the folder, or the card or the folds.toml beside it is not valid.
-        ArgumentError: if `workers` is below 1, `out` belongs to another data set, or a setting is of pictures and the
-            data set holds scans.
+        ArgumentError: if `workers` is below 1, `out` belongs to another data set, a setting is of pictures and the
+            data set holds scans, or an axis is none, parallel to the other or given for pictures.
         StrictError: with `strict`, if a scan fails.
     """
     from fer3d.catalog import detect, records
@@ -125,10 +129,10 @@ def preprocess(
     if workers < 1:
         raise ArgumentError(f"`workers` should be at least 1, is {workers}")
     card, _ = detect.choose(scans, dataset)
+    frame = card_axes(card, up, towards_camera)
     catalog = records.read_catalog(scans, card)
     _check_settings(settings, card)
-    frame = AxisConvention(card.unit, card.up, card.towards_camera)
-    _open_folder(out, card, card.name if dataset == "auto" else dataset, settings, scans, catalog.notes)
+    _open_folder(out, card, card.name if dataset == "auto" else dataset, settings, scans, frame, catalog.notes)
 
     if card.kind == "scans":
         some_without_landmarks = any("landmarks" not in record.files for record in catalog.records)
@@ -236,8 +240,28 @@ def _run(records: Sequence[Record], task: _Task, workers: int) -> Iterator[Outco
         yield outcome
 
 
+def card_axes(card: Card, up: str | None = None, towards_camera: str | None = None) -> AxisConvention:
+    """Return the unit and the axes of a card, with the axes that the caller gives instead.
+
+    Raises:
+        ArgumentError: if an axis is none, parallel to the other, or given for pictures.
+    """
+    given = {"up": up, "towards_camera": towards_camera}
+    if card.kind == "pictures":
+        for name, axis in given.items():
+            if axis is not None:
+                raise ArgumentError(f"`{name}` is of scans, the data set {card.name} holds pictures: leave it out")
+    return AxisConvention(card.unit, up or card.up, towards_camera or card.towards_camera)
+
+
 def _open_folder(
-    out: Path, card: Card, dataset: str | Path, settings: PreprocessSettings, scans: Path, notes: Sequence[str]
+    out: Path,
+    card: Card,
+    dataset: str | Path,
+    settings: PreprocessSettings,
+    scans: Path,
+    frame: AxisConvention,
+    notes: Sequence[str],
 ) -> None:
     """Make the folder, or check that it can be continued. `dataset` is the name or the path of the card, `notes` are
     remarks on the data set."""
@@ -266,6 +290,8 @@ def _open_folder(
         "simulated": (scans / TRUTH_FILE).is_file(),  # results on simulated faces must say so
         "notes": list(notes),
     }
+    if card.kind == "scans":
+        content["axes"] = {"up": frame.up, "towards_camera": frame.towards_camera}
     write_json(recipe, content)
 
 

@@ -56,11 +56,23 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class AxisConvention:
-    """The unit of the files of a data set ("auto": guess it), and the axes that point up and to the camera."""
+    """The unit of the files of a data set, and their axes that point up and to the camera.
 
-    unit: str = "auto"
+    Attributes:
+        unit: "m", "cm", "mm", its length in mm, or "auto" to guess it from the size.
+        up, towards_camera: "+x", "-x", ... "-z"; "auto": +y up, +z to the camera.
+
+    Raises:
+        ArgumentError: if a unit or an axis has another name, or both axes are parallel.
+    """
+
+    unit: str | float = "auto"
     up: str = "+y"
     towards_camera: str = "+z"
+
+    def __post_init__(self) -> None:
+        align.check_unit(self.unit)
+        axes.axis_rotation(self.up, self.towards_camera)
 
 
 def prepare(

@@ -77,7 +77,8 @@ def test_a_given_unit_is_taken_whatever_the_size(unit, mm):
 @pytest.mark.parametrize("longest", [1e-3, 0.05, 2.0, 5.0, 2000.0])
 def test_a_size_that_no_face_has_is_refused(longest):
     with pytest.raises(
-        PrepareError, match=r"should be 95 to 900 mm, is .*, which fits as neither m, cm nor mm: give the"
+        PrepareError,
+        match=r"should be 95 to 900 mm, is .*, which fits as neither m, cm nor mm: give the unit, such as --unit mm ",
     ):
         to_millimetres(box([longest / 3, longest / 2, longest]))
 

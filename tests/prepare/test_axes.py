@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from fer3d.errors import ArgumentError
+from fer3d.prepare import AxisConvention
 from fer3d.prepare.axes import to_canonical_axes
 from fer3d.scan import Scan
 
@@ -36,9 +37,24 @@ def test_nothing_to_turn_is_nothing_done(axes):
         (("up", "+z"), r"`up` should be one of \+x, -x, .* or auto, is 'up'"),
         (("+y", "z+"), r"`towards_camera` should be one of .*, is 'z\+'"),
         (("+z", "-z"), r"`towards_camera` should be an axis across `up` \+z, is -z"),
-        (("+z", "auto"), "`towards_camera` should be an axis across"),
+        (("+z", "auto"), r"`towards_camera` should be an axis across `up` \+z, is \+z: give one of \+x, -x, \+y, -y"),
+        (("auto", "-y"), r"`towards_camera` should be an axis across `up` \+y, is -y: give one of \+x, -x, \+z, -z"),
     ],
 )
 def test_what_is_wrong_is_said(axes, message):
     with pytest.raises(ArgumentError, match=message):
         to_canonical_axes(LOPSIDED, *axes)
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"up": "+z"}, "`towards_camera` should be an axis across"),
+        ({"towards_camera": "z"}, "`towards_camera` should be one of"),
+        ({"unit": "inch"}, "`unit` should be one of auto, m, cm, mm or a length in mm, is 'inch'"),
+        ({"unit": -1.0}, "`unit` should lie in"),
+    ],
+)
+def test_a_convention_that_is_none_is_refused_at_once(facts, message):
+    with pytest.raises(ArgumentError, match=message):
+        AxisConvention(**facts)

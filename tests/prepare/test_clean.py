@@ -223,7 +223,9 @@ def test_the_piece_of_the_largest_area_stays_however_few_its_faces():
         "components": 2,
         "faces_dropped": len(small.faces),
         "vertices_dropped": len(small.vertices),
+        "area_dropped": 0.1552,
     }
+    assert found.warnings == ("cleaning dropped 15.5% of the surface: 1 of 2 components",)
 
 
 def test_a_corner_in_common_is_not_enough_and_an_edge_is():

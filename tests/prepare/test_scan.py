@@ -175,8 +175,14 @@ def test_the_unit_and_axes_of_the_card_are_respected():
 
 def test_without_landmarks_wrong_axes_are_found_out():
     lying = replace(simulated((0.0, 0.0, 0.0)), landmarks={}).moved(pose(np.pi, 0.0, 0.0), "turned away")
-    with pytest.raises(PrepareError, match="no nose found"):
+    said = (
+        r"no nose found: .*; if the file has other axes than `up` \+y and `towards_camera` \+z, give them "
+        r"\(such as --up \+z --towards-camera -y\); the unit was guessed as mm \(--unit\)$"
+    )
+    with pytest.raises(PrepareError, match=said):
         prepare(lying, SMALL)
+    with pytest.raises(PrepareError, match=r"other axes than `up` \+x and `towards_camera` \+z, give them .*-y\)$"):
+        prepare(lying, SMALL, frame=AxisConvention("mm", "+x", "+z"))
     assert prepare(lying, SMALL, frame=AxisConvention("mm", "+y", "-z"))[0].history[-2]["method"] == "shape"
 
 
