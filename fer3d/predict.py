@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer3d.config import PreprocessSettings, settings
-from fer3d.errors import Fer3dError, FileError, FormatError, internal_error
+from fer3d.errors import ArgumentError, Fer3dError, FileError, FormatError, internal_error
 from fer3d.formats.find import landmark_file
 from fer3d.prepare.scan import AxisConvention
 from fer3d.scan import Scan
@@ -244,6 +244,7 @@ def load(run: str | Path, fold: str | None = None) -> Predictor:
         fold: Name of one fold, such as "r00f00". None: the mean probabilities of all finished folds.
 
     Raises:
+        ArgumentError: if `fold` is given with one model file.
         FileError: if no fold is finished, or `fold` is not.
         FormatError: if a model file is damaged, or the folds differ in classes, maps or preprocessing.
     """
@@ -290,6 +291,8 @@ def predict_files(
 
 def _model_files(run: Path, fold: str | None) -> list[Path]:
     if run.is_file():
+        if fold is not None:
+            raise ArgumentError(f"`fold` would change nothing: {run} holds the network of one fold")
         return [run]
     if not run.is_dir():
         raise FileError(f"{run}: is missing; `run` should be a folder of `fer3d train` or a model.safetensors")

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,24 +30,76 @@ if TYPE_CHECKING:
 _UNDEFINED = "n/a"
 
 
-def run_evaluate(runs: Sequence[Path], resamples: int, seed: int) -> None:
-    """Evaluate each run, write its metrics.json, print the metrics."""
+def run_evaluate(runs: Sequence[Path], resamples: int, seed: int, as_json: bool = False) -> None:
+    """Evaluate each run, write its metrics.json, print the metrics, or JSON."""
+    if as_json:
+        _write_results([_evaluated(run, resamples=resamples, seed=seed).to_json() for run in runs])
+        return
     for run in runs:
         show_run(run, resamples=resamples, seed=seed)
         console.print(f"-> {escape(str(run / 'metrics.json'))}", highlight=False)
 
 
+def run_cross_test(runs: Sequence[Path], data: Path, resamples: int, seed: int, as_json: bool) -> None:
+    """Test each run on another prepared folder, write its cross_NAME.json, print the metrics, or JSON."""
+    from fer3d.evaluate.cross import cross_test
+
+    results = []
+    for run in runs:
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task("predicting", total=None)
+
+            def tick(done: int, total: int, task: TaskID = task, progress: Progress = progress) -> None:
+                progress.update(task, completed=done, total=total)
+
+            result = cross_test(run, data, resamples=resamples, seed=seed, tick=tick)
+        results.append(result.to_json())
+        if as_json:
+            continue
+        networks = f"{len(result.folds)} network{'s' if len(result.folds) > 1 else ''}"
+        console.print(f"on {escape(result.data)} ({escape(result.dataset)}), by {networks}", highlight=False)
+        _show(result.metrics)
+        for line in result.notes:
+            console.print(f"[yellow]note[/] {escape(line)}", highlight=False)
+        console.print(f"-> {escape(str(run / f'cross_{result.data}.json'))}", highlight=False)
+    if as_json:
+        _write_results(results)
+
+
 def show_run(run: Path, **bootstrap: int) -> None:
-    """Evaluate a run as the kind of its target requires, write its metrics.json, print the metrics."""
+    """Evaluate a run, write its metrics.json, print the metrics, and the warnings of its training."""
+    from fer3d.train.run_folder import read_warnings
+
+    _show(_evaluated(run, **bootstrap))
+    for text in read_warnings(run):
+        console.print(f"[yellow]warning[/] {escape(text)}", highlight=False)
+
+
+def _evaluated(run: Path, **bootstrap: int) -> Metrics | TargetMetrics:
+    """Evaluate a run as the kind of its target requires, write its metrics.json."""
     from fer3d.evaluate.measure import evaluate_run
     from fer3d.evaluate.measure_targets import evaluate_targets
     from fer3d.train.run_folder import read_run
 
     record = read_run(run)
     if record.target.kind == "classes":
-        show_metrics(evaluate_run(run, **bootstrap))
+        return evaluate_run(run, **bootstrap)
+    return evaluate_targets(record, **bootstrap)
+
+
+def _show(measured: Metrics | TargetMetrics) -> None:
+    from fer3d.evaluate.measure import Metrics
+
+    if isinstance(measured, Metrics):
+        show_metrics(measured)
     else:
-        show_target_metrics(evaluate_targets(record, **bootstrap))
+        show_target_metrics(measured)
+
+
+def _write_results(results: Sequence[Mapping[str, Any]]) -> None:
+    """Write the JSON of one run, or a list for several."""
+    content = results[0] if len(results) == 1 else list(results)
+    _write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def run_pose_test(
@@ -192,6 +244,7 @@ def run_predict(
     as_csv: bool,
     unit: str | None,
     axes: tuple[str, str],
+    check: Callable[[Mapping[str, str]], None] = lambda reasons: None,
 ) -> int:
     """Predict the scans or pictures, print one row each, return the number of those that failed.
 
@@ -202,6 +255,7 @@ def run_predict(
         as_json, as_csv: Print this format instead of a table.
         unit: Unit of the files. None: as in the settings of the run.
         axes: Which axes of the files point up and to the camera.
+        check: Called with option -> why it has no effect on this run; refuses one that was typed.
     """
     from fer3d.formats.find import find_scans
     from fer3d.predict import load, predict_files
@@ -210,6 +264,7 @@ def run_predict(
     if as_json and as_csv:
         raise ArgumentError("`--json` and `--csv` should not be given together")
     predictor = load(run, fold)
+    check(_idle_options(predictor))
     if unit is not None:
         predictor = _with_unit(predictor, unit)
     frame = AxisConvention(unit or "auto", *axes)
@@ -224,6 +279,16 @@ def run_predict(
     else:
         _show_rows(rows, len(predictor.models))
     return sum(row.prediction is None for row in rows)
+
+
+def _idle_options(predictor: Predictor) -> dict[str, str]:
+    """Option of `predict` that has no effect on the run -> the reason."""
+    if predictor.kind.name == "pictures":
+        reason = "is of scans, the run was trained on pictures"
+        return dict.fromkeys(("landmarks", "unit", "up", "towards_camera"), reason)
+    if predictor.settings.pose == "shape":
+        return {"landmarks": "is of poses from landmarks, the run's scans were posed by their shape (`pose` shape)"}
+    return {}
 
 
 def run_report(runs: Sequence[Path], out: Path | None, prepared: Path | None) -> None:

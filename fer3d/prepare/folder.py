@@ -113,6 +113,7 @@ def preprocess(
     Raises:
         CardError: if no card fits the folder, or the card or the folds.toml beside it is not valid.
         ArgumentError: if `workers` is below 1, or `out` belongs to another data set.
+        ConfigError: if a setting was given that has no effect on such a data set.
         StrictError: with `strict`, if a scan fails.
     """
     from fer3d.catalog import detect, records
@@ -124,6 +125,7 @@ def preprocess(
     if workers < 1:
         raise ArgumentError(f"`workers` should be at least 1, is {workers}")
     card, _ = detect.choose(scans, dataset)
+    settings.check_used(settings.unused(pictures=card.kind == "pictures"))
     catalog = records.read_catalog(scans, card)
     frame = AxisConvention(card.unit, card.up, card.towards_camera)
     _open_folder(out, card, card.name if dataset == "auto" else dataset, settings, scans)

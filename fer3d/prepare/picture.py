@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from fer3d import __version__
 from fer3d.catalog.record_pictures import read_record_picture
-from fer3d.config import PreprocessSettings
+from fer3d.config import OF_ALL, OF_PICTURES, PreprocessSettings
 from fer3d.errors import CardError, Fer3dError, PrepareError
 from fer3d.files import sha256
 from fer3d.formats.pictures import read_picture
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 PUPILS_MM = 63.0  # mean distance of the pupils of adults, to estimate the mm per pixel of a crop for augmentation
 _WHOLE = "no face found: the whole picture was taken for one"
-_USED = ("size", "detectors", "whole_picture")  # settings that affect pictures
 
 
 @cache
@@ -170,7 +169,7 @@ def picture_is_current(header: Mapping[str, Any], record: Record, settings: Prep
 
 def _key(record: Record, settings: PreprocessSettings, inputs: Mapping[str, Any]) -> str:
     """Hash everything that the bytes of a prepared picture depend on, except the installed detectors."""
-    used = {name: value for name, value in settings.model_dump(mode="json").items() if name in _USED}
+    used = {name: value for name, value in settings.model_dump(mode="json").items() if name in (*OF_ALL, *OF_PICTURES)}
     given = record.files.get("points_68")
     recipe = {
         "record": record_facts(record),
