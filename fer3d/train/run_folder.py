@@ -6,6 +6,7 @@ runs/NAME/
     predictions.parquet             predictions of all finished folds
     metrics.json, report.html       written by `fer3d evaluate` and `fer3d report`
     pose_test.json                  written by `fer3d evaluate --pose-test`
+    cross_NAME.json, .parquet       written by `fer3d evaluate --data NAME`
 """
 
 from __future__ import annotations

@@ -20,7 +20,11 @@ from tests.commands import fer3d
 from tests.learning import learn
 from tests.prepared import write_prepared
 
-HEAVY = ("alexnet", "vgg-11", "vgg-16")  # tens of millions of weights: no step more than needed
+HEAVY = ("alexnet", "vgg-11", "vgg-16")  # tens of millions of weights
+# Of these only VGG-11 is trained here, the others take half a minute: benchmarks/results/learns.md has them all.
+LIGHT = [name for name in model_names() if name not in ("alexnet", "vgg-16")]
+STEPS = {"gcnn": {"epochs": 16}, "df-cnn": {"epochs": 10}, "vgg-11": {"epochs": 5, "batch": 12}}
+CHANCE = {"tang": 10 / 3}  # of the squared hinge, see below; of the others ln 6
 
 
 @pytest.fixture(scope="module")
@@ -28,21 +32,15 @@ def trees(tmp_path_factory):
     return tmp_path_factory.mktemp("learns") / "trees"
 
 
-@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize("name", LIGHT)
 def test_a_network_learns_with_its_defaults(trees, name):
     said = []
-    heavy = name in HEAVY
-    log = learn(
-        name,
-        trees,
-        scans=12 if heavy else 24,
-        epochs=7 if heavy else 6,
-        batch=6,
-        on_warning=lambda text, last: said.append(text),
-    )
+    steps = {"epochs": 8, "batch": 6} | STEPS.get(name, {})
+    log = learn(name, trees, on_warning=lambda text, last: said.append(text), **steps)
     losses = [row["train_loss"] for row in log]
-    assert losses[-1] < 0.8 * losses[0], losses
-    assert log[-1]["train_accuracy"] > 2 / 6
+    last = sum(losses[-2:]) / 2
+    assert last < 0.85 * CHANCE.get(name, math.log(6)), losses
+    assert last < 0.8 * losses[0], losses
     assert said == []
 
 
