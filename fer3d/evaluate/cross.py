@@ -34,7 +34,8 @@ from fer3d.train.run_folder import Predictions, Run, ValuePredictions, fold_name
 from fer3d.train.run_writer import write_predictions
 
 _AT_ONCE = 64  # scans that are predicted at once
-_OF_A_FOLDER = ("unit", "keep_mesh", "maps", "tree")  # settings that may differ between two folders
+# Settings that may differ between two folders: how the files were written, and what else is stored.
+_OF_A_FOLDER = ("unit", "up", "towards_camera", "keep_mesh", "maps", "tree")
 _OF_MAPS = ("size", "pixel_mm")
 
 Row = Mapping[str, Any]
@@ -206,7 +207,9 @@ def _load(run: Run, model: LoadedModel, prepared: Path, rows: Sequence[Row]) -> 
         raise ArgumentError(f"{prepared}: wanted a folder of {model.kind.name}, as the run reads, it holds {kind.name}")
     _check_recipe(model, prepared, header_for(prepared, rows[0]))
     own = network_class(model.model_name).Settings
-    stored = {key: value for key, value in run.facts["settings"].get("model", {}).items() if key in own.model_fields}
+    stored = dict(run.facts["settings"].get("model", {}))
+    stored |= {"maps": list(model.maps), "illumination": model.facts.inputs.illumination}
+    stored = {key: value for key, value in stored.items() if key in own.model_fields}
     return kind.load(sources, settings(own, stored, str(run.folder / "run.json")), model.facts.target)
 
 

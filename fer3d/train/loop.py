@@ -167,7 +167,8 @@ def fit(
     batch = _local_batch(fabric, settings, len(split.train), name)
     loss = _loss(settings, data, split.train, fabric.device)
     labels = data.labels[split.train.to(data.labels.device)].to(fabric.device)
-    standstill = Standstill(name, settings.epochs, settings.lr, loss, labels, len(data.classes))
+    steps = len(split.train) // (batch * fabric.world_size)
+    standstill = Standstill(name, settings.epochs, steps, settings.lr, loss, labels, len(data.classes))
     pairing = Pairing.of(data.rows, split.train, settings.easy, name) if settings.siamese else None
     read_features = _classifier_input(network) if pairing else None
     for phase in phases(settings):
@@ -176,7 +177,7 @@ def fit(
         model, optimizer = _set_up(fabric, network, settings, phase)
         if state.epoch > phase.start:
             optimizer.load_state_dict(state.optimizer)
-        steps, done = len(split.train) // (batch * fabric.world_size), max(state.epoch - phase.start, 0)
+        done = max(state.epoch - phase.start, 0)
         rates = schedule(settings, phase.end - phase.start, steps, optimizer, lr=phase.lr, done=done * steps)
         for epoch in range(state.epoch, phase.end):
             start = time.perf_counter()

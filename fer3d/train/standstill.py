@@ -11,7 +11,8 @@ import torch
 from fer3d.train.objective import Each, Loss, Objective
 
 FIRST_LOOK = 20  # epochs; a one-cycle schedule of 30 has then passed its highest rate for 12 epochs
-SHORTEST = 5  # epochs of a run that is judged at all
+SHORTEST = 10  # epochs of a run that is judged at all
+FEWEST = 20  # steps of the optimiser before a run is judged
 _WINDOW = 3  # epochs over which loss and accuracy are averaged
 _FALLEN = 0.98  # share of the loss of chance below which a loss has fallen
 _DEVIATIONS = 2.0  # by which the accuracy should exceed that of chance
@@ -28,14 +29,17 @@ class Standstill:
     Args:
         name: Name of the fold, for the message.
         epochs: Number of epochs of the run.
+        steps: Steps of the optimiser in an epoch.
         lr: Highest learning rate, for the message.
         loss: The loss of outputs against labels.
         labels: Labels of the training scans, as in `TrainingData.labels`.
         outputs: K, the number of outputs of the network.
     """
 
-    def __init__(self, name: str, epochs: int, lr: float, loss: Loss, labels: torch.Tensor, outputs: int) -> None:
-        self.name, self.epochs, self.lr, self.loss = name, epochs, lr, loss
+    def __init__(
+        self, name: str, epochs: int, steps: int, lr: float, loss: Loss, labels: torch.Tensor, outputs: int
+    ) -> None:
+        self.name, self.epochs, self.steps, self.lr, self.loss = name, epochs, steps, lr, loss
         self.labels, self.outputs = labels, outputs
         self._each: Each | None = None
         self._is_comparable = False
@@ -46,9 +50,10 @@ class Standstill:
         self._each = objective.each or self._each
 
     def warning(self, log: Sequence[Mapping[str, Any]]) -> str:
-        """A warning if the loss stands still at epoch 20 or at the last one, else ""."""
+        """A warning if the loss stands still at epoch 20 or at the last one, else "". A short run is not judged."""
         epoch = len(log)
-        if not self._is_comparable or self.epochs < SHORTEST or epoch not in (FIRST_LOOK, self.epochs):
+        is_long = self.epochs >= SHORTEST and epoch * self.steps >= FEWEST
+        if not self._is_comparable or not is_long or epoch not in (FIRST_LOOK, self.epochs):
             return ""
         recent = log[-_WINDOW:]
         chance = constant_loss(self.loss, self.labels, self.outputs, self._each)

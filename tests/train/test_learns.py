@@ -35,7 +35,7 @@ def trees(tmp_path_factory):
 @pytest.mark.parametrize("name", LIGHT)
 def test_a_network_learns_with_its_defaults(trees, name):
     said = []
-    steps = {"epochs": 8, "batch": 6} | STEPS.get(name, {})
+    steps = {"epochs": 6, "batch": 6} | STEPS.get(name, {})
     log = learn(name, trees, on_warning=lambda text, last: said.append(text), **steps)
     losses = [row["train_loss"] for row in log]
     last = sum(losses[-2:]) / 2
@@ -100,10 +100,10 @@ def test_the_loss_of_chance_of_units_and_values():
 LABELS = torch.arange(600) % 6
 
 
-def judged(losses, accuracies, *, epochs=None, labels=LABELS, called=True, loss=None):
+def judged(losses, accuracies, *, labels=LABELS, called=True, steps=10):
     """The warnings of a run with these numbers, by epoch."""
-    loss = loss or ClassLoss(torch.ones(6))
-    watch = Standstill("r00f00", epochs or len(losses), 2e-3, loss, labels, 6)
+    loss = ClassLoss(torch.ones(6))
+    watch = Standstill("r00f00", len(losses), steps, 2e-3, loss, labels, 6)
     objective = Objective(loss, labels[:2], labels[:2])
     if called:
         objective(torch.zeros(2, 6))
@@ -121,8 +121,8 @@ def test_a_loss_at_chance_is_reported_at_epoch_20_and_at_the_end():
         "epochs or more scans"
     )
     assert "in 30 epochs" in found[30]
-    assert list(judged([1.79] * 8, [0.17] * 8)) == [8]
-    assert list(judged([3.0] * 8, [0.15] * 8)) == [8]  # far worse than chance
+    assert list(judged([1.79] * 12, [0.17] * 12)) == [12]
+    assert list(judged([3.0] * 12, [0.15] * 12)) == [12]  # far worse than chance
 
 
 @pytest.mark.parametrize(
@@ -131,11 +131,16 @@ def test_a_loss_at_chance_is_reported_at_epoch_20_and_at_the_end():
         ([1.8 - 0.01 * epoch for epoch in range(20)], [0.2] * 20),  # slow, but it falls
         ([2.5] * 20, [0.4] * 20),  # overconfident, but it learns
         ([1.79] * 17 + [1.6, 1.5, 1.4], [0.17] * 17 + [0.3, 0.4, 0.5]),  # late
-        ([1.79] * 4, [0.17] * 4),  # too short to tell
     ],
 )
 def test_a_network_that_learns_is_not_reported(losses, accuracies):
     assert judged(losses, accuracies) == {}
+
+
+def test_a_short_run_is_not_judged():
+    assert judged([1.79] * 9, [0.17] * 9) == {}
+    assert judged([1.79] * 10, [0.17] * 10, steps=1) == {}
+    assert list(judged([1.79] * 10, [0.17] * 10, steps=2)) == [10]
 
 
 def test_a_network_that_starts_late_is_not_reported_at_the_end():
@@ -154,7 +159,7 @@ def test_the_commonest_class_is_no_success():
 
 def test_a_run_that_stands_still_says_so_everywhere(tmp_path, capsys):
     data, out, said = write_prepared(tmp_path / "prepared", intensities=(3,)), tmp_path / "run", []
-    settings = train_settings("plain-cnn", "small", None, ["epochs=5", "lr=1e-9", "model.width=2", "batch=12"])
+    settings = train_settings("plain-cnn", "small", None, ["epochs=10", "lr=1e-9", "model.width=2", "batch=6"])
     train("plain-cnn", Experiment(data, folds=2), out, settings, callbacks=Callbacks(on_message=said.append))
     lines = read_warnings(out)
     assert [line.split(" has not")[0] for line in lines] == ["the loss of fold r00f00", "the loss of fold r00f01"]
