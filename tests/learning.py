@@ -33,20 +33,19 @@ def pixels_of(name: str) -> int:
     return PIXELS.get(name, _SMALL)
 
 
-def easy_maps(groups: tuple[str, ...], scans: int, size: int = _SMALL, contrast: float = 1.0) -> MapData:
+def easy_maps(groups: tuple[str, ...], scans: int, size: int = _SMALL) -> MapData:
     """Maps with a horizontal bar whose height is that of the class, equal in all channels, and noise.
 
     Args:
         groups: Map groups.
         scans: Number of scans; the six classes take turns.
         size: Rows and columns.
-        contrast: Height of the bar, in standard deviations of the noise, times 10.
     """
     random = np.random.default_rng(0)
     rows, channels = np.arange(size)[:, None], len(channel_names(groups))
     labels = np.arange(scans) % len(SIX)
     bars = np.stack([np.exp(-(((rows - size * (k + 1) / 7) / (size / 14)) ** 2)) * np.ones((1, size)) for k in labels])
-    values = contrast * bars[:, None] + 0.1 * random.standard_normal((scans, channels, size, size))
+    values = bars[:, None] + 0.1 * random.standard_normal((scans, channels, size, size))
     if groups == ("texture",):
         values = np.clip(0.2 + 0.5 * values, 0.0, 1.0)
     whole = np.concatenate([values, np.ones((scans, 1, size, size))], axis=1)
@@ -69,14 +68,13 @@ def easy_trees(folder: Path, settings):
     return input_kind("trees").load([(folder, labelled_rows(folder))], settings, SIX)
 
 
-def learn(name: str, folder: Path, *, scans: int = 24, contrast: float = 1.0, on_warning=None, **changes):
+def learn(name: str, folder: Path, *, scans: int = 24, on_warning=None, **changes):
     """The rows of the log of a network that is trained with its defaults, but for `changes`.
 
     Args:
         name: Name of the network.
         folder: For the trees, made when they are first needed.
         scans: Number of scans with maps.
-        contrast: See `easy_maps`.
         on_warning: See `fer3d.train.loop.fit`.
         changes: Settings of training, such as epochs and batch, or `model`, a dict of the network's own.
     """
@@ -85,7 +83,7 @@ def learn(name: str, folder: Path, *, scans: int = 24, contrast: float = 1.0, on
     settings = train_settings(name, model=own | changes.pop("model", {}), **changes)
     if isinstance(settings.model, TextureSettings):
         size = own.get("pixels", _SMALL)
-        data = easy_maps(settings.model.groups, scans, size, contrast)
+        data = easy_maps(settings.model.groups, scans, size)
     else:
         data = easy_trees(folder, settings.model)
     torch.manual_seed(settings.seed)
