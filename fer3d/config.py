@@ -22,11 +22,15 @@ from pydantic import (
 
 from fer3d.checks import nearest
 from fer3d.errors import ArgumentError, ConfigError, FileError
-from fer3d.maps.registry import STANDARD_GROUPS, ordered_groups, reads_picture
+from fer3d.maps.registry import STANDARD_GROUPS, map_group, ordered_groups, reads_picture
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
 DETECTORS = ("mtcnn", "hog", "haar")  # of faces in pictures, in the order in which they are tried
+
+# Settings of preparation that pictures use, alone or as scans do.
+OF_PICTURES = ("detectors", "crops", "whole_picture")
+OF_ALL = ("size",)
 
 
 class PreprocessSettings(BaseModel):
@@ -150,6 +154,30 @@ class PreprocessSettings(BaseModel):
         """Width of a pixel in mm."""
         return self.pixel_mm if self.pixel_mm is not None else 0.8 * 224 / self.size
 
+    def unused(self, *, pictures: bool) -> dict[str, str]:
+        """Setting that has no effect on pictures, or on scans, beside the others -> the reason, as "is of scans"."""
+        if pictures:
+            idle = type(self).model_fields.keys() - {*OF_ALL, *OF_PICTURES}
+            return dict.fromkeys(idle, "is of scans, these are pictures")
+        reasons = dict.fromkeys(OF_PICTURES, "is of pictures, these are scans")
+        if not self.tree:
+            trees = ("tree_levels", "tree_radii_mm", "tree_rings", "tree_rays")
+            reasons |= dict.fromkeys(trees, "is of sample trees, `tree` is off")
+            if all(name in STANDARD_GROUPS and not map_group(name).needs_curvatures for name in self.maps):
+                reasons["curvature_radius_mm"] = f"is of curvature and trees, `maps` is {','.join(self.maps)}"
+        return reasons
+
+    def check_used(self, reasons: Mapping[str, str]) -> None:
+        """Raise ConfigError for the first setting that was given, differs from its default and would change nothing.
+
+        Args:
+            reasons: Setting -> the reason why it has no effect, as `unused` returns it.
+        """
+        fields = type(self).model_fields
+        for name in fields:
+            if name in reasons and name in self.model_fields_set and getattr(self, name) != fields[name].default:
+                raise ConfigError(f"settings: `{name}` would change nothing: it {reasons[name]}")
+
 
 class NetworkSettings(BaseModel):
     """Base class of the settings of a network. The module of each network defines a subclass, named `Settings`."""
@@ -158,6 +186,9 @@ class NetworkSettings(BaseModel):
 
     of_training: ClassVar[frozenset[str]] = frozenset()
     """Fields that training uses; all others are arguments of the network."""
+
+    adamw_lr: ClassVar[float | None] = None
+    """The highest learning rate of adamw with which the network learns. None: the default of `TrainSettings.lr`."""
 
     def derived(self) -> dict[str, Any]:
         """Arguments of the network that follow from several settings; they win over a field of the same name."""
@@ -252,7 +283,12 @@ class TrainSettings(BaseModel):
     epochs: int = Field(30, ge=1, le=100_000, description="Passes over the training scans.")
     batch: int = Field(32, ge=1, le=65_536, description="Scans per step, over all processes together.")
     optimizer: Literal["adamw", "sgd"] = Field("adamw", description="adamw, or sgd with Nesterov momentum.")
-    lr: float = Field(2e-3, gt=0.0, le=10.0, description="Highest learning rate.")
+    lr: float = Field(
+        2e-3,
+        gt=0.0,
+        le=10.0,
+        description="Highest learning rate. Some networks have a lower default with adamw.",
+    )
     weight_decay: float = Field(
         0.05, ge=0.0, le=10.0, description="Weight decay of all parameters but those of biases and normalisation."
     )

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer3d.config import PreprocessSettings, settings
-from fer3d.errors import Fer3dError, FileError, FormatError, internal_error
+from fer3d.errors import ArgumentError, Fer3dError, FileError, FormatError, internal_error
 from fer3d.formats.find import landmark_file
 from fer3d.prepare.scan import AxisConvention
 
@@ -249,7 +249,8 @@ def load(run: str | Path, fold: str | None = None, *, crops: bool = False, whole
             fails, whatever the run was trained on.
 
     Raises:
-        ArgumentError: if `crops` or `whole_picture` is true and the run was trained on scans, or both are.
+        ArgumentError: if `fold` is given with one model file, `crops` or `whole_picture` is true and the run was
+            trained on scans, or both are true.
         FileError: if no fold is finished, or `fold` is not.
         FormatError: if a model file is damaged, or the folds differ in classes, maps or preprocessing.
     """
@@ -296,6 +297,8 @@ def predict_files(
 
 def _model_files(run: Path, fold: str | None) -> list[Path]:
     if run.is_file():
+        if fold is not None:
+            raise ArgumentError(f"`fold` would change nothing: {run} holds the network of one fold")
         return [run]
     if not run.is_dir():
         raise FileError(f"{run}: is missing; `run` should be a folder of `fer3d train` or a model.safetensors")

@@ -16,6 +16,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch or OpenBLAS:
 import typer
 
 from fer3d.cli import training
+from fer3d.cli.conditions import check_used
 from fer3d.cli.options import AxisOptions, with_options
 from fer3d.cli.training import SOME_FAILED
 
@@ -154,6 +155,7 @@ def preprocess(
 
 @app.command()
 def settings(
+    context: typer.Context,
     command: Annotated[str, typer.Argument(help="preprocess or train.")] = "preprocess",
     network: Annotated[str, typer.Argument(help="For train: the network, as each has its own settings.")] = "dff-cnn",
 ) -> None:
@@ -165,12 +167,14 @@ def settings(
     """
     from fer3d.cli import show_preparation
 
+    check_used(context, {"network": "" if command == "train" else f"is of train, this is {command}"})
     show_preparation.print_settings(command, network)
 
 
 @app.command()
 @with_options(AxisOptions)
 def inspect(
+    context: typer.Context,
     scans: Scans,
     dataset: Dataset = "auto",
     read: Annotated[bool, typer.Option(help="Read every file, or only check the file names.")] = True,
@@ -188,12 +192,14 @@ def inspect(
     """
     from fer3d.cli import show_preparation
 
+    check_used(context, {"workers": "" if read else "is of reading the files, which --no-read leaves out"})
     unreadable = show_preparation.run_inspect(scans, dataset, read, workers, axes, json_)
     raise typer.Exit(SOME_FAILED if unreadable else 0)
 
 
 @app.command()
 def synth(
+    context: typer.Context,
     out: Annotated[Path, typer.Argument(help="Folder to write.")] = Path("scans"),
     layout: Annotated[
         str, typer.Option(help="Layout of which data set: bu3dfe, bu4dfe, bosphorus or frgc.")
@@ -235,6 +241,13 @@ def synth(
     """
     from fer3d.cli import show_preparation
 
+    check_used(
+        context,
+        {
+            "levels": "" if layout == "bu3dfe" else f"is of --layout bu3dfe, this is {layout}",
+            "frames": "" if layout == "bu4dfe" else f"is of --layout bu4dfe, this is {layout}",
+        },
+    )
     show_preparation.run_synth(
         out,
         workers,
@@ -276,6 +289,7 @@ def pack(
 @app.command()
 @with_options(AxisOptions)
 def maps(
+    context: typer.Context,
     scan: Annotated[Path, typer.Argument(help="One scan in any readable format.", show_default=False)],
     out: Annotated[Path, typer.Option("-o", "--out", help="PNG to write.")] = Path("maps.png"),
     landmarks: Annotated[
@@ -295,6 +309,10 @@ def maps(
     from fer3d.config import preprocess_settings
 
     chosen = preprocess_settings(config, set_ or (), pose=pose, unit=axes.checked_unit())
+    stored = dict.fromkeys(("keep_mesh", "tree"), "is of prepared folders, `maps` writes a picture")
+    chosen.check_used(chosen.unused(pictures=False) | stored)
+    posed = "is of poses from landmarks, `pose` is shape" if chosen.pose == "shape" else ""
+    check_used(context, {"landmarks": posed})
     show_preparation.run_maps(scan, out, landmarks, chosen, axes.convention())
 
 
@@ -310,6 +328,7 @@ BootstrapSeed = Annotated[int, typer.Option(help="Random seed of the bootstrap."
 
 @app.command()
 def evaluate(
+    context: typer.Context,
     runs: Runs,
     resamples: Resamples = 10_000,
     seed: BootstrapSeed = 0,
@@ -326,6 +345,13 @@ def evaluate(
         int | None, typer.Option(help="For the pose test: the largest number of scans. [default: all]", min=1)
     ] = None,
     workers: Annotated[int, typer.Option(help="For the pose test: number of processes.", min=1)] = 1,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Test the run on another prepared folder, such as that of another data set -> cross_NAME.json."
+        ),
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Evaluate the predictions of a run: accuracy with its interval, per class and fold, calibration -> metrics.json.
 
@@ -333,10 +359,20 @@ def evaluate(
     n/a, with the reason. The command refuses predictions for a subject that the fold was trained on.
 
         fer3d evaluate runs/flm --pose-test --workers 2
+
+        fer3d evaluate runs/flm --data prepared_bosphorus
     """
     from fer3d.cli import show_evaluation
 
-    show_evaluation.run_evaluate(runs, resamples, seed)
+    reason = "" if pose_test else "is of the pose test: give --pose-test too"
+    hint = reason and f"{reason}, or --data to test on another prepared folder"
+    check_used(context, {"prepared": hint, **dict.fromkeys(("angles", "scans", "workers"), reason)})
+    one = "stands for an evaluation without the pose test: run the command once with each" if pose_test else ""
+    check_used(context, {"data": one, "json_": one})
+    if data is not None:
+        show_evaluation.run_cross_test(runs, data, resamples, seed, json_)
+        return
+    show_evaluation.run_evaluate(runs, resamples, seed, json_)
     if pose_test:
         yaws = None if angles is None else tuple(map(float, _numbers(angles)))
         show_evaluation.run_pose_test(runs, prepared, yaws, scans, workers, resamples, seed)
@@ -383,6 +419,7 @@ def ensemble(
 @app.command()
 @with_options(AxisOptions)
 def predict(
+    context: typer.Context,
     run: Annotated[Path, typer.Argument(help="Run folder, or one model.safetensors.", show_default=False)],
     scans: Annotated[
         list[str],
@@ -432,6 +469,7 @@ def predict(
         axes=axes,
         crops=crops,
         whole_picture=whole_picture,
+        check=lambda reasons: check_used(context, reasons),
     )
     raise typer.Exit(SOME_FAILED if failed else 0)
 

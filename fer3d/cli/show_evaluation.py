@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,29 +26,81 @@ if TYPE_CHECKING:
     from fer3d.evaluate.measure import Metrics
     from fer3d.evaluate.measure_targets import TargetMetrics
     from fer3d.evaluate.metrics import Interval
-    from fer3d.predict import Row
+    from fer3d.predict import Predictor, Row
 
 _UNDEFINED = "n/a"
 
 
-def run_evaluate(runs: Sequence[Path], resamples: int, seed: int) -> None:
-    """Evaluate each run, write its metrics.json, print the metrics."""
+def run_evaluate(runs: Sequence[Path], resamples: int, seed: int, as_json: bool = False) -> None:
+    """Evaluate each run, write its metrics.json, print the metrics, or JSON."""
+    if as_json:
+        _write_results([_evaluated(run, resamples=resamples, seed=seed).to_json() for run in runs])
+        return
     for run in runs:
         show_run(run, resamples=resamples, seed=seed)
         console.print(f"-> {escape(str(run / 'metrics.json'))}", highlight=False)
 
 
+def run_cross_test(runs: Sequence[Path], data: Path, resamples: int, seed: int, as_json: bool) -> None:
+    """Test each run on another prepared folder, write its cross_NAME.json, print the metrics, or JSON."""
+    from fer3d.evaluate.cross import cross_test
+
+    results = []
+    for run in runs:
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task("predicting", total=None)
+
+            def tick(done: int, total: int, task: TaskID = task, progress: Progress = progress) -> None:
+                progress.update(task, completed=done, total=total)
+
+            result = cross_test(run, data, resamples=resamples, seed=seed, tick=tick)
+        results.append(result.to_json())
+        if as_json:
+            continue
+        networks = f"{len(result.folds)} network{'s' if len(result.folds) > 1 else ''}"
+        console.print(f"on {escape(result.data)} ({escape(result.dataset)}), by {networks}", highlight=False)
+        _show(result.metrics)
+        for line in result.notes:
+            console.print(f"[yellow]note[/] {escape(line)}", highlight=False)
+        console.print(f"-> {escape(str(run / f'cross_{result.data}.json'))}", highlight=False)
+    if as_json:
+        _write_results(results)
+
+
 def show_run(run: Path, **bootstrap: int) -> None:
-    """Evaluate a run as the kind of its target requires, write its metrics.json, print the metrics."""
+    """Evaluate a run, write its metrics.json, print the metrics, and the warnings of its training."""
+    from fer3d.train.run_folder import read_warnings
+
+    _show(_evaluated(run, **bootstrap))
+    for text in read_warnings(run):
+        console.print(f"[yellow]warning[/] {escape(text)}", highlight=False)
+
+
+def _evaluated(run: Path, **bootstrap: int) -> Metrics | TargetMetrics:
+    """Evaluate a run as the kind of its target requires, write its metrics.json."""
     from fer3d.evaluate.measure import evaluate_run
     from fer3d.evaluate.measure_targets import evaluate_targets
     from fer3d.train.run_folder import read_run
 
     record = read_run(run)
     if record.target.kind == "classes":
-        show_metrics(evaluate_run(run, **bootstrap))
+        return evaluate_run(run, **bootstrap)
+    return evaluate_targets(record, **bootstrap)
+
+
+def _show(measured: Metrics | TargetMetrics) -> None:
+    from fer3d.evaluate.measure import Metrics
+
+    if isinstance(measured, Metrics):
+        show_metrics(measured)
     else:
-        show_target_metrics(evaluate_targets(record, **bootstrap))
+        show_target_metrics(measured)
+
+
+def _write_results(results: Sequence[Mapping[str, Any]]) -> None:
+    """Write the JSON of one run, or a list for several."""
+    content = results[0] if len(results) == 1 else list(results)
+    _write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def run_pose_test(
@@ -194,6 +246,7 @@ def run_predict(
     axes: AxisOptions,
     crops: bool,
     whole_picture: bool,
+    check: Callable[[Mapping[str, str]], None] = lambda reasons: None,
 ) -> int:
     """Predict the scans or pictures, print one row each, return the number of those that failed.
 
@@ -204,6 +257,7 @@ def run_predict(
         as_json, as_csv: Print this format instead of a table.
         axes: Unit and axes of the files. A unit that is not given is as in the settings of the run.
         crops, whole_picture: As in `fer3d.predict.load`.
+        check: Called with option -> why it has no effect on this run; refuses one that was typed.
     """
     from fer3d.formats.find import find_scans
     from fer3d.predict import load, predict_files
@@ -213,7 +267,7 @@ def run_predict(
         raise ArgumentError("`--json` and `--csv` should not be given together")
     frame, unit = axes.convention(), axes.checked_unit()
     predictor = load(run, fold, crops=crops, whole_picture=whole_picture)
-    axes.check_scans("pictures" if predictor.kind.name == "pictures" else "scans", str(run))
+    check(_idle_options(predictor))
     if unit is not None:
         predictor = replace(predictor, settings=predictor.settings.model_copy(update={"unit": unit}))
     paths = find_scans(scans, predictor.kind.is_file)
@@ -227,6 +281,16 @@ def run_predict(
     else:
         _show_rows(rows, len(predictor.models))
     return sum(row.prediction is None for row in rows)
+
+
+def _idle_options(predictor: Predictor) -> dict[str, str]:
+    """Option of `predict` that has no effect on the run -> the reason."""
+    if predictor.kind.name == "pictures":
+        reason = "is of scans, the run was trained on pictures"
+        return dict.fromkeys(("landmarks", "unit", "up", "towards_camera"), reason)
+    if predictor.settings.pose == "shape":
+        return {"landmarks": "is of poses from landmarks, the run's scans were posed by their shape (`pose` shape)"}
+    return {}
 
 
 def run_report(runs: Sequence[Path], out: Path | None, prepared: Path | None) -> None:

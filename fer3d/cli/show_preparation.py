@@ -18,7 +18,7 @@ from fer3d.catalog.cards import load_card
 from fer3d.checks import check_choice
 from fer3d.cli.options import AxisOptions
 from fer3d.cli.terminal import compile_first, compiling_line, console, progress_bar
-from fer3d.config import PreprocessSettings, TrainSettings
+from fer3d.config import PreprocessSettings
 from fer3d.prepare.folder import Outcome, Summary, card_axes, preprocess
 from fer3d.prepare.scan import AxisConvention
 
@@ -177,20 +177,21 @@ def print_settings(command: str = "preprocess", network: str = "dff-cnn") -> Non
     """Print the settings of a command as a commented TOML file; for `train`, those that have an effect on `network`."""
     check_choice("command", command, ("preprocess", "train"))
     if command == "preprocess":
-        _print_fields(PreprocessSettings)
+        _print_fields(PreprocessSettings())
         return
     from fer3d.train.settings import complete, unused
 
     chosen = complete(network, None)
-    _print_fields(TrainSettings, {"model", *unused(chosen)})
+    _print_fields(chosen, {"model", *unused(chosen)})
     console.print(f"[model]  # of {network}\n", highlight=False, markup=False)
-    _print_fields(type(chosen.model))
+    _print_fields(chosen.model)
 
 
-def _print_fields(kind: type[BaseModel], left_out: Collection[str] = ()) -> None:
-    for name, field in kind.model_fields.items():
+def _print_fields(defaults: BaseModel, left_out: Collection[str] = ()) -> None:
+    for name, field in type(defaults).model_fields.items():
         if name not in left_out:
-            line = f"# {name} =" if field.default is None else f"{name} = {_toml(field.default)}"
+            value = getattr(defaults, name)
+            line = f"# {name} =" if value is None else f"{name} = {_toml(value)}"
             console.print(f"# {field.description}\n{line}\n", highlight=False, markup=False, soft_wrap=True)
 
 

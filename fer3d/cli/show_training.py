@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from fer3d.catalog.protocols import Fold
 from fer3d.cli.terminal import console
 from fer3d.config import TrainSettings
+from fer3d.errors import ArgumentError
 from fer3d.train.plan import Experiment
 from fer3d.train.run import Callbacks, Device, train
 
@@ -36,9 +37,20 @@ def run_train(
 
 
 def run_grid(grid: Grid, device: Device, workers: int) -> int:
-    """Train every run of a grid with a progress bar, print the table, return the number of runs that failed."""
+    """Train every run of a grid with a progress bar, print the table, return the number of runs that failed.
+
+    Raises:
+        ArgumentError: if a device other than the CPU is named for several workers, which compute on the CPU.
+    """
     from fer3d.evaluate import grid as grids
     from fer3d.train.jobs import LocalExecutor
+
+    if workers > 1:
+        reason = f"would change nothing: {workers} workers compute on the CPU, one thread each"
+        if device.accelerator not in ("auto", "cpu"):
+            raise ArgumentError(f"`--accelerator {device.accelerator}` {reason}")
+        if device.devices != 1:
+            raise ArgumentError(f"`--devices {device.devices}` {reason}")
 
     with _progress() as callbacks:
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from fer3d import config
 from fer3d.checks import check_choice
-from fer3d.config import TrainSettings
+from fer3d.config import TextureSettings, TrainSettings
 from fer3d.errors import ArgumentError, Fer3dError, TrainError
 from fer3d.evaluate.measure import evaluate_run, per_round, without_nan
 from fer3d.files import read_json, write_bytes
@@ -345,7 +345,7 @@ def illumination_grid(
         illuminations: The columns of the table.
 
     Raises:
-        ArgumentError: if a name is unknown or occurs twice.
+        ArgumentError: if a name is unknown or occurs twice, or `settings` choose an illumination.
 
     References:
         .. [1] Shin, Kim, Kwon. Baseline CNN structure analysis for facial expression recognition. RO-MAN 2016.
@@ -360,6 +360,10 @@ def illumination_grid(
     cells = []
     for folder, name in zip(folders, names, strict=True):
         for network, chosen in settings.items():
+            if isinstance(chosen.model, TextureSettings) and chosen.model.illumination != "raw":
+                raise ArgumentError(
+                    "`model.illumination` would change nothing: the study sets it; choose with `illuminations`"
+                )
             for illumination in illuminations:
                 changed = vary(complete(network, chosen), {"illumination": illumination})
                 run = Path(out) / name / f"{network}+{illumination}"

@@ -214,7 +214,10 @@ class FLMCNN(Network):
 
     @classmethod
     def variants(cls, settings: NetworkSettings) -> Mapping[tuple[str, ...], NetworkSettings]:
-        """The three components of the paper: none, all but one, all."""
+        """The three components of the paper: none, all but one, all. ArgumentError if `settings` lack one."""
+        for part in PARTS:
+            if not getattr(settings, part):
+                raise ArgumentError(f"`model.{part}` would change nothing: the ablation switches it on and off")
         kept = [(), *(tuple(part for part in PARTS if part != out) for out in PARTS), PARTS]
         return {parts: settings.model_copy(update={part: part in parts for part in PARTS}) for parts in kept}
 

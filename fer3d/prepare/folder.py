@@ -116,8 +116,9 @@ def preprocess(
 
     Raises:
         CardError: if no card fits the folder, or the card or the folds.toml beside it is not valid.
-        ArgumentError: if `workers` is below 1, `out` belongs to another data set, a setting is of pictures and the
-            data set holds scans, or an axis is none, parallel to the other or given for pictures.
+        ArgumentError: if `workers` is below 1, `out` belongs to another data set, or an axis is none, parallel to the
+            other or given for pictures.
+        ConfigError: if a setting was given that has no effect on such a data set.
         StrictError: with `strict`, if a scan fails.
     """
     from fer3d.catalog import detect, records
@@ -130,8 +131,8 @@ def preprocess(
         raise ArgumentError(f"`workers` should be at least 1, is {workers}")
     card, _ = detect.choose(scans, dataset)
     frame = card_axes(card, up, towards_camera)
+    settings.check_used(settings.unused(pictures=card.kind == "pictures"))
     catalog = records.read_catalog(scans, card)
-    _check_settings(settings, card)
     _open_folder(out, card, card.name if dataset == "auto" else dataset, settings, scans, frame, catalog.notes)
 
     if card.kind == "scans":
@@ -146,13 +147,6 @@ def preprocess(
         if strict and outcome.status == "failed":
             raise StrictError(outcome.row["reason"])
     return _finish(out, outcomes, catalog.notes, start)
-
-
-def _check_settings(settings: PreprocessSettings, card: Card) -> None:
-    """Refuse settings of pictures for a data set of scans."""
-    for name in ("crops", "whole_picture"):
-        if card.kind == "scans" and getattr(settings, name):
-            raise ArgumentError(f"`{name}` is of pictures, {card.title} holds scans; leave it out")
 
 
 class StrictError(Fer3dError, ValueError):

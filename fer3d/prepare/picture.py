@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from fer3d import __version__
 from fer3d.catalog.record_pictures import read_record_picture
-from fer3d.config import PreprocessSettings
+from fer3d.config import OF_ALL, OF_PICTURES, PreprocessSettings
 from fer3d.errors import CardError, Fer3dError, PrepareError
 from fer3d.files import sha256
 from fer3d.formats.pictures import Picture
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 PUPILS_MM = 63.0  # mean distance of the pupils of adults, to estimate the mm per pixel of a crop for augmentation
 _WHOLE = "no face found: the whole picture was taken for one"
 _HINT = "; --crops says that it is a crop of a face, --whole-picture takes the whole picture for a face"
-_USED_BY_CROPS = ("size",)  # settings that affect crops
-_USED = (*_USED_BY_CROPS, "detectors", "whole_picture")  # settings that affect other pictures
+_OF_CROPS = OF_ALL  # settings that affect crops
+_OF_OTHERS = (*OF_ALL, *(name for name in OF_PICTURES if name != "crops"))  # settings that affect other pictures
 
 
 @cache
@@ -241,7 +241,7 @@ def picture_is_current(
 def _key(record: Record, settings: PreprocessSettings, crops: Crops | bool, inputs: Mapping[str, Any]) -> str:
     """Hash everything that the bytes of a prepared picture depend on, except the installed detectors."""
     chosen = crops if settings.crops is None else settings.crops
-    names = _USED_BY_CROPS if settings.crops else _USED
+    names = _OF_CROPS if settings.crops else _OF_OTHERS
     used = {name: value for name, value in settings.model_dump(mode="json").items() if name in names}
     used["crops"] = chosen if isinstance(chosen, bool) else chosen.model_dump(mode="json")
     given = record.files.get("points_68")

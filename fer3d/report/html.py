@@ -58,6 +58,11 @@ class RunPage:
         return worst
 
     @property
+    def warnings(self) -> list[str]:
+        """What training had to warn of: one line each."""
+        return [str(text) for entry in self.done for text in entry.get("warnings", [])]
+
+    @property
     def parameters(self) -> int | None:
         """Number of parameters of one network."""
         return next((entry["parameters"] for entry in self.done if "parameters" in entry), None)

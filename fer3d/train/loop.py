@@ -30,6 +30,7 @@ from fer3d.models.network import Criterion, Network, PretrainedSettings
 from fer3d.train.checkpoint import answers, load_state, load_weights, save_state
 from fer3d.train.objective import ClassLoss, Loss, Objective, UnitLoss, ValueLoss
 from fer3d.train.schedule import schedule
+from fer3d.train.standstill import Standstill
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -132,6 +133,7 @@ def fit(
     state_file: Path,
     identity: Mapping[str, Any],
     on_epoch_end: Callable[[Row], None],
+    on_warning: Callable[[str, bool], None] = lambda text, last: None,
 ) -> list[Row]:
     """Train `network` in place.
 
@@ -147,6 +149,8 @@ def fit(
         state_file: Written after every epoch; read to resume.
         identity: Must equal the identity in the state file.
         on_epoch_end: Called with the log row of every epoch, including the epochs of an earlier, resumed run.
+        on_warning: Called with a line of text if the network does not learn (`fer3d.train.standstill`), and with
+            whether this is the last epoch.
 
     Returns:
         The log: epoch, train_loss (the first term of the network's losses), train_accuracy, validation_loss and
@@ -162,6 +166,9 @@ def fit(
         on_epoch_end(row)
     batch = _local_batch(fabric, settings, len(split.train), name)
     loss = _loss(settings, data, split.train, fabric.device)
+    labels = data.labels[split.train.to(data.labels.device)].to(fabric.device)
+    steps = len(split.train) // (batch * fabric.world_size)
+    standstill = Standstill(name, settings.epochs, steps, settings.lr, loss, labels, len(data.classes))
     pairing = Pairing.of(data.rows, split.train, settings.easy, name) if settings.siamese else None
     read_features = _classifier_input(network) if pairing else None
     for phase in phases(settings):
@@ -170,7 +177,7 @@ def fit(
         model, optimizer = _set_up(fabric, network, settings, phase)
         if state.epoch > phase.start:
             optimizer.load_state_dict(state.optimizer)
-        steps, done = len(split.train) // (batch * fabric.world_size), max(state.epoch - phase.start, 0)
+        done = max(state.epoch - phase.start, 0)
         rates = schedule(settings, phase.end - phase.start, steps, optimizer, lr=phase.lr, done=done * steps)
         for epoch in range(state.epoch, phase.end):
             start = time.perf_counter()
@@ -181,7 +188,9 @@ def fit(
             batches = _batches(fabric, data, split.train, normalisation, settings, batch, (*key, epoch), pairing)
             losses, correct = [], 0.0
             for part in batches:
-                outputs, named_terms = model(part.x, Objective(loss, part.y, part.seen_labels, part.other))
+                objective = Objective(loss, part.y, part.seen_labels, part.other)
+                outputs, named_terms = model(part.x, objective)
+                standstill.observe(objective)
                 terms = torch.stack(list(named_terms.values()))
                 if read_features is not None:
                     terms = torch.cat([terms, settings.siamese * _siamese_term(read_features(), part)[None]])
@@ -201,6 +210,8 @@ def fit(
             if fabric.is_global_zero:
                 save_state(state_file, vars(state))
             on_epoch_end(row)
+            if warning := standstill.warning(state.log):
+                on_warning(warning, state.epoch == settings.epochs)
     if settings.select == "best" and state.best:
         network.load_state_dict(state.best["network"])
     return state.log

@@ -82,6 +82,10 @@ class Objective:
         targets: (B,) targets of the scans of the batch.
         seen: (B + P,) targets of all scans that the network sees: with the Siamese objective, the P partners follow.
         other: Targets mixed in by mixup, and their share.
+
+    Attributes:
+        was_called: Whether the network has applied it to any outputs.
+        each: The network's own loss of each scan, if it has passed one.
     """
 
     def __init__(
@@ -92,9 +96,12 @@ class Objective:
         other: tuple[torch.Tensor, float] | None = None,
     ) -> None:
         self.loss, self.targets, self.seen, self.other = loss, targets, seen, other
+        self.was_called = False
+        self.each: Each | None = None
 
     def __call__(self, outputs: torch.Tensor, each: Each | None = None) -> torch.Tensor:
         """See `Criterion`."""
+        self.was_called, self.each = True, each or self.each
         outputs = outputs[: len(self.targets)]
         return self._mixed(self.targets, lambda targets: self.loss(outputs, targets, each))
 

@@ -98,7 +98,8 @@ def plan_experiment(experiment: Experiment, seed: int) -> ExperimentPlan:
         seed: Seed that shuffles subjects into folds.
 
     Raises:
-        ArgumentError: if a fold number, a test folder or a label is wrong, or no scan fits the protocol.
+        ArgumentError: if a fold number, a test folder or a label is wrong, no scan fits the protocol, or `folds`,
+            `rounds`, `validation` or `allow_missing` would have no effect.
         ProtocolError: as `make_folds`, `check_folds` and `check_scans`.
         FileError, FormatError: if a manifest or a folds.json cannot be read.
     """
@@ -109,6 +110,7 @@ def plan_experiment(experiment: Experiment, seed: int) -> ExperimentPlan:
     check_choice("target", experiment.target, TARGETS)
     expressions = experiment.classes if experiment.target == "expression" else None
     protocol = protocols.load_protocol(name, expressions, experiment.folds, experiment.data)
+    _check_used(experiment, protocol)
     rows = _rows(experiment, protocol, experiment.data)
     if not rows:
         raise ArgumentError(f"{experiment.data}: has no scan that protocol {protocol.name} uses")
@@ -139,6 +141,27 @@ def plan_experiment(experiment: Experiment, seed: int) -> ExperimentPlan:
     protocols.check_scans(folds, [row for _, part in sources for row in part])
     target = _target(experiment, protocol, [row for _, part in sources for row in part])
     return ExperimentPlan(protocol, folds, _chosen(folds, experiment.only), sources, target)
+
+
+def _check_used(experiment: Experiment, protocol: Protocol) -> None:
+    """Raise ArgumentError if a number or switch was given that the protocol does not use."""
+    name = experiment.protocol
+    fixed = {
+        "cross": "makes one fold: one data set to train, one to test",
+        "parts": "takes the data set's own parts as folds",
+    }.get(name, "holds its folds" if name.endswith(".json") else "")
+    one_each = "makes one fold of each subject" if name == "leave-one-out" else fixed
+    facts = protocol.facts
+    at_hand = "" if facts.subjects or facts.draw else fixed or "takes the subjects at hand"
+    reasons = {
+        "folds": one_each if experiment.folds is not None else "",
+        "rounds": fixed if experiment.rounds != 1 else "",
+        "validation": fixed if experiment.validation else "",
+        "allow_missing": at_hand if experiment.allow_missing else "",
+    }
+    for option, reason in reasons.items():
+        if reason:
+            raise ArgumentError(f"`{option}` would change nothing: protocol {name} {reason}")
 
 
 def _rows(experiment: Experiment, protocol: Protocol, folder: Path) -> list[Mapping[str, Any]]:

@@ -34,6 +34,7 @@ from fer3d.train import loop
 from fer3d.train.checkpoint import ModelFacts, save_model
 from fer3d.train.logger import log_epoch, tensorboard_logger
 from fer3d.train.plan import Experiment, ExperimentPlan, plan_experiment
+from fer3d.train.run_folder import read_warnings
 from fer3d.train.run_writer import gather_predictions, is_finished, open_run, write_log, write_predictions
 from fer3d.train.settings import complete, used
 
@@ -287,6 +288,15 @@ def _train_fold(run: _Run, data: TrainingData, fold: Fold) -> None:
     data, warp = _warped(run, data, train)
     normalisation = data.fit_normalisation(train)
     network = _network(run, fold)
+    said, warnings = list[str](), list[str]()
+
+    def on_warning(text: str, last: bool) -> None:
+        if run.fabric.is_global_zero and not said:
+            run.callbacks.on_message(f"warning: {text}")
+        said.append(text)
+        if last:  # a network that learns after all is not reported with the run
+            warnings.append(text)
+
     with _epoch_log(run, fold) as (log, on_epoch_end):
         loop.fit(
             run.fabric,
@@ -300,10 +310,12 @@ def _train_fold(run: _Run, data: TrainingData, fold: Fold) -> None:
             state_file=folder / "last.ckpt",
             identity=_identity(run, fold),
             on_epoch_end=on_epoch_end,
+            on_warning=on_warning,
         )
     _read_out(run, network, data, train, normalisation)
     if run.fabric.is_global_zero:
-        _write_fold(run, fold, network, data, (test, validation), _input_facts(run, data, normalisation, warp), log)
+        facts = _input_facts(run, data, normalisation, warp)
+        _write_fold(run, fold, network, data, (test, validation), facts, log, warnings)
 
 
 @contextmanager
@@ -349,6 +361,7 @@ def _write_fold(
     rows: tuple[torch.Tensor, torch.Tensor],
     inputs: InputFacts,
     log: Sequence[Mapping[str, Any]],
+    warnings: Sequence[str],
 ) -> None:
     """Test the network on `rows`, test and validation scans, and write its weights, predictions, times and memory."""
     folder, settings, start = run.out / fold.name, run.settings, time.perf_counter()
@@ -375,6 +388,7 @@ def _write_fold(
         "epochs": len(log),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "peak_mib": _peak_mib(run.fabric.device),
+        "warnings": list(warnings),
     }
     write_json(folder / "done.json", done)
 
@@ -385,9 +399,12 @@ def _finish_fold(fabric: Fabric, out: Path, folds: Sequence[Fold], facts: Mappin
         gather_predictions(out, folds)
         for fold in finished:
             (out / fold.name / "last.ckpt").unlink(missing_ok=True)
+        more: dict[str, Any] = {"warnings": warnings} if (warnings := read_warnings(out)) else {}
         if len(finished) == len(folds):
             seconds = sum(read_json(out / fold.name / "done.json")["seconds"] for fold in finished)
-            write_json(out / "run.json", {**facts, "seconds": round(seconds, 3)})
+            more["seconds"] = round(seconds, 3)
+        if more:
+            write_json(out / "run.json", {**facts, **more})
     fabric.barrier()
 
 

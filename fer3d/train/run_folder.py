@@ -6,6 +6,7 @@ runs/NAME/
     predictions.parquet             predictions of all finished folds
     metrics.json, report.html       written by `fer3d evaluate` and `fer3d report`
     pose_test.json                  written by `fer3d evaluate --pose-test`
+    cross_NAME.json, .parquet       written by `fer3d evaluate --data NAME`
 """
 
 from __future__ import annotations
@@ -193,18 +194,34 @@ def read_run(folder: str | Path) -> Run:
 
 
 def prepared_folder(run: Run, prepared: Path | None = None, *, test: bool = False) -> Path | None:
-    """The prepared folder of a run, or None if it is not found.
+    """The prepared folder of a run, or None if it is not found and the user did not name it.
 
     Args:
         run: The run.
         prepared: The folder, if the user named it. None: a folder with the name in run.json is looked for beside the
             run's parent folder, beside the run, and in the working folder.
         test: Whether to return the folder of the test scans, if that is a different one.
+
+    Raises:
+        FileError: if the user named a folder that is not prepared.
     """
+    if prepared is not None and not (prepared / "manifest.parquet").is_file():
+        raise FileError(f"{prepared / 'manifest.parquet'}: is missing; `fer3d preprocess` writes it")
     data = run.facts["data"]
     name = str((data.get("test") or data if test else data).get("folder", ""))
     places = [run.folder.parent.parent / name, run.folder.parent / name, Path(name)] if prepared is None else [prepared]
     return next((place for place in places if (place / "manifest.parquet").is_file()), None)
+
+
+def read_warnings(folder: str | Path) -> list[str]:
+    """What training had to warn of in the finished folds of a run: one line each. FormatError if one is damaged."""
+    lines: list[str] = []
+    for path in sorted(Path(folder).glob("r*f*/done.json")):
+        content = read_json(path)
+        if not isinstance(content, dict) or not isinstance(content.get("warnings", []), list):
+            raise FormatError(f"{path}: should hold a table with a list of warnings")
+        lines += map(str, content.get("warnings", []))
+    return lines
 
 
 def read_predictions(run: Run) -> Predictions:

@@ -83,7 +83,7 @@ def train_settings(
 
 
 def complete(network: str, chosen: TrainSettings | None) -> TrainSettings:
-    """The settings, with the network's own defaults where the settings of the network are not given.
+    """The settings, with the network's own defaults where its settings, or its learning rate, are not given.
 
     Raises:
         ArgumentError: if the settings belong to another network, or there is no such network.
@@ -91,6 +91,8 @@ def complete(network: str, chosen: TrainSettings | None) -> TrainSettings:
     """
     kind = network_class(network).Settings
     chosen = TrainSettings() if chosen is None else chosen
+    if kind.adamw_lr is not None and chosen.optimizer == "adamw" and "lr" not in chosen.model_fields_set:
+        chosen = chosen.model_copy(update={"lr": kind.adamw_lr})
     if type(chosen.model) is NetworkSettings:
         chosen = chosen.model_copy(update={"model": kind()})
     if not isinstance(chosen.model, kind):

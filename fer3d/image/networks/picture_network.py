@@ -25,6 +25,17 @@ class PictureSettings(TextureSettings):
     dropout: float | None = Field(None, ge=0.0, lt=1.0, description="Dropout rate. Unset: as published, or our choice.")
 
 
+class SlowSettings(PictureSettings):
+    """Settings of deep networks without normalisation: AlexNet and VGG.
+
+    With the common learning rate of 2e-3, VGG-11 stayed at chance on textures of 48 pixels, as its hidden units died;
+    with 1e-4 it learns (benchmarks/results/learns.md). The authors used sgd with 1e-2 and batches of 128 or 256;
+    the rate for adamw is ours [D].
+    """
+
+    adamw_lr: ClassVar[float | None] = 1e-4
+
+
 class PictureNetwork(nn.Module):
     """Base class: convolutions, hidden layers and a head.
 

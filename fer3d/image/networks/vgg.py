@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from fer3d.image.networks.picture_network import PictureNetwork, convolution, initialise, two_hidden
+from fer3d.image.networks.picture_network import PictureNetwork, SlowSettings, convolution, initialise, two_hidden
 
 
 class VGG11(PictureNetwork):
@@ -28,6 +28,7 @@ class VGG11(PictureNetwork):
         ArgumentError: if an argument is out of range.
     """
 
+    Settings = SlowSettings
     SIZE = 224
     CHANNELS = 3
     DEPTHS: ClassVar[tuple[int, ...]] = (1, 1, 2, 2, 2)  # convolutions before each pooling
