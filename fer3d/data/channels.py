@@ -3,6 +3,8 @@
 `Maps` and the store hold physical units with NaN where nothing was measured. `stack_channels` selects the channels of
 the map groups that a network takes, still in physical units, so that augmentation can rotate normals and shift depths;
 `Normalisation` then brings every channel to zero mean and unit standard deviation, and sets unmeasured pixels to 0.
+There is one mask for all groups: where the surface is seen and a group is unknown, the group is fed its mean over the
+scan, which says nothing about the place.
 """
 
 from __future__ import annotations
@@ -41,33 +43,39 @@ def stack_channels(
     mask: NDArray[np.uint8],
     texture: NDArray[np.uint8] | None,
     illumination: str = "raw",
+    coloured: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float16]:
     """The channels of the groups `maps`, followed by the mask.
 
     Args:
         maps: Map groups to stack.
         names: Names of the channels in `stack`.
-        stack: (S, H, W), physical units, NaN where not measured.
-        mask: (H, W) uint8, 0 where not measured.
+        stack: (S, H, W), physical units, NaN where not known.
+        mask: (H, W) uint8, 0 where the surface was not measured.
         texture: (H, W, 3) uint8, or None.
         illumination: Illumination normalisation of the texture, see `relit`.
+        coloured: (H, W) bool, where the texture is known; None: where the mask is not 0.
 
     Returns:
-        (C + 1, H, W) float16: physical units, colours in [0, 1]; 0 where not measured. The last channel is 1 where
-        measured or filled.
+        (C + 1, H, W) float16: physical units, colours in [0, 1]; 0 where not measured; the mean of the channel where
+        the surface was measured and the group is not known. The last channel is 1 where measured or filled.
 
     Raises:
         ArgumentError: if a channel of `maps` or the texture is missing.
     """
     channels: list[NDArray[Any]] = []
+    measured = mask > 0
     for group in check_groups(maps):
         if not group.picture:
-            channels += [_channel(group, channel, names, stack) for channel in group.fed]
+            unknown = _unknown(group, names, stack) & measured
+            fed = (_channel(group, channel, names, stack) for channel in group.fed)
+            channels += [_with_mean(channel, unknown, measured) for channel in fed]
         elif texture is None:
             raise ArgumentError(f"`maps` asks for {group.name}, there is none")
         else:
+            if coloured is not None:
+                texture = _whole_texture(texture, measured & ~coloured, coloured)
             channels += list(np.moveaxis(relit(texture, illumination) / np.float32(255.0), 2, 0))
-    measured = mask > 0
     return np.stack([*(np.where(measured, channel, 0.0) for channel in channels), measured]).astype(np.float16)
 
 
@@ -89,6 +97,34 @@ def _channel(group: MapGroup, channel: Channel, names: Sequence[str], stack: NDA
         values = stack[list(names).index(part)].astype(np.float32)
         parts.append(np.nan_to_num(values, nan=group.channel(part).flat))
     return parts[0] if channel.formula is None else channel.formula(*parts)
+
+
+def _unknown(group: MapGroup, names: Sequence[str], stack: NDArray[Any]) -> NDArray[np.bool_]:
+    """(H, W) bool: where all stored channels of a group are NaN. On a flat surface only the shape index is."""
+    rows = [list(names).index(name) for name in group.stored_names if name in names]
+    unknown: NDArray[np.bool_] = np.isnan(stack[rows]).all(axis=0)
+    return unknown
+
+
+def _with_mean(
+    channel: NDArray[np.float32], unknown: NDArray[np.bool_], measured: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """(H, W): the channel with its mean over the known pixels where it is unknown."""
+    known = measured & ~unknown
+    if not unknown.any() or not known.any():
+        return channel
+    return np.where(unknown, channel[known].mean(dtype=np.float64), channel).astype(np.float32)
+
+
+def _whole_texture(
+    texture: NDArray[np.uint8], unknown: NDArray[np.bool_], coloured: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
+    """(H, W, 3): the texture with its mean colour where the surface has none."""
+    if not unknown.any() or not coloured.any():
+        return texture
+    whole = texture.copy()
+    whole[unknown] = np.rint(texture[coloured].mean(axis=0, dtype=np.float64))
+    return whole
 
 
 def relit(texture: NDArray[np.uint8], illumination: str) -> NDArray[np.uint8]:

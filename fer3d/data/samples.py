@@ -353,7 +353,10 @@ def _read(
             if prefix + "texture" not in file.keys():  # noqa: SIM118  (a handle, not a dict)
                 return None, digest
             texture = file.get_tensor(prefix + "texture")
-        return stack_channels(maps, names, stored, mask, texture, illumination), digest
+        coloured = None
+        if texture is not None and prefix + "coloured" in file.keys():  # noqa: SIM118  (a handle, not a dict)
+            coloured = file.get_tensor(prefix + "coloured") > 0
+        return stack_channels(maps, names, stored, mask, texture, illumination, coloured), digest
 
 
 def _check_maps(folder: Path, maps: Sequence[str], stored: Sequence[str]) -> None:

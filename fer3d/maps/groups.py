@@ -40,7 +40,7 @@ class Channel:
         low, high: Range of values in the picture of the channel; values outside get the colour of the nearer end.
         colours: Colour scale of that picture: from black to white, or from blue over white to red.
         drawn: Whether the contact sheet shows the channel.
-        flat: Value fed to the network where a pixel is measured and the channel is NaN, as the shape index of a plane.
+        flat: Value fed to the network where the group is known and the channel is NaN, as the shape index of a plane.
         limit: Largest absolute value fed to the network, so that a few extreme pixels do not set the scale. None: no
             limit.
         formula: For a channel that is fed and not stored: a function of the stored channels `of`, each (H, W) float32,
@@ -93,9 +93,10 @@ class MapGroup:
         name: In lower case, as in `render_maps(maps=...)`, `--maps` and the settings.
         stored: Channels that are rendered and stored, in order.
         values: Function (scan, context) -> (V,) or (V, n) floating point, one row per vertex; it is interpolated on the
-            faces. NaN means unknown; the pixels around such a vertex are not measured. The scan is cropped and frontal,
-            in mm, with its nose tip at the origin; the context has its normals and curvatures. The function must stand
-            at the top level of a module, where worker processes find it by name. None: the group is the texture.
+            faces. NaN means unknown, and so are the pixels around such a vertex, in this group. The scan is cropped and
+            frontal, in mm, with its nose tip at the origin; the context has its normals and curvatures. The function
+            must stand at the top level of a module, where worker processes find it by name. None: the group is the
+            texture.
         finish: Function from the interpolated values (n, H, W) float32 to the S stored channels (S, H, W), for channels
             that are not linear in the values. None: the interpolated values are stored.
         fed: Channels that a network gets: stored channels, or channels with a `formula`. (): the stored channels.
