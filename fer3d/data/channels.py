@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from fer3d.errors import ArgumentError
-from fer3d.maps.groups import Channel, MapGroup
+from fer3d.maps.groups import MapGroup
 from fer3d.maps.registry import check_groups, fed_groups, map_group
 
 _LEAST_CONTRAST = 0.01  # standard deviation of colours in [0, 1]: lower contrast is noise and must not be amplified
@@ -67,9 +67,7 @@ def stack_channels(
     measured = mask > 0
     for group in check_groups(maps):
         if not group.picture:
-            unknown = _unknown(group, names, stack) & measured
-            fed = (_channel(group, channel, names, stack) for channel in group.fed)
-            channels += [_with_mean(channel, unknown, measured) for channel in fed]
+            channels += _group_channels(group, names, stack, measured)
         elif texture is None:
             raise ArgumentError(f"`maps` asks for {group.name}, there is none")
         else:
@@ -88,32 +86,34 @@ def stored_channels(group: str) -> tuple[str, ...]:
     return map_group(group).sources
 
 
-def _channel(group: MapGroup, channel: Channel, names: Sequence[str], stack: NDArray[Any]) -> NDArray[np.float32]:
-    """(H, W): a stored channel, or one computed from stored channels; where undefined, the value of a flat surface."""
-    parts: list[NDArray[np.float32]] = []
-    for part in channel.of or (channel.name,):
-        if part not in names:
-            raise ArgumentError(f"`maps` asks for the channel {part}, there are only {', '.join(names) or 'none'}")
-        values = stack[list(names).index(part)].astype(np.float32)
-        parts.append(np.nan_to_num(values, nan=group.channel(part).flat))
-    return parts[0] if channel.formula is None else channel.formula(*parts)
-
-
-def _unknown(group: MapGroup, names: Sequence[str], stack: NDArray[Any]) -> NDArray[np.bool_]:
-    """(H, W) bool: where all stored channels of a group are NaN. On a flat surface only the shape index is."""
-    rows = [list(names).index(name) for name in group.stored_names if name in names]
-    unknown: NDArray[np.bool_] = np.isnan(stack[rows]).all(axis=0)
-    return unknown
+def _group_channels(
+    group: MapGroup, names: Sequence[str], stack: NDArray[Any], measured: NDArray[np.bool_]
+) -> list[NDArray[np.float32]]:
+    """The fed channels of a group, (H, W) each, with values wherever the surface was measured: see `Channel.flat`."""
+    parts = {}
+    for name in group.sources:
+        if name not in names:
+            raise ArgumentError(f"`maps` asks for the channel {name}, there are only {', '.join(names) or 'none'}")
+        parts[name] = stack[list(names).index(name)].astype(np.float32)
+    missing = {name: np.isnan(part) & measured for name, part in parts.items()}
+    unknown = np.logical_and.reduce(list(missing.values()))
+    whole = {}
+    for name, part in parts.items():
+        flat = group.channel(name).flat
+        whole[name] = _with_mean(part, missing[name], measured) if flat is None else np.nan_to_num(part, nan=flat)
+    fed = [c.formula(*(whole[name] for name in c.of)) if c.formula else whole[c.name] for c in group.fed]
+    return [_with_mean(channel, unknown, measured) for channel in fed] if len(parts) > 1 else fed
 
 
 def _with_mean(
     channel: NDArray[np.float32], unknown: NDArray[np.bool_], measured: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
-    """(H, W): the channel with its mean over the known pixels where it is unknown."""
-    known = measured & ~unknown
-    if not unknown.any() or not known.any():
+    """(H, W): the channel with its mean over the other measured pixels where it is unknown."""
+    if not unknown.any():
         return channel
-    return np.where(unknown, channel[known].mean(dtype=np.float64), channel).astype(np.float32)
+    known = channel[measured & ~unknown]
+    mean = known.mean(dtype=np.float64) if known.size else 0.0
+    return np.where(unknown, mean, channel).astype(np.float32)
 
 
 def _whole_texture(

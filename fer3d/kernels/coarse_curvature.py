@@ -56,7 +56,7 @@ def coarse_curvatures(points, normals, start, other, todo, radius, coarse, growt
         radius: Smallest radius of the ball.
         coarse: Mean length of the edges at a vertex, as a share of `radius`, above which the vertex is computed.
         growth: Factor above 1.
-        most: Largest radius of the ball, in mean lengths of the edges at the vertex.
+        most: Largest radius of the ball, as a multiple of the longest edge at the vertex.
         least: Fewest members (including the vertex itself) of a fit.
 
     Returns:
@@ -71,18 +71,20 @@ def coarse_curvatures(points, normals, start, other, todo, radius, coarse, growt
         edges = start[m + 1] - start[m]
         if not todo[m] or not edges:
             continue
-        length = 0.0
+        total, longest = 0.0, 0.0
         for e in range(start[m], start[m + 1]):
             v = other[e]
-            length += math.sqrt(
+            length = math.sqrt(
                 (points[v, 0] - points[m, 0]) ** 2
                 + (points[v, 1] - points[m, 1]) ** 2
                 + (points[v, 2] - points[m, 2]) ** 2
             )
-        length /= edges
-        if length <= coarse * radius:
+            total += length
+            longest = max(longest, length)
+        if total <= coarse * radius * edges:
             continue
-        size = _gather(m, points, normals, start, other, max(radius, most * length), stamp, row)
+        reach = max(radius, most * longest)
+        size = _gather(m, points, normals, start, other, reach, stamp, row)
         if size < least:
             continue
         near, weight, away = np.zeros((7, size)), np.empty(size), np.empty(size)
@@ -94,7 +96,7 @@ def coarse_curvatures(points, normals, start, other, todo, radius, coarse, growt
             away[n] = math.sqrt(square)
         x, y, z, nx, ny, nz = near[0, 0], near[1, 0], near[2, 0], near[3, 0], near[4, 0], near[5, 0]
         ball = max(radius, growth * np.sort(away)[least - 1])
-        while ball <= growth * max(radius, most * length):
+        while ball <= growth * reach:
             _select(near, size, x, y, z, nx, ny, nz, ball * ball, weight)
             _tangent_frame(nx, ny, nz, 1.0 / ball, frame)
             members = _moments(near, size, weight, x, y, z, frame, equations)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -26,7 +28,7 @@ WIDENINGS = (1.0, 1.5, 2.25)
 _COARSE = 0.6
 _COARSE_MEMBERS = 10
 _COARSE_GROWTH = 1.12
-_COARSE_MOST = 4.0  # edge lengths: a ball of that radius holds 50 vertices of an even mesh, 25 at a boundary
+_COARSE_MOST = 4.0  # longest edges: a ball of that radius holds 50 vertices of an even mesh, 25 at a boundary
 
 # 1/mm. float32 rounds coordinates at 100 mm to 4e-6 mm; at the default radius this changes a curvature by less.
 FLAT = 1e-6
@@ -133,36 +135,57 @@ def fit_curvatures(
         todo = use.copy()
         for factor in WIDENINGS:
             _fit_quadrics(points, normals, scan.faces, first, use, todo, (low, high), factor * radius, k1, k2, used)
-            if factor == 1.0 and todo.any():
-                _fit_coarse(points, normals, scan.faces, first, use, todo, radius, k1, k2, used)
             if not todo.any():
                 break
+            if factor == 1.0:
+                rings = _rings(points, normals, scan.faces, first, use)
+                _fit_coarse(rings, todo, radius, _COARSE, k1, k2, used)
+        else:  # for short edges in the middle of a coarse mesh, as where it was cut
+            _fit_coarse(rings, todo, radius, 0.0, k1, k2, used)
     used[np.isnan(k1)] = np.nan
     return tuple(values[first].astype(np.float32) for values in (k1, k2, used))  # type: ignore[return-value]
 
 
-def _fit_coarse(
+class _Rings(NamedTuple):
+    """The vertices in use, M of them: their rows, positions, smoothed normals (float64), and `curvature.links`."""
+
+    rows: NDArray[np.int64]
+    points: NDArray[np.float64]
+    normals: NDArray[np.float64]
+    start: NDArray[np.int32]
+    other: NDArray[np.int32]
+
+
+def _rings(
     points: NDArray[np.float64],
     normals: NDArray[np.float32],
     faces: NDArray[np.int32],
     first: NDArray[np.int32],
     use: NDArray[np.bool_],
-    todo: NDArray[np.bool_],
-    radius: float,
-    k1: NDArray[np.float64],
-    k2: NDArray[np.float64],
-    used: NDArray[np.float64],
-) -> None:
-    """Fit the vertices in `todo` whose edges are long with balls that grow with the mesh: as `_fit_quadrics`."""
+) -> _Rings:
     rows = np.flatnonzero(use)
     position = np.full(len(points), -1, dtype=np.int32)
     position[rows] = np.arange(len(rows), dtype=np.int32)
     start, other, _ = curvature.links(faces, first, position, len(rows))
     frames = curvature.ring_mean(normals[rows], start, other).astype(np.float64)
-    how = float(radius), _COARSE, _COARSE_GROWTH, _COARSE_MOST, _COARSE_MEMBERS
-    larger, smaller, balls = coarse_curvature.coarse_curvatures(points[rows], frames, start, other, todo[rows], *how)
+    return _Rings(rows, points[rows], frames, start, other)
+
+
+def _fit_coarse(
+    rings: _Rings,
+    todo: NDArray[np.bool_],
+    radius: float,
+    coarse: float,
+    k1: NDArray[np.float64],
+    k2: NDArray[np.float64],
+    used: NDArray[np.float64],
+) -> None:
+    """Fit the vertices in `todo` whose edges are longer than `coarse` radii with balls that grow, in place."""
+    mesh = rings.points, rings.normals, rings.start, rings.other, todo[rings.rows]
+    how = float(radius), coarse, _COARSE_GROWTH, _COARSE_MOST, _COARSE_MEMBERS
+    larger, smaller, balls = coarse_curvature.coarse_curvatures(*mesh, *how)
     fitted = np.isfinite(balls)
-    done = rows[fitted]
+    done = rings.rows[fitted]
     k1[done], k2[done], used[done] = larger[fitted], smaller[fitted], balls[fitted]
     todo[done] = False
 
