@@ -26,6 +26,7 @@ WIDENINGS = (1.0, 1.5, 2.25)
 # even mesh; it then grows in small steps until it holds ten. On coarse versions of four faces (edges of 4 to 11 mm),
 # ten vertices and steps of 12 % give the smallest error of the shape index; eight leave vertices without a fit.
 _COARSE = 0.6
+_COARSE_SHARE = 0.1  # of the vertices: in a mesh with fewer of them, only those that no wider ball suits grow so
 _COARSE_MEMBERS = 10
 _COARSE_GROWTH = 1.12
 _COARSE_MOST = 4.0  # longest edges: a ball of that radius holds 50 vertices of an even mesh, 25 at a boundary
@@ -79,9 +80,10 @@ def principal_curvatures(
     - bias: a curvature k comes out too small, by a fraction of about 0.2 (radius k)^2;
     - so radius = (8 s e / d)^(1/3) is the smallest radius for a standard deviation d; it should stay below 1 / k.
 
-    If a ball holds fewer than 12 vertices, its radius is multiplied by 1.5 and then by 2.25. Where the mesh is coarse
-    (edges at the vertex longer than 0.6 radii), it grows only until it holds 10 vertices, but as far as 4 edge lengths:
-    what is smaller than a few edges has no curvature there. `fit_curvatures` also returns the radius of each vertex.
+    If a ball holds fewer than 12 vertices, its radius is multiplied by 1.5 and then by 2.25. On a coarse mesh, whose
+    edges are longer than 0.6 radii at more than a tenth of the vertices, the balls of these vertices grow only until
+    they hold 10. Where all this is too few, a ball grows as far as 4 edge lengths: what is smaller than a few edges has
+    no curvature there. `fit_curvatures` also returns the radius of each vertex.
 
     Args:
         scan: In mm, with at least one face.
@@ -139,9 +141,9 @@ def fit_curvatures(
                 break
             if factor == 1.0:
                 rings = _rings(points, normals, scan.faces, first, use)
-                _fit_coarse(rings, todo, radius, _COARSE, k1, k2, used)
-        else:  # for short edges in the middle of a coarse mesh, as where it was cut
-            _fit_coarse(rings, todo, radius, 0.0, k1, k2, used)
+                _fit_coarse(rings, todo, radius, _COARSE, _COARSE_SHARE, k1, k2, used)
+        else:  # also for short edges in the middle of a coarse mesh, as where it was cut
+            _fit_coarse(rings, todo, radius, 0.0, 0.0, k1, k2, used)
     used[np.isnan(k1)] = np.nan
     return tuple(values[first].astype(np.float32) for values in (k1, k2, used))  # type: ignore[return-value]
 
@@ -176,15 +178,21 @@ def _fit_coarse(
     todo: NDArray[np.bool_],
     radius: float,
     coarse: float,
+    share: float,
     k1: NDArray[np.float64],
     k2: NDArray[np.float64],
     used: NDArray[np.float64],
 ) -> None:
-    """Fit the vertices in `todo` whose edges are longer than `coarse` radii with balls that grow, in place."""
+    """Fit the vertices in `todo` whose edges are longer than `coarse` radii with balls that grow, in place.
+
+    Nothing is fitted if they are no more than `share` of all vertices.
+    """
     mesh = rings.points, rings.normals, rings.start, rings.other, todo[rings.rows]
     how = float(radius), coarse, _COARSE_GROWTH, _COARSE_MOST, _COARSE_MEMBERS
     larger, smaller, balls = coarse_curvature.coarse_curvatures(*mesh, *how)
     fitted = np.isfinite(balls)
+    if fitted.mean() <= share:
+        return
     done = rings.rows[fitted]
     k1[done], k2[done], used[done] = larger[fitted], smaller[fitted], balls[fitted]
     todo[done] = False

@@ -38,8 +38,6 @@ def check_coverage(scan: Scan, maps: Maps, groups: tuple[str, ...], crop: float)
     """
     seen = maps.mask == MEASURED
     share = float(seen.sum()) / max(_disc(seen.shape, maps.pixel, crop), 1)
-    if not seen.any():
-        raise PrepareError("the maps are blank: no front side of the scan is seen; " + _look(scan))
     if share < LEAST_SEEN:
         scan = scan.warn(
             f"the surface fills {share:.0%} of the {crop:g} mm around the nose tip, a face fills 60 % or more: "
