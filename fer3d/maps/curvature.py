@@ -134,18 +134,26 @@ def fit_curvatures(
             raise ArgumentError(
                 f"`radius` should be less than the size of the scan, {size:.3g}, is {radius:g}: is the scan in mm?"
             )
-        todo = use.copy()
+        todo, rings = use.copy(), None
         for factor in WIDENINGS:
             _fit_quadrics(points, normals, scan.faces, first, use, todo, (low, high), factor * radius, k1, k2, used)
             if not todo.any():
                 break
-            if factor == 1.0:
+            if factor == 1.0 and todo.sum() > _COARSE_SHARE * use.sum():
                 rings = _rings(points, normals, scan.faces, first, use)
                 _fit_coarse(rings, todo, radius, _COARSE, _COARSE_SHARE, k1, k2, used)
         else:  # also for short edges in the middle of a coarse mesh, as where it was cut
-            _fit_coarse(rings, todo, radius, 0.0, 0.0, k1, k2, used)
+            if _COARSE_MOST * _longest_edge(points, scan.faces, todo[first]) > WIDENINGS[-1] * radius:
+                rings = rings or _rings(points, normals, scan.faces, first, use)
+                _fit_coarse(rings, todo, radius, 0.0, 0.0, k1, k2, used)
     used[np.isnan(k1)] = np.nan
     return tuple(values[first].astype(np.float32) for values in (k1, k2, used))  # type: ignore[return-value]
+
+
+def _longest_edge(points: NDArray[np.float64], faces: NDArray[np.int32], chosen: NDArray[np.bool_]) -> float:
+    """Length of the longest edge of the faces with a chosen vertex, (V,) bool; 0 if there is none."""
+    corners = points[faces[chosen[faces[:, 0]] | chosen[faces[:, 1]] | chosen[faces[:, 2]]]]
+    return float(np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(initial=0.0))
 
 
 class _Rings(NamedTuple):
