@@ -55,7 +55,7 @@ def write_model(path, seed=0, maps=("depth", "normal", "curvature", "texture"), 
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory):
     folder = tmp_path_factory.mktemp("predict") / "scans"
-    synth.make(folder, subjects=1, seed=5, levels=(4,), pitch=3.0)
+    synth.make(folder, subjects=1, seed=5, levels=(4,), pitch=2.5)
     return folder
 
 

@@ -3,6 +3,8 @@
 `Maps` and the store hold physical units with NaN where nothing was measured. `stack_channels` selects the channels of
 the map groups that a network takes, still in physical units, so that augmentation can rotate normals and shift depths;
 `Normalisation` then brings every channel to zero mean and unit standard deviation, and sets unmeasured pixels to 0.
+There is one mask for all groups: where the surface is seen and a group is unknown, the group is fed its mean over the
+scan, which says nothing about the place.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 
 from fer3d.data.picture_stack import PictureStack
 from fer3d.errors import ArgumentError
-from fer3d.maps.groups import Channel, MapGroup
+from fer3d.maps.groups import MapGroup
 from fer3d.maps.registry import check_groups, fed_groups, map_group
 
 _LEAST_CONTRAST = 0.01  # standard deviation of colours in [0, 1]: lower contrast is noise and must not be amplified
@@ -42,33 +44,36 @@ def stack_channels(
     mask: NDArray[np.uint8],
     texture: NDArray[np.uint8] | None,
     illumination: str = "raw",
+    coloured: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float16]:
     """The channels of the groups `maps`, followed by the mask.
 
     Args:
         maps: Map groups to stack.
         names: Names of the channels in `stack`.
-        stack: (S, H, W), physical units, NaN where not measured.
-        mask: (H, W) uint8, 0 where not measured.
+        stack: (S, H, W), physical units, NaN where not known.
+        mask: (H, W) uint8, 0 where the surface was not measured.
         texture: (H, W, 3) uint8, or None.
         illumination: Illumination normalisation of the texture, see `relit`.
+        coloured: (H, W) bool, where the texture is known; None: where the mask is not 0.
 
     Returns:
-        (C + 1, H, W) float16: physical units, colours in [0, 1]; 0 where not measured. The last channel is 1 where
-        measured or filled.
+        (C + 1, H, W) float16: physical units, colours in [0, 1]; 0 where not measured; the mean of the channel where
+        the surface was measured and the group is not known. The last channel is 1 where measured or filled.
 
     Raises:
         ArgumentError: if a channel of `maps` or the texture is missing.
     """
     channels: list[NDArray[Any]] = []
+    measured = mask > 0
     for group in check_groups(maps):
         if not group.picture:
-            channels += [_channel(group, channel, names, stack) for channel in group.fed]
+            channels += _group_channels(group, names, stack, measured)
         elif texture is None:
             raise ArgumentError(f"`maps` asks for {group.name}, there is none")
         else:
-            channels += list(np.moveaxis(relit(texture, illumination) / np.float32(255.0), 2, 0))
-    measured = mask > 0
+            lit = fed_texture(texture, mask, illumination, coloured)
+            channels += list(np.moveaxis(lit / np.float32(255.0), 2, 0))
     return np.stack([*(np.where(measured, channel, 0.0) for channel in channels), measured]).astype(np.float16)
 
 
@@ -81,15 +86,54 @@ def stored_channels(group: str) -> tuple[str, ...]:
     return map_group(group).sources
 
 
-def _channel(group: MapGroup, channel: Channel, names: Sequence[str], stack: NDArray[Any]) -> NDArray[np.float32]:
-    """(H, W): a stored channel, or one computed from stored channels; where undefined, the value of a flat surface."""
-    parts: list[NDArray[np.float32]] = []
-    for part in channel.of or (channel.name,):
-        if part not in names:
-            raise ArgumentError(f"`maps` asks for the channel {part}, there are only {', '.join(names) or 'none'}")
-        values = stack[list(names).index(part)].astype(np.float32)
-        parts.append(np.nan_to_num(values, nan=group.channel(part).flat))
-    return parts[0] if channel.formula is None else channel.formula(*parts)
+def _group_channels(
+    group: MapGroup, names: Sequence[str], stack: NDArray[Any], measured: NDArray[np.bool_]
+) -> list[NDArray[np.float32]]:
+    """The fed channels of a group, (H, W) each, with values wherever the surface was measured: see `Channel.flat`."""
+    parts = {}
+    for name in group.sources:
+        if name not in names:
+            raise ArgumentError(f"`maps` asks for the channel {name}, there are only {', '.join(names) or 'none'}")
+        parts[name] = stack[list(names).index(name)].astype(np.float32)
+    missing = {name: np.isnan(part) & measured for name, part in parts.items()}
+    unknown = np.logical_and.reduce(list(missing.values()))
+    whole = {}
+    for name, part in parts.items():
+        flat = group.channel(name).flat
+        whole[name] = _with_mean(part, missing[name], measured) if flat is None else np.nan_to_num(part, nan=flat)
+    fed = [c.formula(*(whole[name] for name in c.of)) if c.formula else whole[c.name] for c in group.fed]
+    return [_with_mean(channel, unknown, measured) for channel in fed] if len(parts) > 1 else fed
+
+
+def _with_mean(
+    channel: NDArray[np.float32], unknown: NDArray[np.bool_], measured: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """(H, W): the channel with its mean over the other measured pixels where it is unknown."""
+    if not unknown.any():
+        return channel
+    known = channel[measured & ~unknown]
+    mean = known.mean(dtype=np.float64) if known.size else 0.0
+    return np.where(unknown, mean, channel).astype(np.float32)
+
+
+def fed_texture(
+    texture: NDArray[np.uint8], mask: NDArray[np.uint8], illumination: str, coloured: NDArray[np.bool_] | None
+) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8: the texture as networks see it. See `stack_channels` for the arguments."""
+    if coloured is not None:
+        texture = _whole_texture(texture, (mask > 0) & ~coloured, coloured)
+    return relit(texture, illumination)
+
+
+def _whole_texture(
+    texture: NDArray[np.uint8], unknown: NDArray[np.bool_], coloured: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
+    """(H, W, 3): the texture with its mean colour where the surface has none."""
+    if not unknown.any() or not coloured.any():
+        return texture
+    whole = texture.copy()
+    whole[unknown] = np.rint(texture[coloured].mean(axis=0, dtype=np.float64))
+    return whole
 
 
 def relit(texture: NDArray[np.uint8], illumination: str) -> NDArray[np.uint8]:

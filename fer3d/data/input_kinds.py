@@ -240,7 +240,8 @@ class MapInput(InputKind):
             raise ArgumentError(
                 f"`maps` should be {wanted} pixels of {facts.pixel_mm:g} mm, are {size} of {maps.pixel:g} mm"
             )
-        stack = stack_channels(facts.groups, maps.names, maps.stack, maps.mask, maps.texture, facts.illumination)
+        arrays = maps.stack, maps.mask, maps.texture
+        stack = stack_channels(facts.groups, maps.names, *arrays, facts.illumination, maps.coloured)
         values = torch.from_numpy(stack)[None]
         if facts.warp is not None:
             values = facts.warp.apply(values, maps.pixel)

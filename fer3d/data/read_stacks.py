@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fer3d.data.channels import relit, stack_channels
+from fer3d.data.channels import fed_texture, stack_channels
 from fer3d.data.picture_stack import PictureFiller, PictureStack
 from fer3d.errors import ArgumentError, FormatError
 from fer3d.maps.registry import check_groups, reads_picture
@@ -41,6 +41,7 @@ class _Stored(NamedTuple):
     maps: NDArray[np.float16]
     mask: NDArray[np.uint8]
     texture: NDArray[np.uint8] | None
+    coloured: NDArray[np.bool_] | None  # where the texture is known; None: wherever there is surface
 
     @property
     def digest(self) -> str:
@@ -74,7 +75,8 @@ def read_stacks(pairs: Pairs, maps: Sequence[str], names: Sequence[str], illumin
             bare.append(number)
         elif isinstance(filler, PictureFiller):
             assert stored.texture is not None
-            filler.put(number, relit(stored.texture, illumination), stored.mask, row["file"])
+            picture = fed_texture(stored.texture, stored.mask, illumination, stored.coloured)
+            filler.put(number, picture, stored.mask, row["file"])
         else:
             filler.put(number, stored, row["file"])
     values = torch.empty(0) if bare else filler.stack()
@@ -89,7 +91,9 @@ class _MapFiller:
         self._values: NDArray[np.float16] | None = None
 
     def put(self, number: int, stored: _Stored, name: str) -> None:
-        array = stack_channels(self._maps, self._names, *stored, self._illumination)
+        array = stack_channels(
+            self._maps, self._names, stored.maps, stored.mask, stored.texture, self._illumination, stored.coloured
+        )
         if self._values is None:
             self._values = np.zeros((self._count, *array.shape), np.float16)
         if self._values.shape[1:] != array.shape:
@@ -119,4 +123,6 @@ def _stored(file: Any, held: set[str], prefix: str, path: Path, textured: bool) 
             raise FormatError(f"{path}: wanted a tensor {prefix + key}, has none; prepare the scans again")
     maps, mask = file.get_tensor(prefix + "maps"), file.get_tensor(prefix + "mask")
     wanted = (textured or not len(maps)) and prefix + "texture" in held  # a picture has no map to tell it by
-    return _Stored(maps, mask, file.get_tensor(prefix + "texture") if wanted else None)
+    texture = file.get_tensor(prefix + "texture") if wanted else None
+    partly = texture is not None and prefix + "coloured" in held
+    return _Stored(maps, mask, texture, file.get_tensor(prefix + "coloured") > 0 if partly else None)

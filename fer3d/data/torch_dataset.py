@@ -22,8 +22,8 @@ class PreparedDataset(Dataset[Sample]):
     """The prepared scans of a folder; each scan is a sample.
 
     A sample is a dict that the default collate function can stack:
-        maps: (C, H, W) float32, the requested channels in the requested order; `fill` where nothing was measured.
-        mask: (H, W) uint8; 0 not measured, 1 measured, 2 filled.
+        maps: (C, H, W) float32, the requested channels in the requested order; `fill` where a channel is not known.
+        mask: (H, W) uint8; 0 no surface, 1 measured, 2 filled. Channels other than depth can be unknown elsewhere too.
         texture: (3, H, W) uint8, RGB; only with `texture=True`.
         label: int64, index into `classes`; -1 for a scan without an expression.
         index: int64, index into `rows`.
@@ -33,7 +33,7 @@ class PreparedDataset(Dataset[Sample]):
         channels: Names of channels, such as ("depth", "normal_x"), or None for all stored channels.
         classes: Canonical labels in the order of the label numbers. Scans with another label are left out.
         texture: Whether to load the texture. A scan without a texture gives black pixels, whatever its mask.
-        fill: Value of pixels that were not measured.
+        fill: Value of pixels where a channel is not known.
         where: Keeps the manifest rows for which it returns true, such as `lambda row: (row["intensity"] or 0) >= 3`.
         transform: Called with each sample; its result replaces the sample.
 

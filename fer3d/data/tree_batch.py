@@ -177,7 +177,7 @@ def stencils_of(tree: SampleTree) -> dict[str, object]:
 
 def filled(channels: NDArray[np.float32]) -> NDArray[np.float32]:
     """(V, 4) `tree.CHANNELS` with NaN replaced by the values of a flat surface, see the module."""
-    flat = np.array([channel.flat for channel in CURVATURE.stored], np.float32)
+    flat = np.array([channel.flat or 0.0 for channel in CURVATURE.stored], np.float32)
     values: NDArray[np.float32] = np.where(np.isnan(channels), flat, channels)
     return values
 

@@ -145,6 +145,11 @@ CURVATURE = (
         f"{_POINTS}, {_POINTS}, {_ROWS}, i8[::1], {_ROWS}, {_ROWS}, {_FLAGS}, {_FLAGS}, f8, i8",
         3.1,
     ),
+    Kernel(
+        "coarse_curvature.coarse_curvatures",
+        f"{_POINTS}, {_POINTS}, {_ROWS}, {_ROWS}, {_FLAGS}, f8, f8, f8, f8, i8",
+        3.0,
+    ),
 )
 
 MAPS = (

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fer3d.maps.curvature import (
         CURVATURE_RADIUS,
         curvedness,
+        fit_curvatures,
         gaussian_curvature,
         mean_curvature,
         principal_curvatures,
@@ -33,6 +34,7 @@ __all__ = [
     "NONE",
     "check_group",
     "curvedness",
+    "fit_curvatures",
     "gaussian_curvature",
     "group_names",
     "map_group",
@@ -47,6 +49,7 @@ __all__ = [
 _HOMES = {
     "CURVATURE_RADIUS": "curvature",
     "curvedness": "curvature",
+    "fit_curvatures": "curvature",
     "gaussian_curvature": "curvature",
     "mean_curvature": "curvature",
     "principal_curvatures": "curvature",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fer3d.checks import check_dtype, check_range, check_shape
 from fer3d.errors import ArgumentError
-from fer3d.kernels import cells, curvature, topology
+from fer3d.kernels import cells, coarse_curvature, curvature, topology
 from fer3d.kernels import normals as normal_kernels
 from fer3d.scan import Scan, check_scan
 
@@ -19,6 +21,15 @@ CURVATURE_RADIUS = 6.0
 LEAST_MEMBERS = 12  # twice the unknowns of a quadric
 
 WIDENINGS = (1.0, 1.5, 2.25)
+
+# Where the edges at a vertex are longer than this share of the radius, its ball holds fewer than ten vertices of an
+# even mesh; it then grows in small steps until it holds ten. On coarse versions of four faces (edges of 4 to 11 mm),
+# ten vertices and steps of 12 % give the smallest error of the shape index; eight leave vertices without a fit.
+_COARSE = 0.6
+_COARSE_SHARE = 0.1  # of the vertices: in a mesh with fewer of them, only those that no wider ball suits grow so
+_COARSE_MEMBERS = 10
+_COARSE_GROWTH = 1.12
+_COARSE_MOST = 4.0  # longest edges: a ball of that radius holds 50 vertices of an even mesh, 25 at a boundary
 
 # 1/mm. float32 rounds coordinates at 100 mm to 4e-6 mm; at the default radius this changes a curvature by less.
 FLAT = 1e-6
@@ -69,7 +80,10 @@ def principal_curvatures(
     - bias: a curvature k comes out too small, by a fraction of about 0.2 (radius k)^2;
     - so radius = (8 s e / d)^(1/3) is the smallest radius for a standard deviation d; it should stay below 1 / k.
 
-    If a ball holds fewer than 12 vertices, as on coarse meshes, its radius is multiplied by 1.5 and then by 2.25.
+    If a ball holds fewer than 12 vertices, its radius is multiplied by 1.5 and then by 2.25. On a coarse mesh, whose
+    edges are longer than 0.6 radii at more than a tenth of the vertices, the balls of these vertices grow only until
+    they hold 10. Where all this is too few, a ball grows as far as 4 edge lengths: what is smaller than a few edges has
+    no curvature there. `fit_curvatures` also returns the radius of each vertex.
 
     Args:
         scan: In mm, with at least one face.
@@ -78,7 +92,7 @@ def principal_curvatures(
 
     Returns:
         k1, k2: (V,) float32 in 1/mm, k1 >= k2, positive where convex. NaN where the normal is NaN, where the
-            widest ball holds fewer than 12 vertices, or where these lie too close to a line or a conic for a fit.
+            widest ball holds too few vertices, or where these lie too close to a line or a conic for a fit.
 
     Raises:
         ArgumentError: if `scan` is not a Scan or has no face, `normals` has the wrong shape or dtype, or `radius` is
@@ -87,12 +101,31 @@ def principal_curvatures(
     References:
         .. [1] Fan, Gijbels. Local polynomial modelling and its applications. Chapman and Hall, 1996. Section 3.2.
     """
+    k1, k2, _ = fit_curvatures(scan, radius, normals=normals)
+    return k1, k2
+
+
+def fit_curvatures(
+    scan: Scan, radius: float = CURVATURE_RADIUS, *, normals: NDArray[np.float32] | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Principal curvatures as `principal_curvatures`, and the radius of the neighbourhood of each vertex.
+
+    Args:
+        scan, radius, normals: As for `principal_curvatures`.
+
+    Returns:
+        k1, k2: As `principal_curvatures` returns them.
+        used: (V,) float32, mm: at least `radius`, and more where the mesh is too coarse for it; NaN where k1 is NaN.
+
+    Raises:
+        ArgumentError: as `principal_curvatures`.
+    """
     check_scan("scan", scan)
     normals = checked_normals(scan, normals)
     check_range("radius", radius, 1e-6, 1e6, "mm")
     first = topology.weld(scan.vertices)
     use = (first == np.arange(len(first))) & np.isfinite(normals).all(axis=1) & np.isfinite(scan.vertices).all(axis=1)
-    k1, k2 = np.full(len(first), np.nan), np.full(len(first), np.nan)
+    k1, k2, used = (np.full(len(first), np.nan) for _ in range(3))
     if use.any():
         points = scan.vertices.astype(np.float64)
         low, high = points[use].min(axis=0), points[use].max(axis=0)
@@ -101,12 +134,76 @@ def principal_curvatures(
             raise ArgumentError(
                 f"`radius` should be less than the size of the scan, {size:.3g}, is {radius:g}: is the scan in mm?"
             )
-        todo = use.copy()
+        todo, rings = use.copy(), None
         for factor in WIDENINGS:
-            _fit_quadrics(points, normals, scan.faces, first, use, todo, (low, high), factor * radius, k1, k2)
+            _fit_quadrics(points, normals, scan.faces, first, use, todo, (low, high), factor * radius, k1, k2, used)
             if not todo.any():
                 break
-    return k1[first].astype(np.float32), k2[first].astype(np.float32)
+            if factor == 1.0 and todo.sum() > _COARSE_SHARE * use.sum():
+                rings = _rings(points, normals, scan.faces, first, use)
+                _fit_coarse(rings, todo, radius, _COARSE, _COARSE_SHARE, k1, k2, used)
+        else:  # also for short edges in the middle of a coarse mesh, as where it was cut
+            if _COARSE_MOST * _longest_edge(points, scan.faces, todo[first]) > WIDENINGS[-1] * radius:
+                rings = rings or _rings(points, normals, scan.faces, first, use)
+                _fit_coarse(rings, todo, radius, 0.0, 0.0, k1, k2, used)
+    used[np.isnan(k1)] = np.nan
+    return tuple(values[first].astype(np.float32) for values in (k1, k2, used))  # type: ignore[return-value]
+
+
+def _longest_edge(points: NDArray[np.float64], faces: NDArray[np.int32], chosen: NDArray[np.bool_]) -> float:
+    """Length of the longest edge of the faces with a chosen vertex, (V,) bool; 0 if there is none."""
+    corners = points[faces[chosen[faces[:, 0]] | chosen[faces[:, 1]] | chosen[faces[:, 2]]]]
+    return float(np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(initial=0.0))
+
+
+class _Rings(NamedTuple):
+    """The vertices in use, M of them: their rows, positions, smoothed normals (float64), and `curvature.links`."""
+
+    rows: NDArray[np.int64]
+    points: NDArray[np.float64]
+    normals: NDArray[np.float64]
+    start: NDArray[np.int32]
+    other: NDArray[np.int32]
+
+
+def _rings(
+    points: NDArray[np.float64],
+    normals: NDArray[np.float32],
+    faces: NDArray[np.int32],
+    first: NDArray[np.int32],
+    use: NDArray[np.bool_],
+) -> _Rings:
+    rows = np.flatnonzero(use)
+    position = np.full(len(points), -1, dtype=np.int32)
+    position[rows] = np.arange(len(rows), dtype=np.int32)
+    start, other, _ = curvature.links(faces, first, position, len(rows))
+    frames = curvature.ring_mean(normals[rows], start, other).astype(np.float64)
+    return _Rings(rows, points[rows], frames, start, other)
+
+
+def _fit_coarse(
+    rings: _Rings,
+    todo: NDArray[np.bool_],
+    radius: float,
+    coarse: float,
+    share: float,
+    k1: NDArray[np.float64],
+    k2: NDArray[np.float64],
+    used: NDArray[np.float64],
+) -> None:
+    """Fit the vertices in `todo` whose edges are longer than `coarse` radii with balls that grow, in place.
+
+    Nothing is fitted if they are no more than `share` of all vertices.
+    """
+    mesh = rings.points, rings.normals, rings.start, rings.other, todo[rings.rows]
+    how = float(radius), coarse, _COARSE_GROWTH, _COARSE_MOST, _COARSE_MEMBERS
+    larger, smaller, balls = coarse_curvature.coarse_curvatures(*mesh, *how)
+    fitted = np.isfinite(balls)
+    if fitted.mean() <= share:
+        return
+    done = rings.rows[fitted]
+    k1[done], k2[done], used[done] = larger[fitted], smaller[fitted], balls[fitted]
+    todo[done] = False
 
 
 def _fit_quadrics(
@@ -120,8 +217,9 @@ def _fit_quadrics(
     radius: float,
     k1: NDArray[np.float64],
     k2: NDArray[np.float64],
+    used: NDArray[np.float64],
 ) -> None:
-    """Fit the vertices in `todo` with one radius: write `k1` and `k2`; vertices with too few members stay in `todo`."""
+    """Fit the vertices in `todo` with one radius, in place; vertices with too few members stay in `todo`."""
     cell, shape = _cell_grid(*box, radius / 2)
     order, begin = cells.cell_table(points, use, cell, box[0], shape)
     position = np.full(len(points), -1, dtype=np.int32)
@@ -132,7 +230,7 @@ def _fit_quadrics(
         points[order], frames, begin, shape, start, other, boundary, todo[order], float(radius), LEAST_MEMBERS
     )
     done = order[todo[order] & (members >= LEAST_MEMBERS)]
-    k1[done], k2[done] = larger[position[done]], smaller[position[done]]
+    k1[done], k2[done], used[done] = larger[position[done]], smaller[position[done]], radius
     todo[done] = False
 
 

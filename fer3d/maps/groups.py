@@ -40,7 +40,8 @@ class Channel:
         low, high: Range of values in the picture of the channel; values outside get the colour of the nearer end.
         colours: Colour scale of that picture: from black to white, or from blue over white to red.
         drawn: Whether the contact sheet shows the channel.
-        flat: Value fed to the network where a pixel is measured and the channel is NaN, as the shape index of a plane.
+        flat: Value fed to the network where the surface is seen and the channel is NaN, as the shape index of a plane.
+            None: its mean over the scan, which is also fed where all channels of a group of several are NaN.
         limit: Largest absolute value fed to the network, so that a few extreme pixels do not set the scale. None: no
             limit.
         formula: For a channel that is fed and not stored: a function of the stored channels `of`, each (H, W) float32,
@@ -59,7 +60,7 @@ class Channel:
     high: float
     colours: Colours = "grey"
     drawn: bool = True
-    flat: float = 0.0
+    flat: float | None = None
     limit: float | None = None
     formula: Callable[..., NDArray[Any]] | None = None
     of: tuple[str, ...] = ()
@@ -72,9 +73,11 @@ class Channel:
         )
         whole = type(self.power) is int and abs(self.power) <= 3
         _check(whole, f"`power` of {where} should be a whole number in [-3, 3]", self.power)
-        for name in ("low", "high", "flat"):
+        for name in ("low", "high"):
             value = getattr(self, name)
             _check(_is_finite(value), f"`{name}` of {where} should be a finite number", value)
+        sound = self.flat is None or _is_finite(self.flat)
+        _check(sound, f"`flat` of {where} should be a finite number or None", self.flat)
         _check(self.low < self.high, f"`low` of {where} should be below `high` {self.high!r}", self.low)
         known = get_args(Colours)
         _check(self.colours in known, f"`colours` of {where} should be one of {', '.join(known)}", self.colours)
@@ -93,9 +96,10 @@ class MapGroup:
         name: In lower case, as in `render_maps(maps=...)`, `--maps` and the settings.
         stored: Channels that are rendered and stored, in order.
         values: Function (scan, context) -> (V,) or (V, n) floating point, one row per vertex; it is interpolated on the
-            faces. NaN means unknown; the pixels around such a vertex are not measured. The scan is cropped and frontal,
-            in mm, with its nose tip at the origin; the context has its normals and curvatures. The function must stand
-            at the top level of a module, where worker processes find it by name. None: the group is the texture.
+            faces. NaN means unknown, and so are the pixels around such a vertex, in this group. The scan is cropped and
+            frontal, in mm, with its nose tip at the origin; the context has its normals and curvatures. The function
+            must stand at the top level of a module, where worker processes find it by name. None: the group is the
+            texture.
         finish: Function from the interpolated values (n, H, W) float32 to the S stored channels (S, H, W), for channels
             that are not linear in the values. None: the interpolated values are stored.
         fed: Channels that a network gets: stored channels, or channels with a `formula`. (): the stored channels.

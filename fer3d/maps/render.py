@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,11 +35,14 @@ class Maps:
     Attributes:
         names: Names of the C channels: "depth", "normal_x", ... (see `fer3d.maps.standard`).
         stack: (C, H, W) float32; mm, unit vectors, 1/mm, 1/mm^2, or the unit of a group from another package. NaN where
-            the mask is 0.
-        mask: (H, W) uint8. 0: no surface; 1: measured; 2: filled, interpolated over a small hole.
-        texture: (H, W, 3) uint8, black where the mask is 0. None if not requested, or if the scan has
-            neither a texture nor colours.
+            the mask is 0. A group other than depth can be NaN elsewhere too: where the surface is seen, but the group
+            is not known.
+        mask: (H, W) uint8. 0: no surface; 1: the surface is seen, and its depth known; 2: filled, interpolated over a
+            small hole of the surface.
+        texture: (H, W, 3) uint8, black where no colour is known. None if not requested, or if the scan has neither a
+            texture nor colours.
         pixel: Width of a pixel in mm.
+        coloured: (H, W) bool: where the texture is known. None: everywhere where the mask is not 0.
     """
 
     names: tuple[str, ...]
@@ -46,6 +50,7 @@ class Maps:
     mask: NDArray[np.uint8]
     texture: NDArray[np.uint8] | None
     pixel: float
+    coloured: NDArray[np.bool_] | None = None
 
     def channel(self, name: str) -> NDArray[np.float32]:
         """(H, W) float32: one channel of the stack.
@@ -76,10 +81,11 @@ def render_maps(
     and the other curvature channels are computed from the interpolated k1 and k2, because none of them is linear.
     Texture is averaged over the footprint of each pixel. Where there is none, colours of vertices are interpolated.
 
-    A pixel is measured if every requested channel is known there. A hole (measured pixels all around it) whose bounding
-    box is at most `fill` mm on its longer side is filled by a thin plate that interpolates the measured pixels around
-    it, for k1, k2, the components of the normal, depth and colour alike. The background and larger holes stay NaN. Only
-    the shape index can be NaN at a measured pixel: where the surface is flat.
+    A pixel is measured if the surface is seen there. Each map has holes of its own: where a vertex has no curvature,
+    the pixels around it have none, but still their depth. A hole of a map (known pixels all around it) whose bounding
+    box is at most `fill` mm on its longer side is filled by a thin plate that interpolates the known pixels around it,
+    for k1, k2, the components of the normal, depth and colour alike. The background and larger holes stay NaN. The
+    shape index is NaN also where the surface is flat.
 
     Args:
         scan: Aligned, in mm.
@@ -112,17 +118,42 @@ def render_maps(
     colours = _pixel_colours(scan, face, bary, points) if any(group.picture for group in groups) else None
     if colours is not None:
         raw = np.concatenate([raw, colours])
-    measured = np.isfinite(raw.sum(axis=0))
-    raw[:, ~measured] = np.nan
-    filled = inpaint.fill_holes(raw, measured, int(fill / pixel + 1e-9))
+    known = _fill_holes(raw, [values.shape[1] for values in layers.values()], int(fill / pixel + 1e-9))
     names, stack = _channels(groups, layers, raw)
-    return Maps(
-        names=names,
-        stack=stack,
-        mask=np.where(filled, FILLED, measured).astype(np.uint8),
-        texture=None if colours is None else _colours(raw[-3:]),
-        pixel=float(pixel),
-    )
+    mask = np.where(face >= 0, MEASURED, np.where(known[0], FILLED, NONE)).astype(np.uint8)
+    coloured = None if colours is None or np.array_equal(known[-1], mask > 0) else known[-1]
+    return Maps(names, stack, mask, None if colours is None else _colours(raw[-3:]), float(pixel), coloured)
+
+
+def _fill_holes(raw: NDArray[np.float32], sizes: Sequence[int], most: int) -> list[NDArray[np.bool_]]:
+    """Fill the small holes of each map in place. A layer is unknown where any of its map is.
+
+    Args:
+        raw: (A, H, W) float32: the layers of the maps, one map after the other.
+        sizes: Number of layers of each map. Those left over are one more map.
+        most: Longest side of a hole that is filled, in pixels.
+
+    Returns:
+        For each map (H, W) bool: where it is known now.
+    """
+    starts = np.cumsum([0, *sizes, len(raw) - sum(sizes)])
+    parts = [slice(start, stop) for start, stop in pairwise(starts.tolist()) if stop > start]
+    measured = [np.isfinite(raw[part].sum(axis=0)) for part in parts]
+    known: list[NDArray[np.bool_]] = [np.empty(0, np.bool_)] * len(parts)
+    waiting = list(range(len(parts)))
+    while waiting:  # maps with the same holes are filled together, which costs less
+        alike = [n for n in waiting if np.array_equal(measured[n], measured[waiting[0]])]
+        waiting = [n for n in waiting if n not in alike]
+        whole = len(alike) == len(parts)
+        rows = np.concatenate([np.arange(parts[n].start, parts[n].stop) for n in alike])
+        layers = raw if whole else raw[rows]
+        layers[:, ~measured[alike[0]]] = np.nan
+        filled = inpaint.fill_holes(layers, measured[alike[0]], most)
+        if not whole:
+            raw[rows] = layers
+        for n in alike:
+            known[n] = measured[n] | filled
+    return known
 
 
 def _pixel_points(vertices: NDArray[np.float32], height: int, width: int, pixel: float) -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ from fer3d.checks import check_range
 from fer3d.errors import ArgumentError, PrepareError
 from fer3d.kernels import topology, winding
 from fer3d.kernels.extents import are_loose, component_extents, trimmed_extents
+from fer3d.prepare.clip import clip
 from fer3d.prepare.landmark_pose import LandmarkPose, landmark_pose
 from fer3d.prepare.nose import NoseFit, find_nose_tip, protruding_point
 from fer3d.scan import Scan, check_scan
@@ -142,7 +143,7 @@ def frontal(scan: Scan, method: str = "auto") -> Scan:
 def crop(scan: Scan, radius: float = 90.0) -> Scan:
     """Keep the part of a scan in a ball around the origin, which is the nose tip in the frontal frame.
 
-    Faces with a corner outside the ball are dropped, and so are vertices without a face.
+    Faces that reach out of the ball are cut at it (see `fer3d.prepare.clip.clip`). Vertices without a face are dropped.
 
     Args:
         scan: A scan in mm, in the frontal frame.
@@ -154,17 +155,13 @@ def crop(scan: Scan, radius: float = 90.0) -> Scan:
     """
     check_scan("scan", scan)
     check_range("radius", radius, 1e-3, 1e6, "mm")
-    inside = np.einsum("ij,ij->i", scan.vertices, scan.vertices, dtype=np.float64) <= radius * radius
-    keep = inside[scan.faces[:, 0]] & inside[scan.faces[:, 1]] & inside[scan.faces[:, 2]]
-    if not keep.any():
+    clipped, cut = clip(scan, radius)
+    if not len(clipped.faces):
         raise PrepareError(f"the scan should have a face within {radius:g} mm of the nose tip, has none")
-    rows, faces = topology.kept_rows(scan.faces, keep, len(scan.vertices))
-    return scan.step(
-        "crop",
-        {"radius_mm": float(radius), "vertices_dropped": len(scan.vertices) - len(rows)},
-        faces=faces,
-        **scan.at(rows),
-    )
+    rows, faces = topology.kept_rows(clipped.faces, np.ones(len(clipped.faces), np.bool_), len(clipped.vertices))
+    dropped = len(scan.vertices) - int(np.searchsorted(rows, len(scan.vertices)))
+    record = {"radius_mm": float(radius), "vertices_dropped": dropped, "faces_cut": cut}
+    return clipped.step("crop", record, faces=faces, **clipped.at(rows))
 
 
 def _guess(scan: Scan, size: float) -> tuple[str, float, bool]:

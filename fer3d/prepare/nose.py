@@ -100,6 +100,8 @@ _LEAST_COSINE = 0.3  # to the camera: points of the mean face seen at more than 
 _TIP_BOX = 30.0  # mm around its expected position: the vertices that are used
 _TIP_REACH = 12.0  # mm: its largest distance from the expected position
 _TIP_RING = 9  # nearest vertices whose median height replaces that of a vertex
+_FEW_IN_BOX = 600  # vertices in the box: with fewer, edges of about 3 mm, samples of the surface are added
+_TIP_AREA = 2.0  # mm^2 per sample
 _APEX_BALL = 7.0  # mm: radius of the vertices to which the quadric is fitted
 _APEX_VERTICES = 12  # minimum for the fit: twice the unknowns of a quadric
 _APEX_ROUNDS = 3  # rounds of fitting around the last apex
@@ -288,15 +290,19 @@ def protruding_point(scan: Scan, rotation: _Floats, near: _Floats) -> _Floats:
     """Return the most protruding point of the surface near `near`, in the direction of the face: (3,) float64.
 
     The result is the apex of a quadric fitted to the surface around the foremost vertex, or that vertex if the quadric
-    has no apex there.
+    has no apex there. On a coarse mesh, points on its faces count like vertices.
 
     Args:
         scan: A scan in mm.
         rotation: (3, 3) float64, from the frame of the scan to the frontal frame.
         near: (3,) float64. Approximate position of the nose tip.
     """
-    box = (np.abs(scan.vertices - near.astype(np.float32)) <= _TIP_BOX).all(axis=1)
-    aligned = (scan.vertices[box].astype(np.float64) - near) @ rotation.T
+    box = np.asarray((np.abs(scan.vertices - near.astype(np.float32)) <= _TIP_BOX).all(axis=1))
+    points = scan.vertices[box].astype(np.float64)
+    if len(points) < _FEW_IN_BOX:
+        faces = scan.faces[box[scan.faces].any(axis=1)]
+        points = np.concatenate([points, search.surface_samples(scan.vertices, faces, _TIP_AREA, _EVERY_SIDE)[0]])
+    aligned = (points - near) @ rotation.T
     reach = np.linalg.norm(aligned, axis=1)
     inner = aligned[reach <= _TIP_REACH]
     if not len(inner):

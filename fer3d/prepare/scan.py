@@ -27,7 +27,7 @@ from fer3d.kernels import compiling
 from fer3d.kernels.compiling import Kernel
 from fer3d.maps import curvature, render
 from fer3d.maps.registry import check_groups, reads_picture, versions
-from fer3d.prepare import align, axes, clean
+from fer3d.prepare import align, axes, clean, coverage
 from fer3d.prepare.store import PreparedScan
 from fer3d.scan import Scan
 from fer3d.tree.sample_tree import SampleTree
@@ -93,7 +93,7 @@ def prepare(
         The scan, cleaned, cropped and in the frontal frame (mm, nose tip at the origin), and its maps.
 
     Raises:
-        PrepareError: if nothing is left after cleaning, the size fits no unit, or no nose is found.
+        PrepareError: if nothing is left after cleaning, the size fits no unit, no nose is found, or a map is blank.
     """
     settings = (settings or PreprocessSettings()).model_copy(update={"tree": False})
     prepared, maps, _ = prepare_with_tree(scan, settings, stopwatch, frame)
@@ -129,7 +129,9 @@ def prepare_with_tree(
     curvatures = None
     if settings.tree or any(group.needs_curvatures for group in check_groups(settings.maps)):
         with watch.stage("curvature"):
-            curvatures = curvature.principal_curvatures(scan, radius=settings.curvature_radius_mm, normals=normals)
+            radius = settings.curvature_radius_mm
+            k1, k2, used = curvature.fit_curvatures(scan, radius=radius, normals=normals)
+            curvatures, scan = (k1, k2), coverage.warn_of_radius(scan, radius, used)
     with watch.stage("maps"):
         maps = render.render_maps(
             scan,
@@ -141,6 +143,7 @@ def prepare_with_tree(
             normals=normals,
             curvatures=curvatures,
         )
+        scan = coverage.check_coverage(scan, maps, settings.maps, settings.crop_mm)
     tree = None
     if settings.tree and curvatures is not None:
         with watch.stage("tree"):
@@ -362,6 +365,8 @@ def _arrays(scan: Scan, maps: render.Maps, settings: PreprocessSettings) -> dict
     arrays: dict[str, Any] = {"maps": _half(maps), "mask": maps.mask}
     if maps.texture is not None:
         arrays["texture"] = maps.texture
+    if maps.coloured is not None:
+        arrays["coloured"] = maps.coloured.astype(np.uint8)
     if settings.keep_mesh:
         arrays |= {"vertices": scan.vertices, "faces": scan.faces}
     return arrays

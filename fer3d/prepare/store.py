@@ -7,12 +7,15 @@
         contact_sheet.png
         scans/<id>.safetensors  or, after `fer3d pack`, shards/NNNNN.safetensors
 
-A scan file holds `maps` (C, H, W) float16 (NaN = not measured), `mask` (H, W) uint8 (0 none, 1 measured, 2 filled),
-`texture` (H, W, 3) uint8 if there is one, and, unless switched off, `vertices` (V, 3) float32 in mm and `faces` (F, 3)
-int32. After `preprocess --tree` it also holds the arrays of its `SampleTree`, named `tree_...`, for `read_tree`. Its
-header holds the manifest row, the names of the channels, and the hashes of inputs and settings that decide whether a
-later run may keep the file. Files are moved into place by `os.replace`, so that a reader never sees an incomplete file
-and a killed run leaves only complete files. The same input and settings give the same bytes.
+A scan file holds `maps` (C, H, W) float16, NaN where a channel is not known, and `mask` (H, W) uint8: 0 no surface, 1
+the surface is seen and its depth known, 2 filled over a small hole. A channel is NaN where the mask is 0, and where its
+group is not known although the surface is seen: normals without faces around, curvature where a mesh is too coarse.
+`texture` (H, W, 3) uint8, if there is one, is black where not known; if that is not only where the mask is 0,
+`coloured` (H, W) uint8 is 1 where it is known. Unless switched off, a scan file also holds `vertices` (V, 3) float32 in
+mm and `faces` (F, 3) int32, and after `preprocess --tree` the arrays of its `SampleTree`, named `tree_...`, for
+`read_tree`. Its header holds the manifest row, the names of the channels, and the hashes of inputs and settings that
+decide whether a later run may keep the file. Files are moved into place by `os.replace`, so that a reader never sees an
+incomplete file and a killed run leaves only complete files. The same input and settings give the same bytes.
 """
 
 from __future__ import annotations
@@ -53,7 +56,7 @@ class PreparedScan:
     """One prepared scan as stored on disk.
 
     Attributes:
-        arrays: `maps`, `mask` and, where present, `texture`, `vertices`, `faces`; see the module docstring.
+        arrays: `maps`, `mask` and, where present, `texture`, `coloured`, `vertices`, `faces`; see the module docstring.
         header: `row` (its row of the manifest), `channels` (names of the C maps), `pixel_mm`, `key`, `inputs`.
     """
 
@@ -171,7 +174,7 @@ def manifest_schema() -> pyarrow.Schema:
             ("unit", pa.string()),
             ("vertices", pa.int32()),
             ("faces", pa.int32()),
-            ("measured", pa.float32()),  # share of the pixels of the map that were measured, in [0, 1]
+            ("measured", pa.float32()),  # share of the pixels of the map where the surface is seen, in [0, 1]
             ("pose_source", pa.string()),  # "landmarks" or "shape"
             ("landmark_names", pa.list_(pa.string())),
             ("landmarks", pa.list_(pa.float64())),  # x y z of each landmark

@@ -63,3 +63,22 @@ def test_crops_and_photographs_may_be_combined_and_sizes_may_not():
     other["settings"]["size"] = 64
     with pytest.raises(ArgumentError, match="^b: `settings` should be as in a, .* is "):
         check_same_recipe(Path("a"), one, Path("b"), other)
+
+
+def test_a_scan_whose_surface_has_no_colour_in_places_is_fed_its_mean_colour_there(folder, tmp_path):
+    copy = write_prepared(tmp_path / "partly", ["F0001"])
+    path = copy / labelled_rows(copy)[3]["file"]
+    scan = store.read_scan(path)
+    coloured = scan.arrays["mask"].copy()
+    coloured[:, 10:] = 0
+    texture = scan.arrays["texture"] * coloured[..., None]
+    arrays = {**scan.arrays, "texture": texture, "coloured": coloured}
+    store.write_scan(path, store.PreparedScan(arrays, scan.header))
+    store.pack(copy, tmp_path / "packed", 5)
+    for place in (copy, tmp_path / "packed"):
+        data = load([(place, labelled_rows(place))], ["depth", "texture"], SIX)
+        red = data.values[3, 1].float()
+        assert (red[1:, 10:] == red[1, 10]).all()
+        assert 255 * red[1, 10] == pytest.approx(texture[coloured > 0].mean(), abs=1.0)
+        assert (data.values[3, -1, 1:] == 1).all()  # the surface is there
+        torch.testing.assert_close(red[1:, :10] * 255, torch.from_numpy(texture[1:, :10, 0]).float(), atol=0.1, rtol=0)

@@ -57,7 +57,7 @@ def group(**changes):
         ({"power": 0.5}, r"`power` of channel 'mine' should be a whole number in \[-3, 3\], is 0.5"),
         ({"low": 1.0}, "`low` of channel 'mine' should be below `high` 1.0, is 1.0"),
         ({"high": float("inf")}, "`high` of channel 'mine' should be a finite number, is inf"),
-        ({"flat": None}, "`flat` of channel 'mine' should be a finite number, is None"),
+        ({"flat": float("nan")}, "`flat` of channel 'mine' should be a finite number or None, is nan"),
         ({"limit": -1.0}, "`limit` of channel 'mine' should be a positive number or None, is -1.0"),
         ({"colours": "pink"}, "`colours` of channel 'mine' should be one of grey, blue-red, is 'pink'"),
         ({"of": ("a",)}, "`formula` of channel 'mine' should be a function of the stored channels that `of` names"),

@@ -240,19 +240,23 @@ def test_methods_that_are_none_are_named():
         frontal(mean_face(), "magic")
 
 
-def test_crop_keeps_exactly_the_faces_within_the_radius():
+def test_crop_keeps_the_faces_within_the_radius_and_cuts_the_others():
     shape = shapes.plane(60.0, 3.0, slope=(0.4, -0.1))
     scan = replace(shape.scan, uv=shape.scan.vertices[:, :2] / 100)
     cut = crop(scan, 37.0)
     distance = np.linalg.norm(scan.vertices.astype(float), axis=1)
     wanted = scan.faces[(distance[scan.faces] <= 37.0).all(axis=1)]
     assert 0 < len(wanted) < len(scan.faces)
-    np.testing.assert_array_equal(cut.file_vertex[cut.faces], wanted)
-    np.testing.assert_array_equal(cut.vertices, scan.vertices[cut.file_vertex])
-    np.testing.assert_array_equal(cut.uv, scan.uv[cut.file_vertex])
+    np.testing.assert_array_equal(cut.file_vertex[cut.faces[: len(wanted)]], wanted)
+    old = cut.file_vertex >= 0
+    np.testing.assert_array_equal(cut.vertices[old], scan.vertices[cut.file_vertex[old]])
+    np.testing.assert_array_equal(cut.uv[old], scan.uv[cut.file_vertex[old]])
+    np.testing.assert_allclose(cut.uv, cut.vertices[:, :2] / 100, atol=1e-6)  # interpolated where it is new
     assert set(cut.faces.ravel()) == set(range(len(cut.vertices)))
-    dropped = len(scan.vertices) - len(np.unique(wanted))
-    assert cut.history[-1] == {"step": "crop", "radius_mm": 37.0, "vertices_dropped": dropped}
+    inside = distance[scan.faces] <= 37.0
+    crossing = int((inside.any(axis=1) & ~inside.all(axis=1)).sum())
+    dropped = len(scan.vertices) - int(old.sum())
+    assert cut.history[-1] == {"step": "crop", "radius_mm": 37.0, "vertices_dropped": dropped, "faces_cut": crossing}
 
 
 def test_crop_remembers_the_rows_of_the_file():
@@ -260,7 +264,10 @@ def test_crop_remembers_the_rows_of_the_file():
     rows = np.arange(len(scan.vertices), dtype=np.int32)[::-1].copy() * 2
     cut = crop(replace(scan, file_vertex=rows), 12.0)
     at = {row: place for place, row in enumerate(rows)}
-    np.testing.assert_array_equal(cut.vertices, scan.vertices[[at[row] for row in cut.file_vertex]])
+    old = cut.file_vertex >= 0
+    assert old.sum() > 40
+    np.testing.assert_array_equal(cut.vertices[old], scan.vertices[[at[row] for row in cut.file_vertex[old]]])
+    assert (np.linalg.norm(cut.vertices[~old], axis=1) > 11.99).all()  # new at the rim, and in no row of the file
 
 
 def test_crop_leaves_landmarks_outside_and_refuses_nonsense():
@@ -286,6 +293,7 @@ def test_placement_takes_the_vertices_of_the_file_through_every_step():
     )
     scan = crop(frontal(outward(to_millimetres(file))), 60.0)
     assert [entry["step"] for entry in scan.history] == ["unit", "outward", "frontal", "crop"]
-    source = file.vertices[scan.file_vertex].astype(float)
-    np.testing.assert_allclose(source @ scan.placement[:3, :3].T + scan.placement[:3, 3], scan.vertices, atol=1e-4)
+    old = scan.file_vertex >= 0
+    source = file.vertices[scan.file_vertex[old]].astype(float)
+    np.testing.assert_allclose(source @ scan.placement[:3, :3].T + scan.placement[:3, 3], scan.vertices[old], atol=1e-4)
     assert np.linalg.det(scan.placement[:3, :3]) == pytest.approx(1000.0)

@@ -32,7 +32,7 @@ SMALL = PreprocessSettings(size=48)
 def scans(tmp_path_factory):
     """Two subjects, neutral and six expressions each, in the BU-3DFE layout, coarse."""
     folder = tmp_path_factory.mktemp("simulated") / "scans"
-    synth.make(folder, subjects=2, seed=3, levels=(3,), pitch=3.0)
+    synth.make(folder, subjects=2, seed=3, levels=(3,), pitch=2.5)
     return folder
 
 

@@ -49,9 +49,17 @@ def render_maps(scan, groups, size, pixel, radius, fill):
     textured = "texture" in groups and scan.texture is not None
     if textured:
         raw = np.concatenate([raw, sampling.look_up(face, bary, scan.faces, points, scan.uv, scan.texture, 0, 0)])
-    measured = np.isfinite(raw.sum(axis=0))
-    raw[:, ~measured] = np.nan
-    filled = inpaint.fill_holes(raw, measured, int(fill / pixel + 1e-9))
+    parts = [slice(0, 1)]
+    parts += [slice(1, 4)] * ("normal" in groups)
+    parts += [slice(parts[-1].stop, parts[-1].stop + 2)] * ("curvature" in groups)
+    parts += [slice(len(raw) - 3, len(raw))] * textured
+    for part in parts:  # each map alone
+        layers = raw[part].copy()
+        known = np.isfinite(layers.sum(axis=0))
+        layers[:, ~known] = np.nan
+        inpaint.fill_holes(layers, known, int(fill / pixel + 1e-9))
+        raw[part] = layers
+    measured, filled = face >= 0, (face < 0) & np.isfinite(raw[0])
     made = {"depth": [raw[0]], "texture": []}
     row = 1
     if "normal" in groups:
