@@ -35,6 +35,14 @@ class FileError(Fer3dError, OSError):
         super().__init__(one_line(message))
 
 
+class WriteError(FileError):
+    """A file cannot be written: the disk is full, or the folder is read-only. It is not the fault of any input."""
+
+
+class LockedError(FileError):
+    """Another process is writing to a folder. The message begins with the folder and names the process."""
+
+
 class CardError(Fer3dError, ValueError):
     """A data set card is invalid, or does not fit the folder."""
 

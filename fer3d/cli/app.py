@@ -224,9 +224,9 @@ def pack(
     ] = 500,
 ) -> None:
     """Pack prepared scans into immutable shards: a few large files instead of thousands of small ones."""
-    from fer3d.prepare import store
+    from fer3d.prepare.shards import pack as pack_folder
 
-    shards = store.pack(prepared, out, per_shard)
+    shards = pack_folder(prepared, out, per_shard)
     typer.echo(f"{out}: {shards} shard{'s' if shards != 1 else ''}; reads like {prepared}")
 
 

@@ -17,7 +17,8 @@ from fer3d.catalog.cards import load_card
 from fer3d.checks import check_choice
 from fer3d.cli.terminal import compile_first, compiling_line, console, progress_bar
 from fer3d.config import PreprocessSettings, TrainSettings
-from fer3d.prepare.folder import Outcome, Summary, preprocess
+from fer3d.prepare.folder import Summary, preprocess
+from fer3d.prepare.tasks import Outcome
 
 _SHOWN_FAILURES = 10
 _SHOWN_DOUBTS = 10  # warnings about pictures
@@ -180,6 +181,10 @@ def _show_summary(summary: Summary) -> None:
         console.print(_stage_table(summary.stages, count))
     if len(summary.failures) > _SHOWN_FAILURES:
         console.print(f"all {len(summary.failures)} reasons are in {escape(str(summary.out / 'manifest.parquet'))}")
+    for line in summary.damaged[:_SHOWN_FAILURES]:
+        console.print(f"[yellow]prepared again[/] {escape(line)}", highlight=False)
+    if len(summary.damaged) > _SHOWN_FAILURES:
+        console.print(f"{len(summary.damaged)} damaged files of an earlier run were prepared again")
     for note in summary.notes[:_SHOWN_NOTES]:
         console.print(f"[yellow]note[/] {escape(note)}", highlight=False)
     if len(summary.notes) > _SHOWN_NOTES:

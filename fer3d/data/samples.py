@@ -25,7 +25,7 @@ from fer3d.data.channels import Normalisation, channel_names, stack_channels, st
 from fer3d.data.warp import FaceWarp, landmark_warps
 from fer3d.errors import ArgumentError, ProtocolError
 from fer3d.maps.registry import reads_picture
-from fer3d.prepare.store import header_for, open_tensors, read_manifest
+from fer3d.prepare.store import header_for, open_scan, read_manifest
 from fer3d.scan import LABELS
 
 Sources = Sequence[tuple[Path, Sequence[Mapping[str, Any]]]]
@@ -343,7 +343,7 @@ def _read(
 ) -> tuple[np.ndarray[Any, Any] | None, str]:
     """(C + 1, H, W) float16, or None if a required texture is missing; and a hash of all stored maps of the scan."""
     prefix = row["prefix"]
-    with open_tensors(folder / row["file"]) as file:
+    with open_scan(folder, row) as file:
         stored, mask = file.get_tensor(prefix + "maps"), file.get_tensor(prefix + "mask")
         digest = hashlib.blake2b(stored.tobytes(), digest_size=16).hexdigest()
         texture = None

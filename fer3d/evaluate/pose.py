@@ -35,7 +35,7 @@ from fer3d.kernels import topology
 from fer3d.maps import curvature, render
 from fer3d.maps.registry import group_names, reads_picture
 from fer3d.prepare.scan import build_tree
-from fer3d.prepare.store import open_tensors, read_manifest
+from fer3d.prepare.store import open_scan, read_manifest
 from fer3d.scan import Scan
 from fer3d.synth.optics.camera import Camera
 from fer3d.synth.optics.scene import rotation
@@ -194,7 +194,7 @@ def _answers(
 
 def _answer(job: _Job) -> dict[tuple[str, float], int | str]:
     """(kind, angle) -> the class that the model predicts, or why it cannot predict one."""
-    with open_tensors(job.folder / job.row["file"]) as file:
+    with open_scan(job.folder, job.row) as file:
         prefix = job.row["prefix"]
         if prefix + "vertices" not in file.keys():  # noqa: SIM118  (a handle, not a dict)
             raise ArgumentError(f"{job.folder}: the scans' meshes were not kept; prepare them with keep_mesh=true")

@@ -21,7 +21,7 @@ from fer3d.prepare.drawing import (
     normals_picture,
     shaded_picture,
 )
-from fer3d.prepare.store import PreparedScan, read_scan
+from fer3d.prepare.store import PreparedScan, open_scan
 from fer3d.scan import LABELS
 
 _THUMBNAIL = 128  # pixels; 4 pictures of each of 2 subjects fit on the screen of a laptop
@@ -45,9 +45,7 @@ def write_contact_sheet(folder: Path, rows: Sequence[Mapping[str, Any]], subject
     chosen = {label: picked for label, picked in chosen.items() if picked}
     if not chosen:
         return None
-    looks = {
-        label: [scan_pictures(read_scan(folder / row["file"])) for row in picked] for label, picked in chosen.items()
-    }
+    looks = {label: [scan_pictures(_maps_of(folder, row)) for row in picked] for label, picked in chosen.items()}
     # The pictures of one scan: a scan without a texture lacks one, and has an empty place there.
     names = max((list(look) for row in looks.values() for look in row), key=len)
     empty = np.full((_THUMBNAIL, _THUMBNAIL, 3), BACKGROUND, np.uint8)
@@ -91,6 +89,13 @@ def group_pictures(scan: PreparedScan) -> dict[str, dict[str, Picture]]:
             pictures[""]["shape"] = shaded_picture(np.stack(list(stored.values())))
         pictures[group.name] = _looks(group, stored)
     return pictures
+
+
+def _maps_of(folder: Path, row: Mapping[str, Any]) -> PreparedScan:
+    with open_scan(folder, row) as file:
+        stored = {key: row["prefix"] + key for key in ("maps", "texture")}
+        arrays = {key: file.get_tensor(name) for key, name in stored.items() if name in file.keys()}  # noqa: SIM118
+        return PreparedScan(arrays, file.header)
 
 
 def _looks(group: MapGroup, stored: Mapping[str, NDArray[np.floating]]) -> dict[str, Picture]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fer3d.catalog.protocols import Fold, folds_to_json
+from fer3d.checks import first_difference
 from fer3d.data.samples import TrainingData
 from fer3d.errors import FormatError, TrainError
 from fer3d.files import clear_temporaries, read_json, write_bytes, write_json
@@ -58,7 +59,7 @@ def open_run(out: Path, facts: Mapping[str, Any], folds: Sequence[Fold], *, resu
     before = read_json(file)
     if not isinstance(before, dict):
         raise FormatError(f"{file}: wanted a table, got {type(before).__name__}")
-    difference = _difference({key: before.get(key) for key in _IDENTITY}, _plain({k: facts[k] for k in _IDENTITY}))
+    difference = first_difference({key: before.get(key) for key in _IDENTITY}, _plain({k: facts[k] for k in _IDENTITY}))
     if difference:
         raise TrainError(f"{out}: cannot go on with this run: {difference}")
     if read_json(out / "folds.json") != _plain(folds_to_json(folds)):
@@ -143,14 +144,3 @@ def _write_table(path: Path, table: pyarrow.Table) -> None:
 def _plain(content: Any) -> Any:
     """`content` as it is after a round trip through JSON."""
     return json.loads(json.dumps(content))
-
-
-def _difference(before: Any, now: Any, where: str = "") -> str:
-    """A text that names the first key whose value differs, with both values; "" if none does."""
-    if before == now:
-        return ""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in sorted(before.keys() | now.keys()):
-            if text := _difference(before.get(key), now.get(key), f"{where}.{key}" if where else key):
-                return text
-    return f"`{where}` was {before!r}, is {now!r}"

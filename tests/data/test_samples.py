@@ -3,7 +3,7 @@ import torch
 
 from fer3d.data.samples import labelled_rows, load
 from fer3d.errors import ArgumentError, FileError
-from fer3d.prepare import store
+from fer3d.prepare import shards, store
 from tests.prepared import SIX, write_prepared
 
 
@@ -28,7 +28,7 @@ def test_scans_come_in_the_order_of_their_ids_with_their_labels(folder):
 
 
 def test_shards_read_like_loose_scans(folder, tmp_path):
-    store.pack(folder, tmp_path / "packed", 7)
+    shards.pack(folder, tmp_path / "packed", 7)
     one, two = (load([(f, labelled_rows(f))], ["normal"], SIX) for f in (folder, tmp_path / "packed"))
     torch.testing.assert_close(one.values, two.values, rtol=0, atol=0)
     assert one.digests == two.digests
