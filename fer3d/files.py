@@ -111,11 +111,18 @@ def remove(path: Path) -> None:
         raise WriteError(f"{path}: cannot be removed: {error.strerror or error}") from error
 
 
-def clear_temporaries(folder: Path) -> None:
-    """Remove the temporary files that killed runs left in `folder`. Other files, whatever their names, are kept."""
-    for leftover in folder.rglob(f".*{TEMPORARY}"):
+def clear_temporaries(folder: Path, *, deep: bool = True) -> None:
+    """Remove the temporary files that killed runs left in `folder` and, if `deep`, below. Other files are kept."""
+    for leftover in (folder.rglob if deep else folder.glob)(f".*{TEMPORARY}"):
         if _TEMPORARY_NAME.fullmatch(leftover.name):
             remove(leftover)
+
+
+def clear_leftovers(folder: Path, *, deep: bool = True) -> None:
+    """As `clear_temporaries`, for a folder that is not locked; nothing if it is missing or another process locks it."""
+    if folder.is_dir():
+        with suppress(LockedError), locked(folder, "fer3d"):
+            clear_temporaries(folder, deep=deep)
 
 
 @contextmanager
@@ -197,11 +204,14 @@ def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     >>> csv_text(["file", "x"], [{"file": "=1+2", "x": -0.5}])
     "file,x\\n'=1+2,-0.5\\n"
     """
+    lines = [_line(columns), *(_line([_cell(row.get(name)) for name in columns]) for row in rows)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _line(cells: Sequence[Any]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
-    return text.getvalue()
+    csv.writer(text, lineterminator="\r\n").writerow(cells)  # so that a cell with either is quoted
+    return text.getvalue().removesuffix("\r\n")
 
 
 def _cell(value: Any) -> Any:

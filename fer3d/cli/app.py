@@ -6,6 +6,7 @@ Exit codes: 0 success; 3 the command finished, but some scans or runs failed; 1 
 2 wrong usage.
 """
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -44,6 +45,9 @@ def main() -> None:
     """Entry point: run a command. A `Fer3dError` prints one line on stderr and exits with code 1."""
     from fer3d.errors import Fer3dError
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files that are not UTF-8 are printed with escapes
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except Fer3dError as error:

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from fer3d.catalog.cards import load_card
 from fer3d.checks import check_choice
-from fer3d.cli.terminal import compile_first, compiling_line, console, progress_bar
+from fer3d.cli.terminal import compile_first, compiling_line, console, progress_bar, shown
 from fer3d.config import PreprocessSettings, TrainSettings
 from fer3d.prepare.folder import Summary, preprocess
 from fer3d.prepare.tasks import Outcome
@@ -38,7 +38,7 @@ def run_preprocess(
             nonlocal doubtful
             progress.update(task, total=total, advance=1)
             if outcome.status == "failed":
-                progress.console.print(f"[red]failed[/] {escape(outcome.row['reason'])}", highlight=False)
+                progress.console.print(f"[red]failed[/] {shown(outcome.row['reason'])}", highlight=False)
             elif not of_scans and outcome.row["warnings"]:  # scans have many warnings, which the manifest holds
                 doubtful += 1
                 if doubtful <= _SHOWN_DOUBTS:

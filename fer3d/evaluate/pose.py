@@ -30,7 +30,7 @@ from fer3d.errors import ArgumentError, Fer3dError, FileError
 from fer3d.evaluate import metrics
 from fer3d.evaluate.measure import without_nan
 from fer3d.evaluate.metrics import Interval
-from fer3d.files import write_bytes
+from fer3d.files import clear_leftovers, write_text
 from fer3d.kernels import topology
 from fer3d.maps import curvature, render
 from fer3d.maps.registry import group_names, reads_picture
@@ -129,6 +129,7 @@ def pose_test(
     if folder is None:
         raise FileError(f"{read.folder}: the prepared folder of its scans is not at hand; name it with --prepared")
     predictions = read_predictions(read)
+    clear_leftovers(read.folder)
     rows = {row["id"]: row for row in read_manifest(folder) if row["status"] == "ok"}
     chosen = np.flatnonzero(predictions.rounds == predictions.rounds.min())
     if scans is not None and scans < len(chosen):
@@ -153,7 +154,7 @@ def pose_test(
         reason=next((a for answer in answers for a in answer.values() if isinstance(a, str)), ""),
     )
     content = json.dumps(result.to_json(), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
-    write_bytes(read.folder / "pose_test.json", (content + "\n").encode(), make_folder=True)
+    write_text(read.folder / "pose_test.json", content + "\n")
     return result
 
 

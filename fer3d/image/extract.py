@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fer3d.errors import Fer3dError, FileError, internal_error
+from fer3d.files import csv_text
 from fer3d.formats import textures
 from fer3d.formats.pictures import read_picture
 from fer3d.image.align import SIZE, align
@@ -95,8 +96,8 @@ def extract_faces(
             if detection.face is None:
                 yield FaceRow(path, None, None, detection, detection.reason)
                 continue
-            stem = path.stem if path.stem not in names else f"{path.stem}-{number}"
-            names.add(stem)
+            stem = path.stem if path.stem.casefold() not in names else f"{path.stem}-{number}"
+            names.add(stem.casefold())  # on some disks, names that differ in case are one
             for index, face in enumerate(detection.faces if every else detection.faces[:1], start=1):
                 crop = out / (f"{stem}.png" if index == 1 else f"{stem}_{index}.png")
                 try:
@@ -113,12 +114,5 @@ def extract_faces(
 
 
 def table(rows: Sequence[FaceRow]) -> str:
-    """The rows as CSV, columns `COLUMNS`."""
-    import csv
-    import io
-
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(row.to_json() for row in rows)
-    return text.getvalue()
+    """The rows as CSV, columns `COLUMNS`; see `fer3d.files.csv_text`."""
+    return csv_text(COLUMNS, (row.to_json() for row in rows))

@@ -26,7 +26,7 @@ from fer3d.formats.pictures import read_picture
 from fer3d.image.align import EYES_APART, align
 from fer3d.image.detect import Detection, FaceFinder
 from fer3d.image.landmarks68 import eye_centres
-from fer3d.prepare.scan import Stopwatch, portable, record_facts, relative
+from fer3d.prepare.scan import Stopwatch, portable, problems_of, record_facts, relative, source_of
 from fer3d.prepare.store import PreparedScan
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def prepare_picture(
         row = record_facts(record) | {
             "status": "ok",
             "reason": None,
-            "source": relative(path, folder) + (f"#{record.attributes['entry']}" if _is_entry(record) else ""),
+            "source": source_of(path, folder) + (f"#{record.attributes['entry']}" if _is_entry(record) else ""),
             "file": f"scans/{record.id}.safetensors",
             "prefix": "",
             "unit": "pixel",
@@ -146,6 +146,7 @@ def prepare_picture(
         header = {
             "row": row,
             "inputs": inputs,
+            "problems": problems_of(record, folder),
             "channels": [],
             "pixel_mm": pixel_of(settings.size),
             "kind": "pictures",
@@ -160,6 +161,8 @@ def prepare_picture(
 def picture_is_current(header: Mapping[str, Any], record: Record, settings: PreprocessSettings, folder: Path) -> bool:
     """Whether preparing `record` again would write the same picture as the one on disk."""
     if header.get("fer3d") != __version__ or record.error is not None:
+        return False
+    if header.get("problems", known := problems_of(record, folder)) != known:
         return False
     try:
         inputs = {"scan": {"file": relative(record.files["scan"], folder), "sha256": _hash(record)}}

@@ -19,9 +19,9 @@ from fer3d.prepare.integrity import with_checks, without_hint
 from fer3d.prepare.store import (
     PreparedScan,
     StoredScan,
-    open_scan,
     open_tensors,
     read_manifest,
+    read_row,
     read_scan,
     stored_headers,
     write_manifest,
@@ -185,12 +185,12 @@ def pack(folder: Path, out: Path, per_shard: int = 500) -> int:
     """
     if per_shard < 1:
         raise ArgumentError(f"`per_shard` should be at least 1, is {per_shard}")
-    before = recipe.facts_of(out)
-    if recipe.is_finished(out) or (before is not None and before.get("command") != "pack"):
-        held = "already holds a manifest" if (out / recipe.MANIFEST).exists() else "already holds prepared scans"
-        raise ArgumentError(f"`out` should be a new folder, {out} {held}")
     rows = read_manifest(folder)
     with locked(out, "fer3d pack"):
+        before = recipe.facts_of(out)
+        if recipe.is_finished(out) or (before is not None and before.get("command") != "pack"):
+            held = "already holds a manifest" if (out / recipe.MANIFEST).exists() else "already holds prepared scans"
+            raise ArgumentError(f"`out` should be a new folder, {out} {held}")
         clear_temporaries(out)
         recipe.begin(out, (recipe.facts_of(folder) or {}) | {"command": "pack"})
         count = _pack(folder, out, rows, per_shard)
@@ -205,7 +205,7 @@ def _pack(folder: Path, out: Path, rows: Sequence[dict[str, Any]], per_shard: in
     prepared = [row for row in rows if row["status"] == "ok"]
     shards = [prepared[start : start + per_shard] for start in range(0, len(prepared), per_shard)]
     for number, shard in enumerate(shards):
-        write_shard(out / shard_name(number), {row["id"]: _whole(folder, row) for row in shard})
+        write_shard(out / shard_name(number), {row["id"]: read_row(folder, row) for row in shard})
         for row in shard:
             row |= {"file": shard_name(number), "prefix": f"{row['id']}/"}
     for path in (out / FOLDER).glob("*.safetensors"):  # of a killed run with smaller shards
@@ -216,11 +216,3 @@ def _pack(folder: Path, out: Path, rows: Sequence[dict[str, Any]], per_shard: in
         write_bytes(out / sheet, read_bytes(folder / sheet), make_folder=True)
     copy_stored_card(folder, out)
     return len(shards)
-
-
-def _whole(folder: Path, row: Mapping[str, Any]) -> PreparedScan:
-    """Read all arrays of a scan, and check them."""
-    prefix = row["prefix"]
-    with open_scan(folder, row) as scan:
-        names = sorted(name for name in scan.keys() if name.startswith(prefix))  # noqa: SIM118  (a handle, not a dict)
-        return PreparedScan({name.removeprefix(prefix): scan.get_tensor(name) for name in names}, scan.header)

@@ -22,8 +22,9 @@ from fer3d.prepare.scan import (
     needed_kernels,
     portable,
     prepare_record,
+    problems_of,
     record_facts,
-    relative,
+    source_of,
 )
 from fer3d.prepare.store import PreparedScan, read_scan, write_scan
 from fer3d.workers import TimeUp, map_on_processes, time_limit
@@ -161,8 +162,8 @@ def failure(record: Record, reason: str, scans: Path) -> Outcome:
     row = record_facts(record) | {
         "status": "failed",
         "reason": portable(reason, scans),
-        "source": relative(record.files["scan"], scans),
-        "warnings": [portable(text, scans) for text in record.problems],
+        "source": source_of(record.files["scan"], scans),
+        "warnings": problems_of(record, scans),
     }
     return Outcome(record, "failed", row)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from fer3d import __version__
 from fer3d.errors import Fer3dError
-from fer3d.files import read_json, sha256, write_bytes
+from fer3d.files import read_json, sha256, write_text
 from fer3d.prepare.store import is_simulated, open_scan, read_manifest
 from fer3d.report import figures
 from fer3d.train.run_folder import Run, fold_name, prepared_folder, read_log, read_run
@@ -134,7 +134,7 @@ def render(pages: Sequence[RunPage], comparison: Mapping[str, Any] | None = None
 
 def write_report(path: Path, pages: Sequence[RunPage], comparison: Mapping[str, Any] | None = None) -> None:
     """Render the page and write it. Raises FileError if it cannot be written."""
-    write_bytes(path, render(pages, comparison).encode(), make_folder=True)
+    write_text(path, render(pages, comparison))
 
 
 def _thumbnails(run: Run, ids: Sequence[str], store: Path | None) -> tuple[dict[str, Pictures], str]:

@@ -202,10 +202,10 @@ def _make_folder(folder: Path) -> None:
 
 def _write_labels(root: Path, jobs: Sequence[Job]) -> None:
     """Write the expressions to `labels.csv` in the columns of `fer3d.catalog.label_table`; names in FRGC hold none."""
-    from fer3d.files import write_bytes
+    from fer3d.files import write_text
 
     lines = ["path,expression", *(f"{job.file},{job.expression}" for job in jobs)]
-    write_bytes(root / "labels.csv", ("\n".join(lines) + "\n").encode())
+    write_text(root / "labels.csv", "\n".join(lines) + "\n")
 
 
 _studio: Studio | None = None  # the studio of a worker process

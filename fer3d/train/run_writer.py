@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +13,7 @@ from fer3d.catalog.protocols import Fold, folds_to_json
 from fer3d.checks import first_difference
 from fer3d.data.samples import TrainingData
 from fer3d.errors import FormatError, TrainError
-from fer3d.files import clear_temporaries, read_json, write_bytes, write_json
+from fer3d.files import clear_temporaries, csv_text, read_json, write_bytes, write_json, write_text
 
 if TYPE_CHECKING:
     import pyarrow
@@ -51,6 +49,7 @@ def open_run(out: Path, facts: Mapping[str, Any], folds: Sequence[Fold], *, resu
     """
     file = out / "run.json"
     if not file.is_file():
+        clear_temporaries(out)
         write_json(out / "folds.json", folds_to_json(folds))
         write_json(file, facts)
         return dict(facts)
@@ -70,11 +69,7 @@ def open_run(out: Path, facts: Mapping[str, Any], folds: Sequence[Fold], *, resu
 
 def write_log(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write log.csv: one row per epoch, an empty cell for None. FileError if the file cannot be written."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, LOG_COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_bytes(path, text.getvalue().encode(), make_folder=True)
+    write_text(path, csv_text(LOG_COLUMNS, rows))
 
 
 def write_predictions(path: Path, data: TrainingData, rows: torch.Tensor, answers: torch.Tensor, fold: Fold) -> None:
@@ -125,6 +120,19 @@ def gather_predictions(out: Path, folds: Sequence[Fold]) -> None:
     tables = [pq.read_table(out / fold.name / "predictions.parquet") for fold in finished]
     if tables:
         _write_table(out / "predictions.parquet", pa.concat_tables(tables))
+
+
+def is_gathered(out: Path, finished: Sequence[Fold]) -> bool:
+    """Whether the table of predictions is there and holds these folds."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(out / "predictions.parquet", columns=["round", "fold"])
+    except (OSError, pa.ArrowException):
+        return False
+    held = set(zip(*table.to_pydict().values(), strict=True))
+    return held >= {(fold.round, fold.fold) for fold in finished}
 
 
 def is_finished(out: Path, fold: Fold) -> bool:

@@ -15,7 +15,7 @@ from fer3d.image.align import canonical_eyes
 from fer3d.image.landmarks68 import moved
 from fer3d.predict import load
 from fer3d.prepare.folder import preprocess
-from fer3d.prepare.store import read_header, read_manifest, read_scan
+from fer3d.prepare.store import header_for, read_manifest, read_row
 from fer3d.train.plan import Experiment
 from fer3d.train.run import Device, train
 from fer3d.train.run_folder import read_predictions, read_run
@@ -53,7 +53,7 @@ def test_faces_are_stored_with_a_record_of_who_found_them(folder, photos, tmp_pa
     assert steps["read"]["format"] == "PNG"
     eyes = moved(true_eyes(photos[0]), np.array(steps["align"]["matrix"]))
     np.testing.assert_allclose(eyes, canonical_eyes(48), atol=2.5)
-    scan = read_scan(tmp_path / "out" / anna["file"])
+    scan = read_row(tmp_path / "out", anna)
     assert scan.arrays["texture"].shape == (48, 48, 3)
     assert scan.arrays["maps"].shape == (0, 48, 48)
     carla = rows["carla--angry--3"]
@@ -66,7 +66,7 @@ def test_faces_are_stored_with_a_record_of_who_found_them(folder, photos, tmp_pa
 def test_what_is_prepared_is_kept_until_something_changes(folder, tmp_path):
     out = tmp_path / "out"
     preprocess(folder, out, settings=SMALL, workers=1)
-    content = (out / "scans/anna--happy--1.safetensors").read_bytes()
+    content = (out / "shards/00000.safetensors").read_bytes()
     assert preprocess(folder, out, settings=SMALL, workers=1).kept == 3
     shutil.copy(folder / "bert/sad/2.png", folder / "carla/angry/3.png")
     again = preprocess(folder, out, settings=SMALL, workers=1)
@@ -77,7 +77,7 @@ def test_what_is_prepared_is_kept_until_something_changes(folder, tmp_path):
     assert any(reason.startswith("carla/angry/3.png: no face found (mtcnn: no face") for _, reason in none.failures)
     shutil.rmtree(out)
     preprocess(folder, out, settings=SMALL, workers=2)
-    assert (out / "scans/anna--happy--1.safetensors").read_bytes() == content
+    assert (out / "shards/00000.safetensors").read_bytes() == content
 
 
 def test_landmarks_of_the_data_set_spare_the_search(tmp_path):
@@ -92,7 +92,7 @@ def test_landmarks_of_the_data_set_spare_the_search(tmp_path):
     assert row["pose_source"] == "data set"
     steps = {step["step"]: step for step in json.loads(row["history"])}
     assert steps["detect"]["landmarks"].endswith("_landmarks.txt")
-    assert read_header(tmp_path / "out" / row["file"])["people"] is True
+    assert header_for(tmp_path / "out", row)["people"] is True
 
 
 @needs_face
