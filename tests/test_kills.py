@@ -7,7 +7,6 @@ the disk is then each of the states that a kill can leave. `benchmarks/bm_kills.
 import ast
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import fer3d
@@ -15,17 +14,15 @@ from fer3d.config import PreprocessSettings
 from fer3d.errors import FileError, LockedError
 from fer3d.evaluate.measure import evaluate_run
 from fer3d.files import LOCK, TEMPORARY, locked
-from fer3d.prepare import folder as prepare_folder
-from fer3d.prepare import tasks
 from fer3d.prepare.folder import preprocess
-from fer3d.prepare.scan import problems_of, recipe_key, record_facts
 from fer3d.prepare.shards import pack
-from fer3d.prepare.store import PreparedScan, read_manifest, read_row
+from fer3d.prepare.store import read_manifest, read_row
 from fer3d.train.plan import Experiment
 from fer3d.train.run import Device, train
 from fer3d.train.settings import train_settings
 from tests.kills import content, kill_at, writes_of
 from tests.prepared import write_prepared
+from tests.quick_scans import prepare_quickly
 from tests.runs import write_run
 
 
@@ -63,35 +60,13 @@ def fails_or_is_whole(folder):
 
 @pytest.fixture
 def scans(tmp_path, monkeypatch):
-    """Three scan files, whose preparation takes no time: it fills the maps with a number."""
+    """Three scan files, whose preparation takes no time."""
     for name in "abc":
         path = tmp_path / "scans" / "anna" / "happy" / f"{name}.ply"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(name.encode())
 
-    def quick(record, settings, folder, frame, watch):
-        inputs = {"scan": {"file": f"anna/happy/{record.files['scan'].name}", "sha256": "0"}}
-        row = record_facts(record) | {
-            "status": "ok",
-            "source": inputs["scan"]["file"],
-            "file": f"scans/{record.id}.safetensors",
-            "prefix": "",
-            "warnings": [],
-            "key": recipe_key(record, settings, frame, inputs),
-        }
-        maps = np.full((1, settings.size, settings.size), 0.5, np.float16)
-        header = {"row": row, "inputs": inputs, "problems": problems_of(record, folder), "channels": ["depth"]}
-        return PreparedScan({"maps": maps, "mask": np.ones(maps.shape[1:], np.uint8)}, header)
-
-    monkeypatch.setattr(tasks, "prepare_record", quick)
-    monkeypatch.setattr(
-        tasks,
-        "is_current",
-        lambda header, record, settings, folder, frame: (
-            header["row"]["key"] == recipe_key(record, settings, frame, header["inputs"])
-        ),
-    )
-    monkeypatch.setattr(prepare_folder, "compile_kernels", lambda *_: 0)
+    prepare_quickly(monkeypatch)
     return tmp_path / "scans"
 
 
