@@ -109,12 +109,12 @@ def preprocess(
     run = _Run(scans, out, card, settings, catalog.records, workers)
     try:
         with locked(out, "fer3d preprocess"):
-            _open_folder(run, card.name if dataset == "auto" else dataset)
+            is_same = _open_folder(run, card.name if dataset == "auto" else dataset)
             if card.kind == "scans":
                 kernels = needed_kernels(settings, landmarks=run.all_have_landmarks)
                 compile_kernels(kernels, worker_pool, run.processes or 1, compiling)
             outcomes: list[Outcome] = []
-            with closing(_outcomes(run)) as results:
+            with closing(_of_pictures(run) if card.kind == "pictures" else _of_scans(run, is_same)) as results:
                 for outcome in results:
                     outcomes.append(outcome)
                     if progress is not None:
@@ -160,12 +160,11 @@ class StrictError(Fer3dError, ValueError):
     """The first scan failed in a run with `strict`; the message is the reason."""
 
 
-def _outcomes(run: _Run) -> Generator[Outcome]:
-    return _of_pictures(run) if run.card.kind == "pictures" else _of_scans(run)
-
-
-def _of_scans(run: _Run) -> Generator[Outcome]:
-    task = ScanTask(run.scans, run.out, run.settings, run.frame, run.all_have_landmarks)
+def _of_scans(run: _Run, is_same: bool) -> Generator[Outcome]:
+    """Prepare scans, each in a file of its own. `is_same`: an earlier run on the folder had the same settings."""
+    places = (run.out / "scans" / f"{record.id}.safetensors" for record in run.records)
+    preload = not (is_same and all(place.exists() for place in places))
+    task = ScanTask(run.scans, run.out, run.settings, run.frame, run.all_have_landmarks, preload)
     for _, outcome in run_tasks(
         task,
         run.records,
@@ -215,8 +214,10 @@ def _of_pictures(run: _Run) -> Generator[Outcome]:
     writer.close()
 
 
-def _open_folder(run: _Run, dataset: str | Path) -> None:
+def _open_folder(run: _Run, dataset: str | Path) -> bool:
     """Make the folder, or check that it can be continued. `dataset` is the name or the path of the card.
+
+    Returns whether an earlier run on it had the same settings.
 
     From here on until the manifest is written, no reader opens the folder.
     """
@@ -245,6 +246,7 @@ def _open_folder(run: _Run, dataset: str | Path) -> None:
     }
     recipe.begin(out, facts)
     store_card(dataset, out)
+    return before == facts
 
 
 def _finish(run: _Run, outcomes: Sequence[Outcome], notes: tuple[str, ...], start: float) -> Summary:
