@@ -82,6 +82,17 @@ def one_line(text: str) -> str:
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
+def without_path(message: str, path: str) -> str:
+    """A message about a file on one line, without the path at its beginning, however that is written.
+
+    >>> without_path("a.ply: is empty", "a.ply")
+    'is empty'
+    """
+    for name in (path, one_line(path)):
+        message = message.removeprefix(f"{name}: ")
+    return one_line(" ".join(message.split()))
+
+
 def internal_error(error: BaseException) -> str:
     """Describe an error that is a bug of this package in one line: file and line of its origin, type and message.
 

@@ -27,6 +27,7 @@ LOCK = ".fer3d-lock"  # the file that a process locks while it writes to a folde
 
 _TEMPORARY_NAME = re.compile(rf"\..*\.[0-9a-f]{{32}}{re.escape(TEMPORARY)}", re.DOTALL)
 _LONGEST_STEM = 150  # bytes of a file's name in that of its temporary file
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # all but tabs and line ends
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -196,6 +197,7 @@ def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     """Rows as CSV with a header, for spreadsheets: no text is taken for a formula there.
 
     A text that begins with `=`, `+`, `-`, `@`, a tab or a line end gets an apostrophe in front, unless it is a number.
+    Control characters, which a terminal would obey, become escapes such as \\x1b.
 
     Args:
         columns: Names of the columns. Further keys of a row are left out; a missing key or None is an empty cell.
@@ -215,7 +217,10 @@ def _line(cells: Sequence[Any]) -> str:
 
 
 def _cell(value: Any) -> Any:
-    if not isinstance(value, str) or not value.startswith(_FORMULA_STARTS):
+    if not isinstance(value, str):
+        return value
+    value = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", value)
+    if not value.startswith(_FORMULA_STARTS):
         return value
     try:
         float(value)

@@ -96,3 +96,7 @@ def test_numbers_stay_numbers_in_csv():
     row = {"a": -0.5, "b": "-0.5", "c": "+1e-3", "d": None, "e": "a=b", "f": "-inf", "g": True, "more": 1}
     table = csv_text([*"abcdefgh"], [row])
     assert table == "a,b,c,d,e,f,g,h\n-0.5,-0.5,+1e-3,,a=b,-inf,True,\n"
+
+
+def test_no_cell_commands_a_terminal():
+    assert csv_text(["a"], [{"a": "\x1b[31mred\x07"}, {"a": "Ünï 中"}]) == "a\n\\x1b[31mred\\x07\nÜnï 中\n"

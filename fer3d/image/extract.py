@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fer3d.errors import Fer3dError, FileError, internal_error
+from fer3d.errors import Fer3dError, FileError, internal_error, without_path
 from fer3d.files import csv_text
 from fer3d.formats import textures
 from fer3d.formats.pictures import read_picture
@@ -106,7 +106,7 @@ def extract_faces(
                 except Fer3dError as error:
                     yield FaceRow(path, None, None, detection, str(error))
         except Fer3dError as error:
-            yield FaceRow(path, None, None, None, " ".join(str(error).split()).removeprefix(f"{path}: "))
+            yield FaceRow(path, None, None, None, without_path(str(error), str(path)))
         except MemoryError:
             yield FaceRow(path, None, None, None, "not enough memory to read it")
         except Exception as error:  # a bug in fer3d: it must not lose the other pictures

@@ -162,7 +162,8 @@ def picture_is_current(header: Mapping[str, Any], record: Record, settings: Prep
     """Whether preparing `record` again would write the same picture as the one on disk."""
     if header.get("fer3d") != __version__ or record.error is not None:
         return False
-    if header.get("problems", known := problems_of(record, folder)) != known:
+    problems = problems_of(record, folder)
+    if header.get("problems", problems) != problems:  # headers of earlier versions do not hold them
         return False
     try:
         inputs = {"scan": {"file": relative(record.files["scan"], folder), "sha256": _hash(record)}}

@@ -275,7 +275,8 @@ def is_current(
     textured = header.get("textured", "texture" in known)
     if header.get("fer3d") != __version__ or (reads_picture(settings.maps) and not textured):
         return False
-    if header.get("problems", record_problems := problems_of(record, folder)) != record_problems:
+    problems = problems_of(record, folder)
+    if header.get("problems", problems) != problems:  # headers of earlier versions do not hold them
         return False
     try:
         inputs = {
