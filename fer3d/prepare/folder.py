@@ -107,9 +107,11 @@ def preprocess(
     card, _ = detect.choose(scans, dataset)
     catalog = records.read_catalog(scans, card)
     run = _Run(scans, out, card, settings, catalog.records, workers)
+    dataset = card.name if dataset == "auto" else dataset
+    _check_folds(card, dataset)
     try:
         with locked(out, "fer3d preprocess"):
-            is_same = _open_folder(run, card.name if dataset == "auto" else dataset)
+            is_same = _open_folder(run, dataset)
             if card.kind == "scans":
                 kernels = needed_kernels(settings, landmarks=run.all_have_landmarks)
                 compile_kernels(kernels, worker_pool, run.processes or 1, compiling)
@@ -214,6 +216,17 @@ def _of_pictures(run: _Run) -> Generator[Outcome]:
     writer.close()
 
 
+def _check_folds(card: Card, dataset: str | Path) -> None:
+    """Report a mistake in the folds.toml beside the card now, not at the start of training."""
+    from fer3d.catalog.cards import card_file
+    from fer3d.catalog.protocol_files import check_folds_file
+    from fer3d.catalog.stored_card import FOLDS
+
+    folds = card_file(dataset).with_name(FOLDS)
+    if folds.is_file():
+        check_folds_file(folds, card.name)
+
+
 def _open_folder(run: _Run, dataset: str | Path) -> bool:
     """Make the folder, or check that it can be continued. `dataset` is the name or the path of the card.
 
@@ -221,15 +234,10 @@ def _open_folder(run: _Run, dataset: str | Path) -> bool:
 
     From here on until the manifest is written, no reader opens the folder.
     """
-    from fer3d.catalog.cards import card_file
     from fer3d.catalog.folder_listing import TRUTH_FILE
-    from fer3d.catalog.protocol_files import check_folds_file
-    from fer3d.catalog.stored_card import FOLDS, store_card
+    from fer3d.catalog.stored_card import store_card
 
     card, out = run.card, run.out
-    folds = card_file(dataset).with_name(FOLDS)
-    if folds.is_file():  # report a mistake in it now, not at the start of training
-        check_folds_file(folds, card.name)
     before = recipe.facts_of(out) or {}
     owner = before.get("dataset")
     if owner not in (None, card.name):
