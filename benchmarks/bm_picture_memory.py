@@ -102,7 +102,7 @@ def peak():
 def preprocess(folder, network):
     """Prepare the set, in this process, then pack it."""
     from fer3d.config import PreprocessSettings
-    from fer3d.prepare import store
+    from fer3d.prepare import shards
     from fer3d.prepare.folder import preprocess as prepare
 
     start = time.perf_counter()
@@ -110,7 +110,7 @@ def preprocess(folder, network):
     made = {"seconds": time.perf_counter() - start, "peak": peak()}
     prepare(folder / "few", folder / "packed-few", settings=PreprocessSettings(size=SIDE), workers=1)
     if not (folder / "packed/manifest.parquet").is_file():
-        store.pack(folder / "prepared", folder / "packed")
+        shards.pack(folder / "prepared", folder / "packed")
     return made
 
 

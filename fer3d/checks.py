@@ -104,3 +104,18 @@ def did_you_mean(value: Any, choices: Iterable[str]) -> str:
     """End of a message about an unknown name, such as "; did you mean 'happiness'?"; "" if no choice is similar."""
     near = nearest(value, choices)
     return "" if near is None else f"; did you mean {near!r}?"
+
+
+def first_difference(before: Any, now: Any, where: str = "") -> str:
+    """Name the first key whose value differs, with both values; "" if none does.
+
+    >>> first_difference({"size": 48, "maps": {"x": 1}}, {"size": 48, "maps": {"x": 2}})
+    '`maps.x` was 1, is 2'
+    """
+    if before == now:
+        return ""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            if text := first_difference(before.get(key), now.get(key), f"{where}.{key}" if where else key):
+                return text
+    return f"`{where}` was {before!r}, is {now!r}"

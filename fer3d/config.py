@@ -94,6 +94,12 @@ class PreprocessSettings(BaseModel):
     whole_picture: bool = Field(
         False, description="For pictures: use the whole picture if no face is found, instead of failing."
     )
+    time_limit_s: float = Field(
+        600.0,
+        ge=0.0,
+        exclude=True,  # from what is stored: the result does not depend on it
+        description="Give a scan up after this number of seconds, and go on with the next. 0: no limit.",
+    )
 
     @field_validator("detectors", mode="before")
     @classmethod

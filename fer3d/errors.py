@@ -35,6 +35,14 @@ class FileError(Fer3dError, OSError):
         super().__init__(one_line(message))
 
 
+class WriteError(FileError):
+    """A file cannot be written: the disk is full, or the folder is read-only. It is not the fault of any input."""
+
+
+class LockedError(FileError):
+    """Another process is writing to a folder. The message begins with the folder and names the process."""
+
+
 class CardError(Fer3dError, ValueError):
     """A data set card is invalid, or does not fit the folder."""
 
@@ -72,6 +80,17 @@ def one_line(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def without_path(message: str, path: str) -> str:
+    """A message about a file on one line, without the path at its beginning, however that is written.
+
+    >>> without_path("a.ply: is empty", "a.ply")
+    'is empty'
+    """
+    for name in (path, one_line(path)):
+        message = message.removeprefix(f"{name}: ")
+    return one_line(" ".join(message.split()))
 
 
 def internal_error(error: BaseException) -> str:

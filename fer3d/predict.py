@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer3d.config import PreprocessSettings, settings
-from fer3d.errors import ArgumentError, Fer3dError, FileError, FormatError, internal_error
+from fer3d.errors import ArgumentError, Fer3dError, FileError, FormatError, internal_error, without_path
 from fer3d.formats.find import landmark_file
 from fer3d.prepare.scan import AxisConvention
 
@@ -323,4 +323,4 @@ def _reason(path: Path, message: str, suffixes: Sequence[str]) -> str:
     """A message about `path` in one line, without the path, which the row shows."""
     if path.is_dir():
         return f"holds no file that ends in {', '.join(suffixes)}"
-    return " ".join(message.split()).removeprefix(f"{os.fspath(path)}: ")
+    return without_path(message, os.fspath(path))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fer3d.workers import map_on_processes, map_on_threads, worker_pool
+from fer3d.workers import TimeUp, map_on_processes, map_on_threads, time_limit, worker_pool
 
 _PARENT = """
 import os, sys, time
@@ -63,6 +63,75 @@ def test_an_item_that_kills_its_process_costs_only_itself():
     assert made == {0: 0, 1: 2, 2: 4, 3: "died", 4: 8, 5: 10}
     assert begun == list(range(6))
     assert list(map_on_processes(double_or_die, (), 2, died=str)) == []
+
+
+def hang_or_double(item):
+    """Native code that does not return to Python."""
+    while item == 1:
+        sum(range(10**9))
+    return 2 * item, os.environ.get("FER3D_BEGUN")
+
+
+def begin():
+    os.environ["FER3D_BEGUN"] = "yes"
+
+
+def test_an_item_over_the_limit_costs_only_itself():
+    taken, made = [], {}
+
+    def items():
+        for item in range(7):
+            taken.append(item)
+            yield item
+
+    for item, result in map_on_processes(
+        hang_or_double, items(), 2, died=lambda item: "died", queued=2, begin=begin, limit=0.3, late=lambda item: "late"
+    ):
+        if not made:
+            assert len(taken) < 7  # no further than there is room
+        made[item] = result
+    assert made == {item: (2 * item, "yes") for item in range(7)} | {1: "late"}
+
+
+def test_items_wait_until_they_may_start():
+    """Here until no other item is in work, though there are two processes."""
+    begun, made, at_once = [], [], []
+
+    def on_start(item):
+        begun.append(item)
+        at_once.append(len(begun) - len(made))
+
+    results = map_on_processes(
+        double_or_die, range(3), 2, died=str, on_start=on_start, may_start=lambda: len(begun) == len(made)
+    )
+    for item, _ in results:
+        made.append(item)
+    assert made == [0, 1, 2]
+    assert at_once == [1, 1, 1]
+
+
+def broken_begin():
+    raise ValueError("not begun")
+
+
+def test_an_error_at_the_beginning_of_a_process_is_raised_here():
+    with pytest.raises(ValueError, match="not begun"):
+        list(map_on_processes(double_or_die, [1], 1, died=str, begin=broken_begin))
+
+
+def test_a_limit_in_this_process_cannot_be_swallowed():
+    before = signal.getsignal(signal.SIGALRM)
+    with pytest.raises(TimeUp), time_limit(0.05):
+        try:
+            time.sleep(30)
+        except Exception:
+            time.sleep(30)
+    assert signal.getsignal(signal.SIGALRM) == before
+    with time_limit(0.0):
+        pass
+    with time_limit(30.0):
+        pass
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
 def test_what_a_process_raises_is_raised_here():

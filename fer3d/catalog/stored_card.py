@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fer3d.catalog.cards import Card, card_file, load_card
-from fer3d.files import read_bytes, write_bytes
+from fer3d.files import read_bytes, remove, write_bytes
 
 CARD = "dataset.toml"
 FOLDS = "folds.toml"
@@ -30,7 +30,7 @@ def store_card(dataset: str | Path, prepared: Path) -> None:
     folds = file.with_name(FOLDS)
     contents = {CARD: read_bytes(file)} | ({FOLDS: read_bytes(folds)} if folds.is_file() else {})
     if FOLDS not in contents:
-        (prepared / _FOLDER / FOLDS).unlink(missing_ok=True)
+        remove(prepared / _FOLDER / FOLDS)
     for name, content in contents.items():
         write_bytes(prepared / _FOLDER / name, content, make_folder=True)
 

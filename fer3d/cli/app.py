@@ -6,6 +6,7 @@ Exit codes: 0 success; 3 the command finished, but some scans or runs failed; 1 
 2 wrong usage.
 """
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -52,6 +53,9 @@ def main() -> None:
     """Entry point: run a command. A `Fer3dError` prints one line on stderr and exits with code 1."""
     from fer3d.errors import Fer3dError
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files that are not UTF-8 are printed with escapes
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except Fer3dError as error:
@@ -280,9 +284,9 @@ def pack(
     ] = 500,
 ) -> None:
     """Pack prepared scans into immutable shards: a few large files instead of thousands of small ones."""
-    from fer3d.prepare import store
+    from fer3d.prepare.shards import pack as pack_folder
 
-    shards = store.pack(prepared, out, per_shard)
+    shards = pack_folder(prepared, out, per_shard)
     typer.echo(f"{out}: {shards} shard{'s' if shards != 1 else ''}; reads like {prepared}")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,8 +15,9 @@ from rich.markup import escape
 from rich.progress import Progress, TaskID, track
 from rich.table import Table
 
-from fer3d.cli.terminal import compile_first, console
+from fer3d.cli.terminal import compile_first, console, shown
 from fer3d.errors import ArgumentError
+from fer3d.files import csv_text
 
 if TYPE_CHECKING:
     from fer3d.cli.options import AxisOptions
@@ -364,17 +363,17 @@ def _show_rows(rows: Sequence[Row], networks: int) -> None:
         column.no_wrap, column.overflow = False, "fold"
     names = [row.path.name for row in rows]
     for row in rows:
-        name = escape(row.path.name if names.count(row.path.name) == 1 else str(row.path))
+        name = shown(row.path.name if names.count(row.path.name) == 1 else str(row.path))
         if row.prediction is None:
-            table.add_row(name, "[red]failed[/]", "", "", escape(row.reason))
+            table.add_row(name, "[red]failed[/]", "", "", shown(row.reason))
             continue
         prediction = row.prediction
         if isinstance(prediction, ValuePrediction):
-            table.add_row(name, f"[bold]{prediction.text}[/]", "", "", escape("; ".join(prediction.warnings)))
+            table.add_row(name, f"[bold]{prediction.text}[/]", "", "", shown("; ".join(prediction.warnings)))
             continue
         second = f"{prediction.second} {100 * prediction.probabilities[prediction.second]:.0f} %"
         doubt = [f"[yellow]{prediction.note}, entropy {prediction.entropy:.2f}[/]"] if prediction.note else []
-        note = "; ".join([*doubt, *map(escape, prediction.warnings)])
+        note = "; ".join([*doubt, *map(shown, prediction.warnings)])
         table.add_row(name, f"[bold]{prediction.label}[/]", f"{100 * prediction.confidence:.0f} %", second, note)
     console.print(table)
     done = [row.prediction for row in rows if row.prediction is not None]
@@ -394,16 +393,13 @@ def _row_json(row: Row) -> dict[str, Any]:
 
 def _rows_csv(rows: Sequence[Row], classes: Sequence[str]) -> str:
     facts = ("file", "status", "label", "confidence", "second", "entropy", "agreement", "note", "warnings", "reason")
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [*facts, *(f"p_{name}" for name in classes)], extrasaction="ignore")
-    writer.writeheader()
+    table = []
     for row in rows:
         plain = _row_json(row)
         numbers = plain.pop("probabilities", None) or plain.pop("values", {})
-        plain |= {f"p_{name}": value for name, value in numbers.items()}
         plain["warnings"] = "; ".join(plain.get("warnings", ()))
-        writer.writerow(plain)
-    return text.getvalue()
+        table.append(plain | {f"p_{name}": value for name, value in numbers.items()})
+    return csv_text([*facts, *(f"p_{name}" for name in classes)], table)
 
 
 def _write(text: str) -> None:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from rich.box import SIMPLE
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
+from fer3d.cli.terminal import shown
 from fer3d.errors import ArgumentError
-from fer3d.files import write_bytes
+from fer3d.files import clear_leftovers, write_text
 from fer3d.formats.find import find_scans
 from fer3d.formats.pictures import is_picture
 from fer3d.image.detect import FaceFinder
@@ -41,7 +41,8 @@ def run_faces(
     paths = find_scans(pictures, is_picture)
     bar = track(paths, "finding", console=Console(stderr=True), transient=True, disable=len(paths) < 2)
     rows = list(extract_faces(bar, out, finder, size=size, every=every))
-    write_bytes(out / "faces.csv", table(rows).encode(), make_folder=True)
+    clear_leftovers(out, deep=False)
+    write_text(out / "faces.csv", table(rows))
     if as_json:
         console.file.write(json.dumps([row.to_json() for row in rows], indent=2, ensure_ascii=False) + "\n")
     elif as_csv:
@@ -56,17 +57,17 @@ def _show(rows: Sequence[FaceRow], out: Path) -> None:
         "picture", "found by", "landmarks", "faces", "crop", box=SIMPLE, collapse_padding=True, pad_edge=False
     )
     for row in rows:
-        name = escape(row.path.name)
+        name = shown(row.path.name)
         if row.face is None or row.crop is None or row.detection is None:
-            overview.add_row(name, "[red]failed[/]", "", "", escape(row.reason))
+            overview.add_row(name, "[red]failed[/]", "", "", shown(row.reason))
             continue
         count = str(len(row.detection.faces))
-        overview.add_row(name, row.face.detector, row.face.landmarks_from, count, escape(row.crop.name))
+        overview.add_row(name, row.face.detector, row.face.landmarks_from, count, shown(row.crop.name))
     console.print(overview)
     detectors = Counter(row.face.detector for row in rows if row.face is not None)
     counts = ", ".join(f"{count} by {name}" for name, count in detectors.most_common())
     failed = sum(row.crop is None for row in rows)
     console.print(
-        f"{len(rows) - failed} faces{f' ({counts})' if counts else ''}, {failed} failed -> {escape(str(out))}",
+        f"{len(rows) - failed} faces{f' ({counts})' if counts else ''}, {failed} failed -> {shown(str(out))}",
         highlight=False,
     )

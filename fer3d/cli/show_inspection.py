@@ -11,6 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from fer3d.catalog.folder_listing import printable
 from fer3d.catalog.guessed_subjects import is_unknown
 from fer3d.catalog.inspection import Inspection
 from fer3d.catalog.records import Record
@@ -58,7 +59,7 @@ def render(
 
 def _headline(inspection: Inspection) -> list[str]:
     catalog, expected = inspection.catalog, inspection.catalog.card.expected
-    lines = [f"{catalog.folder}: {catalog.card.title}"]
+    lines = [f"{printable(str(catalog.folder))}: {catalog.card.title}"]
     if inspection.detection is not None:
         lines.append(f"detected: {inspection.detection.reason}")
     subjects = [subject for subject in inspection.subjects if not is_unknown(subject)]
@@ -223,7 +224,10 @@ def _gap_rows(inspection: Inspection) -> list[tuple[str, ...]]:
 
 def _unreadable_rows(inspection: Inspection) -> list[tuple[str, ...]]:
     here = f"{inspection.catalog.folder}{os.sep}"
-    return [(failure.relative, failure.role, failure.reason.replace(here, "")) for failure in inspection.unreadable]
+    return [
+        (failure.relative, failure.role, printable(failure.reason.replace(here, "")))
+        for failure in inspection.unreadable
+    ]
 
 
 def _warning_rows(inspection: Inspection) -> list[tuple[str, ...]]:

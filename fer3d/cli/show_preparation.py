@@ -17,10 +17,11 @@ from rich.table import Table
 from fer3d.catalog.cards import load_card
 from fer3d.checks import check_choice
 from fer3d.cli.options import AxisOptions
-from fer3d.cli.terminal import compile_first, compiling_line, console, progress_bar
+from fer3d.cli.terminal import compile_first, compiling_line, console, progress_bar, shown
 from fer3d.config import PreprocessSettings
-from fer3d.prepare.folder import Outcome, Summary, card_axes, preprocess
+from fer3d.prepare.folder import Summary, card_axes, preprocess
 from fer3d.prepare.scan import AxisConvention
+from fer3d.prepare.tasks import Outcome
 
 _SHOWN_FAILURES = 10
 _SHOWN_DOUBTS = 10  # warnings about pictures
@@ -48,7 +49,7 @@ def run_preprocess(
             nonlocal doubtful
             progress.update(task, total=total, advance=1)
             if outcome.status == "failed":
-                progress.console.print(f"[red]failed[/] {escape(outcome.row['reason'])}", highlight=False)
+                progress.console.print(f"[red]failed[/] {shown(outcome.row['reason'])}", highlight=False)
             elif not of_scans and outcome.row["warnings"]:  # scans have many warnings, which the manifest holds
                 doubtful += 1
                 if doubtful <= _SHOWN_DOUBTS:
@@ -214,6 +215,10 @@ def _show_summary(summary: Summary) -> None:
         console.print(_stage_table(summary.stages, count))
     if len(summary.failures) > _SHOWN_FAILURES:
         console.print(f"all {len(summary.failures)} reasons are in {escape(str(summary.out / 'manifest.parquet'))}")
+    for line in summary.damaged[:_SHOWN_FAILURES]:
+        console.print(f"[yellow]prepared again[/] {escape(line)}", highlight=False)
+    if len(summary.damaged) > _SHOWN_FAILURES:
+        console.print(f"{len(summary.damaged)} damaged files of an earlier run were prepared again")
     for note in summary.notes[:_SHOWN_NOTES]:
         console.print(f"[yellow]note[/] {escape(note)}", highlight=False)
     if len(summary.notes) > _SHOWN_NOTES:

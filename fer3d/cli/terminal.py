@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -20,11 +21,18 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from fer3d.catalog.folder_listing import printable
+
 if TYPE_CHECKING:
     from fer3d.kernels.compiling import Kernel
 
 console = Console()
 _COMPILING = "compiling kernels, once"
+
+
+def shown(text: str) -> str:
+    """A name or message for the console: on one line, as it is, with what cannot be printed escaped."""
+    return escape(printable(text))
 
 
 class _Rate(ProgressColumn):

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from fer3d.data.channels import fed_texture, stack_channels
 from fer3d.data.picture_stack import PictureFiller, PictureStack
-from fer3d.errors import ArgumentError, FormatError
+from fer3d.errors import ArgumentError
 from fer3d.maps.registry import check_groups, reads_picture
-from fer3d.prepare.store import open_tensors
+from fer3d.prepare.store import StoredScan, open_scan
 
 Pairs = Sequence[tuple[Path, Mapping[str, Any]]]
 """N prepared folders, each with a manifest row of a scan in it."""
@@ -110,19 +110,17 @@ def _each(pairs: Pairs, textured: bool) -> Iterator[tuple[int, _Stored]]:
     places: dict[tuple[Path, str], list[int]] = {}
     for number, (folder, row) in enumerate(pairs):
         places.setdefault((folder, row["file"]), []).append(number)
-    for (folder, name), numbers in places.items():
-        with open_tensors(folder / name) as file:
-            held = set(file.keys())
-            for number in numbers:
-                yield number, _stored(file, held, pairs[number][1]["prefix"], folder / name, textured)
+    for numbers in places.values():
+        for number in numbers:
+            folder, row = pairs[number]
+            with open_scan(folder, row) as scan:
+                yield number, _stored(scan, row["prefix"] or "", textured)
 
 
-def _stored(file: Any, held: set[str], prefix: str, path: Path, textured: bool) -> _Stored:
-    for key in ("maps", "mask"):
-        if prefix + key not in held:
-            raise FormatError(f"{path}: wanted a tensor {prefix + key}, has none; prepare the scans again")
-    maps, mask = file.get_tensor(prefix + "maps"), file.get_tensor(prefix + "mask")
+def _stored(scan: StoredScan, prefix: str, textured: bool) -> _Stored:
+    held = scan.keys()
+    maps, mask = scan.get_tensor(prefix + "maps"), scan.get_tensor(prefix + "mask")
     wanted = (textured or not len(maps)) and prefix + "texture" in held  # a picture has no map to tell it by
-    texture = file.get_tensor(prefix + "texture") if wanted else None
+    texture = scan.get_tensor(prefix + "texture") if wanted else None
     partly = texture is not None and prefix + "coloured" in held
-    return _Stored(maps, mask, texture, file.get_tensor(prefix + "coloured") > 0 if partly else None)
+    return _Stored(maps, mask, texture, scan.get_tensor(prefix + "coloured") > 0 if partly else None)

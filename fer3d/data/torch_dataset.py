@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from fer3d.checks import check_choice
 from fer3d.errors import ArgumentError
-from fer3d.prepare.store import header_for, open_tensors, read_manifest
+from fer3d.prepare.store import header_for, open_scan, read_manifest
 from fer3d.scan import EXPRESSIONS, LABELS
 
 Sample = dict[str, Any]
@@ -80,7 +80,7 @@ class PreparedDataset(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         row = self.rows[index]
-        with open_tensors(self.folder / row["file"]) as file:
+        with open_scan(self.folder, row) as file:
             maps = file.get_tensor(row["prefix"] + "maps")[self._positions].astype(np.float32)  # (C, H, W)
             mask = file.get_tensor(row["prefix"] + "mask")
             sample: Sample = {

@@ -18,7 +18,7 @@ from fer3d.data.augment_trees import augment, draw
 from fer3d.data.samples import Sources, TrainingData, check_same_recipe, targets_of
 from fer3d.data.tree_batch import VERTEX_FEATURES, TreeBatch, TreeNormalisation, fill_batch, stencils_of
 from fer3d.errors import ArgumentError
-from fer3d.prepare.store import header_for, open_tensors, read_tree
+from fer3d.prepare.store import header_for, open_scan, read_tree
 from fer3d.tree.one_level import one_level
 from fer3d.tree.sample_tree import SampleTree
 
@@ -138,7 +138,7 @@ def _sizes(folder: Path, row: Mapping[str, Any]) -> list[int]:
 
 
 def _mesh(folder: Path, row: Mapping[str, Any]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    with open_tensors(folder / row["file"]) as file:
+    with open_scan(folder, row) as file:
         prefix = row["prefix"]
         if prefix + "vertices" not in file.keys():  # noqa: SIM118  (a handle, not a dict)
             raise ArgumentError(

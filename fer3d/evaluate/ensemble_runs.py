@@ -15,7 +15,7 @@ from fer3d.errors import ArgumentError
 from fer3d.evaluate.ensemble import combine, hinge_weights, likelihood_weights
 from fer3d.evaluate.measure import measure, without_nan
 from fer3d.evaluate.metrics import RESAMPLES, Interval
-from fer3d.files import write_bytes
+from fer3d.files import write_text
 from fer3d.train.run_folder import Predictions, Run, fold_name, read_predictions, read_run, read_validation
 
 RULES: Mapping[str, Callable[[NDArray[Any], NDArray[Any]], NDArray[np.float64]]] = {
@@ -80,7 +80,7 @@ class RunEnsemble:
     def write(self, path: Path) -> None:
         """Write `to_json()` to a file. FileError if it cannot be written."""
         text = json.dumps(self.to_json(), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-        write_bytes(path, text.encode(), make_folder=True)
+        write_text(path, text)
 
 
 def ensemble_runs(

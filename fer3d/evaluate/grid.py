@@ -20,7 +20,7 @@ from fer3d.checks import check_choice
 from fer3d.config import TextureSettings, TrainSettings
 from fer3d.errors import ArgumentError, Fer3dError, TrainError
 from fer3d.evaluate.measure import evaluate_run, per_round, without_nan
-from fer3d.files import read_json, write_bytes
+from fer3d.files import clear_leftovers, read_json, write_text
 from fer3d.image.illumination import ILLUMINATIONS
 from fer3d.image.networks import NETWORKS
 from fer3d.models import network_class
@@ -159,6 +159,7 @@ def run_grid(
     """
     for experiment, seed in {(cell.job.experiment, cell.job.settings.seed): None for cell in grid.cells}:
         plan_experiment(experiment, seed)
+    clear_leftovers(grid.out, deep=False)  # those of runs are cleared when the runs are resumed
     begun = iter(range(len(grid.cells)))
     rows: dict[Path, Row] = {}
 
@@ -212,8 +213,8 @@ def numbers_of(run: Path) -> Numbers:
 def write_table(grid: Grid, rows: Sequence[Row]) -> None:
     """Write `title.json` and `title.md` into the grid's folder. FileError if they cannot be written."""
     content = json.dumps(without_nan([to_json(row) for row in rows]), indent=2, allow_nan=False, ensure_ascii=False)
-    write_bytes(grid.out / f"{grid.title}.json", (content + "\n").encode(), make_folder=True)
-    write_bytes(grid.out / f"{grid.title}.md", markdown(grid, rows).encode(), make_folder=True)
+    write_text(grid.out / f"{grid.title}.json", content + "\n")
+    write_text(grid.out / f"{grid.title}.md", markdown(grid, rows))
 
 
 def to_json(row: Row) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from fer3d import __version__
 from fer3d.errors import Fer3dError
 from fer3d.evaluate import metrics
 from fer3d.evaluate.metrics import Interval
-from fer3d.files import read_json, sha256, write_bytes
+from fer3d.files import clear_leftovers, read_json, sha256, write_text
 from fer3d.train.run_folder import Predictions, read_predictions, read_run
 
 _WORST = 24  # number of mistakes that are listed
@@ -168,7 +168,8 @@ def evaluate_run(run: str | Path, *, resamples: int = metrics.RESAMPLES, seed: i
 def write_metrics(folder: Path, content: Mapping[str, Any]) -> None:
     """Write metrics.json of a run folder. FileError if it cannot be written."""
     text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
-    write_bytes(folder / "metrics.json", (text + "\n").encode(), make_folder=True)
+    clear_leftovers(folder)
+    write_text(folder / "metrics.json", text + "\n")
 
 
 def current_metrics(run: str | Path) -> dict[str, Any]:

@@ -30,12 +30,12 @@ from fer3d.errors import ArgumentError, Fer3dError, FileError
 from fer3d.evaluate import metrics
 from fer3d.evaluate.measure import without_nan
 from fer3d.evaluate.metrics import Interval
-from fer3d.files import write_bytes
+from fer3d.files import clear_leftovers, write_text
 from fer3d.kernels import topology
 from fer3d.maps import curvature, render
 from fer3d.maps.registry import group_names, reads_picture
 from fer3d.prepare.scan import build_tree
-from fer3d.prepare.store import open_tensors, read_manifest
+from fer3d.prepare.store import open_scan, read_manifest
 from fer3d.scan import Scan
 from fer3d.synth.optics.camera import Camera
 from fer3d.synth.optics.scene import rotation
@@ -129,6 +129,7 @@ def pose_test(
     if folder is None:
         raise FileError(f"{read.folder}: the prepared folder of its scans is not at hand; name it with --prepared")
     predictions = read_predictions(read)
+    clear_leftovers(read.folder)
     rows = {row["id"]: row for row in read_manifest(folder) if row["status"] == "ok"}
     chosen = np.flatnonzero(predictions.rounds == predictions.rounds.min())
     if scans is not None and scans < len(chosen):
@@ -153,7 +154,7 @@ def pose_test(
         reason=next((a for answer in answers for a in answer.values() if isinstance(a, str)), ""),
     )
     content = json.dumps(result.to_json(), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
-    write_bytes(read.folder / "pose_test.json", (content + "\n").encode(), make_folder=True)
+    write_text(read.folder / "pose_test.json", content + "\n")
     return result
 
 
@@ -194,7 +195,7 @@ def _answers(
 
 def _answer(job: _Job) -> dict[tuple[str, float], int | str]:
     """(kind, angle) -> the class that the model predicts, or why it cannot predict one."""
-    with open_tensors(job.folder / job.row["file"]) as file:
+    with open_scan(job.folder, job.row) as file:
         prefix = job.row["prefix"]
         if prefix + "vertices" not in file.keys():  # noqa: SIM118  (a handle, not a dict)
             raise ArgumentError(f"{job.folder}: the scans' meshes were not kept; prepare them with keep_mesh=true")

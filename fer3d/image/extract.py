@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fer3d.errors import Fer3dError, FileError, internal_error
+from fer3d.errors import Fer3dError, FileError, internal_error, without_path
+from fer3d.files import csv_text
 from fer3d.formats import textures
 from fer3d.formats.pictures import read_picture
 from fer3d.image.align import SIZE, align
@@ -98,8 +99,8 @@ def extract_faces(
                 hint = _WHOLE if min(pixels.shape[:2]) >= SMALLEST else ""
                 yield FaceRow(path, None, None, detection, detection.reason + hint)
                 continue
-            stem = path.stem if path.stem not in names else f"{path.stem}-{number}"
-            names.add(stem)
+            stem = path.stem if path.stem.casefold() not in names else f"{path.stem}-{number}"
+            names.add(stem.casefold())  # on some disks, names that differ in case are one
             for index, face in enumerate(detection.faces if every else detection.faces[:1], start=1):
                 crop = out / (f"{stem}.png" if index == 1 else f"{stem}_{index}.png")
                 try:
@@ -108,7 +109,7 @@ def extract_faces(
                 except Fer3dError as error:
                     yield FaceRow(path, None, None, detection, str(error))
         except Fer3dError as error:
-            yield FaceRow(path, None, None, None, " ".join(str(error).split()).removeprefix(f"{path}: "))
+            yield FaceRow(path, None, None, None, without_path(str(error), str(path)))
         except MemoryError:
             yield FaceRow(path, None, None, None, "not enough memory to read it")
         except Exception as error:  # a bug in fer3d: it must not lose the other pictures
@@ -116,12 +117,5 @@ def extract_faces(
 
 
 def table(rows: Sequence[FaceRow]) -> str:
-    """The rows as CSV, columns `COLUMNS`."""
-    import csv
-    import io
-
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(row.to_json() for row in rows)
-    return text.getvalue()
+    """The rows as CSV, columns `COLUMNS`; see `fer3d.files.csv_text`."""
+    return csv_text(COLUMNS, (row.to_json() for row in rows))

@@ -211,6 +211,13 @@ def compile_kernels(
     return len(missing)
 
 
+def load_kernels(kernels: Iterable[Kernel]) -> None:
+    """Load kernels from Numba's cache into this process, or compile them."""
+    if not config.DISABLE_JIT:  # type: ignore[attr-defined]
+        for kernel in kernels:
+            kernel.compile()
+
+
 def _one_by_one(kernels: Sequence[Kernel]) -> Iterator[Kernel]:
     for kernel in kernels:
         kernel.compile()

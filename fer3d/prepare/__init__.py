@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from fer3d import lazy_names
 
 if TYPE_CHECKING:
-    from fer3d.prepare.folder import Outcome, Summary, preprocess
+    from fer3d.prepare.folder import Summary, preprocess
     from fer3d.prepare.scan import AxisConvention, prepare, prepare_record
-    from fer3d.prepare.store import PreparedScan, pack, read_manifest, read_scan, read_tree
+    from fer3d.prepare.shards import pack
+    from fer3d.prepare.store import PreparedScan, read_manifest, read_scan, read_tree
+    from fer3d.prepare.tasks import Outcome
 
 __all__ = [
     "AxisConvention",
@@ -29,11 +31,11 @@ _HOMES = {
     "AxisConvention": "scan",
     "prepare": "scan",
     "prepare_record": "scan",
-    "Outcome": "folder",
+    "Outcome": "tasks",
     "Summary": "folder",
     "preprocess": "folder",
     "PreparedScan": "store",
-    "pack": "store",
+    "pack": "shards",
     "read_manifest": "store",
     "read_scan": "store",
     "read_tree": "store",

@@ -29,7 +29,7 @@ from fer3d.prepare.drawing import (
     stacked,
     tiles,
 )
-from fer3d.prepare.store import PreparedScan, read_scan
+from fer3d.prepare.store import PreparedScan, open_scan
 from fer3d.scan import LABELS
 
 _THUMBNAIL = 128  # pixels; 4 pictures of each of 2 subjects fit on the screen of a laptop
@@ -132,7 +132,7 @@ def _name(row: Row) -> str:
 
 def _portrait(folder: Path, row: Row) -> list[Picture]:
     """The pictures in which a person recognises the face: the texture and the shaded surface, or else the first map."""
-    scan = read_scan(folder / row["file"])
+    scan = _maps_of(folder, row)
     faces = group_pictures(scan, {""})[""]
     return list(faces.values()) or list(scan_pictures(scan).values())[:1]
 
@@ -141,9 +141,7 @@ def _class_grid(folder: Path, rows: Sequence[Row], subjects: int) -> Image.Image
     """The maps of each class, one row a class."""
     chosen = {label: _pick(rows, label, subjects) for label in (*LABELS, None)}
     chosen = {label: picked for label, picked in chosen.items() if picked}
-    looks = {
-        label: [scan_pictures(read_scan(folder / row["file"])) for row in picked] for label, picked in chosen.items()
-    }
+    looks = {label: [scan_pictures(_maps_of(folder, row)) for row in picked] for label, picked in chosen.items()}
     # The pictures of one scan: a scan without a texture lacks one, and has an empty place there.
     names = max((list(look) for row in looks.values() for look in row), key=len)
     empty = np.full((_THUMBNAIL, _THUMBNAIL, 3), BACKGROUND, np.uint8)
@@ -188,6 +186,13 @@ def group_pictures(scan: PreparedScan, wanted: Collection[str] | None = None) ->
         if wanted is None or group.name in wanted:
             pictures[group.name] = _looks(group, stored)
     return pictures
+
+
+def _maps_of(folder: Path, row: Mapping[str, Any]) -> PreparedScan:
+    with open_scan(folder, row) as file:
+        stored = {key: row["prefix"] + key for key in ("maps", "texture")}
+        arrays = {key: file.get_tensor(name) for key, name in stored.items() if name in file.keys()}  # noqa: SIM118
+        return PreparedScan(arrays, file.header)
 
 
 def _looks(group: MapGroup, stored: Mapping[str, NDArray[np.floating]]) -> dict[str, Picture]:

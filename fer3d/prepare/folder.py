@@ -1,60 +1,37 @@
 """Prepare a data set in parallel. A run can be resumed, writes atomically, and continues after a bad scan.
 
-Each scan is one task. A failed task becomes a row of the manifest with the reason. If a worker process dies, only the
-scan that killed it is lost. A scan of an earlier run is kept if its input and settings are the same. The bytes of the
-store depend neither on the number of workers nor on interruptions.
+Each scan is one task (`fer3d.prepare.tasks`). A failed task becomes a row of the manifest with the reason. A scan of an
+earlier run is kept if its input and settings are the same. The bytes of the store depend neither on the number of
+workers nor on interruptions. While a run writes to a folder, a second run is refused, and no reader opens the folder.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from fer3d import __version__
 from fer3d.config import PreprocessSettings
-from fer3d.errors import ArgumentError, Fer3dError, internal_error
-from fer3d.files import clear_temporaries, write_json
+from fer3d.errors import ArgumentError, Fer3dError, WriteError
+from fer3d.files import clear_temporaries, locked
 from fer3d.kernels.compiling import compile_kernels
-from fer3d.prepare.scan import (
-    AxisConvention,
-    Stopwatch,
-    is_current,
-    needed_kernels,
-    portable,
-    prepare_record,
-    record_facts,
-    relative,
-)
-from fer3d.prepare.store import PreparedScan, read_header, write_manifest, write_scan
-from fer3d.workers import map_on_processes, worker_pool
+from fer3d.prepare import recipe
+from fer3d.prepare.scan import AxisConvention, needed_kernels
+from fer3d.prepare.shards import EarlierPictures, ShardWriter, shard_size
+from fer3d.prepare.store import PreparedScan, write_manifest
+from fer3d.prepare.tasks import Outcome, PictureJob, PictureTask, ScanTask, run_tasks
+from fer3d.workers import worker_pool
 
 if TYPE_CHECKING:
     from fer3d.catalog.cards import Card
-    from fer3d.catalog.records import Record
+    from fer3d.catalog.records import Catalog, Record
 
-_QUEUED = 3  # waiting tasks per worker: enough to keep it busy, few enough to stop soon
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The result of preparing one scan.
-
-    Attributes:
-        record: The record of the catalogue.
-        status: "prepared" in this run, "kept" from an earlier run, or "failed".
-        row: The row of the manifest.
-        seconds: Stage -> seconds, for a scan prepared in this run.
-    """
-
-    record: Record
-    status: Literal["prepared", "kept", "failed"]
-    row: dict[str, Any]
-    seconds: dict[str, float] = field(default_factory=dict)
+_COMMAND = "preprocess"
 
 
 @dataclass(frozen=True)
@@ -65,6 +42,7 @@ class Summary:
         out: The prepared folder.
         prepared, kept: Numbers of scans prepared in this run and kept from an earlier run.
         failures: (source, reason) of each failed scan.
+        damaged: A line for each file of an earlier run that was damaged; its scan was prepared again.
         notes: Remarks on the data set, one line each, such as a line of a label file without a picture.
         strays: Number of scan files in the folder that do not belong to this run; they are not changed.
         seconds: Wall time of the whole run.
@@ -76,6 +54,7 @@ class Summary:
     prepared: int
     kept: int
     failures: tuple[tuple[str, str], ...]
+    damaged: tuple[str, ...]
     notes: tuple[str, ...]
     strays: int
     seconds: float
@@ -105,7 +84,8 @@ def preprocess(
         settings: None for the defaults.
         up, towards_camera: The axes of the files that point up and to the camera, such as "+z" and "-y". None: as the
             card says. Other axes prepare the scans anew.
-        workers: Number of processes. None: one per core. 1: run in this process.
+        workers: Number of processes. None: one per core. 1: run in this process, where `settings.time_limit_s` cannot
+            interrupt native code.
         strict: Stop at the first scan that fails.
         progress: Called after each scan with its outcome and the total number of scans.
         compiling: Called with (kernels compiled, kernels to compile) if Numba's cache lacks any. All kernels are
@@ -116,9 +96,11 @@ def preprocess(
 
     Raises:
         CardError: if no card fits the folder, or the card or the folds.toml beside it is not valid.
-        ArgumentError: if `workers` is below 1, `out` belongs to another data set, or an axis is none, parallel to the
-            other or given for pictures.
+        ArgumentError: if `workers` is below 1, `out` belongs to another data set or was packed, or an axis is none,
+            parallel to the other or given for pictures.
         ConfigError: if a setting was given that has no effect on such a data set.
+        LockedError: if another process writes to `out`.
+        WriteError: if `out` cannot be written. The next run goes on from there.
         StrictError: with `strict`, if a scan fails.
     """
     from fer3d.catalog import detect, records
@@ -126,112 +108,67 @@ def preprocess(
     start = time.perf_counter()
     settings = settings or PreprocessSettings()
     scans, out = Path(scans), Path(out)
-    workers = workers if workers is not None else len(os.sched_getaffinity(0))
-    if workers < 1:
+    if workers is not None and workers < 1:
         raise ArgumentError(f"`workers` should be at least 1, is {workers}")
     card, _ = detect.choose(scans, dataset)
     frame = card_axes(card, up, towards_camera)
     settings.check_used(settings.unused(pictures=card.kind == "pictures"))
     catalog = records.read_catalog(scans, card)
-    _open_folder(out, card, card.name if dataset == "auto" else dataset, settings, scans, frame, catalog.notes)
+    run = _Run(scans, out, card, settings, frame, catalog, workers)
+    dataset = card.name if dataset == "auto" else dataset
+    _check_folds(card, dataset)
+    try:
+        with locked(out, "fer3d preprocess"):
+            is_same = _open_folder(run, dataset)
+            if card.kind == "scans":
+                kernels = needed_kernels(settings, landmarks=run.all_have_landmarks)
+                compile_kernels(kernels, worker_pool, run.processes or 1, compiling)
+            outcomes: list[Outcome] = []
+            with closing(_of_pictures(run) if card.kind == "pictures" else _of_scans(run, is_same)) as results:
+                for outcome in results:
+                    outcomes.append(outcome)
+                    if progress is not None:
+                        progress(outcome, len(catalog.records))
+                    if strict and outcome.status == "failed":
+                        raise StrictError(outcome.row["reason"])
+            return _finish(run, outcomes, start)
+    except WriteError as error:
+        raise WriteError(f"{error}; `fer3d preprocess` again goes on from here once {out} can be written") from None
 
-    if card.kind == "scans":
-        some_without_landmarks = any("landmarks" not in record.files for record in catalog.records)
-        compile_kernels(needed_kernels(settings, landmarks=not some_without_landmarks), worker_pool, workers, compiling)
-    outcomes: list[Outcome] = []
-    task = _Task(scans, out, settings, frame, card)
-    for outcome in _run(list(catalog.records), task, workers):
-        outcomes.append(outcome)
-        if progress is not None:
-            progress(outcome, len(catalog.records))
-        if strict and outcome.status == "failed":
-            raise StrictError(outcome.row["reason"])
-    return _finish(out, outcomes, catalog.notes, start)
+
+@dataclass(frozen=True)
+class _Run:
+    """The arguments of a run of `preprocess`."""
+
+    scans: Path
+    out: Path
+    card: Card
+    settings: PreprocessSettings
+    frame: AxisConvention
+    catalog: Catalog
+    workers: int | None
+    damaged: list[str] = field(default_factory=list)  # lines on files that are prepared again
+
+    @property
+    def records(self) -> Sequence[Record]:
+        """The scans of the data set."""
+        return self.catalog.records
+
+    @property
+    def processes(self) -> int:
+        """Number of worker processes; 0: the run takes place in this process."""
+        if self.workers == 1 or len(self.records) < 2:
+            return 0
+        return self.workers or len(os.sched_getaffinity(0))
+
+    @property
+    def all_have_landmarks(self) -> bool:
+        """Whether every scan has a file of landmarks."""
+        return all("landmarks" in record.files for record in self.records)
 
 
 class StrictError(Fer3dError, ValueError):
     """The first scan failed in a run with `strict`; the message is the reason."""
-
-
-@dataclass(frozen=True)
-class _Task:
-    """The common inputs of all scans of a run, pickled for the workers. Calling it prepares one scan."""
-
-    scans: Path
-    out: Path
-    settings: PreprocessSettings
-    frame: AxisConvention
-    card: Card
-
-    @property
-    def flat(self) -> bool:
-        """Whether the scans are pictures."""
-        return self.card.kind == "pictures"
-
-    def _is_current(self, header: dict[str, Any], record: Record) -> bool:
-        if self.flat:
-            from fer3d.prepare.picture import picture_is_current
-
-            return picture_is_current(header, record, self.settings, self.scans, crops=self.card.crops)
-        return is_current(header, record, self.settings, self.scans, self.frame)
-
-    def _prepared(self, record: Record, watch: Stopwatch) -> PreparedScan:
-        if self.flat:
-            from fer3d.prepare.picture import prepare_picture
-
-            people, crops = self.card.names_people, self.card.crops
-            return prepare_picture(record, self.settings, self.scans, people, watch, crops=crops)
-        return prepare_record(record, self.settings, self.scans, self.frame, watch)
-
-    def __call__(self, record: Record) -> Outcome:
-        path = self.out / "scans" / f"{record.id}.safetensors"
-        watch = Stopwatch()
-        try:
-            header = _header(path)
-            if header is not None and self._is_current(header, record):
-                return Outcome(record, "kept", header["row"])
-            prepared = self._prepared(record, watch)
-            with watch.stage("write"):
-                write_scan(path, prepared)
-            return Outcome(record, "prepared", dict(prepared.header["row"]), watch.seconds)
-        except Fer3dError as error:
-            reason = str(error)
-        except MemoryError:
-            reason = f"{record.files['scan']}: not enough memory to prepare it"
-        except Exception as error:  # a bug of ours: only this scan fails, not the run
-            reason = f"{record.files['scan']}: {internal_error(error)}"
-        return failure(record, reason, self.scans)
-
-
-def failure(record: Record, reason: str, scans: Path) -> Outcome:
-    """Return the outcome of a scan that could not be prepared."""
-    row = record_facts(record) | {
-        "status": "failed",
-        "reason": portable(reason, scans),
-        "source": relative(record.files["scan"], scans),
-        "warnings": [portable(text, scans) for text in record.problems],
-    }
-    return Outcome(record, "failed", row)
-
-
-def _header(path: Path) -> dict[str, Any] | None:
-    try:
-        return read_header(path) if path.exists() else None
-    except Fer3dError:
-        return None  # the file was damaged: prepare the scan again
-
-
-def _run(records: Sequence[Record], task: _Task, workers: int) -> Iterator[Outcome]:
-    if workers == 1 or len(records) < 2:
-        yield from map(task, records)
-        return
-
-    def died(record: Record) -> Outcome:
-        reason = f"{record.files['scan']}: the worker process died on it (out of memory, or a crash in a library)"
-        return failure(record, reason, task.scans)
-
-    for _, outcome in map_on_processes(task, records, workers, died=died, queued=_QUEUED):
-        yield outcome
 
 
 def card_axes(card: Card, up: str | None = None, towards_camera: str | None = None) -> AxisConvention:
@@ -248,53 +185,111 @@ def card_axes(card: Card, up: str | None = None, towards_camera: str | None = No
     return AxisConvention(card.unit, up or card.up, towards_camera or card.towards_camera)
 
 
-def _open_folder(
-    out: Path,
-    card: Card,
-    dataset: str | Path,
-    settings: PreprocessSettings,
-    scans: Path,
-    frame: AxisConvention,
-    notes: Sequence[str],
-) -> None:
-    """Make the folder, or check that it can be continued. `dataset` is the name or the path of the card, `notes` are
-    remarks on the data set."""
+def _of_scans(run: _Run, is_same: bool) -> Generator[Outcome]:
+    """Prepare scans, each in a file of its own. `is_same`: an earlier run on the folder had the same settings."""
+    places = (run.out / "scans" / f"{record.id}.safetensors" for record in run.records)
+    preload = not (is_same and all(place.exists() for place in places))
+    task = ScanTask(run.scans, run.out, run.settings, run.frame, run.all_have_landmarks, preload)
+    for _, outcome in run_tasks(
+        task,
+        run.records,
+        run.processes,
+        limit=run.settings.time_limit_s,
+        begin=task.begin,
+        died=task.died,
+        late=task.late,
+    ):
+        yield outcome
+
+
+def _of_pictures(run: _Run) -> Generator[Outcome]:
+    """Prepare pictures and write them in shards. A shard is written here, when the last of its pictures is there."""
+    task = PictureTask(run.scans, run.out, run.settings, run.card)
+    earlier = EarlierPictures(run.out)
+    run.damaged.extend(earlier.damaged)
+    writer = ShardWriter(run.out, [record.id for record in run.records], shard_size(run.settings.size), earlier)
+    kept: dict[str, PreparedScan] = {}  # those that are with a worker, which compares their keys
+    damaged: dict[str, str] = {}
+
+    def jobs() -> Generator[PictureJob]:
+        for record in run.records:
+            scan, fault = earlier.find(record.id)
+            if fault:
+                damaged[record.id] = fault
+            if scan is not None:
+                kept[record.id] = scan
+            yield record, None if scan is None else dict(scan.header)
+
+    for (record, _), (outcome, scan) in run_tasks(
+        task,
+        jobs(),
+        run.processes,
+        limit=run.settings.time_limit_s,
+        begin=task.begin,
+        died=lambda job: (task.died(job[0]), None),
+        late=lambda job: (task.late(job[0]), None),
+        may_start=lambda: not writer.is_full,
+    ):
+        stored = kept.pop(record.id, None)
+        is_kept = outcome.status == "kept"
+        writer.add(record.id, stored if is_kept else scan, is_kept)
+        row = outcome.row if outcome.status == "failed" else writer.place(outcome.row)
+        fault = damaged.pop(record.id, "") if outcome.status == "prepared" else ""
+        yield replace(outcome, row=row, damaged=fault)
+    writer.close()
+
+
+def _check_folds(card: Card, dataset: str | Path) -> None:
+    """Report a mistake in the folds.toml beside the card now, not at the start of training."""
     from fer3d.catalog.cards import card_file
-    from fer3d.catalog.folder_listing import TRUTH_FILE
     from fer3d.catalog.protocol_files import check_folds_file
-    from fer3d.catalog.stored_card import FOLDS, store_card
+    from fer3d.catalog.stored_card import FOLDS
 
     folds = card_file(dataset).with_name(FOLDS)
-    if folds.is_file():  # report a mistake in it now, not at the start of training
+    if folds.is_file():
         check_folds_file(folds, card.name)
-    recipe = out / "prepare.json"
-    if recipe.is_file():
-        try:
-            owner = json.loads(recipe.read_text(encoding="utf-8"))["dataset"]
-        except (OSError, ValueError, KeyError):
-            owner = None
-        if owner not in (None, card.name):
-            raise ArgumentError(f"`out` should be a new folder or one of {card.name}, {out} holds {owner}")
-        clear_temporaries(out)
-    store_card(dataset, out)
-    content = {
+
+
+def _open_folder(run: _Run, dataset: str | Path) -> bool:
+    """Make the folder, or check that it can be continued. `dataset` is the name or the path of the card.
+
+    Returns whether an earlier run on it had the same settings.
+
+    From here on until the manifest is written, no reader opens the folder.
+    """
+    from fer3d.catalog.folder_listing import TRUTH_FILE
+    from fer3d.catalog.stored_card import store_card
+
+    card, out = run.card, run.out
+    before = recipe.facts_of(out) or {}
+    owner = before.get("dataset")
+    if owner not in (None, card.name):
+        raise ArgumentError(f"`out` should be a new folder or one of {card.name}, {out} holds {owner}")
+    if before.get("command", _COMMAND) != _COMMAND:
+        raise ArgumentError(f"`out` should be a new folder or one of `fer3d preprocess`, {out} holds packed scans")
+    clear_temporaries(out)
+    facts = {
+        "command": _COMMAND,
         "dataset": card.name,
         "fer3d": __version__,
-        "settings": settings.model_dump(mode="json"),
-        "simulated": (scans / TRUTH_FILE).is_file(),  # results on simulated faces must say so
-        "notes": list(notes),
+        "settings": run.settings.model_dump(mode="json"),
+        "simulated": (run.scans / TRUTH_FILE).is_file(),  # results on simulated faces must say so
+        "notes": list(run.catalog.notes),
     }
     if card.kind == "scans":
-        content["axes"] = {"up": frame.up, "towards_camera": frame.towards_camera}
-    write_json(recipe, content)
+        facts["axes"] = {"up": run.frame.up, "towards_camera": run.frame.towards_camera}
+    recipe.begin(out, facts)
+    store_card(dataset, out)
+    return before == facts
 
 
-def _finish(out: Path, outcomes: Sequence[Outcome], notes: tuple[str, ...], start: float) -> Summary:
+def _finish(run: _Run, outcomes: Sequence[Outcome], start: float) -> Summary:
     from fer3d.prepare.contact_sheet import write_contact_sheet
 
+    out = run.out
     rows = sorted((outcome.row for outcome in outcomes), key=lambda row: (row["id"], row["source"]))
-    write_manifest(out, rows)
     sheet = write_contact_sheet(out, rows)
+    write_manifest(out, rows)  # the last write: it says that the folder is finished
     stages: dict[str, float] = {}
     for outcome in outcomes:
         for stage, seconds in outcome.seconds.items():
@@ -306,7 +301,8 @@ def _finish(out: Path, outcomes: Sequence[Outcome], notes: tuple[str, ...], star
         prepared=sum(outcome.status == "prepared" for outcome in outcomes),
         kept=sum(outcome.status == "kept" for outcome in outcomes),
         failures=tuple((row["source"], row["reason"]) for row in rows if row["status"] == "failed"),
-        notes=notes,
+        damaged=(*run.damaged, *sorted(outcome.damaged for outcome in outcomes if outcome.damaged)),
+        notes=run.catalog.notes,
         strays=strays,
         seconds=time.perf_counter() - start,
         stages=stages,

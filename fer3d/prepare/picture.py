@@ -29,7 +29,7 @@ from fer3d.formats.pictures import Picture
 from fer3d.image.align import EYES_APART, align, resized
 from fer3d.image.detect import SMALLEST, Detection, FaceFinder
 from fer3d.image.landmarks68 import eye_centres
-from fer3d.prepare.scan import Stopwatch, portable, record_facts, relative
+from fer3d.prepare.scan import Stopwatch, portable, problems_of, record_facts, relative, source_of
 from fer3d.prepare.store import PreparedScan
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def prepare_picture(
         row = record_facts(record) | {
             "status": "ok",
             "reason": None,
-            "source": relative(path, folder) + (f"#{record.attributes['entry']}" if _is_entry(record) else ""),
+            "source": source_of(path, folder) + (f"#{record.attributes['entry']}" if _is_entry(record) else ""),
             "file": f"scans/{record.id}.safetensors",
             "prefix": "",
             "unit": "pixel",
@@ -196,6 +196,7 @@ def prepare_picture(
         header = {
             "row": row,
             "inputs": inputs,
+            "problems": problems_of(record, folder),
             "channels": [],
             "pixel_mm": pixel_of(settings.size),
             "kind": "pictures",
@@ -230,6 +231,9 @@ def picture_is_current(
 ) -> bool:
     """Whether preparing `record` again would write the same picture as the one on disk."""
     if header.get("fer3d") != __version__ or record.error is not None:
+        return False
+    problems = problems_of(record, folder)
+    if header.get("problems", problems) != problems:  # headers of earlier versions do not hold them
         return False
     try:
         inputs = {"scan": {"file": relative(record.files["scan"], folder), "sha256": _hash(record)}}

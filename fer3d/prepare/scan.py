@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fer3d import __version__, formats
+from fer3d.catalog.folder_listing import printable
 from fer3d.config import PreprocessSettings
-from fer3d.errors import CardError, Fer3dError, FileError, PrepareError
+from fer3d.errors import CardError, Fer3dError, FileError, PrepareError, one_line
 from fer3d.files import sha256
 from fer3d.kernels import compiling
 from fer3d.kernels.compiling import Kernel
@@ -35,6 +36,7 @@ from fer3d.tree.sample_tree import SampleTree
 if TYPE_CHECKING:
     from fer3d.catalog.records import Record
 
+STEPS = 2  # to be raised when the steps change, so that scans that were prepared before are prepared again
 _BESIDE = "beside: "  # role of a further file that a scan file names
 
 
@@ -249,6 +251,7 @@ def prepare_record(
         header = {
             "row": row,
             "inputs": inputs,
+            "problems": problems_of(record, folder),
             "channels": list(maps.names),
             "textured": maps.texture is not None,
             "pixel_mm": maps.pixel,
@@ -270,6 +273,7 @@ def recipe_key(record: Record, settings: PreprocessSettings, frame: AxisConventi
         "inputs": inputs,
         "settings": settings.model_dump(mode="json"),
         "fer3d": __version__,
+        "steps": STEPS,
     }
     outside = versions(settings.maps)
     if outside:
@@ -287,6 +291,9 @@ def is_current(
     known: Mapping[str, Any] = header.get("inputs", {})
     textured = header.get("textured", "texture" in known)
     if header.get("fer3d") != __version__ or (reads_picture(settings.maps) and not textured):
+        return False
+    problems = problems_of(record, folder)
+    if header.get("problems", problems) != problems:  # headers of earlier versions do not hold them
         return False
     try:
         inputs = {
@@ -328,13 +335,28 @@ def record_facts(record: Record) -> dict[str, Any]:
 
 
 def relative(path: Path, folder: Path) -> str:
-    """Return `path` relative to `folder`, with ".." if outside, so that the store holds no absolute path."""
+    """Return `path` relative to `folder`, with ".." if outside, so that the store holds no absolute path.
+
+    The path can be opened; `source_of` escapes what cannot be printed.
+    """
     return Path(os.path.relpath(path, folder)).as_posix()
 
 
+def problems_of(record: Record, folder: Path) -> list[str]:
+    """The warnings of the catalogue about a record, as they stand in the manifest."""
+    return [portable(text, folder) for text in record.problems]
+
+
 def portable(text: str, folder: Path) -> str:
-    """Put a message on one line, with its paths relative to `folder`."""
-    return " ".join(text.split()).replace(f"{folder}{os.sep}", "")
+    """Put a message on one line, with its paths relative to `folder`, and escape what cannot be printed."""
+    for name in (str(folder), one_line(str(folder)), printable(str(folder))):
+        text = text.replace(f"{name}{os.sep}", "")
+    return printable(" ".join(text.split()))
+
+
+def source_of(path: Path, folder: Path) -> str:
+    """Return `path` relative to `folder` as it stands in the manifest: what cannot be printed is escaped."""
+    return printable(relative(path, folder))
 
 
 def _row(record: Record, scan: Scan, maps: render.Maps, folder: Path) -> dict[str, Any]:
@@ -344,7 +366,7 @@ def _row(record: Record, scan: Scan, maps: render.Maps, folder: Path) -> dict[st
     return record_facts(record) | {
         "status": "ok",
         "reason": None,
-        "source": relative(record.files["scan"], folder),
+        "source": source_of(record.files["scan"], folder),
         "file": f"scans/{record.id}.safetensors",
         "prefix": "",
         "unit": steps["unit"]["unit"],
@@ -356,7 +378,7 @@ def _row(record: Record, scan: Scan, maps: render.Maps, folder: Path) -> dict[st
         "landmarks": [float(x) for name in names for x in scan.landmarks[name]],
         "nose": [float(x) for x in nose],
         "placement": [float(x) for x in scan.placement.ravel()],
-        "warnings": [portable(text, folder) for text in (*record.problems, *scan.warnings)],
+        "warnings": [*problems_of(record, folder), *(portable(text, folder) for text in scan.warnings)],
         "history": json.dumps(list(scan.history), sort_keys=True),
     }
 

@@ -1,11 +1,11 @@
-"""The store that `preprocess` writes and training reads: one safetensors file per scan and one Parquet manifest.
+"""The store that `preprocess` writes and training reads: safetensors files and one Parquet manifest.
 
     prepared/
-        prepare.json            settings, card, versions, and whether the faces are simulated
+        prepare.json            settings, card, versions, whether the faces are simulated, hash of the manifest
         card/                   copies of the card of the data set and its folds.toml (`fer3d.catalog.stored_card`)
         manifest.parquet        one row per scan, also for failed scans, with the reason (columns: `manifest_schema`)
         contact_sheet.png
-        scans/<id>.safetensors  or, after `fer3d pack`, shards/NNNNN.safetensors
+        scans/<id>.safetensors  or, for pictures and after `fer3d pack`, shards/NNNNN.safetensors
 
 A scan file holds `maps` (C, H, W) float16, NaN where a channel is not known, and `mask` (H, W) uint8: 0 no surface, 1
 the surface is seen and its depth known, 2 filled over a small hole. A channel is NaN where the mask is 0, and where its
@@ -13,9 +13,10 @@ group is not known although the surface is seen: normals without faces around, c
 `texture` (H, W, 3) uint8, if there is one, is black where not known; if that is not only where the mask is 0,
 `coloured` (H, W) uint8 is 1 where it is known. Unless switched off, a scan file also holds `vertices` (V, 3) float32 in
 mm and `faces` (F, 3) int32, and after `preprocess --tree` the arrays of its `SampleTree`, named `tree_...`, for
-`read_tree`. Its header holds the manifest row, the names of the channels, and the hashes of inputs and settings that
-decide whether a later run may keep the file. Files are moved into place by `os.replace`, so that a reader never sees an
-incomplete file and a killed run leaves only complete files. The same input and settings give the same bytes.
+`read_tree`. Its header holds the manifest row, the names of the channels, the hashes of inputs and settings that decide
+whether a later run may keep the file, and checksums (`fer3d.prepare.integrity`). Files are moved into place by
+`os.replace`, so that a reader never sees an incomplete file and a killed run leaves only complete files. The same input
+and settings give the same bytes.
 """
 
 from __future__ import annotations
@@ -24,14 +25,17 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fer3d.errors import ArgumentError, FileError, FormatError
+from fer3d.errors import FileError, FormatError
 from fer3d.files import write_bytes
+from fer3d.prepare import recipe
+from fer3d.prepare.integrity import AGAIN, check_array, compact, with_checks, without_checks
 
 if TYPE_CHECKING:
     import pyarrow
@@ -89,36 +93,144 @@ def write_scan(path: Path, prepared: PreparedScan) -> None:
     """Write one prepared scan atomically.
 
     Raises:
-        FileError: if the file cannot be written.
+        WriteError: if the file cannot be written.
+    """
+    write_tensors(path, dict(prepared.arrays), with_checks(prepared.header, prepared.arrays))
+
+
+def write_tensors(path: Path, arrays: Mapping[str, Array], header: Mapping[str, Any]) -> None:
+    """Write arrays and a header, that of a scan or id -> header of a shard, as a safetensors file.
+
+    Raises:
+        WriteError: if the file cannot be written.
     """
     from safetensors.numpy import save
 
-    arrays = {name: np.ascontiguousarray(array) for name, array in prepared.arrays.items()}
-    write_bytes(path, save(arrays, metadata={_HEADER_KEY: _compact(prepared.header)}), make_folder=True)
+    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    write_bytes(path, save(whole, metadata={_HEADER_KEY: compact(header)}), make_folder=True)
 
 
 def read_scan(path: Path) -> PreparedScan:
-    """Read one prepared scan.
+    """Read one prepared scan, or all scans of a shard, and check the checksums of a scan.
 
     Raises:
         FileError: if the file is missing or cannot be read.
-        FormatError: if fer3d did not write it.
+        FormatError: if fer3d did not write it, or it is damaged.
     """
     with open_tensors(path) as file:
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (a handle, not a dict)
-        return PreparedScan(arrays, _header_of(path, file))
+        header, checks = _plain_header(path, _header_of(path, file))
+        for name, array in arrays.items():
+            check_array(path, name, array, checks.get(name))
+        return PreparedScan(arrays, header)
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """Read the header of one prepared scan, without its arrays. Raises as `read_scan`."""
+    """Read the header of one prepared scan, or id -> header of a shard, without the arrays. Raises as `read_scan`."""
     with open_tensors(path) as file:
-        return _header_of(path, file)
+        return _plain_header(path, _header_of(path, file))[0]
+
+
+def _plain_header(path: Path, header: dict[str, Any]) -> tuple[dict[str, Any], dict[str, int]]:
+    """The header without its checksums, and those of the arrays of a scan."""
+    if "id" in header.get("row", ()):  # else it is a shard, of which a scan may have the id `row`
+        return without_checks(path, header)
+    return {name: without_checks(path, entry)[0] for name, entry in header.items()}, {}
+
+
+class StoredScan:
+    """A prepared scan in an open file or shard, see `open_scan`.
+
+    Attributes:
+        header: See `PreparedScan`.
+    """
+
+    def __init__(self, path: Path, file: Any, names: frozenset[str], entry: Mapping[str, Any], prefix: str) -> None:
+        self.header, self._checks = without_checks(path, entry)
+        self._path, self._file, self._names, self._prefix = path, file, names, prefix
+
+    def keys(self) -> frozenset[str]:
+        """Names of the arrays of the file, with their prefix."""
+        return self._names
+
+    def get_tensor(self, name: str) -> Array:
+        """Read an array by its name with the prefix. FormatError if it is missing or does not have its checksum."""
+        if name not in self._names:
+            raise FormatError(f"{self._path}: lacks the array `{name}`; {AGAIN}")
+        array: Array = self._file.get_tensor(name)
+        check_array(self._path, name, array, self._checks.get(name.removeprefix(self._prefix)))
+        return array
+
+
+@contextmanager
+def open_scan(folder: Path, row: Mapping[str, Any]) -> Iterator[StoredScan]:
+    """Open the scan of a manifest row in its file or shard, and check that it is the scan of this row.
+
+    Args:
+        folder: A prepared folder.
+        row: A row of its manifest.
+
+    Raises:
+        FileError: if the file is missing or cannot be read.
+        FormatError: if it is damaged, or holds another scan, or the scan prepared with other settings or inputs.
+    """
+    path, prefix = folder / row["file"], row["prefix"] or ""
+    if prefix:
+        file, headers, names = _shard(path)
+        if row["id"] not in headers:
+            raise FormatError(f"{path}: holds no scan {row['id']}, which the manifest says is there; {AGAIN}")
+        scan = StoredScan(path, file, names, headers[row["id"]], prefix)
+        _check_is(path, scan.header, row)
+        yield scan
+        return
+    with open_tensors(path) as file:
+        scan = StoredScan(path, file, frozenset(file.keys()), _header_of(path, file), "")
+        _check_is(path, scan.header, row)
+        yield scan
+
+
+def _shard(path: Path) -> tuple[Any, dict[str, Any], frozenset[str]]:
+    """An open shard, its headers and the names of its arrays. The last one stays open, as parsing it takes long."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise FileError(f"{path}: is missing or cannot be read ({error.strerror})") from None
+    return _opened_shard(path, status.st_ino, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=2)
+def _opened_shard(path: Path, *stamp: int) -> tuple[Any, dict[str, Any], frozenset[str]]:
+    from safetensors import safe_open
+
+    with open_tensors(path) as file:
+        headers, names = _header_of(path, file), frozenset(file.keys())
+    return safe_open(path, framework="np"), headers, names  # its memory map is closed when it leaves the cache
+
+
+def _check_is(path: Path, header: Mapping[str, Any], row: Mapping[str, Any]) -> None:
+    stored = header.get("row", {})
+    if stored.get("key") == row.get("key"):  # the key also hashes the id; rows that are made by hand have none
+        return
+    if stored.get("id", row["id"]) != row["id"]:
+        raise FormatError(f"{path}: wanted the scan {row['id']} of the manifest, it holds {stored['id']}; {AGAIN}")
+    raise FormatError(
+        f"{path}: its `key` is not that of {row['id']} in the manifest: it was prepared with other settings or from "
+        f"another input; {AGAIN}"
+    )
+
+
+def read_row(folder: Path, row: Mapping[str, Any]) -> PreparedScan:
+    """Read all arrays of the scan of a manifest row from its file or shard. Raises as `open_scan`."""
+    prefix = row["prefix"] or ""
+    with open_scan(folder, row) as scan:
+        names = sorted(name for name in scan.keys() if name.startswith(prefix))  # noqa: SIM118  (a handle, not a dict)
+        return PreparedScan({name.removeprefix(prefix): scan.get_tensor(name) for name in names}, scan.header)
 
 
 def header_for(folder: Path, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Read the header of the scan of a manifest row from its file or shard. Raises as `read_scan`."""
-    header = read_header(folder / row["file"])
-    return header[row["id"]] if row["prefix"] else header
+    """Read the header of the scan of a manifest row from its file or shard. Raises as `open_scan`."""
+    with open_scan(folder, row) as scan:
+        return scan.header
 
 
 def read_tree(folder: str | Path, row: Mapping[str, Any]) -> SampleTree:
@@ -134,11 +246,11 @@ def read_tree(folder: str | Path, row: Mapping[str, Any]) -> SampleTree:
     from fer3d.tree.sample_tree import PREFIX, SampleTree
 
     folder = Path(folder)
-    facts = header_for(folder, row).get("tree")
-    if facts is None:
-        raise FormatError(f"{folder / row['file']}: has no tree for {row['id']}; prepare the scans with --tree")
     prefix = row["prefix"]
-    with open_tensors(folder / row["file"]) as file:
+    with open_scan(folder, row) as file:
+        facts = file.header.get("tree")
+        if facts is None:
+            raise FormatError(f"{folder / row['file']}: has no tree for {row['id']}; prepare the scans with --tree")
         names = [name for name in file.keys() if name.startswith(prefix + PREFIX)]  # noqa: SIM118  (a handle, not a dict)
         arrays = {name.removeprefix(prefix): file.get_tensor(name) for name in names}
     try:
@@ -192,34 +304,53 @@ def manifest_schema() -> pyarrow.Schema:
 
 
 def write_manifest(folder: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write `manifest.parquet`, with rows sorted by id. Raises FileError if it cannot be written."""
+    """Write `manifest.parquet`, with rows sorted by id, and seal the folder with its hash, see `fer3d.prepare.recipe`.
+
+    Bytes of file names that are not UTF-8 become escapes such as \\udce9.
+
+    Raises:
+        WriteError: if a file cannot be written.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = manifest_schema()
+    schema = manifest_schema().with_metadata(recipe.metadata(folder))
     ordered = sorted(rows, key=lambda row: (row["id"], row["source"] or ""))
-    table = pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in ordered], schema)
+    plain = [{name: _encodable(row.get(name)) for name in schema.names} for row in ordered]
+    table = pa.Table.from_pylist(plain, schema)
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
-    write_bytes(folder / "manifest.parquet", sink.getvalue().to_pybytes(), make_folder=True)
+    write_bytes(folder / recipe.MANIFEST, sink.getvalue().to_pybytes(), make_folder=True)
+    recipe.seal(folder)
+
+
+def _encodable(value: Any) -> Any:
+    """`value` with texts that UTF-8 can hold."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
+    return [_encodable(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def read_manifest(folder: Path, *, records: bool = True) -> list[dict[str, Any]]:
-    """Read the rows of `manifest.parquet`, sorted by id. Columns of `LATER_COLUMNS` that are missing are None.
+    """Open a prepared folder: read the rows of `manifest.parquet`, sorted by id, and check that the folder is whole.
+
+    Columns of `LATER_COLUMNS` that are missing are None. Every reader of prepared scans opens the folder with this
+    function, and each scan with `open_scan`.
 
     Args:
         folder: A prepared folder.
         records: Whether to read `RECORD_COLUMNS` too, which take most of the memory and which training does not need.
 
     Raises:
-        FileError: if `folder` has no manifest.
-        FormatError: if it cannot be parsed or lacks a column.
+        FileError: if `folder` has no manifest, is not finished, or lacks a file that the manifest names.
+        FormatError: if the manifest cannot be parsed, lacks a column, or is not that of the settings in prepare.json.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path = Path(folder) / "manifest.parquet"
+    path = Path(folder) / recipe.MANIFEST
     if not path.is_file():
+        recipe.check_begun(Path(folder))
         raise FileError(f"{path}: is missing; `fer3d preprocess` writes it at the end of a run")
     try:
         present = pq.read_schema(path).names
@@ -230,11 +361,14 @@ def read_manifest(folder: Path, *, records: bool = True) -> list[dict[str, Any]]
     missing = [name for name in lacking if name not in LATER_COLUMNS]
     if missing:
         raise FormatError(f"{path}: lacks the columns {', '.join(missing)}; prepare the scans again")
+    recipe.check_seal(Path(folder), table.schema.metadata)
     shared: dict[str, str] = {}  # a word that many rows have is held once
     columns = [_shared_words(column.to_pylist(), shared) for column in table.columns]
     columns += [[None] * len(table)] * len(lacking)
     names = (*table.column_names, *lacking)
-    return [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
+    rows = [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
+    recipe.check_files(Path(folder), rows)
+    return rows
 
 
 def _shared_words(cells: list[Any], shared: dict[str, str]) -> list[Any]:
@@ -256,52 +390,9 @@ def manifest_landmarks(row: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]
     return dict(zip(row["landmark_names"] or [], points, strict=True))
 
 
-def pack(folder: Path, out: Path, per_shard: int = 500) -> int:
-    """Pack the prepared scans of `folder` into shards of `per_shard` scans, for network file systems.
-
-    Args:
-        folder: A prepared folder from `preprocess`.
-        out: A new folder. `PreparedDataset` reads it like the old one.
-        per_shard: Number of scans per shard.
-
-    Returns:
-        The number of shards.
-
-    Raises:
-        ArgumentError: if `per_shard` is not positive or `out` is `folder` or already holds a manifest.
-        FileError, FormatError: if a scan file is missing or damaged.
-    """
-    from safetensors.numpy import save
-
-    from fer3d.catalog.stored_card import copy_stored_card
-
-    if per_shard < 1:
-        raise ArgumentError(f"`per_shard` should be at least 1, is {per_shard}")
-    if (out / "manifest.parquet").exists():
-        raise ArgumentError(f"`out` should be a new folder, {out} already holds a manifest")
-    rows = read_manifest(folder)
-    prepared = [row for row in rows if row["status"] == "ok"]
-    shards = [prepared[start : start + per_shard] for start in range(0, len(prepared), per_shard)]
-    for number, shard in enumerate(shards):
-        name = f"shards/{number:05d}.safetensors"
-        arrays: dict[str, Array] = {}
-        headers: dict[str, Any] = {}
-        for row in shard:
-            scan = read_scan(folder / row["file"])
-            arrays |= {f"{row['id']}/{key}": np.ascontiguousarray(array) for key, array in scan.arrays.items()}
-            headers[row["id"]] = scan.header
-            row |= {"file": name, "prefix": f"{row['id']}/"}
-        write_bytes(out / name, save(arrays, metadata={_HEADER_KEY: _compact(headers)}), make_folder=True)
-    for extra in ("prepare.json", "contact_sheet.png"):
-        if (folder / extra).is_file():
-            write_bytes(out / extra, (folder / extra).read_bytes(), make_folder=True)
-    copy_stored_card(folder, out)
-    write_manifest(out, rows)
-    return len(shards)
-
-
-def _compact(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+def stored_headers(path: Path, file: Any) -> dict[str, Any]:
+    """Id -> header with its checksums, of an open shard. FormatError if fer3d did not write it."""
+    return _header_of(path, file)
 
 
 def _header_of(path: Path, file: Any) -> dict[str, Any]:

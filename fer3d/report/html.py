@@ -13,8 +13,8 @@ from typing import Any
 
 from fer3d import __version__
 from fer3d.errors import Fer3dError
-from fer3d.files import read_json, sha256, write_bytes
-from fer3d.prepare.store import header_for, is_simulated, open_tensors, read_manifest
+from fer3d.files import read_json, sha256, write_text
+from fer3d.prepare.store import is_simulated, open_scan, read_manifest
 from fer3d.report import figures
 from fer3d.train.run_folder import Run, fold_name, prepared_folder, read_log, read_run
 
@@ -139,7 +139,7 @@ def render(pages: Sequence[RunPage], comparison: Mapping[str, Any] | None = None
 
 def write_report(path: Path, pages: Sequence[RunPage], comparison: Mapping[str, Any] | None = None) -> None:
     """Render the page and write it. Raises FileError if it cannot be written."""
-    write_bytes(path, render(pages, comparison).encode(), make_folder=True)
+    write_text(path, render(pages, comparison))
 
 
 def _thumbnails(run: Run, ids: Sequence[str], store: Path | None) -> tuple[dict[str, Pictures], str]:
@@ -160,10 +160,10 @@ def _pictures(folder: Path, row: Mapping[str, Any], maps: Sequence[str]) -> Pict
     from fer3d.prepare.contact_sheet import group_pictures
     from fer3d.prepare.store import PreparedScan
 
-    with open_tensors(folder / row["file"]) as file:
+    with open_scan(folder, row) as file:
         names = [key for key in ("maps", "texture") if row["prefix"] + key in file.keys()]  # noqa: SIM118
         arrays = {key: file.get_tensor(row["prefix"] + key) for key in names}
-    groups = group_pictures(PreparedScan(arrays, header_for(folder, row)))
+        groups = group_pictures(PreparedScan(arrays, file.header))
     inputs = [name for name in groups if name in ("", *maps)]
     chosen, most = (groups, _SHOWN_MAPS) if inputs == [""] else (inputs, None)
     pictures = [look for name in chosen for look in groups[name].items()]

@@ -202,10 +202,10 @@ def _make_folder(folder: Path) -> None:
 
 def _write_labels(root: Path, jobs: Sequence[Job]) -> None:
     """Write the expressions to `labels.csv` in the columns of `fer3d.catalog.label_table`; names in FRGC hold none."""
-    from fer3d.files import write_bytes
+    from fer3d.files import csv_text, write_text
 
-    lines = ["path,expression", *(f"{job.file},{job.expression}" for job in jobs)]
-    write_bytes(root / "labels.csv", ("\n".join(lines) + "\n").encode())
+    rows = ({"path": job.file, "expression": job.expression} for job in jobs)
+    write_text(root / "labels.csv", csv_text(("path", "expression"), rows))
 
 
 _studio: Studio | None = None  # the studio of a worker process

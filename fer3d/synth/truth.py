@@ -27,6 +27,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +40,7 @@ from numpy.typing import NDArray
 
 from fer3d.catalog.folder_listing import TRUTH_FILE
 from fer3d.errors import FileError, FormatError
+from fer3d.files import clear_leftovers, written_at_once
 from fer3d.synth.optics.visibility import BY_OCCLUDER, BY_SELF, PATCHES, VISIBLE
 
 _KEY = b"fer3d.synth"
@@ -124,15 +126,14 @@ class TruthWriter:
 
     def __init__(self, folder: Path, recipe: Mapping[str, Any], landmarks: tuple[str, ...]) -> None:
         self._path, self._landmarks = folder / TRUTH_FILE, landmarks
-        self._part = folder / f"{TRUTH_FILE}.tmp"
         head = {"recipe": recipe, "landmarks": list(landmarks), "patches": list(PATCHES)}
         self._schema = _schema(head | {"complete": True})
-        try:
-            pq.write_table(_schema(head | {"complete": False}).empty_table(), self._part)
-            self._part.replace(self._path)
-            self._writer = pq.ParquetWriter(self._part, self._schema, compression="zstd")
-        except OSError as error:
-            raise FileError(f"{self._path}: cannot be written: {error.strerror or error}") from error
+        clear_leftovers(folder, deep=False)
+        with written_at_once(self._path) as part:
+            pq.write_table(_schema(head | {"complete": False}).empty_table(), part)
+        self._open = ExitStack()
+        part = self._open.enter_context(written_at_once(self._path))
+        self._writer = self._open.enter_context(pq.ParquetWriter(part, self._schema, compression="zstd"))
 
     def write(self, scans: list[ScanTruth]) -> None:
         """Append the truth of scans as rows."""
@@ -161,11 +162,7 @@ class TruthWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.close()
-        if kind is None:
-            self._part.replace(self._path)
-        else:
-            self._part.unlink(missing_ok=True)
+        self._open.__exit__(kind, error, trace)
 
 
 def _schema(head: Mapping[str, Any]) -> pa.Schema:

@@ -7,7 +7,7 @@ import platform
 import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ from fer3d.data.input_kinds import InputFacts, InputKind, kind_of_folders
 from fer3d.data.samples import InputNormalisation, MapData, TrainingData, check_leakage
 from fer3d.data.warp import FaceWarp, landmark_warps, landmarks_suffice
 from fer3d.errors import ArgumentError
-from fer3d.files import read_json, sha256, write_json
+from fer3d.files import locked, read_json, remove, sha256, write_json
 from fer3d.models import build_model, network_class
 from fer3d.models.df_cnn import DFCNN
 from fer3d.models.network import Network, PretrainedSettings
@@ -35,7 +35,7 @@ from fer3d.train.checkpoint import ModelFacts, save_model
 from fer3d.train.logger import log_epoch, tensorboard_logger
 from fer3d.train.plan import Experiment, ExperimentPlan, plan_experiment
 from fer3d.train.run_folder import read_warnings
-from fer3d.train.run_writer import gather_predictions, is_finished, open_run, write_log, write_predictions
+from fer3d.train.run_writer import gather_predictions, is_finished, is_gathered, open_run, write_log, write_predictions
 from fer3d.train.settings import complete, used
 
 if TYPE_CHECKING:
@@ -123,6 +123,7 @@ def train(
     Raises:
         ArgumentError, ProtocolError, TrainError, CheckpointError: see the functions that this function calls; each
             message names the file or the setting.
+        LockedError: if another process writes to `out`.
         FileError: if a file cannot be read or written.
     """
     out, settings = Path(out), complete(model, settings)
@@ -134,15 +135,18 @@ def train(
     _check_watched(plan.chosen, settings)
     _check_target(data.target, settings)
     arguments = network_class(model).arguments(settings.model, len(data.classes), data.shape, data.target.kind)
-    with loop.deterministic(settings.deterministic):
+    with loop.deterministic(settings.deterministic), ExitStack() as stack:
         fabric = _fabric(device, settings)
         run = _Run(fabric, model, kind, settings, arguments, out, callbacks)
         facts = _facts(run, experiment, plan, data)
         if fabric.is_global_zero:
+            stack.enter_context(locked(out, "fer3d train"))
             facts = open_run(out, facts, plan.folds, resume=resume)
         callbacks.on_run_start(model, plan.chosen)
         for note in (*plan.protocol.notes, *_lack_of_landmarks(run, data, plan.chosen)):
             callbacks.on_message(note)
+        if _lacks_its_end(out, plan.folds, facts):  # the run was killed after the last write of a fold
+            _finish_fold(fabric, out, plan.folds, facts)
         data = _on_device(data, fabric.device, settings)
         for fold in plan.chosen:
             if not is_finished(out, fold):
@@ -393,12 +397,21 @@ def _write_fold(
     write_json(folder / "done.json", done)
 
 
+def _lacks_its_end(out: Path, folds: Sequence[Fold], facts: Mapping[str, Any]) -> bool:
+    """Whether a fold of a resumed run is finished, but what `_finish_fold` does after it is not done."""
+    finished = [fold for fold in folds if is_finished(out, fold)]
+    if not finished or facts["seconds"] is not None:
+        return False
+    left = any((out / fold.name / "last.ckpt").exists() for fold in finished)
+    return left or len(finished) == len(folds) or not is_gathered(out, finished)
+
+
 def _finish_fold(fabric: Fabric, out: Path, folds: Sequence[Fold], facts: Mapping[str, Any]) -> None:
     if fabric.is_global_zero:
         finished = [fold for fold in folds if is_finished(out, fold)]
         gather_predictions(out, folds)
         for fold in finished:
-            (out / fold.name / "last.ckpt").unlink(missing_ok=True)
+            remove(out / fold.name / "last.ckpt")
         more: dict[str, Any] = {"warnings": warnings} if (warnings := read_warnings(out)) else {}
         if len(finished) == len(folds):
             seconds = sum(read_json(out / fold.name / "done.json")["seconds"] for fold in finished)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fer3d.catalog.protocols import Fold, folds_to_json
+from fer3d.checks import first_difference
 from fer3d.data.samples import TrainingData
 from fer3d.errors import FormatError, TrainError
-from fer3d.files import clear_temporaries, read_json, write_bytes, write_json
+from fer3d.files import clear_temporaries, csv_text, read_json, write_bytes, write_json, write_text
 
 if TYPE_CHECKING:
     import pyarrow
@@ -50,6 +49,7 @@ def open_run(out: Path, facts: Mapping[str, Any], folds: Sequence[Fold], *, resu
     """
     file = out / "run.json"
     if not file.is_file():
+        clear_temporaries(out)
         write_json(out / "folds.json", folds_to_json(folds))
         write_json(file, facts)
         return dict(facts)
@@ -58,7 +58,7 @@ def open_run(out: Path, facts: Mapping[str, Any], folds: Sequence[Fold], *, resu
     before = read_json(file)
     if not isinstance(before, dict):
         raise FormatError(f"{file}: wanted a table, got {type(before).__name__}")
-    difference = _difference({key: before.get(key) for key in _IDENTITY}, _plain({k: facts[k] for k in _IDENTITY}))
+    difference = first_difference({key: before.get(key) for key in _IDENTITY}, _plain({k: facts[k] for k in _IDENTITY}))
     if difference:
         raise TrainError(f"{out}: cannot go on with this run: {difference}")
     if read_json(out / "folds.json") != _plain(folds_to_json(folds)):
@@ -69,11 +69,7 @@ def open_run(out: Path, facts: Mapping[str, Any], folds: Sequence[Fold], *, resu
 
 def write_log(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write log.csv: one row per epoch, an empty cell for None. FileError if the file cannot be written."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, LOG_COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_bytes(path, text.getvalue().encode(), make_folder=True)
+    write_text(path, csv_text(LOG_COLUMNS, rows))
 
 
 def write_predictions(path: Path, data: TrainingData, rows: torch.Tensor, answers: torch.Tensor, fold: Fold) -> None:
@@ -126,6 +122,19 @@ def gather_predictions(out: Path, folds: Sequence[Fold]) -> None:
         _write_table(out / "predictions.parquet", pa.concat_tables(tables))
 
 
+def is_gathered(out: Path, finished: Sequence[Fold]) -> bool:
+    """Whether the table of predictions is there and holds these folds."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(out / "predictions.parquet", columns=["round", "fold"])
+    except (OSError, pa.ArrowException):
+        return False
+    held = set(zip(*table.to_pydict().values(), strict=True))
+    return held >= {(fold.round, fold.fold) for fold in finished}
+
+
 def is_finished(out: Path, fold: Fold) -> bool:
     """Whether a fold of a run has been trained and tested."""
     return (out / fold.name / "done.json").is_file()
@@ -143,14 +152,3 @@ def _write_table(path: Path, table: pyarrow.Table) -> None:
 def _plain(content: Any) -> Any:
     """`content` as it is after a round trip through JSON."""
     return json.loads(json.dumps(content))
-
-
-def _difference(before: Any, now: Any, where: str = "") -> str:
-    """A text that names the first key whose value differs, with both values; "" if none does."""
-    if before == now:
-        return ""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in sorted(before.keys() | now.keys()):
-            if text := _difference(before.get(key), now.get(key), f"{where}.{key}" if where else key):
-                return text
-    return f"`{where}` was {before!r}, is {now!r}"

@@ -11,7 +11,7 @@ from fer3d.catalog.stored_card import copy_stored_card, store_card, stored_card,
 from fer3d.config import PreprocessSettings
 from fer3d.errors import ArgumentError, CardError, ProtocolError
 from fer3d.formats import write
-from fer3d.prepare import store
+from fer3d.prepare import shards
 from fer3d.prepare.folder import preprocess
 from fer3d.scan import Scan
 from fer3d.train.plan import Experiment, plan_experiment
@@ -157,7 +157,7 @@ def test_preprocess_keeps_the_card_and_training_finds_its_protocol(tmp_path):
 def test_a_packed_folder_keeps_the_card(tmp_path):
     store_card(write_card(tmp_path / "card"), tmp_path / "a")
     write_prepared(tmp_path / "a")
-    store.pack(tmp_path / "a", tmp_path / "b")
+    shards.pack(tmp_path / "a", tmp_path / "b")
     assert "lab-two" in protocol_names(tmp_path / "b")
     copy_stored_card(tmp_path / "nothing", tmp_path / "c")
     assert not (tmp_path / "c").exists()

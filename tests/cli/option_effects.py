@@ -35,7 +35,7 @@ CALLS = {
     "preprocess": "fer3d.cli.show_preparation.preprocess",
     "inspect": "fer3d.cli.show_preparation.run_inspect",
     "synth": "fer3d.synth.make",
-    "pack": "fer3d.prepare.store.pack",
+    "pack": "fer3d.prepare.shards.pack",
     "maps": "fer3d.cli.show_preparation.run_maps",
     "train": "fer3d.cli.show_training.train",
     "ablate": "fer3d.cli.show_training.run_grid",

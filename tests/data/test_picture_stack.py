@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from fer3d.data import read_stacks
 from fer3d.data.channels import Normalisation, channel_names, stack_channels
 from fer3d.data.picture_stack import PictureFiller
 from fer3d.data.samples import labelled_rows, load
 from fer3d.errors import ArgumentError, FormatError
-from fer3d.prepare import store
+from fer3d.prepare import shards, store
 from tests.prepared import SIX, write_prepared
 
 SIDE = 21  # odd, so that the bits of a mask do not fill their bytes
@@ -82,11 +81,12 @@ def test_a_grey_set_in_memory_is_little_more_than_its_bytes(tmp_path):
 
 def test_each_shard_is_opened_once_whatever_the_order_of_the_rows(tmp_path, monkeypatch):
     folder = write_prepared(tmp_path / "loose", ["F0001", "M0001"])
-    store.pack(folder, tmp_path / "packed", 7)
+    shards.pack(folder, tmp_path / "packed", 7)
     rows = labelled_rows(tmp_path / "packed")
     shuffled = [rows[k] for k in np.random.default_rng(0).permutation(len(rows))]
     opened = []
-    monkeypatch.setattr(read_stacks, "open_tensors", lambda path: opened.append(path) or store.open_tensors(path))
+    open_tensors = store.open_tensors
+    monkeypatch.setattr(store, "open_tensors", lambda path: opened.append(path) or open_tensors(path))
     data = load([(tmp_path / "packed", shuffled)], ["texture"], SIX)
     assert len(opened) == len(set(opened)) == 4  # shards of 7, 7, 7 and 3
     monkeypatch.undo()
@@ -111,6 +111,8 @@ def test_pictures_of_two_sizes_and_a_shard_without_its_tensors(tmp_path):
         filler.put(1, np.zeros((5, 5, 3), np.uint8), np.ones((5, 5), np.uint8), "b")
     folder = write_prepared(tmp_path / "out", ["F0001"])
     rows = labelled_rows(folder)
-    rows[3]["prefix"] = "other/"
-    with pytest.raises(FormatError, match="wanted a tensor other/maps, has none; prepare the scans again"):
+    scan = store.read_row(folder, rows[3])
+    arrays = {name: array for name, array in scan.arrays.items() if name != "mask"}
+    store.write_scan(folder / rows[3]["file"], store.PreparedScan(arrays, scan.header))
+    with pytest.raises(FormatError, match="lacks the array `mask`; "):
         load([(folder, rows)], ["texture"], SIX)

@@ -5,7 +5,7 @@ import torch
 
 from fer3d.data.samples import check_same_recipe, labelled_rows, load
 from fer3d.errors import ArgumentError, FileError
-from fer3d.prepare import store
+from fer3d.prepare import shards, store
 from tests.prepared import SIX, write_prepared
 
 
@@ -30,7 +30,7 @@ def test_scans_come_in_the_order_of_their_ids_with_their_labels(folder):
 
 
 def test_shards_read_like_loose_scans(folder, tmp_path):
-    store.pack(folder, tmp_path / "packed", 7)
+    shards.pack(folder, tmp_path / "packed", 7)
     one, two = (load([(f, labelled_rows(f))], ["normal"], SIX) for f in (folder, tmp_path / "packed"))
     torch.testing.assert_close(one.values, two.values, rtol=0, atol=0)
     assert one.digests == two.digests
@@ -74,7 +74,7 @@ def test_a_scan_whose_surface_has_no_colour_in_places_is_fed_its_mean_colour_the
     texture = scan.arrays["texture"] * coloured[..., None]
     arrays = {**scan.arrays, "texture": texture, "coloured": coloured}
     store.write_scan(path, store.PreparedScan(arrays, scan.header))
-    store.pack(copy, tmp_path / "packed", 5)
+    shards.pack(copy, tmp_path / "packed", 5)
     for place in (copy, tmp_path / "packed"):
         data = load([(place, labelled_rows(place))], ["depth", "texture"], SIX)
         red = data.values[3, 1].float()

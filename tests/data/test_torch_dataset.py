@@ -5,7 +5,8 @@ from torch.utils.data import DataLoader
 
 from fer3d.data.torch_dataset import PreparedDataset
 from fer3d.errors import ArgumentError
-from fer3d.prepare.store import PreparedScan, pack, write_manifest, write_scan
+from fer3d.prepare.shards import pack
+from fer3d.prepare.store import PreparedScan, write_manifest, write_scan
 from fer3d.scan import EXPRESSIONS
 
 

@@ -21,9 +21,10 @@ from fer3d.config import PreprocessSettings
 from fer3d.data.torch_dataset import PreparedDataset
 from fer3d.errors import ArgumentError, CardError
 from fer3d.face.load import mean_face
-from fer3d.prepare import folder
-from fer3d.prepare.folder import Outcome, StrictError, preprocess
+from fer3d.prepare import tasks
+from fer3d.prepare.folder import StrictError, preprocess
 from fer3d.prepare.store import read_manifest
+from fer3d.prepare.tasks import Outcome, Task, run_tasks
 
 SMALL = PreprocessSettings(size=48)
 
@@ -257,8 +258,6 @@ def test_wrong_calls_are_named(scans, prepared, tmp_path):
 class _Deadly:
     """A task that kills its worker process on one record, as a crash in a library would."""
 
-    scans = Path("scans")
-
     def __init__(self, deadly):
         self.deadly = deadly
 
@@ -273,7 +272,9 @@ def test_a_worker_that_dies_takes_one_scan_with_it():
     records = [
         replace(first, id=f"s{i}", relative=f"s{i}.wrl", files={"scan": Path(f"scans/s{i}.wrl")}) for i in range(24)
     ]
-    outcomes = {outcome.record.id: outcome for outcome in folder._run(records, _Deadly("s5"), 2)}
+    task = Task(Path("scans"), Path("out"), SMALL)
+    done = run_tasks(_Deadly("s5"), records, 2, limit=0.0, begin=task.begin, died=task.died, late=task.late)
+    outcomes = {outcome.record.id: outcome for _, outcome in done}
     assert len(outcomes) == 24
     failed = [name for name, outcome in outcomes.items() if outcome.status == "failed"]
     assert failed == ["s5"]
@@ -284,7 +285,7 @@ def test_a_bug_of_ours_costs_one_scan_too(scans, tmp_path, monkeypatch):
     def broken(record, *_):
         raise KeyError("surprise")
 
-    monkeypatch.setattr(folder, "prepare_record", broken)
+    monkeypatch.setattr(tasks, "prepare_record", broken)
     summary = preprocess(scans, tmp_path / "prepared", settings=SMALL, workers=1)
     assert len(summary.failures) == 14
     assert re.search(r"\.wrl: internal error at test_folder\.py:\d+, KeyError: 'surprise'", summary.failures[0][1])

@@ -16,7 +16,7 @@ from fer3d.image.detect import Detection
 from fer3d.image.landmarks68 import moved
 from fer3d.predict import load
 from fer3d.prepare.folder import preprocess
-from fer3d.prepare.store import read_header, read_manifest, read_scan
+from fer3d.prepare.store import header_for, read_manifest, read_row
 from fer3d.train.plan import Experiment
 from fer3d.train.run import Device, train
 from fer3d.train.run_folder import read_predictions, read_run
@@ -56,7 +56,7 @@ def test_faces_are_stored_with_a_record_of_who_found_them(folder, photos, tmp_pa
     assert steps["read"]["format"] == "PNG"
     eyes = moved(true_eyes(photos[0]), np.array(steps["align"]["matrix"]))
     np.testing.assert_allclose(eyes, canonical_eyes(48), atol=2.5)
-    scan = read_scan(tmp_path / "out" / anna["file"])
+    scan = read_row(tmp_path / "out", anna)
     assert scan.arrays["texture"].shape == (48, 48, 3)
     assert scan.arrays["maps"].shape == (0, 48, 48)
     carla = rows["carla--angry--3"]
@@ -79,7 +79,7 @@ def test_crops_are_used_as_they_are_and_need_no_detector(capsys, tmp_path, monke
     rows = {row["source"]: row for row in read_manifest(out) if row["status"] == "ok"}
     assert {row["pose_source"] for row in rows.values()} == {"crop"}
     for name, picture in (("1", trees.noise(0)), ("tall", trees.noise(1, 60)[:, :40])):
-        scan = read_scan(out / rows[f"anna/happy/{name}.png"]["file"])
+        scan = read_row(out, rows[f"anna/happy/{name}.png"])
         wanted = Image.fromarray(picture).convert("RGB").resize((96, 96), Image.Resampling.BICUBIC)
         np.testing.assert_array_equal(scan.arrays["texture"], np.asarray(wanted))
         assert (scan.arrays["mask"] == 1).all()
@@ -130,7 +130,7 @@ def test_settings_of_pictures_are_refused_for_scans(tmp_path):
 def test_what_is_prepared_is_kept_until_something_changes(folder, tmp_path):
     out = tmp_path / "out"
     preprocess(folder, out, settings=WHOLE, workers=1)
-    content = (out / "scans/anna--happy--1.safetensors").read_bytes()
+    content = (out / "shards/00000.safetensors").read_bytes()
     assert preprocess(folder, out, settings=WHOLE, workers=1).kept == 3
     shutil.copy(folder / "bert/sad/2.png", folder / "carla/angry/3.png")
     again = preprocess(folder, out, settings=WHOLE, workers=1)
@@ -142,7 +142,7 @@ def test_what_is_prepared_is_kept_until_something_changes(folder, tmp_path):
     assert reason.endswith(HINT)
     shutil.rmtree(out)
     preprocess(folder, out, settings=WHOLE, workers=2)
-    assert (out / "scans/anna--happy--1.safetensors").read_bytes() == content
+    assert (out / "shards/00000.safetensors").read_bytes() == content
 
 
 def test_landmarks_of_the_data_set_spare_the_search(tmp_path):
@@ -157,7 +157,7 @@ def test_landmarks_of_the_data_set_spare_the_search(tmp_path):
     assert row["pose_source"] == "data set"
     steps = {step["step"]: step for step in json.loads(row["history"])}
     assert steps["detect"]["landmarks"].endswith("_landmarks.txt")
-    assert read_header(tmp_path / "out" / row["file"])["people"] is True
+    assert header_for(tmp_path / "out", row)["people"] is True
 
 
 @needs_face
@@ -181,7 +181,7 @@ def test_entries_of_a_csv_are_kept_by_their_pixels(tmp_path):
     assert preprocess(folder, out, settings=SMALL, workers=1).prepared == 11
     row = read_manifest(out)[3]
     assert (row["id"], row["source"], row["expression"]) == ("fer0000003", "fer2013/fer2013.csv#3", "happiness")
-    scan = read_scan(out / row["file"])
+    scan = read_row(out, row)
     np.testing.assert_array_equal(scan.arrays["texture"], np.repeat(trees.noise(3)[..., None], 3, axis=2))
     assert (scan.arrays["mask"] == 1).all()
     assert (row["pose_source"], row["warnings"], row["measured"]) == ("crop", [], 1.0)

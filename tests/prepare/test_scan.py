@@ -21,9 +21,9 @@ from fer3d.landmarks import CANONICAL_LANDMARKS
 from fer3d.prepare import AxisConvention, prepare, prepare_record
 from fer3d.prepare.folder import preprocess
 from fer3d.prepare.scan import Stopwatch, is_current, read_record, relative
+from fer3d.prepare.shards import pack
 from fer3d.prepare.store import (
     manifest_landmarks,
-    pack,
     read_manifest,
     read_scan,
     read_tree,

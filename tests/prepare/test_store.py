@@ -7,10 +7,10 @@ import pytest
 
 from fer3d.errors import ArgumentError, FileError, FormatError
 from fer3d.files import write_bytes
+from fer3d.prepare.shards import pack
 from fer3d.prepare.store import (
     PreparedScan,
     manifest_landmarks,
-    pack,
     read_header,
     read_manifest,
     read_scan,
