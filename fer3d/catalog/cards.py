@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +25,7 @@ import fer3d
 from fer3d.catalog.card_targets import Targets, Text
 from fer3d.checks import did_you_mean
 from fer3d.errors import CardError
+from fer3d.files import read_toml
 from fer3d.scan import LABELS
 
 # The named groups of a pattern that become fields of a record. Every other group becomes an attribute of the record.
@@ -262,14 +262,7 @@ def load_card(name_or_path: str | Path) -> Card:
             expected value and the actual value.
     """
     file = card_file(name_or_path)
-    try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CardError(f"{file}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise CardError(f"{file}: wanted UTF-8 text, got byte 0x{error.object[error.start]:02x}") from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise CardError(f"{file}: wanted TOML, got {error}") from error
+    data = read_toml(file, CardError)
     try:
         return Card.model_validate(data)
     except ValidationError as error:

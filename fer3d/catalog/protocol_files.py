@@ -9,7 +9,6 @@ everything but title and source. Otherwise the name is refused, as it would be a
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,6 +28,7 @@ from fer3d.catalog.cards import SHIPPED, expand_range
 from fer3d.catalog.stored_card import FOLDS, stored_card, stored_folds
 from fer3d.checks import did_you_mean
 from fer3d.errors import CardError, ProtocolError
+from fer3d.files import read_toml
 from fer3d.scan import LABELS
 
 GENERAL = ("k-fold", "leave-one-out", "cross", "parts")  # protocols for any data
@@ -129,7 +129,7 @@ def _stored(prepared: Path | None) -> Mapping[str, Place]:
 def _places(file: Path, card: str) -> dict[str, Place]:
     """Return the name of each protocol of a file -> file, table and content."""
     places: dict[str, Place] = {}
-    for table, content in _tables(file).items():
+    for table, content in read_toml(file, CardError).items():
         name = f"{card}-{table}"
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", table) or not isinstance(content, dict):
             raise CardError(f"{file}: wanted tables, named by letters, digits, _ and -, got {table!r}")
@@ -137,15 +137,6 @@ def _places(file: Path, card: str) -> dict[str, Place]:
             raise CardError(f"{file}: wanted another name than {name}, which is a protocol for any data")
         places[name] = file, table, content
     return places
-
-
-def _tables(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CardError(f"{file}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CardError(f"{file}: wanted TOML, got {error}") from None
 
 
 def _facts(file: Path, name: str, table: Any) -> ProtocolFacts:

@@ -254,7 +254,7 @@ def folds_from_json(content: Any, where: str) -> list[Fold]:
             Fold(int(item["round"]), int(item["fold"]), *(tuple(map(str, item[part])) for part in PARTS))
             for item in content
         ]
-    except (TypeError, KeyError, ValueError):
+    except (TypeError, KeyError, ValueError, OverflowError):
         raise ProtocolError(
             f'{where}: wanted a list of {{"round", "fold", "train", "validation", "test"}}, got something else'
         ) from None

@@ -279,16 +279,18 @@ def evaluate(
     """Evaluate the predictions of a run: accuracy with its interval, per class and fold, calibration -> metrics.json.
 
     Intervals resample subjects, not scans, because scans of one person are alike. An undefined number is printed as
-    n/a, with the reason. The command refuses predictions for a subject that the fold was trained on.
+    n/a, with the reason. The command refuses predictions for a subject that the fold was trained on. Of several runs,
+    a damaged one is left out with the reason, and the exit code is then 3.
 
         fer3d evaluate runs/flm --pose-test --workers 2
     """
     from fer3d.cli import show_evaluation
 
-    show_evaluation.run_evaluate(runs, resamples, seed)
+    whole = show_evaluation.run_evaluate(runs, resamples, seed)
     if pose_test:
         yaws = None if angles is None else tuple(map(float, _numbers(angles)))
-        show_evaluation.run_pose_test(runs, prepared, yaws, scans, workers, resamples, seed)
+        show_evaluation.run_pose_test(whole, prepared, yaws, scans, workers, resamples, seed)
+    raise typer.Exit(SOME_FAILED if len(whole) < len(set(runs)) else 0)
 
 
 @app.command()
@@ -301,11 +303,11 @@ def compare(
     """Test whether one run is better than another: accuracy differences on common scans, with interval and p-value.
 
     The interval comes from a paired bootstrap by subject. The p-value is that of McNemar's exact test, corrected for
-    the number of pairs.
+    the number of pairs. A damaged run is left out with the reason, and the exit code is then 3.
     """
     from fer3d.cli import show_evaluation
 
-    show_evaluation.run_compare(runs, resamples, seed, json_)
+    raise typer.Exit(SOME_FAILED if show_evaluation.run_compare(runs, resamples, seed, json_) else 0)
 
 
 @app.command()
@@ -433,10 +435,13 @@ def report(
         typer.Option(help="Prepared folder, for pictures of the mistakes. [default: the one that the run names]"),
     ] = None,
 ) -> None:
-    """Write one self-contained report.html for a run, or for several runs with their comparison."""
+    """Write one self-contained report.html for a run, or for several runs with their comparison.
+
+    A damaged run is left out with the reason, and the exit code is then 3.
+    """
     from fer3d.cli import show_evaluation
 
-    show_evaluation.run_report(runs, out, prepared)
+    raise typer.Exit(SOME_FAILED if show_evaluation.run_report(runs, out, prepared) else 0)
 
 
 def _exit_code(summary: "Summary") -> int:

@@ -23,9 +23,10 @@ from fer3d.config import TrainSettings
 from fer3d.data.augment_maps import augment, draw, draw_pictures
 from fer3d.data.channels import Normalisation, channel_names, stack_channels, stored_channels
 from fer3d.data.warp import FaceWarp, landmark_warps
-from fer3d.errors import ArgumentError, ProtocolError
+from fer3d.errors import ArgumentError, FormatError, ProtocolError
 from fer3d.maps.registry import reads_picture
 from fer3d.prepare.store import header_for, open_tensors, read_manifest
+from fer3d.prepare.stored_facts import AGAIN, check_arrays
 from fer3d.scan import LABELS
 
 Sources = Sequence[tuple[Path, Sequence[Mapping[str, Any]]]]
@@ -209,6 +210,8 @@ def labelled_rows(
     whole = [row for row in read_manifest(folder) if row["status"] == "ok"]
     rows = [row for row in whole if says(row, target)]
     for row in rows:
+        if row["subject"] is None:
+            raise FormatError(f"{folder / 'manifest.parquet'}: the subject of {row['id']} is missing; {AGAIN}")
         if target == "expression" and row["expression"] not in LABELS:
             raise ArgumentError(f"{folder / 'manifest.parquet'}: scan {row['id']}: {label_hint(row['expression'])}")
     if whole and not rows:
@@ -344,6 +347,7 @@ def _read(
     """(C + 1, H, W) float16, or None if a required texture is missing; and a hash of all stored maps of the scan."""
     prefix = row["prefix"]
     with open_tensors(folder / row["file"]) as file:
+        check_arrays(file.layout(prefix), names, file.path)
         stored, mask = file.get_tensor(prefix + "maps"), file.get_tensor(prefix + "mask")
         digest = hashlib.blake2b(stored.tobytes(), digest_size=16).hexdigest()
         texture = None

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from fer3d.checks import check_choice
 from fer3d.errors import ArgumentError
 from fer3d.prepare.store import header_for, open_tensors, read_manifest
+from fer3d.prepare.stored_facts import check_arrays
 from fer3d.scan import EXPRESSIONS, LABELS
 
 Sample = dict[str, Any]
@@ -68,7 +69,7 @@ class PreparedDataset(Dataset[Sample]):
         ]
         if not self.rows:
             raise ArgumentError(f"`folder` should hold at least one prepared scan of {self.classes}, {folder} has none")
-        stored = self._stored_channels()
+        self._stored = stored = self._stored_channels()
         self.channels = tuple(stored if channels is None else channels)
         for name in self.channels:
             if name not in stored:
@@ -81,6 +82,7 @@ class PreparedDataset(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         row = self.rows[index]
         with open_tensors(self.folder / row["file"]) as file:
+            check_arrays(file.layout(row["prefix"]), self._stored, file.path)
             maps = file.get_tensor(row["prefix"] + "maps")[self._positions].astype(np.float32)  # (C, H, W)
             mask = file.get_tensor(row["prefix"] + "mask")
             sample: Sample = {

@@ -9,7 +9,6 @@ eyes.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer3d.errors import FileError, FormatError
-from fer3d.files import read_bytes
+from fer3d.files import parse_json, read_bytes
 
 FACE_VERTICES = 9409
 NEUTRAL, INDICES = "generic_neutral_mesh.obj", "vertex_indices.json"
@@ -56,10 +55,12 @@ def arrays(folder: Path) -> dict[str, NDArray[Any]]:
 
 def _indices(path: Path) -> tuple[list[str], NDArray[np.int64]]:
     try:
-        data = json.loads(read_bytes(path))
+        data = parse_json(read_bytes(path), str(path))
         names = [str(name) for name in data["expressions"]]
         return names, np.array(data["idx_to_landmark_verts"], np.int64)
-    except (KeyError, TypeError, ValueError) as error:
+    except FormatError:
+        raise
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise FormatError(
             f"{path}: `expressions` and `idx_to_landmark_verts` of ICT-FaceKit were wanted: {error!r}"
         ) from error

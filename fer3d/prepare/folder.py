@@ -7,7 +7,6 @@ store depend neither on the number of workers nor on interruptions.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fer3d import __version__
 from fer3d.config import PreprocessSettings
-from fer3d.errors import ArgumentError, Fer3dError, internal_error
-from fer3d.files import clear_temporaries, write_json
+from fer3d.errors import ArgumentError, Fer3dError, FormatError, internal_error
+from fer3d.files import clear_temporaries, read_json, write_json
 from fer3d.kernels.compiling import compile_kernels
 from fer3d.prepare.scan import (
     AxisConvention,
@@ -31,6 +30,7 @@ from fer3d.prepare.scan import (
     relative,
 )
 from fer3d.prepare.store import PreparedScan, read_header, write_manifest, write_scan
+from fer3d.prepare.stored_facts import PrepareFacts
 from fer3d.workers import map_on_processes, worker_pool
 
 if TYPE_CHECKING:
@@ -235,8 +235,8 @@ def _open_folder(out: Path, card: Card, dataset: str | Path, settings: Preproces
     recipe = out / "prepare.json"
     if recipe.is_file():
         try:
-            owner = json.loads(recipe.read_text(encoding="utf-8"))["dataset"]
-        except (OSError, ValueError, KeyError):
+            owner = read_json(recipe, PrepareFacts).get("dataset")
+        except FormatError:  # it is written anew below
             owner = None
         if owner not in (None, card.name):
             raise ArgumentError(f"`out` should be a new folder or one of {card.name}, {out} holds {owner}")

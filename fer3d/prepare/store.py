@@ -28,7 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer3d.errors import ArgumentError, FileError, FormatError
-from fer3d.files import write_bytes
+from fer3d.files import checked, parse_json, read_bytes, read_json, read_table, write_bytes
+from fer3d.prepare.stored_facts import AGAIN, PrepareFacts, check_arrays, check_header, check_rows
 
 if TYPE_CHECKING:
     import pyarrow
@@ -39,6 +40,9 @@ Array = NDArray[Any]
 
 # Columns that manifests of earlier versions lack. They are read as null.
 LATER_COLUMNS = ("compound", "valence", "arousal", "absent_units")
+
+# Names of dtypes in a safetensors file -> NumPy's.
+_DTYPES = {"F16": np.float16, "F32": np.float32, "U8": np.uint8, "I32": np.int32}
 
 _HEADER_KEY = "fer3d"  # one key, as safetensors writes several in random order
 
@@ -56,9 +60,45 @@ class PreparedScan:
     header: Mapping[str, Any]
 
 
+class Tensors:
+    """The arrays of an open safetensors file, by name."""
+
+    def __init__(self, path: Path, handle: Any) -> None:
+        self.path, self._handle = path, handle
+
+    def keys(self) -> list[str]:
+        """The names of the arrays."""
+        return list(self._handle.keys())
+
+    def metadata(self) -> dict[str, str]:
+        """The texts in the header of the file."""
+        return dict(self._handle.metadata() or {})
+
+    def get_tensor(self, name: str) -> Any:
+        """Read one array. FormatError if there is none of this name, or none that NumPy can hold."""
+        try:
+            return self._handle.get_tensor(name)
+        except Exception as error:  # an unknown name, a dtype that NumPy lacks, a shape without memory for it
+            raise FormatError(f"{self.path}: has no readable array {name} ({error}); {AGAIN}") from None
+
+    def layout(self, prefix: str = "") -> dict[str, tuple[Any, tuple[int, ...]]]:
+        """Name without prefix -> dtype and shape of each array whose name starts with `prefix`, without reading it."""
+        found = {}
+        for name in self.keys():
+            if name.startswith(prefix):
+                part = self._handle.get_slice(name)
+                dtype = _DTYPES.get(part.get_dtype(), part.get_dtype())
+                found[name.removeprefix(prefix)] = (dtype, tuple(part.get_shape()))
+        return found
+
+
 @contextmanager
-def open_tensors(path: Path) -> Iterator[Any]:
-    """Open a safetensors file, memory-mapped, as a handle with `get_tensor(name)`. Errors are one line.
+def open_tensors(path: Path, framework: str = "np") -> Iterator[Tensors]:
+    """Open a safetensors file, memory-mapped. Errors are one line.
+
+    Args:
+        path: File to open.
+        framework: Library of the arrays, "np" or "pt".
 
     Raises:
         FileError: if the file is missing or cannot be read.
@@ -67,14 +107,19 @@ def open_tensors(path: Path) -> Iterator[Any]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="np") as handle:
-            yield handle
+        if path.exists() and not path.is_file():
+            raise FileError(f"{path}: a file was wanted, it is a folder or a device")
+        handle = safe_open(path, framework=framework)
     except FileNotFoundError:
         raise FileError(f"{path}: is missing") from None
+    except FileError:
+        raise
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except SafetensorError as error:
+    except (SafetensorError, ValueError, MemoryError) as error:
         raise FormatError(f"{path}: is not a whole safetensors file ({error})") from None
+    with handle:
+        yield Tensors(path, handle)
 
 
 def write_scan(path: Path, prepared: PreparedScan) -> None:
@@ -97,20 +142,21 @@ def read_scan(path: Path) -> PreparedScan:
         FormatError: if fer3d did not write it.
     """
     with open_tensors(path) as file:
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (a handle, not a dict)
-        return PreparedScan(arrays, _header_of(path, file))
+        header = _checked_header(path, file)
+        return PreparedScan({name: file.get_tensor(name) for name in file.keys()}, header)  # noqa: SIM118
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """Read the header of one prepared scan, without its arrays. Raises as `read_scan`."""
+    """Read the header of one prepared scan, without its arrays, whose shapes are checked. Raises as `read_scan`."""
     with open_tensors(path) as file:
-        return _header_of(path, file)
+        return _checked_header(path, file)
 
 
 def header_for(folder: Path, row: Mapping[str, Any]) -> dict[str, Any]:
     """Read the header of the scan of a manifest row from its file or shard. Raises as `read_scan`."""
-    header = read_header(folder / row["file"])
-    return header[row["id"]] if row["prefix"] else header
+    path, prefix = folder / row["file"], row["prefix"]
+    with open_tensors(path) as file:
+        return _checked_header(path, file, prefix.removesuffix("/"))
 
 
 def read_tree(folder: str | Path, row: Mapping[str, Any]) -> SampleTree:
@@ -138,6 +184,10 @@ def read_tree(folder: str | Path, row: Mapping[str, Any]) -> SampleTree:
     except KeyError as error:
         raise FormatError(
             f"{folder / row['file']}: the tree of {row['id']} lacks {error}; prepare the scans again with --tree"
+        ) from None
+    except (ArgumentError, ValueError, IndexError, TypeError) as error:
+        raise FormatError(
+            f"{folder / row['file']}: the tree of {row['id']} is damaged ({error}); prepare the scans again with --tree"
         ) from None
 
 
@@ -203,30 +253,27 @@ def read_manifest(folder: Path) -> list[dict[str, Any]]:
         FileError: if `folder` has no manifest.
         FormatError: if it cannot be parsed or lacks a column.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     path = Path(folder) / "manifest.parquet"
-    if not path.is_file():
+    if not path.exists():
         raise FileError(f"{path}: is missing; `fer3d preprocess` writes it at the end of a run")
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise FormatError(f"{path}: is not a Parquet file ({str(error).splitlines()[0]})") from None
+    table = read_table(path, manifest_schema(), AGAIN, required=("id", "status"))
     lacking = [name for name in manifest_schema().names if name not in table.column_names]
     missing = [name for name in lacking if name not in LATER_COLUMNS]
     if missing:
-        raise FormatError(f"{path}: lacks the columns {', '.join(missing)}; prepare the scans again")
-    return [{**row, **dict.fromkeys(lacking)} for row in table.to_pylist()]
+        raise FormatError(f"{path}: lacks the columns {', '.join(missing)}; {AGAIN}")
+    rows = [{**row, **dict.fromkeys(lacking)} for row in table.to_pylist()]
+    check_rows(rows, path)
+    return rows
 
 
 def is_simulated(folder: Path) -> bool:
-    """Whether the scans of a prepared folder are simulated, as its prepare.json says. Without that file: False."""
-    try:
-        facts = json.loads((folder / "prepare.json").read_text(encoding="utf-8"))
-        return bool(facts.get("simulated", False))
-    except (OSError, ValueError, AttributeError):
-        return False
+    """Whether the scans of a prepared folder are simulated, as its prepare.json says. Without that file: False.
+
+    Raises:
+        FileError, FormatError: if that file cannot be read: results on simulated faces must not pass for real ones.
+    """
+    path = folder / "prepare.json"
+    return path.exists() and bool(read_json(path, PrepareFacts, AGAIN).get("simulated", False))
 
 
 def manifest_landmarks(row: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
@@ -273,7 +320,7 @@ def pack(folder: Path, out: Path, per_shard: int = 500) -> int:
         write_bytes(out / name, save(arrays, metadata={_HEADER_KEY: _compact(headers)}), make_folder=True)
     for extra in ("prepare.json", "contact_sheet.png"):
         if (folder / extra).is_file():
-            write_bytes(out / extra, (folder / extra).read_bytes(), make_folder=True)
+            write_bytes(out / extra, read_bytes(folder / extra), make_folder=True)
     copy_stored_card(folder, out)
     write_manifest(out, rows)
     return len(shards)
@@ -283,9 +330,24 @@ def _compact(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def _header_of(path: Path, file: Any) -> dict[str, Any]:
-    text = (file.metadata() or {}).get(_HEADER_KEY)
+def _checked_header(path: Path, file: Tensors, name: str = "") -> dict[str, Any]:
+    """The header of a scan file, or of the scan `name` of a shard; without a name, those of all scans of a shard."""
+    content = _header_of(path, file)
+    single = "row" in content and not name
+    headers: Mapping[str, Any] = {"": content} if single else {name: content.get(name)} if name else content
+    for scan, header in headers.items():
+        if header is None:
+            raise FormatError(f"{path}: holds no scan {scan}; pack the prepared folder again")
+        where = f"{path}: {scan}" if scan else str(path)
+        check_header(header, where)
+        check_arrays(file.layout(f"{scan}/" if scan else ""), header["channels"], where)
+    chosen: dict[str, Any] = headers[name] if name or single else content
+    return chosen
+
+
+def _header_of(path: Path, file: Tensors) -> dict[str, Any]:
+    text = file.metadata().get(_HEADER_KEY)
     if text is None:
         raise FormatError(f"{path}: was not written by fer3d (no `{_HEADER_KEY}` entry in its header)")
-    header: dict[str, Any] = json.loads(text)
+    header: dict[str, Any] = checked(parse_json(text, f"{path}: header", AGAIN), dict[str, Any], str(path), AGAIN)
     return header

@@ -16,6 +16,7 @@ from fer3d.errors import Fer3dError
 from fer3d.files import read_json, sha256, write_bytes
 from fer3d.prepare.store import header_for, is_simulated, open_tensors, read_manifest
 from fer3d.report import figures
+from fer3d.train.run_facts import POSE_AGAIN, RESUME, DoneFacts, PoseFacts
 from fer3d.train.run_folder import Run, fold_name, prepared_folder, read_log, read_run
 
 _SHOWN_MISTAKES = 12
@@ -94,12 +95,18 @@ def run_page(folder: str | Path, metrics: Mapping[str, Any], prepared: Path | No
         facts=run.facts,
         metrics=metrics,
         logs=[log for log in map(read_log, places) if log],
-        done=[read_json(place / "done.json") for place in places if (place / "done.json").is_file()],
+        done=[read_json(place / "done.json", DoneFacts, RESUME) for place in places if (place / "done.json").is_file()],
         thumbnails=thumbnails,
         missing=missing,
-        simulated=bool(run.facts["data"].get("simulated", store is not None and is_simulated(store))),
-        pose=read_json(pose) if (pose := run.folder / "pose_test.json").is_file() else None,
+        simulated=_of_simulated(run, store),
+        pose=read_json(pose, PoseFacts, POSE_AGAIN) if (pose := run.folder / "pose_test.json").is_file() else None,
     )
+
+
+def _of_simulated(run: Run, store: Path | None) -> bool:
+    """Whether the faces of a run are simulated, as the run says, or else its prepared folder."""
+    known = run.facts["data"].get("simulated")
+    return bool(known) if known is not None else store is not None and is_simulated(store)
 
 
 def render(pages: Sequence[RunPage], comparison: Mapping[str, Any] | None = None) -> str:

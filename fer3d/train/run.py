@@ -34,6 +34,7 @@ from fer3d.train import loop
 from fer3d.train.checkpoint import ModelFacts, save_model
 from fer3d.train.logger import log_epoch, tensorboard_logger
 from fer3d.train.plan import Experiment, ExperimentPlan, plan_experiment
+from fer3d.train.run_facts import RESUME, DoneFacts
 from fer3d.train.run_writer import gather_predictions, is_finished, open_run, write_log, write_predictions
 from fer3d.train.settings import complete, used
 
@@ -139,6 +140,7 @@ def train(
         facts = _facts(run, experiment, plan, data)
         if fabric.is_global_zero:
             facts = open_run(out, facts, plan.folds, resume=resume)
+            gather_predictions(out, plan.folds)  # the file may have been damaged since
         callbacks.on_run_start(model, plan.chosen)
         for note in (*plan.protocol.notes, *_lack_of_landmarks(run, data, plan.chosen)):
             callbacks.on_message(note)
@@ -386,7 +388,8 @@ def _finish_fold(fabric: Fabric, out: Path, folds: Sequence[Fold], facts: Mappin
         for fold in finished:
             (out / fold.name / "last.ckpt").unlink(missing_ok=True)
         if len(finished) == len(folds):
-            seconds = sum(read_json(out / fold.name / "done.json")["seconds"] for fold in finished)
+            done = [read_json(out / fold.name / "done.json", DoneFacts, RESUME) for fold in finished]
+            seconds = sum(entry["seconds"] for entry in done)
             write_json(out / "run.json", {**facts, "seconds": round(seconds, 3)})
     fabric.barrier()
 

@@ -56,7 +56,7 @@ def test_card_survives_the_way_to_a_worker():
             'up = "+y"\ntowards_camera = "-y"',
             r"`towards_camera`: wanted an axis across `up` \+y, got -y",
         ),
-        ('name = "generic"', "name = ", r"wanted TOML, got Invalid value"),
+        ('name = "generic"', "name = ", r"is not TOML \(Invalid value"),
         ('name = "generic"', 'name = "No Name"', r"`name`: wanted .*, got 'No Name'"),
     ],
 )
