@@ -132,7 +132,7 @@ def read_toml(path: Path, error: type[Fer3dError] = FormatError) -> dict[str, An
     import tomllib
 
     try:
-        content = _present(path)
+        content = read_bytes(path)
     except FormatError as fault:
         raise error(str(fault)) from None
     if len(content) > MAX_TOML:

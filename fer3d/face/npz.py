@@ -154,8 +154,9 @@ def _lid(data: dict[str, NDArray[Any]], prefix: str, closed_by: str) -> Lid:
     upper, lower, share, slope = (data[prefix + key] for key in _LID)
     check_shape("upper", upper, ("R", "n"))
     check_shape("lower", lower, (upper.shape[1],))
-    for name, array, dtype in (("upper", upper, np.int32), ("lower", lower, np.int32)):
-        check_dtype(name, array, dtype)
+    for name, array in (("upper", upper), ("lower", lower)):
+        if array.dtype not in (np.int32, np.int64):
+            raise ArgumentError(f"`{name}` should hold int32 or int64, holds {array.dtype}")
     for name, array in (("share", share), ("slope", slope)):
         check_dtype(name, array, np.float32)
         check_shape(name, array, upper.shape)

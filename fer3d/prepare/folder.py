@@ -175,7 +175,7 @@ class _Task:
         path = self.out / "scans" / f"{record.id}.safetensors"
         watch = Stopwatch()
         try:
-            header = _header(path)
+            header = stored_header(path)
             if header is not None and self._is_current(header, record):
                 return Outcome(record, "kept", header["row"])
             prepared = self._prepared(record, watch)
@@ -202,7 +202,8 @@ def failure(record: Record, reason: str, scans: Path) -> Outcome:
     return Outcome(record, "failed", row)
 
 
-def _header(path: Path) -> dict[str, Any] | None:
+def stored_header(path: Path) -> dict[str, Any] | None:
+    """The header of a prepared scan of an earlier run; None if there is none, or it is damaged."""
     try:
         return read_header(path) if path.exists() else None
     except Fer3dError:

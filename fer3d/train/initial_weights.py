@@ -59,8 +59,9 @@ def load_initial(network: Network, source: str, backbone: str) -> None:
             raise FileError(f"{path}: is missing; for ImageNet weights, {_HOW}")
         tensors = read_tensors(path)
     for name, tensor in tensors.items():
-        if tensor.is_complex() or not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{path}: {name} should hold numbers, holds NaN, infinity or complex ones; {_HOW}")
+        plain = tensor.layout == torch.strided and tensor.device.type != "meta" and not tensor.is_complex()
+        if not plain or not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{path}: {name} should be a plain array of finite numbers, is another; {_HOW}")
     units = _units(tensors)
     for group, branch in parts.items():
         assert isinstance(branch, Branch)

@@ -7,18 +7,19 @@ the weights in the file.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from torch import nn
 from typing_extensions import TypedDict
 
-from fer3d import config
+from fer3d.config import NetworkSettings
 from fer3d.data.input_kinds import input_kind
 from fer3d.errors import ArgumentError, CheckpointError, ConfigError
-from fer3d.files import brief_line, checked
+from fer3d.files import brief_line, checked, wrong_key
 from fer3d.image.illumination import ILLUMINATIONS
 from fer3d.models import build_model, network_class
 from fer3d.models.network import Network
@@ -83,17 +84,14 @@ def built(model: str, arguments: Mapping[str, Any], tensors: Mapping[str, torch.
         CheckpointError: if there is no such network, it cannot be built, or the weights do not fit it.
     """
     try:
-        own = network_class(model).Settings.model_fields
-        config.settings(network_class(model).Settings, {k: v for k, v in arguments.items() if k in own}, str(path))
+        _check_ranges(model, arguments, path)
         if ":" not in model:  # a network from outside may do more than make layers
             with torch.device("meta"):
                 check_weights(build_model(model, **arguments), tensors, path)
         network = build_model(model, **arguments)
     except CheckpointError:
         raise
-    except ConfigError as error:
-        raise CheckpointError(f"{error}; {MODEL_AGAIN}") from None
-    except ArgumentError as error:
+    except (ArgumentError, ConfigError) as error:
         raise CheckpointError(f"{path}: {error}") from None
     except Exception as error:  # numbers of a wrong type or size make torch raise nearly everything
         reason = f"{type(error).__name__}: {brief_line(str(error))}"
@@ -101,6 +99,29 @@ def built(model: str, arguments: Mapping[str, Any], tensors: Mapping[str, torch.
     check_weights(network, tensors, path)
     network.load_state_dict(dict(tensors))
     return network
+
+
+def _check_ranges(model: str, arguments: Mapping[str, Any], path: Path) -> None:
+    """Raise CheckpointError if an argument that is a setting of the network is out of the setting's range.
+
+    Rules for several settings at once are not applied: those of earlier versions were others.
+    """
+    for name, adapter in _ranges(network_class(model).Settings).items():
+        if name in arguments:
+            try:
+                adapter.validate_python(arguments[name])
+            except ValidationError as fault:
+                reason = wrong_key(fault).removeprefix("the content ")
+                raise CheckpointError(f"{path}: `{name}` {reason}; {MODEL_AGAIN}") from None
+
+
+@cache
+def _ranges(kind: type[NetworkSettings]) -> dict[str, TypeAdapter[Any]]:
+    """Name -> type and range of each setting."""
+    return {
+        name: TypeAdapter(Annotated[field.annotation, field])  # type: ignore[arg-type]
+        for name, field in kind.model_fields.items()
+    }
 
 
 def check_weights(network: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
@@ -116,6 +137,8 @@ def check_weights(network: nn.Module, tensors: Mapping[str, torch.Tensor], path:
             raise CheckpointError(
                 f"{path}: {name} should have shape {tuple(wanted[name].shape)}, has {tuple(tensor.shape)}"
             )
+        if tensor.layout != torch.strided or tensor.device.type == "meta":
+            raise CheckpointError(f"{path}: {name} should be a plain array, is {tensor.layout} on {tensor.device}")
         if tensor.is_complex() or tensor.is_floating_point() != wanted[name].is_floating_point():
             raise CheckpointError(f"{path}: {name} should hold {wanted[name].dtype}, holds {tensor.dtype}")
         if tensor.is_floating_point() and not torch.isfinite(tensor.float()).all():

@@ -115,7 +115,12 @@ def _truth_columns(data: TrainingData, rows: torch.Tensor) -> dict[str, Any]:
 
 
 def gather_predictions(out: Path, folds: Sequence[Fold]) -> None:
-    """Concatenate the predictions of all finished folds into one table. FileError if it cannot be written."""
+    """Concatenate the predictions of all finished folds into one table; a file that holds it already is kept.
+
+    Raises:
+        FileError: if the table cannot be written.
+        FormatError: if the predictions of a fold are missing or damaged.
+    """
     import pyarrow as pa
 
     finished = [fold for fold in sorted(folds, key=lambda f: (f.round, f.fold)) if is_finished(out, fold)]
@@ -140,7 +145,9 @@ def _write_table(path: Path, table: pyarrow.Table) -> None:
 
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
-    write_bytes(path, sink.getvalue().to_pybytes(), make_folder=True)
+    content = sink.getvalue().to_pybytes()
+    if not path.is_file() or path.read_bytes() != content:
+        write_bytes(path, content, make_folder=True)
 
 
 def _plain(content: Any) -> Any:

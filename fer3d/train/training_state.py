@@ -14,13 +14,14 @@ from typing_extensions import TypedDict
 
 from fer3d.data.samples import name_some
 from fer3d.errors import CheckpointError
-from fer3d.files import brief_line, checked
+from fer3d.files import brief, brief_line, checked
 from fer3d.train.checkpoint import load_state, load_weights
 from fer3d.train.model_file import check_weights
 
 Row = dict[str, Any]
 
 _ANEW = "remove the file to train the fold anew"
+_LONGEST = 200  # characters of a value in a message
 _CHANGING = ("params", "lr", "initial_lr")  # keys of a parameter group that change during training
 
 
@@ -88,9 +89,8 @@ def restore(path: Path, identity: Mapping[str, Any], network: nn.Module) -> Stat
         raise CheckpointError(f"{path}: `identity` should be a table; {_ANEW}")
     for key, value in identity.items():
         if content["identity"].get(key) != value:
-            raise CheckpointError(
-                f"{path}: `{key}` should be {value!r} to go on, is {content['identity'].get(key)!r}; {_ANEW}"
-            )
+            came = brief(content["identity"].get(key), _LONGEST)
+            raise CheckpointError(f"{path}: `{key}` should be {brief(value, _LONGEST)} to go on, is {came}; {_ANEW}")
     _check_state(content, path)
     load_weights(network, content["network"], path)
     if content["best"]:
@@ -118,6 +118,10 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]
         ]
         same &= all(
             value.shape in ((), parameter.shape)
+            and value.layout == torch.strided
+            and value.device.type != "meta"
+            and not value.is_complex()
+            and bool(torch.isfinite(value).all())
             for parameter, values in optimizer.state.items()
             for value in values.values()
             if isinstance(value, torch.Tensor)

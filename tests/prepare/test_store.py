@@ -41,7 +41,9 @@ def prepared(name="a", seed=0):
         "landmark_names": ["pronasale", "alare_left"],
         "landmarks": [0.0, 0.0, 0.0, 17.0, -8.0, -12.0],
     }
-    return PreparedScan(arrays, {"row": row, "channels": ["depth", "normal_x"], "pixel_mm": 0.8, "settings": {"size": 4}})
+    return PreparedScan(
+        arrays, {"row": row, "channels": ["depth", "normal_x"], "pixel_mm": 0.8, "settings": {"size": 4}}
+    )
 
 
 @pytest.fixture
