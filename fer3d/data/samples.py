@@ -269,6 +269,7 @@ def load(
         ArgumentError: if scans lack a map, or differ in size, pixel or settings.
         FileError, FormatError: if a scan file is missing or damaged.
     """
+    check_sources(sources)
     recipes = [(folder, header_for(folder, rows[0])) for folder, rows in sources]
     first = recipes[0][1]
     for folder, header in recipes:
@@ -306,6 +307,13 @@ def load(
         pixel=float(first["pixel_mm"]),
         preprocess=first["settings"],
     )
+
+
+def check_sources(sources: Sources) -> None:
+    """Raise ArgumentError unless there is a folder, and every folder has a row to read."""
+    if not sources or not all(rows for _, rows in sources):
+        places = ", ".join(str(folder) for folder, rows in sources if not rows) or "no folder"
+        raise ArgumentError(f"`sources` should hold folders with at least one scan each, {places} has none")
 
 
 def name_some(names: Sequence[str]) -> str:

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from fer3d.catalog.targets import Target
 from fer3d.config import TrainSettings
 from fer3d.data.augment_trees import augment, draw
-from fer3d.data.samples import Sources, TrainingData, check_same_recipe, targets_of
+from fer3d.data.samples import Sources, TrainingData, check_same_recipe, check_sources, targets_of
 from fer3d.data.tree_batch import VERTEX_FEATURES, TreeBatch, TreeNormalisation, fill_batch, stencils_of
 from fer3d.errors import ArgumentError
 from fer3d.prepare.store import header_for, open_tensors, read_tree
+from fer3d.prepare.stored_facts import AGAIN
 from fer3d.tree.one_level import one_level
 from fer3d.tree.sample_tree import SampleTree
 
@@ -95,6 +96,7 @@ def load_trees(
         ArgumentError: if the scans were prepared without trees, or not all in the same way.
         FileError, FormatError: if a scan file is missing or damaged.
     """
+    check_sources(sources)
     recipes = [(folder, header_for(folder, rows[0])) for folder, rows in sources]
     for folder, header in recipes:
         check_same_recipe(recipes[0][0], recipes[0][1], folder, header)
@@ -112,6 +114,9 @@ def load_trees(
             yield tree
 
     levels = [_sizes(folder, row) for folder, row in pairs]
+    for (folder, row), sizes in zip(pairs, levels, strict=True):
+        if len(sizes) != len(levels[0]):
+            raise ArgumentError(f"{folder}: {row['id']} should have {len(levels[0])} levels, has {len(sizes)}; {AGAIN}")
     if not whole_tree:
         levels = [[sizes[-2]] * 2 for sizes in levels]
     sizes = [max(column) for column in zip(*levels, strict=True)]

@@ -193,6 +193,8 @@ def _checked(data: dict[str, NDArray[Any]], name: str) -> dict[str, NDArray[Any]
     for key in ("neutral", "identity_modes", "expression_modes", "uv"):
         if not np.isfinite(data[key]).all():
             raise FormatError(f"{name}: `{key}` should be finite, holds NaN or infinity")
+        if (np.abs(data[key].astype(np.float64)) > npz.LARGEST).any():
+            raise FormatError(f"{name}: `{key}` should hold numbers of at most {npz.LARGEST:g}, holds larger ones")
     return data
 
 

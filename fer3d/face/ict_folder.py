@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer3d.errors import FileError, FormatError
+from fer3d.face.npz import LARGEST
 from fer3d.files import parse_json, read_bytes
 
 FACE_VERTICES = 9409
@@ -82,6 +83,8 @@ def _vertices(content: bytes, path: Path) -> NDArray[np.float64]:
         raise FormatError(f"{path}: a vertex is not three numbers: {error}") from error
     if points.ndim != 2 or points.shape[1] != 3:
         raise FormatError(f"{path}: an OBJ with vertices of three numbers was wanted")
+    if not (np.abs(points) <= LARGEST).all():  # NaN is not either
+        raise FormatError(f"{path}: a vertex should hold numbers of at most {LARGEST:g}, one holds others")
     return points
 
 
@@ -104,6 +107,6 @@ def _faces(content: bytes, V: int, path: Path) -> tuple[NDArray[np.int32], NDArr
             for row, corner in zip(rows, corners, strict=True):
                 if len(corner) > 1 and corner[1] and not seen[row]:
                     uv[row], seen[row] = places[corner[1] - 1], True
-    except (ValueError, IndexError) as error:
+        return np.array(triangles, np.int32).reshape(-1, 3), uv
+    except (ValueError, IndexError, OverflowError) as error:
         raise FormatError(f"{path}: polygons and uv of an OBJ were wanted: {error}") from error
-    return np.array(triangles, np.int32).reshape(-1, 3), uv

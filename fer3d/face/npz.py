@@ -33,6 +33,7 @@ from fer3d.files import brief, brief_line, check_growth, read_bytes, write_bytes
 _MARK, _VERSION = "fer3d_face_model", 1
 _PLAIN = ("neutral", "identity_modes", "expression_modes", "triangles", "part", "uv")
 _TABLES = ("name", "expression_names", "landmark_names", "landmark_rows", "unit_names", "unit_modes", "unit_weights")
+LARGEST = 1e6  # of the numbers of a model, in any unit: a face is no kilometre wide
 _LID = ("upper", "lower", "share", "slope")
 
 
@@ -77,7 +78,7 @@ def load(path: str | os.PathLike[str]) -> FaceModel:
     """
     path = Path(path)
     data = read_arrays(path, "a face model of fer3d was wanted")
-    lids = len(data.get("lid_closed_by", ()))
+    lids = data["lid_closed_by"].size if "lid_closed_by" in data else 0
     wanted = [_MARK, *_TABLES, *_PLAIN, "lid_closed_by", *(f"lid{k}_{key}" for k in range(lids) for key in _LID)]
     missing = [key for key in wanted if key not in data]
     if missing:
@@ -118,8 +119,8 @@ def read_arrays(path: Path, wanted: str, keys: Collection[str] | None = None) ->
 def _model(data: dict[str, NDArray[Any]]) -> FaceModel:
     """The model of these arrays. Raises ArgumentError, ValueError, TypeError or IndexError if they form none."""
     for key in ("neutral", "identity_modes", "expression_modes", "uv", "unit_weights"):
-        if data[key].dtype.kind != "f" or not np.isfinite(data[key]).all():
-            raise ArgumentError(f"`{key}` should hold finite numbers, holds others")
+        if data[key].dtype.kind != "f" or not (np.abs(data[key]) <= LARGEST).all():  # NaN is not either
+            raise ArgumentError(f"`{key}` should hold numbers of at most {LARGEST:g}, holds others")
     for key in ("name", "expression_names", "landmark_names", "unit_names", "unit_modes", "lid_closed_by"):
         if data[key].dtype.kind != "U" or data[key].ndim != (key != "name"):
             raise ArgumentError(f"`{key}` should hold words, holds {data[key].dtype} of shape {data[key].shape}")
@@ -160,8 +161,8 @@ def _lid(data: dict[str, NDArray[Any]], prefix: str, closed_by: str) -> Lid:
     for name, array in (("share", share), ("slope", slope)):
         check_dtype(name, array, np.float32)
         check_shape(name, array, upper.shape)
-        if not np.isfinite(array).all():
-            raise ArgumentError(f"`{name}` should hold finite numbers, holds others")
+        if not (np.abs(array) <= LARGEST).all():
+            raise ArgumentError(f"`{name}` should hold numbers of at most {LARGEST:g}, holds others")
     return Lid(upper, lower, share, slope, closed_by)
 
 

@@ -142,7 +142,7 @@ def read_scan(path: Path) -> PreparedScan:
         FormatError: if fer3d did not write it.
     """
     with open_tensors(path) as file:
-        header = _checked_header(path, file)
+        header = _header_of(path, file) if _is_shard(path, file) else _checked_header(path, file)
         return PreparedScan({name: file.get_tensor(name) for name in file.keys()}, header)  # noqa: SIM118
 
 
@@ -330,19 +330,26 @@ def _compact(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def _checked_header(path: Path, file: Tensors, name: str = "") -> dict[str, Any]:
-    """The header of a scan file, or of the scan `name` of a shard; without a name, those of all scans of a shard."""
+def _is_shard(path: Path, file: Tensors) -> bool:
+    """Whether a file holds several scans; if so, raise FormatError unless each of them is whole."""
     content = _header_of(path, file)
-    single = "row" in content and not name
-    headers: Mapping[str, Any] = {"": content} if single else {name: content.get(name)} if name else content
-    for scan, header in headers.items():
-        if header is None:
-            raise FormatError(f"{path}: holds no scan {scan}; pack the prepared folder again")
-        where = f"{path}: {scan}" if scan else str(path)
-        check_header(header, where)
-        check_arrays(file.layout(f"{scan}/" if scan else ""), header["channels"], where)
-    chosen: dict[str, Any] = headers[name] if name or single else content
-    return chosen
+    if "row" in content or not content:
+        return False
+    for name in content:
+        _checked_header(path, file, name)
+    return True
+
+
+def _checked_header(path: Path, file: Tensors, name: str = "") -> dict[str, Any]:
+    """The header of a scan file, or of the scan `name` of a shard. FormatError unless the scan is whole."""
+    content = _header_of(path, file)
+    if name and name not in content:
+        raise FormatError(f"{path}: holds no scan {name}; pack the prepared folder again")
+    header: dict[str, Any] = content[name] if name else content
+    where = f"{path}: {name}" if name else str(path)
+    check_header(header, where)
+    check_arrays(file.layout(f"{name}/" if name else ""), header["channels"], where)
+    return header
 
 
 def _header_of(path: Path, file: Tensors) -> dict[str, Any]:

@@ -20,9 +20,9 @@ from fer3d.files import brief, checked, parse_json
 AGAIN = "prepare the scans again"
 
 _OPEN = ConfigDict(extra="allow")  # earlier and later versions have more keys
-_Number = Annotated[float, Field(allow_inf_nan=False)]
+_Number = Annotated[float, Field(ge=-1e15, le=1e15)]
 _Texts = list[str] | None
-_Numbers = list[float | None] | None
+_Numbers = list[_Number | None] | None
 
 Array = NDArray[Any]
 
@@ -51,7 +51,7 @@ class ManifestRow(TypedDict):
     unit: NotRequired[str | None]
     vertices: NotRequired[Annotated[int, Field(ge=0, lt=2**31)] | None]
     faces: NotRequired[Annotated[int, Field(ge=0, lt=2**31)] | None]
-    measured: NotRequired[float | None]
+    measured: NotRequired[_Number | None]
     pose_source: NotRequired[str | None]
     landmark_names: NotRequired[_Texts]
     landmarks: NotRequired[_Numbers]
@@ -61,8 +61,8 @@ class ManifestRow(TypedDict):
     history: NotRequired[str | None]
     key: NotRequired[str | None]
     compound: NotRequired[str | None]
-    valence: NotRequired[float | None]
-    arousal: NotRequired[float | None]
+    valence: NotRequired[_Number | None]
+    arousal: NotRequired[_Number | None]
     absent_units: NotRequired[_Texts]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,23 +111,40 @@ def _check_state(content: Mapping[str, Any], path: Path) -> None:
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any], path: Path) -> None:
     """Load the state of an optimiser. CheckpointError unless it is that of an optimiser with the same settings."""
-    settings = [{key: group[key] for key in group if key not in _CHANGING} for group in optimizer.param_groups]
+    groups = [set(group) | {"initial_lr"} for group in optimizer.param_groups]
+    settings = _fixed(optimizer)
     try:
         optimizer.load_state_dict(dict(state))
-        same = settings == [
-            {key: group[key] for key in group if key not in _CHANGING} for group in optimizer.param_groups
-        ]
-        same &= all(
-            value.shape in ((), parameter.shape)
-            and value.layout == torch.strided
-            and value.device.type != "meta"
-            and not value.is_complex()
-            and bool(torch.isfinite(value).all())
-            for parameter, values in optimizer.state.items()
-            for value in values.values()
-            if isinstance(value, torch.Tensor)
-        )
+        same = groups == [set(group) | {"initial_lr"} for group in optimizer.param_groups]
+        same = same and settings == _fixed(optimizer)
+        same = same and all(math.isfinite(group["lr"]) for group in optimizer.param_groups)
+        same = same and all(_fits(optimizer, parameter, values) for parameter, values in optimizer.state.items())
     except Exception as error:  # wrong types and sizes make torch raise nearly everything
         raise CheckpointError(f"{path}: `optimizer` is damaged ({brief_line(str(error))}); {_ANEW}") from None
     if not same:
         raise CheckpointError(f"{path}: `optimizer` is that of other settings or weights; {_ANEW}")
+
+
+def _fixed(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """The settings of each group of parameters that do not change during training."""
+    return [{key: group[key] for key in group if key not in _CHANGING} for group in optimizer.param_groups]
+
+
+def _fits(optimizer: torch.optim.Optimizer, parameter: torch.Tensor, values: Mapping[str, Any]) -> bool:
+    """Whether the state of one parameter is one that the optimiser could have left."""
+    adam = isinstance(optimizer, torch.optim.AdamW)
+    tensors = [value for value in values.values() if isinstance(value, torch.Tensor)]
+    whole = len(tensors) == len(values) or (not adam and list(values.values()) == [None])
+    return (
+        whole
+        and set(values) == set(("step", "exp_avg", "exp_avg_sq") if adam else ("momentum_buffer",))
+        and all(
+            value.shape == (() if name == "step" else parameter.shape)
+            and value.layout == torch.strided
+            and value.device.type != "meta"
+            and value.is_floating_point()
+            and bool(torch.isfinite(value).all())
+            for name, value in values.items()
+            if value is not None
+        )
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import resource
 import shutil
 import signal
 import warnings
@@ -18,6 +19,7 @@ from tests.fuzz.structured import mutate_file
 SECONDS = 5.0  # processor time; a case reads several files, some of them twice
 LONGEST = 900  # characters of a message, beside the path
 NAMED = (CardError, CheckpointError, FileError, FormatError)  # errors whose message names the file
+MEMORY = 64 << 10  # KiB that using a folder of small files may take
 GONE = 0.02  # share of inputs in which the file is missing, or a folder
 
 
@@ -48,7 +50,10 @@ class FileBench:
         seeds: One for each file that is mutated.
         kinds: Names of the kinds.
         whole: What each file gives unchanged.
+        headroom: Bytes of address space that judging an input may take; libraries reserve more than they use.
     """
+
+    headroom = 2 << 30
 
     def __init__(self, folder: Path, kinds: list[str] | None = None) -> None:
         self.cases: list[Case] = [case for case in cases() if not kinds or case.kind in kinds]
@@ -83,6 +88,10 @@ class FileBench:
             return i, None, Mutated(b"", (rng.choice(("missing", "folder", "whole")),), True)
         others = [self.seeds[k].content for k in rng.sample(rows, min(3, len(rows)))]
         return i, None, mutate_file(rng, chosen.file, chosen.content, others)
+
+    def judge(self, i: int, _beside: None, mutated: Mutated) -> Verdict:
+        """Judge a mutated input."""
+        return self.read(i, mutated.content, step=mutated.steps[0])
 
     def read(self, i: int, content: bytes, _beside: None = None, _cut: bool = False, step: str = "") -> Verdict:
         """Judge the use of a folder in which a file has another content."""
@@ -131,6 +140,15 @@ def _alarm(_signal: int, _frame: Any) -> None:
 
 
 def _judged(case: Case, place: Path, file: str) -> Verdict:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    verdict = _used(case, place, file)
+    taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    if taken > MEMORY and verdict.outcome != "finding":
+        return Verdict("finding", f"takes more than {MEMORY >> 10} MiB")
+    return verdict
+
+
+def _used(case: Case, place: Path, file: str) -> Verdict:
     signal.signal(signal.SIGVTALRM, _alarm)
     signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
     try:

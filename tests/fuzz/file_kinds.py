@@ -19,6 +19,7 @@ from fer3d.catalog.cards import SHIPPED, load_card
 from fer3d.catalog.protocol_files import check_folds_file
 from fer3d.catalog.records import read_catalog
 from fer3d.config import preprocess_settings
+from fer3d.data.samples import labelled_rows
 from fer3d.data.torch_dataset import PreparedDataset
 from fer3d.data.tree_samples import load_trees
 from fer3d.evaluate.compare import compare
@@ -272,7 +273,7 @@ def _write_trees(folder: Path) -> None:
 
 def _use_trees(folder: Path) -> None:
     store = folder / "prepared"
-    rows = [row for row in read_manifest(store) if row["status"] == "ok"]
+    rows = labelled_rows(store)
     for whole in (True, False):
         load_trees([(store, rows)], "xyz", TWO, whole_tree=whole)
 
