@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fer3d import __version__
-from fer3d.errors import Fer3dError
+from fer3d.errors import Fer3dError, FormatError
 from fer3d.files import read_json, sha256, write_bytes
 from fer3d.prepare.store import header_for, is_simulated, open_tensors, read_manifest
 from fer3d.report import figures
@@ -99,8 +99,19 @@ def run_page(folder: str | Path, metrics: Mapping[str, Any], prepared: Path | No
         thumbnails=thumbnails,
         missing=missing,
         simulated=_of_simulated(run, store),
-        pose=read_json(pose, PoseFacts, POSE_AGAIN) if (pose := run.folder / "pose_test.json").is_file() else None,
+        pose=_pose(run.folder / "pose_test.json"),
     )
+
+
+def _pose(path: Path) -> Mapping[str, Any] | None:
+    """The content of pose_test.json, or None if there is no such file."""
+    if not path.exists():
+        return None
+    pose: Mapping[str, Any] = read_json(path, PoseFacts, POSE_AGAIN)
+    for point in pose["points"]:
+        if (point["accuracy"]["low"] is None) != (point["accuracy"]["high"] is None):
+            raise FormatError(f"{path}: an interval should have two ends or none, one has {point}; {POSE_AGAIN}")
+    return pose
 
 
 def _of_simulated(run: Run, store: Path | None) -> bool:

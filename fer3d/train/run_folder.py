@@ -30,6 +30,7 @@ _FACTS = ("id", "subject", "expression", "intensity", "round", "fold")
 _RUN_KEYS = ("model", "classes", "maps", "data", "protocol", "settings")
 
 _MOST_EPOCHS = 10**7
+_LARGEST = 1e6  # of predicted and true values: spans of targets are a few units wide
 
 # A float32 softmax sums to 1 within 1e-6. A softmax in half precision does not, and its confidences are unusable.
 _SUM_TOLERANCE = 1e-4
@@ -203,9 +204,9 @@ def read_run(folder: str | Path) -> Run:
         names = run.target.names
     except ArgumentError as error:
         raise FormatError(f"{folder / 'run.json'}: {error}; {TRAIN_AGAIN}") from None
-    if names != run.classes or len(set(names)) < len(names):
+    if names != run.classes:
         raise FormatError(
-            f"{folder / 'run.json'}: `classes` should be the different names of its target, {', '.join(names)}, are "
+            f"{folder / 'run.json'}: `classes` should be the names of its target, {', '.join(names)}, are "
             f"{', '.join(run.classes)}; {TRAIN_AGAIN}"
         )
     return run
@@ -265,6 +266,8 @@ def read_values(run: Run) -> ValuePredictions:
     )
     if not np.isfinite(predictions.answers).all():
         raise FormatError(f"{path}: the columns p_... should hold numbers, one of them holds NaN or infinity")
+    if max(np.abs(predictions.answers).max(), np.nanmax(np.abs(predictions.truth), initial=0.0)) > _LARGEST:
+        raise FormatError(f"{path}: the columns p_... and t_... should hold at most {_LARGEST:g}; {REGATHER}")
     _check_part(path, predictions, run.folds, "test")
     return predictions
 
