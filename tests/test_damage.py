@@ -9,8 +9,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from fer3d.errors import CheckpointError, FormatError
+from fer3d.errors import CheckpointError, FormatError, MissingLibraryError
 from fer3d.evaluate.measure import current_metrics, evaluate_run
+from fer3d.image import detect
 from fer3d.models import build_model
 from fer3d.prepare.folder import stored_header
 from fer3d.prepare.store import is_simulated, read_manifest, write_manifest
@@ -139,6 +140,22 @@ def test_a_scan_with_a_damaged_header_is_prepared_again(tmp_path, key, value):
         header = json.loads(file.metadata()["fer3d"])
     save_file(tensors, path, {"fer3d": json.dumps(header | {key: value})})
     assert stored_header(path) is None
+
+
+# ---- weights of detectors ----
+
+
+@pytest.mark.parametrize("content", [None, b"", b"<opencv_storage><cascade>", b"onnx" * 50])
+def test_damaged_weights_of_a_detector_are_named(tmp_path, monkeypatch, content):
+    cv2 = pytest.importorskip("cv2")
+    for name in ("haarcascade_frontalface_alt2.xml", "pnet.onnx", "rnet.onnx", "onet.onnx"):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+    monkeypatch.setattr(cv2.data, "haarcascades", str(tmp_path))
+    monkeypatch.setattr(detect, "_folder", lambda *names: tmp_path)
+    for name in ("haar", "mtcnn"):
+        with pytest.raises(MissingLibraryError, match=rf"{name}: .* cannot be loaded.*pip install"):
+            detect._LOADERS[name]()
 
 
 # ---- training ----
