@@ -131,6 +131,7 @@ def work(
                 count.clear()
     answers.put(("counts", {kind: dict(count) for kind, count in counts.items()}))
     answers.put(("end", first))
+    progress.value = -1  # what takes long from here on is the end of the process
 
 
 def limit_memory(headroom: int) -> None:
