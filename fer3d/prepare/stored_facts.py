@@ -158,7 +158,9 @@ def _check_attributes(row: Mapping[str, Any], path: Path) -> None:
     if not row["attributes"]:
         return
     where = f"{path}: attributes of {brief(row['id'])}"
-    values = checked(parse_json(row["attributes"], where, AGAIN), dict[str, str | float | bool | None], where, AGAIN)
+    values = parse_json(row["attributes"], where, AGAIN)
+    if not isinstance(values, dict) or any(isinstance(value, (dict, list)) for value in values.values()):
+        raise FormatError(f"{where}: should be a table of plain values, are {brief(values)}; {AGAIN}")
     if not isinstance(values.get("folds", ""), str):
         raise _fault(path, f"the attribute folds of {brief(row['id'])} should be a text, is {brief(values['folds'])}")
 
