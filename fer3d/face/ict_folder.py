@@ -93,6 +93,8 @@ def _faces(content: bytes, V: int, path: Path) -> tuple[NDArray[np.int32], NDArr
     lines = content.splitlines()
     try:
         places = np.array([line.split()[1:3] for line in lines if line.startswith(b"vt ")], np.float64).reshape(-1, 2)
+        if not (np.abs(places) <= LARGEST).all():  # NaN is not either
+            raise ValueError(f"uv should be at most {LARGEST:g}")
         uv = np.zeros((V, 2), np.float32)
         seen = np.zeros(V, np.bool_)
         triangles = []

@@ -33,6 +33,7 @@ from fer3d.files import brief, brief_line, check_growth, read_bytes, write_bytes
 _MARK, _VERSION = "fer3d_face_model", 1
 _PLAIN = ("neutral", "identity_modes", "expression_modes", "triangles", "part", "uv")
 _TABLES = ("name", "expression_names", "landmark_names", "landmark_rows", "unit_names", "unit_modes", "unit_weights")
+_LISTED = 20  # names in a message
 LARGEST = 1e6  # of the numbers of a model, in any unit: a face is no kilometre wide
 _LID = ("upper", "lower", "share", "slope")
 
@@ -82,7 +83,8 @@ def load(path: str | os.PathLike[str]) -> FaceModel:
     wanted = [_MARK, *_TABLES, *_PLAIN, "lid_closed_by", *(f"lid{k}_{key}" for k in range(lids) for key in _LID)]
     missing = [key for key in wanted if key not in data]
     if missing:
-        raise FormatError(f"{path}: a face model of fer3d lacks {', '.join(missing)}")
+        more = f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
+        raise FormatError(f"{path}: a face model of fer3d lacks {', '.join(missing[:_LISTED])}{more}")
     if data[_MARK].shape != () or data[_MARK].dtype.kind not in "iu" or int(data[_MARK]) != _VERSION:
         raise FormatError(
             f"{path}: version {_VERSION} of a face model was wanted, this is {brief(data[_MARK].tolist())}"
@@ -119,7 +121,9 @@ def read_arrays(path: Path, wanted: str, keys: Collection[str] | None = None) ->
 def _model(data: dict[str, NDArray[Any]]) -> FaceModel:
     """The model of these arrays. Raises ArgumentError, ValueError, TypeError or IndexError if they form none."""
     for key in ("neutral", "identity_modes", "expression_modes", "uv", "unit_weights"):
-        if data[key].dtype.kind != "f" or not (np.abs(data[key]) <= LARGEST).all():  # NaN is not either
+        if (
+            data[key].dtype.kind != "f" or not (np.abs(data[key].astype(np.float64)) <= LARGEST).all()
+        ):  # NaN is not either
             raise ArgumentError(f"`{key}` should hold numbers of at most {LARGEST:g}, holds others")
     for key in ("name", "expression_names", "landmark_names", "unit_names", "unit_modes", "lid_closed_by"):
         if data[key].dtype.kind != "U" or data[key].ndim != (key != "name"):
