@@ -13,11 +13,12 @@ import torch
 from numpy.typing import NDArray
 
 from fer3d.catalog.targets import Target
+from fer3d.checks import within
 from fer3d.config import TrainSettings
 from fer3d.data.augment_trees import augment, draw
 from fer3d.data.samples import Sources, TrainingData, check_same_recipe, check_sources, targets_of
 from fer3d.data.tree_batch import VERTEX_FEATURES, TreeBatch, TreeNormalisation, fill_batch, stencils_of
-from fer3d.errors import ArgumentError
+from fer3d.errors import ArgumentError, FormatError
 from fer3d.prepare.store import header_for, open_tensors, read_tree
 from fer3d.prepare.stored_facts import AGAIN
 from fer3d.tree.one_level import one_level
@@ -150,4 +151,7 @@ def _mesh(folder: Path, row: Mapping[str, Any]) -> tuple[NDArray[np.float32], ND
                 f"{folder}: the stencils of a model without a tree are traced on the scans' meshes, which were not "
                 "kept; prepare them again with `--set keep_mesh=true`"
             )
-        return file.get_tensor(prefix + "vertices"), file.get_tensor(prefix + "faces")
+        vertices, faces = file.get_tensor(prefix + "vertices"), file.get_tensor(prefix + "faces")
+    if not np.isfinite(vertices).all() or (faces.size and not within(faces, 0, len(vertices))):
+        raise FormatError(f"{folder / row['file']}: the mesh of {row['id']} is damaged; {AGAIN}")
+    return vertices, faces

@@ -282,6 +282,8 @@ def _check_stored(arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) 
         if name == "positions" or PREFIX + name in arrays:
             check_dtype(name, arrays[PREFIX + name], np.float32)
             check_shape(name, arrays[PREFIX + name], (sizes[0], width))
+            if name != "channels" and not np.isfinite(arrays[PREFIX + name]).all():  # NaN channels: not measured
+                raise ArgumentError(f"`{name}` should be finite, holds NaN or infinity")
     check_dtype("rows", arrays[PREFIX + "rows"], np.int32)
     check_shape("rows", arrays[PREFIX + "rows"], (sizes[0],))
     for level, size in enumerate(sizes):
