@@ -1,7 +1,8 @@
 # make demo       own virtual environment, install, simulated scans -> prepared data -> a trained network -> a report
 # make test       the same set-up, then lint, build, every test
 # make sanitize   the tests of the native kernels, built with AddressSanitizer and UndefinedBehaviorSanitizer (gcc, Linux)
-# make fuzz       mutated files through the readers (INPUTS=1000000 SEED=0), and random files through ours and others
+# make fuzz       mutated scans, and mutated files of runs, stores and data sets, through the readers (INPUTS=1000000
+#                 SEED=0), and random files through ours and others
 # make coverage   branches of the readers that the tests and their files reach
 # make wheel      a wheel, its audit, and its smoke test in a fresh environment without the source tree
 # make bench      the benchmarks with their peers; prints markdown tables
@@ -90,6 +91,7 @@ INPUTS ?= 1000000
 SEED ?= 0
 fuzz: install
 	$(BIN)/python -m tests.fuzz.run --inputs $(INPUTS) --seed $(SEED) $(FUZZ)
+	$(BIN)/python -m tests.fuzz.run --files --inputs $(INPUTS) --seed $(SEED)
 	$(BIN)/python -m tests.fuzz.differential --files 20000 --seed $(SEED)
 
 coverage: install

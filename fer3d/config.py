@@ -20,8 +20,9 @@ from pydantic import (
     model_validator,
 )
 
+from fer3d import files
 from fer3d.checks import nearest
-from fer3d.errors import ArgumentError, ConfigError, FileError
+from fer3d.errors import ArgumentError, ConfigError
 from fer3d.maps.registry import STANDARD_GROUPS, map_group, ordered_groups, reads_picture
 
 Settings = TypeVar("Settings", bound=BaseModel)
@@ -448,18 +449,13 @@ def settings(kind: type[Settings], values: Mapping[str, Any], where: str = "sett
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read the table in a TOML file.
+    """Read the table in a TOML file of settings.
 
     Raises:
         FileError: if the file cannot be read.
         ConfigError: if it is not TOML.
     """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is not TOML ({error})") from None
+    return files.read_toml(path, ConfigError)
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
@@ -493,7 +489,7 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
 def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # ValueError: also a number of thousands of digits
         return text.split(",") if "," in text else text
 
 

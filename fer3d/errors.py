@@ -3,12 +3,21 @@
 Each also is a ValueError, an OSError, or (for a missing optional library) an ImportError.
 """
 
+import re
 import traceback
 from pathlib import Path
 
+_ENDLESS = re.compile(r"\S{600,}")  # no path or name that anybody reads has as many letters
+
 
 class Fer3dError(Exception):
-    """Base class of the errors of this package: `except Fer3dError` catches all of them and nothing else."""
+    """Base class of the errors of this package: `except Fer3dError` catches all of them and nothing else.
+
+    The message is one line, whatever the file or the argument that it quotes holds: see `one_line`.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(one_line(message))
 
 
 class ArgumentError(Fer3dError, ValueError):
@@ -24,15 +33,9 @@ class FormatError(Fer3dError, ValueError):
     a.ply: element 'fa\\nce' is not known
     """
 
-    def __init__(self, message: str) -> None:
-        super().__init__(one_line(message))
-
 
 class FileError(Fer3dError, OSError):
-    """A file cannot be opened, is missing, or cannot be written. The message begins with the path; it is one line."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(one_line(message))
+    """A file cannot be opened, is missing, or cannot be written. The message begins with the path."""
 
 
 class WriteError(FileError):
@@ -72,11 +75,12 @@ class MissingLibraryError(Fer3dError, ImportError):
 
 
 def one_line(text: str) -> str:
-    """A text in which control characters and line ends are escapes, for messages that quote a file.
+    """A text in which control characters and line ends are escapes, and words without end are cut, for messages.
 
     >>> one_line("a picture 'skin\\x00.png'")
     "a picture 'skin\\\\x00.png'"
     """
+    text = _ENDLESS.sub(lambda word: f"{word[0][:100]}...{word[0][-20:]}", text)
     if text.isprintable():
         return text
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

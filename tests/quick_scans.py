@@ -31,6 +31,8 @@ def _prepared(record, settings, scans, frame, watch):
         "problems": problems_of(record, scans),
         "channels": ["depth"],
         "textured": True,
+        "pixel_mm": settings.pixel,
+        "settings": settings.model_dump(mode="json"),
         "fer3d": folder.__version__,
     }
     maps = np.full((1, settings.size, settings.size), 0.5, np.float16)

@@ -23,9 +23,9 @@ from pydantic import (
 
 import fer3d
 from fer3d.catalog.card_targets import Scale, Scoring, Targets, Text
-from fer3d.catalog.toml_file import read_toml, short
 from fer3d.checks import did_you_mean, nearest
 from fer3d.errors import CardError
+from fer3d.files import brief, read_toml
 from fer3d.scan import LABELS
 
 # The named groups of a pattern that become fields of a record. Every other group becomes an attribute of the record.
@@ -305,8 +305,9 @@ def load_card(name_or_path: str | Path) -> Card:
             expected value and the actual value.
     """
     file = card_file(name_or_path)
+    data = read_toml(file, CardError)
     try:
-        return Card.model_validate(read_toml(file))
+        return Card.model_validate(data)
     except ValidationError as error:
         raise CardError(f"{file}: {_one_line(error)}") from error
 
@@ -324,7 +325,7 @@ def card_file(name_or_path: str | Path) -> Path:
     if not found:
         known = shipped_cards()
         hint = did_you_mean(name_or_path, known)
-        raise CardError(f"no data set card {short(str(name_or_path))}: wanted {_listed(known)} or a dataset.toml{hint}")
+        raise CardError(f"no data set card {brief(str(name_or_path))}: wanted {_listed(known)} or a dataset.toml{hint}")
     return file
 
 
@@ -336,13 +337,13 @@ def _one_line(error: ValidationError) -> str:
     if kind == "missing":
         text = f"`{key}` is missing: wanted a key of that name"
     elif kind == "extra_forbidden":
-        text = f"`{key}`: wanted a known key, got {short(first['loc'][-1])}"
+        text = f"`{key}`: wanted a known key, got {brief(first['loc'][-1])}"
         text += did_you_mean(first["loc"][-1], _keys_at(first["loc"][:-1]))
     elif kind == "value_error":
         text = f"`{key}`: {message}" if key else message
     else:
         wanted = message.replace("Input should be", "").replace("String should", "a text that should").strip()
-        text = f"`{key}`: wanted {wanted}, got {short(first['input'])}"
+        text = f"`{key}`: wanted {wanted}, got {brief(first['input'])}"
     more = error.error_count() - 1
     unknown = [e["loc"][-1] for e in error.errors(include_url=False) if e["type"] == "extra_forbidden"]
     meant = nearest(first["loc"][-1], map(str, unknown)) if kind == "missing" else None
@@ -370,7 +371,7 @@ def _check_labels(labels: Iterable[str]) -> None:
     for label in labels:
         if label not in LABELS:
             raise ValueError(
-                f"wanted canonical labels ({_listed(LABELS)}), got {short(label)}{did_you_mean(label, LABELS)}"
+                f"wanted canonical labels ({_listed(LABELS)}), got {brief(label)}{did_you_mean(label, LABELS)}"
             )
 
 

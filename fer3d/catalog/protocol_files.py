@@ -26,9 +26,9 @@ from pydantic import (
 
 from fer3d.catalog.cards import SHIPPED, expand_range
 from fer3d.catalog.stored_card import FOLDS, stored_card, stored_folds
-from fer3d.catalog.toml_file import read_toml, short
 from fer3d.checks import did_you_mean
 from fer3d.errors import CardError, ProtocolError
+from fer3d.files import brief, read_toml
 from fer3d.scan import LABELS
 
 GENERAL = ("k-fold", "leave-one-out", "cross", "parts")  # protocols for any data
@@ -129,7 +129,7 @@ def _stored(prepared: Path | None) -> Mapping[str, Place]:
 def _places(file: Path, card: str) -> dict[str, Place]:
     """Return the name of each protocol of a file -> file, table and content."""
     places: dict[str, Place] = {}
-    for table, content in read_toml(file).items():
+    for table, content in read_toml(file, CardError).items():
         name = f"{card}-{table}"
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", table) or not isinstance(content, dict):
             raise CardError(f"{file}: wanted tables, named by letters, digits, _ and -, got {table!r}")
@@ -151,4 +151,4 @@ def _facts(file: Path, name: str, table: Any) -> ProtocolFacts:
             hint = did_you_mean(first["loc"][-1], ProtocolFacts.model_fields)
             raise CardError(f"{file}: `{key}` is no key of a protocol{hint}") from None
         wanted = first["msg"].removeprefix("Value error, ")
-        raise CardError(f"{file}: `{key}` {wanted}, got {short(first['input'])}") from None
+        raise CardError(f"{file}: `{key}` {wanted}, got {brief(first['input'])}") from None

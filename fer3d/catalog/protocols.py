@@ -260,7 +260,7 @@ def folds_from_json(content: Any, where: str) -> list[Fold]:
         folds = [
             Fold(index(item["round"]), index(item["fold"]), *(_names(item[part]) for part in PARTS)) for item in content
         ]
-    except (TypeError, KeyError):
+    except (TypeError, KeyError, ValueError, OverflowError):
         raise ProtocolError(
             f'{where}: wanted a list of {{"round", "fold", "train", "validation", "test"}}, got something else'
         ) from None

@@ -360,7 +360,8 @@ def evaluate(
     """Evaluate the predictions of a run: accuracy with its interval, per class and fold, calibration -> metrics.json.
 
     Intervals resample subjects, not scans, because scans of one person are alike. An undefined number is printed as
-    n/a, with the reason. The command refuses predictions for a subject that the fold was trained on.
+    n/a, with the reason. The command refuses predictions for a subject that the fold was trained on. Of several runs,
+    a damaged one is left out with the reason, and the exit code is then 3.
 
         fer3d evaluate runs/flm --pose-test --workers 2
 
@@ -376,10 +377,11 @@ def evaluate(
     if data is not None:
         show_evaluation.run_cross_test(runs, data, resamples, seed, json_)
         return
-    show_evaluation.run_evaluate(runs, resamples, seed, json_)
+    whole = show_evaluation.run_evaluate(runs, resamples, seed, json_)
     if pose_test:
         yaws = None if angles is None else tuple(map(float, _numbers(angles)))
-        show_evaluation.run_pose_test(runs, prepared, yaws, scans, workers, resamples, seed)
+        show_evaluation.run_pose_test(whole, prepared, yaws, scans, workers, resamples, seed)
+    raise typer.Exit(SOME_FAILED if len(whole) < len(set(runs)) else 0)
 
 
 @app.command()
@@ -392,11 +394,11 @@ def compare(
     """Test whether one run is better than another: accuracy differences on common scans, with interval and p-value.
 
     The interval comes from a paired bootstrap by subject. The p-value is that of McNemar's exact test, corrected for
-    the number of pairs.
+    the number of pairs. A damaged run is left out with the reason, and the exit code is then 3.
     """
     from fer3d.cli import show_evaluation
 
-    show_evaluation.run_compare(runs, resamples, seed, json_)
+    raise typer.Exit(SOME_FAILED if show_evaluation.run_compare(runs, resamples, seed, json_) else 0)
 
 
 @app.command()
@@ -530,10 +532,13 @@ def report(
         typer.Option(help="Prepared folder, for pictures of the mistakes. [default: the one that the run names]"),
     ] = None,
 ) -> None:
-    """Write one self-contained report.html for a run, or for several runs with their comparison."""
+    """Write one self-contained report.html for a run, or for several runs with their comparison.
+
+    A damaged run is left out with the reason, and the exit code is then 3.
+    """
     from fer3d.cli import show_evaluation
 
-    show_evaluation.run_report(runs, out, prepared)
+    raise typer.Exit(SOME_FAILED if show_evaluation.run_report(runs, out, prepared) else 0)
 
 
 def _exit_code(summary: "Summary") -> int:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -16,7 +16,7 @@ from rich.progress import Progress, TaskID, track
 from rich.table import Table
 
 from fer3d.cli.terminal import compile_first, console, shown
-from fer3d.errors import ArgumentError
+from fer3d.errors import ArgumentError, Fer3dError
 from fer3d.files import csv_text
 
 if TYPE_CHECKING:
@@ -27,17 +27,42 @@ if TYPE_CHECKING:
     from fer3d.evaluate.metrics import Interval
     from fer3d.predict import Predictor, Row
 
+Result = TypeVar("Result")
+
 _UNDEFINED = "n/a"
 
 
-def run_evaluate(runs: Sequence[Path], resamples: int, seed: int, as_json: bool = False) -> None:
-    """Evaluate each run, write its metrics.json, print the metrics, or JSON."""
+def run_evaluate(runs: Sequence[Path], resamples: int, seed: int, as_json: bool = False) -> list[Path]:
+    """Evaluate each run, write its metrics.json, print the metrics, or JSON; return the runs that are not damaged."""
     if as_json:
-        _write_results([_evaluated(run, resamples=resamples, seed=seed).to_json() for run in runs])
-        return
-    for run in runs:
+        found = _of_each(runs, lambda run: _evaluated(run, resamples=resamples, seed=seed).to_json())
+        _write_results(list(found.values()))
+        return list(found)
+
+    def show(run: Path) -> None:
         show_run(run, resamples=resamples, seed=seed)
         console.print(f"-> {escape(str(run / 'metrics.json'))}", highlight=False)
+
+    return list(_of_each(runs, show))
+
+
+def _of_each(runs: Iterable[Path], read: Callable[[Path], Result], least: int = 1) -> dict[Path, Result]:
+    """Run -> result of `read`. A damaged run costs only itself: it is left out, and the reason printed on stderr.
+
+    Raises:
+        Fer3dError: of the first damaged run, if fewer than `least` are left.
+    """
+    results, faults = {}, list[Fer3dError]()
+    for run in dict.fromkeys(runs):
+        try:
+            results[run] = read(run)
+        except Fer3dError as error:
+            faults.append(error)
+    if faults and len(results) < least:
+        raise faults[0]
+    for fault in faults:
+        Console(stderr=True).print(f"[yellow]left out[/] {escape(str(fault))}", highlight=False, soft_wrap=True)
+    return results
 
 
 def run_cross_test(runs: Sequence[Path], data: Path, resamples: int, seed: int, as_json: bool) -> None:
@@ -194,19 +219,23 @@ def show_target_metrics(metrics: TargetMetrics) -> None:
         console.print(left_out, style="dim", highlight=False, markup=False)
 
 
-def run_compare(runs: Sequence[Path], resamples: int, seed: int, as_json: bool) -> None:
-    """Compare the runs and print the tables, or JSON."""
+def run_compare(runs: Sequence[Path], resamples: int, seed: int, as_json: bool) -> int:
+    """Compare the runs and print the tables, or JSON; return the number of damaged runs, which are left out."""
     from fer3d.evaluate.compare import compare
     from fer3d.evaluate.measure import without_nan
+    from fer3d.train.run_folder import read_predictions, read_run
 
-    comparison = compare(runs, resamples=resamples, seed=seed)
+    whole = _of_each(runs, lambda run: read_predictions(read_run(run)), least=2)
+    kept = [run for run in runs if run in whole]
+    failed, comparison = len(runs) - len(kept), compare(kept, resamples=resamples, seed=seed)
     if as_json:
         _write(json.dumps(without_nan(comparison.to_json()), indent=2, ensure_ascii=False) + "\n")
-        return
+        return failed
     for text in comparison.warnings:
         console.print(f"[yellow]warning[/] {escape(text)}", highlight=False)
     console.print(_run_table(comparison))
     console.print(_pair_table(comparison))
+    return failed
 
 
 def run_ensemble(runs: Sequence[Path], out: Path | None, rule: str, resamples: int, seed: int) -> None:
@@ -292,15 +321,17 @@ def _idle_options(predictor: Predictor) -> dict[str, str]:
     return {}
 
 
-def run_report(runs: Sequence[Path], out: Path | None, prepared: Path | None) -> None:
-    """Write report.html for the runs, and evaluate those without current metrics first."""
+def run_report(runs: Sequence[Path], out: Path | None, prepared: Path | None) -> int:
+    """Write report.html for the runs, and evaluate those without current metrics first; return how many are damaged."""
     from fer3d.evaluate.compare import compare
     from fer3d.evaluate.measure import current_metrics
     from fer3d.report.html import run_page, write_report
 
-    path = out if out is not None else runs[0] / "report.html"
-    pages = [run_page(run, current_metrics(run), prepared) for run in runs]
-    write_report(path, pages, compare(runs).to_json() if len(runs) > 1 else None)
+    if len({run.resolve() for run in runs}) < len(runs):
+        compare(runs)  # raises: a run comes twice
+    whole = _of_each(runs, lambda run: run_page(run, current_metrics(run), prepared))
+    path, pages = out if out is not None else next(iter(whole)) / "report.html", list(whole.values())
+    write_report(path, pages, compare(list(whole)).to_json() if len(whole) > 1 else None)
     for page in pages:
         accuracy, chance = page.metrics["accuracy"]["value"], page.metrics["chance"]
         console.print(
@@ -308,6 +339,7 @@ def run_report(runs: Sequence[Path], out: Path | None, prepared: Path | None) ->
             highlight=False,
         )
     console.print(f"open {escape(str(path))}", highlight=False, soft_wrap=True)
+    return len(runs) - len(pages)
 
 
 def _with_progress(rows: Iterator[Row], total: int) -> Iterator[Row]:

@@ -24,7 +24,8 @@ from fer3d.data.channels import Normalisation, channel_names, stored_channels
 from fer3d.data.picture_stack import PictureStack
 from fer3d.data.read_stacks import read_stacks
 from fer3d.data.warp import FaceWarp, landmark_warps
-from fer3d.errors import ArgumentError, ProtocolError
+from fer3d.errors import ArgumentError, FormatError, ProtocolError
+from fer3d.prepare.integrity import AGAIN
 from fer3d.prepare.store import header_for, read_manifest
 from fer3d.scan import LABELS
 
@@ -211,6 +212,8 @@ def labelled_rows(
     whole = [row for row in read_manifest(folder, records=False) if row["status"] == "ok"]
     rows = [row for row in whole if says(row, target)]
     for row in rows:
+        if row["subject"] is None:
+            raise FormatError(f"{folder / 'manifest.parquet'}: the subject of {row['id']} is missing; {AGAIN}")
         if target == "expression" and row["expression"] not in LABELS:
             raise ArgumentError(f"{folder / 'manifest.parquet'}: scan {row['id']}: {label_hint(row['expression'])}")
     if whole and not rows:
@@ -268,6 +271,7 @@ def load(
         ArgumentError: if scans lack a map, or differ in size, pixel or settings.
         FileError, FormatError: if a scan file is missing or damaged.
     """
+    check_sources(sources)
     recipes = [(folder, header_for(folder, rows[0])) for folder, rows in sources]
     first = recipes[0][1]
     for folder, header in recipes:
@@ -296,6 +300,13 @@ def load(
         pixel=float(first["pixel_mm"]),
         preprocess=first["settings"],
     )
+
+
+def check_sources(sources: Sources) -> None:
+    """Raise ArgumentError unless there is a folder, and every folder has a row to read."""
+    if not sources or not all(rows for _, rows in sources):
+        places = ", ".join(str(folder) for folder, rows in sources if not rows) or "no folder"
+        raise ArgumentError(f"`sources` should hold folders with at least one scan each, {places} has none")
 
 
 def name_some(names: Sequence[str]) -> str:

@@ -68,7 +68,7 @@ class PreparedDataset(Dataset[Sample]):
         ]
         if not self.rows:
             raise ArgumentError(f"`folder` should hold at least one prepared scan of {self.classes}, {folder} has none")
-        stored = self._stored_channels()
+        self._stored = stored = self._stored_channels()
         self.channels = tuple(stored if channels is None else channels)
         for name in self.channels:
             if name not in stored:

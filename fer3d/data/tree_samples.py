@@ -13,11 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from fer3d.catalog.targets import Target
+from fer3d.checks import within
 from fer3d.config import TrainSettings
 from fer3d.data.augment_trees import augment, draw
-from fer3d.data.samples import Sources, TrainingData, check_same_recipe, targets_of
+from fer3d.data.samples import Sources, TrainingData, check_same_recipe, check_sources, targets_of
 from fer3d.data.tree_batch import VERTEX_FEATURES, TreeBatch, TreeNormalisation, fill_batch, stencils_of
-from fer3d.errors import ArgumentError
+from fer3d.errors import ArgumentError, FormatError
+from fer3d.prepare.integrity import AGAIN
 from fer3d.prepare.store import header_for, open_scan, read_tree
 from fer3d.tree.one_level import one_level
 from fer3d.tree.sample_tree import SampleTree
@@ -95,6 +97,7 @@ def load_trees(
         ArgumentError: if the scans were prepared without trees, or not all in the same way.
         FileError, FormatError: if a scan file is missing or damaged.
     """
+    check_sources(sources)
     recipes = [(folder, header_for(folder, rows[0])) for folder, rows in sources]
     for folder, header in recipes:
         check_same_recipe(recipes[0][0], recipes[0][1], folder, header)
@@ -112,6 +115,9 @@ def load_trees(
             yield tree
 
     levels = [_sizes(folder, row) for folder, row in pairs]
+    for (folder, row), sizes in zip(pairs, levels, strict=True):
+        if len(sizes) != len(levels[0]):
+            raise ArgumentError(f"{folder}: {row['id']} should have {len(levels[0])} levels, has {len(sizes)}; {AGAIN}")
     if not whole_tree:
         levels = [[sizes[-2]] * 2 for sizes in levels]
     sizes = [max(column) for column in zip(*levels, strict=True)]
@@ -145,4 +151,7 @@ def _mesh(folder: Path, row: Mapping[str, Any]) -> tuple[NDArray[np.float32], ND
                 f"{folder}: the stencils of a model without a tree are traced on the scans' meshes, which were not "
                 "kept; prepare them again with `--set keep_mesh=true`"
             )
-        return file.get_tensor(prefix + "vertices"), file.get_tensor(prefix + "faces")
+        vertices, faces = file.get_tensor(prefix + "vertices"), file.get_tensor(prefix + "faces")
+    if not np.isfinite(vertices).all() or (faces.size and not within(faces, 0, len(vertices))):
+        raise FormatError(f"{folder / row['file']}: the mesh of {row['id']} is damaged; {AGAIN}")
+    return vertices, faces

@@ -18,14 +18,16 @@ from typing import Any
 from fer3d import config
 from fer3d.checks import check_choice
 from fer3d.config import TextureSettings, TrainSettings
-from fer3d.errors import ArgumentError, Fer3dError, TrainError
+from fer3d.errors import ArgumentError, Fer3dError, FormatError, TrainError
 from fer3d.evaluate.measure import evaluate_run, per_round, without_nan
+from fer3d.evaluate.metrics import RESAMPLES
 from fer3d.files import clear_leftovers, read_json, write_text
 from fer3d.image.illumination import ILLUMINATIONS
 from fer3d.image.networks import NETWORKS
 from fer3d.models import network_class
 from fer3d.train.jobs import Executor, Job, LocalExecutor
 from fer3d.train.plan import Experiment, plan_experiment
+from fer3d.train.run_facts import RESUME, DoneFacts
 from fer3d.train.run_folder import read_predictions, read_run
 from fer3d.train.settings import complete, with_own
 
@@ -193,10 +195,12 @@ def _in_order(grid: Grid, rows: Mapping[Path, Row]) -> list[Row]:
     return [rows[cell.job.out] for cell in grid.cells if cell.job.out in rows]
 
 
-def numbers_of(run: Path) -> Numbers:
+def numbers_of(run: Path, *, resamples: int = RESAMPLES) -> Numbers:
     """Measure a run with at least one finished fold, and write its metrics.json. Raises as `evaluate_run`."""
-    metrics = evaluate_run(run)
-    done = [read_json(path) for path in sorted(run.glob("r*f*/done.json"))]
+    metrics = evaluate_run(run, resamples=resamples)
+    done = [read_json(path, DoneFacts, RESUME) for path in sorted(run.glob("r*f*/done.json"))]
+    if not done or "parameters" not in done[0]:
+        raise FormatError(f"{run}: wanted a finished fold with its number of parameters in done.json; {RESUME}")
     return Numbers(
         accuracy=metrics.accuracy.value,
         low=metrics.accuracy.low,

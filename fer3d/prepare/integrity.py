@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fer3d.errors import FormatError
 
-AGAIN = "prepare it again: `fer3d preprocess`"
+AGAIN = "prepare the scans again: `fer3d preprocess`"
 
 
 def without_hint(error: Exception) -> str:

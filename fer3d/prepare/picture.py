@@ -290,6 +290,6 @@ def _eyes_of(record: Record) -> tuple[NDArray[np.float64] | None, dict[str, Any]
             if not apart > 1.0:
                 raise ValueError(f"eyes {apart:.3g} pixels apart")
             return eyes, {"detector": "data set", "landmarks": path.name}, ""
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, TypeError, MemoryError) as error:
         return None, {}, f"landmarks of the data set not used: {' '.join(str(error).split())[:100]}"
     return None, {}, ""

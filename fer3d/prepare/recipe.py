@@ -17,7 +17,7 @@ from typing import Any
 
 from fer3d.checks import first_difference
 from fer3d.errors import FileError, FormatError
-from fer3d.files import read_json, sha256, write_json
+from fer3d.files import checked, parse_json, read_json, sha256, write_json
 
 RECIPE, MANIFEST = "prepare.json", "manifest.parquet"
 METADATA = b"fer3d.prepare"  # key of the facts in the metadata of the manifest
@@ -73,7 +73,8 @@ def check_seal(folder: Path, stored: Mapping[bytes, bytes] | None) -> None:
         FormatError: if the two files differ; names the first difference.
     """
     text = (stored or {}).get(METADATA)
-    facts = None if text is None else json.loads(text)
+    where = f"{folder / MANIFEST}: its settings"
+    facts = None if text is None else checked(parse_json(text, where), dict[str, Any], where)
     content = _content(folder)
     if content is None:
         if facts is not None:

@@ -19,7 +19,6 @@ from fer3d.prepare.integrity import with_checks, without_hint
 from fer3d.prepare.store import (
     PreparedScan,
     StoredScan,
-    open_tensors,
     read_manifest,
     read_row,
     read_scan,
@@ -27,6 +26,7 @@ from fer3d.prepare.store import (
     write_manifest,
     write_tensors,
 )
+from fer3d.prepare.tensors import Tensors
 
 FOLDER = "shards"
 _MOST_PICTURES = 1024
@@ -60,14 +60,14 @@ class EarlierPictures:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._files: dict[str, Any] = {}
+        self._files: dict[str, Tensors] = {}
         self._places: dict[str, str] = {}
         self.ids: dict[str, tuple[str, ...]] = {}  # shard -> ids, in its order
         damaged = []
         for path in sorted((folder / FOLDER).glob("*.safetensors")):
             name = f"{FOLDER}/{path.name}"
             try:
-                self._files[name] = opened(path)
+                self._files[name] = Tensors(path)
                 self.ids[name] = tuple(self._headers(name))
                 self._places |= dict.fromkeys(self.ids[name], name)
             except Fer3dError as error:
@@ -79,9 +79,8 @@ class EarlierPictures:
         try:
             place = self._places.get(name)
             if place is not None:
-                path = self._folder / place
                 file, prefix = self._files[place], f"{name}/"
-                scan = StoredScan(path, file, self._names(place), self._headers(place)[name], prefix)
+                scan = StoredScan(file, self._headers(place)[name], prefix)
                 keys = [key for key in ("maps", "mask", "texture") if prefix + key in scan.keys()]  # noqa: SIM118
                 return PreparedScan({key: scan.get_tensor(prefix + key) for key in keys}, scan.header), ""
             single = self._folder / "scans" / f"{name}.safetensors"
@@ -91,19 +90,7 @@ class EarlierPictures:
 
     @cached_property
     def _headers(self) -> Any:
-        return lru_cache(maxsize=2)(lambda name: stored_headers(self._folder / name, self._files[name]))
-
-    @cached_property
-    def _names(self) -> Any:
-        return lru_cache(maxsize=2)(lambda name: frozenset(self._files[name].keys()))
-
-
-def opened(path: Path) -> Any:
-    """An open safetensors file. Raises as `open_tensors`."""
-    from safetensors import safe_open
-
-    with open_tensors(path):  # for its errors
-        return safe_open(path, framework="np")
+        return lru_cache(maxsize=2)(lambda name: stored_headers(self._files[name]))
 
 
 class ShardWriter:

@@ -21,7 +21,6 @@ and settings give the same bytes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,10 +31,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer3d.errors import FileError, FormatError
-from fer3d.files import write_bytes
+from fer3d.errors import ArgumentError, FileError, FormatError
+from fer3d.files import checked, parse_json, read_json, read_table, write_bytes
 from fer3d.prepare import recipe
 from fer3d.prepare.integrity import AGAIN, check_array, compact, with_checks, without_checks
+from fer3d.prepare.stored_facts import STORED_ARRAYS, PrepareFacts, check_arrays, check_header, check_rows
+from fer3d.prepare.tensors import Tensors, open_tensors
 
 if TYPE_CHECKING:
     import pyarrow
@@ -68,27 +69,6 @@ class PreparedScan:
     header: Mapping[str, Any]
 
 
-@contextmanager
-def open_tensors(path: Path) -> Iterator[Any]:
-    """Open a safetensors file, memory-mapped, as a handle with `get_tensor(name)`. Errors are one line.
-
-    Raises:
-        FileError: if the file is missing or cannot be read.
-        FormatError: if it is not a complete safetensors file.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="np") as handle:
-            yield handle
-    except FileNotFoundError:
-        raise FileError(f"{path}: is missing") from None
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except SafetensorError as error:
-        raise FormatError(f"{path}: is not a whole safetensors file ({error})") from None
-
-
 def write_scan(path: Path, prepared: PreparedScan) -> None:
     """Write one prepared scan atomically.
 
@@ -111,54 +91,53 @@ def write_tensors(path: Path, arrays: Mapping[str, Array], header: Mapping[str, 
 
 
 def read_scan(path: Path) -> PreparedScan:
-    """Read one prepared scan, or all scans of a shard, and check the checksums of a scan.
+    """Read one prepared scan, and check its header, the shapes of its arrays and their checksums.
 
     Raises:
         FileError: if the file is missing or cannot be read.
-        FormatError: if fer3d did not write it, or it is damaged.
+        FormatError: if fer3d did not write it, it is damaged, or it is a shard.
     """
     with open_tensors(path) as file:
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (a handle, not a dict)
-        header, checks = _plain_header(path, _header_of(path, file))
-        for name, array in arrays.items():
-            check_array(path, name, array, checks.get(name))
-        return PreparedScan(arrays, header)
+        scan = StoredScan(file, _header_of(path, file))
+        return PreparedScan({name: scan.get_tensor(name) for name in file.keys()}, scan.header)  # noqa: SIM118
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """Read the header of one prepared scan, or id -> header of a shard, without the arrays. Raises as `read_scan`."""
+    """Read the header of one prepared scan, without its arrays, whose shapes are checked. Raises as `read_scan`."""
     with open_tensors(path) as file:
-        return _plain_header(path, _header_of(path, file))[0]
-
-
-def _plain_header(path: Path, header: dict[str, Any]) -> tuple[dict[str, Any], dict[str, int]]:
-    """The header without its checksums, and those of the arrays of a scan."""
-    if "id" in header.get("row", ()):  # else it is a shard, of which a scan may have the id `row`
-        return without_checks(path, header)
-    return {name: without_checks(path, entry)[0] for name, entry in header.items()}, {}
+        return StoredScan(file, _header_of(path, file)).header
 
 
 class StoredScan:
     """A prepared scan in an open file or shard, see `open_scan`.
 
+    Args:
+        file: The file or shard.
+        entry: The header of the scan, with its checksums.
+        prefix: Prefix of the names of its arrays.
+
     Attributes:
         header: See `PreparedScan`.
+
+    Raises:
+        FormatError: if the header is not one of this package, or the arrays have other dtypes or shapes.
     """
 
-    def __init__(self, path: Path, file: Any, names: frozenset[str], entry: Mapping[str, Any], prefix: str) -> None:
-        self.header, self._checks = without_checks(path, entry)
-        self._path, self._file, self._names, self._prefix = path, file, names, prefix
+    def __init__(self, file: Tensors, entry: Mapping[str, Any], prefix: str = "") -> None:
+        where = f"{file.path}: {prefix.removesuffix('/')}" if prefix else str(file.path)
+        self.header, self._checks = without_checks(file.path, entry)
+        check_header(self.header, where)
+        check_arrays(file.layout(prefix, STORED_ARRAYS), self.header["channels"], where)
+        self._file, self._prefix = file, prefix
 
     def keys(self) -> frozenset[str]:
         """Names of the arrays of the file, with their prefix."""
-        return self._names
+        return self._file.names
 
     def get_tensor(self, name: str) -> Array:
         """Read an array by its name with the prefix. FormatError if it is missing or does not have its checksum."""
-        if name not in self._names:
-            raise FormatError(f"{self._path}: lacks the array `{name}`; {AGAIN}")
         array: Array = self._file.get_tensor(name)
-        check_array(self._path, name, array, self._checks.get(name.removeprefix(self._prefix)))
+        check_array(self._file.path, name, array, self._checks.get(name.removeprefix(self._prefix)))
         return array
 
 
@@ -176,21 +155,19 @@ def open_scan(folder: Path, row: Mapping[str, Any]) -> Iterator[StoredScan]:
     """
     path, prefix = folder / row["file"], row["prefix"] or ""
     if prefix:
-        file, headers, names = _shard(path)
+        file, headers = _shard(path)
         if row["id"] not in headers:
             raise FormatError(f"{path}: holds no scan {row['id']}, which the manifest says is there; {AGAIN}")
-        scan = StoredScan(path, file, names, headers[row["id"]], prefix)
-        _check_is(path, scan.header, row)
-        yield scan
-        return
-    with open_tensors(path) as file:
-        scan = StoredScan(path, file, frozenset(file.keys()), _header_of(path, file), "")
-        _check_is(path, scan.header, row)
-        yield scan
+        scan = StoredScan(file, headers[row["id"]], prefix)
+    else:
+        file = Tensors(path)
+        scan = StoredScan(file, _header_of(path, file))
+    _check_is(path, scan.header, row)
+    yield scan
 
 
-def _shard(path: Path) -> tuple[Any, dict[str, Any], frozenset[str]]:
-    """An open shard, its headers and the names of its arrays. The last one stays open, as parsing it takes long."""
+def _shard(path: Path) -> tuple[Tensors, dict[str, Any]]:
+    """An open shard and its headers. The last ones stay open, as parsing takes long."""
     try:
         status = path.stat()
     except OSError as error:
@@ -199,12 +176,9 @@ def _shard(path: Path) -> tuple[Any, dict[str, Any], frozenset[str]]:
 
 
 @lru_cache(maxsize=2)
-def _opened_shard(path: Path, *stamp: int) -> tuple[Any, dict[str, Any], frozenset[str]]:
-    from safetensors import safe_open
-
-    with open_tensors(path) as file:
-        headers, names = _header_of(path, file), frozenset(file.keys())
-    return safe_open(path, framework="np"), headers, names  # its memory map is closed when it leaves the cache
+def _opened_shard(path: Path, *stamp: int) -> tuple[Tensors, dict[str, Any]]:
+    file = Tensors(path)  # its memory map is closed when it leaves the cache
+    return file, stored_headers(file)
 
 
 def _check_is(path: Path, header: Mapping[str, Any], row: Mapping[str, Any]) -> None:
@@ -258,6 +232,10 @@ def read_tree(folder: str | Path, row: Mapping[str, Any]) -> SampleTree:
     except KeyError as error:
         raise FormatError(
             f"{folder / row['file']}: the tree of {row['id']} lacks {error}; prepare the scans again with --tree"
+        ) from None
+    except (ArgumentError, ValueError, IndexError, TypeError) as error:
+        raise FormatError(
+            f"{folder / row['file']}: the tree of {row['id']} is damaged ({error}); prepare the scans again with --tree"
         ) from None
 
 
@@ -345,28 +323,23 @@ def read_manifest(folder: Path, *, records: bool = True) -> list[dict[str, Any]]
         FileError: if `folder` has no manifest, is not finished, or lacks a file that the manifest names.
         FormatError: if the manifest cannot be parsed, lacks a column, or is not that of the settings in prepare.json.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     path = Path(folder) / recipe.MANIFEST
-    if not path.is_file():
+    if not path.exists():
         recipe.check_begun(Path(folder))
         raise FileError(f"{path}: is missing; `fer3d preprocess` writes it at the end of a run")
-    try:
-        present = pq.read_schema(path).names
-        table = pq.read_table(path, columns=[name for name in present if records or name not in RECORD_COLUMNS])
-    except (OSError, pa.ArrowException) as error:
-        raise FormatError(f"{path}: is not a Parquet file ({str(error).splitlines()[0]})") from None
-    lacking = [name for name in manifest_schema().names if name not in present]
+    left_out = () if records else RECORD_COLUMNS
+    table = read_table(path, manifest_schema(), AGAIN, required=("id", "status"), without=left_out)
+    lacking = [name for name in manifest_schema().names if name not in (*table.column_names, *left_out)]
     missing = [name for name in lacking if name not in LATER_COLUMNS]
     if missing:
-        raise FormatError(f"{path}: lacks the columns {', '.join(missing)}; prepare the scans again")
+        raise FormatError(f"{path}: lacks the columns {', '.join(missing)}; {AGAIN}")
     recipe.check_seal(Path(folder), table.schema.metadata)
     shared: dict[str, str] = {}  # a word that many rows have is held once
     columns = [_shared_words(column.to_pylist(), shared) for column in table.columns]
     columns += [[None] * len(table)] * len(lacking)
     names = (*table.column_names, *lacking)
     rows = [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
+    check_rows(rows, path)
     recipe.check_files(Path(folder), rows)
     return rows
 
@@ -376,12 +349,13 @@ def _shared_words(cells: list[Any], shared: dict[str, str]) -> list[Any]:
 
 
 def is_simulated(folder: Path) -> bool:
-    """Whether the scans of a prepared folder are simulated, as its prepare.json says. Without that file: False."""
-    try:
-        facts = json.loads((folder / "prepare.json").read_text(encoding="utf-8"))
-        return bool(facts.get("simulated", False))
-    except (OSError, ValueError, AttributeError):
-        return False
+    """Whether the scans of a prepared folder are simulated, as its prepare.json says. Without that file: False.
+
+    Raises:
+        FileError, FormatError: if that file cannot be read: results on simulated faces must not pass for real ones.
+    """
+    path = folder / "prepare.json"
+    return path.exists() and bool(read_json(path, PrepareFacts, AGAIN).get("simulated", False))
 
 
 def manifest_landmarks(row: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
@@ -390,14 +364,15 @@ def manifest_landmarks(row: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]
     return dict(zip(row["landmark_names"] or [], points, strict=True))
 
 
-def stored_headers(path: Path, file: Any) -> dict[str, Any]:
-    """Id -> header with its checksums, of an open shard. FormatError if fer3d did not write it."""
-    return _header_of(path, file)
+def stored_headers(file: Tensors) -> dict[str, dict[str, Any]]:
+    """Id -> header with its checksums, of a shard. FormatError if fer3d did not write it."""
+    content = _header_of(file.path, file)
+    return checked(content, dict[str, dict[str, Any]], str(file.path), AGAIN)  # type: ignore[no-any-return]
 
 
-def _header_of(path: Path, file: Any) -> dict[str, Any]:
-    text = (file.metadata() or {}).get(_HEADER_KEY)
+def _header_of(path: Path, file: Tensors) -> dict[str, Any]:
+    text = file.metadata().get(_HEADER_KEY)
     if text is None:
         raise FormatError(f"{path}: was not written by fer3d (no `{_HEADER_KEY}` entry in its header)")
-    header: dict[str, Any] = json.loads(text)
-    return header
+    content = parse_json(text, f"{path}: header", AGAIN, names=True)
+    return checked(content, dict[str, Any], str(path), AGAIN)  # type: ignore[no-any-return]

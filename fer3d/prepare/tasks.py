@@ -113,7 +113,7 @@ class ScanTask(Task):
 
     def __call__(self, record: Record) -> Outcome:
         """Prepare the scan, or keep that of an earlier run."""
-        stored, damaged = _stored(self.out / "scans" / f"{record.id}.safetensors")
+        stored, damaged = stored_scan(self.out / "scans" / f"{record.id}.safetensors")
         watch = Stopwatch()
         made = self.guarded(record, lambda: self._prepare(record, stored, watch))
         if isinstance(made, Outcome):
@@ -210,7 +210,7 @@ def run_tasks(
     )
 
 
-def _stored(path: Path) -> tuple[PreparedScan | None, str]:
+def stored_scan(path: Path) -> tuple[PreparedScan | None, str]:
     """The scan that an earlier run stored, or None; and what is damaged in its file, or ""."""
     try:
         return (read_scan(path) if path.exists() else None), ""

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from fer3d import __version__
-from fer3d.errors import Fer3dError
+from fer3d.errors import Fer3dError, FormatError
 from fer3d.files import read_json, sha256, write_text
 from fer3d.prepare.store import is_simulated, open_scan, read_manifest
 from fer3d.report import figures
+from fer3d.train.run_facts import POSE_AGAIN, RESUME, DoneFacts, PoseFacts
 from fer3d.train.run_folder import Run, fold_name, prepared_folder, read_log, read_run
 
 _SHOWN_MISTAKES = 12
@@ -99,12 +100,29 @@ def run_page(folder: str | Path, metrics: Mapping[str, Any], prepared: Path | No
         facts=run.facts,
         metrics=metrics,
         logs=[log for log in map(read_log, places) if log],
-        done=[read_json(place / "done.json") for place in places if (place / "done.json").is_file()],
+        done=[read_json(place / "done.json", DoneFacts, RESUME) for place in places if (place / "done.json").is_file()],
         thumbnails=thumbnails,
         missing=missing,
-        simulated=bool(run.facts["data"].get("simulated", store is not None and is_simulated(store))),
-        pose=read_json(pose) if (pose := run.folder / "pose_test.json").is_file() else None,
+        simulated=_of_simulated(run, store),
+        pose=_pose(run.folder / "pose_test.json"),
     )
+
+
+def _pose(path: Path) -> Mapping[str, Any] | None:
+    """The content of pose_test.json, or None if there is no such file."""
+    if not path.exists():
+        return None
+    pose: Mapping[str, Any] = read_json(path, PoseFacts, POSE_AGAIN)
+    for point in pose["points"]:
+        if (point["accuracy"]["low"] is None) != (point["accuracy"]["high"] is None):
+            raise FormatError(f"{path}: an interval should have two ends or none, one has {point}; {POSE_AGAIN}")
+    return pose
+
+
+def _of_simulated(run: Run, store: Path | None) -> bool:
+    """Whether the faces of a run are simulated, as the run says, or else its prepared folder."""
+    known = run.facts["data"].get("simulated")
+    return bool(known) if known is not None else store is not None and is_simulated(store)
 
 
 def render(pages: Sequence[RunPage], comparison: Mapping[str, Any] | None = None) -> str:

@@ -37,14 +37,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from typing_extensions import TypedDict
 
 from fer3d.catalog.folder_listing import TRUTH_FILE
 from fer3d.errors import FileError, FormatError
-from fer3d.files import clear_leftovers, written_at_once
+from fer3d.files import brief_line, checked, clear_leftovers, parse_json, read_bytes, read_table, written_at_once
 from fer3d.synth.optics.visibility import BY_OCCLUDER, BY_SELF, PATCHES, VISIBLE
 
 _KEY = b"fer3d.synth"
+_AGAIN = "simulate the data set again"
 _STATES = (VISIBLE, BY_SELF, BY_OCCLUDER)
+_CODES = range(len(_STATES))
 _WEIGHTS = pa.map_(pa.string(), pa.float32())
 _COLUMNS = [
     ("file", pa.string()),
@@ -65,6 +68,15 @@ _COLUMNS = [
     ("measured", pa.list_(pa.bool_())),
     ("patches", pa.list_(pa.float32())),
 ]
+
+
+class _Head(TypedDict):
+    """The JSON object in the metadata."""
+
+    recipe: dict[str, Any]
+    complete: bool
+    landmarks: list[str]
+    patches: list[str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -192,9 +204,12 @@ def read_truth(folder: str | os.PathLike[str]) -> Truth:
     path = _path(folder)
     head = _head(path)
     try:
-        scans = [_record(row, head) for row in pq.read_table(path).to_pylist()]
-    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
-        raise FormatError(f"{path}: not the truth file of a simulation: {error!r}") from error
+        table = read_table(path, pa.schema(_COLUMNS), _AGAIN, required=("file", "subject", "pose", "landmarks"))
+        scans = [_record(row, head) for row in table.to_pylist()]
+    except FormatError:
+        raise
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise FormatError(f"{path}: not the truth file of a simulation: {brief_line(repr(error))}; {_AGAIN}") from error
     return Truth(head["recipe"], bool(head["complete"]), {scan.file: scan for scan in scans})
 
 
@@ -207,15 +222,15 @@ def _path(folder: str | os.PathLike[str]) -> Path:
 
 
 def _head(path: Path) -> dict[str, Any]:
+    content = read_bytes(path)
     try:
-        head: dict[str, Any] = json.loads((pq.read_schema(path).metadata or {})[_KEY])
-        missing = [key for key in ("recipe", "complete", "landmarks", "patches") if key not in head]
-        if missing:
-            raise FormatError(f"{path}: not the truth file of a simulation: no {', '.join(missing)} in its metadata")
-    except (pa.ArrowException, KeyError, ValueError, OSError) as error:
-        if isinstance(error, FormatError):
-            raise
-        raise FormatError(f"{path}: not the truth file of a simulation: {error!r}") from error
+        metadata = pq.read_schema(pa.BufferReader(content)).metadata or {}
+    except Exception as error:  # the decoders of damaged files raise nearly everything
+        raise FormatError(f"{path}: not the truth file of a simulation: {brief_line(str(error))}; {_AGAIN}") from None
+    if _KEY not in metadata:
+        raise FormatError(f"{path}: not the truth file of a simulation: no {_KEY.decode()} in its metadata; {_AGAIN}")
+    where = f"{path}: not the truth file of a simulation"
+    head: dict[str, Any] = checked(parse_json(metadata[_KEY], where, _AGAIN), _Head, where, _AGAIN)
     return head
 
 
@@ -226,7 +241,9 @@ def _record(row: Mapping[str, Any], head: Mapping[str, Any]) -> ScanTruth:
     values["pose"] = np.array(row["pose"], np.float64).reshape(4, 4)
     points = np.array(row["landmarks"], np.float64).reshape(len(names), 3)
     values["landmarks"] = dict(zip(names, points, strict=True))
-    values["visibility"] = {name: _STATES[code] for name, code in zip(names, row["visibility"], strict=True)}
+    values["visibility"] = {
+        name: _STATES[_CODES.index(code)] for name, code in zip(names, row["visibility"], strict=True)
+    }
     values["measured"] = tuple(name for name, there in zip(names, row["measured"], strict=True) if there)
     values["patches"] = dict(zip(head["patches"], row["patches"], strict=True))
     return ScanTruth(**values)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import pickle
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -25,12 +24,14 @@ from fer3d.data.channels import channel_names
 from fer3d.data.input_kinds import InputFacts, InputKind, PreparedFace, input_kind
 from fer3d.data.samples import InputNormalisation
 from fer3d.data.warp import FaceWarp
-from fer3d.errors import ArgumentError, CheckpointError, FileError
-from fer3d.files import write_bytes
+from fer3d.errors import ArgumentError, CheckpointError, FileError, FormatError
+from fer3d.files import check_growth, parse_json, write_bytes
 from fer3d.image.perturb import perturbed_probabilities
-from fer3d.models import build_model
 from fer3d.models.network import Network
+from fer3d.prepare.integrity import AGAIN
+from fer3d.prepare.tensors import open_tensors
 from fer3d.train.former import today
+from fer3d.train.model_file import MODEL_AGAIN, built, check_model_header, check_weights
 
 _HEADER_KEY = "fer3d"  # a single key, because safetensors writes several keys in random order
 _WARP = "warp."  # prefix of the names of the warp's tensors
@@ -209,28 +210,28 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> LoadedMo
     """
     path = Path(path)
     tensors, metadata = _read_safetensors(path)
+    nothing = f"{path}: wanted a model of `fer3d train`, its header says nothing of one"
+    if _HEADER_KEY not in metadata:
+        raise CheckpointError(nothing)
+    content = parse_json(metadata[_HEADER_KEY], str(path), MODEL_AGAIN, CheckpointError)
     try:
-        header, tensors = today(json.loads(metadata[_HEADER_KEY]), tensors)
+        header, tensors = today(content, tensors)
         facts = _facts(header, tensors, path)
     except CheckpointError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise CheckpointError(f"{path}: wanted a model of `fer3d train`, its header says nothing of one") from None
-    try:
-        network = build_model(facts.model, **facts.model_settings)
     except ArgumentError as error:
-        raise CheckpointError(f"{path}: {error}") from None
+        raise CheckpointError(f"{path}: {error}; {MODEL_AGAIN}") from None
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise CheckpointError(nothing) from None
     _check_channels(facts, path)
-    load_weights(network, tensors, path)
+    network = built(facts.model, facts.model_settings, tensors, path)
     return LoadedModel(network.to(device).eval(), facts)
 
 
 def _facts(header: Mapping[str, Any], tensors: dict[str, torch.Tensor], path: Path) -> ModelFacts:
     """The facts that a header holds. Removes the tensors of a warp from `tensors`."""
-    try:
-        kind = input_kind(header["input"])
-    except ArgumentError as error:
-        raise CheckpointError(f"{path}: {error}") from None
+    check_model_header(header, path)
+    kind = input_kind(header["input"])
     inputs = InputFacts(
         normalisation=kind.normalisation(header["normalisation"]),
         groups=tuple(header["groups"]),
@@ -281,18 +282,9 @@ def load_weights(network: nn.Module, tensors: Mapping[str, torch.Tensor], path: 
     """Load weights into a network.
 
     Raises:
-        CheckpointError: for the first tensor that is missing, unexpected, or of another shape.
+        CheckpointError: as `fer3d.train.model_file.check_weights`.
     """
-    wanted = network.state_dict()
-    for name in sorted(wanted.keys() | tensors.keys()):
-        if name not in tensors:
-            raise CheckpointError(f"{path}: wanted the weights {name} {tuple(wanted[name].shape)}, they are missing")
-        if name not in wanted:
-            raise CheckpointError(f"{path}: holds the weights {name}, for which the network has no place")
-        if tensors[name].shape != wanted[name].shape:
-            raise CheckpointError(
-                f"{path}: {name} should have shape {tuple(wanted[name].shape)}, has {tuple(tensors[name].shape)}"
-            )
+    check_weights(network, tensors, path)
     network.load_state_dict(dict(tensors))
 
 
@@ -310,7 +302,9 @@ def load_state(path: Path) -> dict[str, Any]:
         FileError: if the file is missing or cannot be read.
         CheckpointError: if it is damaged, or holds anything but tensors and plain containers.
     """
+    damaged = f"{path}: wanted a torch file of tensors only, is damaged or holds objects"
     try:
+        _check_unpacked(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about unusual pickle protocols: real problems become errors below
             state = torch.load(path, map_location="cpu", weights_only=True)
@@ -318,8 +312,8 @@ def load_state(path: Path) -> dict[str, Any]:
         raise FileError(f"{path}: is missing") from None
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError):
-        raise CheckpointError(f"{path}: wanted a torch file of tensors only, is damaged or holds objects") from None
+    except Exception as error:  # the decoders of damaged zip and pickle data raise nearly everything
+        raise CheckpointError(damaged) from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: wanted a table of tensors, got {type(state).__name__}")
     return state
@@ -340,15 +334,17 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     return {str(name): tensor for name, tensor in content.items() if isinstance(tensor, torch.Tensor)}
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    from safetensors import SafetensorError, safe_open
+def _check_unpacked(path: Path) -> None:
+    """Raise ValueError if a file is a zip archive with far more content than bytes: torch does not compress."""
+    if not path.exists() or (path.is_file() and not zipfile.is_zipfile(path)):
+        return
+    with zipfile.ZipFile(path) as file:  # raises IsADirectoryError for a folder
+        check_growth(sum(entry.file_size for entry in file.infolist()), path.stat().st_size)
 
+
+def _read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except FileNotFoundError:
-        raise FileError(f"{path}: is missing") from None
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except SafetensorError as error:
-        raise CheckpointError(f"{path}: is not a whole safetensors file ({error})") from None
+        with open_tensors(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    except FormatError as error:
+        raise CheckpointError(str(error).removesuffix(f"; {AGAIN}")) from None

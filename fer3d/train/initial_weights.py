@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from fer3d.errors import ArgumentError, CheckpointError, FileError, MissingLibraryError
+from fer3d.files import brief_line
 from fer3d.image.convolutions import Branch
 from fer3d.maps.registry import map_group
 from fer3d.models.network import Network
@@ -54,13 +55,20 @@ def load_initial(network: Network, source: str, backbone: str) -> None:
         tensors, path = _from_library(source, backbone), Path(source)
     else:
         path = Path(source)
-        if not path.is_file():
+        if not path.exists():
             raise FileError(f"{path}: is missing; for ImageNet weights, {_HOW}")
         tensors = read_tensors(path)
+    for name, tensor in tensors.items():
+        plain = tensor.layout == torch.strided and tensor.device.type != "meta" and not tensor.is_complex()
+        if not plain or not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{path}: {name} should be a plain array of finite numbers, is another; {_HOW}")
     units = _units(tensors)
     for group, branch in parts.items():
         assert isinstance(branch, Branch)
-        _fill(branch, len(map_group(group).fed), units, path)
+        try:
+            _fill(branch, len(map_group(group).fed), units, path)
+        except (RuntimeError, TypeError, IndexError) as error:  # parts of a layer that do not fit each other
+            raise CheckpointError(f"{path}: does not fit the branch {group} ({brief_line(str(error))})") from None
 
 
 def _from_library(name: str, backbone: str) -> dict[str, torch.Tensor]:

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,42 +23,21 @@ from torch.nn import functional
 from fer3d.catalog.targets import Target, UnitTarget, ValueTarget
 from fer3d.config import TrainSettings
 from fer3d.data.pairs import Pairing
-from fer3d.data.samples import InputNormalisation, TrainingData, name_some
-from fer3d.errors import ArgumentError, CheckpointError, TrainError
+from fer3d.data.samples import InputNormalisation, TrainingData
+from fer3d.errors import ArgumentError, TrainError
 from fer3d.image.losses import siamese_term
 from fer3d.models.network import Criterion, Network, PretrainedSettings
-from fer3d.train.checkpoint import answers, load_state, load_weights, save_state
+from fer3d.train.checkpoint import answers, save_state
 from fer3d.train.objective import ClassLoss, Loss, Objective, UnitLoss, ValueLoss
 from fer3d.train.schedule import schedule
 from fer3d.train.standstill import Standstill
+from fer3d.train.training_state import Row, State, restore, restore_optimizer
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-Row = dict[str, Any]
-
 _EVALUATED = 64  # scans per batch without gradients
 _PAIRS = 1  # makes the random numbers that draw partners independent of those that shuffle
-
-
-@dataclass
-class State:
-    """The training state of a fold: everything that a killed run needs to resume.
-
-    Attributes:
-        epoch: Number of complete epochs.
-        log: One row per epoch.
-        network, optimizer: State dicts.
-        best: {"epoch", "loss", "network"} of the lowest validation loss, if there are validation scans.
-        identity: Settings, fold and versions, which must be equal for the run to resume.
-    """
-
-    identity: Mapping[str, Any]
-    epoch: int = 0
-    log: list[Row] = field(default_factory=list)
-    network: dict[str, Any] = field(default_factory=dict)
-    optimizer: dict[str, Any] = field(default_factory=dict)
-    best: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -161,7 +140,7 @@ def fit(
         CheckpointError: if the state file belongs to another run or is damaged.
         FileError: if the state file cannot be written.
     """
-    state = _restore(state_file, identity, network)
+    state = restore(state_file, identity, network)
     for row in state.log:
         on_epoch_end(row)
     batch = _local_batch(fabric, settings, len(split.train), name)
@@ -176,7 +155,7 @@ def fit(
             continue
         model, optimizer = _set_up(fabric, network, settings, phase)
         if state.epoch > phase.start:
-            optimizer.load_state_dict(state.optimizer)
+            restore_optimizer(optimizer, state.optimizer, state_file)
         done = max(state.epoch - phase.start, 0)
         rates = schedule(settings, phase.end - phase.start, steps, optimizer, lr=phase.lr, done=done * steps)
         for epoch in range(state.epoch, phase.end):
@@ -457,22 +436,3 @@ def _remember(state: State, network: nn.Module, optimizer: Any, row: Row) -> Non
     if loss is not None and loss < state.best.get("loss", math.inf):
         kept = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
         state.best = {"epoch": state.epoch, "loss": loss, "network": kept}
-
-
-def _restore(path: Path, identity: Mapping[str, Any], network: nn.Module) -> State:
-    """Read the state in `path` and load its weights into `network`; a new state if there is no such file."""
-    if not path.is_file():
-        return State(identity)
-    content = load_state(path)
-    if set(content) != set(vars(State(identity))):
-        raise CheckpointError(
-            f"{path}: wanted the state of a training, it holds {name_some(sorted(map(str, content)))}"
-        )
-    for key, value in identity.items():
-        if content["identity"].get(key) != value:
-            raise CheckpointError(
-                f"{path}: `{key}` should be {value!r} to go on, is {content['identity'].get(key)!r}; "
-                "remove the file to train the fold anew"
-            )
-    load_weights(network, content["network"], path)
-    return State(**content)

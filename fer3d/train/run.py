@@ -34,6 +34,7 @@ from fer3d.train import loop
 from fer3d.train.checkpoint import ModelFacts, save_model
 from fer3d.train.logger import log_epoch, tensorboard_logger
 from fer3d.train.plan import Experiment, ExperimentPlan, plan_experiment
+from fer3d.train.run_facts import RESUME, DoneFacts
 from fer3d.train.run_folder import read_warnings
 from fer3d.train.run_writer import gather_predictions, is_finished, is_gathered, open_run, write_log, write_predictions
 from fer3d.train.settings import complete, used
@@ -142,6 +143,7 @@ def train(
         if fabric.is_global_zero:
             stack.enter_context(locked(out, "fer3d train"))
             facts = open_run(out, facts, plan.folds, resume=resume)
+            gather_predictions(out, plan.folds)  # the file may have been damaged since
         callbacks.on_run_start(model, plan.chosen)
         for note in (*plan.protocol.notes, *_lack_of_landmarks(run, data, plan.chosen)):
             callbacks.on_message(note)
@@ -414,8 +416,8 @@ def _finish_fold(fabric: Fabric, out: Path, folds: Sequence[Fold], facts: Mappin
             remove(out / fold.name / "last.ckpt")
         more: dict[str, Any] = {"warnings": warnings} if (warnings := read_warnings(out)) else {}
         if len(finished) == len(folds):
-            seconds = sum(read_json(out / fold.name / "done.json")["seconds"] for fold in finished)
-            more["seconds"] = round(seconds, 3)
+            done = [read_json(out / fold.name / "done.json", DoneFacts, RESUME) for fold in finished]
+            more["seconds"] = round(sum(entry["seconds"] for entry in done), 3)
         if more:
             write_json(out / "run.json", {**facts, **more})
     fabric.barrier()

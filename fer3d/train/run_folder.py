@@ -24,10 +24,14 @@ from numpy.typing import NDArray
 
 from fer3d.catalog.targets import ClassTarget, Target, target_from_json
 from fer3d.errors import ArgumentError, FileError, FormatError
-from fer3d.files import read_json
+from fer3d.files import brief, brief_line, checked, conformed, read_json, read_table
+from fer3d.train.run_facts import REGATHER, RESUME, TRAIN_AGAIN, FoldFacts, RunFacts
 
 _FACTS = ("id", "subject", "expression", "intensity", "round", "fold")
 _RUN_KEYS = ("model", "classes", "maps", "data", "protocol", "settings")
+
+_MOST_EPOCHS = 10**7
+_LARGEST = 1e6  # of predicted and true values: spans of targets are a few units wide
 
 # A float32 softmax sums to 1 within 1e-6. A softmax in half precision does not, and its confidences are unusable.
 _SUM_TOLERANCE = 1e-4
@@ -180,17 +184,33 @@ def read_run(folder: str | Path) -> Run:
     folder = Path(folder)
     if folder.is_dir() and not (folder / "run.json").exists():
         raise FileError(f"{folder / 'run.json'}: is missing; is {folder} a run folder of `fer3d train`?")
-    facts = read_json(folder / "run.json")
+    facts = read_json(folder / "run.json", again=TRAIN_AGAIN)
     missing = [key for key in _RUN_KEYS if not isinstance(facts, dict) or key not in facts]
     if missing:
         raise FormatError(f"{folder / 'run.json'}: should hold {', '.join(_RUN_KEYS)}, lacks {', '.join(missing)}")
+    checked(facts, RunFacts, str(folder / "run.json"), TRAIN_AGAIN)
     path = folder / "folds.json"
-    folds = read_json(path)
+    folds = read_json(path, again=TRAIN_AGAIN)
     if not isinstance(folds, list) or not all(isinstance(fold, dict) and "test" in fold for fold in folds):
         raise FormatError(f"{path}: should hold a list of folds with their test subjects")
+    checked(folds, list[FoldFacts], str(path), TRAIN_AGAIN)
+    seen: set[tuple[int, int]] = set()
     for fold in folds:
         _check_parts(path, fold)
-    return Run(folder, facts, folds)
+        if (fold["round"], fold["fold"]) in seen:
+            raise FormatError(f"{path}: round {fold['round']}, fold {fold['fold']} comes twice; {TRAIN_AGAIN}")
+        seen.add((fold["round"], fold["fold"]))
+    run = Run(folder, facts, folds)
+    try:
+        names = run.target.names
+    except ArgumentError as error:
+        raise FormatError(f"{folder / 'run.json'}: {error}; {TRAIN_AGAIN}") from None
+    if names != run.classes:
+        raise FormatError(
+            f"{folder / 'run.json'}: `classes` should be the names of its target, {', '.join(names)}, are "
+            f"{', '.join(run.classes)}; {TRAIN_AGAIN}"
+        )
+    return run
 
 
 def prepared_folder(run: Run, prepared: Path | None = None, *, test: bool = False) -> Path | None:
@@ -235,7 +255,9 @@ def read_predictions(run: Run) -> Predictions:
     path = run.folder / "predictions.parquet"
     if run.target.kind != "classes":
         raise FormatError(f"{path}: wanted predictions of classes, the run's target {run.target.name} has other values")
-    predictions = _read_predictions(path, run.classes, "`fer3d train` writes it when its first fold is finished")
+    predictions = _read_predictions(
+        path, run.classes, "`fer3d train` writes it when its first fold is finished", REGATHER
+    )
     _check_part(path, predictions, run.folds, "test")
     return predictions
 
@@ -249,7 +271,7 @@ def read_values(run: Run) -> ValuePredictions:
             test subject of its fold.
     """
     path, names = run.folder / "predictions.parquet", run.target.names
-    table = _read_table(path, names, "`fer3d train` writes it when its first fold is finished", truth=True)
+    table = _read_table(path, names, "`fer3d train` writes it when its first fold is finished", REGATHER, truth=True)
     predictions = ValuePredictions(
         target=run.target,
         ids=tuple(table["id"].to_pylist()),
@@ -261,6 +283,8 @@ def read_values(run: Run) -> ValuePredictions:
     )
     if not np.isfinite(predictions.answers).all():
         raise FormatError(f"{path}: the columns p_... should hold numbers, one of them holds NaN or infinity")
+    if max(np.abs(predictions.answers).max(), np.nanmax(np.abs(predictions.truth), initial=0.0)) > _LARGEST:
+        raise FormatError(f"{path}: the columns p_... and t_... should hold at most {_LARGEST:g}; {REGATHER}")
     _check_part(path, predictions, run.folds, "test")
     return predictions
 
@@ -284,15 +308,16 @@ def read_validation(run: Run) -> dict[tuple[int, int], Predictions]:
                 f"{run.name}: has no validation subjects in round {number}, fold {index}; train it with --validation"
             )
         path = folder / "validation.parquet"
-        predictions = _read_predictions(path, run.classes, "the run was trained before fer3d wrote it; train it again")
+        hint = "the run was trained before fer3d wrote it; train it again"
+        predictions = _read_predictions(path, run.classes, hint, RESUME)
         _check_part(path, predictions, [fold], "validation")
         by_fold[number, index] = predictions
     return by_fold
 
 
-def _read_predictions(path: Path, classes: tuple[str, ...], hint: str) -> Predictions:
-    """The predictions in a Parquet file; `hint` explains why the file may be missing."""
-    table = _read_table(path, classes, hint)
+def _read_predictions(path: Path, classes: tuple[str, ...], hint: str, again: str) -> Predictions:
+    """The predictions in a Parquet file; `hint` explains why the file may be missing, `again` how to mend it."""
+    table = _read_table(path, classes, hint, again)
     column = "truth" if "truth" in table.column_names else "expression"  # "truth" for targets other than expressions
     expressions = table[column].to_pylist()
     for name, label in zip(table["id"].to_pylist(), expressions, strict=True):
@@ -309,7 +334,7 @@ def _read_predictions(path: Path, classes: tuple[str, ...], hint: str) -> Predic
             probabilities=_probabilities(table, classes),
         )
     except ArgumentError as error:
-        raise FormatError(f"{path}: {error}") from None
+        raise FormatError(f"{path}: {error}; {again}") from None
 
 
 def read_log(folder: Path) -> list[dict[str, float]]:
@@ -323,28 +348,44 @@ def read_log(folder: Path) -> list[dict[str, float]]:
         return []
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        return [{key: float(cell) if cell else math.nan for key, cell in row.items()} for row in rows]
-    except (ValueError, TypeError) as error:
-        raise FormatError(f"{path}: should hold numbers ({error})") from None
+            reader = csv.DictReader(file)
+            log = [{key: float(cell) if cell else math.nan for key, cell in row.items()} for row in reader]
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, TypeError, csv.Error) as error:
+        raise FormatError(f"{path}: should hold numbers ({brief_line(str(error))}); delete it or {RESUME}") from None
+    for number, row in enumerate(log, start=1):
+        if not 0 < row.get("epoch", math.nan) <= _MOST_EPOCHS or any(map(math.isinf, row.values())):
+            raise FormatError(
+                f"{path}: line {number + 1} should hold an epoch and finite numbers, holds {brief(row)}; delete it or "
+                f"{RESUME}"
+            )
+    return log
 
 
-def _read_table(path: Path, classes: Sequence[str], hint: str, truth: bool = False) -> Any:
+def _read_table(path: Path, classes: Sequence[str], hint: str, again: str, truth: bool = False) -> Any:
+    """The table of a file of predictions. `hint` says why the file may be missing, `again` how to mend it."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    if not path.is_file():
+    if not path.exists():
         raise FileError(f"{path}: is missing; {hint}")
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise FormatError(f"{path}: is not a Parquet file ({str(error).splitlines()[0]})") from None
-    wanted = [*_FACTS, *(f"p_{name}" for name in classes), *(f"t_{name}" for name in classes if truth)]
-    missing = [name for name in wanted if name not in table.column_names]
-    unknown = [name for name in table.column_names if name.startswith("p_") and name not in wanted]
+    answers = [f"p_{name}" for name in classes]
+    numbers = [*answers, *(f"t_{name}" for name in classes if truth)]
+    texts, whole = ("id", "subject", "expression", "truth"), ("intensity", "round", "fold")
+    schema = pa.schema(
+        [(name, pa.string()) for name in texts]
+        + [(name, pa.int64()) for name in whole]
+        + [(name, pa.float64()) for name in numbers]
+    )
+    raw = read_table(path, again=again)
+    missing = [name for name in (*_FACTS, *numbers) if name not in raw.column_names]
+    unknown = [name for name in raw.column_names if name.startswith("p_") and name not in answers]
     if missing or unknown:
         fault = f"lacks {', '.join(missing)}" if missing else f"holds {', '.join(unknown)}"
-        raise FormatError(f"{path}: should hold a column p_... for {', '.join(classes)}, {fault}")
+        raise FormatError(f"{path}: should hold a column p_... for {', '.join(classes)}, {fault}; {again}")
+    table = conformed(raw, schema, path, again, required=("id", "subject", "round", "fold", *answers))
+    if not len(table):
+        raise FormatError(f"{path}: predictions should hold at least one scan, hold none; {again}")
     return table
 
 

@@ -13,7 +13,16 @@ from fer3d.catalog.protocols import Fold, folds_to_json
 from fer3d.checks import first_difference
 from fer3d.data.samples import TrainingData
 from fer3d.errors import FormatError, TrainError
-from fer3d.files import clear_temporaries, csv_text, read_json, write_bytes, write_json, write_text
+from fer3d.files import (
+    clear_temporaries,
+    csv_text,
+    read_json,
+    read_table,
+    write_bytes,
+    write_json,
+    write_text,
+)
+from fer3d.train.run_facts import RESUME, TRAIN_AGAIN
 
 if TYPE_CHECKING:
     import pyarrow
@@ -55,13 +64,11 @@ def open_run(out: Path, facts: Mapping[str, Any], folds: Sequence[Fold], *, resu
         return dict(facts)
     if not resume:
         raise TrainError(f"{out}: already holds a run; --resume goes on with it, or choose another folder")
-    before = read_json(file)
-    if not isinstance(before, dict):
-        raise FormatError(f"{file}: wanted a table, got {type(before).__name__}")
+    before: dict[str, Any] = read_json(file, dict[str, Any], TRAIN_AGAIN)
     difference = first_difference({key: before.get(key) for key in _IDENTITY}, _plain({k: facts[k] for k in _IDENTITY}))
     if difference:
         raise TrainError(f"{out}: cannot go on with this run: {difference}")
-    if read_json(out / "folds.json") != _plain(folds_to_json(folds)):
+    if read_json(out / "folds.json", again=TRAIN_AGAIN) != _plain(folds_to_json(folds)):
         raise TrainError(f"{out}: cannot go on with this run: folds.json has other folds")
     clear_temporaries(out)
     return before
@@ -112,12 +119,21 @@ def _truth_columns(data: TrainingData, rows: torch.Tensor) -> dict[str, Any]:
 
 
 def gather_predictions(out: Path, folds: Sequence[Fold]) -> None:
-    """Concatenate the predictions of all finished folds into one table. FileError if it cannot be written."""
+    """Concatenate the predictions of all finished folds into one table; a file that holds it already is kept.
+
+    Raises:
+        FileError: if the table cannot be written.
+        FormatError: if the predictions of a fold are missing or damaged.
+    """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     finished = [fold for fold in sorted(folds, key=lambda f: (f.round, f.fold)) if is_finished(out, fold)]
-    tables = [pq.read_table(out / fold.name / "predictions.parquet") for fold in finished]
+    tables = [read_table(out / fold.name / "predictions.parquet", again=RESUME) for fold in finished]
+    for fold, table in zip(finished, tables, strict=True):
+        if table.schema != tables[-1].schema:
+            raise FormatError(
+                f"{out / fold.name / 'predictions.parquet'}: should hold the columns of {finished[-1].name}; {RESUME}"
+            )
     if tables:
         _write_table(out / "predictions.parquet", pa.concat_tables(tables))
 
@@ -146,7 +162,9 @@ def _write_table(path: Path, table: pyarrow.Table) -> None:
 
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
-    write_bytes(path, sink.getvalue().to_pybytes(), make_folder=True)
+    content = sink.getvalue().to_pybytes()
+    if not path.is_file() or path.read_bytes() != content:
+        write_bytes(path, content, make_folder=True)
 
 
 def _plain(content: Any) -> Any:

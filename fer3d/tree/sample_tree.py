@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fer3d import _native
-from fer3d.checks import check_dtype, check_range, check_shape
+from fer3d.checks import check_dtype, check_index, check_range, check_shape
 from fer3d.errors import ArgumentError, PrepareError
 from fer3d.kernels import topology
 from fer3d.maps.standard import CURVATURE, curvature_channels
@@ -240,13 +240,21 @@ class SampleTree:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> SampleTree:
-        """Restore a tree from its `arrays` and `facts`. Raises KeyError if one is missing."""
+        """Restore a tree from its `arrays` and `facts`.
+
+        Raises:
+            KeyError: if one is missing.
+            ArgumentError: if they do not fit each other: an index leads out of its level, or a shape or dtype is wrong.
+        """
         sizes = tuple(facts["sizes"])
-        names = ("ring", "corners", "triple", "shares")
-        stencils = [
-            stencil_code.decode({name: arrays[f"{PREFIX}{name}_{level}"] for name in names})
-            for level in range(len(sizes) - 1)
-        ]
+        _check_stored(arrays, facts)
+        stencils = []
+        for level in range(len(sizes) - 1):
+            code = {name: arrays[f"{PREFIX}{name}_{level}"] for name in stencil_code.NAMES}
+            stencil_code.check(
+                code, sizes[level], sizes[level + 1], (len(facts["radii_mm"][level]), len(facts["rings"]))
+            )
+            stencils.append(stencil_code.decode(code))
         return cls(
             rows=arrays[PREFIX + "rows"],
             sizes=sizes,
@@ -260,6 +268,30 @@ class SampleTree:
             normals=arrays.get(PREFIX + "normals"),
             channels=arrays.get(PREFIX + "channels"),
         )
+
+
+def _check_stored(arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
+    """Raise ArgumentError unless the arrays at the vertices and the faces of a stored tree fit its sizes."""
+    sizes, radii = facts["sizes"], facts["radii_mm"]
+    if len(sizes) < 2 or any(a < b for a, b in pairwise(sizes)) or len(radii) != len(sizes) - 1:
+        raise ArgumentError(f"`sizes` should be two or more that descend, with radii between, are {sizes} and {radii}")
+    if len({len(span) for span in radii}) != 1 or len(facts["cover_mm"]) != len(sizes):
+        raise ArgumentError(f"`radii_mm` should be as many for each level, are {radii}, cover {facts['cover_mm']}")
+    features = {"normals": 3, "channels": len(CHANNELS), "positions": 3}
+    for name, width in features.items():
+        if name == "positions" or PREFIX + name in arrays:
+            check_dtype(name, arrays[PREFIX + name], np.float32)
+            check_shape(name, arrays[PREFIX + name], (sizes[0], width))
+            if name != "channels" and not np.isfinite(arrays[PREFIX + name]).all():  # NaN channels: not measured
+                raise ArgumentError(f"`{name}` should be finite, holds NaN or infinity")
+    check_dtype("rows", arrays[PREFIX + "rows"], np.int32)
+    check_shape("rows", arrays[PREFIX + "rows"], (sizes[0],))
+    for level, size in enumerate(sizes):
+        faces = arrays[f"{PREFIX}faces_{level}"]
+        if faces.dtype not in stencil_code.INDICES:
+            raise ArgumentError(f"`faces_{level}` should hold uint16 or int32, holds {faces.dtype}")
+        check_shape(f"faces_{level}", faces, ("F", 3))
+        check_index(f"faces_{level}", faces, size)
 
 
 def _checked_levels(levels: Sequence[int]) -> tuple[int, ...]:

@@ -13,7 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fer3d.checks import check_index, check_shape
+from fer3d.errors import ArgumentError
+
 Array = NDArray[Any]
+
+NAMES = ("ring", "corners", "triple", "shares")  # the arrays of a code
+INDICES = (np.uint16, np.int32)  # dtypes of indices: the small one if it suffices
 
 WEIGHT_UNIT = 2048  # see csrc/sample_tree/sample_tree.h: sums are exact in float16
 _WEIGHTS = (np.arange(WEIGHT_UNIT + 1) / WEIGHT_UNIT).astype(np.float16)
@@ -71,9 +77,43 @@ def encode(indices: Array, weights: NDArray[np.float16]) -> dict[str, Array]:
     }
 
 
+def check(code: Mapping[str, Array], fine: int, coarse: int, shape: tuple[int, int]) -> None:
+    """Check a stored code before it is decoded.
+
+    Args:
+        code: As `encode` returns it.
+        fine, coarse: Numbers of vertices of the level that is read, and of the level above.
+        shape: S, R.
+
+    Raises:
+        ArgumentError: if a shape or dtype is wrong, or an index leads out of its array.
+    """
+    ring, corners, triple, shares = (code[name] for name in NAMES)
+    for name, array, dtypes in (
+        ("ring", ring, (np.uint16,)),
+        ("corners", corners, INDICES),
+        ("triple", triple, INDICES),
+        ("shares", shares, (np.uint16,)),
+    ):
+        if array.dtype not in dtypes:
+            raise ArgumentError(f"`{name}` should hold {' or '.join(d.__name__ for d in dtypes)}, holds {array.dtype}")
+    check_shape("ring", ring, shape)
+    check_shape("corners", corners, ("U", 3))
+    check_shape("triple", triple, (coarse, "D", "A"))
+    check_shape("shares", shares, (*triple.shape, 2))
+    masked = shares[..., 0] == _MASKED
+    if not masked.all() and int(shares[~masked].astype(np.int64).sum(axis=-1).max()) > WEIGHT_UNIT:
+        raise ArgumentError(f"`shares` should be multiples of 1 / {WEIGHT_UNIT} with a sum of at most 1, are larger")
+    if not len(corners) and not masked.all():
+        raise ArgumentError("`corners` should hold the corners of the samples, is empty")
+    check_index("ring", ring, triple.shape[1])
+    check_index("corners", corners, fine)
+    check_index("triple", triple, max(len(corners), 1))
+
+
 def decode(code: Mapping[str, Array]) -> tuple[Array, NDArray[np.float16]]:
     """Decode the result of `encode` to `indices` and `weights`. Raises KeyError if an array is missing."""
-    ring, corners, triple, shares = (code[name] for name in ("ring", "corners", "triple", "shares"))
+    ring, corners, triple, shares = (code[name] for name in NAMES)
     V, D, A = triple.shape
     indices = corners[triple] if len(corners) else np.empty((V, D, A, 3), dtype=corners.dtype)
     units = np.empty((V, D, A, 3), dtype=np.uint16)

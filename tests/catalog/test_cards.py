@@ -43,7 +43,7 @@ def test_card_survives_the_way_to_a_worker():
         ('id = "{path}"', 'id = "{path}"\nevidence = ["("]', r"`evidence`: wanted a regular expression, got '\('"),
         ("licence = ", "license = ", r"`licence` is missing: .*; rename 'license' to 'licence'"),
         ('happy = "happiness"', 'happy = "hapiness"', r"got 'hapiness'; did you mean 'happiness'\?"),
-        ('id = "{path}"', 'id = "{path}"\nlook_above = ' + 5000 * "9", r"wanted TOML, got Exceeds the limit"),
+        ('id = "{path}"', 'id = "{path}"\nlook_above = ' + 5000 * "9", r"is not TOML \(Exceeds the limit"),
         ('happy = "happiness"', 'happy = "joyful"', r"`labels`: wanted canonical labels \(neutral, .*\), got 'joyful'"),
         ("?P<subject>[^/]+)/(?P<expression>", "?P<who>[^/]+)/(?P<expression>", r"wanted a group \(\?P<subject>"),
         ("[^/]+%suffixes%'", "[^/+%suffixes%'", r"`patterns`: wanted a regular expression, got .*: unterminated"),
@@ -73,7 +73,7 @@ def test_card_survives_the_way_to_a_worker():
             'id = "{path}"\nkind = "pictures"\ncrops = {where = {height = "1"}}',
             r"`crops.where`: wanted named groups of the patterns, got 'height'",
         ),
-        ('name = "generic"', "name = ", r"wanted TOML, got Invalid value"),
+        ('name = "generic"', "name = ", r"is not TOML \(Invalid value"),
         ('name = "generic"', 'name = "No Name"', r"`name`: wanted .*, got 'No Name'"),
     ],
 )

@@ -115,7 +115,7 @@ def test_the_general_protocols_stay_what_they_are(tmp_path):
         ("lab", FOLDS.replace("folds", "fold"), "folds.toml: `two.fold` is no key of a protocol; did you mean 'folds'"),
         ("lab", FOLDS.replace('source = "ours"', ""), "folds.toml: `two.source` is missing"),
         ("lab", FOLDS.replace('"fear"', '"fera"'), "folds.toml: `two.classes` wanted canonical labels, got 'fera'"),
-        ("lab", FOLDS.replace("[two]", "[two"), "folds.toml: wanted TOML, got"),
+        ("lab", FOLDS.replace("[two]", "[two"), "folds.toml: is not TOML"),
         ("lab", FOLDS.replace("[two]", '["t w"]'), "folds.toml: wanted tables, named by letters, .*, got 't w'"),
         ("lab", "two = 2", "folds.toml: wanted tables, named by letters, .*, got 'two'"),
         ("k", FOLDS.replace("two", "fold"), "folds.toml: wanted another name than k-fold, which is a protocol for any"),

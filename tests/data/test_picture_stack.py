@@ -9,6 +9,7 @@ from fer3d.data.picture_stack import PictureFiller
 from fer3d.data.samples import labelled_rows, load
 from fer3d.errors import ArgumentError, FormatError
 from fer3d.prepare import shards, store
+from fer3d.prepare.tensors import Tensors
 from tests.prepared import SIX, write_prepared
 
 SIDE = 21  # odd, so that the bits of a mask do not fill their bytes
@@ -85,8 +86,7 @@ def test_each_shard_is_opened_once_whatever_the_order_of_the_rows(tmp_path, monk
     rows = labelled_rows(tmp_path / "packed")
     shuffled = [rows[k] for k in np.random.default_rng(0).permutation(len(rows))]
     opened = []
-    open_tensors = store.open_tensors
-    monkeypatch.setattr(store, "open_tensors", lambda path: opened.append(path) or open_tensors(path))
+    monkeypatch.setattr(store, "Tensors", lambda path: opened.append(path) or Tensors(path))
     data = load([(tmp_path / "packed", shuffled)], ["texture"], SIX)
     assert len(opened) == len(set(opened)) == 4  # shards of 7, 7, 7 and 3
     monkeypatch.undo()
@@ -114,5 +114,5 @@ def test_pictures_of_two_sizes_and_a_shard_without_its_tensors(tmp_path):
     scan = store.read_row(folder, rows[3])
     arrays = {name: array for name, array in scan.arrays.items() if name != "mask"}
     store.write_scan(folder / rows[3]["file"], store.PreparedScan(arrays, scan.header))
-    with pytest.raises(FormatError, match="lacks the array `mask`; "):
+    with pytest.raises(FormatError, match="lacks the array mask; "):
         load([(folder, rows)], ["texture"], SIX)

@@ -31,7 +31,7 @@ def folder(tmp_path):
             "intensity": intensity,
         }
         rows.append(row)
-        header = {"row": row, "channels": ["depth", "normal_x", "normal_y"]}
+        header = {"row": row, "channels": ["depth", "normal_x", "normal_y"], "pixel_mm": 2.0, "settings": {}}
         write_scan(folder / row["file"], PreparedScan(arrays, header))
     rows.append({"id": "s9", "status": "failed", "reason": "s9.wrl: is empty", "source": "s9.wrl"})
     write_manifest(folder, rows)

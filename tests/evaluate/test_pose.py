@@ -1,6 +1,7 @@
 """The pose test: an invariant model does not notice a turn, and what a camera would not see is gone."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -112,3 +113,15 @@ def test_scans_that_fail_count_as_wrong_and_say_why(run, monkeypatch):
     assert [point.failed for point in made.points] == [0, 2]
     assert made.points[1].accuracy.value == 0.0
     assert "self-occluded at 0 degrees: " in made.reason
+
+
+def test_a_damaged_scan_costs_only_itself(run, prepared, tmp_path):
+    """It counts as wrong at every angle, and the reason is said; the others are tested."""
+    copy = tmp_path / "prepared"
+    shutil.copytree(prepared, copy)
+    first = read_predictions(read_run(run)).ids[0]
+    path = copy / "scans" / f"{first}.safetensors"
+    path.write_bytes(path.read_bytes()[:-9])
+    made = pose_test(run, copy, angles=(0.0,), scans=2)
+    assert [point.failed for point in made.points] == [1, 1]
+    assert "is not a whole safetensors file" in made.reason

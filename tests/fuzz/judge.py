@@ -87,7 +87,7 @@ def judge(path: Path, size: int, kind: str, cut_from: tuple[Verdict, bytes] | No
     except AssertionError as error:
         return Verdict("finding", f"{error}"[:200])
     except BaseException as error:
-        return Verdict("finding", f"{type(error).__name__} {_origin(error)}: {str(error)[:80]}")
+        return Verdict("finding", f"{type(error).__name__} {origin(error)}: {str(error)[:80]}")
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
@@ -95,24 +95,24 @@ def judge(path: Path, size: int, kind: str, cut_from: tuple[Verdict, bytes] | No
 def _refused(error: Fer3dError, path: Path) -> Verdict:
     text = str(error)
     if not isinstance(error, (FormatError, FileError)):
-        return Verdict("finding", f"{type(error).__name__} {_origin(error)}")
-    if not _one_line(text):
-        return Verdict("finding", f"a message of several lines, or with control characters: {_origin(error)}")
+        return Verdict("finding", f"{type(error).__name__} {origin(error)}")
+    if not one_line(text):
+        return Verdict("finding", f"a message of several lines, or with control characters: {origin(error)}")
     if str(path.parent) not in text:
-        return Verdict("finding", f"a message that names no file: {_origin(error)}")
+        return Verdict("finding", f"a message that names no file: {origin(error)}")
     if len(text) > 600 + 4 * len(str(path)):
-        return Verdict("finding", f"a message of {len(text)} characters: {_origin(error)}")
+        return Verdict("finding", f"a message of {len(text)} characters: {origin(error)}")
     if "memory" in text:
-        return Verdict("finding", f"out of memory: {_origin(error)}")
+        return Verdict("finding", f"out of memory: {origin(error)}")
     return Verdict("refused", text)
 
 
-def _one_line(text: str) -> bool:
+def one_line(text: str) -> bool:
     """Whether a text is one line on a terminal: no line end of any kind, no control character."""
     return len(text.splitlines()) == 1 and not any(unicodedata.category(letter) == "Cc" for letter in text)
 
 
-def _origin(error: BaseException) -> str:
+def origin(error: BaseException) -> str:
     """File and line of the last frame of ours."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if "/fer3d/" in f.filename]
     return f"at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "elsewhere"
@@ -120,7 +120,7 @@ def _origin(error: BaseException) -> str:
 
 def _judged(found: Any, notes: tuple[str, ...], size: int, kind: str) -> Verdict:
     for note in notes:
-        assert isinstance(note, str) and _one_line(note), f"a warning that is not one line: {note!r:.60}"
+        assert isinstance(note, str) and one_line(note), f"a warning that is not one line: {note!r:.60}"
     if isinstance(found, Scan):
         digest = _scan(found, size, kind)
     elif isinstance(found, dict):

@@ -229,9 +229,9 @@ def _json(rng: random.Random, content: bytes, kind: str) -> bytes | None:
         else:
             (length,) = struct.unpack_from("<I", content, 12)
             tree, rest = json.loads(content[20 : 20 + length]), content[20 + length :]
-        places = list(_places(tree))
+        found = places(tree)
         for _ in range(rng.choice((1, 1, 2))):
-            _change(rng, *rng.choice(places), places)
+            change(rng, *rng.choice(found), found)
         words = json.dumps(tree).encode()
     except (ValueError, struct.error, IndexError, RecursionError, TypeError):
         return None
@@ -242,7 +242,7 @@ def _json(rng: random.Random, content: bytes, kind: str) -> bytes | None:
     return head + words + rest
 
 
-def _places(tree: Any) -> list[tuple[Any, Any]]:
+def places(tree: Any) -> list[tuple[Any, Any]]:
     """(container, key) of everything in a tree."""
     found, waiting = [], [tree]
     while waiting:
@@ -254,7 +254,7 @@ def _places(tree: Any) -> list[tuple[Any, Any]]:
     return found
 
 
-def _change(rng: random.Random, container: Any, key: Any, places: list[tuple[Any, Any]]) -> None:
+def change(rng: random.Random, container: Any, key: Any, places: list[tuple[Any, Any]]) -> None:
     try:
         value = container[key]
     except (KeyError, IndexError):

@@ -1,11 +1,14 @@
 """Read mutated files through the public functions, and print what became of them.
 
-    python -m tests.fuzz.run [--inputs 20000] [--seed 0] [--workers 2] [--kinds .ply .glb] [--write]
+    python -m tests.fuzz.run [--inputs 20000] [--seed 0] [--workers 2] [--files] [--kinds .ply .glb] [--write]
 
-Every input is an example of `tests/formats/examples`, or a file of our writers, with one to three mutations, and gives
-a result that holds together or an error of this package that names the file: within 2 seconds and 64 MiB. Anything else
-is a finding: it is made as small as it goes and saved under build/fuzz/. The same seed gives the same inputs, whatever
-the number of workers.
+With --files, the inputs are files beside scans: labels, cards, settings, runs, models, prepared folders, face models
+(`tests.fuzz.file_kinds`), and each is read as the commands read it, within 5 seconds of processor time and 64 MiB.
+
+Otherwise every input is an example of `tests/formats/examples`, or a file of our writers, with one to three
+mutations, and gives a result that holds together or an error of this package that names the file: within 2 seconds and
+64 MiB. Anything else is a finding: it is made as small as it goes and saved under build/fuzz/. The same seed gives the
+same inputs, whatever the number of workers.
 """
 
 from __future__ import annotations
@@ -25,11 +28,11 @@ from typing import Any
 
 import numpy as np
 
-from tests.fuzz.worker import Bench, minimised, work
+from tests.fuzz.worker import bench_of, minimised, work
 
 ROOT = Path(__file__).parents[2]
 SAVED = ROOT / "build" / "fuzz"
-RECORD = ROOT / "benchmarks" / "results" / "fuzz.md"
+RECORDS = {name: ROOT / "benchmarks" / "results" / f"{name}.md" for name in ("fuzz", "fuzz_files")}
 STUCK = 30.0  # seconds after which a process that says nothing is ended: it hangs outside Python
 
 
@@ -41,7 +44,8 @@ class Run:
         findings: (kind, what is wrong) -> numbers of the inputs.
     """
 
-    def __init__(self, inputs: int, seed: int, workers: int, kinds: list[str] | None) -> None:
+    def __init__(self, inputs: int, seed: int, workers: int, kinds: list[str] | None, what: str = "formats") -> None:
+        self.what = what
         self.inputs, self.seed, self.workers, self.kinds = inputs, seed, workers, kinds
         self.counts: dict[str, Counter[str]] = {}
         self.findings: dict[tuple[str, str], list[int]] = {}
@@ -54,7 +58,17 @@ class Run:
         """A process for every `workers`-th input from `first` on, and the number that it is at."""
         progress = self.context.Value("q", -1)
         folder = self.folder / str(worker)
-        arguments = (str(folder), self.kinds, self.seed, first, self.inputs, self.workers, progress, self.answers)
+        arguments = (
+            self.what,
+            str(folder),
+            self.kinds,
+            self.seed,
+            first,
+            self.inputs,
+            self.workers,
+            progress,
+            self.answers,
+        )
         process = self.context.Process(target=work, args=arguments, daemon=True)
         process.start()
         return process, progress
@@ -122,12 +136,12 @@ class Run:
         shutil.rmtree(folder, ignore_errors=True)
         if not self.findings:
             return
-        bench = Bench(self.folder / "save", self.kinds)
+        bench = bench_of(self.what, self.folder / "save", self.kinds)
         folder.mkdir(parents=True, exist_ok=True)
         for row, ((kind, about), numbers) in enumerate(sorted(self.findings.items())):
             i, beside, mutated = bench.input(self.seed, numbers[0])
             content = mutated.content
-            if kind != "?":  # what ends a process would end this one
+            if kind != "?" and content:  # what ends a process would end this one
                 content = minimised(bench, i, beside, content, about)
             place = folder / f"{row:03d}"
             place.mkdir()
@@ -135,6 +149,7 @@ class Run:
                 (place / name).parent.mkdir(parents=True, exist_ok=True)
                 (place / name).write_bytes(content if name == beside else other)
             if beside is None:
+                (place / bench.seeds[i].file).parent.mkdir(parents=True, exist_ok=True)
                 (place / bench.seeds[i].file).write_bytes(content)
             else:
                 (place / bench.seeds[i].file).write_bytes(bench.seeds[i].content)
@@ -144,7 +159,7 @@ class Run:
 
     def table(self, seconds: float) -> str:
         """Markdown: counts of each kind."""
-        head = "| format | inputs | behind the header | read | warned | refused | findings | inputs/s of CPU |"
+        head = "| kind | inputs | behind the header | read | warned | refused | findings | inputs/s of CPU |"
         lines = [head, "|---" * 8 + "|"]
         total: Counter[str] = Counter()
         for kind, count in sorted(self.counts.items()):
@@ -174,10 +189,14 @@ def main() -> int:
     parser.add_argument("--inputs", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--kinds", nargs="*", help="suffixes: these formats only")
-    parser.add_argument("--write", action="store_true", help=f"also write {RECORD.relative_to(ROOT)}")
+    parser.add_argument("--files", action="store_true", help="files beside scans, instead of scans and pictures")
+    parser.add_argument("--kinds", nargs="*", help="only these: suffixes, or kinds of files")
+    parser.add_argument(
+        "--write", action="store_true", help=f"also write the table to {RECORDS['fuzz'].parent.relative_to(ROOT)}"
+    )
     arguments = parser.parse_args()
-    run = Run(arguments.inputs, arguments.seed, arguments.workers, arguments.kinds)
+    what, record = ("files", "fuzz_files") if arguments.files else ("formats", "fuzz")
+    run = Run(arguments.inputs, arguments.seed, arguments.workers, arguments.kinds, what)
     begin = time.monotonic()
     try:
         run.all(show=True)
@@ -188,7 +207,7 @@ def main() -> int:
     report = run.table(took)
     print(report)
     if arguments.write:
-        RECORD.write_text(heading(arguments) + report + "\n", encoding="utf-8")
+        RECORDS[record].write_text(heading(arguments) + report + "\n", encoding="utf-8")
     if run.findings:
         print(f"\nminimised inputs: {SAVED}", file=sys.stderr)
     return 1 if run.findings else 0
@@ -198,11 +217,13 @@ def heading(arguments: argparse.Namespace) -> str:
     """What ran, where and when."""
     import PIL
 
+    files, seconds = (" --files", 5) if arguments.files else ("", 2)
+    command = f"python -m tests.fuzz.run{files} --inputs {arguments.inputs} --seed {arguments.seed}"
     return (
         f"# Mutated files\n\n{date.today().isoformat()}, Python {platform.python_version()}, NumPy {np.__version__}, "
-        f"Pillow {PIL.__version__}, `python -m tests.fuzz.run --inputs {arguments.inputs} --seed {arguments.seed}`\n\n"
+        f"Pillow {PIL.__version__}, `{command}`\n\n"
         f"A finding is an input that gives neither a result that holds together nor one line that names the file, "
-        f"within 2 seconds and 64 MiB.\n\n"
+        f"within {seconds} seconds and 64 MiB.\n\n"
     )
 
 

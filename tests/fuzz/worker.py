@@ -25,7 +25,10 @@ class Bench:
     Attributes:
         seeds: All seeds.
         whole: What each gives unchanged.
+        headroom: Bytes of address space that judging an input may take.
     """
+
+    headroom = HEADROOM
 
     def __init__(self, folder: Path, kinds: list[str] | None = None) -> None:
         self.seeds = [seed for seed in corpus() if not kinds or seed.kind in kinds]
@@ -74,27 +77,47 @@ class Bench:
         finally:
             (self.folders[i] / beside).write_bytes(seed.beside[beside])
 
+    def judge(self, i: int, beside: str | None, mutated: Mutated) -> Verdict:
+        """Judge a mutated input."""
+        return self.read(i, mutated.content, beside, mutated.steps == ("cut",))
+
     @staticmethod
     def _packed(seed: Seed, content: bytes) -> bytes:
         return gzip.compress(content, 1, mtime=0) if seed.packed else content
 
 
+def bench_of(what: str, folder: Path, kinds: list[str] | None) -> Any:
+    """A bench of "formats" (scans, landmarks, pictures) or of "files" (all that the package reads beside them)."""
+    if what == "formats":
+        return Bench(folder, kinds)
+    from tests.fuzz.file_bench import FileBench  # imports nearly the whole package
+
+    return FileBench(folder, kinds)
+
+
 def work(
-    folder: str, kinds: list[str] | None, seed: int, first: int, stop: int, step: int, progress: Any, answers: Any
+    what: str,
+    folder: str,
+    kinds: list[str] | None,
+    seed: int,
+    first: int,
+    stop: int,
+    step: int,
+    progress: Any,
+    answers: Any,
 ) -> None:
     """Judge the inputs first, first + step, ... below stop. `progress` holds the number of the input at work."""
     Path(folder).mkdir(parents=True, exist_ok=True)
     quiet = os.open(f"{folder}.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(quiet, 2)  # libtiff writes what it thinks of a file
-    bench = Bench(Path(folder), kinds)
+    bench = bench_of(what, Path(folder), kinds)
     counts: dict[str, Counter[str]] = {kind: Counter() for kind in bench.kinds}
-    limit_memory()
+    limit_memory(bench.headroom)
     for done, number in enumerate(range(first, stop, step)):
         progress.value = number
         start = time.process_time()
         i, beside, mutated = bench.input(seed, number)
-        only_cut = mutated.steps == ("cut",)
-        verdict = bench.read(i, mutated.content, beside, only_cut)
+        verdict = bench.judge(i, beside, mutated)
         count = counts[bench.seeds[i].kind]
         count.update(("inputs", verdict.outcome))
         count["behind"] += mutated.behind or beside is not None
@@ -102,22 +125,23 @@ def work(
         if verdict.outcome == "finding":
             answers.put(("finding", number, bench.seeds[i].kind, verdict.about))
         if done % 500 == 499:
-            limit_memory()
+            limit_memory(bench.headroom)
             answers.put(("counts", {kind: dict(count) for kind, count in counts.items()}))
             for count in counts.values():
                 count.clear()
     answers.put(("counts", {kind: dict(count) for kind, count in counts.items()}))
     answers.put(("end", first))
+    progress.value = -1  # what takes long from here on is the end of the process
 
 
-def limit_memory() -> None:
-    """Let this process have `HEADROOM` more than it has now: what goes beyond becomes a MemoryError."""
+def limit_memory(headroom: int) -> None:
+    """Let this process have `headroom` bytes more than it has now: what goes beyond becomes a MemoryError."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     _, most = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + HEADROOM, most))
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + headroom, most))
 
 
-def minimised(bench: Bench, i: int, beside: str | None, content: bytes, about: str, seconds: float = 5.0) -> bytes:
+def minimised(bench: Any, i: int, beside: str | None, content: bytes, about: str, seconds: float = 5.0) -> bytes:
     """A shorter content with the same fault: pieces are left out, ever smaller ones."""
     end = time.monotonic() + seconds
     size = max(len(content) // 2, 1)

@@ -118,8 +118,8 @@ def cut(folder, one, other):
     [
         (swapped, "anger_3.safetensors: wanted the scan F0001_anger_3 of the manifest, it holds F0001_disgust_3; prep"),
         (other_settings, "its `key` is not that of F0001_anger_3 in the manifest: it was prepared with other settings"),
-        (flipped_data, "the array `.*` is damaged, as its checksum shows; prepare it again: `fer3d preprocess`"),
-        (flipped_header, "its header is damaged, as its checksum shows; prepare it again: `fer3d preprocess`"),
+        (flipped_data, "the array `.*` is damaged, as its checksum shows; prepare the scans again: `fer3d preprocess`"),
+        (flipped_header, "its header is damaged, as its checksum shows; prepare the scans again: `fer3d preprocess`"),
         (cut, "is not a whole safetensors file"),
     ],
 )

@@ -13,6 +13,7 @@ from fer3d.prepare.store import (
     manifest_landmarks,
     read_header,
     read_manifest,
+    read_row,
     read_scan,
     read_tree,
     write_manifest,
@@ -41,7 +42,9 @@ def prepared(name="a", seed=0):
         "landmark_names": ["pronasale", "alare_left"],
         "landmarks": [0.0, 0.0, 0.0, 17.0, -8.0, -12.0],
     }
-    return PreparedScan(arrays, {"row": row, "channels": ["depth", "normal_x"], "pixel_mm": 0.8})
+    return PreparedScan(
+        arrays, {"row": row, "channels": ["depth", "normal_x"], "pixel_mm": 0.8, "settings": {"size": 4}}
+    )
 
 
 @pytest.fixture
@@ -101,9 +104,10 @@ def test_shards_hold_the_same_arrays(folder, tmp_path, per_shard):
     rows = {row["id"]: row for row in read_manifest(out)}
     assert rows["f"]["status"] == "failed"
     for row in read_manifest(folder)[:5]:
-        arrays = read_scan(out / rows[row["id"]]["file"]).arrays
-        for name, array in read_scan(folder / row["file"]).arrays.items():
-            np.testing.assert_array_equal(arrays[f"{row['id']}/{name}"], array)
+        arrays, single = read_row(out, rows[row["id"]]).arrays, read_scan(folder / row["file"]).arrays
+        assert set(arrays) == set(single)
+        for name, array in single.items():
+            np.testing.assert_array_equal(arrays[name], array)
 
 
 def test_pack_says_what_is_wrong(folder, tmp_path):

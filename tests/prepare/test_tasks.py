@@ -94,7 +94,7 @@ def test_predictions_print_such_names(named):
         text = json.dumps(_row_json(row), ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
         assert Path(json.loads(text)["file"]) == row.path
     table = _rows_csv([Row(Path("=1+2.ply"), None, "-"), Row(Path("a.ply"), None, "@x")], ("anger",))
-    assert table.splitlines()[1:] == ["'=1+2.ply,failed,,,,,,,'-,", "a.ply,failed,,,,,,,'@x,"]
+    assert table.splitlines()[1:] == ["'=1+2.ply,failed,,,,,,,,'-,", "a.ply,failed,,,,,,,,'@x,"]
 
 
 def test_a_scan_that_takes_too_long_is_given_up(named, tmp_path, monkeypatch):

@@ -81,7 +81,8 @@ def write_store(folder, run, ids):
     for name in ids:
         row = {"id": name, "status": "ok", "source": f"{name}.wrl", "file": f"scans/{name}.safetensors", "prefix": ""}
         arrays = {"maps": rng.normal(size=(6, 16, 16)).astype(np.float16), "mask": np.ones((16, 16), np.uint8)}
-        write_scan(folder / row["file"], PreparedScan(arrays, {"row": row, "channels": channels}))
+        header = {"row": row, "channels": channels, "pixel_mm": 2.0, "settings": {}}
+        write_scan(folder / row["file"], PreparedScan(arrays, header))
         rows.append(row)
     write_manifest(folder, rows)
     facts = json.loads((run / "run.json").read_text())
