@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress, TaskID, track
 from rich.table import Table
 
-from fer3d.cli.terminal import compile_first, console
+from fer3d.cli.terminal import compile_first, console, progress_bar
 from fer3d.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -63,12 +62,7 @@ def run_pose_test(
     from fer3d.evaluate.pose import ANGLES, KINDS, pose_test
 
     for run in runs:
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task("rotating", total=None)
-
-            def tick(done: int, total: int, task: TaskID = task, progress: Progress = progress) -> None:
-                progress.update(task, completed=done, total=total)
-
+        with progress_bar("rotating", screen=Console(stderr=True), transient=True) as bar:
             test = pose_test(
                 run,
                 prepared,
@@ -77,7 +71,7 @@ def run_pose_test(
                 workers=workers,
                 resamples=resamples,
                 seed=seed,
-                tick=tick,
+                tick=bar.update,
             )
         table = _table("yaw", *(name for kind in KINDS for name in (kind, "95 % interval")))
         by_place = {(point.kind, point.yaw_deg): point for point in test.points}
@@ -253,8 +247,10 @@ def _with_unit(predictor: Predictor, unit: str) -> Predictor:
 
 def _with_progress(rows: Iterator[Row], total: int) -> Iterator[Row]:
     """Yield the rows while a transient progress bar runs on stderr: stdout is for the results."""
-    screen = Console(stderr=True)
-    return iter(track(rows, "predicting", total=total, console=screen, transient=True, disable=total < 2))
+    with progress_bar("predicting", screen=Console(stderr=True), transient=True) as bar:
+        for number, row in enumerate(rows, start=1):
+            yield row
+            bar.update(number, total)
 
 
 def _class_table(metrics: Metrics) -> Table:

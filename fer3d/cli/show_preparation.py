@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from rich.table import Table
 
 from fer3d.catalog.cards import load_card
 from fer3d.checks import check_choice
-from fer3d.cli.terminal import compile_first, compiling_line, console, progress_bar
+from fer3d.cli.terminal import compile_first, console, duration, progress_bar
 from fer3d.config import PreprocessSettings, TrainSettings
 from fer3d.prepare.folder import Outcome, Summary, preprocess
 
@@ -31,18 +30,20 @@ def run_preprocess(
     if dataset == "auto":
         dataset = show_detection(scans)
     doubtful, of_scans = 0, load_card(dataset).kind == "scans"
-    with progress_bar("preparing") as (progress, task):
+    done = 0
+    with progress_bar("preparing") as bar:
 
         def tick(outcome: Outcome, total: int) -> None:
-            nonlocal doubtful
-            progress.update(task, total=total, advance=1)
+            nonlocal done, doubtful
+            done += 1
+            bar.update(done, total)
             if outcome.status == "failed":
-                progress.console.print(f"[red]failed[/] {escape(outcome.row['reason'])}", highlight=False)
+                bar.print(f"[red]failed[/] {escape(outcome.row['reason'])}")
             elif not of_scans and outcome.row["warnings"]:  # scans have many warnings, which the manifest holds
                 doubtful += 1
                 if doubtful <= _SHOWN_DOUBTS:
                     text = f"{outcome.row['source']}: {'; '.join(outcome.row['warnings'])}"
-                    progress.console.print(f"[yellow]doubtful[/] {escape(text)}", highlight=False)
+                    bar.print(f"[yellow]doubtful[/] {escape(text)}")
 
         summary = preprocess(
             scans,
@@ -52,7 +53,7 @@ def run_preprocess(
             workers=workers,
             strict=strict,
             progress=tick,
-            compiling=compiling_line(progress, task),
+            compiling=bar.compiling,
         )
     _show_summary(summary)
     if doubtful:
@@ -74,13 +75,13 @@ def run_inspect(scans: Path, dataset: str, read: bool, workers: int | None) -> i
     from fer3d.catalog import inspection
     from fer3d.cli.show_inspection import render
 
-    with progress_bar("reading", "files") as (progress, task):
+    with progress_bar("reading", "files") as bar:
         result = inspection.inspect(
             scans,
             dataset,
             read=read,
             workers=workers or len(os.sched_getaffinity(0)),
-            progress=lambda done, total: progress.update(task, total=total, completed=done),
+            progress=bar.update,
         )
     console.print(render(result))
     return len(result.unreadable or ())
@@ -93,15 +94,15 @@ def run_synth(out: Path, workers: int | None, degrees: tuple[float, float, float
     from fer3d import synth
 
     yaw, nod, roll = map(math.radians, degrees)
-    with progress_bar("simulating") as (progress, task):
+    with progress_bar("simulating") as bar:
         result = synth.make(
             out,
             workers=workers or len(os.sched_getaffinity(0)),
             yaw=yaw,
             nod=nod,
             roll=roll,
-            progress=lambda done, total: progress.update(task, total=total, completed=done),
-            compiling=compiling_line(progress, task),
+            progress=bar.update,
+            compiling=bar.compiling,
             **options,
         )
     console.print(f"{result.scans} simulated scans of {result.subjects} people -> {escape(str(out))}", highlight=False)
@@ -173,7 +174,7 @@ def _show_summary(summary: Summary) -> None:
     console.print(
         f"[bold]{count}[/] prepared, {summary.kept} kept from before, "
         f"[{'red' if summary.failures else 'bold'}]{len(summary.failures)}[/] failed "
-        f"in {_duration(summary.seconds)}{rate} -> {escape(str(summary.out))}",
+        f"in {duration(summary.seconds)}{rate} -> {escape(str(summary.out))}",
         highlight=False,
     )
     if summary.stages:
@@ -199,7 +200,3 @@ def _stage_table(stages: dict[str, float], scans: int) -> Table:
         table.add_row(stage, f"{1e3 * seconds / max(scans, 1):.1f}")
     table.add_row("all", f"{1e3 * sum(stages.values()) / max(scans, 1):.1f}", style="bold")
     return table
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 60 else time.strftime("%H:%M:%S", time.gmtime(seconds))
