@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from fer3d.evaluate.metrics import Interval
     from fer3d.predict import Predictor, Row
 
-_UNDEFINED = "n/a"
+_UNDEFINED = "-"  # in a table; the reason stands beneath it
+_MOST_NOTES = 10
 
 
 def run_evaluate(runs: Sequence[Path], resamples: int, seed: int) -> None:
@@ -36,8 +37,8 @@ def run_evaluate(runs: Sequence[Path], resamples: int, seed: int) -> None:
         console.print(f"-> {escape(str(run / 'metrics.json'))}", highlight=False)
 
 
-def show_run(run: Path, **bootstrap: int) -> None:
-    """Evaluate a run as the kind of its target requires, write its metrics.json, print the metrics."""
+def show_run(run: Path, *, notes: bool = True, **bootstrap: int) -> None:
+    """Evaluate a run as the kind of its target requires, write its metrics.json, print the metrics and its notes."""
     from fer3d.evaluate.measure import evaluate_run
     from fer3d.evaluate.measure_targets import evaluate_targets
     from fer3d.train.run_folder import read_run
@@ -47,6 +48,16 @@ def show_run(run: Path, **bootstrap: int) -> None:
         show_metrics(evaluate_run(run, **bootstrap))
     else:
         show_target_metrics(evaluate_targets(record, **bootstrap))
+    if notes:
+        show_notes(record.notes)
+
+
+def check_pose_tests(runs: Sequence[Path], prepared: Path | None, angles: Sequence[float] | None) -> None:
+    """Raise what a pose test of the runs would raise, before anything is printed."""
+    from fer3d.evaluate.pose import ANGLES, check_pose_test
+
+    for run in runs:
+        check_pose_test(run, prepared, angles=angles or ANGLES)
 
 
 def run_pose_test(
@@ -91,12 +102,16 @@ def run_pose_test(
 
 def show_metrics(metrics: Metrics) -> None:
     """Print the accuracy, the chance level, the spread over folds, and a table of the classes."""
-    console.print(
-        f"[bold]{escape(metrics.run)}[/] accuracy [bold]{_percent(metrics.accuracy.value)}[/] "
-        f"{_interval(metrics.accuracy)}, chance {_percent(metrics.chance)}, "
-        f"macro F1 {_percent(metrics.macro_f1.value)}, calibration error {_percent(metrics.calibration_error)}",
-        highlight=False,
+    accuracy = f"test accuracy [bold]{_percent(metrics.accuracy.value)}[/]"
+    if not math.isnan(metrics.accuracy.low):
+        accuracy += f" {_interval(metrics.accuracy)}"
+    others = (
+        ("chance", metrics.chance),
+        ("macro F1", metrics.macro_f1.value),
+        ("calibration error", metrics.calibration_error),
     )
+    known = [accuracy, *(f"{name} {_percent(value)}" for name, value in others if not math.isnan(value))]
+    console.print(f"[bold]{escape(metrics.run)}[/] {', '.join(known)}", highlight=False)
     spread = metrics.over_folds
     sd = "" if math.isnan(spread.sd) else f" +- {100 * spread.sd:.1f} (sd)"
     missing = metrics.folds_planned - metrics.folds
@@ -106,16 +121,28 @@ def show_metrics(metrics: Metrics) -> None:
         highlight=False,
     )
     console.print(_class_table(metrics))
-    for name, reason in metrics.undefined.items():
-        console.print(f"{name} is undefined: {reason}", style="dim", highlight=False, markup=False)
+    from fer3d.evaluate.measure import undefined_lines
+
+    for line in undefined_lines(metrics.undefined):
+        console.print(line, style="dim", highlight=False, markup=False)
+
+
+def show_notes(notes: Sequence[str]) -> None:
+    """Print what a reader of the results should know."""
+    for note in notes[:_MOST_NOTES]:
+        console.print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True)
+    if len(notes) > _MOST_NOTES:
+        console.print(f"[yellow]note[/] and {len(notes) - _MOST_NOTES} more, in run.json", highlight=False)
 
 
 def show_target_metrics(metrics: TargetMetrics) -> None:
     """Print the mean of the main measure, and one row per action unit or value."""
     names = {"f1": "F1", "ccc": "CCC", "pearson": "Pearson", "rmse": "RMSE", "roc_auc": "AUC"}
+    mean = metrics.mean
+    interval = "" if math.isnan(mean.low) else f" ({mean.low:.3f} to {mean.high:.3f})"
     console.print(
         f"[bold]{escape(metrics.run)}[/] {metrics.target}, mean {names[metrics.main]} "
-        f"[bold]{metrics.mean.value:.3f}[/] ({metrics.mean.low:.3f} to {metrics.mean.high:.3f})",
+        f"on test subjects [bold]{_plain(metrics.mean.value)}[/]{interval}",
         highlight=False,
     )
     missing = metrics.folds_planned - metrics.folds
@@ -129,7 +156,7 @@ def show_target_metrics(metrics: TargetMetrics) -> None:
     for column in table.columns[1:]:
         column.justify = "right"
     for row in metrics.each:
-        table.add_row(row.name, str(row.known), *(f"{row.measures[key]:.3f}" for key in measures))
+        table.add_row(row.name, str(row.known), *(_plain(row.measures[key]) for key in measures))
     console.print(table)
     if metrics.left_out:
         left_out = f"{', '.join(metrics.left_out)}: {names[metrics.main]} is undefined and not in the mean"
@@ -149,6 +176,9 @@ def run_compare(runs: Sequence[Path], resamples: int, seed: int, as_json: bool) 
         console.print(f"[yellow]warning[/] {escape(text)}", highlight=False)
     console.print(_run_table(comparison))
     console.print(_pair_table(comparison))
+    if any(math.isnan(row.accuracy.low) for row in comparison.runs):
+        console.print("no interval: one subject only", style="dim", highlight=False)
+    show_notes(comparison.notes)
 
 
 def run_ensemble(runs: Sequence[Path], out: Path | None, rule: str, resamples: int, seed: int) -> None:
@@ -156,7 +186,7 @@ def run_ensemble(runs: Sequence[Path], out: Path | None, rule: str, resamples: i
     from fer3d.evaluate.ensemble_runs import ensemble_runs
 
     ensemble = ensemble_runs(runs, rule, resamples=resamples, seed=seed)
-    table = _table("run", "model", "weight", "accuracy", "95 % interval")
+    table = _table("run", "model", "weight", "test accuracy", "95 % interval")
     for member in ensemble.members:
         cells = (f"{member.weight:.3f}", _percent(member.accuracy.value), _interval(member.accuracy))
         table.add_row(escape(member.run), escape(member.model), *cells)
@@ -171,6 +201,7 @@ def run_ensemble(runs: Sequence[Path], out: Path | None, rule: str, resamples: i
         "validation scans; their mean is shown",
         highlight=False,
     )
+    show_notes(ensemble.notes)
     if out is not None:
         ensemble.write(out)
         console.print(f"-> {escape(str(out))}", highlight=False)
@@ -232,7 +263,7 @@ def run_report(runs: Sequence[Path], out: Path | None, prepared: Path | None) ->
     for page in pages:
         accuracy, chance = page.metrics["accuracy"]["value"], page.metrics["chance"]
         console.print(
-            f"[bold]{escape(page.name)}[/] accuracy [bold]{_percent(accuracy)}[/], chance {_percent(chance)}",
+            f"[bold]{escape(page.name)}[/] test accuracy [bold]{_percent(accuracy)}[/], chance {_percent(chance)}",
             highlight=False,
         )
     console.print(f"open {escape(str(path))}", highlight=False, soft_wrap=True)
@@ -250,7 +281,8 @@ def _with_progress(rows: Iterator[Row], total: int) -> Iterator[Row]:
     with progress_bar("predicting", screen=Console(stderr=True), transient=True) as bar:
         for number, row in enumerate(rows, start=1):
             yield row
-            bar.update(number, total)
+            if total > 1:
+                bar.update(number, total)
 
 
 def _class_table(metrics: Metrics) -> Table:
@@ -267,7 +299,7 @@ def _class_table(metrics: Metrics) -> Table:
 
 
 def _run_table(comparison: Comparison) -> Table:
-    table = _table("run", "model", "maps", "scans", "accuracy", "95 % interval")
+    table = _table("run", "model", "maps", "scans", "test accuracy", "95 % interval")
     table.columns[2].no_wrap = False
     for row in comparison.runs:
         scans = f"{row.scans} x {row.rounds}" if row.rounds > 1 else str(row.scans)
@@ -329,7 +361,7 @@ def _row_json(row: Row) -> dict[str, Any]:
 
 
 def _rows_csv(rows: Sequence[Row], classes: Sequence[str]) -> str:
-    facts = ("file", "status", "label", "confidence", "second", "entropy", "agreement", "note", "reason")
+    facts = ("file", "status", "label", "confidence", "second", "entropy", "agreement", "note", "warnings", "reason")
     text = io.StringIO()
     writer = csv.DictWriter(text, [*facts, *(f"p_{name}" for name in classes)], extrasaction="ignore")
     writer.writeheader()
@@ -337,6 +369,7 @@ def _rows_csv(rows: Sequence[Row], classes: Sequence[str]) -> str:
         plain = _row_json(row)
         numbers = plain.pop("probabilities", None) or plain.pop("values", {})
         plain |= {f"p_{name}": value for name, value in numbers.items()}
+        plain["warnings"] = "; ".join(plain.get("warnings", ()))
         writer.writerow(plain)
     return text.getvalue()
 
@@ -352,6 +385,10 @@ def _table(*columns: str) -> Table:
     for column in table.columns:
         column.no_wrap = True
     return table
+
+
+def _plain(value: float) -> str:
+    return _UNDEFINED if math.isnan(value) else f"{value:.3f}"
 
 
 def _percent(value: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ from fer3d.checks import check_choice
 from fer3d.cli.terminal import compile_first, console, duration, progress_bar
 from fer3d.config import PreprocessSettings, TrainSettings
 from fer3d.prepare.folder import Outcome, Summary, preprocess
+from fer3d.prepare.warning_kinds import WarningKind, failure_kinds
 
-_SHOWN_FAILURES = 10
+_SHOWN_FAILURES = 10  # lines while scans are prepared; the summary counts the rest by reason
+_SHOWN_KINDS = 8  # of warnings, and of reasons of failures
 _SHOWN_DOUBTS = 10  # warnings about pictures
 _SHOWN_NOTES = 10
 
@@ -29,16 +31,18 @@ def run_preprocess(
     """Run `preprocess` with a progress bar, then print a summary."""
     if dataset == "auto":
         dataset = show_detection(scans)
-    doubtful, of_scans = 0, load_card(dataset).kind == "scans"
-    done = 0
+    done = failed = doubtful = 0
+    of_scans = load_card(dataset).kind == "scans"
     with progress_bar("preparing") as bar:
 
         def tick(outcome: Outcome, total: int) -> None:
-            nonlocal done, doubtful
+            nonlocal done, failed, doubtful
             done += 1
             bar.update(done, total)
             if outcome.status == "failed":
-                bar.print(f"[red]failed[/] {escape(outcome.row['reason'])}")
+                failed += 1
+                if failed <= _SHOWN_FAILURES:
+                    bar.print(f"[red]failed[/] {escape(outcome.row['reason'])}")
             elif not of_scans and outcome.row["warnings"]:  # scans have many warnings, which the manifest holds
                 doubtful += 1
                 if doubtful <= _SHOWN_DOUBTS:
@@ -55,9 +59,7 @@ def run_preprocess(
             progress=tick,
             compiling=bar.compiling,
         )
-    _show_summary(summary)
-    if doubtful:
-        console.print(f"{doubtful} doubtful: the reasons are in {escape(str(summary.out / 'manifest.parquet'))}")
+    _show_summary(summary, warnings=of_scans or doubtful > _SHOWN_DOUBTS)
     return summary
 
 
@@ -168,7 +170,7 @@ def _toml(value: Any) -> str:
     return json.dumps(value)
 
 
-def _show_summary(summary: Summary) -> None:
+def _show_summary(summary: Summary, *, warnings: bool) -> None:
     count = summary.prepared
     rate = f", {count / summary.seconds:.1f} scans/s" if count and summary.seconds else ""
     console.print(
@@ -179,8 +181,16 @@ def _show_summary(summary: Summary) -> None:
     )
     if summary.stages:
         console.print(_stage_table(summary.stages, count))
+    manifest = escape(str(summary.out / "manifest.parquet"))
     if len(summary.failures) > _SHOWN_FAILURES:
-        console.print(f"all {len(summary.failures)} reasons are in {escape(str(summary.out / 'manifest.parquet'))}")
+        _show_kinds("[red]failed[/]", failure_kinds(summary.failures), len(summary.failures), manifest)
+    if warnings:
+        _show_kinds("[yellow]warning[/]", summary.warnings, summary.prepared + summary.kept, manifest)
+    if summary.without_landmarks:
+        console.print(
+            f"[yellow]note[/] {summary.without_landmarks} without landmark files: their pose is found from the shape",
+            highlight=False,
+        )
     for note in summary.notes[:_SHOWN_NOTES]:
         console.print(f"[yellow]note[/] {escape(note)}", highlight=False)
     if len(summary.notes) > _SHOWN_NOTES:
@@ -191,6 +201,16 @@ def _show_summary(summary: Summary) -> None:
         )
     if summary.contact_sheet is not None:
         console.print(f"look at {escape(str(summary.contact_sheet))}", highlight=False)
+
+
+def _show_kinds(head: str, kinds: Sequence[WarningKind], total: int, manifest: str) -> None:
+    """Print a line for each kind, with the number of its scans and one of them."""
+    for kind in kinds[:_SHOWN_KINDS]:
+        text = f"{kind.text}; for example {kind.source}" if kind.count > 1 else f"{kind.source}: {kind.text}"
+        console.print(f"{head} {kind.count} of {total}: {escape(text)}", highlight=False, soft_wrap=True)
+    if len(kinds) > _SHOWN_KINDS:
+        rest = sum(kind.count for kind in kinds[_SHOWN_KINDS:])
+        console.print(f"{head} {rest} of {len(kinds) - _SHOWN_KINDS} other kinds: see {manifest}", highlight=False)
 
 
 def _stage_table(stages: dict[str, float], scans: int) -> Table:

@@ -107,17 +107,17 @@ def is_live(screen: Console) -> bool:
 
 @contextmanager
 def progress_bar(
-    title: str, unit: str = "scans", screen: Console = console, *, transient: bool = False
+    title: str, unit: str = "scans", screen: Console | None = None, *, transient: bool = False
 ) -> Iterator[ProgressBar]:
     """Show a progress bar from its first tick on; without a terminal, a line every ten seconds, later less often."""
-    bar = ProgressBar(title, unit, screen, transient)
+    bar = ProgressBar(title, unit, console if screen is None else screen, transient)
     try:
         yield bar
     finally:
         bar.stop()
 
 
-def compile_first(kernels: tuple[Kernel, ...], screen: Console = console) -> None:
+def compile_first(kernels: tuple[Kernel, ...], screen: Console | None = None) -> None:
     """Compile the kernels that Numba's cache lacks, on all cores, with a progress bar if there are any."""
     from fer3d.kernels.compiling import compile_kernels
     from fer3d.workers import worker_pool

@@ -193,7 +193,10 @@ class MapData(TrainingData):
 
 
 def labelled_rows(
-    folder: Path, where: Callable[[Mapping[str, Any]], bool] | None = None, target: str = "expression"
+    folder: Path,
+    where: Callable[[Mapping[str, Any]], bool] | None = None,
+    target: str = "expression",
+    manifest: Sequence[dict[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
     """The manifest rows of prepared scans that have a label of a target, sorted by id.
 
@@ -201,12 +204,14 @@ def labelled_rows(
         folder: A prepared folder.
         where: Keeps the rows for which it returns true. None: keeps all.
         target: One of `fer3d.catalog.targets.TARGETS`.
+        manifest: The rows of its manifest, if they have been read.
 
     Raises:
         ArgumentError: if the label of a row is not canonical (names the nearest), or no row is left.
         FileError, FormatError: as `read_manifest`.
     """
-    whole = [row for row in read_manifest(folder) if row["status"] == "ok"]
+    manifest = read_manifest(folder) if manifest is None else manifest
+    whole = [row for row in manifest if row["status"] == "ok"]
     rows = [row for row in whole if says(row, target)]
     for row in rows:
         if target == "expression" and row["expression"] not in LABELS:

@@ -31,6 +31,7 @@ from fer3d.prepare.scan import (
     relative,
 )
 from fer3d.prepare.store import PreparedScan, read_header, write_manifest, write_scan
+from fer3d.prepare.warning_kinds import WarningKind, warning_kinds, without_landmarks
 from fer3d.workers import map_on_processes, worker_pool
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ class Summary:
         seconds: Wall time of the whole run.
         stages: Stage -> seconds, summed over scans.
         contact_sheet: Path of the contact sheet, or None if nothing was prepared.
+        warnings: The warnings of the scans that are prepared, by kind, the commonest first.
+        without_landmarks: Number of scans without landmarks, whose pose was found from the shape.
     """
 
     out: Path
@@ -81,6 +84,8 @@ class Summary:
     seconds: float
     stages: dict[str, float]
     contact_sheet: Path | None
+    warnings: tuple[WarningKind, ...] = ()
+    without_landmarks: int = 0
 
 
 def preprocess(
@@ -273,4 +278,6 @@ def _finish(out: Path, outcomes: Sequence[Outcome], notes: tuple[str, ...], star
         seconds=time.perf_counter() - start,
         stages=stages,
         contact_sheet=sheet,
+        warnings=warning_kinds(row for row in rows if row["status"] == "ok"),
+        without_landmarks=without_landmarks(rows),
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 from fer3d import __version__
 from fer3d.errors import Fer3dError
+from fer3d.evaluate.measure import undefined_lines
 from fer3d.files import read_json, sha256, write_bytes
 from fer3d.prepare.store import header_for, is_simulated, open_tensors, read_manifest
 from fer3d.report import figures
@@ -123,6 +124,7 @@ def render(pages: Sequence[RunPage], comparison: Mapping[str, Any] | None = None
         "points": figures.points,
         "duration": _duration,
         "plain": _plain,
+        "undefined_lines": undefined_lines,
         "flat": _flat,
         "p_value": _p_value,
         "combine": lambda first, second: {**first, **second},

@@ -77,6 +77,7 @@ def test_parts_are_marked_and_the_best_line_stands_first(tmp_path):
         "folds": 2,
         "parameters": 5678,
         "seconds": 30.0,
+        "notes": (),
     }
     assert to_json(rows[2]) == {"parts": ["depth", "normal"], "reason": "no luck"}
 
@@ -92,7 +93,7 @@ def test_two_axes_mark_the_best_of_each_line_and_leave_a_gap(tmp_path):
     assert markdown(grid, rows).splitlines() == [
         "| data | network | raw | dog | scans |",
         "|---|---|---|---|---|",
-        "| kdef | tang | 50.0 (40.0 to 60.0) | **62.5** (n/a to n/a) | 72 |",
+        "| kdef | tang | 50.0 (40.0 to 60.0) | **62.5** | 72 |",
         "| kdef | kahou | **25.0** (20.0 to 30.0) |  | 72 |",
     ]
     only_failed = markdown(grid, [Row(cells[3], None, "broken")]).splitlines()
