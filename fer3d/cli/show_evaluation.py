@@ -91,7 +91,7 @@ def run_pose_test(
             cells = [cell for p in pair for cell in (_percent(p.accuracy.value), _interval(p.accuracy))]
             table.add_row(f"{angle:+g}", *cells)
         console.print(
-            f"{escape(test.run)}: {test.points[0].scans} scans, accuracy before rotation {_percent(test.frontal)}"
+            f"{escape(test.run)}: {test.points[0].scans} scans, test accuracy before rotation {_percent(test.frontal)}"
         )
         console.print(table)
         failed = sum(point.failed for point in test.points)

@@ -296,8 +296,11 @@ def load(
         values[number] = array
         digests.append(digest)
     if bare:
+        rest = ",".join(name for name in maps if not reads_picture([name]))
+        advice = f"; --maps {rest} leaves it out" if rest else ""
         raise ArgumentError(
             f"{sources[0][0]}: `maps` asks for texture, {len(bare)} of {len(pairs)} scans have none: {name_some(bare)}"
+            f"{advice}"
         )
     return MapData(
         inputs=tuple(maps),

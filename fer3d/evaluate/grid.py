@@ -243,7 +243,7 @@ def markdown(grid: Grid, rows: Sequence[Row]) -> str:
 
 
 def _long_table(axes: Sequence[str], rows: Sequence[Row]) -> list[str]:
-    columns = ("accuracy", "95 % interval", "sd of folds", "scans", "parameters", "s a fold")
+    columns = ("test accuracy", "95 % interval", "sd of folds", "scans", "parameters", "s a fold")
     lines = [f"| {' | '.join((*axes, *columns))} |", "|" + "---|" * (len(axes) + len(columns))]
     for row in sorted(rows, key=lambda row: -row.numbers.accuracy if row.numbers else math.inf):
         cells = [_mark(row.cell.values[axis]) for axis in axes]

@@ -58,7 +58,7 @@ def test_parts_are_marked_and_the_best_line_stands_first(tmp_path):
     rows = [Row(cells[0], numbers()), Row(cells[1], better), Row(cells[2], None, "no luck")]
     made = markdown(grid_of(cells), rows).splitlines()
     assert made == [
-        "| depth | normal | accuracy | 95 % interval | sd of folds | scans | parameters | s a fold |",
+        "| depth | normal | test accuracy | 95 % interval | sd of folds | scans | parameters | s a fold |",
         "|---|---|---|---|---|---|---|---|",
         "|   | x | 75.0 | 70.0 to 80.0 | 10.0 | 72 | 5,678 | 15 |",
         "| x |   | 50.0 | 40.0 to 60.0 | 10.0 | 72 | 1,234 | 10 |",

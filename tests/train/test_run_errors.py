@@ -97,7 +97,7 @@ def test_missing_maps_are_named(tmp_path):
     message = "flat: `maps` asks for normal, the scans have the channels depth; prepare them again with that map"
     experiment = Experiment(flat, folds=2)
     fails(ArgumentError, message, flat, tmp_path / "run", experiment=experiment)
-    message = "flat: `maps` asks for texture, 24 of 24 scans have none: F0001_anger_3, F0001_anger_4, .* and 21 more"
+    message = "flat: `maps` asks for texture, 24 of 24 scans have none: F0001_anger_3, F0001_anger_4, .* and 21 more; --maps .*"
     fails(ArgumentError, message, flat, tmp_path / "run", "model.maps=texture", experiment=experiment)
 
 
