@@ -70,14 +70,6 @@ class TrainingOptions:
             rich_help_panel=DATA,
         ),
     ] = False
-    distinct: Annotated[
-        bool,
-        typer.Option(
-            "--distinct",
-            help="For cross: the two folders hold different people, even where their names are the same.",
-            rich_help_panel=DATA,
-        ),
-    ] = False
     seed: Annotated[
         int | None,
         typer.Option(
@@ -119,7 +111,9 @@ class TrainingOptions:
         ),
     ] = 1
 
-    def experiment(self, data: Path, test_data: Path | None = None, *, validation: bool = False) -> "Experiment":
+    def experiment(
+        self, data: Path, test_data: Path | None = None, *, validation: bool = False, distinct: bool = False
+    ) -> "Experiment":
         """The data, protocol and folds to train on. Raises ArgumentError if `fold` is not a list of numbers."""
         from fer3d.train.plan import experiment_of
 
@@ -134,7 +128,7 @@ class TrainingOptions:
             validation,
             self.allow_missing,
             self.target,
-            self.distinct,
+            distinct,
         )
 
     def settings(self, model: str, own: Mapping[str, Any] | None = None) -> "TrainSettings":

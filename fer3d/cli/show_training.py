@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,12 @@ def run_grid(grid: Grid, device: Device, workers: int) -> int:
     from fer3d.train.jobs import LocalExecutor
 
     with _progress() as callbacks:
+        said: set[str] = set()
+
+        def on_message(text: str) -> None:
+            if text not in said:  # many runs have the same notes
+                said.add(text)
+                callbacks.on_message(text)
 
         def on_start(cell: Cell, number: int, total: int) -> None:
             callbacks.on_message(f"{number + 1} of {total}: {cell.name}")
@@ -57,7 +64,7 @@ def run_grid(grid: Grid, device: Device, workers: int) -> int:
             if row.reason:
                 callbacks.on_message(f"{row.cell.name} failed: {row.reason}")
 
-        executor = LocalExecutor(workers, device, callbacks)
+        executor = LocalExecutor(workers, device, replace(callbacks, on_message=on_message))
         rows = grids.run_grid(grid, executor=executor, on_start=on_start, on_row=on_row)
     if _is_first_process():
         path = grid.out / f"{grid.title}.md"
@@ -85,7 +92,7 @@ def _progress() -> Iterator[Callbacks]:
         TimeRemainingColumn(),
     )
     with ExitStack() as stack:
-        reading = console.status("starting", spinner="line")  # it vanishes, so that an error stands alone
+        reading = console.status("working", spinner="line")  # it vanishes, so that an error stands alone
         reading.start()
         stack.callback(reading.stop)
         bars: list[tuple[Progress, TaskID]] = []

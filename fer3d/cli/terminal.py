@@ -97,7 +97,8 @@ class ProgressBar:
             return
         self._line_at = now
         left = f", {duration(spent * (total - done) / done)} left" if done < total else ""
-        self.print(f"{title}: {done} of {total} {unit}, {done / spent:.1f} {unit}/s{left}")
+        rate = f"{done / spent:.1f} {unit}/s" if done >= 0.1 * spent else f"{spent / done:.0f} s each"
+        self.print(f"{title}: {done} of {total} {unit}, {rate}{left}")
 
 
 def is_live(screen: Console) -> bool:

@@ -34,6 +34,14 @@ def train(
     test_data: Annotated[
         Path | None, typer.Option(help="With protocol cross: prepared folder to test on.", rich_help_panel=DATA)
     ] = None,
+    distinct: Annotated[
+        bool,
+        typer.Option(
+            "--distinct",
+            help="For cross: the two folders hold different people, even where their names are the same.",
+            rich_help_panel=DATA,
+        ),
+    ] = False,
     maps: Annotated[
         str | None,
         typer.Option(
@@ -97,7 +105,8 @@ def train(
 
     switches = {"mes": no_mes, "hvp": no_hvp, "tree": uniform}
     own = {"maps": maps, "init": init, **{name: False for name, given in switches.items() if given}}
-    settings, experiment = options.settings(model, own), options.experiment(data, test_data, validation=validation)
+    settings = options.settings(model, own)
+    experiment = options.experiment(data, test_data, validation=validation, distinct=distinct)
     show_training.run_train(model, experiment, out, settings, resume, options.device())
 
 

@@ -112,7 +112,9 @@ def plan_experiment(experiment: Experiment, seed: int) -> ExperimentPlan:
         FileError, FormatError: if a manifest or a folds.json cannot be read.
     """
     if (experiment.protocol == "cross") != (experiment.test_data is not None):
-        raise ArgumentError("`test_data` should be given with protocol cross, and only then: --protocol cross --test-data FOLDER")
+        raise ArgumentError(
+            "`test_data` should be given with protocol cross, and only then: --protocol cross --test-data FOLDER"
+        )
     if experiment.distinct and experiment.protocol != "cross":
         raise ArgumentError(f"`distinct` is of protocol cross, `protocol` is {experiment.protocol}: leave it out")
     own = Path(experiment.protocol) if experiment.protocol.endswith(".json") else None

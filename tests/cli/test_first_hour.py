@@ -78,7 +78,7 @@ def test_the_clock_starts_when_the_kernels_are_compiled():
     clock.now = 111.0
     bar.update(11, 22)
     assert console.file.getvalue().splitlines() == [
-        "compiling kernels, once: 5 of 10 kernels, 0.1 kernels/s, 00:01:00 left",
+        "compiling kernels, once: 5 of 10 kernels, 12 s each, 00:01:00 left",
         "compiling kernels, once: 10 of 10 kernels, 0.1 kernels/s",
         "preparing: 11 of 22 scans, 1.0 scans/s, 11.0 s left",
     ]
@@ -364,6 +364,22 @@ def test_too_few_pixels_for_a_network_are_said(data, tmp_path):
         "tang with these settings is published for 42 x 42 pixels, the scans have 16 x 16: "
         "`fer3d preprocess SCANS -o PREPARED --size 42` prepares them so"
     )
+
+
+def test_a_grid_prints_the_notes_of_its_runs_once(monkeypatch, capsys, tmp_path):
+    from types import SimpleNamespace
+
+    from fer3d.train.run import Device
+
+    def run_grid(grid, *, executor, on_start, on_row):
+        for _ in range(3):
+            executor.callbacks.on_message(LEFT_OUT)
+        return []
+
+    (tmp_path / "grid.md").write_text("the table")
+    monkeypatch.setattr("fer3d.evaluate.grid.run_grid", run_grid)
+    show_training.run_grid(SimpleNamespace(out=tmp_path, title="grid"), Device("cpu"), 1)
+    assert capsys.readouterr().out.splitlines()[:2] == [LEFT_OUT, "the table"]
 
 
 def test_training_shows_no_bar_before_an_error(monkeypatch):
