@@ -40,6 +40,7 @@ class RunPage:
         missing: The reason why there are no thumbnails, or "".
         simulated: Whether the faces are simulated, according to the run or its prepared folder.
         pose: The content of pose_test.json, if `fer3d evaluate --pose-test` has written one.
+        notes: What a reader should know of the run, such as scans that were left out.
     """
 
     name: str
@@ -51,6 +52,7 @@ class RunPage:
     missing: str
     simulated: bool
     pose: Mapping[str, Any] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def mistakes(self) -> Sequence[Mapping[str, Any]]:
@@ -100,6 +102,7 @@ def run_page(folder: str | Path, metrics: Mapping[str, Any], prepared: Path | No
         missing=missing,
         simulated=bool(run.facts["data"].get("simulated", store is not None and is_simulated(store))),
         pose=read_json(pose) if (pose := run.folder / "pose_test.json").is_file() else None,
+        notes=run.notes,
     )
 
 

@@ -132,7 +132,8 @@ class Run:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of the results should know, such as scans that were left out; one line each."""
-        return tuple(map(str, self.facts.get("notes") or self.facts["protocol"].get("notes") or ()))
+        notes = self.facts.get("notes") or self.facts["protocol"].get("notes") or ()
+        return tuple(map(str, (*notes, *self.facts.get("warnings", ()))))
 
     @property
     def target(self) -> Target:

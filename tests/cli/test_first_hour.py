@@ -18,7 +18,7 @@ from fer3d.prepare.warning_kinds import WarningKind, failure_kinds, warning_kind
 from fer3d.train.run_folder import read_run
 from tests.commands import fer3d
 from tests.prepared import SIX, write_prepared
-from tests.runs import write_run
+from tests.runs import write_json, write_run
 
 
 class Clock:
@@ -233,6 +233,20 @@ def test_notes_reach_every_form_of_the_results(trained, data, capsys, tmp_path):
     other = write_copy(run, tmp_path / "other")
     assert LEFT_OUT in fer3d(capsys, "compare", run, other)[1]
     assert json.loads(fer3d(capsys, "compare", run, other, "--json")[1])["notes"] == [LEFT_OUT]
+
+
+def test_warnings_of_training_reach_every_form_of_the_results(tmp_path, capsys):
+    text = "the loss of r00f00 stands still"
+    runs = [write_run(tmp_path / name, subjects=6, folds=3) for name in ("one", "two")]
+    facts = read_json(runs[1] / "run.json")
+    write_json(runs[1] / "run.json", facts | {"warnings": [text]})
+    assert f"note {text}" in fer3d(capsys, "evaluate", runs[1], "--resamples", 50)[1]
+    assert read_json(runs[1] / "metrics.json")["notes"] == [text]
+    assert f"note two: {text}" in fer3d(capsys, "compare", *runs, "--resamples", 50)[1]
+    fer3d(capsys, "report", runs[1])
+    assert text in (runs[1] / "report.html").read_text(encoding="utf-8")
+    fer3d(capsys, "ensemble", *runs, "-o", tmp_path / "ensemble.json", "--resamples", 50)
+    assert read_json(tmp_path / "ensemble.json")["notes"] == [f"two: {text}"]
 
 
 def write_copy(run, to):
