@@ -249,6 +249,20 @@ def test_warnings_of_training_reach_every_form_of_the_results(tmp_path, capsys):
     assert read_json(tmp_path / "ensemble.json")["notes"] == [f"two: {text}"]
 
 
+def test_the_report_says_which_rotated_scans_could_not_be_tested(tmp_path, capsys):
+    from fer3d.evaluate.metrics import Interval
+    from fer3d.evaluate.pose import KINDS, PosePoint, PoseTest
+
+    run = write_run(tmp_path / "one", subjects=4, folds=4)
+    points = tuple(PosePoint(kind, yaw, 9, int(yaw > 0), Interval(0.5, 0.4, 0.6)) for kind in KINDS for yaw in (0, 60))
+    write_json(
+        run / "pose_test.json", PoseTest("one", "flm-cnn", 0.5, points, "a.wrl at 60 degrees: no face").to_json()
+    )
+    fer3d(capsys, "report", run)
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "2 scans could not be tested and count as wrong; a.wrl at 60 degrees: no face" in page
+
+
 def write_copy(run, to):
     import shutil
 
