@@ -141,7 +141,7 @@ def train(
         if fabric.is_global_zero:
             facts = open_run(out, facts, plan.folds, resume=resume)
         callbacks.on_run_start(model, plan.chosen)
-        for note in (_header(run, plan, data), *notes):
+        for note in (_header(run, plan, data), *notes) if fabric.is_global_zero else ():
             callbacks.on_message(note)
         data = _on_device(data, fabric.device, settings)
         for fold in plan.chosen:
