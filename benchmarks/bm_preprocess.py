@@ -96,14 +96,17 @@ def ours(folder, arguments):
     from fer3d.prepare.scan import needed_kernels
     from fer3d.workers import worker_pool
 
-    compile_kernels(needed_kernels(PreprocessSettings()), worker_pool, arguments.workers)
+    settings = PreprocessSettings(size=224)  # as the plain script
+    compile_kernels(needed_kernels(settings), worker_pool, arguments.workers)
     start, ends, vertices = time.perf_counter(), [], []
 
     def tick(outcome, total):
         ends.append(time.perf_counter() - start)
         vertices.append(json.loads(outcome.row["history"])[0]["vertices"])
 
-    summary = preprocess(folder / "scans", folder / "prepared", workers=arguments.workers, progress=tick)
+    summary = preprocess(
+        folder / "scans", folder / "prepared", settings=settings, workers=arguments.workers, progress=tick
+    )
     if summary.failures:
         raise SystemExit(f"{len(summary.failures)} scans failed: {summary.failures[0]}")
     each = {stage: seconds / summary.prepared for stage, seconds in summary.stages.items()}

@@ -27,6 +27,7 @@ from fer3d.maps.registry import STANDARD_GROUPS, map_group, ordered_groups, read
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
+FIELD_MM = 179.2  # width of the maps: all of a crop of 90 mm radius
 DETECTORS = ("mtcnn", "hog", "haar")  # of faces in pictures, in the order in which they are tried
 
 # Settings of preparation that pictures use, alone or as scans do.
@@ -64,9 +65,15 @@ class PreprocessSettings(BaseModel):
         STANDARD_GROUPS,
         description="Map groups to render: " + ", ".join(STANDARD_GROUPS) + ", or any that a package registers.",
     )
-    size: int = Field(224, ge=8, le=2048, description="Rows and columns of a map. ImageNet networks take 224.")
+    size: int = Field(
+        64,
+        ge=8,
+        le=2048,
+        description="Rows and columns of a map, or of the crop of a picture. 64: as in the accuracies of the README. "
+        "Networks that were published or pretrained on ImageNet take 224.",
+    )
     pixel_mm: float | None = Field(
-        None, gt=0.0, le=50.0, description="Width of a pixel. Unset: 179.2 mm / size, which is 0.8 mm at size 224."
+        None, gt=0.0, le=50.0, description="Width of a pixel. Unset: 179.2 mm / size, which is 2.8 mm at size 64."
     )
     keep_mesh: bool = Field(True, description="Also store vertices and faces, for models that work on the mesh.")
     tree: bool = Field(False, description="Compute and store the sample tree, for models that convolve on the surface.")
@@ -159,7 +166,7 @@ class PreprocessSettings(BaseModel):
     @property
     def pixel(self) -> float:
         """Width of a pixel in mm."""
-        return self.pixel_mm if self.pixel_mm is not None else 0.8 * 224 / self.size
+        return self.pixel_mm if self.pixel_mm is not None else FIELD_MM / self.size
 
     def unused(self, *, pictures: bool) -> dict[str, str]:
         """Setting that has no effect on pictures, or on scans, beside the others -> the reason, as "is of scans"."""

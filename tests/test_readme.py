@@ -16,7 +16,7 @@ def test_the_example_runs(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert "(8, 224, 224)" in lines[0]
+    assert "(8, 64, 64)" in lines[0]
     assert lines[1].startswith("['read', ")
     assert int(lines[2].rpartition(" ")[2]) > 50
     assert re.match(r"accuracy: Interval\(value=0\.\d+, low=", lines[3])

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch or OpenBLAS: spinning threads starve the others
 
 import typer
+from typer.core import TyperGroup
 
 from fer3d.cli import training
 from fer3d.cli.conditions import check_used
@@ -24,16 +25,35 @@ from fer3d.cli.training import SOME_FAILED
 if TYPE_CHECKING:
     from fer3d.prepare.folder import Summary
 
+_ORDER = ("synth", "inspect", "preprocess", "pack", "train", "ablate", "study", "settings", "evaluate", "compare")
+
+
+class _InOrder(TyperGroup):
+    """The commands in the order of their use."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        names = list(super().list_commands(ctx))
+        return sorted(names, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
+
+
 app = typer.Typer(
+    cls=_InOrder,
     help="Recognise facial expressions from 3D and 4D scans: read, clean and align scans, render maps, train and "
     "evaluate networks.\n\n"
-    "No data yet? `fer3d synth scans` simulates some. Continue with `fer3d inspect scans` and "
-    "`fer3d preprocess scans`.",
+    "No data yet? A first hour, on simulated faces:\n\n"
+    "    fer3d synth scans --subjects 24 --levels 3,4\n\n"
+    "    fer3d inspect scans\n\n"
+    "    fer3d preprocess scans -o prepared\n\n"
+    "    fer3d train dff-cnn --data prepared --folds 4 --preset tiny -o runs/first\n\n"
+    "    fer3d report runs/first",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+# Panels of the commands in `fer3d --help`.
+DATA, TRAIN, RESULTS, USE = "Prepare data", "Train", "Results of runs", "One scan or picture"
 
 Scans = Annotated[
     Path, typer.Argument(help="Folder of raw scans, in the original layout of the data set.", show_default=False)
@@ -85,7 +105,7 @@ def _options(
     """Options that come before a command."""
 
 
-@app.command()
+@app.command(rich_help_panel=DATA)
 @with_options(AxisOptions)
 def preprocess(
     scans: Scans,
@@ -100,7 +120,13 @@ def preprocess(
             "registers. [default: these four]"
         ),
     ] = None,
-    size: Annotated[int | None, typer.Option(help="Rows and columns of a map. [default: 224]")] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            help="Rows and columns of a map, or of the crop of a picture. 224 for networks that were published or "
+            "pretrained on ImageNet. [default: 64]"
+        ),
+    ] = None,
     tree: Annotated[
         bool, typer.Option("--tree", help="Also compute sample trees, for models that convolve on the surface.")
     ] = False,
@@ -130,7 +156,9 @@ def preprocess(
     The manifest gives the reason for each scan that cannot be prepared, and the exit code is then 3. A killed run
     continues where it stopped; only what has changed is computed again.
 
-        fer3d preprocess BU-3DFE -o prepared --workers 8
+        fer3d preprocess scans -o prepared
+
+        fer3d preprocess BU-3DFE -o prepared --size 224 --workers 8  (for networks pretrained on ImageNet)
 
         fer3d preprocess BU-3DFE -o prepared --tree --set tree_levels=4096,256,68
 
@@ -157,7 +185,7 @@ def preprocess(
     raise typer.Exit(_exit_code(summary))
 
 
-@app.command()
+@app.command(rich_help_panel=TRAIN)
 def settings(
     context: typer.Context,
     command: Annotated[str, typer.Argument(help="preprocess or train.")] = "preprocess",
@@ -167,6 +195,8 @@ def settings(
 
     fer3d settings preprocess > prepare.toml
 
+    fer3d preprocess scans --config prepare.toml
+
     fer3d settings train flm-cnn > flm.toml
     """
     from fer3d.cli import show_preparation
@@ -175,7 +205,7 @@ def settings(
     show_preparation.print_settings(command, network)
 
 
-@app.command()
+@app.command(rich_help_panel=DATA)
 @with_options(AxisOptions)
 def inspect(
     context: typer.Context,
@@ -190,7 +220,11 @@ def inspect(
     """List what a folder of scans holds: subjects, classes, and missing, extra or unreadable files.
 
     The files that were read are also measured: their unit, guessed from the size, and how high, wide and deep they are
-    along the axes of the data set card or the given ones.
+    along the axes of the data set card or the given ones. The exit code is 3 if a file cannot be read.
+
+        fer3d inspect BU-3DFE
+
+        fer3d inspect my_scans --dataset generic --no-read
 
         fer3d inspect my_scans --up +z --towards-camera -y
     """
@@ -201,7 +235,7 @@ def inspect(
     raise typer.Exit(SOME_FAILED if unreadable else 0)
 
 
-@app.command()
+@app.command(rich_help_panel=DATA)
 def synth(
     context: typer.Context,
     out: Annotated[Path, typer.Argument(help="Folder to write.")] = Path("scans"),
@@ -239,6 +273,8 @@ def synth(
 ) -> None:
     """Simulate scans of random people in the layout of a data set; truth.parquet holds the ground truth.
 
+    fer3d synth scans --subjects 24 --levels 3,4
+
     fer3d synth scans --layout bu3dfe --subjects 100 --workers 2
 
     fer3d synth scans4d --layout bu4dfe --subjects 10 --frames 100
@@ -275,7 +311,7 @@ def _numbers(text: str) -> tuple[int, ...]:
         raise typer.BadParameter(f"should be whole numbers with commas between, is {text!r}") from None
 
 
-@app.command()
+@app.command(rich_help_panel=DATA)
 def pack(
     prepared: Annotated[Path, typer.Argument(help="Folder that `fer3d preprocess` wrote.", show_default=False)],
     out: Annotated[Path, typer.Option("-o", "--out", help="New folder for the shards.")] = Path("packed"),
@@ -283,14 +319,21 @@ def pack(
         int, typer.Option(help="Scans per shard; 250 to 1000 suit network file systems.", min=1)
     ] = 500,
 ) -> None:
-    """Pack prepared scans into immutable shards: a few large files instead of thousands of small ones."""
+    """Pack prepared scans into immutable shards: a few large files instead of thousands of small ones.
+
+    A packed folder is read like a prepared one, by all commands.
+
+        fer3d pack prepared -o packed
+
+        fer3d train dff-cnn --data packed -o runs/packed
+    """
     from fer3d.prepare.shards import pack as pack_folder
 
     shards = pack_folder(prepared, out, per_shard)
     typer.echo(f"{out}: {shards} shard{'s' if shards != 1 else ''}; reads like {prepared}")
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
 @with_options(AxisOptions)
 def maps(
     context: typer.Context,
@@ -307,7 +350,13 @@ def maps(
 ) -> None:
     """Prepare one scan, write its maps as one picture, and print what each step did.
 
-    fer3d maps scan.ply --up +z --towards-camera -y --unit mm
+    The maps have 224 x 224 pixels, to be looked at, unless `size` is set.
+
+        fer3d maps face.ply -o face.png
+
+        fer3d maps scan.ply --up +z --towards-camera -y --unit mm
+
+        fer3d maps M0001_HA04WH_F3D.wrl --landmarks M0001_HA04WH_F3D.bnd --set spike_mm=0
     """
     from fer3d.cli import show_preparation
     from fer3d.config import preprocess_settings
@@ -317,12 +366,14 @@ def maps(
     chosen.check_used(chosen.unused(pictures=False) | stored)
     posed = "is of poses from landmarks, `pose` is shape" if chosen.pose == "shape" else ""
     check_used(context, {"landmarks": posed})
+    if "size" not in chosen.model_fields_set:
+        chosen = chosen.model_copy(update={"size": 224})
     show_preparation.run_maps(scan, out, landmarks, chosen, axes.convention())
 
 
-app.command()(training.train)
-app.command()(training.ablate)
-app.add_typer(training.study, name="study")
+app.command(rich_help_panel=TRAIN)(training.train)
+app.command(rich_help_panel=TRAIN)(training.ablate)
+app.add_typer(training.study, name="study", rich_help_panel=TRAIN)
 
 
 Runs = Annotated[list[Path], typer.Argument(help="Run folders of `fer3d train`.", show_default=False)]
@@ -330,7 +381,7 @@ Resamples = Annotated[int, typer.Option(help="Bootstrap resamples of the subject
 BootstrapSeed = Annotated[int, typer.Option(help="Random seed of the bootstrap.")]
 
 
-@app.command()
+@app.command(rich_help_panel=RESULTS)
 def evaluate(
     context: typer.Context,
     runs: Runs,
@@ -359,9 +410,12 @@ def evaluate(
 ) -> None:
     """Evaluate the predictions of a run: accuracy with its interval, per class and fold, calibration -> metrics.json.
 
-    Intervals resample subjects, not scans, because scans of one person are alike. An undefined number is printed as
-    n/a, with the reason. The command refuses predictions for a subject that the fold was trained on. Of several runs,
-    a damaged one is left out with the reason, and the exit code is then 3.
+    Intervals resample subjects, not scans, because scans of one person are alike. An undefined number is a dash in the
+    table, and the reason stands beneath it. The command refuses predictions for a subject that the fold was trained on.
+    The pose test needs a network without texture, and scans whose meshes were kept. Of several runs, a damaged one is
+    left out with the reason, and the exit code is then 3.
+
+        fer3d evaluate runs/dff runs/plain
 
         fer3d evaluate runs/flm --pose-test --workers 2
 
@@ -377,14 +431,16 @@ def evaluate(
     if data is not None:
         show_evaluation.run_cross_test(runs, data, resamples, seed, json_)
         return
+    yaws = None if angles is None else tuple(map(float, _numbers(angles)))
+    if pose_test:
+        show_evaluation.check_pose_tests(runs, prepared, yaws)
     whole = show_evaluation.run_evaluate(runs, resamples, seed, json_)
     if pose_test:
-        yaws = None if angles is None else tuple(map(float, _numbers(angles)))
         show_evaluation.run_pose_test(whole, prepared, yaws, scans, workers, resamples, seed)
     raise typer.Exit(SOME_FAILED if len(whole) < len(set(runs)) else 0)
 
 
-@app.command()
+@app.command(rich_help_panel=RESULTS)
 def compare(
     runs: Runs,
     resamples: Resamples = 10_000,
@@ -395,13 +451,17 @@ def compare(
 
     The interval comes from a paired bootstrap by subject. The p-value is that of McNemar's exact test, corrected for
     the number of pairs. A damaged run is left out with the reason, and the exit code is then 3.
+
+        fer3d compare runs/dff runs/plain
+
+        fer3d compare runs/* --json > comparison.json
     """
     from fer3d.cli import show_evaluation
 
     raise typer.Exit(SOME_FAILED if show_evaluation.run_compare(runs, resamples, seed, json_) else 0)
 
 
-@app.command()
+@app.command(rich_help_panel=RESULTS)
 def ensemble(
     runs: Runs,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="JSON file to write. [default: none]")] = None,
@@ -422,7 +482,7 @@ def ensemble(
     show_evaluation.run_ensemble(runs, out, rule, resamples, seed)
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
 @with_options(AxisOptions)
 def predict(
     context: typer.Context,
@@ -480,7 +540,7 @@ def predict(
     raise typer.Exit(SOME_FAILED if failed else 0)
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
 def faces(
     pictures: Annotated[
         list[str], typer.Argument(help="Pictures: files, folders, or quoted patterns.", show_default=False)
@@ -521,7 +581,7 @@ def faces(
     raise typer.Exit(SOME_FAILED if failed else 0)
 
 
-@app.command()
+@app.command(rich_help_panel=RESULTS)
 def report(
     runs: Runs,
     out: Annotated[
@@ -535,6 +595,10 @@ def report(
     """Write one self-contained report.html for a run, or for several runs with their comparison.
 
     A damaged run is left out with the reason, and the exit code is then 3.
+
+        fer3d report runs/dff
+
+        fer3d report runs/dff runs/plain -o both.html
     """
     from fer3d.cli import show_evaluation
 

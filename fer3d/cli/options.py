@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from fer3d.train.run import Device
 
 
+# Panels of the options in the help of the training commands.
+DATA, NETWORK, TRAINING, RUNNING = "Data and folds", "Network", "Training", "Running"
+
+
 @dataclass(frozen=True)
 class TrainingOptions:
     """The folds, the settings and the device of a training command."""
@@ -25,52 +29,92 @@ class TrainingOptions:
         typer.Option(
             help="bu3dfe-p1, bu3dfe-p2, bu3dfe-subset2, bosphorus-six, bu4dfe-60, bu4dfe-101, oulu-casia-vl, k-fold, "
             "leave-one-out, cross (test on another data set), parts (the data set's own training and test parts), a "
-            "protocol of the data set card, or a folds.json."
+            "protocol of the data set card, or a folds.json.",
+            rich_help_panel=DATA,
         ),
     ] = "k-fold"
-    fold: Annotated[str, typer.Option("--fold", help="Folds to train: all, or numbers such as 0,1,2.")] = "all"
+    fold: Annotated[
+        str, typer.Option("--fold", help="Folds to train: all, or numbers such as 0,1,2.", rich_help_panel=DATA)
+    ] = "all"
     folds: Annotated[
-        int | None, typer.Option("--folds", help="For k-fold: the number of folds. [default: 10]", min=2)
+        int | None,
+        typer.Option("--folds", help="For k-fold: the number of folds. [default: 10]", min=2, rich_help_panel=DATA),
     ] = None
     target: Annotated[
         str,
         typer.Option(
             help="What the network predicts: expression, compound, action-units, action-unit-intensities, valence, "
-            "arousal or valence-arousal. All but expression need k-fold, leave-one-out, cross or parts."
+            "arousal or valence-arousal. All but expression need k-fold, leave-one-out, cross or parts.",
+            rich_help_panel=DATA,
         ),
     ] = "expression"
     rounds: Annotated[
-        int, typer.Option(help="How many times the subjects are shuffled and divided into folds.", min=1)
+        int,
+        typer.Option(
+            help="How many times the subjects are shuffled and divided into folds.", min=1, rich_help_panel=DATA
+        ),
     ] = 1
     labels: Annotated[
         str | None,
         typer.Option(
             help="For k-fold, leave-one-out, cross, parts: comma-separated expressions (the six basic ones, neutral, "
-            "contempt) or action units. [default: the six basic expressions; for other targets all that occur]"
+            "contempt) or action units. The run says which classes it leaves out. "
+            "[default: the six basic expressions; for other targets all that occur]",
+            rich_help_panel=DATA,
         ),
     ] = None
     allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Use the available subjects, even if the protocol names others.")
+        bool,
+        typer.Option(
+            "--allow-missing",
+            help="Use the available subjects, even if the protocol names others.",
+            rich_help_panel=DATA,
+        ),
     ] = False
-    preset: Annotated[str, typer.Option(help="small (CPU), full (GPU, 224 pixels) or tiny (demonstration).")] = "small"
-    config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="Random seed of the folds, the initial weights, the order of the scans and the augmentation; the same "
+            "as `--set seed=`. [default: 0]",
+            min=0,
+            rich_help_panel=TRAINING,
+        ),
+    ] = None
+    preset: Annotated[
+        str,
+        typer.Option(
+            help="small (CPU, as in the README), full (GPU, maps of `preprocess --size 224`) or tiny (demonstration).",
+            rich_help_panel=TRAINING,
+        ),
+    ] = "small"
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML file with settings, such as an edited `fer3d settings train NETWORK`.", rich_help_panel=TRAINING
+        ),
+    ] = None
     set_: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             help="One setting as key=value, or model.key=value for a setting of the network; repeatable. "
             "`fer3d settings train NETWORK` lists all.",
+            rich_help_panel=TRAINING,
         ),
     ] = field(default=None)
-    accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto"
+    accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.", rich_help_panel=RUNNING)] = "auto"
     devices: Annotated[
         int,
         typer.Option(
-            help="Number of devices, or of processes on the CPU; with torchrun, its number of processes.", min=1
+            help="Number of devices, or of processes on the CPU; with torchrun, its number of processes.",
+            min=1,
+            rich_help_panel=RUNNING,
         ),
     ] = 1
 
-    def experiment(self, data: Path, test_data: Path | None = None, *, validation: bool = False) -> "Experiment":
+    def experiment(
+        self, data: Path, test_data: Path | None = None, *, validation: bool = False, distinct: bool = False
+    ) -> "Experiment":
         """The data, protocol and folds to train on. Raises ArgumentError if `fold` is not a list of numbers."""
         from fer3d.train.plan import experiment_of
 
@@ -85,13 +129,23 @@ class TrainingOptions:
             validation,
             self.allow_missing,
             self.target,
+            distinct,
         )
 
     def settings(self, model: str, own: Mapping[str, Any] | None = None) -> "TrainSettings":
-        """The settings of training and of the network; `own` holds those that have a command-line option."""
+        """The settings of training and of the network; `own` holds those that have a command-line option.
+
+        Raises:
+            ArgumentError: if `seed` and `--set seed=` differ.
+        """
+        from fer3d.config import parse_assignments
+        from fer3d.errors import ArgumentError
         from fer3d.train.settings import train_settings
 
-        return train_settings(model, self.preset, self.config, self.set_ or (), model=own)
+        given = parse_assignments(self.set_ or ()).get("seed", self.seed)
+        if self.seed is not None and given != self.seed:
+            raise ArgumentError(f"`--seed` should be given once, is {self.seed} and, by --set seed=, {given}")
+        return train_settings(model, self.preset, self.config, self.set_ or (), model=own, seed=self.seed)
 
     def device(self) -> "Device":
         """The device to compute on."""

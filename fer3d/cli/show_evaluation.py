@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress, TaskID, track
 from rich.table import Table
 
-from fer3d.cli.terminal import compile_first, console, shown
+from fer3d.cli.terminal import compile_first, console, progress_bar, shown
 from fer3d.errors import ArgumentError, Fer3dError
 from fer3d.files import csv_text
 
@@ -29,7 +28,8 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-_UNDEFINED = "n/a"
+_UNDEFINED = "-"  # in a table; the reason stands beneath it
+_MOST_NOTES = 10
 
 
 def run_evaluate(runs: Sequence[Path], resamples: int, seed: int, as_json: bool = False) -> list[Path]:
@@ -71,13 +71,8 @@ def run_cross_test(runs: Sequence[Path], data: Path, resamples: int, seed: int, 
 
     results = []
     for run in runs:
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task("predicting", total=None)
-
-            def tick(done: int, total: int, task: TaskID = task, progress: Progress = progress) -> None:
-                progress.update(task, completed=done, total=total)
-
-            result = cross_test(run, data, resamples=resamples, seed=seed, tick=tick)
+        with progress_bar("predicting", screen=Console(stderr=True), transient=True) as bar:
+            result = cross_test(run, data, resamples=resamples, seed=seed, tick=bar.update)
         results.append(result.to_json())
         if as_json:
             continue
@@ -91,13 +86,12 @@ def run_cross_test(runs: Sequence[Path], data: Path, resamples: int, seed: int, 
         _write_results(results)
 
 
-def show_run(run: Path, **bootstrap: int) -> None:
-    """Evaluate a run, write its metrics.json, print the metrics, and the warnings of its training."""
-    from fer3d.train.run_folder import read_warnings
-
-    _show(_evaluated(run, **bootstrap))
-    for text in read_warnings(run):
-        console.print(f"[yellow]warning[/] {escape(text)}", highlight=False)
+def show_run(run: Path, *, notes: bool = True, **bootstrap: int) -> None:
+    """Evaluate a run, write its metrics.json, print the metrics, and the notes on the run."""
+    measured = _evaluated(run, **bootstrap)
+    _show(measured)
+    if notes:
+        show_notes(measured.notes)
 
 
 def _evaluated(run: Path, **bootstrap: int) -> Metrics | TargetMetrics:
@@ -127,6 +121,14 @@ def _write_results(results: Sequence[Mapping[str, Any]]) -> None:
     _write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
+def check_pose_tests(runs: Sequence[Path], prepared: Path | None, angles: Sequence[float] | None) -> None:
+    """Raise what a pose test of the runs would raise, before anything is printed."""
+    from fer3d.evaluate.pose import ANGLES, check_pose_test
+
+    for run in runs:
+        check_pose_test(run, prepared, angles=angles or ANGLES)
+
+
 def run_pose_test(
     runs: Sequence[Path],
     prepared: Path | None,
@@ -140,12 +142,7 @@ def run_pose_test(
     from fer3d.evaluate.pose import ANGLES, KINDS, pose_test
 
     for run in runs:
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task("rotating", total=None)
-
-            def tick(done: int, total: int, task: TaskID = task, progress: Progress = progress) -> None:
-                progress.update(task, completed=done, total=total)
-
+        with progress_bar("rotating", screen=Console(stderr=True), transient=True) as bar:
             test = pose_test(
                 run,
                 prepared,
@@ -154,7 +151,7 @@ def run_pose_test(
                 workers=workers,
                 resamples=resamples,
                 seed=seed,
-                tick=tick,
+                tick=bar.update,
             )
         table = _table("yaw", *(name for kind in KINDS for name in (kind, "95 % interval")))
         by_place = {(point.kind, point.yaw_deg): point for point in test.points}
@@ -163,7 +160,7 @@ def run_pose_test(
             cells = [cell for p in pair for cell in (_percent(p.accuracy.value), _interval(p.accuracy))]
             table.add_row(f"{angle:+g}", *cells)
         console.print(
-            f"{escape(test.run)}: {test.points[0].scans} scans, accuracy before rotation {_percent(test.frontal)}"
+            f"{escape(test.run)}: {test.points[0].scans} scans, test accuracy before rotation {_percent(test.frontal)}"
         )
         console.print(table)
         failed = sum(point.failed for point in test.points)
@@ -174,12 +171,16 @@ def run_pose_test(
 
 def show_metrics(metrics: Metrics) -> None:
     """Print the accuracy, the chance level, the spread over folds, and a table of the classes."""
-    console.print(
-        f"[bold]{escape(metrics.run)}[/] accuracy [bold]{_percent(metrics.accuracy.value)}[/] "
-        f"{_interval(metrics.accuracy)}, chance {_percent(metrics.chance)}, "
-        f"macro F1 {_percent(metrics.macro_f1.value)}, calibration error {_percent(metrics.calibration_error)}",
-        highlight=False,
+    accuracy = f"test accuracy [bold]{_percent(metrics.accuracy.value)}[/]"
+    if not math.isnan(metrics.accuracy.low):
+        accuracy += f" {_interval(metrics.accuracy)}"
+    others = (
+        ("chance", metrics.chance),
+        ("macro F1", metrics.macro_f1.value),
+        ("calibration error", metrics.calibration_error),
     )
+    known = [accuracy, *(f"{name} {_percent(value)}" for name, value in others if not math.isnan(value))]
+    console.print(f"[bold]{escape(metrics.run)}[/] {', '.join(known)}", highlight=False)
     spread = metrics.over_folds
     sd = "" if math.isnan(spread.sd) else f" +- {100 * spread.sd:.1f} (sd)"
     missing = metrics.folds_planned - metrics.folds
@@ -189,16 +190,28 @@ def show_metrics(metrics: Metrics) -> None:
         highlight=False,
     )
     console.print(_class_table(metrics))
-    for name, reason in metrics.undefined.items():
-        console.print(f"{name} is undefined: {reason}", style="dim", highlight=False, markup=False)
+    from fer3d.evaluate.measure import undefined_lines
+
+    for line in undefined_lines(metrics.undefined):
+        console.print(line, style="dim", highlight=False, markup=False)
+
+
+def show_notes(notes: Sequence[str]) -> None:
+    """Print what a reader of the results should know."""
+    for note in notes[:_MOST_NOTES]:
+        console.print(f"[yellow]note[/] {escape(note)}", highlight=False, soft_wrap=True)
+    if len(notes) > _MOST_NOTES:
+        console.print(f"[yellow]note[/] and {len(notes) - _MOST_NOTES} more, in run.json", highlight=False)
 
 
 def show_target_metrics(metrics: TargetMetrics) -> None:
     """Print the mean of the main measure, and one row per action unit or value."""
     names = {"f1": "F1", "ccc": "CCC", "pearson": "Pearson", "rmse": "RMSE", "roc_auc": "AUC"}
+    mean = metrics.mean
+    interval = "" if math.isnan(mean.low) else f" ({mean.low:.3f} to {mean.high:.3f})"
     console.print(
         f"[bold]{escape(metrics.run)}[/] {metrics.target}, mean {names[metrics.main]} "
-        f"[bold]{metrics.mean.value:.3f}[/] ({metrics.mean.low:.3f} to {metrics.mean.high:.3f})",
+        f"on test subjects [bold]{_plain(metrics.mean.value)}[/]{interval}",
         highlight=False,
     )
     missing = metrics.folds_planned - metrics.folds
@@ -212,7 +225,7 @@ def show_target_metrics(metrics: TargetMetrics) -> None:
     for column in table.columns[1:]:
         column.justify = "right"
     for row in metrics.each:
-        table.add_row(row.name, str(row.known), *(f"{row.measures[key]:.3f}" for key in measures))
+        table.add_row(row.name, str(row.known), *(_plain(row.measures[key]) for key in measures))
     console.print(table)
     if metrics.left_out:
         left_out = f"{', '.join(metrics.left_out)}: {names[metrics.main]} is undefined and not in the mean"
@@ -235,6 +248,9 @@ def run_compare(runs: Sequence[Path], resamples: int, seed: int, as_json: bool) 
         console.print(f"[yellow]warning[/] {escape(text)}", highlight=False)
     console.print(_run_table(comparison))
     console.print(_pair_table(comparison))
+    if any(math.isnan(row.accuracy.low) for row in comparison.runs):
+        console.print("no interval: one subject only", style="dim", highlight=False)
+    show_notes(comparison.notes)
     return failed
 
 
@@ -243,7 +259,7 @@ def run_ensemble(runs: Sequence[Path], out: Path | None, rule: str, resamples: i
     from fer3d.evaluate.ensemble_runs import ensemble_runs
 
     ensemble = ensemble_runs(runs, rule, resamples=resamples, seed=seed)
-    table = _table("run", "model", "weight", "accuracy", "95 % interval")
+    table = _table("run", "model", "weight", "test accuracy", "95 % interval")
     for member in ensemble.members:
         cells = (f"{member.weight:.3f}", _percent(member.accuracy.value), _interval(member.accuracy))
         table.add_row(escape(member.run), escape(member.model), *cells)
@@ -258,6 +274,7 @@ def run_ensemble(runs: Sequence[Path], out: Path | None, rule: str, resamples: i
         "validation scans; their mean is shown",
         highlight=False,
     )
+    show_notes(ensemble.notes)
     if out is not None:
         ensemble.write(out)
         console.print(f"-> {escape(str(out))}", highlight=False)
@@ -335,7 +352,7 @@ def run_report(runs: Sequence[Path], out: Path | None, prepared: Path | None) ->
     for page in pages:
         accuracy, chance = page.metrics["accuracy"]["value"], page.metrics["chance"]
         console.print(
-            f"[bold]{escape(page.name)}[/] accuracy [bold]{_percent(accuracy)}[/], chance {_percent(chance)}",
+            f"[bold]{escape(page.name)}[/] test accuracy [bold]{_percent(accuracy)}[/], chance {_percent(chance)}",
             highlight=False,
         )
     console.print(f"open {escape(str(path))}", highlight=False, soft_wrap=True)
@@ -344,8 +361,11 @@ def run_report(runs: Sequence[Path], out: Path | None, prepared: Path | None) ->
 
 def _with_progress(rows: Iterator[Row], total: int) -> Iterator[Row]:
     """Yield the rows while a transient progress bar runs on stderr: stdout is for the results."""
-    screen = Console(stderr=True)
-    return iter(track(rows, "predicting", total=total, console=screen, transient=True, disable=total < 2))
+    with progress_bar("predicting", screen=Console(stderr=True), transient=True) as bar:
+        for number, row in enumerate(rows, start=1):
+            yield row
+            if total > 1:
+                bar.update(number, total)
 
 
 def _class_table(metrics: Metrics) -> Table:
@@ -362,7 +382,7 @@ def _class_table(metrics: Metrics) -> Table:
 
 
 def _run_table(comparison: Comparison) -> Table:
-    table = _table("run", "model", "maps", "scans", "accuracy", "95 % interval")
+    table = _table("run", "model", "maps", "scans", "test accuracy", "95 % interval")
     table.columns[2].no_wrap = False
     for row in comparison.runs:
         scans = f"{row.scans} x {row.rounds}" if row.rounds > 1 else str(row.scans)
@@ -445,6 +465,10 @@ def _table(*columns: str) -> Table:
     for column in table.columns:
         column.no_wrap = True
     return table
+
+
+def _plain(value: float) -> str:
+    return _UNDEFINED if math.isnan(value) else f"{value:.3f}"
 
 
 def _percent(value: float) -> str:

@@ -9,18 +9,15 @@ from pathlib import Path
 
 from rich.box import SIMPLE
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
-from fer3d.cli.terminal import shown
+from fer3d.cli.terminal import console, progress_bar, shown
 from fer3d.errors import ArgumentError
 from fer3d.files import clear_leftovers, write_text
 from fer3d.formats.find import find_scans
 from fer3d.formats.pictures import is_picture
 from fer3d.image.detect import FaceFinder
 from fer3d.image.extract import FaceRow, extract_faces, table
-
-console = Console()
 
 
 def run_faces(
@@ -39,8 +36,13 @@ def run_faces(
         raise ArgumentError("`--json` and `--csv` should not be given together")
     finder = FaceFinder(detectors, whole_picture=whole_picture)
     paths = find_scans(pictures, is_picture)
-    bar = track(paths, "finding", console=Console(stderr=True), transient=True, disable=len(paths) < 2)
-    rows = list(extract_faces(bar, out, finder, size=size, every=every))
+    rows: list[FaceRow] = []
+    seen: set[Path] = set()
+    with progress_bar("finding", "pictures", Console(stderr=True), transient=True) as bar:
+        for row in extract_faces(paths, out, finder, size=size, every=every):
+            rows.append(row)
+            seen.add(row.path)
+            bar.update(len(seen), len(paths))
     clear_leftovers(out, deep=False)
     write_text(out / "faces.csv", table(rows))
     if as_json:

@@ -19,6 +19,7 @@ from fer3d.prepare.align import LARGEST, SMALLEST, UNITS, fitting_unit
 from fer3d.prepare.axes import axis_rotation
 from fer3d.prepare.folder import card_axes
 from fer3d.prepare.scan import AxisConvention
+from fer3d.prepare.warning_kinds import warning_kinds
 from fer3d.scan import LABELS
 
 
@@ -48,7 +49,7 @@ def render(
         _table("Not usable", ("scan", "why"), [(r.relative, r.error or "") for r in inspection.errors], rows),
         _table("Cannot be read", ("scan", "what", "why"), _unreadable_rows(inspection), rows),
         _table("Not as large as a face", ("scan", "longest side"), _odd_sizes(inspection, unit), rows),
-        _table("Warnings", ("scan", "what"), _warning_rows(inspection), rows),
+        _table("Warnings", ("what", "scans", "example"), _warning_rows(inspection), rows),
         _table("Problems", ("what", "scans", "example"), _problem_rows(catalog.records), rows),
         _table("Extra files", ("path",), [(path,) for path in catalog.extra], rows),
         _table("Notes", ("what",), [(note,) for note in catalog.notes], rows),
@@ -207,15 +208,12 @@ def _duplicate_rows(inspection: Inspection) -> list[tuple[str, ...]]:
 
 
 def _missing_rows(inspection: Inspection) -> list[tuple[str, ...]]:
-    return [
-        (
-            lack.subject,
-            lack.expression,
-            f"{lack.got} of {lack.wanted}",
-            "intensity " + ", ".join(map(str, lack.intensities)) if lack.intensities else "",
-        )
-        for lack in inspection.missing
-    ]
+    """One row for all subjects who lack the same, so that a small part of a data set is not hundreds of rows."""
+    subjects: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for lack in inspection.missing:
+        intensities = "intensity " + ", ".join(map(str, lack.intensities)) if lack.intensities else ""
+        subjects[lack.expression, f"{lack.got} of {lack.wanted}", intensities].append(lack.subject)
+    return [(_some(names, 3), *lacks) for lacks, names in subjects.items()]
 
 
 def _gap_rows(inspection: Inspection) -> list[tuple[str, ...]]:
@@ -231,7 +229,9 @@ def _unreadable_rows(inspection: Inspection) -> list[tuple[str, ...]]:
 
 
 def _warning_rows(inspection: Inspection) -> list[tuple[str, ...]]:
-    return [(relative, warning) for relative, warnings in inspection.warned.items() for warning in warnings]
+    """One row per kind of warning."""
+    rows = [{"source": source, "warnings": warnings} for source, warnings in inspection.warned.items()]
+    return [(kind.text, f"{kind.count:,}", kind.source) for kind in warning_kinds(rows)]
 
 
 def _problem_rows(records: Iterable[Record]) -> list[tuple[str, ...]]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,15 @@ from rich.table import Table
 from fer3d.catalog.cards import load_card
 from fer3d.checks import check_choice
 from fer3d.cli.options import AxisOptions
-from fer3d.cli.terminal import compile_first, compiling_line, console, progress_bar, shown
+from fer3d.cli.terminal import compile_first, console, duration, progress_bar, shown
 from fer3d.config import PreprocessSettings
 from fer3d.prepare.folder import Summary, card_axes, preprocess
 from fer3d.prepare.scan import AxisConvention
 from fer3d.prepare.tasks import Outcome
+from fer3d.prepare.warning_kinds import WarningKind, failure_kinds
 
-_SHOWN_FAILURES = 10
+_SHOWN_FAILURES = 10  # lines while scans are prepared; the summary counts the rest by reason
+_SHOWN_KINDS = 8  # of warnings, and of reasons of failures
 _SHOWN_DOUBTS = 10  # warnings about pictures
 _SHOWN_NOTES = 10
 
@@ -42,19 +43,23 @@ def run_preprocess(
         dataset = show_detection(scans)
     card = load_card(dataset)
     axes.check_scans(card.kind, str(scans))
-    doubtful, of_scans = 0, card.kind == "scans"
-    with progress_bar("preparing") as (progress, task):
+    done = failed = doubtful = 0
+    of_scans = card.kind == "scans"
+    with progress_bar("preparing") as bar:
 
         def tick(outcome: Outcome, total: int) -> None:
-            nonlocal doubtful
-            progress.update(task, total=total, advance=1)
+            nonlocal done, failed, doubtful
+            done += 1
+            bar.update(done, total)
             if outcome.status == "failed":
-                progress.console.print(f"[red]failed[/] {shown(outcome.row['reason'])}", highlight=False)
+                failed += 1
+                if failed <= _SHOWN_FAILURES:
+                    bar.print(f"[red]failed[/] {shown(outcome.row['reason'])}")
             elif not of_scans and outcome.row["warnings"]:  # scans have many warnings, which the manifest holds
                 doubtful += 1
                 if doubtful <= _SHOWN_DOUBTS:
                     text = f"{outcome.row['source']}: {'; '.join(outcome.row['warnings'])}"
-                    progress.console.print(f"[yellow]doubtful[/] {escape(text)}", highlight=False)
+                    bar.print(f"[yellow]doubtful[/] {escape(text)}")
 
         summary = preprocess(
             scans,
@@ -66,11 +71,9 @@ def run_preprocess(
             workers=workers,
             strict=strict,
             progress=tick,
-            compiling=compiling_line(progress, task),
+            compiling=bar.compiling,
         )
-    _show_summary(summary)
-    if doubtful:
-        console.print(f"{doubtful} doubtful: the reasons are in {escape(str(summary.out / 'manifest.parquet'))}")
+    _show_summary(summary, warnings=of_scans or doubtful > _SHOWN_DOUBTS)
     return summary
 
 
@@ -96,14 +99,13 @@ def run_inspect(
         card, _ = detect.choose(scans, dataset)
         axes.check_scans(card.kind, str(scans))
         card_axes(card, axes.up, axes.towards_camera)
-    screen = Console(stderr=True) if as_json else console
-    with progress_bar("reading", "files", screen) as (progress, task):
+    with progress_bar("reading", "files", Console(stderr=True) if as_json else console) as bar:
         result = inspection.inspect(
             scans,
             dataset,
             read=read,
             workers=workers or len(os.sched_getaffinity(0)),
-            progress=lambda done, total: progress.update(task, total=total, completed=done),
+            progress=bar.update,
         )
     frame = card_axes(result.catalog.card, axes.up, axes.towards_camera)
     if as_json:
@@ -125,15 +127,15 @@ def run_synth(out: Path, workers: int | None, degrees: tuple[float, float, float
     from fer3d import synth
 
     yaw, nod, roll = map(math.radians, degrees)
-    with progress_bar("simulating") as (progress, task):
+    with progress_bar("simulating") as bar:
         result = synth.make(
             out,
             workers=workers or len(os.sched_getaffinity(0)),
             yaw=yaw,
             nod=nod,
             roll=roll,
-            progress=lambda done, total: progress.update(task, total=total, completed=done),
-            compiling=compiling_line(progress, task),
+            progress=bar.update,
+            compiling=bar.compiling,
             **options,
         )
     console.print(f"{result.scans} simulated scans of {result.subjects} people -> {escape(str(out))}", highlight=False)
@@ -202,19 +204,27 @@ def _toml(value: Any) -> str:
     return json.dumps(value)
 
 
-def _show_summary(summary: Summary) -> None:
+def _show_summary(summary: Summary, *, warnings: bool) -> None:
     count = summary.prepared
     rate = f", {count / summary.seconds:.1f} scans/s" if count and summary.seconds else ""
     console.print(
         f"[bold]{count}[/] prepared, {summary.kept} kept from before, "
         f"[{'red' if summary.failures else 'bold'}]{len(summary.failures)}[/] failed "
-        f"in {_duration(summary.seconds)}{rate} -> {escape(str(summary.out))}",
+        f"in {duration(summary.seconds)}{rate} -> {escape(str(summary.out))}",
         highlight=False,
     )
     if summary.stages:
         console.print(_stage_table(summary.stages, count))
+    manifest = escape(str(summary.out / "manifest.parquet"))
     if len(summary.failures) > _SHOWN_FAILURES:
-        console.print(f"all {len(summary.failures)} reasons are in {escape(str(summary.out / 'manifest.parquet'))}")
+        _show_kinds("[red]failed[/]", failure_kinds(summary.failures), len(summary.failures), manifest)
+    if warnings:
+        _show_kinds("[yellow]warning[/]", summary.warnings, summary.prepared + summary.kept, manifest)
+    if summary.without_landmarks:
+        console.print(
+            f"[yellow]note[/] {summary.without_landmarks} without landmark files: their pose is found from the shape",
+            highlight=False,
+        )
     for line in summary.damaged[:_SHOWN_FAILURES]:
         console.print(f"[yellow]prepared again[/] {escape(line)}", highlight=False)
     if len(summary.damaged) > _SHOWN_FAILURES:
@@ -231,6 +241,16 @@ def _show_summary(summary: Summary) -> None:
         console.print(f"look at {escape(str(summary.contact_sheet))}", highlight=False)
 
 
+def _show_kinds(head: str, kinds: Sequence[WarningKind], total: int, manifest: str) -> None:
+    """Print a line for each kind, with the number of its scans and one of them."""
+    for kind in kinds[:_SHOWN_KINDS]:
+        text = f"{kind.text}; for example {kind.source}" if kind.count > 1 else f"{kind.source}: {kind.text}"
+        console.print(f"{head} {kind.count} of {total}: {escape(text)}", highlight=False, soft_wrap=True)
+    if len(kinds) > _SHOWN_KINDS:
+        rest = sum(kind.count for kind in kinds[_SHOWN_KINDS:])
+        console.print(f"{head} {rest} of {len(kinds) - _SHOWN_KINDS} other kinds: see {manifest}", highlight=False)
+
+
 def _stage_table(stages: dict[str, float], scans: int) -> Table:
     table = Table("stage", "ms per scan", title="Time per scan, one worker", title_justify="left")
     table.columns[1].justify = "right"
@@ -238,7 +258,3 @@ def _stage_table(stages: dict[str, float], scans: int) -> Table:
         table.add_row(stage, f"{1e3 * seconds / max(scans, 1):.1f}")
     table.add_row("all", f"{1e3 * sum(stages.values()) / max(scans, 1):.1f}", style="bold")
     return table
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 60 else time.strftime("%H:%M:%S", time.gmtime(seconds))

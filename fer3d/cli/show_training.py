@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from fer3d.catalog.protocols import Fold
-from fer3d.cli.terminal import console
+from fer3d.cli.terminal import console, is_live
 from fer3d.config import TrainSettings
 from fer3d.errors import ArgumentError
 from fer3d.train.plan import Experiment
@@ -32,7 +41,7 @@ def run_train(
         return
     from fer3d.cli.show_evaluation import show_run
 
-    show_run(out)
+    show_run(out, notes=False)  # they stand above the first epoch
     console.print(f"-> {escape(str(out))}; details: fer3d report {escape(str(out))}", highlight=False)
 
 
@@ -53,6 +62,12 @@ def run_grid(grid: Grid, device: Device, workers: int) -> int:
             raise ArgumentError(f"`--devices {device.devices}` {reason}")
 
     with _progress() as callbacks:
+        said: set[str] = set()
+
+        def on_message(text: str) -> None:
+            if text not in said:  # many runs have the same notes
+                said.add(text)
+                callbacks.on_message(text)
 
         def on_start(cell: Cell, number: int, total: int) -> None:
             callbacks.on_message(f"{number + 1} of {total}: {cell.name}")
@@ -61,7 +76,7 @@ def run_grid(grid: Grid, device: Device, workers: int) -> int:
             if row.reason:
                 callbacks.on_message(f"{row.cell.name} failed: {row.reason}")
 
-        executor = LocalExecutor(workers, device, callbacks)
+        executor = LocalExecutor(workers, device, replace(callbacks, on_message=on_message))
         rows = grids.run_grid(grid, executor=executor, on_start=on_start, on_row=on_row)
     if _is_first_process():
         path = grid.out / f"{grid.title}.md"
@@ -72,7 +87,13 @@ def run_grid(grid: Grid, device: Device, workers: int) -> int:
 
 @contextmanager
 def _progress() -> Iterator[Callbacks]:
-    """Show a progress bar per fold with the numbers of its last epoch, and keep one line per finished fold."""
+    """Show a progress bar per fold with the numbers of its last epoch, and keep one line per finished fold.
+
+    Without a terminal there is one line per epoch. Nothing is shown before the first message or epoch.
+    """
+    if not is_live(console):
+        yield Callbacks(on_epoch_end=_print_epoch, on_message=_print_message)
+        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -82,37 +103,50 @@ def _progress() -> Iterator[Callbacks]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("reading", total=None, numbers="")
+    with ExitStack() as stack:
+        reading = console.status("working", spinner="line")  # it vanishes, so that an error stands alone
+        reading.start()
+        stack.callback(reading.stop)
+        bars: list[tuple[Progress, TaskID]] = []
 
         def on_epoch_end(fold: Fold, epochs: int, row: Mapping[str, Any]) -> None:
+            reading.stop()
+            if not bars:
+                bar = stack.enter_context(Progress(*columns, console=console))
+                bars.append((bar, bar.add_task(fold.name, total=epochs, numbers="")))
+            progress, task = bars[0]
             if row["epoch"] == 1:
                 progress.reset(task, description=fold.name, total=epochs)
             progress.update(task, description=fold.name, total=epochs, completed=row["epoch"], numbers=numbers(row))
             if row["epoch"] == epochs:
                 progress.console.print(f"{fold.name} {numbers(row)}", highlight=False)
 
-        def on_message(text: str) -> None:
-            progress.console.print(escape(text), highlight=False)
+        yield Callbacks(on_epoch_end=on_epoch_end, on_message=_print_message)
 
-        yield Callbacks(on_epoch_end=on_epoch_end, on_message=on_message)
+
+def _print_epoch(fold: Fold, epochs: int, row: Mapping[str, Any]) -> None:
+    console.print(f"{fold.name} epoch {row['epoch']} of {epochs}: {numbers(row)}", highlight=False, soft_wrap=True)
+
+
+def _print_message(text: str) -> None:
+    console.print(escape(text), highlight=False, soft_wrap=True)
 
 
 def numbers(row: Mapping[str, Any]) -> str:
     """Format the numbers of an epoch.
 
     >>> numbers({"train_loss": 0.5, "train_accuracy": 0.9, "validation_accuracy": None, "validation_loss": None})
-    'loss 0.500, accuracy 90 %'
+    'loss 0.500, training accuracy 90 %'
     """
-    text = f"loss {row['train_loss']:.3f}{_share(row['train_accuracy'])}"
+    text = f"loss {row['train_loss']:.3f}{_share('training', row['train_accuracy'])}"
     if row["validation_accuracy"] is not None:
-        text += f"; validation {row['validation_loss']:.3f}{_share(row['validation_accuracy'])}"
+        text += f"; validation loss {row['validation_loss']:.3f}{_share('validation', row['validation_accuracy'])}"
     return text
 
 
-def _share(accuracy: float) -> str:
-    """Format the accuracy, or return "" for NaN, as targets of values have none."""
-    return "" if math.isnan(accuracy) else f", accuracy {100 * accuracy:.0f} %"
+def _share(part: str, accuracy: float) -> str:
+    """Format the accuracy on a part of the scans, or return "" for NaN, as targets of values have none."""
+    return "" if math.isnan(accuracy) else f", {part} accuracy {100 * accuracy:.0f} %"
 
 
 def _is_first_process() -> bool:

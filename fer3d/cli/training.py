@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fer3d.cli.options import TrainingOptions, with_options
+from fer3d.cli.options import DATA, NETWORK, RUNNING, TrainingOptions, with_options
 
 SOME_FAILED = 3  # the exit code when the command finished and some of its scans or runs failed
 
@@ -20,7 +20,7 @@ Model = Annotated[
         "geodesic CNN. Your own: module:Class, a subclass of fer3d.models.network.Network."
     ),
 ]
-Data = Annotated[Path, typer.Option(help="Prepared folder, as `fer3d preprocess` wrote it.")]
+Data = Annotated[Path, typer.Option(help="Prepared folder, as `fer3d preprocess` wrote it.", rich_help_panel=DATA)]
 DEFAULTS = TrainingOptions()
 
 
@@ -28,22 +28,56 @@ DEFAULTS = TrainingOptions()
 def train(
     model: Model,
     data: Data = Path("prepared"),
-    out: Annotated[Path, typer.Option("-o", "--out", help="Run folder to write.")] = Path("runs/run"),
-    test_data: Annotated[Path | None, typer.Option(help="With protocol cross: prepared folder to test on.")] = None,
-    maps: Annotated[str | None, typer.Option(help="Comma-separated input map groups. [default: all four]")] = None,
-    init: Annotated[str | None, typer.Option(help="Pretrained image weights: a file, torchvision or timm.")] = None,
-    no_mes: Annotated[bool, typer.Option("--no-mes", help="flm-cnn without multi-scale encoding.")] = False,
-    no_hvp: Annotated[bool, typer.Option("--no-hvp", help="flm-cnn without human-vision-inspired pooling.")] = False,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Run folder to write.", rich_help_panel=RUNNING)] = Path(
+        "runs/run"
+    ),
+    test_data: Annotated[
+        Path | None, typer.Option(help="With protocol cross: prepared folder to test on.", rich_help_panel=DATA)
+    ] = None,
+    distinct: Annotated[
+        bool,
+        typer.Option(
+            "--distinct",
+            help="For cross: the two folders hold different people, even where their names are the same.",
+            rich_help_panel=DATA,
+        ),
+    ] = False,
+    maps: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated input map groups, out of depth, normal, curvature, texture. [default: all four]",
+            rich_help_panel=NETWORK,
+        ),
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            help="Pretrained image weights: a file, torchvision or timm. For maps of `preprocess --size 224`.",
+            rich_help_panel=NETWORK,
+        ),
+    ] = None,
+    no_mes: Annotated[
+        bool, typer.Option("--no-mes", help="flm-cnn without multi-scale encoding.", rich_help_panel=NETWORK)
+    ] = False,
+    no_hvp: Annotated[
+        bool, typer.Option("--no-hvp", help="flm-cnn without human-vision-inspired pooling.", rich_help_panel=NETWORK)
+    ] = False,
     uniform: Annotated[
-        bool, typer.Option("--uniform", help="flm-cnn on evenly spread vertices, without tree.")
+        bool,
+        typer.Option("--uniform", help="flm-cnn on evenly spread vertices, without tree.", rich_help_panel=NETWORK),
     ] = False,
     validation: Annotated[
         bool,
         typer.Option(
-            "--validation", help="Use validation subjects: 48 / 6 / 6 (train / validation / test) instead of 54 / 6."
+            "--validation",
+            help="Use validation subjects: 48 / 6 / 6 (train / validation / test) instead of 54 / 6. Needed by "
+            "`fer3d ensemble` and `--set select=best`.",
+            rich_help_panel=DATA,
         ),
     ] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in the folder.", rich_help_panel=RUNNING)
+    ] = False,
     options: TrainingOptions = DEFAULTS,
 ) -> None:
     """Train and test a model on every fold of a subject-independent protocol, then evaluate it.
@@ -51,7 +85,13 @@ def train(
     A killed run continues with --resume and ends with the same weights. Test subjects never influence training or the
     choice of weights.
 
-        fer3d train dff-cnn --data prepared --protocol bu3dfe-p1 -o runs/p1
+        fer3d train dff-cnn --data prepared --folds 4 -o runs/first
+
+        fer3d train dff-cnn --data prepared --protocol bu3dfe-p1 --seed 1 -o runs/p1
+
+        fer3d train plain-cnn --maps texture --labels neutral,happiness,sadness --data pictures -o runs/three
+
+        fer3d train dff-cnn --data mine --protocol cross --test-data theirs --distinct -o runs/cross
 
         fer3d train flm-cnn --data prepared -o runs/flm  (after fer3d preprocess --tree)
 
@@ -65,7 +105,8 @@ def train(
 
     switches = {"mes": no_mes, "hvp": no_hvp, "tree": uniform}
     own = {"maps": maps, "init": init, **{name: False for name, given in switches.items() if given}}
-    settings, experiment = options.settings(model, own), options.experiment(data, test_data, validation=validation)
+    settings = options.settings(model, own)
+    experiment = options.experiment(data, test_data, validation=validation, distinct=distinct)
     show_training.run_train(model, experiment, out, settings, resume, options.device())
 
 
@@ -73,14 +114,21 @@ def train(
 def ablate(
     model: Model = "dff-cnn",
     data: Data = Path("prepared"),
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the runs and the table.")] = Path("runs/ablation"),
-    workers: Annotated[int, typer.Option(help="Variants trained at once on a CPU, one thread each.", min=1)] = 1,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Folder of the runs and the table.", rich_help_panel=RUNNING)
+    ] = Path("runs/ablation"),
+    workers: Annotated[
+        int,
+        typer.Option(help="Variants trained at once on a CPU, one thread each.", min=1, rich_help_panel=RUNNING),
+    ] = 1,
     options: TrainingOptions = DEFAULTS,
 ) -> None:
     """Measure which parts help: train on all 15 subsets of depth, normal, curvature and texture; print one table.
 
     The parts of flm-cnn are multi-scale encoding, human-vision-inspired pooling and the tree: it is trained with all,
     without each, and with none.
+
+        fer3d ablate dff-cnn --data prepared --folds 4 --workers 2 -o runs/ablation
 
     After a stop, the same command keeps the finished runs. A run that fails is a line with the reason, and the exit
     code is then 3.
@@ -100,18 +148,27 @@ study = typer.Typer(no_args_is_help=True, help="Train many runs and print a tabl
 @with_options(TrainingOptions)
 def study_illumination(
     data: Annotated[
-        list[Path], typer.Option(help="Prepared folder with pictures or textures; repeatable.", show_default=False)
+        list[Path],
+        typer.Option(
+            help="Prepared folder with pictures or textures; repeatable.", show_default=False, rich_help_panel=DATA
+        ),
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the runs and the table.")] = Path(
-        "runs/illumination"
-    ),
-    networks: Annotated[str, typer.Option(help="Comma-separated networks for pictures.")] = (
-        "tang,yu-zhang,kahou,alexnet"
-    ),
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Folder of the runs and the table.", rich_help_panel=RUNNING)
+    ] = Path("runs/illumination"),
+    networks: Annotated[
+        str, typer.Option(help="Comma-separated networks for pictures.", rich_help_panel=NETWORK)
+    ] = "tang,yu-zhang,kahou,alexnet",
     illuminations: Annotated[
-        str, typer.Option(help="Comma-separated normalisations: raw, hist-eq, isotropic, dct, dog, tan-triggs.")
+        str,
+        typer.Option(
+            help="Comma-separated normalisations: raw, hist-eq, isotropic, dct, dog, tan-triggs.",
+            rich_help_panel=NETWORK,
+        ),
     ] = "raw,hist-eq,isotropic,dct,dog",
-    workers: Annotated[int, typer.Option(help="Runs trained at once on a CPU, one thread each.", min=1)] = 1,
+    workers: Annotated[
+        int, typer.Option(help="Runs trained at once on a CPU, one thread each.", min=1, rich_help_panel=RUNNING)
+    ] = 1,
     options: TrainingOptions = DEFAULTS,
 ) -> None:
     """Measure which illumination normalisation suits which network: 4 networks x 5 normalisations x your data sets.

@@ -25,6 +25,7 @@ from fer3d.data.picture_stack import PictureStack
 from fer3d.data.read_stacks import read_stacks
 from fer3d.data.warp import FaceWarp, landmark_warps
 from fer3d.errors import ArgumentError, FormatError, ProtocolError
+from fer3d.maps.registry import reads_picture
 from fer3d.prepare.integrity import AGAIN
 from fer3d.prepare.store import header_for, read_manifest
 from fer3d.scan import LABELS
@@ -196,7 +197,10 @@ class MapData(TrainingData):
 
 
 def labelled_rows(
-    folder: Path, where: Callable[[Mapping[str, Any]], bool] | None = None, target: str = "expression"
+    folder: Path,
+    where: Callable[[Mapping[str, Any]], bool] | None = None,
+    target: str = "expression",
+    manifest: Sequence[dict[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
     """The manifest rows of prepared scans that have a label of a target, sorted by id, without `RECORD_COLUMNS`.
 
@@ -204,12 +208,14 @@ def labelled_rows(
         folder: A prepared folder.
         where: Keeps the rows for which it returns true. None: keeps all.
         target: One of `fer3d.catalog.targets.TARGETS`.
+        manifest: The rows of its manifest, if they have been read.
 
     Raises:
         ArgumentError: if the label of a row is not canonical (names the nearest), or no row is left.
         FileError, FormatError: as `read_manifest`.
     """
-    whole = [row for row in read_manifest(folder, records=False) if row["status"] == "ok"]
+    manifest = read_manifest(folder, records=False) if manifest is None else manifest
+    whole = [row for row in manifest if row["status"] == "ok"]
     rows = [row for row in whole if says(row, target)]
     for row in rows:
         if row["subject"] is None:
@@ -283,9 +289,10 @@ def load(
     pairs = [(folder, row) for folder, rows in sources for row in rows]
     stacks = read_stacks(pairs, maps, first["channels"], illumination)
     if stacks.bare:
+        rest = ",".join(name for name in maps if not reads_picture([name]))
         raise ArgumentError(
             f"{sources[0][0]}: `maps` asks for texture, {len(stacks.bare)} of {len(pairs)} scans have none: "
-            f"{name_some(stacks.bare)}"
+            f"{name_some(stacks.bare)}{f'; --maps {rest} leaves it out' if rest else ''}"
         )
     digests = (
         digest if people[folder] else f"{folder}/{row['id']}"

@@ -64,11 +64,12 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The runs, all pairs of runs, and warnings on how far they can be compared."""
+    """The runs, all pairs of runs, warnings on how far they can be compared, and the notes of the runs."""
 
     runs: tuple[RunAccuracy, ...]
     pairs: tuple[Difference, ...]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The comparison as plain dicts and lists; NaN stays NaN."""
@@ -101,7 +102,17 @@ def compare(runs: Sequence[str | Path], *, resamples: int = metrics.RESAMPLES, s
         _difference((names[i], predictions[i]), (names[j], predictions[j]), resamples, seed)
         for i, j in itertools.combinations(range(len(read)), 2)
     ]
-    return Comparison(tuple(accuracies), _with_holm(pairs), tuple(_warnings(read, names, predictions)))
+    warnings = tuple(_warnings(read, names, predictions))
+    return Comparison(tuple(accuracies), _with_holm(pairs), warnings, notes_of(read, names))
+
+
+def notes_of(runs: Sequence[Run], names: Sequence[str]) -> tuple[str, ...]:
+    """The notes of several runs, each once, with the names of its runs unless it is of all."""
+    owners: dict[str, list[str]] = {}
+    for run, name in zip(runs, names, strict=True):
+        for note in dict.fromkeys(run.notes):
+            owners.setdefault(note, []).append(name)
+    return tuple(note if len(own) == len(runs) else f"{', '.join(own)}: {note}" for note, own in owners.items())
 
 
 def mcnemar(only_first: int, only_second: int) -> float:

@@ -285,13 +285,12 @@ def _measured(
     several = len({row["dataset"] for row in data.rows}) > 1  # which may use one name for two people
     subjects = tuple(f"{row['dataset']}/{row['subject']}" if several else str(row["subject"]) for row in data.rows)
     zeros = np.zeros(len(ids), np.int64)
-    bootstrap = {"resamples": resamples, "seed": seed}
     if run.target.kind == "classes":
         table = Predictions(data.classes, ids, subjects, data.labels.numpy(), zeros, zeros, mean.double().numpy())
-        return measure(table, name=run.name, **bootstrap, predictions_sha256=digest)
+        return measure(table, name=run.name, resamples=resamples, seed=seed, predictions_sha256=digest)
     truth, values = data.labels.double().numpy(), mean.double().numpy()
     predictions = ValuePredictions(data.target, ids, subjects, truth, values, zeros, zeros)
-    return measure_targets(predictions, name=run.name, **bootstrap, predictions_sha256=digest)
+    return measure_targets(predictions, name=run.name, resamples=resamples, seed=seed, predictions_sha256=digest)
 
 
 def _absent(data: TrainingData) -> tuple[str, ...]:

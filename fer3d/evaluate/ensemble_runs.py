@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer3d.errors import ArgumentError
+from fer3d.evaluate.compare import notes_of
 from fer3d.evaluate.ensemble import combine, hinge_weights, likelihood_weights
 from fer3d.evaluate.measure import measure, without_nan
 from fer3d.evaluate.metrics import RESAMPLES, Interval
@@ -55,6 +56,7 @@ class RunEnsemble:
         predictions: Predictions of the ensemble on all test scans.
         accuracy: Accuracy of these predictions, with its 95 % interval by subject.
         equal_weights: The same for an ensemble with equal weights.
+        notes: What a reader should know of the runs, such as scans that were left out.
     """
 
     rule: str
@@ -63,6 +65,7 @@ class RunEnsemble:
     predictions: Predictions
     accuracy: Interval
     equal_weights: Interval
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """All attributes except the predictions, as plain values."""
@@ -72,6 +75,7 @@ class RunEnsemble:
             "equal_weights": vars(self.equal_weights),
             "scans": len(set(self.predictions.ids)),
             "folds": [{"round": number, "fold": fold} for number, fold in self.folds],
+            "notes": list(self.notes),
             "members": [vars(member) | {"accuracy": vars(member.accuracy)} for member in self.members],
         }
         plain: dict[str, Any] = without_nan(content)
@@ -139,7 +143,8 @@ def ensemble_runs(
         )
         for run, own, parts in zip(runs, np.stack(weights, axis=1), tested, strict=True)
     ]
-    return RunEnsemble(rule, tuple(members), folds, _joined(mixed), accuracy_of(mixed), accuracy_of(equal))
+    notes = notes_of(runs, [run.name for run in runs])
+    return RunEnsemble(rule, tuple(members), folds, _joined(mixed), accuracy_of(mixed), accuracy_of(equal), notes)
 
 
 def _finished_folds(

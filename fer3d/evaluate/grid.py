@@ -62,6 +62,7 @@ class Numbers:
         scans, folds: Numbers of tested scans and folds.
         parameters: Number of parameters of the network.
         seconds: Training time of all folds.
+        notes: What a reader should know of the run, such as scans that were left out.
     """
 
     accuracy: float
@@ -73,6 +74,7 @@ class Numbers:
     folds: int
     parameters: int
     seconds: float
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -211,6 +213,7 @@ def numbers_of(run: Path, *, resamples: int = RESAMPLES) -> Numbers:
         folds=metrics.folds,
         parameters=done[0]["parameters"],
         seconds=sum(item["seconds"] for item in done),
+        notes=metrics.notes,
     )
 
 
@@ -231,7 +234,7 @@ def to_json(row: Row) -> dict[str, Any]:
 
 
 def markdown(grid: Grid, rows: Sequence[Row]) -> str:
-    """The rows as a markdown table, followed by one line per failed run.
+    """The rows as a markdown table, followed by one line per failed run and one per note of the runs.
 
     With `grid.across`, the values of that axis are columns; each cell holds an accuracy with its interval, the best of
     a line is bold, and a run that has not finished is an empty cell. Otherwise there is one line per run, the best
@@ -239,16 +242,18 @@ def markdown(grid: Grid, rows: Sequence[Row]) -> str:
     """
     lines = _long_table(grid.axes, rows) if grid.across is None else _wide_table(grid, rows)
     failed = [f"- {row.cell.name} failed: {row.reason}" for row in rows if row.numbers is None]
-    return "\n".join([*lines, *([""] if failed else []), *failed]) + "\n"
+    notes = [f"- {note}" for note in dict.fromkeys(note for row in rows if row.numbers for note in row.numbers.notes)]
+    beneath = [*failed, *notes]
+    return "\n".join([*lines, *([""] if beneath else []), *beneath]) + "\n"
 
 
 def _long_table(axes: Sequence[str], rows: Sequence[Row]) -> list[str]:
-    columns = ("accuracy", "95 % interval", "sd of folds", "scans", "parameters", "s a fold")
+    columns = ("test accuracy", "95 % interval", "sd of folds", "scans", "parameters", "s a fold")
     lines = [f"| {' | '.join((*axes, *columns))} |", "|" + "---|" * (len(axes) + len(columns))]
     for row in sorted(rows, key=lambda row: -row.numbers.accuracy if row.numbers else math.inf):
         cells = [_mark(row.cell.values[axis]) for axis in axes]
         if n := row.numbers:
-            cells += [percent(n.accuracy), f"{percent(n.low)} to {percent(n.high)}", percent(n.fold_sd)]
+            cells += [percent(n.accuracy), _interval(n), percent(n.fold_sd)]
             cells += [str(n.scans), f"{n.parameters:,}", f"{n.seconds / n.folds:.0f}"]
         else:
             cells += ["failed", *[""] * (len(columns) - 1)]
@@ -282,7 +287,11 @@ def _wide_cell(row: Row | None, best: float) -> str:
     if (n := row.numbers) is None:
         return "failed"
     mark = "**" if n.accuracy == best else ""
-    return f"{mark}{percent(n.accuracy)}{mark} ({percent(n.low)} to {percent(n.high)})"
+    return f"{mark}{percent(n.accuracy)}{mark}" + ("" if math.isnan(n.low) else f" ({_interval(n)})")
+
+
+def _interval(numbers: Numbers) -> str:
+    return percent(numbers.low) if math.isnan(numbers.low) else f"{percent(numbers.low)} to {percent(numbers.high)}"
 
 
 def _mark(value: str | bool) -> str:
@@ -290,12 +299,12 @@ def _mark(value: str | bool) -> str:
 
 
 def percent(share: float, sign: str = "") -> str:
-    """A share in percent, or n/a where it is undefined.
+    """A share in percent, or a dash where it is undefined.
 
     >>> percent(0.123), percent(0.1, "+"), percent(float("nan"))
-    ('12.3', '+10.0', 'n/a')
+    ('12.3', '+10.0', '-')
     """
-    return "n/a" if math.isnan(share) else f"{100 * share:{sign}.1f}"
+    return "-" if math.isnan(share) else f"{100 * share:{sign}.1f}"
 
 
 # The grids of `fer3d ablate` and `fer3d study`.

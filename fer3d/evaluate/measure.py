@@ -109,6 +109,7 @@ class Metrics:
         undefined: Name of a number -> why it is NaN.
         bootstrap: resamples, seed and level of the intervals.
         predictions_sha256: Hash of predictions.parquet and folds.json, which tells whether the numbers are up to date.
+        notes: What a reader should know of the run, such as scans that were left out.
     """
 
     run: str
@@ -134,6 +135,7 @@ class Metrics:
     undefined: Mapping[str, str]
     bootstrap: Mapping[str, float]
     predictions_sha256: str
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The metrics as plain dicts and lists; NaN, which JSON does not have, becomes None."""
@@ -162,6 +164,7 @@ def evaluate_run(run: str | Path, *, resamples: int = metrics.RESAMPLES, seed: i
         resamples=resamples,
         seed=seed,
         predictions_sha256=fingerprint(read.folder),
+        notes=read.notes,
     )
     write_metrics(read.folder, measured.to_json())
     return measured
@@ -205,6 +208,7 @@ def measure(
     resamples: int = metrics.RESAMPLES,
     seed: int = 0,
     predictions_sha256: str = "",
+    notes: Sequence[str] = (),
 ) -> Metrics:
     """Measure predictions that need not come from a run folder.
 
@@ -213,7 +217,7 @@ def measure(
         name: Value of `Metrics.run`.
         folds_planned: Total number of (round, fold) pairs; None: the number in `predictions`.
         resamples, seed: Number of resamples and seed of the bootstrap.
-        predictions_sha256: Value of `Metrics.predictions_sha256`.
+        predictions_sha256, notes: Values of these fields of `Metrics`.
 
     Raises:
         ArgumentError: if `resamples` is below 1.
@@ -252,6 +256,7 @@ def measure(
         undefined=_reasons(per_class, accuracy, macro_f1, over_folds, over_rounds, len(subjects)),
         bootstrap=bootstrap | {"level": metrics.LEVEL},
         predictions_sha256=predictions_sha256,
+        notes=tuple(notes),
     )
 
 
@@ -360,6 +365,26 @@ _CLASS_REASONS: Mapping[str, Callable[[str], str]] = {
     "recall": lambda name: f"no scan is of {name}",
     "f1": lambda name: f"{name} is neither true nor predicted anywhere",
 }
+
+
+def undefined_lines(undefined: Mapping[str, str]) -> list[str]:
+    """Say which numbers are undefined and why, classes together; nothing of a spread over one fold or one round.
+
+    >>> undefined_lines({"per_class.fear.f1": "", "accuracy.interval": "one subject only", "over_folds.sd": ""})
+    ['no F1 of fear: neither true nor predicted anywhere', 'no interval of the accuracy: one subject only']
+    """
+    names = {"f1": "F1", "macro_f1": "macro F1"}
+    whole = {"precision": "never predicted", "recall": "no scan is of it", "f1": "neither true nor predicted anywhere"}
+    classes: dict[str, list[str]] = {}
+    lines = []
+    for name, reason in undefined.items():
+        *path, last = name.split(".")
+        if path[:1] == ["per_class"]:
+            classes.setdefault(last, []).append(path[1])
+        elif last != "sd":
+            owner = f" of the {names.get(path[0], path[0])}" if path else ""
+            lines.append(f"no {names.get(last, last)}{owner}: {reason}")
+    return [f"no {names.get(last, last)} of {', '.join(of)}: {whole[last]}" for last, of in classes.items()] + lines
 
 
 def without_nan(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -53,6 +53,7 @@ class TargetMetrics:
         each: Measures of each unit or value, in the order of the target.
         left_out: Units or values for which the main measure is undefined, and which its mean leaves out.
         predictions_sha256: Hash of predictions.parquet and folds.json.
+        notes: What a reader should know of the run, such as scans that were left out.
     """
 
     run: str
@@ -69,6 +70,7 @@ class TargetMetrics:
     each: tuple[NameMetrics, ...]
     left_out: tuple[str, ...]
     predictions_sha256: str
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The metrics as plain dicts and lists; NaN, which JSON does not have, becomes None."""
@@ -90,6 +92,7 @@ def evaluate_targets(run: Run, *, resamples: int = metrics.RESAMPLES, seed: int 
         resamples=resamples,
         seed=seed,
         predictions_sha256=fingerprint(run.folder),
+        notes=run.notes,
     )
     write_metrics(run.folder, measured.to_json())
     return measured
@@ -103,6 +106,7 @@ def measure_targets(
     resamples: int = metrics.RESAMPLES,
     seed: int = 0,
     predictions_sha256: str = "",
+    notes: Sequence[str] = (),
 ) -> TargetMetrics:
     """Measure predictions of units or values.
 
@@ -111,7 +115,7 @@ def measure_targets(
         name: Value of `TargetMetrics.run`.
         folds_planned: Total number of (round, fold) pairs; None: the number in `predictions`.
         resamples, seed: Number of resamples and seed of the bootstrap.
-        predictions_sha256: Value of `TargetMetrics.predictions_sha256`.
+        predictions_sha256, notes: Values of these fields of `TargetMetrics`.
 
     Raises:
         ArgumentError: if `resamples` is below 1.
@@ -155,4 +159,5 @@ def measure_targets(
         ),
         left_out=tuple(predictions.target.names[row] for row in macro.left_out),
         predictions_sha256=predictions_sha256,
+        notes=tuple(notes),
     )

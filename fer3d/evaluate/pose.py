@@ -41,7 +41,7 @@ from fer3d.scan import Scan
 from fer3d.synth.optics.camera import Camera
 from fer3d.synth.optics.scene import rotation
 from fer3d.synth.optics.visibility import LIFT, exposed
-from fer3d.train.run_folder import Predictions, fold_name, prepared_folder, read_predictions, read_run
+from fer3d.train.run_folder import Predictions, Run, fold_name, prepared_folder, read_predictions, read_run
 from fer3d.workers import worker_pool
 
 ANGLES = (-90.0, -60.0, -45.0, -30.0, -15.0, 0.0, 15.0, 30.0, 45.0, 60.0, 90.0)  # degrees of yaw
@@ -119,16 +119,7 @@ def pose_test(
         FormatError: as `read_run` and `read_predictions`.
         ArgumentError: if an angle is out of range, the model needs texture, or meshes were not kept.
     """
-    for angle in angles:
-        if not -180 <= angle <= 180:
-            raise ArgumentError(f"`angles` should lie in [-180, 180] degrees, holds {angle!r}")
-    read = read_run(run)
-    fed = [name for name in read.facts["maps"] if name in group_names()]  # empty for a network of trees
-    if reads_picture(fed):
-        raise ArgumentError("`maps` of the run should hold no texture for a pose test: meshes are stored without it")
-    folder = prepared_folder(read, prepared, test=True)
-    if folder is None:
-        raise FileError(f"{read.folder}: the prepared folder of its scans is not at hand; name it with --prepared")
+    read, folder = check_pose_test(run, prepared, angles=angles)
     predictions = read_predictions(read)
     clear_leftovers(read.folder)
     rows = {row["id"]: row for row in read_manifest(folder) if row["status"] == "ok"}
@@ -157,6 +148,44 @@ def pose_test(
     content = json.dumps(result.to_json(), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
     write_text(read.folder / "pose_test.json", content + "\n")
     return result
+
+
+def check_pose_test(
+    run: str | Path, prepared: Path | None = None, *, angles: Sequence[float] = ANGLES
+) -> tuple[Run, Path]:
+    """The run and the prepared folder of its test scans. Raises as `pose_test`, before anything is computed."""
+    for angle in angles:
+        if not -180 <= angle <= 180:
+            raise ArgumentError(f"`angles` should lie in [-180, 180] degrees, holds {angle!r}")
+    read = read_run(run)
+    if read.facts.get("input") == "pictures":
+        raise ArgumentError(
+            f"{read.name}: a pose test rotates the meshes of scans, the run was trained on pictures: "
+            "train a network on scans, such as fer3d train dff-cnn --maps depth,normal,curvature"
+        )
+    fed = [name for name in read.facts["maps"] if name in group_names()]  # empty for a network of trees
+    if reads_picture(fed):
+        others = ",".join(name for name in fed if not reads_picture([name])) or "depth,normal,curvature"
+        raise ArgumentError(
+            f"{read.name}: `maps` of the run should hold no texture for a pose test: meshes are stored without it; "
+            f"train a network with --maps {others}, or flm-cnn"
+        )
+    folder = prepared_folder(read, prepared, test=True)
+    if folder is None:
+        raise FileError(f"{read.folder}: the prepared folder of its scans is not at hand; name it with --prepared")
+    row = next((row for row in read_manifest(folder) if row["status"] == "ok"), None)
+    if row is not None:
+        with open_scan(folder, row) as file:
+            _check_mesh(folder, row["prefix"], file)
+    return read, folder
+
+
+def _check_mesh(folder: Path, prefix: str, file: Any) -> None:
+    if prefix + "vertices" not in file.keys():  # noqa: SIM118  (a handle, not a dict)
+        raise ArgumentError(
+            f"{folder}: the scans' meshes were not kept; prepare them with keep_mesh=true: "
+            f"fer3d preprocess SCANS -o {folder} --set keep_mesh=true"
+        )
 
 
 def turned(scan: Scan, yaw: float) -> Scan:
@@ -221,8 +250,7 @@ def _mesh(job: _Job) -> Scan:
     """
     prefix, path = job.row["prefix"], job.folder / job.row["file"]
     with open_scan(job.folder, job.row) as file:
-        if prefix + "vertices" not in file.keys():  # noqa: SIM118  (a handle, not a dict)
-            raise ArgumentError(f"{job.folder}: the scans' meshes were not kept; prepare them with keep_mesh=true")
+        _check_mesh(job.folder, prefix, file)
         vertices, faces = file.get_tensor(prefix + "vertices"), file.get_tensor(prefix + "faces")
     try:
         return Scan(vertices, faces)

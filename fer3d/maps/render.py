@@ -66,8 +66,8 @@ class Maps:
 def render_maps(
     scan: Scan,
     maps: Sequence[str] = STANDARD_GROUPS,
-    size: int | tuple[int, int] = 224,
-    pixel: float = 0.8,
+    size: int | tuple[int, int] = 64,
+    pixel: float = 2.8,
     radius: float = CURVATURE_RADIUS,
     fill: float = 10.0,
     *,
@@ -91,7 +91,7 @@ def render_maps(
         scan: Aligned, in mm.
         maps: Names of groups out of `fer3d.maps.registry.group_names()`. The channels of the stack are in this order.
         size: H = W, or (H, W).
-        pixel: Width of a pixel in mm. With 0.8, 224 pixels show 179 mm, all of a crop of 90 mm radius.
+        pixel: Width of a pixel in mm. With 2.8, 64 pixels show 179 mm, all of a crop of 90 mm radius.
         radius: For `principal_curvatures`, if `curvatures` is None; mm.
         fill: Largest hole to fill, mm; 0 fills nothing.
         normals: (V, 3) float32, the result of `vertex_normals`, if available.

@@ -111,6 +111,7 @@ BACKBONES: dict[str, Callable[..., Branch]] = {
     "resnet-18": resnet_18,
 }
 LOCALLY_CONNECTED = ("scattering", "oriented")
+IMAGENET = ("vgg-m", "vgg-16", "resnet-18")  # published, and pretrained, at 224 x 224
 
 
 def build_branch(

@@ -21,7 +21,7 @@ from torch.nn import functional
 from fer3d.config import MapSettings, NetworkSettings
 from fer3d.image.convolutions import Branch, conv_block
 from fer3d.maps.registry import STANDARD_GROUPS, check_groups
-from fer3d.models.backbones import LOCALLY_CONNECTED, build_branch
+from fer3d.models.backbones import IMAGENET, LOCALLY_CONNECTED, build_branch
 from fer3d.models.concatenate import side_by_side
 from fer3d.models.network import Criterion, Losses, Network, PretrainedSettings, map_variants
 from fer3d.models.plain_cnn import PlainCNN
@@ -111,6 +111,11 @@ class FusionNetwork(Network, abstract=True):
             self.auxiliary.update({group: nn.Linear(self.branch(group).out_channels, classes) for group in maps})
         self.fuse: nn.Module = nn.Identity()
         self.head: nn.Module = nn.Identity()
+
+    @classmethod
+    def published_pixels(cls, settings: NetworkSettings) -> int | None:
+        """224 for the backbones of ImageNet; ours have no such size."""
+        return 224 if getattr(settings, "backbone", "") in IMAGENET else None
 
     def branch(self, group: str) -> Branch:
         """The branch of a map group."""

@@ -51,6 +51,7 @@ HOOKS = (
     "variants",
     "arguments",
     "taken",
+    "published_pixels",
 )
 # Names of hooks until 0.1, which would now be ignored -> the current hook.
 _FORMER = {
@@ -155,6 +156,11 @@ class Network(nn.Module):
             **shape,
         }
         return {name: value for name, value in offered.items() if name in taken and value is not None}
+
+    @classmethod
+    def published_pixels(cls, settings: NetworkSettings) -> int | None:
+        """Rows and columns of the input for which its layers were published; None: none, or any size suits it."""
+        return None
 
     @classmethod
     def taken(cls) -> tuple[str, ...]:

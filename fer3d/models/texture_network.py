@@ -50,6 +50,11 @@ class TextureNetwork(Network, abstract=True):
         return {"classes": classes, **{name: value for name, value in given.items() if value is not None}}
 
     @classmethod
+    def published_pixels(cls, settings: NetworkSettings) -> int:
+        """Rows and columns of the picture that the network takes: larger pictures are reduced to it."""
+        return getattr(settings, "pixels", None) or cls.picture_network.SIZE
+
+    @classmethod
     def taken(cls) -> tuple[str, ...]:
         """Names of the arguments of `__init__`: those of the network for pictures, with `pixels` for `size`."""
         taken = inspect.signature(cls.picture_network.__init__).parameters

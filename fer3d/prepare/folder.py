@@ -25,6 +25,7 @@ from fer3d.prepare.scan import AxisConvention, needed_kernels
 from fer3d.prepare.shards import EarlierPictures, ShardWriter, shard_size
 from fer3d.prepare.store import PreparedScan, write_manifest
 from fer3d.prepare.tasks import Outcome, PictureJob, PictureTask, ScanTask, run_tasks
+from fer3d.prepare.warning_kinds import WarningKind, warning_kinds, without_landmarks
 from fer3d.workers import worker_pool
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class Summary:
         seconds: Wall time of the whole run.
         stages: Stage -> seconds, summed over scans.
         contact_sheet: Path of the contact sheet, or None if nothing was prepared.
+        warnings: The warnings of the scans that are prepared, by kind, the commonest first.
+        without_landmarks: Number of scans without landmarks, whose pose was found from the shape.
     """
 
     out: Path
@@ -60,6 +63,8 @@ class Summary:
     seconds: float
     stages: dict[str, float]
     contact_sheet: Path | None
+    warnings: tuple[WarningKind, ...] = ()
+    without_landmarks: int = 0
 
 
 def preprocess(
@@ -307,4 +312,6 @@ def _finish(run: _Run, outcomes: Sequence[Outcome], start: float) -> Summary:
         seconds=time.perf_counter() - start,
         stages=stages,
         contact_sheet=sheet,
+        warnings=warning_kinds(row for row in rows if row["status"] == "ok"),
+        without_landmarks=without_landmarks(rows),
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 from fer3d import __version__
 from fer3d.errors import Fer3dError, FormatError
+from fer3d.evaluate.measure import undefined_lines
 from fer3d.files import read_json, sha256, write_text
 from fer3d.prepare.store import is_simulated, open_scan, read_manifest
 from fer3d.report import figures
@@ -40,6 +41,7 @@ class RunPage:
         missing: The reason why there are no thumbnails, or "".
         simulated: Whether the faces are simulated, according to the run or its prepared folder.
         pose: The content of pose_test.json, if `fer3d evaluate --pose-test` has written one.
+        notes: What a reader should know of the run, such as scans that were left out.
     """
 
     name: str
@@ -51,17 +53,13 @@ class RunPage:
     missing: str
     simulated: bool
     pose: Mapping[str, Any] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def mistakes(self) -> Sequence[Mapping[str, Any]]:
         """The worst mistakes, those that the page shows."""
         worst: Sequence[Mapping[str, Any]] = self.metrics["mistakes"][:_SHOWN_MISTAKES]
         return worst
-
-    @property
-    def warnings(self) -> list[str]:
-        """What training had to warn of: one line each."""
-        return [str(text) for entry in self.done for text in entry.get("warnings", [])]
 
     @property
     def parameters(self) -> int | None:
@@ -105,6 +103,7 @@ def run_page(folder: str | Path, metrics: Mapping[str, Any], prepared: Path | No
         missing=missing,
         simulated=_of_simulated(run, store),
         pose=_pose(run.folder / "pose_test.json"),
+        notes=run.notes,
     )
 
 
@@ -146,6 +145,7 @@ def render(pages: Sequence[RunPage], comparison: Mapping[str, Any] | None = None
         "points": figures.points,
         "duration": _duration,
         "plain": _plain,
+        "undefined_lines": undefined_lines,
         "flat": _flat,
         "p_value": _p_value,
         "combine": lambda first, second: {**first, **second},

@@ -189,7 +189,7 @@ def _check_free(root: Path, recipe: dict[str, Any], overwrite: bool) -> None:
     if differs:
         raise ArgumentError(
             f"`folder` should be empty or hold a simulation of the same settings, {root} differs in "
-            f"{', '.join(differs)}; choose another folder or say overwrite"
+            f"{', '.join(differs)}; choose another folder (in Python, overwrite=True writes into it)"
         )
 
 

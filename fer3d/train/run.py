@@ -139,13 +139,14 @@ def train(
     with loop.deterministic(settings.deterministic), ExitStack() as stack:
         fabric = _fabric(device, settings)
         run = _Run(fabric, model, kind, settings, arguments, out, callbacks)
-        facts = _facts(run, experiment, plan, data)
+        notes = _notes(run, plan, data)
+        facts = _facts(run, experiment, plan, data, notes)
         if fabric.is_global_zero:
             stack.enter_context(locked(out, "fer3d train"))
             facts = open_run(out, facts, plan.folds, resume=resume)
             gather_predictions(out, plan.folds)  # the file may have been damaged since
         callbacks.on_run_start(model, plan.chosen)
-        for note in (*plan.protocol.notes, *_lack_of_landmarks(run, data, plan.chosen)):
+        for note in (_header(run, plan, data), *notes) if fabric.is_global_zero else ():
             callbacks.on_message(note)
         if _lacks_its_end(out, plan.folds, facts):  # the run was killed after the last write of a fold
             _finish_fold(fabric, out, plan.folds, facts)
@@ -182,7 +183,38 @@ def _fabric(device: Device, settings: TrainSettings) -> Fabric:
     return fabric
 
 
-def _facts(run: _Run, experiment: Experiment, plan: ExperimentPlan, data: TrainingData) -> dict[str, Any]:
+def _header(run: _Run, plan: ExperimentPlan, data: TrainingData) -> str:
+    """What is trained on what, in one line."""
+    people = len({row["subject"] for row in data.rows})
+    folds = f"{len(plan.chosen)} of {len(plan.folds)}" if len(plan.chosen) < len(plan.folds) else str(len(plan.folds))
+    side = data.shape.get("size")
+    size = f" of {side} x {side}" if side else ""
+    return (
+        f"{run.model} on {', '.join(data.inputs)}{size}: {len(data.rows)} scans of {people} subjects, "
+        f"{', '.join(data.classes)}; protocol {plan.protocol.name}, {folds} folds, seed {run.settings.seed}"
+    )
+
+
+def _notes(run: _Run, plan: ExperimentPlan, data: TrainingData) -> list[str]:
+    """What a reader of the result should know: printed, and stored in run.json."""
+    left_out = [plan.left_out_note] if plan.left_out_note else []
+    return [*left_out, *plan.protocol.notes, *_lack_of_landmarks(run, data, plan.chosen), *_lack_of_pixels(run, data)]
+
+
+def _lack_of_pixels(run: _Run, data: TrainingData) -> list[str]:
+    """A message if the maps have fewer pixels than the network was published for."""
+    wanted, size = network_class(run.model).published_pixels(run.settings.model), data.shape.get("size")
+    if wanted is None or size is None or size >= wanted:
+        return []
+    return [
+        f"{run.model} with these settings is published for {wanted} x {wanted} pixels, the scans have {size} x {size}: "
+        f"`fer3d preprocess SCANS -o PREPARED --size {wanted}` prepares them so"
+    ]
+
+
+def _facts(
+    run: _Run, experiment: Experiment, plan: ExperimentPlan, data: TrainingData, notes: Sequence[str]
+) -> dict[str, Any]:
     """Content of run.json."""
     folders = [
         {
@@ -214,7 +246,10 @@ def _facts(run: _Run, experiment: Experiment, plan: ExperimentPlan, data: Traini
             "validation": experiment.validation,
             "facts": plan.protocol.facts.model_dump(mode="json"),
             "notes": list(plan.protocol.notes),
+            **({"distinct": True} if experiment.distinct else {}),
         },
+        "left_out": [part.to_json() for part in plan.left_out],
+        "notes": list(notes),
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         "device": str(run.fabric.device),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),

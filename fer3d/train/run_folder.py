@@ -135,6 +135,12 @@ class Run:
         return tuple(self.facts["classes"])
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the results should know, such as scans that were left out; one line each."""
+        notes = self.facts.get("notes") or self.facts["protocol"].get("notes") or ()
+        return tuple(map(str, (*notes, *self.facts.get("warnings", ()))))
+
+    @property
     def target(self) -> Target:
         """What the network predicts for a scan; expressions if run.json does not name a target."""
         content = self.facts.get("target")

@@ -2,8 +2,9 @@
 
 import io
 import json
+import re
 import shutil
-from dataclasses import fields
+from dataclasses import fields, replace
 from inspect import getsource as inspect_source
 from pathlib import Path
 
@@ -57,6 +58,15 @@ def test_subject_with_24_of_25_scans(tmp_path: Path):
     assert "49 of 2,500 scans" in text
     assert "intensity 2" in text
     assert "3 of 4" in text
+
+
+def test_subjects_who_lack_the_same_are_one_line(tmp_path: Path):
+    trees.bu3dfe(tmp_path)
+    for path in tmp_path.rglob("*_FE02*_F3D.wrl"):
+        path.unlink()
+    result = inspect(tmp_path)
+    assert len(result.missing) > 1
+    assert "Missing: 1 " in " ".join(printed(result).split())
 
 
 def test_missing_companions_are_counted(tmp_path: Path):
@@ -168,6 +178,8 @@ def test_readers_warnings_are_shown(readable: Path):
     assert list(result.warned) == ["bert/sad/2.wrl"]
     assert "no.bmp" in result.warned["bert/sad/2.wrl"][0]
     assert "Warnings: 1" in printed(result)
+    many = replace(result, warned={f"{n}.wrl": (f"{n}.wrl: {n} of its points lie twice",) for n in range(30)})
+    assert re.search(r"Warnings: 1 .*0 of its points lie twice .* 30 ", printed(many), re.S)
 
 
 def test_workers_out_of_range(tmp_path: Path):

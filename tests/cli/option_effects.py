@@ -79,6 +79,7 @@ def _training(line: str) -> dict[str, list[Changes | Refused]]:
             "--set": "batch=7",
             "--accelerator": "cpu",
             "--devices": "2",
+            "--seed": "2",
         }.items()
     } | {f"{command} --allow-missing": [Changes(f"{line} --protocol bu3dfe-p1", "--allow-missing")]}
 
@@ -250,6 +251,10 @@ OPTIONS: dict[str, list[Changes | Refused]] = {
     "train --test-data": [
         Changes("train plain-cnn --protocol cross", "--test-data other"),
         Refused(f"{_TRAIN} --data {{prepared}}", "--test-data {prepared}", "test_data"),
+    ],
+    "train --distinct": [
+        Changes("train plain-cnn --protocol cross --test-data other", "--distinct"),
+        Refused(f"{_TRAIN} --data {{prepared}}", "--distinct", "`distinct` is of protocol cross, `protocol` is k-fold"),
     ],
     "train --maps": [
         Changes(_TRAIN, "--maps depth"),

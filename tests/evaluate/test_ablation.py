@@ -135,7 +135,7 @@ def test_the_parts_of_flm_cnn_are_its_ideas(capsys, tmp_path):
     assert code == 0, err
     assert "1 of 5: none" in out
     lines = (tmp_path / "a" / "ablation.md").read_text().splitlines()
-    assert lines[0].startswith("| mes | hvp | tree | accuracy")
+    assert lines[0].startswith("| mes | hvp | tree | test accuracy")
     made = json.loads((tmp_path / "a" / "ablation.json").read_text())
     assert [entry["parts"] for entry in made] == [[], ["hvp", "tree"], ["mes", "tree"], ["mes", "hvp"], list(PARTS)]
     facts = json.loads((tmp_path / "a" / "mes+hvp" / "run.json").read_text())

@@ -58,7 +58,7 @@ def test_parts_are_marked_and_the_best_line_stands_first(tmp_path):
     rows = [Row(cells[0], numbers()), Row(cells[1], better), Row(cells[2], None, "no luck")]
     made = markdown(grid_of(cells), rows).splitlines()
     assert made == [
-        "| depth | normal | accuracy | 95 % interval | sd of folds | scans | parameters | s a fold |",
+        "| depth | normal | test accuracy | 95 % interval | sd of folds | scans | parameters | s a fold |",
         "|---|---|---|---|---|---|---|---|",
         "|   | x | 75.0 | 70.0 to 80.0 | 10.0 | 72 | 5,678 | 15 |",
         "| x |   | 50.0 | 40.0 to 60.0 | 10.0 | 72 | 1,234 | 10 |",
@@ -77,6 +77,7 @@ def test_parts_are_marked_and_the_best_line_stands_first(tmp_path):
         "folds": 2,
         "parameters": 5678,
         "seconds": 30.0,
+        "notes": (),
     }
     assert to_json(rows[2]) == {"parts": ["depth", "normal"], "reason": "no luck"}
 
@@ -92,7 +93,7 @@ def test_two_axes_mark_the_best_of_each_line_and_leave_a_gap(tmp_path):
     assert markdown(grid, rows).splitlines() == [
         "| data | network | raw | dog | scans |",
         "|---|---|---|---|---|",
-        "| kdef | tang | 50.0 (40.0 to 60.0) | **62.5** (n/a to n/a) | 72 |",
+        "| kdef | tang | 50.0 (40.0 to 60.0) | **62.5** | 72 |",
         "| kdef | kahou | **25.0** (20.0 to 30.0) |  | 72 |",
     ]
     only_failed = markdown(grid, [Row(cells[3], None, "broken")]).splitlines()

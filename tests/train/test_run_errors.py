@@ -99,6 +99,8 @@ def test_missing_maps_are_named(tmp_path):
     fails(ArgumentError, message, flat, tmp_path / "run", experiment=experiment)
     message = "flat: `maps` asks for texture, 24 of 24 scans have none: F0001_anger_3, F0001_anger_4, .* and 21 more"
     fails(ArgumentError, message, flat, tmp_path / "run", "model.maps=texture", experiment=experiment)
+    message += "; --maps depth leaves it out"
+    fails(ArgumentError, message, flat, tmp_path / "run", "model.maps=depth,texture", experiment=experiment)
 
 
 def test_a_loss_that_is_no_number_ends_the_run(prepared, tmp_path):
