@@ -258,7 +258,7 @@ def parse_json(
     again: str = "",
     error: type[Fer3dError] = FormatError,
     *,
-    names: bool = False,
+    header: bool = False,
 ) -> Any:
     """Parse JSON that a file holds: UTF-8, finite numbers, nesting of at most `MAX_DEPTH` levels.
 
@@ -266,16 +266,17 @@ def parse_json(
         content: The text.
         where: Start of the message: the path of the file.
         again, error: As for `read_json`.
-        names: Whether texts may hold bytes of file names that are not UTF-8 (halves of characters, as Python has them).
+        header: Whether it is the header of a scan: a number may be NaN, such as an unknown angle, and a text may hold
+            bytes of a file name that is not UTF-8 (halves of characters, as Python has them).
 
     Raises:
         FormatError: or `error`, if it is something else.
     """
     try:
         text = content if isinstance(content, str) else content.decode("utf-8-sig")
-        value = json.loads(text, parse_float=_finite, parse_constant=_finite)
+        value = json.loads(text, parse_float=_finite, parse_constant=_nan if header else _finite)
         _check_depth(value)
-        if not names and _SURROGATE.search(text):
+        if not header and _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()  # raises: half a character
     except UnicodeError as fault:
         raise error(_with_hint(f"{where}: is not UTF-8 text ({_reason(fault)})", again)) from None
@@ -385,6 +386,10 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"wanted finite numbers, got {text[:20]}")
     return number
+
+
+def _nan(text: str) -> float:
+    return math.nan if text == "NaN" else _finite(text)
 
 
 def _check_depth(value: Any) -> None:

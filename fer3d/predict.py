@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fer3d.config import PreprocessSettings, settings
 from fer3d.errors import ArgumentError, Fer3dError, FileError, FormatError, internal_error, without_path
 from fer3d.formats.find import landmark_file
-from fer3d.prepare.scan import AxisConvention
+from fer3d.prepare.scan import STEPS, AxisConvention
 
 if TYPE_CHECKING:
     from fer3d.data.input_kinds import InputKind, PreparedFace, Source
@@ -200,16 +200,17 @@ class Predictor:
                 dtype.
         """
         face = self.kind.read(scan, self.settings, self.models[0].facts.inputs, landmarks=landmarks, frame=frame)
+        warnings = (*face.warnings, *_other_steps(self.models[0]))
         probabilities = self.probabilities([face])[:, 0]  # (M, K)
         mean, target = probabilities.mean(axis=0), self.models[0].facts.target
         if target.kind != "classes":
             spread = dict(zip(self.classes, probabilities.std(axis=0).tolist(), strict=True))
             values = dict(zip(self.classes, mean.tolist(), strict=True))
-            return ValuePrediction(target.name, target.kind, values, spread, face.warnings)
+            return ValuePrediction(target.name, target.kind, values, spread, warnings)
         return Prediction(
             probabilities=dict(zip(self.classes, mean.tolist(), strict=True)),
             agreement=float((probabilities.argmax(axis=1) == mean.argmax()).mean()),
-            warnings=face.warnings,
+            warnings=warnings,
         )
 
     def probabilities(self, faces: Sequence[PreparedFace]) -> NDArray[np.float64]:
@@ -293,6 +294,16 @@ def predict_files(
             yield Row(path, None, "not enough memory to prepare it")
         except Exception as error:  # a bug of this package must not stop the other scans
             yield Row(path, None, internal_error(error))
+
+
+def _other_steps(model: FoldModel) -> tuple[str, ...]:
+    """A warning if the training scans were prepared by other steps than those of this version."""
+    if model.preprocess.get("steps", STEPS) == STEPS:
+        return ()
+    return (
+        "the run was trained on scans that an earlier version prepared, which left holes in coarse meshes and cut the "
+        "rim otherwise: prepare and train anew",
+    )
 
 
 def _model_files(run: Path, fold: str | None) -> list[Path]:

@@ -69,7 +69,7 @@ class TrainingData(ABC):
         labels: True labels: (N,) int64 indices into `classes`; or (N, K) float32 of units or values, NaN if unknown.
         rows: N manifest rows; `row["subject"]` is unique over all folders.
         digests: N hashes of the stored tensors: scans with equal hashes are the same scan under two names.
-        preprocess: Settings with which the scans were prepared.
+        preprocess: Settings with which the scans were prepared, see `stored_settings`.
     """
 
     inputs: tuple[str, ...]
@@ -305,7 +305,7 @@ def load(
         rows=tuple(row for _, row in pairs),
         digests=tuple(digests),
         pixel=float(first["pixel_mm"]),
-        preprocess=first["settings"],
+        preprocess=stored_settings(first),
     )
 
 
@@ -360,9 +360,14 @@ def _check_maps(folder: Path, maps: Sequence[str], stored: Sequence[str]) -> Non
 
 def check_same_recipe(one: Path, a: Mapping[str, Any], other: Path, b: Mapping[str, Any]) -> None:
     """Raise ArgumentError unless the scans of two folders, with headers `a` and `b`, were prepared in the same way."""
-    for key in ("channels", "pixel_mm", "settings"):
-        if _recipe(a[key]) != _recipe(b[key]):
-            raise ArgumentError(f"{other}: `{key}` should be as in {one}, {a[key]}, is {b[key]}")
+    for key in ("channels", "pixel_mm", "settings", "steps"):
+        if _recipe(a.get(key)) != _recipe(b.get(key)):
+            raise ArgumentError(f"{other}: `{key}` should be as in {one}, {a.get(key)}, is {b.get(key)}")
+
+
+def stored_settings(header: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with which a scan was prepared, and `steps`, which version of the steps, if its header says so."""
+    return {**header["settings"], **{name: header[name] for name in ("steps",) if name in header}}
 
 
 def _recipe(value: Any) -> Any:

@@ -16,7 +16,7 @@ from fer3d.catalog.targets import Target
 from fer3d.checks import within
 from fer3d.config import TrainSettings
 from fer3d.data.augment_trees import augment, draw
-from fer3d.data.samples import Sources, TrainingData, check_same_recipe, check_sources, targets_of
+from fer3d.data.samples import Sources, TrainingData, check_same_recipe, check_sources, stored_settings, targets_of
 from fer3d.data.tree_batch import VERTEX_FEATURES, TreeBatch, TreeNormalisation, fill_batch, stencils_of
 from fer3d.errors import ArgumentError, FormatError
 from fer3d.prepare.integrity import AGAIN
@@ -127,7 +127,7 @@ def load_trees(
         **targets_of(target, [row for _, row in pairs]),
         rows=tuple(row for _, row in pairs),
         digests=tuple(digests),
-        preprocess=recipes[0][1]["settings"],
+        preprocess=stored_settings(recipes[0][1]),
         trees=trees,
         stencils=kinds[0],
     )

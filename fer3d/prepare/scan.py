@@ -257,6 +257,7 @@ def prepare_record(
             "pixel_mm": maps.pixel,
             "fer3d": __version__,
             "settings": settings.model_dump(mode="json"),
+            "steps": STEPS,
         }
         arrays = _arrays(scan, maps, settings)
         if tree is not None:

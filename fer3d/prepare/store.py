@@ -374,5 +374,5 @@ def _header_of(path: Path, file: Tensors) -> dict[str, Any]:
     text = file.metadata().get(_HEADER_KEY)
     if text is None:
         raise FormatError(f"{path}: was not written by fer3d (no `{_HEADER_KEY}` entry in its header)")
-    content = parse_json(text, f"{path}: header", AGAIN, names=True)
+    content = parse_json(text, f"{path}: header", AGAIN, header=True)
     return checked(content, dict[str, Any], str(path), AGAIN)  # type: ignore[no-any-return]

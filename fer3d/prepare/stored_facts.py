@@ -41,7 +41,7 @@ class ManifestRow(TypedDict):
     sequence: NotRequired[str | None]
     frame: NotRequired[Annotated[int, Field(ge=-(2**31), lt=2**31)] | None]
     action_units: NotRequired[_Texts]
-    pose: NotRequired[_Numbers]
+    pose: NotRequired[list[float] | None]  # NaN: the data set does not say
     occlusion: NotRequired[str | None]
     attributes: NotRequired[str | None]
     source: NotRequired[str | None]
@@ -100,6 +100,7 @@ class ScanHeader(TypedDict):
     tree: NotRequired[TreeFacts | None]
     people: NotRequired[bool]
     kind: NotRequired[str]
+    steps: NotRequired[int]
 
 
 class PrepareFacts(TypedDict):

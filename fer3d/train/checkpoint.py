@@ -259,7 +259,10 @@ def _check_channels(facts: ModelFacts, path: Path) -> None:
     groups = facts.inputs.groups
     if not groups:
         return
-    found, wanted = facts.inputs.normalisation.channels, channel_names(groups)
+    try:
+        found, wanted = facts.inputs.normalisation.channels, channel_names(groups)
+    except ArgumentError as error:  # a map of a package that is not installed
+        raise CheckpointError(f"{path}: {error}") from None
     if found != wanted:
         raise CheckpointError(
             f"{path}: wanted a model of the channels {', '.join(wanted)}, it is of {', '.join(found)}: train it again"

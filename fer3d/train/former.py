@@ -41,6 +41,7 @@ def today(
         "perturbations": 0,
         "target": {"kind": "classes", "name": "expression", "names": list(old.pop("classes"))},
         **old,
+        "preprocess": {**old["preprocess"], "steps": 1},
         "model_settings": arguments,
         "input": "trees" if trees else "pictures" if pictures else "maps",
         "groups": groups,

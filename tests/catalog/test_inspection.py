@@ -13,6 +13,7 @@ from rich.console import Console
 
 from fer3d.catalog.inspection import Inspection, Missing, Unreadable, inspect
 from fer3d.catalog.inspection_json import inspection_to_json
+from fer3d.cli.options import AxisOptions
 from fer3d.cli.show_inspection import render
 from fer3d.cli.show_preparation import run_inspect
 from fer3d.errors import ArgumentError, CardError
@@ -229,7 +230,7 @@ def test_json_has_every_field_of_an_inspection():
 
 def test_command_prints_json_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     trees.touch(tmp_path, [f"happy/IMG_{n}.ply" for n in range(30)], trees.PLY)
-    assert run_inspect(tmp_path, "auto", True, 1, True) == 0
+    assert run_inspect(tmp_path, "auto", True, 1, AxisOptions(), True) == 0
     found = json.loads(capsys.readouterr().out)
     assert [record["subject"] for record in found["records"]] == ["unknown"] * 30
     assert found["notes"][0].startswith("30 of 30 scans name no person, such as happy/IMG_0.ply")

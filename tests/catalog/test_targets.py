@@ -280,7 +280,7 @@ def test_targets_go_through_the_manifest_and_an_old_one_lacks_them(tmp_path):
         "path,compound,valence,arousal,action_units\nanna/0.ply,awed,0,1,AU6:2 AU4:0\nanna/1.ply,,,,\n"
     )
     records = read_records(tmp_path / "scans", load_card("generic"))
-    rows = [record_facts(record) | {"source": record.relative} for record in records]
+    rows = [record_facts(record) | {"status": "failed", "source": record.relative} for record in records]
     assert not set(LATER_COLUMNS) & rows[1].keys()  # so that the key of a scan without them stays what it was
     write_manifest(tmp_path, rows)
     read = read_manifest(tmp_path)

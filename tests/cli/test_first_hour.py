@@ -139,7 +139,7 @@ def test_a_summary_counts_warnings_and_failures(monkeypatch, capsys):
 
     kinds = (WarningKind("without their landmark files, because x", 12, "a.wrl"), WarningKind("a crumb", 1, "b.wrl"))
     failures = tuple((f"{n}.wrl", f"{n}.wrl: {n} points") for n in range(20))
-    summary = Summary(Path("prepared"), 13, 0, failures, (), 0, 1.0, {}, None, warnings=kinds, without_landmarks=2)
+    summary = Summary(Path("prepared"), 13, 0, failures, (), (), 0, 1.0, {}, None, warnings=kinds, without_landmarks=2)
     monkeypatch.setattr(show_preparation, "preprocess", lambda *given, **options: summary)
     _, out, _ = fer3d(capsys, "preprocess", "scans", "--dataset", "bu3dfe")
     assert out.splitlines()[1:] == [

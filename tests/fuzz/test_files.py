@@ -87,7 +87,7 @@ def _two_lines(folder):
         (lambda folder: _raise(FormatError("no name")), "names no file"),
         (lambda folder: _raise(_two_lines(folder)), "several lines"),
         (lambda folder: _raise(FormatError(f"{folder}: " + "long " * 1000)), "characters"),
-        (lambda folder: bytearray(b"x" * (96 << 20)), "more than 64 MiB"),
+        (lambda folder: [bytearray(b"x" * (96 << 20)) for _ in range(3)], "more than 64 MiB"),
         (lambda folder: _forever(), "takes longer than"),
     ],
 )

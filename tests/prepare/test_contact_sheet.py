@@ -20,6 +20,7 @@ def row(number, *, warnings=(), measured=0.5, reason=None, pose="landmarks", exp
         "id": f"s{number}",
         "source": f"anna/s{number}.ply",
         "file": f"scans/s{number}.safetensors",
+        "prefix": "",
         "status": "failed" if reason else "ok",
         "reason": reason,
         "warnings": list(warnings),
@@ -37,7 +38,9 @@ def stored(folder, rows):
     x, y = np.meshgrid(np.linspace(-1, 1, 32), np.linspace(1, -1, 32))
     z = np.sqrt(np.where(x * x + y * y < 0.8, 1 - x * x - y * y, np.nan))
     maps = np.stack([x + 0 * z, y + 0 * z, z]).astype(np.float16)
-    scan = PreparedScan({"maps": maps}, {"channels": ["normal_x", "normal_y", "normal_z"], "row": {}})
+    header = {"channels": ["normal_x", "normal_y", "normal_z"], "row": {"id": "s", "status": "ok"}}
+    header |= {"pixel_mm": 2.0, "settings": {}}
+    scan = PreparedScan({"maps": maps, "mask": np.isfinite(z).astype(np.uint8)}, header)
     for entry in rows:
         if entry["status"] == "ok":
             write_scan(folder / entry["file"], scan)

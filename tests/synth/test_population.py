@@ -161,7 +161,7 @@ def test_truth_files_that_are_none(tmp_path):
         pa.table({"file": ["a.wrl"]}).replace_schema_metadata({"fer3d.synth": '{"recipe": {}}'}),
         tmp_path / "truth.parquet",
     )
-    with pytest.raises(FormatError, match="no complete, landmarks, patches in its metadata"):
+    with pytest.raises(FormatError, match="`complete` is missing; simulate the data set again"):
         read_truth(tmp_path)
 
 

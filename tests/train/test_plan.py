@@ -23,6 +23,9 @@ def prepared(folder: Path, card: str, subjects: dict[str, str], part: str = "") 
         for label in (("happiness", "sadness")[len(name) % 2],)
     ]
     store_card(card, folder)
+    (folder / "scans").mkdir(parents=True)
+    for row in rows:
+        (folder / row["file"]).touch()
     write_manifest(folder, rows)
     return folder
 
