@@ -203,9 +203,9 @@ def answers(people):
 
 def truths(folder):
     """File name -> expression, by the layout of the folder."""
-    from fer3d.catalog import detect, records
+    from fer3d.catalog import detection, records
 
-    card, _ = detect.choose(folder, "auto")
+    card, _ = detection.choose(folder, "auto")
     return {record.files["scan"].name: record.expression for record in records.read_catalog(folder, card).records}
 
 

@@ -8,7 +8,7 @@ from fer3d import lazy_names
 
 if TYPE_CHECKING:
     from fer3d.catalog.cards import Card, load_card, shipped_cards
-    from fer3d.catalog.detect import Detection, choose, detect_card
+    from fer3d.catalog.detection import Detection, choose, detect
     from fer3d.catalog.records import Catalog, Record, read_catalog, read_records
 
 __all__ = [
@@ -17,7 +17,7 @@ __all__ = [
     "Detection",
     "Record",
     "choose",
-    "detect_card",
+    "detect",
     "load_card",
     "read_catalog",
     "read_records",
@@ -32,9 +32,9 @@ _HOMES = {
     "Record": "records",
     "read_catalog": "records",
     "read_records": "records",
-    "Detection": "detect",
-    "choose": "detect",
-    "detect_card": "detect",
+    "Detection": "detection",
+    "choose": "detection",
+    "detect": "detection",
 }
 
 __getattr__ = lazy_names(__name__, _HOMES)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fer3d.catalog.cards import Card
-from fer3d.catalog.detect import Detection, choose
+from fer3d.catalog.detection import Detection, choose
 from fer3d.catalog.folder_listing import list_folder
 from fer3d.catalog.records import Catalog, Record, read_catalog
 from fer3d.catalog.targets import targets_in

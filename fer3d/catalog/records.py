@@ -1,7 +1,7 @@
 """Read a folder of scans, as its card describes it, into records. All later stages work on records alone.
 
->>> from fer3d.catalog import detect_card, read_records
->>> card = detect_card("scans/").card            # doctest: +SKIP
+>>> from fer3d.catalog import detect, read_records
+>>> card = detect("scans/").card            # doctest: +SKIP
 >>> for record in read_records("scans/", card):  # doctest: +SKIP
 ...     print(record.id, record.subject, record.expression, record.files["scan"])
 """
@@ -110,7 +110,7 @@ def read_catalog(
 
     Args:
         folder: The root of the data set, or a folder above it, or at most `card.look_above` levels below it.
-        card: A card from `load_card` or `detect_card`.
+        card: A card from `load_card` or `detect`.
         labels: A label table. None: `labels.csv` in the folder, if it exists.
         listing: The result of `fer3d.catalog.folder_listing.list_folder(folder)`, to avoid a second walk.
 

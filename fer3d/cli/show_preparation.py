@@ -81,7 +81,7 @@ def show_detection(scans: Path) -> str:
     """Print which card fits `scans` and why; return the name of the card."""
     from fer3d.catalog import detect
 
-    detection = detect.detect_card(scans)
+    detection = detect(scans)
     console.print(escape(str(detection)), highlight=False)
     return detection.card.name
 
@@ -90,13 +90,13 @@ def run_inspect(
     scans: Path, dataset: str, read: bool, workers: int | None, axes: AxisOptions, as_json: bool = False
 ) -> int:
     """Inspect a folder, print the tables, or JSON, return the number of unreadable files."""
-    from fer3d.catalog import detect, inspection
+    from fer3d.catalog import detection, inspection
     from fer3d.catalog.inspection_json import inspection_to_json
     from fer3d.cli.show_inspection import render
 
     unit = axes.checked_unit()
     if axes != AxisOptions():  # a wrong one is reported before the files are read
-        card, _ = detect.choose(scans, dataset)
+        card, _ = detection.choose(scans, dataset)
         axes.check_scans(card.kind, str(scans))
         card_axes(card, axes.up, axes.towards_camera)
     with progress_bar("reading", "files", Console(stderr=True) if as_json else console) as bar:

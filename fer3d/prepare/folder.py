@@ -108,14 +108,14 @@ def preprocess(
         WriteError: if `out` cannot be written. The next run goes on from there.
         StrictError: with `strict`, if a scan fails.
     """
-    from fer3d.catalog import detect, records
+    from fer3d.catalog import detection, records
 
     start = time.perf_counter()
     settings = settings or PreprocessSettings()
     scans, out = Path(scans), Path(out)
     if workers is not None and workers < 1:
         raise ArgumentError(f"`workers` should be at least 1, is {workers}")
-    card, _ = detect.choose(scans, dataset)
+    card, _ = detection.choose(scans, dataset)
     frame = card_axes(card, up, towards_camera)
     settings.check_used(settings.unused(pictures=card.kind == "pictures"))
     catalog = records.read_catalog(scans, card)

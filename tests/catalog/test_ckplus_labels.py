@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fer3d.catalog import Catalog, Record, detect_card, read_catalog
+from fer3d.catalog import Catalog, Record, detect, read_catalog
 from tests import picture_trees as trees
 
 ROOT = "cohn-kanade-images/S010/004"
@@ -18,7 +18,7 @@ def catalog_of(folder: Path, frames: tuple[int, ...] = (), sequence: str = "S010
         place = {"emotion": "Emotion", "other": "Emotion_labels", "facs": "FACS"}[kind]
         kind = "emotion" if kind == "other" else kind
         trees.write(folder, f"{place}/S010/004/{sequence}_{int(frame):08d}_{kind}.txt", text)
-    detection = detect_card(folder)
+    detection = detect(folder)
     assert detection.card.name == "ckplus"
     return read_catalog(folder, detection.card)
 

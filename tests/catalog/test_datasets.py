@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fer3d.catalog import Record, detect_card, read_catalog, read_records
+from fer3d.catalog import Record, detect, read_catalog, read_records
 from fer3d.catalog.cards import SHIPPED, Card, load_card, shipped_cards
 from fer3d.scan import EXPRESSIONS, LABELS
 from tests import trees
@@ -227,7 +227,7 @@ def test_path_gives_the_record(card: Card, tmp_path: Path):
 
 def test_tree_is_detected_and_read_whole(card: Card, tmp_path: Path):
     folder = trees.MAKE[card.name](tmp_path / "scans")
-    detection = detect_card(folder)
+    detection = detect(folder)
     assert detection.card.name == card.name
     assert detection.share > 0.9
     catalog = read_catalog(folder, card)

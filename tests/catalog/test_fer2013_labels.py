@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from fer3d.catalog import detect_card, read_catalog
+from fer3d.catalog import detect, read_catalog
 from fer3d.catalog.cards import load_card
 from fer3d.catalog.labels import fer2013
 from fer3d.catalog.protocols import part_folds
@@ -19,7 +19,7 @@ GOOD = f"emotion,pixels,Usage\n3,{PIXELS},Training\n"
 
 def catalog_of(folder, name, content):
     (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    return read_catalog(folder, detect_card(folder).card)
+    return read_catalog(folder, detect(folder).card)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_csv_of_any_program(tmp_path, name, content):
 def test_csv_that_cannot_be_used_says_why(tmp_path, content, reason, named):
     (tmp_path / "fer2013.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(CardError, match=rf"fer2013\.csv:1: wanted the columns emotion, pixels, Usage, {reason}"):
-        read_catalog(tmp_path, load_card("fer2013") if named else detect_card(tmp_path).card)
+        read_catalog(tmp_path, load_card("fer2013") if named else detect(tmp_path).card)
 
 
 def test_a_line_without_end_is_left_out(tmp_path):
@@ -97,7 +97,7 @@ def test_ferplus_line_of_another_picture_is_an_error(tmp_path):
 )
 def test_folders_of_any_copy(tmp_path, folders, parts):
     trees.paint(tmp_path / "FER-2013", [f"{part}/Happy/{n}.jpg" for n, part in enumerate(folders)])
-    card = detect_card(tmp_path).card
+    card = detect(tmp_path).card
     assert card.name == "fer2013-folders"
     catalog = read_catalog(tmp_path, card)
     found = {record.relative.split("/")[1]: record for record in catalog.records}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fer3d.catalog import Catalog, detect_card, read_catalog
+from fer3d.catalog import Catalog, detect, read_catalog
 from fer3d.catalog.cards import load_card
 from fer3d.catalog.folder_listing import Listing
 from fer3d.catalog.guessed_subjects import notes_on_people
@@ -223,16 +223,16 @@ def pictures_in(folder: Path, *names: str) -> Path:
     ],
 )
 def test_only_evidence_makes_common_folders_a_data_set(tmp_path, files, card):
-    assert detect_card(pictures_in(tmp_path, *files)).card.name == card
+    assert detect(pictures_in(tmp_path, *files)).card.name == card
 
 
 def test_the_name_of_the_folder_itself_is_evidence(tmp_path):
     folder = pictures_in(tmp_path / "fer2013", "train/happy/1.jpg", "test/sad/2.jpg")
-    assert detect_card(folder).card.name == "fer2013-folders"
+    assert detect(folder).card.name == "fer2013-folders"
 
 
 def test_what_else_a_folder_could_be_is_said(tmp_path):
-    detection = detect_card(pictures_in(tmp_path, "train/happy/x.png", "test/sad/y.png"))
+    detection = detect(pictures_in(tmp_path, "train/happy/x.png", "test/sad/y.png"))
     assert "would match 2 as fer2013-folders" in detection.reason
 
 

@@ -6,7 +6,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from fer3d.catalog import Record, detect_card, read_catalog
+from fer3d.catalog import Record, detect, read_catalog
 from fer3d.catalog.cards import LabelSource, load_card
 from fer3d.catalog.labels.sources import SOURCES
 from fer3d.errors import CardError
@@ -100,7 +100,7 @@ def test_ferplus_on_the_csv_and_its_bad_lines(tmp_path):
         "Training,fer0099999.png,0,0,0,0,10,0,0,0,0,0",
     ]
     trees.write(tmp_path, "fer2013new.csv", trees.FERPLUS_HEADER + "\n" + "\n".join(rows) + "\n")
-    assert detect_card(tmp_path).card.name in ("fer2013", "ferplus")
+    assert detect(tmp_path).card.name in ("fer2013", "ferplus")
     catalog = read_catalog(tmp_path, load_card("ferplus"))
     found = {record.id: record for record in catalog.records}
     assert found["fer0000000"].expression == "anger"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer3d.catalog import Catalog, Record, choose, detect_card, read_catalog, read_records
+from fer3d.catalog import Catalog, Record, choose, detect, read_catalog, read_records
 from fer3d.catalog.cards import load_card, shipped_cards
 from fer3d.catalog.folder_listing import Listing, list_folder, printable
 from fer3d.errors import CardError, FileError
@@ -39,7 +39,7 @@ def test_choose_names_or_detects(tmp_path: Path, dataset: str):
 
 
 def test_detection_says_what_matched(tmp_path: Path):
-    detection = detect_card(trees.bu3dfe(tmp_path, ["F0001"]))
+    detection = detect(trees.bu3dfe(tmp_path, ["F0001"]))
     assert str(detection) == (
         "BU-3DFE: 25 scans, such as F0001/F0001_AN01WH_F3D.wrl, F0001/F0001_AN02WH_F3D.wrl, F0001/F0001_AN03WH_F3D.wrl"
         "; 100% of 50 scan files explained"
@@ -51,7 +51,7 @@ def test_detection_says_what_matched(tmp_path: Path):
 def test_folder_may_be_above_or_below_the_root(tmp_path: Path, above: str, below: str):
     trees.bu4dfe(tmp_path / above, subjects=["F001"])
     folder = tmp_path / above / below if below else tmp_path
-    detection = detect_card(folder)
+    detection = detect(folder)
     assert detection.card.name == "bu4dfe"
     assert "F001_Fear_002" in {record.id for record in read_records(folder, detection.card)}
 
@@ -59,7 +59,7 @@ def test_folder_may_be_above_or_below_the_root(tmp_path: Path, above: str, below
 def test_detection_falls_back_to_generic_where_a_card_explains_too_little(tmp_path: Path):
     trees.generic(tmp_path)
     trees.touch(tmp_path, ["F0001/F0001_NE00WH_F3D.wrl"])
-    detection = detect_card(tmp_path)
+    detection = detect(tmp_path)
     assert detection.card.name == "generic"
     assert detection.others == {"bu3dfe": 1}
     assert "would match 1 as bu3dfe" in detection.reason
@@ -67,7 +67,7 @@ def test_detection_falls_back_to_generic_where_a_card_explains_too_little(tmp_pa
 
 def test_empty_folder(tmp_path: Path):
     with pytest.raises(CardError, match=r"no file under .* matches .*BU-3DFE: F0001/F0001_AN01WH_F3D\.wrl.*no file at"):
-        detect_card(tmp_path)
+        detect(tmp_path)
     with pytest.raises(CardError, match=r"BU-4DFE: F001/Angry/000\.wrl\); there is no file at all\. Ask Binghamton"):
         read_records(tmp_path, load_card("bu4dfe"))
 
@@ -75,17 +75,17 @@ def test_empty_folder(tmp_path: Path):
 def test_folder_of_other_files_says_what_is_there(tmp_path: Path):
     trees.touch(tmp_path, ["a.mp4", "b.mp4", "c.MP4", "README"])
     with pytest.raises(CardError, match=r"there is 3 \.mp4, 1 no suffix"):
-        detect_card(tmp_path)
+        detect(tmp_path)
 
 
 def test_missing_folder_and_file_as_folder(tmp_path: Path):
     with pytest.raises(FileError, match=r"scans: wanted a folder of scans, found nothing there"):
-        detect_card(tmp_path / "scans")
+        detect(tmp_path / "scans")
     trees.touch(tmp_path, ["a.ply"])
     with pytest.raises(FileError, match=r"a\.ply: wanted a folder of scans, found a file"):
-        detect_card(tmp_path / "a.ply")
+        detect(tmp_path / "a.ply")
     with pytest.raises(FileError, match=r"a\\x00b: wanted a folder of scans"):
-        detect_card("a\0b")
+        detect("a\0b")
 
 
 # Folders

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fer3d import formats
-from fer3d.catalog import detect_card, read_records
+from fer3d.catalog import detect, read_records
 from fer3d.catalog.inspection import inspect
 from fer3d.errors import ArgumentError, FileError, FormatError
 from fer3d.formats import suffixes
@@ -84,7 +84,7 @@ def test_names_patterns_and_folders_are_found_once(tmp_path):
 
 def test_cards_and_inspection_know_it(scans):
     formats.register(".tet", read_points)
-    detection = detect_card(scans)
+    detection = detect(scans)
     assert (detection.card.name, detection.matched) == ("generic", 2)
     labels = [(record.subject, record.expression, record.id) for record in read_records(scans, detection.card)]
     assert labels == [("anna", "happiness", "anna--happy--1"), ("bert", "sadness", "bert--sad--1")]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fer3d import formats, synth
-from fer3d.catalog import detect_card, read_records
+from fer3d.catalog import detect, read_records
 from fer3d.catalog.targets import target_of
 from fer3d.formats import bnt, landmark_files, read_landmarks, read_lm2
 from fer3d.landmarks import bu83_names
@@ -32,7 +32,7 @@ def on_mesh(scan, points):
 
 @pytest.mark.parametrize("layout", ["bu3dfe", "bu4dfe", "bosphorus", "frgc"])
 def test_every_tree_is_taken_for_the_real_one(trees, layout):
-    detection = detect_card(trees / layout)
+    detection = detect(trees / layout)
     assert detection.card.name == layout
     found = read_records(trees / layout, detection.card)
     truth = read_truth(trees / layout)
@@ -52,7 +52,7 @@ def test_every_tree_is_taken_for_the_real_one(trees, layout):
 def test_labels_of_the_records_are_the_truth(trees, layout):
     folder = trees / layout
     truth = read_truth(folder).scans
-    for record in read_records(folder, detect_card(folder).card):
+    for record in read_records(folder, detect(folder).card):
         [file] = [path for role, path in record.files.items() if role == "scan"]
         scan = truth[str(file.relative_to(folder) if file.is_absolute() else file)]
         assert record.expression == scan.expression
@@ -64,8 +64,8 @@ def test_labels_of_the_records_are_the_truth(trees, layout):
 def test_action_units_of_the_records_are_the_truth(trees, layout):
     folder = trees / layout
     truth = read_truth(folder).scans
-    rows = [record_facts(record) for record in read_records(folder, detect_card(folder).card)]
-    files = [record.relative for record in read_records(folder, detect_card(folder).card)]
+    rows = [record_facts(record) for record in read_records(folder, detect(folder).card)]
+    files = [record.relative for record in read_records(folder, detect(folder).card)]
     target, shown = target_of(rows, "action-units")
     _, levels = target_of(rows, "action-unit-intensities", target.names)
     assert {"AU1", "AU12", "AU43"} <= set(target.names)

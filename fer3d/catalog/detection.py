@@ -51,7 +51,7 @@ class Detection:
         return text + (f" explained; would match {others}" if others else " explained")
 
 
-def detect_card(folder: str | Path, *, listing: Listing | None = None) -> Detection:
+def detect(folder: str | Path, *, listing: Listing | None = None) -> Detection:
     """Detect the data set in a folder from its file names alone.
 
     Raises:
@@ -89,7 +89,7 @@ def detect_card(folder: str | Path, *, listing: Listing | None = None) -> Detect
 
 
 def _detect_pictures(listing: Listing, cards: Sequence[Card]) -> Detection:
-    """Do what `detect_card` does for a folder without scans: pictures, clips, and files that contain pictures."""
+    """Do what `detect` does for a folder without scans: pictures, clips, and files that contain pictures."""
     explained: dict[str, set[str]] = {}
     counts: dict[str, int] = {}
     reasons: list[str] = []
@@ -144,7 +144,7 @@ def choose(
 ) -> tuple[Card, Detection | None]:
     """Load the card of this name or path. For "auto", detect the card and also return the detection."""
     if dataset == "auto":
-        detection = detect_card(folder, listing=listing)
+        detection = detect(folder, listing=listing)
         return detection.card, detection
     return load_card(dataset), None
 
