@@ -58,7 +58,7 @@ demo: install
 	@echo "Next: $(BIN)/fer3d preprocess YOUR_SCANS"
 
 test: install lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
-from fer3d import files
+from fer3d.files import LOCK, whole
 
 STEPS = ("before", "between", "after")
 _TIMES = ("started", "seconds", "test_seconds", "peak_mib")
@@ -42,7 +42,7 @@ class Writes:
     @contextmanager
     def watched(self) -> Iterator["Writes"]:
         """Watch the writes of the block."""
-        temporary, replace, unlink = files._temporary, Path.replace, Path.unlink
+        temporary, replace, unlink = whole._temporary, Path.replace, Path.unlink
 
         def begin(path: Path) -> Path:
             self.names.append(path.name)
@@ -56,9 +56,9 @@ class Writes:
             return moved
 
         def drop(path: Path, missing_ok: bool = False) -> None:
-            if self._dead or path.name == files.LOCK:
+            if self._dead or path.name == LOCK:
                 return None if self._dead else unlink(path, missing_ok)
-            if files._TEMPORARY_NAME.fullmatch(path.name) or not path.exists():
+            if whole._TEMPORARY_NAME.fullmatch(path.name) or not path.exists():
                 return unlink(path, missing_ok)
             self.names.append(f"-{path.name}")
             self._passes("before")
@@ -66,7 +66,7 @@ class Writes:
             return self._passes("after")
 
         with (
-            mock.patch.object(files, "_temporary", begin),
+            mock.patch.object(whole, "_temporary", begin),
             mock.patch.object(Path, "replace", move),
             mock.patch.object(Path, "unlink", drop),
         ):
