@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer3d import files, formats
+from fer3d import formats
 from fer3d.errors import ArgumentError, FileError, FormatError
+from fer3d.files import whole
 from fer3d.formats import vrml
 from fer3d.scan import Scan
 
@@ -334,7 +335,7 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
 
 
 def test_a_file_beyond_the_limit_is_refused_before_it_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "MAX_BYTES", 100)
+    monkeypatch.setattr(whole, "MAX_BYTES", 100)
     (tmp_path / "a.wrl").write_bytes(bytes(101))
     with pytest.raises(FormatError, match="a file has at most 100 bytes, this one has 101"):
         formats.read(tmp_path / "a.wrl")
