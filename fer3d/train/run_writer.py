@@ -12,7 +12,7 @@ import torch
 from fer3d.catalog.protocols import Fold, folds_to_json
 from fer3d.checks import first_difference
 from fer3d.data.samples import TrainingData
-from fer3d.errors import FormatError, TrainError
+from fer3d.errors import Fer3dError, FormatError, TrainError
 from fer3d.files import (
     clear_temporaries,
     csv_text,
@@ -140,14 +140,11 @@ def gather_predictions(out: Path, folds: Sequence[Fold]) -> None:
 
 def is_gathered(out: Path, finished: Sequence[Fold]) -> bool:
     """Whether the table of predictions is there and holds these folds."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
-        table = pq.read_table(out / "predictions.parquet", columns=["round", "fold"])
-    except (OSError, pa.ArrowException):
+        table = read_table(out / "predictions.parquet").to_pydict()
+        held = set(zip(table["round"], table["fold"], strict=True))
+    except (Fer3dError, KeyError):
         return False
-    held = set(zip(*table.to_pydict().values(), strict=True))
     return held >= {(fold.round, fold.fold) for fold in finished}
 
 

@@ -151,6 +151,9 @@ def _table_changed(rng: random.Random, table: Any) -> Any:
         values[row] = json.dumps(tree_changed(rng, json.loads(values[row]), 1))
     elif isinstance(values[row], list):
         values[row] = tree_changed(rng, list(values[row]), 1)
+        if pa.types.is_map(table.schema.field(at).type) and isinstance(values[row], list):
+            # Arrow ends the process for a map whose entry or key is missing.
+            values[row] = [entry for entry in values[row] if isinstance(entry, tuple) and entry[0] is not None]
     elif isinstance(values[row], str):
         values[row] = rng.choice((*NAMES, values[rng.randrange(len(values))]))
     else:

@@ -6,6 +6,7 @@ import gzip
 import os
 import random
 import resource
+import shutil
 import time
 from collections import Counter
 from pathlib import Path
@@ -107,7 +108,8 @@ def work(
     answers: Any,
 ) -> None:
     """Judge the inputs first, first + step, ... below stop. `progress` holds the number of the input at work."""
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)  # of a process that died
+    Path(folder).mkdir(parents=True)
     quiet = os.open(f"{folder}.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(quiet, 2)  # libtiff writes what it thinks of a file
     bench = bench_of(what, Path(folder), kinds)

@@ -10,6 +10,7 @@ from fer3d.catalog.action_units import PRESENT, STRONGEST, shown_and_absent, uni
 from fer3d.catalog.folder_listing import TRUTH_FILE, Listing
 from fer3d.catalog.label_table import Row, brief
 from fer3d.catalog.labels.reading import Labels
+from fer3d.files import read_table
 
 
 def simulated(listing: Listing) -> Labels:
@@ -63,9 +64,7 @@ def codes_of(weights: Mapping[str, float]) -> tuple[str, ...]:
 
 def _weights(path: Path) -> list[tuple[str, dict[str, float]]]:
     """Return (path of a scan relative to the table, weight of every unit that any scan has) for each scan."""
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(path, columns=["file", "units"])
+    table = read_table(path).select(["file", "units"])
     rows = [(_text(row["file"]), dict(row["units"])) for row in table.to_pylist()]
     none = {unit: 0.0 for _, weights in rows for unit in weights}  # a scan lists only its active units
     return [(file, none | weights) for file, weights in rows]
