@@ -1,6 +1,7 @@
 """A damaged file of a run, a scan or a model costs only itself, and the message says how to mend it."""
 
 import json
+import math
 import shutil
 
 import pyarrow.parquet as pq
@@ -11,6 +12,7 @@ from safetensors.torch import save_file
 
 from fer3d.errors import CheckpointError, FormatError, MissingLibraryError
 from fer3d.evaluate.measure import current_metrics, evaluate_run
+from fer3d.files import read_json
 from fer3d.image import detect
 from fer3d.models import build_model
 from fer3d.prepare.store import is_simulated, read_manifest, write_manifest
@@ -18,6 +20,7 @@ from fer3d.prepare.tasks import stored_scan
 from fer3d.train.checkpoint import load_model
 from fer3d.train.plan import Experiment
 from fer3d.train.run import Device, train
+from fer3d.train.run_facts import POSE_AGAIN, PoseFacts
 from fer3d.train.run_folder import read_predictions, read_run
 from fer3d.train.settings import train_settings
 from fer3d.train.training_state import restore, restore_optimizer
@@ -293,3 +296,21 @@ def test_a_log_that_never_ends_is_refused(tmp_path, capsys):
     code, out, err = fer3d(capsys, "report", run)
     assert code == 1
     assert "log.csv: line 3 should hold an epoch and finite numbers" in " ".join((out + err).split())
+
+
+@pytest.mark.parametrize("failed", [None, "two", [], {}])
+def test_a_damaged_pose_test_is_named(tmp_path, failed):
+    point = {"kind": "turned", "yaw_deg": 0.0, "scans": 3, "failed": failed, "accuracy": {"value": 0.5}}
+    path = tmp_path / "pose_test.json"
+    path.write_text(json.dumps({"frontal": 0.5, "points": [point], "reason": ""}), encoding="utf-8")
+    with pytest.raises(FormatError, match=r"pose_test\.json: `points\.0\.failed` should be .*--pose-test"):
+        read_json(path, PoseFacts, POSE_AGAIN)
+
+
+@pytest.mark.parametrize("rate", [1e300, -1.0, math.nan])
+def test_a_learning_rate_that_no_schedule_has_is_refused(tmp_path, rate):
+    optimizer = torch.optim.AdamW([torch.zeros(2, requires_grad=True)], lr=0.1)
+    state = optimizer.state_dict()
+    state["param_groups"][0]["lr"] = rate
+    with pytest.raises(CheckpointError, match="last.ckpt: `optimizer` is that of other settings"):
+        restore_optimizer(optimizer, state, tmp_path / "last.ckpt")

@@ -58,6 +58,8 @@ def _indices(path: Path) -> tuple[list[str], NDArray[np.int64]]:
     try:
         data = parse_json(read_bytes(path), str(path))
         names = [str(name) for name in data["expressions"]]
+        if not names:
+            raise ValueError("no expression is named")
         return names, np.array(data["idx_to_landmark_verts"], np.int64)
     except FormatError:
         raise

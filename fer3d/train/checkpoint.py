@@ -25,7 +25,7 @@ from fer3d.data.input_kinds import InputFacts, InputKind, PreparedFace, input_ki
 from fer3d.data.samples import InputNormalisation
 from fer3d.data.warp import FaceWarp
 from fer3d.errors import ArgumentError, CheckpointError, FileError, FormatError
-from fer3d.files import check_growth, parse_json, write_bytes
+from fer3d.files import brief_line, check_growth, parse_json, write_bytes
 from fer3d.image.perturb import perturbed_probabilities
 from fer3d.models.network import Network
 from fer3d.prepare.integrity import AGAIN
@@ -35,6 +35,7 @@ from fer3d.train.model_file import MODEL_AGAIN, built, check_model_header, check
 
 _HEADER_KEY = "fer3d"  # a single key, because safetensors writes several keys in random order
 _WARP = "warp."  # prefix of the names of the warp's tensors
+_LONGEST = 300  # characters of a message that quotes the file
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,7 +221,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> LoadedMo
     except CheckpointError:
         raise
     except ArgumentError as error:
-        raise CheckpointError(f"{path}: {error}; {MODEL_AGAIN}") from None
+        raise CheckpointError(f"{path}: {brief_line(str(error), _LONGEST)}; {MODEL_AGAIN}") from None
     except (KeyError, TypeError, ValueError, AttributeError):
         raise CheckpointError(nothing) from None
     _check_channels(facts, path)

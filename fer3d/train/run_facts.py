@@ -101,6 +101,7 @@ class PosePoints(TypedDict):
     kind: str
     yaw_deg: Annotated[float, Field(ge=-180, le=180)]
     scans: _Count
+    failed: NotRequired[_Count]
     accuracy: Span
 
 
@@ -111,3 +112,4 @@ class PoseFacts(TypedDict):
 
     frontal: _Share
     points: list[PosePoints]
+    reason: NotRequired[str]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ Row = dict[str, Any]
 
 _ANEW = "remove the file to train the fold anew"
 _LONGEST = 200  # characters of a value in a message
+_HIGHEST_RATE = 1e6  # no schedule reaches it
 _CHANGING = ("params", "lr", "initial_lr")  # keys of a parameter group that change during training
 
 
@@ -117,7 +117,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]
         optimizer.load_state_dict(dict(state))
         same = groups == [set(group) | {"initial_lr"} for group in optimizer.param_groups]
         same = same and settings == _fixed(optimizer)
-        same = same and all(math.isfinite(group["lr"]) for group in optimizer.param_groups)
+        same = same and all(0 <= group["lr"] <= _HIGHEST_RATE for group in optimizer.param_groups)
         same = same and all(_fits(optimizer, parameter, values) for parameter, values in optimizer.state.items())
     except Exception as error:  # wrong types and sizes make torch raise nearly everything
         raise CheckpointError(f"{path}: `optimizer` is damaged ({brief_line(str(error))}); {_ANEW}") from None

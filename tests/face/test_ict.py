@@ -257,6 +257,9 @@ def test_what_a_folder_lacks_is_named(tmp_path, made_up):
     (path / "generic_neutral_mesh.obj").unlink()
     with pytest.raises(FileError, match="generic_neutral_mesh.obj: cannot be read: No such file"):
         load(path)
+    (path / "vertex_indices.json").write_text('{"expressions": [], "idx_to_landmark_verts": []}')
+    with pytest.raises(FormatError, match="vertex_indices.json: .* were wanted: .*no expression is named"):
+        load(path)
 
 
 @pytest.mark.parametrize("which", ["builtin", "made_up"])
