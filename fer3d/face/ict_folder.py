@@ -9,6 +9,7 @@ eyes.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,8 @@ def _indices(path: Path) -> tuple[list[str], NDArray[np.int64]]:
     try:
         data = parse_json(read_bytes(path), str(path))
         names = [str(name) for name in data["expressions"]]
-        if not names:
-            raise ValueError("no expression is named")
+        if not names or not all(re.fullmatch(r"\w{1,60}", name) for name in names):
+            raise ValueError("no expression is named, or one is no name of a file")
         return names, np.array(data["idx_to_landmark_verts"], np.int64)
     except FormatError:
         raise

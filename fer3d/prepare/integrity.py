@@ -45,7 +45,9 @@ def without_checks(path: Path, header: Mapping[str, Any]) -> tuple[dict[str, Any
     plain = {name: value for name, value in header.items() if name != "check"}
     if "check" in header and zlib.crc32(compact(plain).encode()) != header["check"]:
         raise FormatError(f"{path}: its header is damaged, as its checksum shows; {AGAIN}")
-    checks: dict[str, int] = plain.pop("checks", {})
+    checks = plain.pop("checks", {})
+    if not isinstance(checks, dict):
+        raise FormatError(f"{path}: its checksums should be a table, are {type(checks).__name__}; {AGAIN}")
     return plain, checks
 
 

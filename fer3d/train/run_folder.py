@@ -31,6 +31,7 @@ _FACTS = ("id", "subject", "expression", "intensity", "round", "fold")
 _RUN_KEYS = ("model", "classes", "maps", "data", "protocol", "settings")
 
 _MOST_EPOCHS = 10**7
+_LARGEST_LOGGED = 1e30  # number of a log that can be drawn
 _LARGEST = 1e6  # of predicted and true values: spans of targets are a few units wide
 
 # A float32 softmax sums to 1 within 1e-6. A softmax in half precision does not, and its confidences are unusable.
@@ -361,10 +362,10 @@ def read_log(folder: Path) -> list[dict[str, float]]:
     except (ValueError, TypeError, csv.Error) as error:
         raise FormatError(f"{path}: should hold numbers ({brief_line(str(error))}); delete it or {RESUME}") from None
     for number, row in enumerate(log, start=1):
-        if not 0 < row.get("epoch", math.nan) <= _MOST_EPOCHS or any(map(math.isinf, row.values())):
+        if not 0 < row.get("epoch", math.nan) <= _MOST_EPOCHS or any(abs(x) > _LARGEST_LOGGED for x in row.values()):
             raise FormatError(
-                f"{path}: line {number + 1} should hold an epoch and finite numbers, holds {brief(row)}; delete it or "
-                f"{RESUME}"
+                f"{path}: line {number + 1} should hold an epoch and numbers up to {_LARGEST_LOGGED:g}, "
+                f"holds {brief(row)}; delete it or {RESUME}"
             )
     return log
 

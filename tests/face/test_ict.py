@@ -251,9 +251,10 @@ def test_what_a_folder_lacks_is_named(tmp_path, made_up):
     (path / "vertex_indices.json").write_text("{}")
     with pytest.raises(FormatError, match="vertex_indices.json: `expressions` and .* were wanted: KeyError"):
         load(path)
-    (path / "vertex_indices.json").write_text('{"expressions": [], "idx_to_landmark_verts": []}')
-    with pytest.raises(FormatError, match="vertex_indices.json: .* were wanted: .*no expression is named"):
-        load(path)
+    for names in ([], ["../jawOpen"], ["a" * 1000]):
+        (path / "vertex_indices.json").write_text(json.dumps({"expressions": names, "idx_to_landmark_verts": []}))
+        with pytest.raises(FormatError, match="vertex_indices.json: .* were wanted: .*no expression is named"):
+            load(path)
     (path / "generic_neutral_mesh.obj").write_text("f 1 2 3\n")
     with pytest.raises(FormatError, match="generic_neutral_mesh.obj: an OBJ with vertices of three numbers was wanted"):
         load(path)
