@@ -23,6 +23,7 @@ Row = dict[str, Any]
 _ANEW = "remove the file to train the fold anew"
 _LONGEST = 200  # characters of a value in a message
 _HIGHEST_RATE = 1e6  # no schedule reaches it
+_MOST_STEPS = 1e12
 _CHANGING = ("params", "lr", "initial_lr")  # keys of a parameter group that change during training
 
 
@@ -117,7 +118,9 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]
         optimizer.load_state_dict(dict(state))
         same = groups == [set(group) | {"initial_lr"} for group in optimizer.param_groups]
         same = same and settings == _fixed(optimizer)
-        same = same and all(0 <= group["lr"] <= _HIGHEST_RATE for group in optimizer.param_groups)
+        same = same and all(
+            0 <= group.get(key, 0) <= _HIGHEST_RATE for group in optimizer.param_groups for key in ("lr", "initial_lr")
+        )
         same = same and all(_fits(optimizer, parameter, values) for parameter, values in optimizer.state.items())
     except Exception as error:  # wrong types and sizes make torch raise nearly everything
         raise CheckpointError(f"{path}: `optimizer` is damaged ({brief_line(str(error))}); {_ANEW}") from None
@@ -144,6 +147,7 @@ def _fits(optimizer: torch.optim.Optimizer, parameter: torch.Tensor, values: Map
             and value.device.type != "meta"
             and value.is_floating_point()
             and bool(torch.isfinite(value).all())
+            and (name != "step" or 0 <= float(value) <= _MOST_STEPS)
             for name, value in values.items()
             if value is not None
         )

@@ -1,0 +1,261 @@
+"""What a network that has never seen our faces reads on them: the simulator judged from outside.
+
+    python benchmarks/bm_outside_judge.py [--people 24] [--face-model ../shared/data/ict_facekit.npz] [--list] [--write]
+
+`outside_judge` scores pictures of simulated people (with texture, and bare shape in grey) who go from rest to each of
+the six expressions in steps, with the differences between people of `fer3d.synth`. Class by class, each score is
+correlated with the true weight of its action unit over all people and steps, less the score of the same person at rest,
+because people look different at rest.
+
+`--list` measures the face model of ICT-FaceKit, a measured one, and writes which scores the network reads there, class
+by class (correlation of at least 0.8), to `results/outside_judge_scores.toml`. Only those judge our faces. A class
+counts as read if the listed scores of its units, less those of the other classes' units, separate it at full strength
+from the other expressions with an area under the curve of at least 0.8.
+"""
+
+import argparse
+import tomllib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from machine import said, where
+from outside_judge import SCORES, Judge
+
+RESULTS = Path(__file__).parent / "results"
+LIST = RESULTS / "outside_judge_scores.toml"
+SHARED = Path(__file__).parents[1].parent / "shared" / "data"
+READ = 0.8  # least correlation, and least area under the curve
+STRENGTHS = (0.25, 0.5, 0.75, 1.0)
+CLASSES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
+# Action unit -> scores that should follow it; noseSneer, eyeWide and cheekSquint stay 0 whatever is shown.
+UNITS = {
+    "AU1": ("browInnerUp",),
+    "AU2": ("browOuterUpLeft", "browOuterUpRight"),
+    "AU4": ("browDownLeft", "browDownRight"),
+    "AU7": ("eyeSquintLeft", "eyeSquintRight"),
+    "AU10": ("mouthUpperUpLeft", "mouthUpperUpRight"),
+    "AU12": ("mouthSmileLeft", "mouthSmileRight"),
+    "AU15": ("mouthFrownLeft", "mouthFrownRight"),
+    "AU16": ("mouthLowerDownLeft", "mouthLowerDownRight"),
+    "AU17": ("mouthShrugLower",),
+    "AU20": ("mouthStretchLeft", "mouthStretchRight"),
+    "AU23": ("mouthRollLower", "mouthRollUpper"),
+    "AU24": ("mouthPressLeft", "mouthPressRight"),
+    "AU26": ("jawOpen",),
+    "AU43": ("eyeBlinkLeft", "eyeBlinkRight"),
+}
+SIDES = ("texture", "shape")
+
+
+class Faces(NamedTuple):
+    """What was shown and read: labels and strengths (N,), weights (N, U) of `UNITS`, scores side -> (N, U), NaN unseen."""
+
+    labels: np.ndarray
+    strengths: np.ndarray
+    truth: np.ndarray
+    scores: dict
+
+
+def main():
+    """Parse the command line; list the scores, or judge."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--people", type=int, default=24, help="of each face model")
+    parser.add_argument("--seed", type=int, default=100)
+    parser.add_argument("--face-model", type=Path, default=SHARED / "ict_facekit.npz")
+    parser.add_argument("--list", action="store_true", help=f"write {LIST.name} from the measured face model")
+    parser.add_argument("--write", action="store_true", help=f"also write the tables to {RESULTS.name}/")
+    parser.add_argument("--pictures", type=Path, help="folder for a sheet of pictures of each face model")
+    arguments = parser.parse_args()
+    if arguments.list:
+        LIST.write_text(listing(arguments), encoding="utf-8")
+        print(LIST.read_text(encoding="utf-8"))
+        return
+    report = "\n\n".join(said(block) for block in tables(arguments))
+    if arguments.write:
+        (RESULTS / "outside_judge.md").write_text(report + "\n", encoding="utf-8")
+
+
+def listing(arguments):
+    """The scores that follow their units on the measured face model, as TOML: side -> class -> unit -> correlation."""
+    faces = judged(models(arguments)["ICT-FaceKit"], arguments)
+    lines = [f"# Scores that follow their action unit on ICT-FaceKit's faces with at least {READ}; {where()}"]
+    for side in SIDES:
+        for label in CLASSES:
+            lines += ["", f"[{side}.{label}]"]
+            lines += [f"{unit} = {r:.2f}" for unit, r in correlations(faces, side, label).items() if r >= READ]
+    return "\n".join(lines) + "\n"
+
+
+def tables(arguments):
+    """Markdown blocks: units and classes of each face model."""
+    listed = tomllib.loads(LIST.read_text(encoding="utf-8"))
+    found = {name: judged(model, arguments) for name, model in models(arguments).items()}
+    yield f"# The simulator judged from outside\n\n{where()}; {arguments.people} people, seed {arguments.seed}."
+    for side in SIDES:
+        columns = {
+            name: {
+                f"{label} {unit}": r for label in CLASSES for unit, r in correlations(faces, side, label).items()
+            }
+            for name, faces in found.items()
+        }
+        rows = [f"{label} {unit}" for label in CLASSES for unit in listed[side][label]]
+        yield table(f"Correlation of scores with true action units, {side}", rows, columns)
+        columns = {name: classes(faces, side, listed[side]) for name, faces in found.items()}
+        yield table(f"Area under the curve of each class against the others, {side}", CLASSES, columns)
+
+
+def table(title, rows, columns):
+    """A Markdown table; numbers below the bar are bold."""
+
+    def cell(value):
+        return "-" if np.isnan(value) else f"{value:.2f}" if value >= READ else f"**{value:.2f}**"
+
+    lines = [f"## {title}", "", "| | " + " | ".join(columns) + " |", "|---" * (1 + len(columns)) + "|"]
+    lines += [
+        f"| {row} | " + " | ".join(cell(column.get(row, np.nan)) for column in columns.values()) + " |" for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def models(arguments):
+    """Name -> face model."""
+    from fer3d.face.load import builtin_face, load_face
+
+    return {"ICT-FaceKit": load_face(arguments.face_model), "built-in": builtin_face()}
+
+
+def judged(model, arguments):
+    """Show every expression of every person to the judge, with texture and in bare shape, less the neutral face."""
+    judge, labels, strengths, truth = Judge(), [], [], []
+    scores = {side: [] for side in SIDES}
+    sheet = []
+    for person in range(arguments.people):
+        rest = None
+        for label, strength, true, pictures in performances(model, arguments.seed, person):
+            seen = {side: unit_scores(judge(picture)) for side, picture in pictures.items()}
+            rest = rest or seen  # the first performance is the neutral face at rest
+            labels.append(label)
+            strengths.append(strength)
+            truth.append(true)
+            for side in SIDES:
+                scores[side].append(seen[side] - rest[side])
+            sheet.append(pictures)
+    if arguments.pictures:
+        save_sheet(arguments.pictures / f"{model.name}.png", sheet)
+    return Faces(
+        np.array(labels),
+        np.array(strengths),
+        np.array(truth),
+        {side: np.array(rows) for side, rows in scores.items()},
+    )
+
+
+def performances(model, seed, person):
+    """Label, strength, true weights (U,) of `UNITS`, and side -> picture, of each performance of a person; neutral comes first."""
+    from fer3d.scan import EXPRESSIONS
+    from fer3d.synth.acting import expression
+    from fer3d.synth.acting.habits import Habits, Variety
+    from fer3d.synth.looks import appearance, wrinkles
+    from fer3d.synth.optics.photograph import photograph
+    from fer3d.synth.optics.scene import Look, Window, pose
+
+    generator = np.random.default_rng([seed, person])
+    identity = np.clip(generator.normal(0.0, 1.0, len(model.identity_modes)), -2.5, 2.5)
+    atlas = appearance.atlas(model, 256)
+    painted = appearance.paint(atlas, generator)
+    lines = wrinkles.grown(atlas, generator)
+    habits = Habits.draw(generator, Variety(never=0.0, leak=0.0))
+    grey = Look.plain(np.full((64, 64, 3), 190, np.uint8))
+    window = Window(-130.0, 170.0, 1.0, 300, 260)
+    for label in ("neutral", *(e for e in EXPRESSIONS if e != "neutral")):
+        for strength in (1.0,) if label == "neutral" else STRENGTHS:
+            moment = np.random.default_rng([seed, person, EXPRESSIONS.index(label), int(100 * strength)])
+            units = expression.weights(
+                expression.recipe(label, habits), strength, model.action_units, habits, moment
+            )
+            shape = model.shape(identity, model.mode_weights(units))
+            looks = {"texture": wrinkles.worn(painted, lines, units), "shape": grey}
+            pictures = {
+                side: photograph(
+                    model, shape, pose(0.0, 0.0, 0.0, (0.0, 0.0, 0.0)), look, window=window, generator=moment
+                ).picture
+                for side, look in looks.items()
+            }
+            yield label, 0.0 if label == "neutral" else strength, true_weights(units), pictures
+
+
+def true_weights(units):
+    """(U,) the weight of each unit of `UNITS`, the mean of both sides; AU26 counts AU27 too."""
+    out = []
+    for unit in UNITS:
+        names = ("AU26", "AU27") if unit == "AU26" else (unit,)
+        sides = [[units.get(f"{n}{s}", 0.0) for s in ("_L", "_R") if f"{n}{s}" in units] or [units.get(n, 0.0)] for n in names]
+        out.append(sum(float(np.mean(side)) for side in sides))
+    return np.array(out)
+
+
+def unit_scores(seen):
+    """(U,) the scores of each unit's blendshapes, averaged; NaN if no face was seen."""
+    if seen is None:
+        return np.full(len(UNITS), np.nan)
+    return np.array([np.mean([seen.scores[SCORES.index(name)] for name in names]) for names in UNITS.values()])
+
+
+def correlations(faces, side, label):
+    """Unit of the textbook recipe -> correlation of its score with its true weight, from rest to the expression."""
+    out = {}
+    for k, unit in enumerate(UNITS):
+        if not shown(label, unit):
+            continue
+        good = np.isfinite(faces.scores[side][:, k]) & np.isin(faces.labels, ("neutral", label))
+        true, score = faces.truth[good, k], faces.scores[side][good, k]
+        out[unit] = float(np.corrcoef(true, score)[0, 1]) if score.std() > 0 else 0.0
+    return out
+
+
+def shown(label, unit):
+    """Whether a unit belongs to a class: any way to show it has the unit at 0.3 or more."""
+    from fer3d.synth.acting.expression import WAYS
+
+    names = ("AU26", "AU27") if unit == "AU26" else (unit,)
+    return any(way.units.get(name, 0.0) >= 0.3 for way in WAYS[label] for name in names)
+
+
+def classes(faces, side, listed):
+    """Class -> area under the curve against the other expressions at full strength, for classes with listed scores."""
+    scores = faces.scores[side] / (np.nanstd(faces.scores[side], axis=0) + 1e-9)
+    full = (faces.strengths == 1.0) & np.isfinite(scores).all(axis=1)
+    every = {unit for units in listed.values() for unit in units}
+    out = {}
+    for label in CLASSES:
+        mine = [k for k, unit in enumerate(UNITS) if unit in listed[label]]
+        others = [k for k, unit in enumerate(UNITS) if unit in every and not shown(label, unit)]
+        if mine:
+            value = scores[:, mine].mean(axis=1) - (scores[:, others].mean(axis=1) if others else 0.0)
+            out[label] = area(value[full & (faces.labels == label)], value[full & (faces.labels != label)])
+    return out
+
+
+def area(positive, negative):
+    """Area under the curve: the share of pairs in order, ties count half."""
+    pairs = positive[:, None] - negative[None]
+    return float((pairs > 0).mean() + 0.5 * (pairs == 0).mean())
+
+
+def save_sheet(path, sheet, people=6):
+    """Two rows a person: texture and shape."""
+    from PIL import Image
+
+    each = 1 + 6 * len(STRENGTHS)
+    rows = [
+        np.concatenate([pictures[side] for pictures in sheet[k * each : (k + 1) * each]], axis=1)
+        for k in range(min(people, len(sheet) // each))
+        for side in SIDES
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.concatenate(rows)).save(path)
+
+
+if __name__ == "__main__":
+    main()
