@@ -49,7 +49,7 @@ SIDES = ("texture", "shape")
 
 
 class Faces(NamedTuple):
-    """What was shown: labels, strengths (N,), weights (N, U) of `UNITS`; and read: side -> scores (N, U), NaN unseen."""
+    """What was shown: labels, strengths (N,), weights (N, U) of `UNITS`; and read: side -> scores (N, U)."""
 
     labels: np.ndarray
     strengths: np.ndarray
