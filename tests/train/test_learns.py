@@ -20,7 +20,7 @@ from tests.commands import fer3d
 from tests.learning import learn
 from tests.prepared import write_prepared
 
-HEAVY = ("alexnet", "vgg-11", "vgg-16")  # tens of millions of weights
+SLOW = ("vgg-11", "vgg-16")  # deep networks without normalisation
 # Of these only VGG-11 is trained here, the others take half a minute: benchmarks/results/learns.md has them all.
 LIGHT = [name for name in model_names() if name not in ("alexnet", "vgg-16")]
 STEPS = {"gcnn": {"epochs": 30}, "df-cnn": {"epochs": 10}, "vgg-11": {"epochs": 5, "batch": 12}}
@@ -46,7 +46,7 @@ def test_a_network_learns_with_its_defaults(trees, name):
 
 def test_deep_networks_without_normalisation_have_a_rate_of_their_own():
     for name in model_names():
-        assert complete(name, None).lr == (1e-4 if name in HEAVY else TrainSettings().lr)
+        assert complete(name, None).lr == (1e-4 if name in SLOW else TrainSettings().lr)
     assert train_settings("vgg-11", "small", None, ["lr=5e-3"]).lr == 5e-3
     assert train_settings("vgg-11", "full").lr == 1e-2  # of the preset
     assert train_settings("vgg-11", "small", None, ["optimizer=sgd"]).lr == TrainSettings().lr  # it is of adamw

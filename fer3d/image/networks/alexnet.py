@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from fer3d.image.networks.picture_network import PictureNetwork, SlowSettings, convolution, initialise, two_hidden
+from fer3d.image.networks.picture_network import PictureNetwork, convolution, initialise, two_hidden
 
 _WIDE, _MIDDLE = 160, 80  # least pixels for a first stride of 4, as published, and of 2
 
@@ -27,7 +27,6 @@ class AlexNet(PictureNetwork):
         ArgumentError: if an argument is out of range.
     """
 
-    Settings = SlowSettings
     SIZE = 224
     CHANNELS = 3
 

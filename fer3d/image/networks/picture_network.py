@@ -26,10 +26,10 @@ class PictureSettings(TextureSettings):
 
 
 class SlowSettings(PictureSettings):
-    """Settings of deep networks without normalisation: AlexNet and VGG.
+    """Settings of VGG, which is deep and has no normalisation.
 
-    With the common learning rate of 2e-3, VGG-11 stayed at chance on textures of 48 pixels, as its hidden units died;
-    with 1e-4 it learns (benchmarks/results/learns.md). The authors used sgd with 1e-2 and batches of 128 or 256;
+    With the common learning rate of 2e-3, VGG-11 and VGG-16 stayed at chance on textures of 48 pixels, as their hidden
+    units died; with 1e-4 VGG-11 learns (benchmarks/results/learns.md). The authors used sgd with 1e-2 and batches of 256;
     the rate for adamw is ours [D].
     """
 
