@@ -29,8 +29,8 @@ class SlowSettings(PictureSettings):
     """Settings of VGG, which is deep and has no normalisation.
 
     With the common learning rate of 2e-3, VGG-11 and VGG-16 stayed at chance on textures of 48 pixels, as their hidden
-    units died; with 1e-4 VGG-11 learns (benchmarks/results/learns.md). The authors used sgd with 1e-2 and batches of 256;
-    the rate for adamw is ours [D].
+    units died; with 1e-4 VGG-11 learns (benchmarks/results/learns.md). The authors used sgd with 1e-2 and batches of
+    128 or 256; the rate for adamw is ours [D].
     """
 
     adamw_lr: ClassVar[float | None] = 1e-4
