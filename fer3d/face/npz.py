@@ -112,10 +112,17 @@ def read_arrays(path: Path, wanted: str, keys: Collection[str] | None = None) ->
         with zipfile.ZipFile(io.BytesIO(content)) as file:
             check_growth(sum(entry.file_size for entry in file.infolist()), len(content))
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in arrays.files if keys is None or key in keys}
+            return {key: _array(key, arrays[key]) for key in arrays.files if keys is None or key in keys}
     except Exception as error:  # the decoders of damaged zip and npy data raise nearly everything
         reason = brief_line(str(error) or type(error).__name__)
         raise FormatError(f"{path}: {wanted}: {reason}") from error
+
+
+def _array(key: str, value: Any) -> NDArray[Any]:
+    """Return an array unchanged. NumPy reads an entry that is no .npy file as bytes; that raises FormatError."""
+    if not isinstance(value, np.ndarray):
+        raise FormatError(f"`{key}` should be an array, is no .npy data")
+    return value
 
 
 def _model(data: dict[str, NDArray[Any]]) -> FaceModel:

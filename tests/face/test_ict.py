@@ -1,6 +1,7 @@
 """Face models from files: a tiny made-up one for every error, ICT-FaceKit itself where it is at hand."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,16 @@ def test_files_that_are_no_models(tmp_path):
 @pytest.fixture(scope="module")
 def ict():
     return load(ICT)
+
+
+@pytest.mark.parametrize("key", ["neutral", "expression_names"])
+def test_an_entry_that_is_no_npy_data_names_its_key(tmp_path, key):
+    np.savez(tmp_path / "whole.npz", **tiny())
+    with zipfile.ZipFile(tmp_path / "whole.npz") as whole, zipfile.ZipFile(tmp_path / "face.npz", "w") as damaged:
+        for name in whole.namelist():
+            damaged.writestr(name, b"no array" if name == f"{key}.npy" else whole.read(name))
+    with pytest.raises(FormatError, match=rf"face.npz: an .npz of plain arrays was wanted: `{key}` should be an array"):
+        load_face(tmp_path / "face.npz")
 
 
 @needs_ict
