@@ -96,7 +96,8 @@ class Scan:
             check_shape("file_vertex", self.file_vertex, (len(self.vertices),))
         check_shape("placement", self.placement, (4, 4))
         for name, point in self.landmarks.items():
-            check_shape(f"landmarks[{name!r}]", point, (3,))
+            if not (isinstance(point, np.ndarray) and point.shape == (3,)):  # a scan is copied often: checked fast
+                check_shape(f"landmarks[{name!r}]", point, (3,))
 
     @classmethod
     def of(cls, vertices: Any, faces: Any, **attributes: Any) -> Scan:
@@ -121,7 +122,7 @@ class Scan:
             record: Details for the history, such as the name of the file.
         """
         linear, shift = self.placement[:3, :3], self.placement[:3, 3]
-        placed = {name: linear @ point + shift for name, point in points.items()}
+        placed = dict(zip(points, _placed(points, linear, shift), strict=True))
         return self.step("landmarks", {**record, "count": len(placed)}, landmarks=placed)
 
     def warn(self, message: str) -> Scan:
@@ -142,7 +143,7 @@ class Scan:
             name,
             record,
             vertices=(self.vertices.astype(np.float64) @ linear.T + shift).astype(np.float32),
-            landmarks={key: linear @ point + shift for key, point in self.landmarks.items()},
+            landmarks=dict(zip(self.landmarks, _placed(self.landmarks, linear, shift), strict=True)),
             placement=transform @ self.placement,
         )
 
@@ -177,6 +178,15 @@ class Scan:
         """(L, 3) float64: the landmarks with these names in this order; a row of NaN for each that the scan lacks."""
         missing = np.full(3, np.nan)
         return np.array([self.landmarks.get(name, missing) for name in names], dtype=np.float64).reshape(-1, 3)
+
+
+def _placed(
+    points: Mapping[str, NDArray[np.float64]], linear: NDArray[np.float64], shift: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(L, 3): points transformed, all at once, because a scan may have hundreds of them."""
+    stacked = np.array(list(points.values()), dtype=np.float64).reshape(-1, 3)
+    placed: NDArray[np.float64] = stacked @ linear.T + shift
+    return placed
 
 
 def check_scan(name: str, scan: Any) -> None:

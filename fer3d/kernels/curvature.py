@@ -294,7 +294,7 @@ def principal_curvatures(points, normals, begin, shape, start, other, boundary, 
     normal_equations = np.empty((6, 7))
     limit = radius * radius
     for cell in range(begin.shape[0] - 1):
-        if begin[cell] == begin[cell + 1]:
+        if not todo[begin[cell] : begin[cell + 1]].any():
             continue
         ci, cj, ck = cell // (shape[1] * shape[2]), cell // shape[2] % shape[1], cell % shape[2]
         low_k, high_k = max(ck - 2, 0), min(ck + 3, shape[2])

@@ -57,18 +57,11 @@ def inside(position, size, wrap):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _bilinear(texture, row, column, out):  # type: ignore[no-untyped-def]
-    """Add the bilinear texture at (row, column) to `out`. Texel centres are whole numbers; outside, borders repeat."""
-    height, width = texture.shape[0], texture.shape[1]
-    row = min(max(row, 0.0), height - 1.0)
-    column = min(max(column, 0.0), width - 1.0)
-    r, c = int(row), int(column)
-    down, right = row - r, column - c
-    r2, c2 = min(r + 1, height - 1), min(c + 1, width - 1)
-    for n in range(3):
-        upper = (1.0 - right) * texture[r, c, n] + right * texture[r, c2, n]
-        lower = (1.0 - right) * texture[r2, c, n] + right * texture[r2, c2, n]
-        out[n] += (1.0 - down) * upper + down * lower
+def _between(position, size):  # type: ignore[no-untyped-def]
+    """The two texels beside a position along one axis, and the share of the second. Outside, the border repeats."""
+    position = min(max(position, 0.0), size - 1.0)
+    first = int(position)
+    return first, min(first + 1, size - 1), position - first
 
 
 @njit(cache=True, nogil=True)
@@ -92,7 +85,6 @@ def look_up(face, bary, faces, points, uv, texture, wrap_u, wrap_v):  # type: ig
     height, width = face.shape
     tall, wide = texture.shape[0], texture.shape[1]
     out = np.full((3, height, width), np.float32(np.nan))
-    colour = np.empty(3)
     for r in range(height):
         for c in range(width):
             f = face[r, c]
@@ -119,13 +111,23 @@ def look_up(face, bary, faces, points, uv, texture, wrap_u, wrap_v):  # type: ig
             half_c, half_r = 0.5 * (taps_c - 1) * step_c, 0.5 * (taps_r - 1) * step_r
             within = column - half_c >= -0.5 and column + half_c <= wide - 0.5
             within = within and row - half_r >= -0.5 and row + half_r <= tall - 0.5
-            colour[:] = 0.0
+            red, green, blue = 0.0, 0.0, 0.0
             for m in range(taps_r):
+                at_r = row - half_r + m * step_r
+                if not within:
+                    at_r = inside(at_r, tall, wrap_v)
+                top, bottom, down = _between(at_r, tall)
                 for n in range(taps_c):
-                    at_r, at_c = row - half_r + m * step_r, column - half_c + n * step_c
+                    at_c = column - half_c + n * step_c
                     if not within:
-                        at_r, at_c = inside(at_r, tall, wrap_v), inside(at_c, wide, wrap_u)
-                    _bilinear(texture, at_r, at_c, colour)
-            for n in range(3):
-                out[n, r, c] = colour[n] / (taps_r * taps_c)
+                        at_c = inside(at_c, wide, wrap_u)
+                    left, right, over = _between(at_c, wide)
+                    p, q = (1.0 - down) * (1.0 - over), (1.0 - down) * over
+                    s, t = down * (1.0 - over), down * over
+                    upper, lower = texture[top], texture[bottom]
+                    red += p * upper[left, 0] + q * upper[right, 0] + s * lower[left, 0] + t * lower[right, 0]
+                    green += p * upper[left, 1] + q * upper[right, 1] + s * lower[left, 1] + t * lower[right, 1]
+                    blue += p * upper[left, 2] + q * upper[right, 2] + s * lower[left, 2] + t * lower[right, 2]
+            share = 1.0 / (taps_r * taps_c)
+            out[0, r, c], out[1, r, c], out[2, r, c] = red * share, green * share, blue * share
     return out

@@ -134,17 +134,17 @@ def fit_curvatures(
             raise ArgumentError(
                 f"`radius` should be less than the size of the scan, {size:.3g}, is {radius:g}: is the scan in mm?"
             )
-        todo, rings = use.copy(), None
+        todo = use.copy()
         for factor in WIDENINGS:
-            _fit_quadrics(points, normals, scan.faces, first, use, todo, (low, high), factor * radius, k1, k2, used)
+            rings = _fit_quadrics(
+                points, normals, scan.faces, first, use, todo, (low, high), factor * radius, k1, k2, used
+            )
             if not todo.any():
                 break
             if factor == 1.0 and todo.sum() > _COARSE_SHARE * use.sum():
-                rings = _rings(points, normals, scan.faces, first, use)
                 _fit_coarse(rings, todo, radius, _COARSE, _COARSE_SHARE, k1, k2, used)
         else:  # also for short edges in the middle of a coarse mesh, as where it was cut
             if _COARSE_MOST * _longest_edge(points, scan.faces, todo[first]) > WIDENINGS[-1] * radius:
-                rings = rings or _rings(points, normals, scan.faces, first, use)
                 _fit_coarse(rings, todo, radius, 0.0, 0.0, k1, k2, used)
     used[np.isnan(k1)] = np.nan
     return tuple(values[first].astype(np.float32) for values in (k1, k2, used))  # type: ignore[return-value]
@@ -159,26 +159,11 @@ def _longest_edge(points: NDArray[np.float64], faces: NDArray[np.int32], chosen:
 class _Rings(NamedTuple):
     """The vertices in use, M of them: their rows, positions, smoothed normals (float64), and `curvature.links`."""
 
-    rows: NDArray[np.int64]
+    rows: NDArray[np.int32]
     points: NDArray[np.float64]
     normals: NDArray[np.float64]
     start: NDArray[np.int32]
     other: NDArray[np.int32]
-
-
-def _rings(
-    points: NDArray[np.float64],
-    normals: NDArray[np.float32],
-    faces: NDArray[np.int32],
-    first: NDArray[np.int32],
-    use: NDArray[np.bool_],
-) -> _Rings:
-    rows = np.flatnonzero(use)
-    position = np.full(len(points), -1, dtype=np.int32)
-    position[rows] = np.arange(len(rows), dtype=np.int32)
-    start, other, _ = curvature.links(faces, first, position, len(rows))
-    frames = curvature.ring_mean(normals[rows], start, other).astype(np.float64)
-    return _Rings(rows, points[rows], frames, start, other)
 
 
 def _fit_coarse(
@@ -218,7 +203,7 @@ def _fit_quadrics(
     k1: NDArray[np.float64],
     k2: NDArray[np.float64],
     used: NDArray[np.float64],
-) -> None:
+) -> _Rings:
     """Fit the vertices in `todo` with one radius, in place; vertices with too few members stay in `todo`."""
     cell, shape = _cell_grid(*box, radius / 2)
     order, begin = cells.cell_table(points, use, cell, box[0], shape)
@@ -226,12 +211,14 @@ def _fit_quadrics(
     position[order] = np.arange(len(order), dtype=np.int32)
     start, other, boundary = curvature.links(faces, first, position, len(order))
     frames = curvature.ring_mean(normals[order], start, other).astype(np.float64)
+    rings = _Rings(order, points[order], frames, start, other)
     larger, smaller, members = curvature.principal_curvatures(
-        points[order], frames, begin, shape, start, other, boundary, todo[order], float(radius), LEAST_MEMBERS
+        rings.points, frames, begin, shape, start, other, boundary, todo[order], float(radius), LEAST_MEMBERS
     )
     done = order[todo[order] & (members >= LEAST_MEMBERS)]
     k1[done], k2[done], used[done] = larger[position[done]], smaller[position[done]], radius
     todo[done] = False
+    return rings
 
 
 def _cell_grid(low: NDArray[np.float64], high: NDArray[np.float64], cell: float) -> tuple[float, NDArray[np.int64]]:

@@ -309,7 +309,8 @@ def protruding_point(scan: Scan, rotation: _Floats, near: _Floats) -> _Floats:
         return near
     # The vertex with the highest neighbourhood: the remains of a spike can lift a single vertex by 3 mm.
     top = inner[inner[:, 2] >= inner[:, 2].max() - _HEADROOM]
-    _, neighbours = cKDTree(aligned).query(top, min(_TIP_RING, len(aligned)))
+    tree = cKDTree(aligned, balanced_tree=False, compact_nodes=False)  # fast to build: it is asked few times
+    _, neighbours = tree.query(top, min(_TIP_RING, len(aligned)))
     apex = top[int(np.median(aligned[neighbours.reshape(len(top), -1), 2], axis=1).argmax())]
     for _ in range(_APEX_ROUNDS):
         patch = aligned[np.linalg.norm(aligned - apex, axis=1) <= _APEX_BALL] - apex
