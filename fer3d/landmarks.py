@@ -50,8 +50,8 @@ BU83 = {
 }
 
 # iBUG 68 points, counted from 0 (ICT-FaceKit, dlib): 36 is the subject's right outer eye corner. This is the coarse
-# mapping for files of 68 points: 31 and 35 are the bases of the nostrils, 4 mm inside the wings, and 8 is the lower edge
-# of the chin, 11 mm below its foremost point. `SCHEMES` has points of their own for these three.
+# mapping for files of 68 points: 31 and 35 are the bases of the nostrils, 6 mm from the wings, and 8 is the lower edge
+# of the chin, 11 mm below its foremost point. `SCHEMES` has other points for these three.
 IBUG68 = {
     36: "exocanthion_right",
     39: "endocanthion_right",
@@ -72,8 +72,7 @@ IBUG68 = {
 # lips: BU counts from the subject's left, iBUG from the right. That the jaw lines share points is our choice.
 IBUG68_IN_BU83 = {
     **{k: 84 - k for k in range(1, 16) if k != 8},
-    **{30: 84, 31: 44, 33: 43, 34: 42, 35: 41},
-    **{36: 13, 39: 9, 42: 1, 45: 5},
+    **{30: 84, 31: 44, 33: 43, 34: 42, 35: 41} | {36: 13, 39: 9, 42: 1, 45: 5},
     **{48 + k: 55 - k for k in range(7)},
     **{55 + k: 60 - k for k in range(5)},
     **{60 + k: 65 - k for k in range(5)},

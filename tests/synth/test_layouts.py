@@ -204,7 +204,7 @@ def test_bosphorus_says_left_for_what_is_left_in_the_picture(trees):
     named = landmark_files.read_lm3(trees / "bosphorus" / "bs000" / "bs000_N_N_0.lm3")
     for left, right in (
         ("Outer left eye corner", "Outer right eye corner"),
-        ("Outer left eye brow", "Outer right eye brow"),
+        ("Outer left eyebrow", "Outer right eyebrow"),
         ("Left mouth corner", "Right mouth corner"),
         ("Nose saddle left", "Nose saddle right"),
     ):
