@@ -26,7 +26,7 @@ from fer3d.errors import PrepareError
 from fer3d.face.model import FaceModel
 from fer3d.formats import bnt, frgc, landmark_files, textures, vrml
 from fer3d.kernels import topology
-from fer3d.landmarks import BOSPHORUS, bu83_names
+from fer3d.landmarks import BOSPHORUS, SCHEMES, bu83_names
 from fer3d.scan import EXPRESSIONS, Scan
 from fer3d.synth.acting.expression import LEVELS, recipe
 from fer3d.synth.acting.habits import Habits
@@ -36,7 +36,7 @@ from fer3d.synth.optics.camera import STEREO, Camera
 from fer3d.synth.optics.light import Light
 from fer3d.synth.optics.scene import Look, Occluder, Window, pose, set_up
 
-BU83_NAMES = bu83_names(np.arange(1, 84))
+BU83_NAMES = SCHEMES["bu83"]
 _FACE_AREA, _RAW_AREA = 30_000.0, 48_000.0  # mm^2 in the image plane that a cropped face covers, and a raw scan
 _RADIUS, _MARGIN = 95.0, 12.0  # mm: a vertex _MARGIN from a landmark counts as _RADIUS from the nose tip in a crop
 _PHOTO_SCALE = 2  # pixels of a photograph per grid point, in each direction
