@@ -340,7 +340,8 @@ def maps(
     scan: Annotated[Path, typer.Argument(help="One scan in any readable format.", show_default=False)],
     out: Annotated[Path, typer.Option("-o", "--out", help="PNG to write.")] = Path("maps.png"),
     landmarks: Annotated[
-        Path | None, typer.Option(help="Landmark file of the scan (.bnd, .lm3), if there is one.")
+        Path | None,
+        typer.Option(help="Landmark file of the scan (.bnd, .lm3, .pp, .fcsv, .csv, ...), if there is one."),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="One setting as key=value; repeatable.")] = None,
@@ -498,7 +499,10 @@ def predict(
         str | None, typer.Option(help="One fold, such as r00f00. [default: the mean of all finished folds]")
     ] = None,
     landmarks: Annotated[
-        bool, typer.Option("--landmarks", help="Use the .bnd, .lm3 or .pse file beside a scan, if there is one.")
+        bool,
+        typer.Option(
+            "--landmarks", help="Use the landmark file beside a scan (.bnd, .lm3, .pp, ...), if there is one."
+        ),
     ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,

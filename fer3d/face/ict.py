@@ -8,8 +8,9 @@ Keys of the .npz: `neutral` (V, 3) in cm; `identity_modes` (M, V, 3), whose weig
 the holes between lids and between lips by caps, because a scanner sees eyeballs: the cap of an eye bulges, the cap of
 the mouth recedes. A cap follows its boundary, so all modes stay linear.
 
-The 83 landmarks of BU-3DFE are derived from the 68 of iBUG: a landmark of both schemes is the same vertex, any other is
-the vertex nearest to a point between landmarks of the 68. That assignment is our choice.
+The other points of `fer3d.landmarks.POINT_NAMES` are derived from the 68 of iBUG: a landmark of several schemes is the
+same vertex, the pogonion is the foremost vertex of the chin, any other is the vertex nearest to a point between
+landmarks of the 68. That assignment is our choice.
 
 Expressions are given in action units of FACS; `_MODES_OF` maps each unit to modes of ARKit. The mapping follows the
 descriptions of both schemes. Where ARKit has no counterpart of a unit, several modes together approximate its look:
@@ -52,7 +53,7 @@ from scipy.spatial import cKDTree
 from fer3d.errors import FormatError
 from fer3d.face import ict_folder, npz
 from fer3d.face.model import EYE, MOUTH, SKIN, FaceModel
-from fer3d.landmarks import BU83
+from fer3d.landmarks import POINT_NAMES, bu83_name, ibug68_name
 
 _MM = 10.0
 _SHAPES: dict[str, tuple[int | str, ...]] = {
@@ -129,8 +130,7 @@ def load(path: str | os.PathLike[str]) -> FaceModel:
     uv = data["uv"].astype(np.float32)
     uv[:, 1] = _STRIP + (1 - _STRIP) * uv[:, 1]
     mesh = _Mesh(neutral - neutral[tip], modes, data["triangles"].astype(np.int32), uv, [SKIN])
-    landmarks = _bu83(mesh.points, lm)
-    landmarks["pronasale"] = tip
+    landmarks = _landmarks(mesh.points, lm) | {"pronasale": tip}
     names = tuple(str(word) for word in data["expression_names"])
     M = len(data["identity_modes"])
     first_cap = len(mesh.points)
@@ -282,8 +282,11 @@ def _make_blinks_close(mesh: _Mesh, first_cap: int, names: tuple[str, ...], M: i
             mesh.modes[M + k, side, 2] -= (share * mesh.bulge[side]).astype(np.float32)
 
 
-def _bu83(points: NDArray[np.float64], lm: NDArray[np.int64]) -> dict[str, int]:
-    """BU landmark name -> vertex. Left is the subject's left (+x); iBUG counts from the subject's right."""
+def _landmarks(points: NDArray[np.float64], lm: NDArray[np.int64]) -> dict[str, int]:
+    """Name -> vertex of the points of `fer3d.landmarks.POINT_NAMES`, from the 68 of iBUG.
+
+    Left is the subject's left (+x); iBUG counts from the subject's right.
+    """
     tree = cKDTree(points)
     p = points[lm]
 
@@ -296,25 +299,31 @@ def _bu83(points: NDArray[np.float64], lm: NDArray[np.int64]) -> dict[str, int]:
         at = [np.interp(share * arc[-1], arc, line[:, axis]) for axis in range(3)]
         return nearest(np.array(at))
 
-    rows: dict[int, int] = {}
-    lips = {49: 54, 50: 53, 51: 52, 52: 51, 53: 50, 54: 49, 55: 48, 56: 59, 57: 58, 58: 57, 59: 56, 60: 55}
-    inner = {61: 64, 62: 63, 63: 62, 64: 61, 65: 60, 66: 67, 67: 66, 68: 65}
-    chin = {69 + k: 15 - k for k in range(15)}  # 76 is iBUG 8, the chin
-    for number, index in {**lips, **inner, **chin, 1: 42, 5: 45, 9: 39, 13: 36, 43: 33}.items():
-        rows[number] = int(lm[index])
+    rows = {ibug68_name(k): int(lm[k]) for k in range(68)}
+    bu83: dict[int, int] = {76: _foremost_of_chin(points, p)}
     for k, share in enumerate((0.25, 0.5, 0.75)):
-        rows[2 + k], rows[6 + k] = along((42, 43, 44, 45), share), along((45, 46, 47, 42), share)
-        rows[10 + k], rows[14 + k] = along((39, 38, 37, 36), share), along((36, 41, 40, 39), share)
+        bu83[2 + k], bu83[6 + k] = along((42, 43, 44, 45), share), along((45, 46, 47, 42), share)
+        bu83[10 + k], bu83[14 + k] = along((39, 38, 37, 36), share), along((36, 41, 40, 39), share)
     up = np.array([0.0, 2.5, 0.0])
     for k in range(5):  # the landmarks of iBUG lie on the middle of the brow
-        rows[17 + k], rows[26 - k] = nearest(p[22 + k] + up), nearest(p[22 + k] - up)
-        rows[27 + k], rows[36 - k] = nearest(p[21 - k] + up), nearest(p[21 - k] - up)
-    for side, numbers, eye, wing, sill in ((1.0, (37, 38, 39, 40), 42, 35, 34), (-1.0, (48, 47, 46, 45), 39, 31, 32)):
+        bu83[17 + k], bu83[26 - k] = nearest(p[22 + k] + up), nearest(p[22 + k] - up)
+        bu83[27 + k], bu83[36 - k] = nearest(p[21 - k] + up), nearest(p[21 - k] - up)
+    for side, numbers, eye, wing in ((1.0, (37, 38, 39, 40), 42, 35), (-1.0, (48, 47, 46, 45), 39, 31)):
         out = np.array([side, 0.0, 0.0])
-        rows[numbers[0]] = nearest(0.55 * p[27] + 0.45 * p[eye])
-        rows[numbers[1]] = nearest(p[28] + 10.0 * out - np.array([0.0, 5.0, 9.0]))
-        rows[numbers[2]] = nearest(p[wing] + 3.0 * out + np.array([0.0, 11.0, 0.0]))
-        rows[numbers[3]] = nearest(p[wing] + 5.0 * out + np.array([0.0, 4.0, -2.0]))
-        rows[41 if side > 0 else 44] = int(lm[sill])
-    rows[42] = nearest(0.5 * (p[33] + p[34]))
-    return {BU83.get(n, f"bu83_{n:02d}"): rows[n] for n in sorted(rows)}
+        bu83[numbers[0]] = nearest(0.6 * p[27] + 0.4 * p[eye])
+        bu83[numbers[1]] = nearest(p[28] + 10.0 * out - np.array([0.0, 5.0, 9.0]))
+        bu83[numbers[2]] = nearest(p[wing] + 3.0 * out + np.array([0.0, 16.0, 0.0]))
+        bu83[numbers[3]] = nearest(p[wing] + 5.0 * out + np.array([0.0, 4.0, -2.0]))
+    rows |= {bu83_name(number): row for number, row in bu83.items()}
+    return {name: rows[name] for name in POINT_NAMES if name in rows}
+
+
+def _foremost_of_chin(points: NDArray[np.float64], p: NDArray[np.float64]) -> int:
+    """The vertex that protrudes most in the middle of the chin; `p` are the 68 landmarks of iBUG.
+
+    iBUG 8 lies lower, at the edge of the chin that a frontal picture shows.
+    """
+    low, high = p[8], 0.5 * (p[8] + p[57])
+    middle = (np.abs(points[:, 0] - low[0]) < 3.0) & (points[:, 1] >= low[1]) & (points[:, 1] <= high[1])
+    rows = np.flatnonzero(middle)
+    return int(rows[points[rows, 2].argmax()])

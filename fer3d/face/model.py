@@ -68,7 +68,8 @@ class FaceModel:
         part: (F,) uint8. Part of the face that each triangle belongs to: SKIN, EYE (the eyeball), MOUTH (its inside) or
             TEETH.
         uv: (V, 2) float32. Texture coordinates, the same for every person; see `fer3d.scan` for the axes.
-        landmarks: Name -> row of `neutral`: the 83 landmarks of BU-3DFE (`fer3d.landmarks.bu83_names`) and `pronasale`.
+        landmarks: Name -> row of `neutral`. The built-in model and ICT-FaceKit have all `fer3d.landmarks.POINT_NAMES`;
+            the canonical landmarks are required.
         action_units: Action unit -> (expression mode -> weight at full strength of the unit).
         lids: Upper lids that `shape` moves so that they meet the lower lids; may be empty.
 

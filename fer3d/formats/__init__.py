@@ -13,7 +13,8 @@
 | .xyz .asc .pcd | `xyz`, `pcd` | points without faces, which are meshed |
 | .depth.png .depth.npy | `depth_image` | depth pictures with the intrinsics of their camera |
 | .pts .mat .npy .png | `xyz`, `mat`, `npy`, `depth_image` | the same, read if named: no search of folders finds them |
-| .bnd .pse .lm2 .lm3 | `landmark_files` | landmarks of BU and Bosphorus |
+| .bnd .pse .lm3 .pp .fcsv .mrk.json .csv .json | `landmarks` | landmarks: `read_landmarks`, `write_landmarks` |
+| .lm2 | `landmark_files` | landmarks of Bosphorus in the picture: `read_lm2` |
 | others | `outside` | formats added by `register` or an entry point of `fer3d.formats`: `docs/extend/format.md` |
 """
 
@@ -31,7 +32,8 @@ import numpy as np
 from fer3d import lazy_names
 from fer3d.errors import ArgumentError
 from fer3d.formats import outside
-from fer3d.formats.landmark_files import read_landmarks, read_lm2
+from fer3d.formats.landmark_files import read_lm2
+from fer3d.formats.landmarks import read_landmarks, write_landmarks
 from fer3d.formats.suffixes import EXPLICIT, MODULES, is_scan, named_suffix, outside_format, register, scan_suffixes
 from fer3d.scan import Scan
 
@@ -59,6 +61,7 @@ __all__ = [
     "to_pytorch3d",
     "to_trimesh",
     "write",
+    "write_landmarks",
 ]
 
 _HOMES = {name: "interop" for name in __all__ if name.startswith(("from_", "to_"))}

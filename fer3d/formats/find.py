@@ -34,6 +34,9 @@ def find_scans(items: Iterable[str | Path], wanted: Callable[[str | os.PathLike[
 
 
 def landmark_file(scan: Path) -> Path | None:
-    """Return the landmark file in the same folder with the same stem as `scan`, or None."""
-    places = (scan.with_suffix(suffix) for suffix in LANDMARKS)
+    """Return the landmark file in the same folder with the same stem as `scan`, or None.
+
+    A .csv or .json is not taken for one, because it may hold anything.
+    """
+    places = (scan.with_name(scan.stem + ending) for ending in LANDMARKS)
     return next((place for place in places if place.is_file()), None)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -13,8 +12,8 @@ from numpy.typing import NDArray
 
 from fer3d.checks import check_dtype, check_shape
 from fer3d.errors import ArgumentError, FormatError
-from fer3d.files import read_bytes, write_bytes
-from fer3d.landmarks import bosphorus_names, bu83_names
+from fer3d.files import write_bytes
+from fer3d.formats.point_list import read_content
 
 BND_LANDMARKS = 83
 
@@ -22,7 +21,6 @@ BND_LANDMARKS = 83
 PSE_NUMBERS = (1, 5, 9, 13, 40, 45, 84, 85)
 
 _BOM = "\xef\xbb\xbf"  # what some editors put before a UTF-8 text
-_MOST_BYTES = 1 << 20  # a landmark file has a few kilobytes
 
 
 class Bnd(NamedTuple):
@@ -47,27 +45,6 @@ class Pse(NamedTuple):
 
     points: NDArray[np.float64]
     normal: NDArray[np.float64] | None
-
-
-def read_landmarks(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float64]]:
-    """Read the 3D landmarks of a .bnd, .pse or .lm3 file under their canonical names, in the frame of their scan.
-
-    Names come from `fer3d.landmarks`. A point without a canonical name keeps the name in its scheme.
-
-    Raises:
-        ArgumentError: if the file has another suffix.
-        FileError: if the file cannot be opened.
-        FormatError: if its content violates the format.
-    """
-    suffix = Path(path).suffix.lower()
-    readers: dict[str, Callable[[str | os.PathLike[str]], dict[str, NDArray[np.float64]]]] = {
-        ".bnd": lambda file: _numbered(np.arange(1, BND_LANDMARKS + 1), read_bnd(file).points),
-        ".pse": lambda file: _numbered(np.array(PSE_NUMBERS), read_pse(file).points),
-        ".lm3": lambda file: bosphorus_names(read_lm3(file)),
-    }
-    if suffix not in readers:
-        raise ArgumentError(f"`path` should end in .bnd, .pse or .lm3, is {os.fspath(path)}")
-    return readers[suffix](path)
 
 
 def read_bnd(path: str | os.PathLike[str]) -> Bnd:
@@ -209,16 +186,9 @@ def write_lm2(landmarks: Mapping[str, NDArray[np.float64]], path: str | os.PathL
     write_bytes(path, ("\n".join(lines) + "\n").encode("latin-1"))
 
 
-def _numbered(numbers: NDArray[np.integer], points: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    return dict(zip(bu83_names(numbers), points, strict=True))
-
-
 def _lines(path: str | os.PathLike[str]) -> list[tuple[int, str]]:
     """Return (number from 1, stripped text) of each line."""
-    content = read_bytes(path)
-    if len(content) > _MOST_BYTES:
-        raise FormatError(f"{os.fspath(path)}: a landmark file has at most {_MOST_BYTES} bytes, it has {len(content)}")
-    text = content.decode("latin-1").removeprefix(_BOM).replace("\r\n", "\n").replace("\r", "\n")
+    text = read_content(path).decode("latin-1").removeprefix(_BOM).replace("\r\n", "\n").replace("\r", "\n")
     return [(number, line.strip("\0").strip()) for number, line in enumerate(text.split("\n"), 1)]
 
 

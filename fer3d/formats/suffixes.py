@@ -54,7 +54,9 @@ EXPLICIT = {
     ".npy": "npy",
     ".png": "depth_image",
 }
-LANDMARKS = (".bnd", ".lm3", ".pse")  # suffixes of landmark files beside a scan, in order of preference
+# What follows the stem of a scan in the names of landmark files beside it, in order of preference. The last is what
+# MeshLab calls its file. A .csv or .json beside a scan may hold anything: it is read if it is named.
+LANDMARKS = (".bnd", ".lm3", ".pse", ".pp", ".fcsv", ".mrk.json", "_picked_points.pp")
 
 
 @dataclass(frozen=True)

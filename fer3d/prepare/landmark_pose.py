@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fer3d.errors import PrepareError
 from fer3d.kernels import winding
+from fer3d.landmarks import other_side
 from fer3d.scan import Scan, check_scan
 
 # Weight of each landmark in the pose. Eye corners are fixed to bone. Annotation schemes differ in where they mark the
@@ -98,16 +99,8 @@ def landmark_pose(scan: Scan) -> LandmarkPose:
 
 
 def swap_sides(landmarks: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-    """Exchange `_left` and `_right` at the ends of the names of landmarks."""
-    return {_other_side(name): point for name, point in landmarks.items()}
-
-
-def _other_side(name: str) -> str:
-    if name.endswith("_left"):
-        return name.removesuffix("_left") + "_right"
-    if name.endswith("_right"):
-        return name.removesuffix("_right") + "_left"
-    return name
+    """Exchange the names of the left and the right side, see `fer3d.landmarks.other_side`."""
+    return {other_side(name): point for name, point in landmarks.items()}
 
 
 def _fit(

@@ -26,7 +26,7 @@ from fer3d.errors import PrepareError
 from fer3d.face.model import FaceModel
 from fer3d.formats import bnt, frgc, landmark_files, textures, vrml
 from fer3d.kernels import topology
-from fer3d.landmarks import BOSPHORUS, bu83_names
+from fer3d.landmarks import BOSPHORUS, SCHEMES, bu83_names
 from fer3d.scan import EXPRESSIONS, Scan
 from fer3d.synth.acting.expression import LEVELS, recipe
 from fer3d.synth.acting.habits import Habits
@@ -36,7 +36,7 @@ from fer3d.synth.optics.camera import STEREO, Camera
 from fer3d.synth.optics.light import Light
 from fer3d.synth.optics.scene import Look, Occluder, Window, pose, set_up
 
-BU83_NAMES = bu83_names(np.arange(1, 84))
+BU83_NAMES = SCHEMES["bu83"]
 _FACE_AREA, _RAW_AREA = 30_000.0, 48_000.0  # mm^2 in the image plane that a cropped face covers, and a raw scan
 _RADIUS, _MARGIN = 95.0, 12.0  # mm: a vertex _MARGIN from a landmark counts as _RADIUS from the nose tip in a crop
 _PHOTO_SCALE = 2  # pixels of a photograph per grid point, in each direction
@@ -83,20 +83,6 @@ _BOSPHORUS_POSES = {
     "CR_RD": (-20, 20),
 }
 _BOSPHORUS_OCCLUSIONS = ("EYE", "MOUTH", "GLASSES", "HAIR")
-# Landmarks of Bosphorus without a canonical name -> BU numbers. Left in these names, as in all of Bosphorus, is left in
-# the image.
-_BOSPHORUS_EXTRA = {
-    "Outer left eye brow": 31,
-    "Middle of the left eye brow": 29,
-    "Inner left eye brow": 27,
-    "Inner right eye brow": 17,
-    "Middle of the right eye brow": 19,
-    "Outer right eye brow": 21,
-    "Nose saddle left": 48,
-    "Nose saddle right": 37,
-    "Upper lip inner middle": 63,
-    "Lower lip inner middle": 67,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,12 +281,13 @@ def _captured(shot: Shot) -> Capture:
 def _cropped(capture: Capture, area: float, shot: Shot) -> Capture:
     """Crop a scan to the face, in one connected piece, as annotators do by hand.
 
-    The crop takes the vertices with the least distance from the true nose tip. Near a landmark, such as the chin of an
-    open jaw, the distance from the landmark plus `_RADIUS - _MARGIN` mm counts if it is smaller. The number of vertices
-    is drawn independently of the face, since otherwise it would reveal how far the jaw is open. `area` is its mean,
-    in mm^2 of the image plane.
+    The crop takes the vertices with the least distance from the true nose tip. Near a landmark of BU, such as the chin
+    of an open jaw, the distance from the landmark plus `_RADIUS - _MARGIN` mm counts if it is smaller. The number of
+    vertices is drawn independently of the face, since otherwise it would reveal how far the jaw is open. `area` is its
+    mean, in mm^2 of the image plane.
     """
-    scan, marks = capture.scan, np.array(list(capture.landmarks.values()))
+    scan = capture.scan
+    marks = np.array([capture.landmarks[name] for name in BU83_NAMES if name in capture.landmarks])
     away = np.linalg.norm(scan.vertices - capture.landmarks["pronasale"], axis=1)
     far = np.flatnonzero(away > _RADIUS - _MARGIN)
     away[far] = np.minimum(away[far], _RADIUS - _MARGIN + cKDTree(marks).query(scan.vertices[far])[0])
@@ -372,9 +359,8 @@ def _range_image(shot: Shot, radius: float) -> _RangeImage:
 
 def _bosphorus_points(image: _RangeImage) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
     """Name in Bosphorus -> point of the grid, and name -> pixel of the photograph, of the measured landmarks."""
-    names = {theirs: BU83_NAMES[number - 1] for theirs, number in _BOSPHORUS_EXTRA.items()} | dict(BOSPHORUS)
-    present = [theirs for theirs, ours in names.items() if ours in image.capture.measured]
-    wanted = {theirs: image.capture.landmarks[names[theirs]] for theirs in present}
+    present = [theirs for theirs, ours in BOSPHORUS.items() if ours in image.capture.measured]
+    wanted = {theirs: image.capture.landmarks[BOSPHORUS[theirs]] for theirs in present}
     if not wanted:
         return {}, {}
     scan = image.capture.scan

@@ -166,6 +166,15 @@ def test_companion_that_differs_in_case_or_composition(tmp_path: Path):
     assert "landmarks" in read_records(tmp_path / "two", load_card("generic"))[0].files
 
 
+@pytest.mark.parametrize("card, scan", [("generic", "anna/happy/1.ply"), ("frgc", "Fall2003range/04717d43.abs.gz")])
+@pytest.mark.parametrize("ending", [".lm3", ".pp", ".fcsv", ".mrk.json", "_picked_points.pp"])
+def test_landmarks_of_other_programs_are_companions(tmp_path: Path, card: str, scan: str, ending: str):
+    stem = scan.split(".")[0]
+    trees.touch(tmp_path, [scan, stem + ending, stem + ".csv", stem + ".json"])
+    [record] = read_records(tmp_path, load_card(card))
+    assert record.files["landmarks"] == tmp_path / (stem + ending)
+
+
 def test_extra_and_orphaned_files(tmp_path: Path):
     trees.bu3dfe(tmp_path, ["F0001"])
     trees.touch(tmp_path, ["notes.txt", "F0001/F0001_AN09WH_F3D.bnd", "F0001/copy of F0001_AN01WH_F3D.wrl"])

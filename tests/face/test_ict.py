@@ -12,6 +12,7 @@ from fer3d.face import ict_folder, npz
 from fer3d.face.ict import load
 from fer3d.face.load import builtin_face, load_face, save_face
 from fer3d.face.model import EYE, MOUTH, SKIN
+from fer3d.landmarks import POINT_NAMES
 from fer3d.synth.acting import expression
 
 ICT = Path(__file__).parents[2].parent / "shared" / "data" / "ict_facekit.npz"
@@ -122,7 +123,7 @@ def test_ict_is_in_mm_frontal_and_complete(ict):
     assert len(ict.expression_names) == 53
     at = ict.landmark_points(ict.neutral)
     assert np.array_equal(at["pronasale"], np.zeros(3))
-    assert len(at) == 84
+    assert tuple(at) == POINT_NAMES
     assert at["exocanthion_left"][0] == pytest.approx(44.6, abs=0.1)
     assert at["exocanthion_right"][0] == pytest.approx(-44.6, abs=0.1)
     assert at["pogonion"][1] < at["labiale_inferius"][1] < at["labiale_superius"][1] < 0 < at["endocanthion_left"][1]

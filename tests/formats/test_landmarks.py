@@ -134,7 +134,7 @@ def test_lm3_by_name_and_byte_for_byte(tmp_path):
     assert (tmp_path / "b.lm3").read_bytes() == LM3.encode()
     landmarks = formats.read_landmarks(tmp_path / "a.lm3")
     assert landmarks["pronasale"].tolist() == [-0.5, 1.25, 60.1234]
-    assert landmarks["Outer left eyebrow"].tolist() == [-48.1212, 33.9, 1e-05]
+    assert landmarks["ibug68_17"].tolist() == [-48.1212, 33.9, 1e-05]
 
 
 def test_left_in_a_bosphorus_file_is_left_in_the_picture(tmp_path):
@@ -202,7 +202,7 @@ def test_what_cannot_be_written_or_read(tmp_path):
     for name in ("", "two\nlines", " edge", "顔"):
         with pytest.raises(ArgumentError, match="`landmarks` should have names of one line of Latin-1"):
             files.write_lm2({name: np.zeros(2)}, tmp_path / "a.lm2")
-    with pytest.raises(ArgumentError, match=r"`path` should end in \.bnd, \.pse or \.lm3, is .*a\.lm2"):
+    with pytest.raises(ArgumentError, match=r"`path` should end in one of \.bnd, \.pse, .*, is .*a\.lm2"):
         formats.read_landmarks(tmp_path / "a.lm2")
     with pytest.raises(FileError, match="No such file"):
         formats.read_landmarks(tmp_path / "a.lm3")

@@ -150,4 +150,6 @@ def _landmarks(rng: np.random.Generator) -> list[Seed]:
         landmark_files.write_pse(pse, Path(place) / "a.pse")
         landmark_files.write_lm3(named, Path(place) / "a.lm3")
         landmark_files.write_lm2(flat, Path(place) / "a.lm2")
+        for suffix in (".pp", ".fcsv", ".mrk.json", ".csv", ".json"):
+            formats.write_landmarks(named, Path(place) / f"a{suffix}", confidence={"Nose tip": 0.5})
         return [Seed.of("written", path.name, path.read_bytes()) for path in sorted(Path(place).iterdir())]

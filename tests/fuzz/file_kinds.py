@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from fer3d import formats
 from fer3d.catalog.cards import SHIPPED, load_card
 from fer3d.catalog.protocol_files import check_folds_file
 from fer3d.catalog.records import read_catalog
@@ -115,6 +116,25 @@ def _write_settings(folder: Path) -> None:
 def _use_settings(folder: Path) -> None:
     preprocess_settings(folder / "prepare.toml")
     train_settings("dff-cnn", "small", folder / "train.toml", ())
+
+
+# ---- landmarks ----
+
+
+def _write_landmark_files(folder: Path) -> None:
+    points = {name: np.array([k, -0.5 * k, 3.25]) for k, name in enumerate(CANONICAL_LANDMARKS)}
+    points["bu83_17"] = np.full(3, np.nan)
+    extra = {"confidence": {"pronasale": 0.5}, "visible": {"pronasale": True}}
+    for name in LANDMARK_FILES:
+        formats.write_landmarks(points, folder / name, **extra)
+
+
+def _use_landmark_files(folder: Path) -> None:
+    for name in LANDMARK_FILES:
+        formats.read_landmarks(folder / name)
+
+
+LANDMARK_FILES = ("a.pp", "a.fcsv", "a.mrk.json", "a.csv", "a.json")
 
 
 # ---- runs ----
@@ -386,6 +406,7 @@ def cases() -> list[Case]:
         _labels("mmi", p.mmi, "**/*.xml"),
         Case("card", _write_card, _use_card, ("dataset.toml", "folds.toml")),
         Case("settings", _write_settings, _use_settings, ("*.toml",)),
+        Case("landmarks", _write_landmark_files, _use_landmark_files, LANDMARK_FILES),
         Case("run", _write_runs, _use_runs, ("first/*.json", "first/*.parquet", "first/r00f0[01]/*")),
         Case("run", _write_runs, _report_runs, ("first/*.json", "first/*.parquet", "first/r00f00/*")),
         Case("run", _write_values, _use_values, ("run/*.json", "run/*.parquet")),

@@ -39,7 +39,8 @@ def test_the_files_that_are_mutated_are_no_findings(bench):
     assert [seed.name for seed, whole in zip(bench.seeds, bench.whole, strict=True) if whole.outcome == "finding"] == []
     kinds = {seed.kind for seed in bench.seeds}
     assert kinds >= {".wrl", ".obj", ".ply", ".stl", ".off", ".glb", ".gltf", ".bnt", ".abs", ".abs.gz"}
-    assert kinds >= {".bnd", ".pse", ".lm2", ".lm3", ".png", ".jpg", ".bmp", ".ppm", ".tif", ".gif", ".webp"}
+    assert kinds >= {".bnd", ".pse", ".lm2", ".lm3", ".pp", ".fcsv", ".csv", ".json"}
+    assert kinds >= {".png", ".jpg", ".bmp", ".ppm", ".tif", ".gif", ".webp"}
 
 
 def test_the_same_seed_gives_the_same_inputs(bench):

@@ -128,10 +128,11 @@ def test_swapped_sides_are_found_and_put_right():
     np.testing.assert_array_equal(found.landmarks["alare_left"], scan.landmarks["alare_left"])
 
 
-def test_swap_sides_exchanges_names_at_their_ends_only():
-    points = {name: np.array([k, 0.0, 0.0]) for k, name in enumerate(("a_left", "a_right", "b_right", "left_c", "d"))}
+def test_swap_sides_exchanges_numbered_names_and_others_at_their_ends_only():
+    names = ("a_left", "a_right", "b_right", "left_c", "d", "bu83_17", "ibug68_27")
+    points = {name: np.array([k, 0.0, 0.0]) for k, name in enumerate(names)}
     swapped = {name: int(point[0]) for name, point in swap_sides(points).items()}
-    assert swapped == {"a_right": 0, "a_left": 1, "b_left": 2, "left_c": 3, "d": 4}
+    assert swapped == {"a_right": 0, "a_left": 1, "b_left": 2, "left_c": 3, "d": 4, "bu83_27": 5, "ibug68_27": 6}
 
 
 @pytest.mark.parametrize(

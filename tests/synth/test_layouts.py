@@ -1,11 +1,14 @@
 """The trees that `make` writes: names, files, contents, read back by the readers of real ones."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fer3d import formats, synth
 from fer3d.catalog import detect, read_records
 from fer3d.catalog.targets import target_of
+from fer3d.face.load import builtin_face, save_face
 from fer3d.formats import bnt, landmark_files, read_landmarks, read_lm2
 from fer3d.landmarks import bu83_names
 from fer3d.prepare.scan import record_facts
@@ -204,7 +207,7 @@ def test_bosphorus_says_left_for_what_is_left_in_the_picture(trees):
     named = landmark_files.read_lm3(trees / "bosphorus" / "bs000" / "bs000_N_N_0.lm3")
     for left, right in (
         ("Outer left eye corner", "Outer right eye corner"),
-        ("Outer left eye brow", "Outer right eye brow"),
+        ("Outer left eyebrow", "Outer right eyebrow"),
         ("Left mouth corner", "Right mouth corner"),
         ("Nose saddle left", "Nose saddle right"),
     ):
@@ -246,3 +249,17 @@ def test_a_picture_lies_on_its_range_image(trees):
         row = np.linalg.norm(image.vertices - scan.landmarks[name], axis=1).argmin()
         u, v = image.uv[row]
         assert bright[int((1 - v) * height), int(u * width)] > 3 * 24
+
+
+def test_a_face_model_without_the_points_of_ibug_is_simulated_without_them(tmp_path):
+    """Face models that were saved before have the 83 points of BU and the nose tip."""
+    model = builtin_face()
+    known = {*NAMES, "pronasale"}
+    save_face(
+        replace(model, landmarks={n: row for n, row in model.landmarks.items() if n in known}), tmp_path / "a.npz"
+    )
+    synth.make(tmp_path / "s", "frgc", subjects=1, pitch=4.0, texture=32, face_model=tmp_path / "a.npz")
+    points = landmark_files.read_lm3(tmp_path / "s" / "Fall2003range" / "04200d201.lm3")
+    assert "Nose tip" in points
+    assert not [name for name in points if "eyebrow" in name]
+    assert set(read_truth(tmp_path / "s").scans["Fall2003range/04200d201.abs.gz"].landmarks) == known

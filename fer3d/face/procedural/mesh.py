@@ -11,7 +11,7 @@ from fer3d.face.model import EYE, MOUTH, SKIN, TEETH, FaceModel
 from fer3d.face.procedural import inside, people, surface, units
 from fer3d.face.procedural.muscles import Field, Layer
 from fer3d.face.procedural.surface import Array, Grid
-from fer3d.landmarks import BU83
+from fer3d.landmarks import MIRRORED, POINT_NAMES, bu83_name, ibug68_name
 
 NAME = "builtin"
 
@@ -270,49 +270,64 @@ def _arc(a: Array, b: Array) -> Array:
 
 
 def _landmarks(half: Grid, sheet: Sheet) -> dict[str, int]:
-    """The 83 landmarks of BU-3DFE and the nose tip: name -> the vertex nearest to the position by formula."""
+    """The points of `fer3d.landmarks.POINT_NAMES`: name -> the vertex nearest to the position by formula."""
     K = len(half.points[0]) - 1
     left = half.points.reshape(-1, 3)
-    rows: dict[int, int] = {}
-    for number, mirrored, x, y in _left_landmarks():
+    rows: dict[str, int] = {}
+    for name, x, y in _left_landmarks():
         row, column = divmod(int(((left[:, 0] - x) ** 2 + (left[:, 1] - y) ** 2).argmin()), K + 1)
-        rows[number], rows[mirrored] = int(sheet.grid[row, K + column]), int(sheet.grid[row, K - column])
+        rows[name], rows[MIRRORED[name]] = int(sheet.grid[row, K + column]), int(sheet.grid[row, K - column])
     inner = sheet.lower_line
     middle, quarter = len(inner) // 2, len(inner) // 4
-    rows[66], rows[67], rows[68] = (int(inner[k]) for k in (middle - quarter, middle, middle + quarter))
-    share = (half.points[half.row["eye"], :, 0] - surface.EYE_INNER) / (surface.EYE_OUTER - surface.EYE_INNER)
-    for k, wanted in enumerate((0.25, 0.5, 0.75)):  # 2-4 upper lid outwards, 6-8 lower lid inwards
-        column = int(np.abs(share - wanted).argmin()) - half.canthi[0]
-        for number, (upper, lower), at in (
-            (2, sheet.lids[1], column),
-            (10, sheet.lids[0], len(sheet.lids[0][0][0]) - 1 - column),
-        ):
-            rows[number + k], rows[number + 6 - k] = int(upper[-1, at]), int(lower[-1, at])
-    landmarks = {BU83.get(n, f"bu83_{n:02d}"): rows[n] for n in sorted(rows)}
+    for number, column in ((66, middle - quarter), (67, middle), (68, middle + quarter)):
+        rows[bu83_name(number)] = int(inner[column])
+    rows |= _lid_landmarks(half, sheet)
     skin = sheet.grid.ravel()
-    landmarks["pronasale"] = int(skin[sheet.field.points[skin, 2].argmax()])
-    return landmarks
+    rows["pronasale"] = int(skin[sheet.field.points[skin, 2].argmax()])
+    return {name: rows[name] for name in POINT_NAMES}
 
 
-def _left_landmarks() -> list[tuple[int, int, float, float]]:
-    """(BU number, number of the mirror image, x, y). The meaning of numbers without a canonical name is our choice."""
-    points: list[tuple[int, int, float, float]] = []
-    corner_y = surface.EYE_Y
-    points += [(1, 9, surface.EYE_INNER, corner_y), (5, 13, surface.EYE_OUTER, corner_y + 2.2)]
-    for k, x in enumerate((10.0, 20.0, 31.0, 42.0, 52.0)):  # 17-21 upper edge of the brow outwards, 22-26 lower back
+def _lid_landmarks(half: Grid, sheet: Sheet) -> dict[str, int]:
+    """Name -> vertex of the landmarks on the margins of the lids of both eyes."""
+    rows: dict[str, int] = {}
+    share = (half.points[half.row["eye"], :, 0] - surface.EYE_INNER) / (surface.EYE_OUTER - surface.EYE_INNER)
+    for (upper, lower), wanted in _LID_SHARES.items():
+        column = int(np.abs(share - wanted).argmin()) - half.canthi[0]
+        for name, lid in ((upper, 0), (lower, 1)):
+            margin, mirrored = sheet.lids[1][lid][-1], sheet.lids[0][lid][-1]
+            rows[name], rows[MIRRORED[name]] = int(margin[column]), int(mirrored[len(mirrored) - 1 - column])
+    return rows
+
+
+# Landmarks on the margins of the left lids, upper and lower -> share of the way from the inner to the outer corner.
+_LID_SHARES = {
+    ("bu83_02", "bu83_08"): 0.25,
+    ("bu83_03", "bu83_07"): 0.5,
+    ("bu83_04", "bu83_06"): 0.75,
+    ("ibug68_43", "ibug68_47"): 0.36,
+    ("ibug68_44", "ibug68_46"): 0.7,
+}
+
+
+def _left_landmarks() -> list[tuple[str, float, float]]:
+    """(name, x, y) of landmarks on the left and in the middle, but those on the lids and on the lower lip's inner edge.
+
+    The places of landmarks without a canonical name are our choice.
+    """
+    lip_line = [(x, float(surface.lip_line(np.array(x)))) for x in (22.0, 10.0, 0.0, surface.MOUTH_HALF_WIDTH)]
+    bu83 = {1: (surface.EYE_INNER, surface.EYE_Y), 5: (surface.EYE_OUTER, surface.EYE_Y + 2.2)}
+    ibug68 = {16: (70.3, 36.0), 8: (0.0, -76.5), 27: (0.0, 36.5), 28: (0.0, 25.5), 29: (0.0, 15.0)}
+    for k, x in enumerate((10.0, 20.0, 31.0, 42.0, 52.0)):  # inner to outer end of the brow
         y, half_width = float(surface.brow_line(np.array(x))), 3.4 - 0.45 * k
-        points += [(17 + k, 27 + k, x, y + half_width), (26 - k, 36 - k, x, y - half_width)]
-    points += [(37, 48, 6.0, 34.0), (38, 47, 9.5, 18.0), (39, 46, 15.5, 4.0)]  # side of the nose, downwards
-    points += [(40, 45, 17.5, -5.0), (41, 44, 9.5, -12.0), (42, 44, 6.0, -12.5), (43, 43, 0.0, -13.0)]
-    points += [(49, 55, surface.MOUTH_HALF_WIDTH, float(surface.lip_line(np.array(25.0))))]
-    for k, x in enumerate((14.0, 5.5, 0.0)):  # 50-54 upper border, 56-60 lower border
-        points += [(50 + k, 54 - k, x, float(surface.upper_lip(np.array(x))))]
-        points += [(60 - k, 56 + k, x, float(surface.lower_lip(np.array(x))))]
-    points += [(61, 65, 22.0, float(surface.lip_line(np.array(22.0))))]
-    points += [
-        (62, 64, 10.0, float(surface.lip_line(np.array(10.0)))),
-        (63, 63, 0.0, float(surface.lip_line(np.zeros(())))),
-    ]
-    contour = ((69.5, 20), (67.5, 0), (63.5, -20), (58, -38), (48, -55), (34, -68), (17, -76))
-    points += [(69 + k, 83 - k, x, y) for k, (x, y) in enumerate(contour)]
-    return [*points, (76, 76, 0.0, -66.0)]
+        bu83 |= {17 + k: (x, y + half_width), 26 - k: (x, y - half_width)}  # upper edge outwards, lower edge back
+        ibug68[22 + k] = (x, y)
+    bu83 |= {37: (8.0, 34.0), 38: (9.5, 18.0), 39: (15.5, 4.0)}  # side of the nose, downwards
+    bu83 |= {40: (17.5, -5.0), 41: (11.0, -12.0), 42: (6.0, -12.5), 43: (0.0, -13.0)}
+    for k, x in enumerate((14.0, 5.5, 0.0)):  # upper and lower border of the lips, inwards
+        bu83 |= {50 + k: (x, float(surface.upper_lip(np.array(x))))}
+        bu83 |= {60 - k: (x, float(surface.lower_lip(np.array(x))))}
+    bu83 |= dict(zip((61, 62, 63, 49), lip_line, strict=True))
+    contour = ((69.9, 14), (66.8, -5.5), (62.3, -24.5), (54, -46), (43, -63), (30.5, -70), (15.4, -73.5))
+    bu83 |= {69 + k: place for k, place in enumerate(contour)} | {76: (0.0, -66.0)}
+    places = {bu83_name(n): at for n, at in bu83.items()} | {ibug68_name(n): at for n, at in ibug68.items()}
+    return [(name, x, y) for name, (x, y) in places.items()]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 from scipy.ndimage import map_coordinates
 
-from fer3d.landmarks import BU83
+from fer3d.landmarks import bu83_name
 
 Array = NDArray[np.floating]
 Landmarks = dict[str, NDArray[np.float64]]
@@ -40,7 +40,7 @@ class Pen(NamedTuple):
 
 def points(landmarks: Landmarks, numbers: range | tuple[int, ...]) -> Array:
     """(N, 2) float64: x and y of the landmarks with these BU numbers."""
-    return np.array([landmarks[BU83.get(n, f"bu83_{n:02d}")][:2] for n in numbers])
+    return np.array([landmarks[bu83_name(n)][:2] for n in numbers])
 
 
 def drawn(landmarks: Landmarks, brow: Brow, lashes: float, generator: np.random.Generator) -> dict[str, Array]:
@@ -65,7 +65,7 @@ def drawn(landmarks: Landmarks, brow: Brow, lashes: float, generator: np.random.
         _draw_lids(draw, points(landmarks, upper), points(landmarks, lower), lashes, generator)
     for side in (41, 44):
         x, y = points(landmarks, (side,))[0]
-        cx, cy = _pixels(np.array([[0.75 * x, y + 1.6]]))[0]
+        cx, cy = _pixels(np.array([[0.65 * x, y + 1.6]]))[0]
         rx, ry = 3.0 * _CANVAS_SCALE, 1.5 * _CANVAS_SCALE
         draw["nostrils"].ellipse((cx - rx, cy - ry, cx + rx, cy + ry), fill=255)
     _draw_lines(draw["lines"], landmarks, generator)

@@ -27,7 +27,7 @@ from scipy.spatial import cKDTree
 
 from fer3d.face.model import SKIN, FaceModel
 from fer3d.kernels.shadow import depth_map, seen_share
-from fer3d.landmarks import BU83
+from fer3d.landmarks import bu83_name
 from fer3d.synth.optics.scene import Scene, around, seen_from
 
 VISIBLE, BY_SELF, BY_OCCLUDER = "visible", "hidden_by_self", "hidden_by_occluder"
@@ -104,7 +104,7 @@ def _next_to_landmarks(model: FaceModel) -> dict[str, NDArray[np.int64]]:
 
 def _patch_centres(model: FaceModel) -> dict[str, NDArray[np.float64]]:
     def mean(numbers: tuple[int, ...]) -> NDArray[np.float64]:
-        rows = [model.landmarks[BU83.get(n, f"bu83_{n:02d}")] for n in numbers]
+        rows = [model.landmarks[bu83_name(n)] for n in numbers]
         return np.asarray(model.neutral[rows].mean(axis=0))
 
     centres = {name: mean(numbers) for name, (numbers, _) in _MIDDLE.items()}

@@ -41,6 +41,9 @@ class Example:
         return folder / self.name
 
 
+LANDMARKS = (".bnd", ".pse", ".lm3", ".pp", ".fcsv", ".json", ".csv")
+
+
 def examples(kind: str) -> dict[str, Example]:
     """Construct -> example, of one format: those of the module of that name in this folder."""
     found: dict[str, Example] = importlib.import_module(f"{__name__}.{kind}").EXAMPLES
@@ -62,7 +65,7 @@ def read_example(path: Path) -> tuple[Any, tuple[str, ...]]:
         return _read_both(path)
     if suffix == ".lm2":
         return formats.read_lm2(path), ()
-    if suffix in (".bnd", ".pse", ".lm3"):
+    if suffix in LANDMARKS:
         return formats.read_landmarks(path), ()
     scan = formats.read(path)
     return scan, scan.warnings
