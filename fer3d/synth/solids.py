@@ -53,7 +53,8 @@ def ellipsoid(centre: ArrayLike, radii: ArrayLike, turn: Array | None = None) ->
         i, j, k = _local(x - c[0], y - c[1], z - c[2], turn)
         size = np.sqrt((i / r[0]) ** 2 + (j / r[1]) ** 2 + (k / r[2]) ** 2)
         slope = np.sqrt((i / r[0] ** 2) ** 2 + (j / r[1] ** 2) ** 2 + (k / r[2] ** 2) ** 2)
-        return np.asarray(size * (size - 1) / np.maximum(slope, 1e-6))
+        # The least radius at the centre, where the quotient is 0 / 0.
+        return np.asarray((size - 1) * (size + 1e-9 * r.min()) / (slope + 1e-9))
 
     return Part(c - reach, c + reach, field)
 
