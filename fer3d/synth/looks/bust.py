@@ -22,11 +22,13 @@ from fer3d.errors import ArgumentError
 from fer3d.face.model import SKIN, FaceModel
 from fer3d.kernels.shading import area_normals
 from fer3d.kernels.topology import boundary_loops, face_neighbours
-from fer3d.synth.solids import Array, Mesh, Part, Rows, capsule, chain, ellipsoid, moulded
+from fer3d.synth.solids import Array, Mesh, Part, Rows, capsule, chain, ellipsoid, merged, moulded
 
 _STEP = 5.0  # mm between samples of the bust
 _BEND = 45.0  # distance from the border at which the bust is no longer bent, mm
 _TOO_FAR = 48.0  # a border farther than this from the bust is left alone, mm; half of it at a throat without a neck
+_FLANGE = (3.5, 0.8)  # width of the strip between border and bust, and how deep it goes, mm
+_LONGEST = 18.0  # edge of a triangle that was drawn behind the face on one side only, mm
 _OTHER_SIDE = 12.0  # mm: what is higher above skin that faces backwards is not behind the face, but behind an ear
 _BEHIND = 14.0  # width of the strip of the bust behind the border of the face, mm
 _DEPTH = 0.5  # depth of that strip behind the face per mm from the border
@@ -67,7 +69,7 @@ class Build:
         collar = float(generator.uniform(12.0, 45.0)) if generator.random() < 0.5 else 0.0
         return Build(
             crown=float(generator.uniform(104.0, 122.0)),
-            length=float(generator.uniform(172.0, 200.0)),
+            length=float(generator.uniform(176.0, 204.0)),
             width=float(generator.uniform(2.0, 9.0)),
             neck=float(generator.uniform(50.0, 64.0)),
             lean=float(generator.uniform(10.0, 45.0)),
@@ -170,11 +172,12 @@ def _skin(model: FaceModel) -> NDArray[np.int64]:
     return np.unique(model.triangles[model.part == SKIN]).astype(np.int64)
 
 
+@lru_cache(maxsize=4)
 def bust(head: Head, kinds: tuple[str, ...]) -> Mesh:
     """The surface of cranium, neck and shoulders as far as `kinds` names them, joined to the border of the face."""
     points, triangles = moulded(head.parts(kinds), step=_STEP, smooth=42.0)
     points = _bent(points, triangles, head.loop, _TOO_FAR if "neck" in kinds else 0.5 * _TOO_FAR)
-    return _opened(points, triangles, head)
+    return _with_flange(*_opened(points, triangles, head), head)
 
 
 def _bent(points: Array, triangles: Rows, loop: Array, farthest: float) -> Array:
@@ -219,12 +222,42 @@ def _opened(points: Array, triangles: Rows, head: Head) -> Mesh:
     known = np.isfinite(distance)
     near = np.where(known, near, 0)
     height = ((points - skin[near]) * normals[near]).sum(axis=1)
-    known &= (height < _OTHER_SIDE) | (normals[near, 2] > -0.25)
+    at_ear = (normals[near, 2] < -0.25) & (np.abs(skin[near, 0]) > head.half - 15.0)
+    at_ear &= head.has_ears & (np.abs(skin[near, 1] - head.eye + 15.0) < 55.0)
+    known &= (height < _OTHER_SIDE) | ~at_ear
     deep = np.minimum(0.3 + _DEPTH * inset[near], 12.0)
     sink = np.where(known & (inset[near] > 0.2), np.minimum(-deep - height, 0.0), 0.0)
+    sink[at_ear & (sink < -8.0)] = 0.0
     points = points + sink[:, None] * normals[near]
     behind = known & (inset[near] > _BEHIND)
-    triangles = triangles[~behind[triangles].all(axis=1)]
+    corners = points[triangles]
+    torn = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1) > _LONGEST
+    triangles = triangles[~behind[triangles].all(axis=1) & ~torn]
+    return _used(points, triangles)
+
+
+def _with_flange(points: Array, triangles: Rows, head: Head) -> Mesh:
+    """Add a narrow strip from the border of the face down into the bust, which closes slits that remain there."""
+    rows = border(head.model)
+    loop = head.shape[rows]
+    normal = area_normals(head.shape, head.model.triangles).astype(np.float64)[rows]
+    out = np.cross(np.roll(loop, -1, axis=0) - np.roll(loop, 1, axis=0), normal)
+    out /= np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-9)
+    forward = float((out * (loop - loop.mean(axis=0))).sum()) > 0
+    out = uniform_filter1d(out if forward else -out, 5, axis=0, mode="wrap")
+    normal = uniform_filter1d(normal, 5, axis=0, mode="wrap")
+    outer = loop + _FLANGE[0] * out - _FLANGE[1] * normal
+    near = cKDTree(points).query(outer)[0] < _STEP
+    n, k = len(loop), np.arange(len(loop))
+    after = np.roll(k, -1)
+    strip = np.concatenate([np.stack([after, k, k + n], 1), np.stack([after, k + n, after + n], 1)])
+    strip = strip[np.tile(near & near[after], 2)]
+    strip = strip if forward else strip[:, ::-1]
+    return merged([(points, triangles), _used(np.concatenate([loop, outer]), strip.astype(np.int32))])
+
+
+def _used(points: Array, triangles: Rows) -> Mesh:
+    """A mesh without its unused points."""
     used = np.zeros(len(points), np.bool_)
     used[triangles] = True
     row = np.cumsum(used, dtype=np.int32) - np.int32(1)
@@ -246,6 +279,7 @@ def _samples(head: Head) -> tuple[Array, Array, Array]:
     normals = np.concatenate([normals[rows], middle])
     inset = np.concatenate([inset[rows], inset[strip].mean(axis=1)])
     beside = (np.abs(points[:, 0]) > head.half + 1.0) & (points[:, 1] > head.eye - 60.0)
+    beside &= normals[:, 0] * np.sign(points[:, 0]) < 0.3  # the concha faces outwards
     return points[~beside], normals[~beside], inset[~beside]
 
 

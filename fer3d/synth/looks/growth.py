@@ -9,6 +9,7 @@ Convention: mm, frame of the face model. Sizes are our choice.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -39,6 +40,7 @@ class Surface(NamedTuple):
     azimuth: Array
 
 
+@lru_cache(maxsize=2)
 def surface(head: Head, kinds: tuple[str, ...] = ("cranium", "neck")) -> Surface:
     """The surface of a head with the parts of the bust that `kinds` names."""
     model = head.model
@@ -292,6 +294,7 @@ def _peak(head: Head, low: float, thick: float, generator: Generator) -> Mesh:
     x = radius[0] * np.sin(angle) * (1 - 0.12 * v)
     z = head.centre[2] + radius[2] * np.cos(angle) - 10.0 + (reach + 10.0) * v * (1 - 0.35 * u**2)
     y = head.eye + low + 7.0 - drop * (z - head.centre[2] - 0.5 * radius[2]) * v - bend * x**2
+    y = np.maximum(y, head.eye + 14.0)
     top = np.stack([x, y, z], axis=-1)
     return plate(top, np.array([0.0, 3.0, 0.0]))
 
