@@ -182,18 +182,18 @@ def bust(head: Head, kinds: tuple[str, ...]) -> Mesh:
 
 def _bent(points: Array, triangles: Rows, loop: Array, farthest: float) -> Array:
     """Bend a surface so that it passes through the points of a loop (N, 3) at most `farthest` mm from it."""
-    dense = _refined(loop, 2.5)
+    dense = _refined(loop, 3.5)
     dense = dense[cKDTree(points).query(dense, distance_upper_bound=farthest)[0] < farthest]
     if not len(dense):
         return points
     near = cKDTree(dense)
-    for reach, average in ((_BEND, 9), (_BEND, 7), (0.7 * _BEND, 5), (0.5 * _BEND, 3), (0.3 * _BEND, 1)):
+    for reach, average in ((_BEND, 4), (0.8 * _BEND, 3), (0.55 * _BEND, 2), (0.3 * _BEND, 1)):
         normals = area_normals(points, triangles).astype(np.float64)
         closest = cKDTree(points).query(dense)[1]
         # The surface moves along its normals by the distance of the loop from the tangent plane.
         missing = ((dense - points[closest]) * normals[closest]).sum(axis=1)
         missing = uniform_filter1d(missing[:, None] * normals[closest], average, axis=0, mode="wrap")
-        distance, row = near.query(points, k=6, distance_upper_bound=reach)
+        distance, row = near.query(points, k=4, distance_upper_bound=reach)
         within = np.isfinite(distance)
         weight = np.where(within, 1.0 / (np.minimum(distance, 1e6) + 1.0) ** 2, 0.0)
         total = weight.sum(axis=1, keepdims=True)
