@@ -171,12 +171,12 @@ def _noise(g: Generator) -> Mesh:
 
 def _ball(g: Generator) -> Mesh:
     """A ball, smooth, with seams or with dimples, or an egg."""
-    r = g.uniform(30.0, 160.0)
+    r = g.uniform(32.0, 160.0)
     radii = r * np.array([1.0, g.uniform(0.7, 1.4), 1.0]) if g.random() < 0.4 else np.full(3, r)
     cuts: list[Part] = []
     for _ in range(int(g.integers(0, 4))):
         cuts.append(
-            torus((0, 0, g.uniform(-0.5, 0.5) * r), r * g.uniform(0.85, 1.0), g.uniform(0.02, 0.05) * r, _spin(g))
+            torus((0, 0, g.uniform(-0.5, 0.5) * r), r * g.uniform(0.85, 1.0), g.uniform(0.06, 0.1) * r, _spin(g))
         )
     parts = [ellipsoid((0, 0, 0), radii)]
     if g.random() < 0.3:

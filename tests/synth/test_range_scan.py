@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 
 from fer3d.errors import ArgumentError
+from fer3d.face.load import builtin_face
 from fer3d.synth.coarsened import coarsened
 from fer3d.synth.optics.range_scan import range_scan
+from fer3d.synth.optics.scene import pose, set_up
 from fer3d.synth.solids import ellipsoid, moulded
+from fer3d.synth.surroundings import surroundings
 from tests.shapes import sphere
 
 TOWARDS = np.array([0.6, -0.3, 0.9])
@@ -109,6 +112,26 @@ def test_the_same_numbers_give_the_same_scan_and_others_another(ball):
     first, second, third = (scan(ball, seed=seed, marks=ball[0][:9]) for seed in (1, 1, 2))
     assert all(a.tobytes() == b.tobytes() for a, b in zip(first, second, strict=True))
     assert first.vertices.tobytes() != third.vertices.tobytes()
+
+
+def test_landmarks_behind_a_mask_are_not_measured():
+    model = builtin_face()
+    mask = surroundings(model, model.neutral, np.random.default_rng(3), kinds=("mask", "cranium"))
+    scene = set_up(model, model.neutral, pose(yaw=0.4), None, mask)
+    marks = scene.landmarks()
+    got = range_scan(
+        scene.points,
+        scene.triangles,
+        np.array([0.0, 0.0, 1.0]),
+        generator=np.random.default_rng(0),
+        holes=0.0,
+        marks=np.array(list(marks.values())),
+    )
+    measured = dict(zip(marks, got.measured, strict=True))
+    assert measured["endocanthion_left"]
+    assert measured["exocanthion_right"]
+    assert not measured["labiale_inferius"]
+    assert not measured["cheilion_left"]
 
 
 def test_nothing_in_view_is_an_empty_scan(ball):

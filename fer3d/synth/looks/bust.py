@@ -233,7 +233,7 @@ def _opened(points: Array, triangles: Rows, head: Head) -> Mesh:
     corners = points[triangles]
     torn = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1) > _LONGEST
     triangles = triangles[~behind[triangles].all(axis=1) & ~torn]
-    return _used(points, triangles)
+    return used(points, triangles)
 
 
 def _with_flange(points: Array, triangles: Rows, head: Head) -> Mesh:
@@ -253,15 +253,15 @@ def _with_flange(points: Array, triangles: Rows, head: Head) -> Mesh:
     strip = np.concatenate([np.stack([after, k, k + n], 1), np.stack([after, k + n, after + n], 1)])
     strip = strip[np.tile(near & near[after], 2)]
     strip = strip if forward else strip[:, ::-1]
-    return merged([(points, triangles), _used(np.concatenate([loop, outer]), strip.astype(np.int32))])
+    return merged([(points, triangles), used(np.concatenate([loop, outer]), strip.astype(np.int32))])
 
 
-def _used(points: Array, triangles: Rows) -> Mesh:
+def used(points: Array, triangles: Rows) -> Mesh:
     """A mesh without its unused points."""
-    used = np.zeros(len(points), np.bool_)
-    used[triangles] = True
-    row = np.cumsum(used, dtype=np.int32) - np.int32(1)
-    return points[used], row[triangles]
+    kept = np.zeros(len(points), np.bool_)
+    kept[triangles] = True
+    row = np.cumsum(kept, dtype=np.int32) - np.int32(1)
+    return points[kept], row[triangles]
 
 
 def _samples(head: Head) -> tuple[Array, Array, Array]:

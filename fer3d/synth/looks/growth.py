@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from fer3d.face.model import SKIN
 from fer3d.kernels.shading import area_normals
-from fer3d.synth.looks.bust import Head, bust
+from fer3d.synth.looks.bust import Head, bust, used
 from fer3d.synth.solids import Array, Mesh, Part, Rows, Waves, chain, ellipsoid, merged, moulded, roughened
 
 _BELOW = -2.0  # mm: where a coat ends below the skin
@@ -70,12 +70,9 @@ def coat(on: Surface, thickness: Callable[[Surface], Array], hang: ArrayLike = (
     fine = _divided(on, on.triangles[kept])
     thick = thickness(fine)
     triangles = fine.triangles[(thick[fine.triangles] > 0).any(axis=1)]
-    used = np.zeros(len(fine.points), np.bool_)
-    used[triangles] = True
-    row = np.cumsum(used, dtype=np.int32) - np.int32(1)
     moved = fine.points + np.maximum(thick, _BELOW)[:, None] * fine.away
     moved += np.maximum(thick, 0.0)[:, None] * np.asarray(hang, np.float64)
-    return moved[used], row[triangles]
+    return used(moved, triangles)
 
 
 def _divided(on: Surface, triangles: Rows) -> Surface:
@@ -242,7 +239,8 @@ def moustache(head: Head, generator: Generator) -> Mesh:
     at = head.model.landmark_points(head.shape)
     thick, reach = generator.uniform(3.0, 11.0), generator.uniform(0.8, 1.35)
     half = reach * abs(at["cheilion_left"][0] - at["cheilion_right"][0]) / 2
-    low, high = at["labiale_superius"][1], at["subnasale"][1]
+    high = at["subnasale"][1]
+    low = min(at["labiale_superius"][1], high - 9.0)
     over, droop = generator.uniform(-2.0, 5.0), generator.uniform(-4.0, 16.0)
     waves = Waves.drawn(generator, 9.0, (1, 2.5, 1))
 
@@ -259,8 +257,8 @@ def moustache(head: Head, generator: Generator) -> Mesh:
 
 def headband(head: Head, generator: Generator) -> Mesh:
     """A band around the head, narrow or wide, over the forehead or behind the hairline."""
-    low, width = generator.uniform(38.0, 75.0), generator.uniform(12.0, 70.0)
-    tilt, thick = generator.uniform(-0.35, 0.7), generator.uniform(1.5, 6.0)
+    low, width = generator.uniform(38.0, 68.0), generator.uniform(12.0, 70.0)
+    tilt, thick = generator.uniform(-0.45, 0.1), generator.uniform(1.5, 6.0)
     folds = Waves.drawn(generator, 26.0, (3, 1, 3))
 
     def thickness(on: Surface) -> Array:

@@ -7,12 +7,11 @@ Convention: mm, frame of the face model. Sizes are our choice.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from fer3d.synth.looks.bust import Head
+from fer3d.kernels.shading import area_normals
+from fer3d.synth.looks.bust import Head, used
 from fer3d.synth.looks.growth import plate, surface
 from fer3d.synth.looks.occluders import Relief, hand_beside, occluder
 from fer3d.synth.optics.scene import LENS, SOLID, Look, Occluder
@@ -22,14 +21,22 @@ Generator = np.random.Generator
 
 
 def sunglasses(head: Head, generator: Generator, look: Look | None = None) -> Occluder:
-    """Spectacles with thick rims, whose lenses are measured as surface."""
+    """Spectacles with thin or thick rims, whose lenses are measured as curved surface."""
     worn = occluder("GLASSES", head.model, head.shape, generator, look)
-    points = worn.points.copy()
-    lens = worn.triangles[worn.part == LENS]
-    middle, edge = np.unique(lens[:, 2]), np.unique(lens[:, :2])
-    points[middle, 2] += generator.uniform(0.0, 3.0)
-    points[edge, 2] -= 0.3  # the rim stands out
-    return replace(worn, points=points, part=np.full(len(worn.triangles), SOLID, np.uint8))
+    thicker, dome = generator.uniform(0.0, 2.6), generator.uniform(0.0, 4.0)
+    rims = worn.triangles[worn.part != LENS]
+    points = worn.points + thicker * area_normals(worn.points, rims)
+    first = np.flatnonzero(np.diff(worn.part == LENS, prepend=False) & (worn.part == LENS))
+    pieces: list[Mesh] = [used(points, rims)]
+    for start in first:
+        fan = worn.triangles[start:]
+        size = int(np.flatnonzero(np.append(fan[:, 2] != fan[0, 2], True))[0])
+        edge, middle = worn.points[fan[:size, 0]], worn.points[fan[0, 2]]
+        depths = ((share, dome * share * (2 - share) - 0.3) for share in (0.0, 0.25, 0.5, 0.75, 0.9))
+        pieces.append(_closed_rings([edge + share * (middle - edge) + [0.0, 0.0, depth] for share, depth in depths]))
+    points, triangles = merged(pieces)
+    colour = np.broadcast_to(worn.colour[0], points.shape).copy()
+    return Occluder("sunglasses", points, triangles, np.full(len(triangles), SOLID, np.uint8), colour, worn.gloss)
 
 
 def goggles(head: Head, generator: Generator) -> Mesh:
@@ -50,7 +57,17 @@ def goggles(head: Head, generator: Generator) -> Mesh:
     foot = relief(rim[:, 0], rim[:, 1]) - 1.0
     front = float((foot + bend * x**2)[np.abs(x) > 12].max()) + rise
     rings = []
-    for share, lift in ((0.0, None), (0.0, 0.0), (0.06, 1.5), (0.12, 1.5), (0.16, 0.2), (0.4, 0.6), (0.7, 0.9)):
+    for share, lift in (
+        (0.0, None),
+        (0.0, 0.0),
+        (0.06, 1.5),
+        (0.12, 1.5),
+        (0.16, 0.2),
+        (0.4, 0.5),
+        (0.65, 0.8),
+        (0.85, 0.95),
+        (0.97, 1.0),
+    ):
         flat = rim * [1, 1] + share * (np.array([0.0, head.eye]) - rim)
         z = foot if lift is None else front - bend * flat[:, 0] ** 2 + lift
         rings.append(np.column_stack([flat, z]))
