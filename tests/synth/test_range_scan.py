@@ -158,6 +158,13 @@ def test_wrong_settings_are_refused(ball, settings, message):
         scan(ball, **settings)
 
 
+def test_points_that_are_not_finite_are_refused(ball):
+    points = ball[0].copy()
+    points[3, 1] = np.nan
+    with pytest.raises(ArgumentError, match="`points` should be finite, hold NaN or infinity"):
+        range_scan(points, ball[1], TOWARDS, generator=np.random.default_rng(0))
+
+
 @pytest.mark.parametrize("length", [4.0, 8.0, 14.0])
 def test_coarse_edges_are_as_long_as_asked(ball, length):
     mean = []

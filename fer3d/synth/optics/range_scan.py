@@ -103,6 +103,9 @@ def range_scan(
     check_dtype("triangles", triangles, np.int32)
     check_shape("triangles", triangles, ("F", 3))
     check_index("triangles", triangles, len(points))
+    if not np.isfinite(points).all():
+        raise ArgumentError("`points` should be finite, hold NaN or infinity")
+    triangles = np.ascontiguousarray(triangles)
     directions = np.atleast_2d(np.asarray(towards, np.float64))
     check_shape("towards", directions, ("K", 3))
     for name, value, least, most, unit in (
