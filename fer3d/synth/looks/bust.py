@@ -125,7 +125,7 @@ class Head:
         front = float(throat[:, 2].max())
         radius = min(build.neck, 1.12 * float(np.abs(throat[:, 0]).max()))
         neck = np.array([0.0, low + 10.0, front - 0.92 * radius - 4.0])
-        foot = np.array([0.0, low - 55.0, neck[2] - build.lean])
+        foot = np.array([0.0, min(self.chin[1] - 92.0, low - 6.0), neck[2] - build.lean])
         parts: list[Part] = []
         if "cranium" in kinds:
             jaw = np.array([0.0, self.eye - 45.0, c[2] + 10.0])

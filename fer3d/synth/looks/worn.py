@@ -221,9 +221,11 @@ def neck_scarf(head: Head, generator: Generator) -> Mesh:
     """A thick scarf or collar around the neck, below the chin."""
     on = surface(head, ("cranium", "neck"))
     near = np.abs(on.points[:, 1] - head.chin[1] + 50.0) < 12.0
-    middle = on.points[near].mean(axis=0) if near.any() else np.array([0.0, head.chin[1] - 50.0, head.centre[2]])
+    throat = on.points[near]
+    middle = (throat.min(axis=0) + throat.max(axis=0)) / 2
+    size = (throat.max(axis=0) - throat.min(axis=0)) / 2
     angle = np.linspace(0, 2 * np.pi, 25)
-    wide, deep = generator.uniform(68.0, 86.0), generator.uniform(66.0, 84.0)
+    wide, deep = size[0] + generator.uniform(4.0, 16.0), size[2] + generator.uniform(2.0, 14.0)
     parts = []
     for level in range(int(generator.integers(1, 4))):
         thick = generator.uniform(12.0, 22.0)
