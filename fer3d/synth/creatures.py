@@ -26,7 +26,7 @@ _SPECIES = {
 
 
 def animal(g: Generator) -> Mesh:
-    """A statue of an animal: its head, its bust or all of it, 80 to 700 mm."""
+    """A statue of an animal: its head, its bust or all of it, about 80 to 900 mm."""
     name = str(g.choice(list(_SPECIES)))
     size = np.array(_SPECIES[name]) * g.uniform(0.75, 1.3, 8)
     radius = g.uniform(25.0, 70.0)
@@ -103,7 +103,7 @@ def _turn(g: Generator, angle: float) -> Array:
 
 
 def hand(g: Generator) -> Mesh:
-    """A hand that is open, pointing, gripping or a fist, with a part of the forearm, 110 to 260 mm."""
+    """A hand that is open, pointing, gripping or a fist, with a part of the forearm, about 150 to 330 mm."""
     size = g.uniform(0.75, 1.1)
     curls = g.uniform(0.0, 0.3, 5) if (open_ := g.random() < 0.35) else g.uniform(0.0, 1.6, 5)
     if not open_ and g.random() < 0.4:
@@ -138,7 +138,7 @@ def _finger(root: Array, spread: float, long: float, curl: float, thick: float) 
 
 
 def shoe(g: Generator) -> Mesh:
-    """A shoe, boot or bare foot, 150 to 320 mm."""
+    """A shoe, boot or bare foot, about 200 to 420 mm."""
     long, wide, high = g.uniform(190.0, 310.0), g.uniform(36.0, 52.0), g.uniform(60.0, 110.0)
     bend = g.uniform(-0.06, 0.06) * long
     toe, heel = np.array([bend, 22.0, 0.42 * long]), np.array([0.0, 30.0, -0.4 * long])
@@ -166,7 +166,7 @@ def shoe(g: Generator) -> Mesh:
 
 
 def torso(g: Generator) -> Mesh:
-    """A torso without a head: chest, shoulders, stumps of arms and neck, hips, 350 to 800 mm."""
+    """A torso without a head: chest, shoulders, stumps of arms and neck, hips, about 700 to 980 mm."""
     half, deep = g.uniform(130.0, 200.0), g.uniform(90.0, 130.0)
     waist, hips = g.uniform(0.6, 0.95) * half, g.uniform(0.8, 1.1) * half
     tall, belly = g.uniform(380.0, 520.0), g.uniform(-10.0, 60.0)
