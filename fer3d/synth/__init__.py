@@ -1,8 +1,9 @@
 """Simulated scans with exact ground truth, to demonstrate and test the package without licensed data.
 
 `acting` simulates expressions, `looks` the appearance of people, `optics` scanners and cameras. `layouts` writes the
-scans in the layouts of real data sets, `truth` writes the ground truth beside them. The face models are those of
-`fer3d.face`. Always report results on simulated faces as such.
+scans in the layouts of real data sets, `truth` writes the ground truth beside them. `surroundings` adds to a face what
+raw scans hold besides, `things` makes what is no face. The face models are those of `fer3d.face`. Always report results
+on simulated faces as such.
 """
 
 from __future__ import annotations

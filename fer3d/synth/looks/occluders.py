@@ -147,13 +147,43 @@ def _hand(kind: str, model: FaceModel, shape: Array, generator: np.random.Genera
     across = np.array([way[1], -way[0]]) * side  # towards the thumb, which is on the upper or inner edge
     knuckles = target[:2] - reach * way
     size = generator.uniform(0.92, 1.05)
-    skin = _SKIN[int(generator.integers(len(_SKIN)))]
-    if look is not None:
-        skin = np.median(look.colour[look.hair < 8], axis=0) * np.array([1.02, 0.97, 0.95])
+    skin = _skin_colour(generator, look)
     bones, tips = _bones(
         knuckles, way, -across if kind == "EYE" else across * np.sign(across[1] or 1.0), size, generator
     )
     return _over(kind, Relief(model, shape, reach=10.0, smooth=6.0), bones, tips, skin)
+
+
+def hand_beside(
+    model: FaceModel,
+    shape: Array,
+    generator: np.random.Generator,
+    look: Look | None,
+    target: Array,
+    side: float,
+    lean: float,
+) -> Occluder:
+    """A hand whose knuckles lie below `target`, on the face or beside it.
+
+    Args:
+        model, shape, generator, look: As for `occluder`.
+        target: (2,). x and y of the middle of the fingers, mm.
+        side: Side that the hand comes from, 1 is the subject's left, -1 the right.
+        lean: Angle of the fingers from upright towards the middle, radians.
+    """
+    way = np.array([-side * np.sin(lean), np.cos(lean)])
+    thumb = np.array([way[1], -way[0]]) * -side
+    size = generator.uniform(0.85, 1.08)
+    bones, tips = _bones(target - generator.uniform(25.0, 45.0) * way, way, thumb, size, generator)
+    return _over("HAND", Relief(model, shape, reach=10.0, smooth=6.0), bones, tips, _skin_colour(generator, look))
+
+
+def _skin_colour(generator: np.random.Generator, look: Look | None) -> Array:
+    """(3,): colour of the hands of a person."""
+    skin = np.asarray(_SKIN[int(generator.integers(len(_SKIN)))])
+    if look is not None:
+        skin = np.median(look.colour[look.hair < 8], axis=0) * np.array([1.02, 0.97, 0.95])
+    return skin
 
 
 def _bones(
