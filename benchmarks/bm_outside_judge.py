@@ -1,16 +1,21 @@
 """What a network that has never seen our faces reads on them: the simulator judged from outside.
 
-    python benchmarks/bm_outside_judge.py [--people 24] [--face-model ../shared/data/ict_facekit.npz] [--list] [--write]
+    python benchmarks/bm_outside_judge.py [--people 24] [--face-model ../shared/data/ict_facekit.npz] [--list] [--write now]
 
 `outside_judge` scores pictures of simulated people (with texture, and bare shape in grey) who go from rest to each of
 the six expressions in steps, with the differences between people of `fer3d.synth`. Class by class, each score is
-correlated with the true weight of its action unit over all people and steps, less the score of the same person at rest,
-because people look different at rest.
+correlated with the true weight of its action unit over all people and steps, both less those of the same person at
+rest, because people look different at rest and some are tense there.
 
 `--list` measures the face model of ICT-FaceKit, a measured one, and writes which scores the network reads there, class
-by class (correlation of at least 0.8), to `results/outside_judge_scores.toml`. Only those judge our faces. A class
-counts as read if the listed scores of its units, less those of the other classes' units, separate it at full strength
-from the other expressions with an area under the curve of at least 0.8.
+by class (correlation of at least 0.8), to `results/outside_judge_scores.toml`. Only those judge our faces. A unit is
+tried in a class if people who make up at least 0.4 of all show it there with a weight of at least 0.3: the correlation
+of a unit that few people show, or show weakly, is that of chance and of the other units of the class.
+
+A class counts as read if the listed scores of its units, less those of the other classes' units, separate it at full
+strength from the other expressions with an area under the curve of at least 0.8.
+
+`--write before` keeps the tables of the faces as they are; `--before` sets their last columns beside those of now.
 """
 
 import argparse
@@ -25,6 +30,7 @@ from outside_judge import SCORES, Judge
 RESULTS = Path(__file__).parent / "results"
 LIST = RESULTS / "outside_judge_scores.toml"
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
+WEIGHT, SHARE = 0.3, 0.4  # a unit is tried in a class if it has this weight in the ways of this share of people
 READ = 0.8  # least correlation, and least area under the curve
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 CLASSES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
@@ -46,6 +52,7 @@ UNITS = {
     "AU43": ("eyeBlinkLeft", "eyeBlinkRight"),
 }
 SIDES = ("texture", "shape")
+FILES = {"now": "outside_judge.md", "before": "outside_judge_before.md"}
 
 
 class Faces(NamedTuple):
@@ -64,7 +71,8 @@ def main():
     parser.add_argument("--seed", type=int, default=100)
     parser.add_argument("--face-model", type=Path, default=SHARED / "ict_facekit.npz")
     parser.add_argument("--list", action="store_true", help=f"write {LIST.name} from the measured face model")
-    parser.add_argument("--write", action="store_true", help=f"also write the tables to {RESULTS.name}/")
+    parser.add_argument("--write", choices=FILES, help=f"also write the tables to {RESULTS.name}/")
+    parser.add_argument("--before", action="store_true", help="set the columns of `--write before` beside those of now")
     parser.add_argument("--pictures", type=Path, help="folder for a sheet of pictures of each face model")
     arguments = parser.parse_args()
     if arguments.list:
@@ -73,13 +81,17 @@ def main():
         return
     report = "\n\n".join(said(block) for block in tables(arguments))
     if arguments.write:
-        (RESULTS / "outside_judge.md").write_text(report + "\n", encoding="utf-8")
+        (RESULTS / FILES[arguments.write]).write_text(report + "\n", encoding="utf-8")
 
 
 def listing(arguments):
     """The scores that follow their units on the measured face model, as TOML: side -> class -> unit -> correlation."""
     faces = judged(models(arguments)["ICT-FaceKit"], arguments)
-    lines = [f"# Scores that follow their action unit on ICT-FaceKit's faces with at least {READ}; {where()}"]
+    lines = [
+        f"# Scores that follow their action unit on ICT-FaceKit's faces: r >= {READ}, of units that at least",
+        f"# {SHARE:.0%} of people show with a weight of at least {WEIGHT}. {arguments.people} people, seed {arguments.seed}.",
+        f"# {where()}",
+    ]
     for side in SIDES:
         for label in CLASSES:
             lines += ["", f"[{side}.{label}]"]
@@ -92,19 +104,36 @@ def tables(arguments):
     listed = tomllib.loads(LIST.read_text(encoding="utf-8"))
     found = {name: judged(model, arguments) for name, model in models(arguments).items()}
     yield f"# The simulator judged from outside\n\n{where()}; {arguments.people} people, seed {arguments.seed}."
+    before = earlier() if arguments.before else {}
     for side in SIDES:
+        title = f"Correlation of scores with true action units, {side}"
         columns = {
             name: {f"{label} {unit}": r for label in CLASSES for unit, r in correlations(faces, side, label).items()}
             for name, faces in found.items()
         }
         rows = [f"{label} {unit}" for label in CLASSES for unit in listed[side][label]]
-        yield table(f"Correlation of scores with true action units, {side}", rows, columns)
+        yield table(title, rows, columns, before.get(title))
+        title = f"Area under the curve of each class against the others, {side}"
         columns = {name: classes(faces, side, listed[side]) for name, faces in found.items()}
-        yield table(f"Area under the curve of each class against the others, {side}", CLASSES, columns)
+        yield table(title, CLASSES, columns, before.get(title))
 
 
-def table(title, rows, columns):
-    """A Markdown table; numbers below the bar are bold."""
+def earlier():
+    """Title of a table -> row -> value of the last column, from the tables written by `--write before`."""
+    text = (RESULTS / FILES["before"]).read_text(encoding="utf-8")
+    out = {}
+    for section in text.split("\n## ")[1:]:
+        title, *lines = section.splitlines()
+        rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")][1:]
+        out[title] = {row[0]: np.nan if row[-1] == "-" else float(row[-1].strip("*")) for row in rows}
+    return out
+
+
+def table(title, rows, columns, before=None):
+    """A Markdown table; numbers below the bar are bold. `before`: row -> value of a column before the last."""
+    if before is not None:
+        *others, last = columns.items()
+        columns = {**dict(others), f"{last[0]}, before": before, last[0]: last[1]}
 
     def cell(value):
         return "-" if np.isnan(value) else f"{value:.2f}" if value >= READ else f"**{value:.2f}**"
@@ -132,12 +161,12 @@ def judged(model, arguments):
         rest = None
         for label, strength, true, pictures in performances(model, arguments.seed, person):
             seen = {side: unit_scores(judge(picture)) for side, picture in pictures.items()}
-            rest = rest or seen  # the first performance is the neutral face at rest
+            rest = rest or (true, seen)  # the first performance is the neutral face at rest
             labels.append(label)
             strengths.append(strength)
-            truth.append(true)
+            truth.append(true - rest[0])
             for side in SIDES:
-                scores[side].append(seen[side] - rest[side])
+                scores[side].append(seen[side] - rest[1][side])
             sheet.append(pictures)
     if arguments.pictures:
         save_sheet(arguments.pictures / f"{model.name}.png", sheet)
@@ -205,7 +234,7 @@ def correlations(faces, side, label):
     """Unit of the textbook recipe -> correlation of its score with its true weight, from rest to the expression."""
     out = {}
     for k, unit in enumerate(UNITS):
-        if not shown(label, unit):
+        if shown(label, unit) < SHARE:
             continue
         good = np.isfinite(faces.scores[side][:, k]) & np.isin(faces.labels, ("neutral", label))
         true, score = faces.truth[good, k], faces.scores[side][good, k]
@@ -214,11 +243,12 @@ def correlations(faces, side, label):
 
 
 def shown(label, unit):
-    """Whether a unit belongs to a class: any way to show it has the unit at 0.3 or more."""
+    """Share of people who show a unit in a class with a weight of at least `WEIGHT`."""
     from fer3d.synth.acting.expression import WAYS
 
     names = ("AU26", "AU27") if unit == "AU26" else (unit,)
-    return any(way.units.get(name, 0.0) >= 0.3 for way in WAYS[label] for name in names)
+    ways = [way for way in WAYS[label] if any(way.units.get(name, 0.0) >= WEIGHT for name in names)]
+    return round(sum(way.share for way in ways), 2)
 
 
 def classes(faces, side, listed):
@@ -229,7 +259,7 @@ def classes(faces, side, listed):
     out = {}
     for label in CLASSES:
         mine = [k for k, unit in enumerate(UNITS) if unit in listed[label]]
-        others = [k for k, unit in enumerate(UNITS) if unit in every and not shown(label, unit)]
+        others = [k for k, unit in enumerate(UNITS) if unit in every and shown(label, unit) == 0.0]
         if mine:
             value = scores[:, mine].mean(axis=1) - (scores[:, others].mean(axis=1) if others else 0.0)
             out[label] = area(value[full & (faces.labels == label)], value[full & (faces.labels != label)])
