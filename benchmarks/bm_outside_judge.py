@@ -299,7 +299,7 @@ def shown(label, unit):
 
 
 def classes(faces, side, listed, teachers):
-    """Class -> area under the curve against the other expressions at full strength, by the discriminant of `teachers`."""
+    """Class -> area under the curve against the others at full strength, by a discriminant learnt on `teachers`."""
     units = [k for k, unit in enumerate(UNITS) if any(unit in of_class for of_class in listed.values())]
     mine, labels, people = full_strength(faces, side, units)
     theirs, their_labels, their_people = full_strength(teachers, side, units)
