@@ -71,14 +71,29 @@ _DIMPLES = ((2.2, -61.5, 3.0), (9.0, -60.0, 2.4), (5.6, -65.5, 2.2), (13.0, -66.
 # Units that each side can show alone: the left side; the right side is its mirror image.
 _SIDED: dict[str, Unit] = {
     "AU1": Unit(  # inner brow raiser: frontalis, medial part
-        (Linear((14, 114), (14, 53), 7.0, 27, 13), Tissue((10, 56), (9, 9), (0.4, 1.0, 0.3))),
+        (
+            Linear((14, 114), (14, 53), 7.0, 27, 13),
+            Tissue((10, 56), (9, 9), (0.4, 1.0, 0.3)),
+            Tissue((13, 47), (9, 4.5), (0.0, 4.4, 0.0)),  # the brow rises as a whole, with the skin below it
+            Tissue((14, 55), (9, 6), (0.0, 0.0, 0.8)),  # its bulk moves up with it
+            Tissue((14, 46), (9, 4.5), (0.0, 0.0, -2.4)),
+        ),
         _forehead(_INNER_LINES, 0.6),
         Lids(upper=0.5),
+        bulge=2.5,
     ),
     "AU2": Unit(  # outer brow raiser: frontalis, lateral part
-        (Linear((37, 116), (42, 55), 7.6, 28, 13), Tissue((48, 52), (8, 7), (0.8, 1.2, 0.0))),
+        (
+            Linear((37, 116), (42, 55), 7.6, 28, 13),
+            Tissue((48, 52), (8, 7), (0.8, 1.2, 0.0)),
+            Tissue((33, 57), (9, 7), (0.2, 1.6, 0.3)),
+            Tissue((40, 49), (11, 4.5), (0.4, 5.0, 0.0)),
+            Tissue((38, 56), (12, 6), (0.0, 0.0, 0.8)),
+            Tissue((38, 47), (12, 4.5), (0.0, 0.0, -2.4)),
+        ),
         _forehead(_OUTER_LINES, 0.65),
         Lids(upper=0.4),
+        bulge=2.5,
     ),
     "AU4": Unit(  # brow lowerer: corrugator, depressor supercilii, procerus
         (
