@@ -98,9 +98,11 @@ _SIDED: dict[str, Unit] = {
     "AU4": Unit(  # brow lowerer: corrugator, depressor supercilii, procerus
         (
             Linear((-2, 42), (22, 54), 4.3, 44, 22),
-            Linear((10, 18), (14, 53), 4.4, 34, 18),
+            Linear((10, 18), (14, 53), 2.0, 34, 18),
             Tissue((30, 52), (11, 8), (-0.8, -1.4, 1.0)),
-            Tissue((13, 50), (7, 4.5), (0.0, 0.0, 1.5), -20),
+            Tissue((38, 52), (11, 8), (-1.0, -2.0, 0.6)),  # the whole brow is lowered, its inner part most
+            Tissue((18, 53), (12, 6), (0.0, -1.0, 2.8)),  # muscle and fat bulge in front of the bone
+            Tissue((38, 53), (13, 6), (0.0, 0.0, 2.6)),
         ),
         (
             Fold(((5.0, 43.0), (5.2, 49.0), (5.8, 55.0), (7.0, 61.0)), 1.2, 1.8, 0.0),
