@@ -134,7 +134,7 @@ _SIDED: dict[str, Unit] = {
             Linear((4, 22), (10, 51), 3.2, 34, 16),
             Tissue((10, 17), (4.5, 8), (0.0, 1.2, 1.1)),
             Tissue((26, 14), (9, 8), (-0.6, 3.0, 1.6)),
-            Tissue((10, -25), (9, 6), (0.3, 1.2, 0.3), lips="upper"),
+            Tissue((12, -29), (9, 7), (0.8, 3.6, 0.3), lips="upper"),  # the upper lip rises with the wing of the nose
         ),
         (
             *(
