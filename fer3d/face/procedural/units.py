@@ -149,13 +149,15 @@ _SIDED: dict[str, Unit] = {
     ),
     "AU10": Unit(  # upper lip raiser: levator labii superioris
         (
-            Linear((30, 24), (14, -25), 5.8, 40, 9, "upper"),
-            Tissue((6, -28), (6.5, 6), (0.2, 3.2, 0.5), lips="upper"),
+            Linear((30, 24), (14, -25), 4.0, 40, 9, "upper"),
+            Tissue((6, -29), (6.5, 6), (0.2, 3.6, 0.5), lips="upper"),
+            Tissue((14, -31), (8, 7), (2.2, 7.4, 0.2), lips="upper"),  # the lip bends upwards, its margin too
+            Tissue((25, -34), (8, 6), (0.0, 1.6, 0.4)),  # the corner hardly follows
             Tissue((30, -2), (10, 9), (0.6, 2.6, 1.6)),
-            Tissue((17, -3), (5, 6), (0.9, 1.3, 0.2)),
+            Tissue((17, -3), (5, 6), (0.9, 0.0, 0.2)),
             Tissue((19, -13), (6, 5), (0.4, 1.6, 0.6), lips="upper"),
         ),
-        (_nasolabial(1.6, 1.3, 1.0),),
+        (_nasolabial(1.6, 1.3, 0.5),),
         bulge=3.0,
     ),
     "AU11": Unit(  # nasolabial deepener: zygomaticus minor
