@@ -239,15 +239,17 @@ _SIDED: dict[str, Unit] = {
 _WHOLE: dict[str, Unit] = {
     "AU17": Unit(  # chin raiser: mentalis
         (
-            Tissue((0, -65), (17, 10), (0.0, 5.2, 1.6)),
-            Tissue((0, -47), (14, 6), (0.0, 3.6, 1.8)),
-            Tissue((0, -38), (17, 7), (0.0, 2.4, 1.4)),
+            Tissue((0, -65), (17, 10), (0.0, 7.6, 2.4)),
+            Tissue((0, -46), (16, 6), (0.0, 6.6, 5.4)),
+            Tissue((0, -36), (18, 5), (0.0, 5.4, 2.0)),  # both lips: the lower one pushes the upper one up
+            Tissue((0, -26), (16, 5), (0.0, 2.4, 0.2), lips="above"),
             Tissue((25, -38), (7, 7), (0.0, -1.4, 0.0)),
         ),
         (
-            Fold(((-17.0, -51.0), (-8.0, -55.5), (0.0, -56.5), (8.0, -55.5), (17.0, -51.0)), 1.5, 1.8),
+            Fold(((-17.0, -48.0), (-8.0, -52.0), (0.0, -53.0), (8.0, -52.0), (17.0, -48.0)), 1.5, 2.2),
             *(Fold(((x - w, y - 0.4), (x, y + 0.4), (x + w, y)), 0.6, 1.5) for x, y, w in _DIMPLES),
         ),
+        bulge=1.0,
     ),
     "AU18": Unit(  # lip pucker: incisivii, orbicularis oris
         (
