@@ -276,8 +276,8 @@ _WHOLE: dict[str, Unit] = {
     ),
     "AU23": Unit(  # lip tightener: orbicularis oris
         (
-            Tissue((10, -27), (13, 3.5), (-0.6, -2.2, -0.4), lips="above"),
-            Tissue((10, -43), (13, 4.0), (-0.6, 2.8, -0.4), lips="below"),
+            Tissue((10, -27), (13, 3.5), (-0.6, -1.5, -0.4), lips="above"),
+            Tissue((10, -43), (13, 4.0), (-0.6, 2.0, -0.4), lips="below"),
             Tissue((25, -36), (6, 6), (-2.6, 0.0, -0.4)),
             Tissue((0, -35), (18, 3.0), (0.0, 0.0, -1.2)),
         ),
@@ -289,9 +289,9 @@ _WHOLE: dict[str, Unit] = {
     ),
     "AU24": Unit(  # lip pressor: orbicularis oris
         (
-            Tissue((9, -27), (12, 4.0), (0.0, -2.6, -1.2), lips="above"),
-            Tissue((9, -43), (12, 4.5), (0.0, 3.0, -1.2), lips="below"),
-            Tissue((0, -35), (19, 4.0), (0.0, 0.0, -1.0)),
+            Tissue((9, -27), (12, 4.0), (0.0, -1.8, -0.8), lips="above"),
+            Tissue((9, -43), (12, 4.5), (0.0, 2.6, -0.2), lips="below"),
+            Tissue((0, -35), (19, 4.0), (0.0, 0.0, -0.8)),
             Tissue((0, -35), (17, 1.6), (0.0, 0.0, 2.0)),  # no gap shows between pressed lips
             Tissue((0, -21), (14, 4), (0.0, 0.0, 1.6), lips="above"),
             Tissue((0, -50), (14, 4), (0.0, 0.6, 1.6), lips="below"),
