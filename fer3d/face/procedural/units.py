@@ -206,7 +206,7 @@ _SIDED: dict[str, Unit] = {
         (
             Linear((25, -86), (11, -41), 5.0, 26, 10, "lower"),
             Tissue((8, -43), (7, 6), (0.4, -0.6, 1.0), lips="lower"),
-            Tissue((8, -37), (7, 5.5), (0.3, -5.4, 0.3), lips="lower"),  # the margin of the lip
+            Tissue((8, -37), (6.6, 5.5), (0.3, -5.4, 0.3), lips="lower"),  # the margin of the lip
             Tissue((12, -56), (10, 6), (0.2, -0.6, 1.0), lips="lower"),
         ),
         (Fold(((2.0, -55.0), (10.0, -55.5), (18.0, -52.0)), 0.5, 2.2),),
