@@ -77,6 +77,42 @@ def change(model, unit, weight=1.0):
     return {n: shape[model.landmarks[bu83_names(np.array([n]))[0]]] for n in range(1, 84)}
 
 
+def both(model, unit):
+    """BU number -> (3,) mm that a unit moves it on both sides, at weight 1."""
+    shape = model.shape(None, model.mode_weights({unit: 1.0})) - model.neutral
+    return {n: shape[model.landmarks[bu83_names(np.array([n]))[0]]] for n in range(1, 84)}
+
+
+# What FACS says of a unit beyond the direction, on both sides: number, axis, least and most mm.
+MUCH = {
+    "AU1": ((17, Y, 7, 12), (26, Y, 4, 9)),  # the brow rises as a whole: its lower border too
+    "AU2": ((19, Y, 6, 10), (21, Y, 5, 10), (17, Y, -1, 1)),
+    "AU4": ((17, Y, -7, -3), (19, Y, -7, -3), (19, X, -6, -2), (17, X, -3, -1), (19, Z, 2, 7)),  # and bulges
+    "AU9": ((40, Y, 5, 9), (52, Y, 2, 6), (63, Y, 1, 5)),  # the middle of the upper lip is pulled up
+    "AU10": ((52, Y, 6, 10), (63, Y, 4, 10), (50, Y, 7, 13), (49, Y, 0, 4), (67, Y, -0.5, 0.5)),
+    "AU15": ((49, Y, -10, -5), (49, X, 0, 4)),  # the mouth gets no narrower
+    "AU16": ((67, Y, -8, -4), (58, Y, -10, -5), (49, Y, -1, 1), (63, Y, -0.5, 0.5)),  # the lips part
+    "AU17": ((58, Y, 6, 10), (58, Z, 4, 9), (76, Y, 6, 10), (52, Y, 2, 6), (49, Y, -1, 2)),  # the lower lip protrudes
+    "AU24": ((58, Y, 2, 6), (52, Y, -4, -1), (58, Z, -1, 2), (76, Y, -1, 1)),  # the chin stays
+}
+
+
+@pytest.mark.parametrize("unit", MUCH)
+def test_how_far_both_sides_move(builtin, unit):
+    moved = both(builtin, unit)
+    for number, axis, least, most in MUCH[unit]:
+        assert least <= moved[number][axis] <= most, (number, axis, moved[number])
+
+
+def test_lips_part_by_the_upper_lip_raiser_and_close_by_the_chin_raiser(builtin):
+    def widest(units):
+        return lip_gap(builtin, builtin.shape(None, builtin.mode_weights(units))).max()
+
+    assert widest({"AU10": 1.0}) > 4
+    assert widest({"AU16": 1.0}) > 4
+    assert widest({"AU17": 1.0}) < 0.5
+
+
 def test_the_table_is_complete(builtin):
     bare = {name if name.startswith("AU30") else name.split("_")[0] for name in builtin.action_units}
     assert bare == set(FACS)

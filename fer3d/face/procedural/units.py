@@ -71,21 +71,38 @@ _DIMPLES = ((2.2, -61.5, 3.0), (9.0, -60.0, 2.4), (5.6, -65.5, 2.2), (13.0, -66.
 # Units that each side can show alone: the left side; the right side is its mirror image.
 _SIDED: dict[str, Unit] = {
     "AU1": Unit(  # inner brow raiser: frontalis, medial part
-        (Linear((14, 114), (14, 53), 7.0, 27, 13), Tissue((10, 56), (9, 9), (0.4, 1.0, 0.3))),
+        (
+            Linear((14, 114), (14, 53), 7.0, 27, 13),
+            Tissue((10, 56), (9, 9), (0.4, 1.0, 0.3)),
+            Tissue((13, 47), (9, 4.5), (0.0, 4.4, 0.0)),  # the brow rises as a whole, with the skin below it
+            Tissue((14, 55), (9, 6), (0.0, 0.0, 0.8)),  # its bulk moves up with it
+            Tissue((14, 46), (9, 4.5), (0.0, 0.0, -2.4)),
+        ),
         _forehead(_INNER_LINES, 0.6),
         Lids(upper=0.5),
+        bulge=2.5,
     ),
     "AU2": Unit(  # outer brow raiser: frontalis, lateral part
-        (Linear((37, 116), (42, 55), 7.6, 28, 13), Tissue((48, 52), (8, 7), (0.8, 1.2, 0.0))),
+        (
+            Linear((37, 116), (42, 55), 7.6, 28, 13),
+            Tissue((48, 52), (8, 7), (0.8, 1.2, 0.0)),
+            Tissue((33, 57), (9, 7), (0.2, 1.6, 0.3)),
+            Tissue((40, 49), (11, 4.5), (0.4, 5.0, 0.0)),
+            Tissue((38, 56), (12, 6), (0.0, 0.0, 0.8)),
+            Tissue((38, 47), (12, 4.5), (0.0, 0.0, -2.4)),
+        ),
         _forehead(_OUTER_LINES, 0.65),
         Lids(upper=0.4),
+        bulge=2.5,
     ),
     "AU4": Unit(  # brow lowerer: corrugator, depressor supercilii, procerus
         (
             Linear((-2, 42), (22, 54), 4.3, 44, 22),
-            Linear((10, 18), (14, 53), 4.4, 34, 18),
+            Linear((10, 18), (14, 53), 2.0, 34, 18),
             Tissue((30, 52), (11, 8), (-0.8, -1.4, 1.0)),
-            Tissue((13, 50), (7, 4.5), (0.0, 0.0, 1.5), -20),
+            Tissue((38, 52), (11, 8), (-1.0, -2.0, 0.6)),  # the whole brow is lowered, its inner part most
+            Tissue((18, 53), (12, 6), (0.0, -1.0, 2.8)),  # muscle and fat bulge in front of the bone
+            Tissue((38, 53), (13, 6), (0.0, 0.0, 2.6)),
         ),
         (
             Fold(((5.0, 43.0), (5.2, 49.0), (5.8, 55.0), (7.0, 61.0)), 1.2, 1.8, 0.0),
@@ -117,7 +134,7 @@ _SIDED: dict[str, Unit] = {
             Linear((4, 22), (10, 51), 3.2, 34, 16),
             Tissue((10, 17), (4.5, 8), (0.0, 1.2, 1.1)),
             Tissue((26, 14), (9, 8), (-0.6, 3.0, 1.6)),
-            Tissue((10, -25), (9, 6), (0.3, 1.2, 0.3), lips="upper"),
+            Tissue((12, -29), (9, 7), (0.8, 3.6, 0.3), lips="upper"),  # the upper lip rises with the wing of the nose
         ),
         (
             *(
@@ -132,13 +149,15 @@ _SIDED: dict[str, Unit] = {
     ),
     "AU10": Unit(  # upper lip raiser: levator labii superioris
         (
-            Linear((30, 24), (14, -25), 5.8, 40, 9, "upper"),
-            Tissue((6, -28), (6.5, 6), (0.2, 3.2, 0.5), lips="upper"),
+            Linear((30, 24), (14, -25), 4.0, 40, 9, "upper"),
+            Tissue((6, -29), (6.5, 6), (0.2, 3.6, 0.5), lips="upper"),
+            Tissue((14, -31), (8, 7), (2.2, 7.4, 0.2), lips="upper"),  # the lip bends upwards, its margin too
+            Tissue((25, -34), (8, 6), (0.0, 1.6, 0.4)),  # the corner hardly follows
             Tissue((30, -2), (10, 9), (0.6, 2.6, 1.6)),
-            Tissue((17, -3), (5, 6), (0.9, 1.3, 0.2)),
+            Tissue((17, -3), (5, 6), (0.9, 0.0, 0.2)),
             Tissue((19, -13), (6, 5), (0.4, 1.6, 0.6), lips="upper"),
         ),
-        (_nasolabial(1.6, 1.3, 1.0),),
+        (_nasolabial(1.6, 1.3, 0.5),),
         bulge=3.0,
     ),
     "AU11": Unit(  # nasolabial deepener: zygomaticus minor
@@ -185,8 +204,9 @@ _SIDED: dict[str, Unit] = {
     ),
     "AU16": Unit(  # lower lip depressor: depressor labii inferioris
         (
-            Linear((25, -86), (11, -41), 6.8, 26, 10, "lower"),
-            Tissue((8, -43), (7, 6), (0.4, -2.0, 1.0), lips="lower"),
+            Linear((25, -86), (11, -41), 5.0, 26, 10, "lower"),
+            Tissue((8, -43), (7, 6), (0.4, -0.6, 1.0), lips="lower"),
+            Tissue((8, -37), (6.6, 5.5), (0.3, -5.4, 0.3), lips="lower"),  # the margin of the lip
             Tissue((12, -56), (10, 6), (0.2, -0.6, 1.0), lips="lower"),
         ),
         (Fold(((2.0, -55.0), (10.0, -55.5), (18.0, -52.0)), 0.5, 2.2),),
@@ -219,15 +239,17 @@ _SIDED: dict[str, Unit] = {
 _WHOLE: dict[str, Unit] = {
     "AU17": Unit(  # chin raiser: mentalis
         (
-            Tissue((0, -65), (17, 10), (0.0, 5.2, 1.6)),
-            Tissue((0, -47), (14, 6), (0.0, 3.6, 1.8)),
-            Tissue((0, -38), (17, 7), (0.0, 2.4, 1.4)),
+            Tissue((0, -65), (17, 10), (0.0, 7.6, 2.4)),
+            Tissue((0, -46), (16, 6), (0.0, 6.6, 5.4)),
+            Tissue((0, -36), (18, 5), (0.0, 5.4, 2.0)),  # both lips: the lower one pushes the upper one up
+            Tissue((0, -26), (16, 5), (0.0, 2.4, 0.2), lips="above"),
             Tissue((25, -38), (7, 7), (0.0, -1.4, 0.0)),
         ),
         (
-            Fold(((-17.0, -51.0), (-8.0, -55.5), (0.0, -56.5), (8.0, -55.5), (17.0, -51.0)), 1.5, 1.8),
+            Fold(((-17.0, -48.0), (-8.0, -52.0), (0.0, -53.0), (8.0, -52.0), (17.0, -48.0)), 1.5, 2.2),
             *(Fold(((x - w, y - 0.4), (x, y + 0.4), (x + w, y)), 0.6, 1.5) for x, y, w in _DIMPLES),
         ),
+        bulge=1.0,
     ),
     "AU18": Unit(  # lip pucker: incisivii, orbicularis oris
         (
@@ -254,8 +276,8 @@ _WHOLE: dict[str, Unit] = {
     ),
     "AU23": Unit(  # lip tightener: orbicularis oris
         (
-            Tissue((10, -27), (13, 3.5), (-0.6, -2.2, -0.4), lips="above"),
-            Tissue((10, -43), (13, 4.0), (-0.6, 2.8, -0.4), lips="below"),
+            Tissue((10, -27), (13, 3.5), (-0.6, -1.5, -0.4), lips="above"),
+            Tissue((10, -43), (13, 4.0), (-0.6, 2.0, -0.4), lips="below"),
             Tissue((25, -36), (6, 6), (-2.6, 0.0, -0.4)),
             Tissue((0, -35), (18, 3.0), (0.0, 0.0, -1.2)),
         ),
@@ -267,9 +289,9 @@ _WHOLE: dict[str, Unit] = {
     ),
     "AU24": Unit(  # lip pressor: orbicularis oris
         (
-            Tissue((9, -27), (12, 4.0), (0.0, -2.6, -1.2), lips="above"),
-            Tissue((9, -43), (12, 4.5), (0.0, 3.0, -1.2), lips="below"),
-            Tissue((0, -35), (19, 4.0), (0.0, 0.0, -1.0)),
+            Tissue((9, -27), (12, 4.0), (0.0, -1.8, -0.8), lips="above"),
+            Tissue((9, -43), (12, 4.5), (0.0, 2.6, -0.2), lips="below"),
+            Tissue((0, -35), (19, 4.0), (0.0, 0.0, -0.8)),
             Tissue((0, -35), (17, 1.6), (0.0, 0.0, 2.0)),  # no gap shows between pressed lips
             Tissue((0, -21), (14, 4), (0.0, 0.0, 1.6), lips="above"),
             Tissue((0, -50), (14, 4), (0.0, 0.6, 1.6), lips="below"),
