@@ -40,8 +40,8 @@ def _good_files(folder):
     named = {"Nose tip": rng.normal(0, 50, 3), "Chin middle": rng.normal(0, 50, 3), "Left mouth corner": np.zeros(3)}
     landmark_files.write_lm3(named, folder / "a.lm3")
     landmark_files.write_lm2({name: point[:2].copy() for name, point in named.items()}, folder / "a.lm2")
-    for suffix in (".pp", ".fcsv", ".mrk.json", ".csv", ".json"):
-        formats.write_landmarks(named, folder / f"a{suffix}", confidence={"Nose tip": 0.5})
+    for name in ("a.pp", "a.fcsv", "a.mrk.json", "a.csv", "points.json"):  # a.json is of a camera
+        formats.write_landmarks(named, folder / name, confidence={"Nose tip": 0.5})
     files = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix not in (".png", ".mtl", ".ppm")}
     before, _, after = files["a.wrl"].rpartition(b"0, 1, 7")  # in texCoordIndex
     files["split.wrl"] = before + b"3, 1, 7" + after
@@ -99,7 +99,7 @@ def good(tmp_path_factory):
 KINDS = [
     "a.wrl", "split.wrl", "a.bnt", "a.abs", "a.abs.gz", "a.obj", "a.ply", "text.ply", "a.stl", "text.stl", "a.off",
     "a.glb", "a.gltf", "a.bnd", "a.pse", "a.lm3", "a.lm2",
-    "a.pp", "a.fcsv", "a.mrk.json", "a.csv", "a.json", *POINTS,
+    "a.pp", "a.fcsv", "a.mrk.json", "a.csv", "points.json", *POINTS,
 ]  # fmt: skip
 
 
