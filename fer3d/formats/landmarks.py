@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer3d.checks import check_range, check_shape
+from fer3d.checks import check_choice, check_range, check_shape
 from fer3d.errors import ArgumentError
 from fer3d.files import brief, parse_json
 from fer3d.formats import landmark_files, landmark_tables, picked_points, slicer_markups
@@ -87,7 +87,7 @@ def write_landmarks(
     suffix = _suffix(path, tuple(_WRITERS))
     given = _checked_points(points)
     _check_extra(given, confidence, visible)
-    chosen = _chosen(given, _scheme_of(suffix, scheme), path)
+    chosen = _chosen(given, scheme_of(suffix, scheme), path)
     _WRITERS[suffix](chosen, path, scan, confidence, visible)
 
 
@@ -203,7 +203,19 @@ def _check_extra(points: Points, confidence: Mapping[str, float] | None, visible
         check_range(f"confidence[{brief(name)}]", value, 0.0, 1.0)
 
 
-def _scheme_of(suffix: str, scheme: str | None) -> str | None:
+def written_suffix(path: str | os.PathLike[str]) -> str:
+    """The suffix, such as ".mrk.json", by which `write_landmarks` chooses the format. Raises ArgumentError if none."""
+    return _suffix(path, tuple(_WRITERS))
+
+
+def scheme_of(suffix: str, scheme: str | None) -> str | None:
+    """The scheme that a format is written in: the given one, or the only one of .bnd and .lm3; None: all points.
+
+    Raises:
+        ArgumentError: if there is no such scheme, or it does not fit the format.
+    """
+    if scheme is not None:
+        check_choice("scheme", scheme, tuple(SCHEMES))
     only = _ONLY.get(suffix)
     if scheme is not None and only is not None and scheme != only:
         raise ArgumentError(f"`scheme` should be {only} for {suffix}, is {scheme!r}")

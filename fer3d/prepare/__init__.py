@@ -8,6 +8,7 @@ from fer3d import lazy_names
 
 if TYPE_CHECKING:
     from fer3d.prepare.folder import Summary, preprocess
+    from fer3d.prepare.landmarks.found import FoundLandmarks, find_landmarks
     from fer3d.prepare.scan import AxisConvention, prepare, prepare_record
     from fer3d.prepare.shards import pack
     from fer3d.prepare.store import PreparedScan, read_manifest, read_scan, read_tree
@@ -15,9 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AxisConvention",
+    "FoundLandmarks",
     "Outcome",
     "PreparedScan",
     "Summary",
+    "find_landmarks",
     "pack",
     "prepare",
     "prepare_record",
@@ -29,6 +32,8 @@ __all__ = [
 
 _HOMES = {
     "AxisConvention": "scan",
+    "FoundLandmarks": "landmarks.found",
+    "find_landmarks": "landmarks.found",
     "prepare": "scan",
     "prepare_record": "scan",
     "Outcome": "tasks",

@@ -1,0 +1,34 @@
+"""The points of the mean face, and fits of a face to them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer3d.face.load import builtin_face
+from fer3d.landmarks import POINT_NAMES
+from fer3d.prepare.landmark_pose import WEIGHTS, rigid_fit
+
+_Floats = NDArray[np.float64]
+
+TIP = POINT_NAMES.index("pronasale")
+STEADY = np.array([WEIGHTS.get(name, 0.0) for name in POINT_NAMES])  # (L,) weights of the points that give the pose
+
+
+@lru_cache(maxsize=1)
+def mean_points() -> _Floats:
+    """(L, 3) float64, mm: `POINT_NAMES` on the neutral built-in face, in the frontal frame; do not modify it."""
+    model = builtin_face()
+    return model.neutral[[model.landmarks[name] for name in POINT_NAMES]]
+
+
+def frontal_rotation(points: _Floats) -> _Floats:
+    """(3, 3) float64: the rotation from the frame of (L, 3) points to the frontal frame, by the points fixed to bone.
+
+    Points that are NaN are left out.
+    """
+    known = np.isfinite(points).all(axis=1) & (STEADY > 0)
+    rotation, _ = rigid_fit(points[known], mean_points()[known], STEADY[known])
+    return rotation
