@@ -185,4 +185,5 @@ def test_all_files_are_written_through_one_function():
             modes = [value.value for value in ast.walk(node) if isinstance(value, ast.Constant)]
             if (is_method and name in _WRITERS) or (name == "open" and {"w", "wb", "a", "ab", "x", "xb"} & set(modes)):
                 found.append(f"{path.relative_to(root)}:{node.lineno}")
-    assert [place for place in found if not place.startswith(("files/whole.py", "face/npz.py"))] == []
+    in_memory = ("face/npz.py", "train/landmarks/store.py")  # np.savez fills a buffer, which `write_bytes` writes
+    assert [place for place in found if not place.startswith(("files/whole.py", *in_memory))] == []

@@ -1,0 +1,1 @@
+"""Training of the landmark detector on simulated scans alone; see `fit.train_landmarks`."""
