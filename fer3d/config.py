@@ -7,10 +7,11 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PositiveFloat,
@@ -35,6 +36,15 @@ OF_PICTURES = ("detectors", "crops", "whole_picture")
 OF_ALL = ("size",)
 
 
+# What `pose` was called in earlier versions -> its name.
+_FORMER_POSES = {"landmarks": "file", "shape": "found"}
+
+
+def pose_name(name: Any) -> Any:
+    """The name of a way to find the pose, also from its name in earlier versions."""
+    return _FORMER_POSES.get(name, name) if isinstance(name, str) else name
+
+
 class PreprocessSettings(BaseModel):
     """How a raw scan is prepared and stored. The fields are in the order of the stages."""
 
@@ -53,9 +63,10 @@ class PreprocessSettings(BaseModel):
     hole_mm: float = Field(
         10.0, ge=0.0, le=50.0, description="Close holes up to this extent, in the mesh and in the maps. 0: off."
     )
-    pose: Literal["auto", "landmarks", "shape"] = Field(
+    pose: Annotated[Literal["auto", "file", "found"], BeforeValidator(pose_name)] = Field(
         "auto",
-        description="Estimate the head pose from landmarks or from the shape. auto: from landmarks if there are any.",
+        description="Landmarks that give the head pose: file, those of the scan's landmark file; found, those that are "
+        "found on its shape. auto: of the file if there are any and they fit.",
     )
     crop_mm: float = Field(90.0, ge=20.0, le=300.0, description="Radius of the ball around the nose tip that is kept.")
     curvature_radius_mm: float = Field(
@@ -470,8 +481,8 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
 
     The key `a.b` means the key `b` of the table `a`.
 
-    >>> parse_assignments(["size=112", "pose=shape", "maps=depth,normal"])
-    {'size': 112, 'pose': 'shape', 'maps': ['depth', 'normal']}
+    >>> parse_assignments(["size=112", "pose=found", "maps=depth,normal"])
+    {'size': 112, 'pose': 'found', 'maps': ['depth', 'normal']}
     >>> parse_assignments(["model.width=8", "model.hvp=false"])
     {'model': {'width': 8, 'hvp': False}}
 

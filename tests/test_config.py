@@ -42,7 +42,7 @@ def test_maps_have_one_order(text):
             ["maps=depth,nose"],
             "settings: `maps` should hold names out of depth, normal, curvature, texture, holds 'nose'",
         ),
-        (["pose=sideways"], "settings: `pose` Input should be 'auto', 'landmarks' or 'shape', got 'sideways'"),
+        (["pose=sideways"], "settings: `pose` Input should be 'auto', 'file' or 'found', got 'sideways'"),
         (["tree_levels=68,256"], "settings: `tree_levels` should be at least two descending numbers of vertices, got"),
         (["tree_rings=0.5,2"], "settings: `tree_rings` should be ascending shares in (0, 1], got"),
         (["tree_radii_mm=-3"], "settings: `tree_radii_mm` should be at least one length in (0, 1000] mm, got"),

@@ -112,7 +112,7 @@ def test_a_run_posed_by_landmarks_says_when_it_had_to_do_without(tmp_path, scans
     write_model(tmp_path / "model.safetensors", pose="landmarks")
     predictor = load(tmp_path / "model.safetensors")
     made = predictor(wrl(scans))
-    assert made.warnings == ("posed by its shape, while the run's scans were posed by landmarks",)
+    assert made.warnings == ("posed by landmarks found on its shape, while the run's scans had landmark files",)
     assert predictor(wrl(scans), landmarks=landmark_file(wrl(scans))).warnings == ()
 
 

@@ -317,7 +317,7 @@ def run_predict(
         predictor = replace(predictor, settings=predictor.settings.model_copy(update={"unit": unit}))
     paths = find_scans(scans, predictor.kind.is_file)
     if predictor.kind.name != "pictures":
-        compile_first(needed_kernels(predictor.settings, landmarks), Console(stderr=True))
+        compile_first(needed_kernels(predictor.settings), Console(stderr=True))
     rows = list(_with_progress(predict_files(predictor, paths, landmarks=landmarks, frame=frame), len(paths)))
     if as_json:
         _write(json.dumps([_row_json(row) for row in rows], indent=2, ensure_ascii=False) + "\n")
@@ -333,8 +333,8 @@ def _idle_options(predictor: Predictor) -> dict[str, str]:
     if predictor.kind.name == "pictures":
         reason = "is of scans, the run was trained on pictures"
         return dict.fromkeys(("landmarks", "unit", "up", "towards_camera"), reason)
-    if predictor.settings.pose == "shape":
-        return {"landmarks": "is of poses from landmarks, the run's scans were posed by their shape (`pose` shape)"}
+    if predictor.settings.pose == "found":
+        return {"landmarks": "is of poses from landmark files, `pose` of the run is found"}
     return {}
 
 

@@ -15,10 +15,11 @@ from fer3d.catalog.folder_listing import printable
 from fer3d.catalog.guessed_subjects import is_unknown
 from fer3d.catalog.inspection import Inspection
 from fer3d.catalog.records import Record
-from fer3d.prepare.align import LARGEST, SMALLEST, UNITS, fitting_unit
+from fer3d.prepare.align import LARGEST, SMALLEST, fitting_unit
 from fer3d.prepare.axes import axis_rotation
 from fer3d.prepare.folder import card_axes
 from fer3d.prepare.scan import AxisConvention
+from fer3d.prepare.units import UNITS
 from fer3d.prepare.warning_kinds import warning_kinds
 from fer3d.scan import LABELS
 

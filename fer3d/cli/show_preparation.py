@@ -159,7 +159,7 @@ def run_maps(
     raw = formats.read(scan)
     if landmarks is not None:
         raw = raw.with_landmarks(formats.read_landmarks(landmarks), {"file": landmarks.name})
-    compile_first(needed_kernels(settings.model_copy(update={"tree": False}), landmarks=landmarks is not None))
+    compile_first(needed_kernels(settings.model_copy(update={"tree": False})))
     prepared, maps = prepare(raw, settings, frame=frame)
     arrays: dict[str, Any] = {"maps": maps.stack.astype(np.float32)}
     if maps.texture is not None:

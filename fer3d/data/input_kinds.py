@@ -170,7 +170,7 @@ class InputKind(ABC):
             source: A file of any readable format, or a scan as `fer3d.formats.read` returns it.
             settings: Preprocessing settings of the training scans.
             facts: Input facts of the network that will read the face.
-            landmarks: Landmark file of the scan. None: use landmarks of the scan, or estimate the pose from the shape.
+            landmarks: Landmark file of the scan. None: use landmarks of the scan, or find them on its shape.
             frame: Axes and unit of the file. None: +y up, +z to the camera, the unit guessed from the size.
 
         Raises:
@@ -187,9 +187,9 @@ class InputKind(ABC):
         scan = source if isinstance(source, Scan) else formats.read(source, texture=reads_picture(settings.maps))
         if landmarks is not None:
             scan = scan.with_landmarks(formats.read_landmarks(landmarks), {"file": Path(landmarks).name})
-        if settings.pose == "landmarks" and not scan.landmarks:
-            scan = scan.warn("posed by its shape, while the run's scans were posed by landmarks")
-            settings = settings.model_copy(update={"pose": "shape"})
+        if settings.pose == "file" and not scan.landmarks:
+            scan = scan.warn("posed by landmarks found on its shape, while the run's scans had landmark files")
+            settings = settings.model_copy(update={"pose": "found"})
         prepared, maps, tree = prepare_with_tree(scan, settings, frame=frame)
         return PreparedFace(maps, prepared, tree, tuple(prepared.warnings))
 

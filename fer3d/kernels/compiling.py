@@ -62,7 +62,6 @@ class Kernel:
 
 
 _FACES, _POINTS, _VERTICES, _FLAGS, _ROWS = "i4[:,::1]", "f8[:,::1]", "f4[:,::1]", "b1[::1]", "i4[::1]"
-_FIELD = f"f8[::1], f8, i4[:,:,::1], {_POINTS}, {_POINTS}"  # of the mean face, see `fer3d.prepare.nose.MeanFaceField`
 
 _ORDER = Kernel("small.stable_order", "i8[::1]", 0.3)
 _SOLVE = Kernel("small.solve", f"{_POINTS}, {_POINTS}", 1.4)
@@ -115,26 +114,14 @@ HOLES = (
 LANDMARKS = (Kernel("winding.mean_normal", f"{_VERTICES}, {_FACES}, f8[::1], f8", 0.3),)
 """What the pose from landmarks takes."""
 
-NOSE = (
-    _SOLVE,
-    Kernel("nose_search.misfit", f"f8[::1], {_POINTS}, {_POINTS}, {_FIELD}, f8, f8", 0.6),
-    Kernel(
-        "nose_search.starts",
-        f"{_POINTS}, {_POINTS}, i8[::1], {_POINTS}, i8, f8, f8, i8, {_FIELD}, f8, f8",
-        2.4,
-        ("nose_search.misfit",),
-    ),
-    Kernel("nose_search.settle", f"f8[::1], {_POINTS}, {_POINTS}, {_FIELD}, i8, f8, f8, f8", 1.9, ("small.solve",)),
-    Kernel("nose_search.highest_apart", f"{_POINTS}, f8[::1], f8, i8", 0.8),
-    Kernel("nose_search.sort_into_cells", f"{_POINTS}, f8", 0.5),
-    Kernel("nose_search.protrusion", f"{_POINTS}, {_POINTS}, f8, f8[::1], i8[::1], i8[::1], i8[::1]", 0.4),
-    Kernel("nose_search.missed", f"f8[::1], {_POINTS}, {_POINTS}, {_POINTS}, {_POINTS}, f8, f8, f8", 0.4),
+FIND = (
     Kernel("nose_search.surface_samples", f"{_VERTICES}, {_FACES}, f8, f8", 0.4),
-    Kernel("nose_search.visible_area", f"{_VERTICES}, {_FACES}, f8", 0.2),
-    Kernel("relief.heights", f"f8[::1], {_POINTS}, {_POINTS}, f8, f8, f8", 0.7),
-    Kernel("relief.relief_agreement", f"{_POINTS}, {_POINTS}", 1.6, ("small.solve",)),
+    Kernel("raster.zbuffer", f"{_POINTS}, {_FACES}, i8, i8, f4[:,:,::1]", 1.0),
+    Kernel("views.splat", f"{_POINTS}, {_POINTS}, {_POINTS}, f8[::1], f8, i8", 1.5),
+    Kernel("views.surface_view", f"{_FACES}, f4[:,:,::1], {_FACES}, f8[::1], {_POINTS}, f8", 1.5),
+    Kernel("views.lift", f"{_POINTS}, {_FACES}, {_FACES}, {_POINTS}, i8", 1.0),
 )
-"""What the pose from the shape takes."""
+"""What finding landmarks on the shape takes."""
 
 CURVATURE = (
     Kernel("cells.cell_table", f"{_POINTS}, {_FLAGS}, f8, f8[::1], i8[::1]", 0.9),

@@ -11,37 +11,47 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer3d.checks import check_range
-from fer3d.errors import ArgumentError, PrepareError
-from fer3d.kernels import topology, winding
+from fer3d.checks import check_choice, check_range
+from fer3d.config import pose_name
+from fer3d.errors import PrepareError
+from fer3d.kernels import topology
 from fer3d.kernels.extents import are_loose, component_extents, trimmed_extents
 from fer3d.prepare.clip import clip
 from fer3d.prepare.landmark_pose import LandmarkPose, landmark_pose
-from fer3d.prepare.nose import NoseFit, find_nose_tip, protruding_point
+from fer3d.prepare.landmarks.contradiction import contradicting
+from fer3d.prepare.landmarks.found import FoundLandmarks, find_landmarks
+from fer3d.prepare.nose import protruding_point
+from fer3d.prepare.outward import outward
+from fer3d.prepare.units import UNITS, check_unit
 from fer3d.scan import Scan, check_scan
 
-__all__ = ["NoseFit", "crop", "find_nose_tip", "frontal", "outward", "to_millimetres"]
-
-UNITS = {"m": 1000.0, "cm": 10.0, "mm": 1.0}  # unit -> mm
+__all__ = ["crop", "frontal", "outward", "to_millimetres"]
 
 # Range of the longest side of a face scan: from a cropped face (brow to chin, 110) to a bust (600), with some margin.
 # The range must stay below a factor of ten; otherwise a size could fit both cm and mm.
 SMALLEST, LARGEST = 95.0, 900.0  # mm
 
-_FLAT = 0.02  # below this mean cosine the shape does not show which side is out; a face scan has 0.2 or more
+_WRONG_UNIT = 0.35  # logarithm of the ratio of a unit and the one that the face tells: more than two people differ by
+_NO_SIZE = np.log(2.0)  # the same: no face is as large or as small
+_TIP_SEEN = 0.5  # least probability that the scan shows the nose tip
+_TIP_OFF = 6.0  # mm by which the most protruding point may lie off the nose tip that was found
 
 
-def to_millimetres(scan: Scan, unit: str | float = "auto") -> Scan:
+def to_millimetres(scan: Scan, unit: str | float = "auto", found: FoundLandmarks | None = None) -> Scan:
     """Convert a scan to mm.
 
-    To guess the unit, it takes the longest side of the bounding box without the outermost hundredth of the vertices at
-    each end of each axis, so that stray points have no effect. The side must be 95 to 900 mm in exactly one of the
-    units. If it is in none, or a few vertices far away decide it, the components that matter are measured: all but
-    crumbs, then each large one. The history records the guess.
+    If the face has been found, its size tells the unit: m, cm or mm, or if none of them fits, the length of the unit as
+    well as the sizes of people tell it, with a warning. A unit that is given, but contradicts the face, is a warning.
+
+    Otherwise, to guess the unit, it takes the longest side of the bounding box without the outermost hundredth of the
+    vertices at each end of each axis, so that stray points have no effect. The side must be 95 to 900 mm in exactly one
+    of the units. If it is in none, or a few vertices far away decide it, the components that matter are measured: all
+    but crumbs, then each large one. The history records the guess.
 
     Args:
         scan: A scan in the unit of its file.
         unit: "m", "cm", "mm", "auto" to guess, or the length of one unit in mm.
+        found: The landmarks that were found on the scan, if any.
 
     Raises:
         ArgumentError: if `scan` has no face or `unit` is none of these.
@@ -54,7 +64,9 @@ def to_millimetres(scan: Scan, unit: str | float = "auto") -> Scan:
         raise PrepareError("the scan should have a finite vertex in its faces, has none")
     reason: dict[str, Any] = {}
     guessed = unit == "auto"
-    if unit == "auto":
+    if found is not None:
+        scan, unit, reason["reason"] = _unit_of_face(scan, unit, found)
+    elif unit == "auto":
         unit, size, whole = _guess(scan, size)
         part = "" if whole else ", without crumbs and other components"
         reason["reason"] = f"longest side {size * UNITS[unit]:.0f} mm, between {SMALLEST:g} and {LARGEST:g}{part}"
@@ -65,79 +77,53 @@ def to_millimetres(scan: Scan, unit: str | float = "auto") -> Scan:
     return scan.moved(np.diag([factor, factor, factor, 1.0]), "unit", record)
 
 
-def check_unit(unit: str | float) -> None:
-    """Raise ArgumentError unless `unit` is "auto", "m", "cm", "mm" or a length in mm."""
-    if not isinstance(unit, str):
-        check_range("unit", unit, 1e-6, 1e6, "mm")
-    elif unit not in ("auto", *UNITS):
-        raise ArgumentError(f"`unit` should be one of auto, {', '.join(UNITS)} or a length in mm, is {unit!r}")
-
-
 def fitting_unit(size: float) -> str | None:
     """Return the unit in which a face may be `size` long, or None."""
     return next((name for name, mm in UNITS.items() if SMALLEST <= size * mm <= LARGEST), None)
 
 
-def outward(scan: Scan) -> Scan:
-    """Wind every component of a scan consistently, so that normals point out of the head.
-
-    A component is reversed if its normals point, on average, towards the centroid of the scan: a face, and a whole head
-    even more so, bulges outwards. If a component is too flat for this test, its normals are made to point towards +z,
-    where the camera is.
-
-    Raises:
-        ArgumentError: if `scan` has no face.
-        PrepareError: if a vertex of a face is not finite (see `fer3d.prepare.clean.drop_bad_faces`).
-    """
-    check_scan("scan", scan)
-    faces = topology.welded_faces(scan.faces, topology.weld(scan.vertices))
-    label, turn, count = topology.components(faces, topology.face_neighbours(faces, len(scan.vertices)))
-    away, towards_camera = winding.outwardness(scan.vertices, scan.faces, label, turn, count).T
-    if not np.isfinite(away).all():
-        raise PrepareError("the scan should have finite vertices only, has others: clean it first")
-    inside_out = np.where(np.abs(away) >= _FLAT, away, towards_camera) < 0.0
-    turn ^= inside_out[label]
-    record = {"components": int(count), "inside_out": int(inside_out.sum()), "faces_turned": int(turn.sum())}
-    if not turn.any():
-        return scan.step("outward", record)
-    turned = scan.faces.copy()
-    turned[turn] = turned[turn][:, [0, 2, 1]]
-    return scan.step("outward", record, faces=turned)
-
-
-def frontal(scan: Scan, method: str = "auto") -> Scan:
+def frontal(scan: Scan, method: str = "auto", found: FoundLandmarks | None = None) -> Scan:
     """Move a scan to the frontal frame: nose tip at the origin, face towards +z, crown towards +y.
 
-    With landmarks, the rotation aligns them with those of the mean face (`fer3d.prepare.landmark_pose`). The nose tip
-    is the landmark pronasale; without it, the most protruding point of the surface near its expected position. If a
-    data set names the right side left, the sides of the landmarks are swapped, and the history records this. Without
-    landmarks, the pose comes from the shape, see `find_nose_tip`.
+    With landmarks of a file, the rotation aligns them with those of the mean face (`fer3d.prepare.landmark_pose`). The
+    nose tip is the landmark pronasale; without it, the most protruding point of the surface near its expected position.
+    If a data set names the right side left, the sides of the landmarks are swapped, and the history records this.
+    Without such landmarks, those that `fer3d.prepare.find_landmarks` finds on the shape give the pose.
 
     Args:
         scan: A scan in mm, cleaned, wound outward.
-        method: "landmarks", "shape", or "auto": landmarks if enough of them fit, else the shape.
+        method: "file": the landmarks of the scan; "found": those found on the shape; or "auto": those of the scan if
+            enough of them fit, else found ones.
+        found: The landmarks that were found on the scan, if it was searched before.
 
     Raises:
         ArgumentError: if `scan` has no face or `method` is none of these.
-        PrepareError: if the landmarks are too few or do not fit (method "landmarks"), or no nose is found.
+        PrepareError: if the landmarks are too few or do not fit (method "file"), or no face is found.
     """
     check_scan("scan", scan)
-    if method not in ("auto", "landmarks", "shape"):
-        raise ArgumentError(f"`method` should be one of auto, landmarks, shape, is {method!r}")
-    if method != "shape":
+    method = pose_name(method)
+    check_choice("method", method, ("auto", "file", "found"))
+    if method != "found" and found is None:
         try:
-            return _frontal_by_landmarks(scan, landmark_pose(scan))
+            posed = landmark_pose(scan)
         except PrepareError as error:
-            if method == "landmarks":
+            if method == "file":
                 raise
             if scan.landmarks:
-                scan = scan.warn(f"pose from the shape: {error}")
+                scan = scan.warn(f"landmarks found on the shape: {error}")
+        else:
+            found = contradicting(scan, posed.rotation, posed.nose)
+            if found is not None:
+                used = "they are used, as asked for" if method == "file" else "the found ones are used"
+                scan = scan.warn(f"the landmarks of the file are not where the face is on the shape: {used}")
+            if found is None or method == "file":
+                return _frontal_by_landmarks(scan, posed)
+            scan = scan.step("landmarks", {"found_on": "shape"}, landmarks=_in_frame_of(scan, found))
     try:
-        fit = find_nose_tip(scan)
+        found = find_landmarks(scan) if found is None else found
     except PrepareError as error:
         raise PrepareError(f"{error}{_advice(scan)}") from None
-    record = {"method": "shape", "score_mm": round(fit.score, 4), "coverage": round(fit.coverage, 4)}
-    return scan.moved(_to_origin(fit.rotation, fit.nose), "frontal", record)
+    return _frontal_by_shape(scan, found)
 
 
 def crop(scan: Scan, radius: float = 90.0) -> Scan:
@@ -182,19 +168,13 @@ def _guess(scan: Scan, size: float) -> tuple[str, float, bool]:
 
 
 def _advice(scan: Scan) -> str:
-    """Say what was assumed of a scan without a nose, and how to state it otherwise."""
+    """Say what was assumed of a scan on which no face was found."""
     steps = {entry["step"]: entry for entry in scan.history}
-    axes = steps.get("axes", {"up": "+y", "towards_camera": "+z"})
-    text = (
-        f"; if the file has other axes than `up` {axes['up']} and `towards_camera` {axes['towards_camera']}, give them "
-        "(such as --up +z --towards-camera -y)"
-    )
-    if steps.get("unit", {}).get("guessed"):
-        text += f"; the unit was guessed as {steps['unit']['unit']} (--unit)"
+    text = ""
     if steps.get("face_components", {}).get("chosen_by") == "area":
         text += f"; of its {steps['face_components']['components']} components all but the largest were dropped"
     if scan.landmarks:
-        text += "; --set pose=landmarks says what is wrong with the landmarks"
+        text += "; --pose file says what is wrong with the landmarks"
     return text
 
 
@@ -216,6 +196,48 @@ def _frontal_by_landmarks(scan: Scan, pose: LandmarkPose) -> Scan:
         )
     assert nose is not None
     return scan.moved(_to_origin(pose.rotation, nose), "frontal", record)
+
+
+def _frontal_by_shape(scan: Scan, found: FoundLandmarks) -> Scan:
+    """Move a scan by the pose that was found on its file; a nose tip that is seen is the most protruding point."""
+    pose = found.pose @ np.linalg.inv(scan.placement)
+    size = float(np.cbrt(np.linalg.det(pose[:3, :3])))
+    if abs(np.log(size)) > _NO_SIZE:
+        raise PrepareError(
+            f"the face that was found is {1 / size:.3g} times as large as a face: is the unit right? "
+            f"Its size says {found.mm_per_unit:.3g} mm per unit (--unit)"
+        )
+    rotation = pose[:3, :3] / size
+    tip = np.linalg.solve(pose[:3, :3], -pose[:3, 3])
+    record = {"method": "found", "probability": round(found.probability, 4), "mm_per_unit": round(found.mm_per_unit, 4)}
+    if found.visibility[found.names.index("pronasale")] >= _TIP_SEEN:
+        nose = protruding_point(scan, rotation, tip)
+        tip = nose if np.linalg.norm(nose - tip) < _TIP_OFF else tip
+    for warning in found.warnings:
+        scan = scan.warn(warning)
+    return scan.moved(_to_origin(rotation, tip), "frontal", record)
+
+
+def _in_frame_of(scan: Scan, found: FoundLandmarks) -> dict[str, NDArray[np.float64]]:
+    linear, shift = scan.placement[:3, :3], scan.placement[:3, 3]
+    return {name: linear @ point + shift for name, point in found.points().items()}
+
+
+def _unit_of_face(scan: Scan, unit: str | float, found: FoundLandmarks) -> tuple[Scan, str | float, str]:
+    """The scan, perhaps with a warning, its unit, and why: from the size of the face that was found."""
+    told = found.mm_per_unit
+    reason = f"the size of the face: {told:.4g} mm per unit"
+    if unit == "auto":
+        if found.unit is None:
+            scan = scan.warn(
+                f"the unit is none of m, cm and mm: the face says {told:.3g} mm, as exactly as people are of one size "
+                f"(about 5 %); give it if you know it, such as --unit {told:.3g}"
+            )
+        return scan, found.unit or told, reason
+    given = UNITS[unit] if isinstance(unit, str) else float(unit)
+    if abs(np.log(told / given)) > _WRONG_UNIT:
+        scan = scan.warn(f"the unit is given as {given:g} mm, the face that was found says {told:.3g} mm: is it right?")
+    return scan, unit, reason
 
 
 def _to_origin(rotation: NDArray[np.float64], nose: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,8 +2,8 @@
 
 A wall behind a face, a shirt or a second person can be larger than the face; a bar over eyes or mouth, as anonymised
 scans have it, cuts a face into pieces of which the largest is half of it. So the pose of the face is found first: from
-the landmarks, or else by the nose search on each large component and on all together. The components that lie on the
-mean face in this pose are the face.
+the landmarks of the file, or those that are found on the shape. The components that lie on the mean face in this pose
+are the face.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from scipy.spatial import cKDTree
 from fer3d.errors import PrepareError
 from fer3d.kernels import topology
 from fer3d.kernels.normals import vertex_normals
-from fer3d.prepare.align import outward
 from fer3d.prepare.landmark_pose import landmark_pose
-from fer3d.prepare.nose import NoseFit, likeliest_nose
+from fer3d.prepare.landmarks.found import find_landmarks
 from fer3d.scan import Scan
 
 _Floats = NDArray[np.float64]
@@ -32,13 +31,7 @@ _CRUMB_MM2 = 500.0  # a crumb too: an eighth of a forehead, a patch of hair
 _LARGEST_CRUMB_MM2 = 1200.0  # whatever the largest component is: a wall may be a hundred times as large as a face
 _FACE_MM2 = 5000.0  # below this area no component is a face, brow to chin; then all that are no crumbs may be parts
 
-# Which are searched for a nose.
-_SEARCHED_MM2 = 2500.0  # half of a face
-_MOST_SEARCHED = 5
-_LONGEST, _LARGEST_MM2 = 1500.0, 2e6  # mm and mm^2: a longer or larger component is a wall or a room
-_FACE_COST = 1.5  # mm: a whole face has at most 1.2 (`NoseFit.cost`), the back of a head at least 4.4
-_WORST_COST = 4.5  # mm: above this the likeliest place is no face
-_WHOLE = 0.8  # share of the mean face about the nose that a whole face covers
+# Which may be other people.
 _HEAD_MM2 = 8000.0  # area from which another component may be a second person
 _HEAD_LONGEST = 450.0  # mm
 
@@ -105,7 +98,7 @@ def of_face(scan: Scan, label: NDArray[np.int32], areas: _Floats) -> Choice:
     """
     large = np.flatnonzero(are_large(areas))
     large = large[np.argsort(-areas[large], kind="stable")]  # in descending area
-    pose = _pose_by_landmarks(_part(scan, label, large)) or _pose_by_shape(scan, label, areas, large)
+    pose = _pose_by_landmarks(_part(scan, label, large)) or _pose_by_shape(_part(scan, label, large))
     on_face = None if pose is None else _areas_on_face(scan, label, areas, pose)
     if pose is None or on_face is None or not on_face[large].any():
         keep = np.arange(len(areas)) == large[0]
@@ -133,34 +126,24 @@ def _pose_by_landmarks(scan: Scan) -> _Pose | None:
             pose = landmark_pose(replace(scan, faces=faces))
         except PrepareError:
             continue
-        return _Pose(pose.nose, pose.rotation, "landmarks")
+        return _Pose(pose.nose, pose.rotation, "found" if _are_found(scan) else "landmarks")
     return None
 
 
-def _pose_by_shape(scan: Scan, label: NDArray[np.int32], areas: _Floats, large: NDArray[np.intp]) -> _Pose | None:
-    """Search each large component, the largest first, and all of them together, until a whole face is found."""
-    longest = topology.component_extents(scan.vertices, scan.faces, label, len(areas))
-    rest = [int(p) for p in large if longest[p] <= _LONGEST and areas[p] <= _LARGEST_MM2]  # walls are none
-    candidates = [[p] for p in rest[:_MOST_SEARCHED] if areas[p] >= _SEARCHED_MM2]
-    best: NoseFit | None = None
-    for rows in [*candidates, rest] if rest else []:
-        fit = _search(_part(scan, label, np.array(rows)))
-        if fit is not None and (best is None or fit.cost < best.cost):
-            best = fit
-        if fit is not None and fit.cost <= _FACE_COST and fit.coverage >= _WHOLE:
-            break
-    if best is None or best.cost > _WORST_COST:
-        return None
-    return _Pose(best.nose, best.rotation, "shape")
+def _are_found(scan: Scan) -> bool:
+    """Whether the landmarks of a scan were found on its shape."""
+    return any(entry["step"] == "landmarks" and "found_on" in entry for entry in scan.history)
 
 
-def _search(scan: Scan, longest: float = 2.0 * _LONGEST) -> NoseFit | None:
-    if float(np.ptp(scan.vertices, axis=0).max()) > longest:
-        return None
+def _pose_by_shape(scan: Scan) -> _Pose | None:
+    """Find a face on the shape of a scan. Without one: None."""
     try:
-        return likeliest_nose(outward(scan))
+        found = find_landmarks(scan)
     except PrepareError:
         return None
+    pose = found.pose @ np.linalg.inv(scan.placement)
+    tip = np.linalg.solve(pose[:3, :3], -pose[:3, 3])
+    return _Pose(tip, pose[:3, :3] / np.cbrt(np.linalg.det(pose[:3, :3])), "found")
 
 
 def _other_people(
@@ -169,8 +152,14 @@ def _other_people(
     """Warnings of further faces among the components that were dropped."""
     warnings = []
     for p in others[areas[others] >= max(_HEAD_MM2, 0.3 * areas[main])][:2]:
-        fit = _search(_part(scan, label, np.array([p])), _HEAD_LONGEST)
-        if fit is not None and fit.cost <= _FACE_COST:
+        part = _part(scan, label, np.array([p]))
+        if float(np.ptp(part.vertices, axis=0).max()) > _HEAD_LONGEST:
+            continue
+        try:
+            found = find_landmarks(part)
+        except PrepareError:
+            continue
+        if not found.warnings:
             warnings.append(f"a second face, {areas[p] / 100:.0f} cm^2 large, is not used")
     return tuple(warnings)
 

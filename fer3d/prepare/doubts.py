@@ -18,6 +18,8 @@ Row = Mapping[str, Any]
 _RANKS = {
     "a second face": 1,
     "no component looks like a face": 1,
+    "the face was found with": 1,
+    "landmarks found on the shape": 2,
     "pose from the shape": 2,
     "landmarks not used": 2,
     "the landmarks name": 3,
@@ -25,8 +27,8 @@ _RANKS = {
 }
 _FAILED, _POSE, _LITTLE, _OTHER = 0, 2, 4, 5  # ranks of what no warning says, and of other warnings
 _LITTLE_MEASURED = 0.6  # of the median share of measured pixels: below it much of the face is missing
-# A pose from the shape is doubtful above this misfit, or if less of the mean face about the nose is seen; a laughing
-# face is 5 mm off and seen as a whole, a profile 9 mm, of half a face 73 % is seen.
+# A pose from the nose search of earlier versions is doubtful above this misfit, or if less of the mean face about the
+# nose is seen; a laughing face is 5 mm off and seen as a whole, a profile 9 mm, of half a face 73 % is seen.
 _MISFIT, _COVERAGE = 6.5, 0.8
 _COMMON = 0.5  # share of the scans from which a doubt is one about the data set, shown by a few scans
 _SHOWN, _SHOWN_OF_COMMON = 8, 2  # scans that are shown of one kind of doubt
@@ -114,7 +116,7 @@ def _doubt(row: Row, usual: float) -> Doubt | None:
 
 
 def _pose_doubts(row: Row) -> list[str]:
-    """A doubt if the pose was found from the shape and fits the mean face badly."""
+    """A doubt if a nose search of an earlier version found a pose that fits the mean face badly."""
     if row.get("pose_source") != "shape":
         return []
     history: list[dict[str, Any]] = json.loads(row["history"])

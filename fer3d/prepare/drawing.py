@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -67,6 +68,13 @@ def colour_picture(colours: NDArray[np.floating]) -> Picture:
     measured = np.isfinite(colours).all(axis=0)
     rgb = np.where(measured, np.clip(colours.astype(np.float64), 0.0, 1.0) * 255.0, 0.0).transpose(1, 2, 0)
     return np.where(measured[..., None], np.rint(rgb), BACKGROUND).astype(np.uint8)
+
+
+def webp(picture: Picture) -> bytes:
+    """A picture as the content of a WebP file, small enough for a page that holds many."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "WEBP", quality=80)
+    return buffer.getvalue()
 
 
 def shaded_picture(normals: NDArray[np.floating]) -> Picture:

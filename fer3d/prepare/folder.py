@@ -126,7 +126,7 @@ def preprocess(
         with locked(out, "fer3d preprocess"):
             is_same = _open_folder(run, dataset)
             if card.kind == "scans":
-                kernels = needed_kernels(settings, landmarks=run.all_have_landmarks)
+                kernels = needed_kernels(settings)
                 compile_kernels(kernels, worker_pool, run.processes or 1, compiling)
             outcomes: list[Outcome] = []
             with closing(_of_pictures(run) if card.kind == "pictures" else _of_scans(run, is_same)) as results:
@@ -166,11 +166,6 @@ class _Run:
             return 0
         return self.workers or len(os.sched_getaffinity(0))
 
-    @property
-    def all_have_landmarks(self) -> bool:
-        """Whether every scan has a file of landmarks."""
-        return all("landmarks" in record.files for record in self.records)
-
 
 class StrictError(Fer3dError, ValueError):
     """The first scan failed in a run with `strict`; the message is the reason."""
@@ -194,7 +189,7 @@ def _of_scans(run: _Run, is_same: bool) -> Generator[Outcome]:
     """Prepare scans, each in a file of its own. `is_same`: an earlier run on the folder had the same settings."""
     places = (run.out / "scans" / f"{record.id}.safetensors" for record in run.records)
     preload = not (is_same and all(place.exists() for place in places))
-    task = ScanTask(run.scans, run.out, run.settings, run.frame, run.all_have_landmarks, preload)
+    task = ScanTask(run.scans, run.out, run.settings, run.frame, preload)
     for _, outcome in run_tasks(
         task,
         run.records,

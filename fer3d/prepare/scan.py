@@ -28,7 +28,9 @@ from fer3d.kernels import compiling
 from fer3d.kernels.compiling import Kernel
 from fer3d.maps import curvature, render
 from fer3d.maps.registry import check_groups, reads_picture, versions
-from fer3d.prepare import align, axes, clean, coverage
+from fer3d.prepare import align, axes, clean, coverage, units
+from fer3d.prepare.landmarks.found import FoundLandmarks, find_landmarks
+from fer3d.prepare.outward import outward
 from fer3d.prepare.store import PreparedScan
 from fer3d.scan import Scan
 from fer3d.tree.sample_tree import SampleTree
@@ -36,7 +38,7 @@ from fer3d.tree.sample_tree import SampleTree
 if TYPE_CHECKING:
     from fer3d.catalog.records import Record
 
-STEPS = 2  # to be raised when the steps change, so that scans that were prepared before are prepared again
+STEPS = 3  # to be raised when the steps change, so that scans that were prepared before are prepared again
 _BESIDE = "beside: "  # role of a further file that a scan file names
 
 
@@ -73,7 +75,7 @@ class AxisConvention:
     towards_camera: str = "+z"
 
     def __post_init__(self) -> None:
-        align.check_unit(self.unit)
+        units.check_unit(self.unit)
         axes.axis_rotation(self.up, self.towards_camera)
 
 
@@ -117,13 +119,15 @@ def prepare_with_tree(
         PrepareError: as `prepare`; if the scan has too few vertices for the tree.
     """
     settings, watch, frame = settings or PreprocessSettings(), stopwatch or Stopwatch(), frame or AxisConvention()
+    with watch.stage("find"):
+        scan, found = _found(scan, settings)
     with watch.stage("clean"):
-        scan = align.to_millimetres(scan, frame.unit if settings.unit == "auto" else settings.unit)
+        scan = align.to_millimetres(scan, frame.unit if settings.unit == "auto" else settings.unit, found)
         scan = axes.to_canonical_axes(scan, frame.up, frame.towards_camera)
         scan = clean.clean(scan, spike=settings.spike_mm, hole=settings.hole_mm)
     with watch.stage("align"):
-        scan = align.outward(scan)
-        scan = align.frontal(scan, method=settings.pose)
+        scan = outward(scan)
+        scan = align.frontal(scan, settings.pose, found)
     with watch.stage("crop"):
         scan = align.crop(scan, radius=settings.crop_mm)
     with watch.stage("normals"):
@@ -153,19 +157,24 @@ def prepare_with_tree(
     return scan, maps, tree
 
 
-def needed_kernels(settings: PreprocessSettings, landmarks: bool = True) -> tuple[Kernel, ...]:
-    """List the kernels that `prepare_with_tree` calls, for `fer3d.kernels.compiling.compile_kernels`.
+def _found(scan: Scan, settings: PreprocessSettings) -> tuple[Scan, FoundLandmarks | None]:
+    """Find the landmarks of a scan that has none of its own, or whose own are not to be used.
 
-    Args:
-        settings: The settings of preparation.
-        landmarks: Whether all scans have landmarks. The kernels of the nose search are then left out; a scan whose
-            landmarks do not fit compiles them when needed.
+    They become the landmarks of the scan, in the frame of its file, so that every later step knows where the face is.
     """
-    groups = [compiling.CLEAN, compiling.MAPS]
+    if settings.pose == "file" or (settings.pose == "auto" and scan.landmarks):
+        return scan, None
+    found = find_landmarks(scan)
+    record = {"found_on": "shape", "probability": round(found.probability, 4)}
+    return scan.with_landmarks(found.points(), record), found
+
+
+def needed_kernels(settings: PreprocessSettings) -> tuple[Kernel, ...]:
+    """List the kernels that `prepare_with_tree` calls, for `fer3d.kernels.compiling.compile_kernels`."""
+    groups = [compiling.CLEAN, compiling.FIND, compiling.MAPS]
     groups += [compiling.SPIKES] if settings.spike_mm else []
     groups += [compiling.HOLES] if settings.hole_mm else []
-    groups += [compiling.LANDMARKS] if settings.pose != "shape" else []
-    groups += [compiling.NOSE] if settings.pose == "shape" or (settings.pose == "auto" and not landmarks) else []
+    groups += [compiling.LANDMARKS] if settings.pose != "found" else []
     groups += [compiling.CURVATURE] if settings.tree or "curvature" in settings.maps else []
     groups += [compiling.TEXTURE] if "texture" in settings.maps else []
     return tuple(kernel for group in groups for kernel in group)
@@ -203,12 +212,12 @@ def read_record(record: Record, settings: PreprocessSettings) -> Scan:
     """
     scan = formats.read(record.files["scan"], texture=reads_picture(settings.maps))
     path = record.files.get("landmarks")
-    if path is None or settings.pose == "shape":
+    if path is None or settings.pose == "found":
         return scan
     try:
         points = formats.read_landmarks(path)
     except Fer3dError as error:
-        if settings.pose == "landmarks":
+        if settings.pose == "file":
             raise
         return scan.warn(f"landmarks not used: {error}")
     return scan.with_landmarks(points, {"file": path.name})

@@ -265,7 +265,7 @@ def manifest_schema() -> pyarrow.Schema:
             ("vertices", pa.int32()),
             ("faces", pa.int32()),
             ("measured", pa.float32()),  # share of the pixels of the map where the surface is seen, in [0, 1]
-            ("pose_source", pa.string()),  # "landmarks" or "shape"
+            ("pose_source", pa.string()),  # "landmarks" (of the file) or "found"
             ("landmark_names", pa.list_(pa.string())),
             ("landmarks", pa.list_(pa.float64())),  # x y z of each landmark
             ("nose", pa.list_(pa.float64())),  # x y z of the nose tip in the frame and unit of the file

@@ -103,13 +103,12 @@ class ScanTask(Task):
     """Prepares and writes a scan."""
 
     frame: AxisConvention
-    landmarks: bool = True  # whether all scans have landmarks
     preload: bool = True  # whether to load the kernels at once: not if all scans are likely to be kept
 
     def begin(self) -> None:
         """Load the kernels, which takes seconds that do not count towards the limit."""
         if self.preload:
-            load_kernels(needed_kernels(self.settings, self.landmarks))
+            load_kernels(needed_kernels(self.settings))
 
     def __call__(self, record: Record) -> Outcome:
         """Prepare the scan, or keep that of an earlier run."""

@@ -14,7 +14,9 @@ _VARYING = (
     (re.compile(r"-?\d+(?:[.,]\d+)*(?:e[-+]?\d+)?"), "N"),
     (re.compile(r"\s+"), " "),
 )
-_REJECTED = ("landmarks not used: ", "pose from the shape: ")  # of `fer3d.prepare.scan` and `fer3d.prepare.align`
+# Starts of warnings of `fer3d.prepare.scan` and `fer3d.prepare.align`, the last one of earlier versions.
+_REJECTED = ("landmarks not used: ", "landmarks found on the shape: ", "pose from the shape: ")
+_FOUND = ("found", "shape")  # values of `pose_source` of a scan without landmarks of its own; "shape": earlier versions
 _ABSENT = "no landmarks file"  # of `fer3d.catalog.records`, if the card wants such a file
 
 
@@ -47,9 +49,9 @@ def failure_kinds(failures: Iterable[tuple[str, str]]) -> tuple[WarningKind, ...
 
 
 def without_landmarks(rows: Iterable[Mapping[str, Any]]) -> int:
-    """Number of prepared scans whose pose was found from the shape, as they have no landmarks, without any warning."""
+    """Number of prepared scans whose landmarks were found on the shape, as they have none, without any warning."""
     return sum(
-        row["status"] == "ok" and row.get("pose_source") == "shape" and not _is_warned(row.get("warnings") or ())
+        row["status"] == "ok" and row.get("pose_source") in _FOUND and not _is_warned(row.get("warnings") or ())
         for row in rows
     )
 
@@ -77,7 +79,7 @@ def _worded(text: str) -> str:
         if text.startswith(start):
             reason = re.sub(r"^\S+: (?=\S)", "", text.removeprefix(start))  # the example names the scan
             return f"without their landmark files, because {reason}"
-    return f"{text}: the pose is found from the shape" if text.startswith(_ABSENT) else text
+    return f"{text}: landmarks are found on the shape" if text.startswith(_ABSENT) else text
 
 
 def _is_warned(warnings: Iterable[str]) -> bool:

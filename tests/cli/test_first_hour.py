@@ -84,7 +84,7 @@ def test_the_clock_starts_when_the_kernels_are_compiled():
     ]
 
 
-def row_of(source, *warnings, pose="landmarks"):
+def row_of(source, *warnings, pose="file"):
     return {"source": source, "status": "ok", "warnings": list(warnings), "pose_source": pose}
 
 
@@ -92,7 +92,12 @@ def test_warnings_are_counted_by_kind_with_one_example():
     rows = [
         row_of("a.wrl", "landmarks not used: a.bnd: 83 landmarks were wanted, it has 84", pose="shape"),
         row_of("b.wrl", "landmarks not used: b.bnd: 83 landmarks were wanted, it has 12", pose="shape"),
-        row_of("c.wrl", "pose from the shape: the pose should have at least 4 (pronasale)", "a crumb", pose="shape"),
+        row_of(
+            "c.wrl",
+            "landmarks found on the shape: the pose should have at least 4 (pronasale)",
+            "a crumb",
+            pose="shape",
+        ),
         row_of("d.wrl", "no landmarks file, wanted d.bnd", pose="shape"),
         row_of("e.wrl", pose="shape"),
         row_of("f.wrl"),
@@ -102,7 +107,7 @@ def test_warnings_are_counted_by_kind_with_one_example():
         (2, "without their landmark files, because 83 landmarks were wanted, it has 84", "a.wrl"),
         (1, "without their landmark files, because the pose should have at least 4 (pronasale)", "c.wrl"),
         (1, "a crumb", "c.wrl"),
-        (1, "no landmarks file, wanted d.bnd: the pose is found from the shape", "d.wrl"),
+        (1, "no landmarks file, wanted d.bnd: landmarks are found on the shape", "d.wrl"),
     ]
     assert without_landmarks(rows) == 1
     failures = [("a.wrl", "a.wrl: 3 points"), ("b.wrl", "b.wrl: 4 points"), ("c.wrl", "c.wrl: is empty")]

@@ -119,8 +119,8 @@ def test_the_same_names_in_another_data_set_are_other_people(run, tmp_path):
             r"SCANS -o NEW_FOLDER --set size=16$",
         ),
         (
-            {"crop_mm": 80.0, "pose": "shape"},
-            r"`pose` should be auto, is shape; `crop_mm` should be 90, is 80; .* --set pose=auto --set crop_mm=90$",
+            {"crop_mm": 80.0, "pose": "found"},
+            r"`pose` should be auto, is found; `crop_mm` should be 90, is 80; .* --set pose=auto --set crop_mm=90$",
         ),
         ({"pixel_mm": 2.0}, r"`pixel_mm` should be 11.2, is 2; .* --set pixel_mm=11.2$"),
         ({"curvature_radius_mm": 7.0}, r"`curvature_radius_mm` should be 5, is 7; "),

@@ -47,7 +47,7 @@ def run(job, kernels):
 
 folder = Path(sys.argv[1])
 run(lambda: synth.make(folder / "scans", subjects=1, levels=(4,)), SIMULATION)
-for pose in ("landmarks", "shape"):
+for pose in ("file", "found"):
     settings = PreprocessSettings(size=96, pose=pose)
     summary = run(lambda: preprocess(folder / "scans", folder / pose, settings=settings, workers=1),
                   needed_kernels(settings))
@@ -85,13 +85,12 @@ def test_kernels_that_others_call_are_in_the_table():
     assert {name for kernel in EVERYTHING for name in kernel.calls} <= names
 
 
-def names_for(landmarks=True, **settings):
-    return {kernel.name.split(".")[0] for kernel in needed_kernels(PreprocessSettings(**settings), landmarks)}
+def names_for(**settings):
+    return {kernel.name.split(".")[0] for kernel in needed_kernels(PreprocessSettings(**settings))}
 
 
 def test_only_what_the_settings_ask_for():
-    assert "nose_search" not in names_for() and "nose_search" not in names_for(False, pose="landmarks")
-    assert "nose_search" in names_for(pose="shape") and "nose_search" in names_for(landmarks=False)
+    assert "views" in names_for() and "views" in names_for(pose="found")
     assert "hole_fill" in names_for() and "hole_fill" not in names_for(hole_mm=0.0)
     assert "spikes" in names_for() and "spikes" not in names_for(spike_mm=0.0)
     assert "curvature" not in names_for(maps=("depth",)) and "curvature" in names_for(maps=("depth",), tree=True)

@@ -220,9 +220,9 @@ def test_landmarks_that_do_not_fit_are_refused_if_insisted_on_and_else_told():
     upright = turned_face(pose(0.2, -0.1, 0.3, (5.0, 6.0, 7.0)))
     one = frontal(replace(upright, landmarks={"pronasale": upright.landmarks["pronasale"]}))
     assert one.warnings == (
-        "pose from the shape: the pose should have at least 4 canonical landmarks, has 1 (pronasale)",
+        "landmarks found on the shape: the pose should have at least 4 canonical landmarks, has 1 (pronasale)",
     )
-    assert one.history[-1]["method"] == "shape"
+    assert one.history[-1]["method"] == "found"
     without = frontal(replace(upright, landmarks={}))
     assert not without.warnings
     np.testing.assert_array_equal(without.vertices, one.vertices)
@@ -230,13 +230,13 @@ def test_landmarks_that_do_not_fit_are_refused_if_insisted_on_and_else_told():
 
 def test_the_pose_from_the_shape_lays_the_mean_face_on_itself():
     back = frontal(turned_face(pose(0.4, -0.3, 0.8, (50.0, -20.0, 140.0))), "shape")
-    assert back.history[-1]["method"] == "shape"
+    assert back.history[-1]["method"] == "found"
     assert degrees(back.placement[:3, :3]) < 0.5
     assert np.linalg.norm(back.placement[:3, 3]) < 0.5
 
 
 def test_methods_that_are_none_are_named():
-    with pytest.raises(ArgumentError, match="`method` should be one of auto, landmarks, shape, is 'magic'"):
+    with pytest.raises(ArgumentError, match="`method` should be one of auto, file, found, is 'magic'"):
         frontal(mean_face(), "magic")
 
 

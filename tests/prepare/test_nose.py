@@ -1,6 +1,6 @@
 """The nose from the shape alone: simulated faces, a real head, and surfaces that are no face.
 
-Many more simulated scans, of a measured face model, are in `benchmarks/bm_nose.py`.
+Many more simulated scans, of a measured face model, are in `benchmarks/bm_landmarks.py`.
 """
 
 from dataclasses import replace

@@ -149,9 +149,9 @@ def test_the_history_lists_every_step_in_order(tree):
 def test_the_pose_from_the_shape_agrees_with_the_one_from_landmarks():
     for number, angles in enumerate([(0.2, -0.1, 0.15), (-0.4, 0.3, -0.6), (0.1, 0.5, 2.5)]):
         raw = simulated(angles, number)
-        marked, _ = prepare(raw, SMALL.model_copy(update={"pose": "landmarks"}))
+        marked, _ = prepare(raw, SMALL.model_copy(update={"pose": "file"}))
         bare, _ = prepare(replace(raw, landmarks={}), SMALL)
-        assert bare.history[-2]["method"] == "shape"
+        assert bare.history[-2]["method"] == "found"
         assert degrees(bare.placement[:3, :3] @ marked.placement[:3, :3].T) < 5.0
         origin = np.linalg.solve(bare.placement, [0.0, 0.0, 0.0, 1.0])[:3]
         assert np.linalg.norm(moved(origin, marked.placement)) < 3.0
@@ -173,31 +173,26 @@ def test_the_unit_and_axes_of_the_card_are_respected():
     assert (steps["axes"]["up"], steps["axes"]["towards_camera"]) == ("+z", "-y")
 
 
-def test_without_landmarks_wrong_axes_are_found_out():
+@pytest.mark.parametrize("frame", [None, AxisConvention("mm", "+x", "+z"), AxisConvention("mm", "+y", "-z")])
+def test_without_landmarks_axes_need_not_be_said_nor_be_right(frame):
     lying = replace(simulated((0.0, 0.0, 0.0)), landmarks={}).moved(pose(np.pi, 0.0, 0.0), "turned away")
-    said = (
-        r"no nose found: .*; if the file has other axes than `up` \+y and `towards_camera` \+z, give them "
-        r"\(such as --up \+z --towards-camera -y\); the unit was guessed as mm \(--unit\)$"
-    )
-    with pytest.raises(PrepareError, match=said):
-        prepare(lying, SMALL)
-    with pytest.raises(PrepareError, match=r"other axes than `up` \+x and `towards_camera` \+z, give them .*-y\)$"):
-        prepare(lying, SMALL, frame=AxisConvention("mm", "+x", "+z"))
-    assert prepare(lying, SMALL, frame=AxisConvention("mm", "+y", "-z"))[0].history[-2]["method"] == "shape"
+    scan, _ = prepare(lying, SMALL, frame=frame)
+    assert np.degrees(np.arccos(np.clip((np.trace(scan.placement[:3, :3]) - 1) / 2, -1, 1))) < 8.0
+    assert {entry["step"]: entry for entry in scan.history}["frontal"]["method"] == "found"
 
 
 def test_the_setting_of_the_unit_overrules_the_card():
     metres = simulated().moved(np.diag([1e-3, 1e-3, 1e-3, 1.0]), "as in the file")
     scan, _ = prepare(metres, SMALL.model_copy(update={"unit": "m"}), frame=AxisConvention("mm"))
     assert scan.history[2]["mm_per_unit"] == 1000.0
-    with pytest.raises(PrepareError, match="nothing is left|no nose|should"):
+    with pytest.raises(PrepareError, match="times as large as a face: is the unit right"):
         prepare(metres, SMALL, frame=AxisConvention("mm"))
 
 
 def test_the_stopwatch_sees_every_stage():
     watch = Stopwatch()
     prepare(mean_face(), SMALL, watch)
-    assert list(watch.seconds) == ["clean", "align", "crop", "normals", "curvature", "maps"]
+    assert list(watch.seconds) == ["find", "clean", "align", "crop", "normals", "curvature", "maps"]
     assert all(seconds > 0 for seconds in watch.seconds.values())
     depth = Stopwatch()
     prepare(mean_face(), SMALL.model_copy(update={"maps": ("depth",)}), depth)
@@ -230,15 +225,15 @@ def test_an_unreadable_landmark_file_is_a_warning_and_an_error_only_where_landma
     assert record.files["landmarks"].name in scan.warnings[0]
     assert scan.landmarks == {}
     with pytest.raises(FormatError, match=record.files["landmarks"].name):
-        read_record(record, SMALL.model_copy(update={"pose": "landmarks"}))
-    assert read_record(record, SMALL.model_copy(update={"pose": "shape"})).warnings == ()
+        read_record(record, SMALL.model_copy(update={"pose": "file"}))
+    assert read_record(record, SMALL.model_copy(update={"pose": "found"})).warnings == ()
 
 
 def test_an_unreadable_landmark_file_reaches_the_manifest_without_the_path_of_this_machine(bu3dfe, tmp_path):
     folder, (record, *_) = copied(bu3dfe[0], tmp_path / "scans")
     record.files["landmarks"].write_text("not a number\n", encoding="utf-8")
     row = prepare_record(record, SMALL, folder).header["row"]
-    assert row["pose_source"] == "shape"
+    assert row["pose_source"] == "found"
     assert any(text.startswith("landmarks not used: F0001/") for text in row["warnings"])
     assert str(tmp_path) not in json.dumps(row)
 
@@ -280,7 +275,7 @@ def test_the_inputs_are_hashed(current):
 def test_what_was_made_is_current_until_anything_it_depends_on_changes(current):
     folder, record, header = current
     assert is_current(header, record, SMALL, folder, AxisConvention("mm"))
-    for change in ({"size": 57}, {"crop_mm": 80.0}, {"pose": "shape"}, {"maps": ("depth", "texture")}, {"unit": "mm"}):
+    for change in ({"size": 57}, {"crop_mm": 80.0}, {"pose": "found"}, {"maps": ("depth", "texture")}, {"unit": "mm"}):
         assert not is_current(header, record, SMALL.model_copy(update=change), folder, AxisConvention("mm")), change
     assert not is_current(header, record, SMALL, folder, AxisConvention("cm"))
     assert not is_current(header, record, SMALL, folder, AxisConvention("mm", "-y", "+z"))
