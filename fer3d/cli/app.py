@@ -10,13 +10,14 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch or OpenBLAS: spinning threads starve the others
 
 import typer
 from typer.core import TyperGroup
 
+from fer3d.cli import landmarks as landmark_commands
 from fer3d.cli import training
 from fer3d.cli.conditions import check_used
 from fer3d.cli.options import AxisOptions, with_options
@@ -25,15 +26,23 @@ from fer3d.cli.training import SOME_FAILED
 if TYPE_CHECKING:
     from fer3d.prepare.folder import Summary
 
-_ORDER = ("synth", "inspect", "preprocess", "pack", "train", "ablate", "study", "settings", "evaluate", "compare")
+_ORDER = (
+    "synth", "inspect", "preprocess", "pack", "train", "train landmarks", "ablate", "study", "settings", "evaluate",
+    "compare",
+)  # fmt: skip
 
 
 class _InOrder(TyperGroup):
-    """The commands in the order of their use."""
+    """The commands in the order of their use. A command may have a name of two words, such as `train landmarks`."""
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
         names = list(super().list_commands(ctx))
         return sorted(names, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
+
+    def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # type: ignore[override]
+        if len(args) > 1 and (command := self.get_command(ctx, pair := " ".join(args[:2]))) is not None:
+            return pair, command, args[2:]
+        return super().resolve_command(ctx, args)
 
 
 app = typer.Typer(
@@ -61,7 +70,8 @@ Scans = Annotated[
 Pose = Annotated[
     str | None,
     typer.Option(
-        help="Estimate the head pose from landmarks or from the shape. [default: auto, from landmarks if there are any]"
+        help="Landmarks that give the head pose: `file` (of the landmark file) or `found` (on the shape). "
+        "[default: auto, of the file if there are any and they fit]"
     ),
 ]
 Dataset = Annotated[
@@ -365,14 +375,16 @@ def maps(
     chosen = preprocess_settings(config, set_ or (), pose=pose, unit=axes.checked_unit())
     stored = dict.fromkeys(("keep_mesh", "tree"), "is of prepared folders, `maps` writes a picture")
     chosen.check_used(chosen.unused(pictures=False) | stored)
-    posed = "is of poses from landmarks, `pose` is shape" if chosen.pose == "shape" else ""
+    posed = "is of poses from landmark files, `pose` is found" if chosen.pose == "found" else ""
     check_used(context, {"landmarks": posed})
     if "size" not in chosen.model_fields_set:
         chosen = chosen.model_copy(update={"size": 224})
     show_preparation.run_maps(scan, out, landmarks, chosen, axes.convention())
 
 
+app.command(rich_help_panel=USE)(landmark_commands.landmarks)
 app.command(rich_help_panel=TRAIN)(training.train)
+app.command("train landmarks", rich_help_panel=TRAIN)(landmark_commands.train_landmarks)
 app.command(rich_help_panel=TRAIN)(training.ablate)
 app.add_typer(training.study, name="study", rich_help_panel=TRAIN)
 

@@ -100,8 +100,14 @@ def train(
         fer3d train my_networks:MyNet --data prepared -o runs/mine
 
         torchrun --nproc-per-node 2 -m fer3d train dff-cnn --devices 2 ...
+
+    `fer3d train landmarks --help` is of the networks that place landmarks.
     """
     from fer3d.cli import show_training
+    from fer3d.errors import ArgumentError
+
+    if model == "landmarks":
+        raise ArgumentError("`landmarks` should follow `train` at once: fer3d train landmarks [OPTIONS]")
 
     switches = {"mes": no_mes, "hvp": no_hvp, "tree": uniform}
     own = {"maps": maps, "init": init, **{name: False for name, given in switches.items() if given}}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fer3d import __version__
 from fer3d.errors import Fer3dError, FormatError
@@ -19,6 +18,9 @@ from fer3d.prepare.store import is_simulated, open_scan, read_manifest
 from fer3d.report import figures
 from fer3d.train.run_facts import POSE_AGAIN, RESUME, DoneFacts, PoseFacts
 from fer3d.train.run_folder import Run, fold_name, prepared_folder, read_log, read_run
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _SHOWN_MISTAKES = 12
 _SHOWN_MAPS = 4
@@ -131,15 +133,7 @@ def render(pages: Sequence[RunPage], comparison: Mapping[str, Any] | None = None
         pages: One per run.
         comparison: `Comparison.to_json()` of the runs, if there are several.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("fer3d.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = environment_of_pages()
     environment.filters |= {
         "percent": figures.percent,
         "points": figures.points,
@@ -153,6 +147,19 @@ def render(pages: Sequence[RunPage], comparison: Mapping[str, Any] | None = None
     }
     template = environment.get_template("report.html.j2")
     return template.render(pages=pages, comparison=comparison, draw=figures, version=__version__)
+
+
+def environment_of_pages() -> Environment:
+    """The templates of this package, which escape each text."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("fer3d.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def write_report(path: Path, pages: Sequence[RunPage], comparison: Mapping[str, Any] | None = None) -> None:
@@ -176,6 +183,7 @@ def _thumbnails(run: Run, ids: Sequence[str], store: Path | None) -> tuple[dict[
 def _pictures(folder: Path, row: Mapping[str, Any], maps: Sequence[str]) -> Pictures:
     """The view of the face, then the input maps of the network; for a network on trees, the first few maps."""
     from fer3d.prepare.contact_sheet import group_pictures
+    from fer3d.prepare.drawing import webp
     from fer3d.prepare.store import PreparedScan
 
     with open_scan(folder, row) as file:
@@ -185,16 +193,19 @@ def _pictures(folder: Path, row: Mapping[str, Any], maps: Sequence[str]) -> Pict
     inputs = [name for name in groups if name in ("", *maps)]
     chosen, most = (groups, _SHOWN_MAPS) if inputs == [""] else (inputs, None)
     pictures = [look for name in chosen for look in groups[name].items()]
-    return [(title, _data_uri(picture)) for title, picture in pictures[:most]]
+    return [(title, data_uri(webp(_thumbnail(picture)))) for title, picture in pictures[:most]]
 
 
-def _data_uri(picture: Any) -> str:
+def _thumbnail(picture: Any) -> Any:
+    import numpy as np
     from PIL import Image
 
-    buffer = io.BytesIO()
-    image = Image.fromarray(picture).resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BOX)
-    image.save(buffer, "WEBP", quality=80)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return np.asarray(Image.fromarray(picture).resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BOX))
+
+
+def data_uri(content: bytes) -> str:
+    """The content of a WebP file as an address that a page can show."""
+    return "data:image/webp;base64," + base64.b64encode(content).decode()
 
 
 def _duration(seconds: float | None) -> str:

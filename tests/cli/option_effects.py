@@ -37,6 +37,8 @@ CALLS = {
     "synth": "fer3d.synth.make",
     "pack": "fer3d.prepare.shards.pack",
     "maps": "fer3d.cli.show_preparation.run_maps",
+    "landmarks": "fer3d.cli.show_landmarks.run_landmarks",
+    "train landmarks": "fer3d.cli.show_landmarks.run_train_landmarks",
     "train": "fer3d.cli.show_training.train",
     "ablate": "fer3d.cli.show_training.run_grid",
     "study illumination": "fer3d.cli.show_training.run_grid",
@@ -213,6 +215,42 @@ OPTIONS: dict[str, list[Changes | Refused]] = {
         Refused("maps a.ply", "--set keep_mesh=false", "`keep_mesh` would change nothing: it is of prepared folders"),
         Refused("maps a.ply", "--set whole_picture=true", "`whole_picture` would change nothing: it is of pictures"),
     ],
+    "landmarks scans": [Changes("landmarks a.ply", instead="landmarks b.ply")],
+    "landmarks --out": [Changes("landmarks a.ply", "-o a.json"), Changes("landmarks a.ply b.ply", "-o new")],
+    "landmarks --format": [
+        Changes("landmarks a.ply", "--format pp"),
+        Changes("landmarks a.ply b.ply", "--format pp"),
+        Refused("landmarks a.ply -o a.json", "--format pp", "`--format` should be that of --out, json, is pp"),
+    ],
+    "landmarks --scheme": [
+        Changes("landmarks a.ply", "--scheme ibug68"),
+        Refused("landmarks a.ply --format lm3", "--scheme ibug68", "`scheme` should be bosphorus for .lm3"),
+    ],
+    "landmarks --html": [Changes("landmarks a.ply", "--html a.html")],
+    "landmarks --weights": [Changes("landmarks a.ply", "--weights mine.safetensors")],
+    "landmarks --workers": [
+        Changes("landmarks a.ply b.ply", "--workers 61"),
+        Refused("landmarks a.ply", "--workers 2", f"`--workers` {_NOTHING}it is of several scans, this is one"),
+    ],
+    "landmarks --again": [
+        Changes("landmarks a.ply b.ply", "--again"),
+        Changes("landmarks a.ply -o a.json", "--again"),
+        Refused("landmarks a.ply", "--again", f"`--again` {_NOTHING}it is of files, the points are printed"),
+    ],
+    **{
+        f"train landmarks --{option}": [Changes("train landmarks", f"--{option} {value}")]
+        for option, value in {
+            "out": "x.safetensors",
+            "work": "x",
+            "people": 7,
+            "face-model": "face.npz",
+            "seed": 7,
+            "workers": 61,
+            "finder-epochs": 7,
+            "placer-epochs": 7,
+            "trials": 7,
+        }.items()
+    },
     **_training(_TRAIN),
     "train --folds": [
         Changes(_TRAIN, "--folds 3"),
@@ -245,7 +283,10 @@ OPTIONS: dict[str, list[Changes | Refused]] = {
         Changes(_TRAIN, "--set batch=7"),
         Refused(_TRAIN, "--set noise_mm=1", "`noise_mm` would change nothing for plain-cnn"),
     ],
-    "train model": [Changes(_TRAIN, instead="train tang")],
+    "train model": [
+        Changes(_TRAIN, instead="train tang"),
+        Refused("train --seed 1", "landmarks", "should follow `train` at once: fer3d train landmarks [OPTIONS]"),
+    ],
     "train --data": [Changes(_TRAIN, "--data other")],
     "train --out": [Changes(_TRAIN, "-o other")],
     "train --test-data": [

@@ -110,7 +110,7 @@ def test_some_failures_are_exit_code_3_and_all_are_1(scans, tmp_path):
     assert code == 3
     assert re.search(r"failed F0001_AN02WH_F3D\.wrl: ", out)
     assert re.search(r"warning 1 of 6: F0001_DI02WH_F3D\.wrl: without their landmark files, because .*83", out)
-    assert re.search(r"1 .*: no landmarks file, wanted F0001_SU02WH_F3D\.bnd: the pose is found from the shape", out)
+    assert re.search(r"1 .*: no landmarks file, wanted F0001_SU02WH_F3D\.bnd: landmarks are found on the shape", out)
     code, _, err = fer3d(*arguments, "--strict")
     assert code == 1
     assert re.match(r"fer3d: F0001_AN02WH_F3D\.wrl: ", err)

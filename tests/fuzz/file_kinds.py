@@ -29,11 +29,13 @@ from fer3d.evaluate.grid import numbers_of
 from fer3d.evaluate.measure import current_metrics, evaluate_run
 from fer3d.evaluate.measure_targets import evaluate_targets
 from fer3d.face.load import load_face
-from fer3d.files import write_json
+from fer3d.files import csv_text, write_json
 from fer3d.landmarks import CANONICAL_LANDMARKS
 from fer3d.models import build_model
 from fer3d.predict import load
 from fer3d.prepare import recipe
+from fer3d.prepare.landmarks.table import COLUMNS, TABLE, read_table
+from fer3d.prepare.landmarks.weights import load as load_detector
 from fer3d.prepare.shards import pack
 from fer3d.prepare.store import is_simulated, read_manifest, read_row, write_manifest
 from fer3d.prepare.tasks import stored_scan
@@ -46,6 +48,7 @@ from fer3d.train.run_folder import read_run
 from fer3d.train.settings import train_settings
 from fer3d.train.training_state import restore, restore_optimizer
 from tests import picture_trees, trees
+from tests.detectors import untrained
 from tests.face.test_ict import tiny
 from tests.prepared import write_prepared
 from tests.prepared_trees import write_prepared_trees
@@ -391,6 +394,16 @@ def _use_weights(name: str) -> Callable[[Path], None]:
     return lambda folder: load_initial(_branches(), str(folder / name), "small")
 
 
+# ---- the landmark detector ----
+
+
+def _write_detector(folder: Path) -> None:
+    untrained(folder / "detector.safetensors")
+    row = dict.fromkeys(COLUMNS, "") | {"file": "a.ply", "status": "found", "landmarks": "a.json", "points": "3"}
+    row |= {"probability": "0.5", "mm_per_unit": "1.0", "hidden": "0"}
+    (folder / TABLE).write_text(csv_text(COLUMNS, [row]), encoding="utf-8")
+
+
 def cases() -> list[Case]:
     """All cases, in a fixed order."""
     p = picture_trees
@@ -407,6 +420,13 @@ def cases() -> list[Case]:
         Case("card", _write_card, _use_card, ("dataset.toml", "folds.toml")),
         Case("settings", _write_settings, _use_settings, ("*.toml",)),
         Case("landmarks", _write_landmark_files, _use_landmark_files, LANDMARK_FILES),
+        Case(
+            "detector",
+            _write_detector,
+            lambda folder: load_detector(folder / "detector.safetensors"),
+            ("*.safetensors",),
+        ),
+        Case("landmark table", _write_detector, lambda folder: read_table(folder / TABLE), (TABLE,)),
         Case("run", _write_runs, _use_runs, ("first/*.json", "first/*.parquet", "first/r00f0[01]/*")),
         Case("run", _write_runs, _report_runs, ("first/*.json", "first/*.parquet", "first/r00f00/*")),
         Case("run", _write_values, _use_values, ("run/*.json", "run/*.parquet")),
