@@ -6,7 +6,7 @@
 The nose: every scan is searched, and its cost and its errors are noted before the threshold has its say. A fit is good
 if the nose is within 4 mm and the rotation within 15 degrees of the truth. Good fits that are refused are false
 rejects; bad ones that are not are false accepts. The scans: people of a measured face model seen by the simulated
-range camera (as in `bm_nose.py`); a real head, turned by yaw and pitch within 45 degrees and any roll, with noise of
+range camera; a real head, turned by yaw and pitch within 45 degrees and any roll, with noise of
 up to 0.5 mm, cut to a ball about the nose, in a third of them without one side; both without what lies within 25 or
 45 mm of the nose, where a fit is good if the rotation is; and the head from behind, where none is.
 
@@ -21,14 +21,17 @@ import json
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from bm_nose import NEAR, SHARED, TURN, UPRIGHT, real_head, simulated_scans
+from landmark_scans import TURN, real_head
+from landmark_tables import NEAR, UPRIGHT
 from machine import said, where
 
 RESULTS = Path(__file__).parent / "results"
+SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 SEED = 100
 OTHERS = 150  # the seed of the people that the run is asked about
 NOISE = 0.5  # mm, the most
@@ -93,6 +96,34 @@ def model_scans(arguments):
     from fer3d.face.load import load_face
 
     return simulated_scans(load_face(arguments.face_model), arguments.scans, SEED)
+
+
+def simulated_scans(model, count, seed):
+    """Clean scans of different people, each with the nose tip and the placement that are the truth."""
+    from fer3d.prepare.align import outward
+    from fer3d.prepare.clean import clean
+    from fer3d.scan import EXPRESSIONS
+    from fer3d.synth.acting import expression
+    from fer3d.synth.acting.habits import Habits
+    from fer3d.synth.capture import capture
+    from fer3d.synth.looks import appearance
+    from fer3d.synth.optics.camera import Camera
+    from fer3d.synth.optics.scene import pose
+
+    atlas = appearance.atlas(model, 256)
+    for number in range(count):
+        generator = np.random.default_rng([seed, number])
+        identity = np.clip(generator.normal(0.0, 1.0, len(model.identity_modes)), -2.5, 2.5)
+        label = EXPRESSIONS[number % len(EXPRESSIONS)]
+        habits = Habits.draw(generator)
+        units = expression.weights(expression.recipe(label, habits), 1.0, model.action_units, habits, generator)
+        turn = np.radians(generator.uniform(-TURN, TURN, 3))
+        placement = pose(*turn, tuple(generator.uniform(-20, 20, 3)))
+        look = appearance.paint(atlas, generator, beard=bool(number % 2))
+        shape = model.shape(identity, model.mode_weights(units))
+        taken = capture(model, shape, placement, Camera(), generator, look)
+        scan = outward(clean(replace(taken.scan, landmarks={})))
+        yield scan, taken.landmarks["pronasale"], placement
 
 
 def head_scans(arguments, about=0.0):
