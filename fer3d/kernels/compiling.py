@@ -115,7 +115,7 @@ LANDMARKS = (Kernel("winding.mean_normal", f"{_VERTICES}, {_FACES}, f8[::1], f8"
 """What the pose from landmarks takes."""
 
 FIND = (
-    Kernel("nose_search.surface_samples", f"{_VERTICES}, {_FACES}, f8, f8", 0.4),
+    Kernel("surface_samples.surface_samples", f"{_VERTICES}, {_FACES}, f8, f8", 0.4),
     Kernel("raster.zbuffer", f"{_POINTS}, {_FACES}, i8, i8, f4[:,:,::1]", 1.0),
     Kernel("views.splat", f"{_POINTS}, {_POINTS}, {_POINTS}, f8[::1], f8, i8", 1.5),
     Kernel("views.surface_view", f"{_FACES}, f4[:,:,::1], {_FACES}, f8[::1], {_POINTS}, f8", 1.5),

@@ -112,13 +112,13 @@ def frontal(scan: Scan, method: str = "auto", found: FoundLandmarks | None = Non
             if scan.landmarks:
                 scan = scan.warn(f"landmarks found on the shape: {error}")
         else:
-            found = contradicting(scan, posed.rotation, posed.nose)
+            found = contradicting(scan, posed)
             if found is not None:
                 used = "they are used, as asked for" if method == "file" else "the found ones are used"
                 scan = scan.warn(f"the landmarks of the file are not where the face is on the shape: {used}")
             if found is None or method == "file":
                 return _frontal_by_landmarks(scan, posed)
-            scan = scan.step("landmarks", {"found_on": "shape"}, landmarks=_in_frame_of(scan, found))
+            scan = scan.with_landmarks(found.points(), {"found_on": "shape"})
     try:
         found = find_landmarks(scan) if found is None else found
     except PrepareError as error:
@@ -200,15 +200,12 @@ def _frontal_by_landmarks(scan: Scan, pose: LandmarkPose) -> Scan:
 
 def _frontal_by_shape(scan: Scan, found: FoundLandmarks) -> Scan:
     """Move a scan by the pose that was found on its file; a nose tip that is seen is the most protruding point."""
-    pose = found.pose @ np.linalg.inv(scan.placement)
-    size = float(np.cbrt(np.linalg.det(pose[:3, :3])))
+    rotation, tip, size = found.pose_in(scan)
     if abs(np.log(size)) > _NO_SIZE:
         raise PrepareError(
             f"the face that was found is {1 / size:.3g} times as large as a face: is the unit right? "
             f"Its size says {found.mm_per_unit:.3g} mm per unit (--unit)"
         )
-    rotation = pose[:3, :3] / size
-    tip = np.linalg.solve(pose[:3, :3], -pose[:3, 3])
     record = {"method": "found", "probability": round(found.probability, 4), "mm_per_unit": round(found.mm_per_unit, 4)}
     if found.visibility[found.names.index("pronasale")] >= _TIP_SEEN:
         nose = protruding_point(scan, rotation, tip)
@@ -218,25 +215,22 @@ def _frontal_by_shape(scan: Scan, found: FoundLandmarks) -> Scan:
     return scan.moved(_to_origin(rotation, tip), "frontal", record)
 
 
-def _in_frame_of(scan: Scan, found: FoundLandmarks) -> dict[str, NDArray[np.float64]]:
-    linear, shift = scan.placement[:3, :3], scan.placement[:3, 3]
-    return {name: linear @ point + shift for name, point in found.points().items()}
-
-
 def _unit_of_face(scan: Scan, unit: str | float, found: FoundLandmarks) -> tuple[Scan, str | float, str]:
     """The scan, perhaps with a warning, its unit, and why: from the size of the face that was found."""
-    told = found.mm_per_unit
-    reason = f"the size of the face: {told:.4g} mm per unit"
+    estimate = found.mm_per_unit
+    reason = f"the size of the face: {estimate:.4g} mm per unit"
     if unit == "auto":
         if found.unit is None:
             scan = scan.warn(
-                f"the unit is none of m, cm and mm: the face says {told:.3g} mm, as exactly as people are of one size "
-                f"(about 5 %); give it if you know it, such as --unit {told:.3g}"
+                f"the unit is none of m, cm and mm: the face says {estimate:.3g} mm, as exactly as people are of one "
+                f"size (about 5 %); give it if you know it, such as --unit {estimate:.3g}"
             )
-        return scan, found.unit or told, reason
+        return scan, found.unit or estimate, reason
     given = UNITS[unit] if isinstance(unit, str) else float(unit)
-    if abs(np.log(told / given)) > _WRONG_UNIT:
-        scan = scan.warn(f"the unit is given as {given:g} mm, the face that was found says {told:.3g} mm: is it right?")
+    if abs(np.log(estimate / given)) > _WRONG_UNIT:
+        scan = scan.warn(
+            f"the unit is given as {given:g} mm, the face that was found says {estimate:.3g} mm: is it right?"
+        )
     return scan, unit, reason
 
 

@@ -141,9 +141,8 @@ def _pose_by_shape(scan: Scan) -> _Pose | None:
         found = find_landmarks(scan)
     except PrepareError:
         return None
-    pose = found.pose @ np.linalg.inv(scan.placement)
-    tip = np.linalg.solve(pose[:3, :3], -pose[:3, 3])
-    return _Pose(tip, pose[:3, :3] / np.cbrt(np.linalg.det(pose[:3, :3])), "found")
+    rotation, tip, _ = found.pose_in(scan)
+    return _Pose(tip, rotation, "found")
 
 
 def _other_people(

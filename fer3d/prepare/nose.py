@@ -22,6 +22,7 @@ from fer3d.errors import PrepareError
 from fer3d.kernels import nose_search as search
 from fer3d.kernels import relief
 from fer3d.kernels.normals import vertex_normals
+from fer3d.kernels.surface_samples import surface_samples
 from fer3d.kernels.topology import weld
 from fer3d.scan import Scan, check_scan
 
@@ -191,9 +192,9 @@ def mean_face_field() -> MeanFaceField:
     _, at = distance_transform_edt(owner < 0, return_indices=True)
     ball = np.linalg.norm(points, axis=1) < _FACE_BALL
     tilt = normals[ball].mean(axis=0)
-    evenly, evenly_normals = search.surface_samples(face.vertices, face.faces, _ABOUT, _EVERY_SIDE)
+    evenly, evenly_normals = surface_samples(face.vertices, face.faces, _ABOUT, _EVERY_SIDE)
     judged = np.linalg.norm(evenly, axis=1) < _JUDGED
-    dense = search.surface_samples(face.vertices, face.faces, _DENSE, _EVERY_SIDE)
+    dense = surface_samples(face.vertices, face.faces, _DENSE, _EVERY_SIDE)
     return MeanFaceField(
         points,
         normals,
@@ -244,7 +245,7 @@ def likeliest_nose(scan: Scan) -> NoseFit:
     field = mean_face_field()
     area = search.visible_area(scan.vertices, scan.faces, _LEAST_NORMAL_Z)
     step = max(_COARSE, area / _MOST_COARSE)
-    points, raw = search.surface_samples(scan.vertices, scan.faces, step, _LEAST_NORMAL_Z)
+    points, raw = surface_samples(scan.vertices, scan.faces, step, _LEAST_NORMAL_Z)
     if len(points) < _FEWEST_SAMPLES:
         raise PrepareError(f"no nose found: the scan shows only {area:.0f} mm^2 to the camera")
     height, mean = search.protrusion(points, raw, _NOSE_BALL, *search.sort_into_cells(points, _NOSE_BALL))
@@ -258,7 +259,7 @@ def likeliest_nose(scan: Scan) -> NoseFit:
     settled = [_settle(poses[row], points, normals, field, _ROUGHLY) for row in chosen]
     ranked = sorted(settled, key=lambda pose: _judge(pose, points, normals, field).cost)
     best = _distinct(ranked, _POSES_KEPT)
-    fine, fine_raw = search.surface_samples(scan.vertices, scan.faces, _FINE, _LEAST_NORMAL_Z)
+    fine, fine_raw = surface_samples(scan.vertices, scan.faces, _FINE, _LEAST_NORMAL_Z)
     results = []
     for pose in best:
         near = np.linalg.norm(fine - tip_of(pose), axis=1) < _FINE_BALL
@@ -301,7 +302,7 @@ def protruding_point(scan: Scan, rotation: _Floats, near: _Floats) -> _Floats:
     points = scan.vertices[box].astype(np.float64)
     if len(points) < _FEW_IN_BOX:
         faces = scan.faces[box[scan.faces].any(axis=1)]
-        points = np.concatenate([points, search.surface_samples(scan.vertices, faces, _TIP_AREA, _EVERY_SIDE)[0]])
+        points = np.concatenate([points, surface_samples(scan.vertices, faces, _TIP_AREA, _EVERY_SIDE)[0]])
     aligned = (points - near) @ rotation.T
     reach = np.linalg.norm(aligned, axis=1)
     inner = aligned[reach <= _TIP_REACH]

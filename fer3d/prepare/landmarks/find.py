@@ -126,8 +126,8 @@ def _candidates(detector: Detector, scan: Scan, seen: list[sighting.Candidate]) 
 
     Those of the same look go to `seen`.
     """
-    every: list[sighting.Candidate] = []
     for faces in _parts(scan):
+        every: list[sighting.Candidate] = []
         samples = sampled(scan.vertices, faces)
         for views in (sighting.axes_views(), sighting.corner_views()):
             some = sighting.candidates(detector.finder, samples, views, _CANDIDATES)

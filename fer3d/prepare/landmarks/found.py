@@ -54,6 +54,20 @@ class FoundLandmarks:
     probability: float
     warnings: tuple[str, ...] = ()
 
+    def pose_in(self, scan: Scan) -> tuple[_Floats, _Floats, float]:
+        """The pose in the frame of the scan, which may have been moved since it was read.
+
+        Args:
+            scan: The scan that was searched, in any frame.
+
+        Returns:
+            rotation (3, 3) float64 to the frontal frame; the nose tip (3,) float64; and the length in mm, by the size
+            of the face, of a unit of the frame.
+        """
+        pose = self.pose @ np.linalg.inv(scan.placement)
+        size = float(np.cbrt(np.linalg.det(pose[:3, :3])))
+        return pose[:3, :3] / size, np.linalg.solve(pose[:3, :3], -pose[:3, 3]), size
+
     def points(self, scheme: str | None = None) -> Mapping[str, _Floats]:
         """Name -> (3,) float64: the positions that are known, of all points or of one scheme.
 
@@ -112,26 +126,24 @@ def find_landmarks(scan: Scan, *, detector: Detector | None = None, refuse: bool
         placed.visible,
         whole,
         size,
-        fitting_unit(size),
+        _unit_of(size),
         probability,
         (doubt,) if doubted else (),
     )
 
 
-def fitting_unit(mm_per_unit: float) -> str | None:
+def _unit_of(mm_per_unit: float) -> str | None:
     """The unit whose length in mm differs from this by no more than the sizes of two people, or None."""
     fits = [name for name, mm in UNITS.items() if abs(np.log(mm_per_unit / mm)) < _PEOPLE]
     return fits[0] if fits else None
 
 
 def _finite(scan: Scan) -> Scan:
-    """The scan without faces that have a corner that is not finite."""
+    """The scan without vertices that are not finite, and without their faces."""
     good = np.asarray(np.isfinite(scan.vertices).all(axis=1))
-    if good[scan.faces].all():
+    if good.all():
         return scan
-    faces = scan.faces[good[scan.faces].all(axis=1)]
-    if not len(faces):
+    kept = scan.kept(good, "finite")
+    if not len(kept.faces):
         raise PrepareError("the scan should have a finite vertex in its faces, has none")
-    used = np.zeros(len(scan.vertices), np.bool_)
-    used[faces] = True
-    return scan.step("finite", faces=faces).kept(used, "finite")
+    return kept

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from fer3d.errors import PrepareError
 from fer3d.kernels import views
-from fer3d.kernels.nose_search import surface_samples
 from fer3d.kernels.raster import NO_JITTER, zbuffer
+from fer3d.kernels.surface_samples import surface_samples
+from fer3d.kernels.topology import component_areas
 from fer3d.prepare.landmarks.networks import FINDER_SIZE, PLACER_SIZE
 
 _Floats = NDArray[np.float64]
@@ -56,7 +57,7 @@ def sampled(vertices: NDArray[np.float32], faces: NDArray[np.int32]) -> SurfaceS
     Raises:
         PrepareError: if the faces have no area.
     """
-    area = _area(vertices, faces)
+    area = float(component_areas(vertices, faces, np.zeros(len(faces), np.int32), 1)[0])
     if not (np.isfinite(area) and area > 0.0):
         raise PrepareError("the scan should have a surface, its faces have no finite area")
     rough, _ = surface_samples(vertices, faces, area / _MEASURED, _EVERY_SIDE)
@@ -117,9 +118,3 @@ def frontal_picture(
     turned = normals.astype(np.float64) @ (pose[:, :3].T / scale)
     picture = views.surface_view(face, bary, faces, points[:, 2].copy(), turned, DEPTH / PIXEL)
     return FrontalPicture(picture, points, face)
-
-
-def _area(vertices: NDArray[np.float32], faces: NDArray[np.int32]) -> float:
-    corners = vertices.astype(np.float64)[faces]
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    return float(0.5 * np.sqrt(np.einsum("fc,fc->f", cross, cross)).sum())

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fer3d.landmarks import POINT_NAMES
 from fer3d.prepare.landmark_pose import WEIGHTS, rigid_fit
 from fer3d.prepare.landmarks.placing import Placed
-from fer3d.prepare.landmarks.reference import TIP, mean_points
+from fer3d.prepare.landmarks.reference import mean_points
 
 _Floats = NDArray[np.float64]
 
@@ -86,10 +86,11 @@ def at_tip(pose: _Floats, tip: _Floats) -> _Floats:
 def moved(one: _Floats, other: _Floats) -> tuple[float, float, float]:
     """How far two poses (3, 4) are apart: radians, mm at the origin of `other`, and the logarithm of the scales."""
     a, b = (float(np.cbrt(np.linalg.det(pose[:, :3]))) for pose in (one, other))
-    cosine = (np.trace(one[:, :3] @ other[:, :3].T) / (a * b) - 1) / 2
     origin = np.linalg.solve(other[:, :3], -other[:, 3])
     shift = float(np.linalg.norm(one[:, :3] @ origin + one[:, 3]))
-    return float(np.arccos(np.clip(cosine, -1, 1))), shift, float(abs(np.log(a / b)))
+    return turn_between(one[:, :3] / a, other[:, :3] / b), shift, float(abs(np.log(a / b)))
 
 
-__all__ = ["TIP", "Fit", "at_tip", "fit", "moved", "similarity"]
+def turn_between(one: _Floats, other: _Floats) -> float:
+    """Angle between two rotations (3, 3), radians."""
+    return float(np.arccos(np.clip((np.trace(one @ other.T) - 1) / 2, -1, 1)))

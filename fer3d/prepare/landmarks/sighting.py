@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from fer3d.prepare.landmarks.networks import FINDER_STRIDE, FaceFinder, one_thread
 from fer3d.prepare.landmarks.pictures import SurfaceSamples, side_picture
+from fer3d.prepare.landmarks.posing import moved
 
 _Floats = NDArray[np.float64]
 
-_APART = 0.6  # of 100 mm: nose tips nearer than this with
+_APART = 60.0  # mm: nose tips nearer than this with
 _TURN_APART = np.radians(35.0)  # axes less turned than this are one candidate
 _A_SIDE = 3  # candidates from each side
 
@@ -125,7 +126,5 @@ def _view(towards: _Floats, up: _Floats) -> _Floats:
 
 
 def _alike(one: _Floats, other: _Floats) -> bool:
-    a, b = np.linalg.inv(one[:, :3]) @ -one[:, 3], np.linalg.inv(other[:, :3]) @ -other[:, 3]
-    scale = np.cbrt(np.linalg.det(one[:, :3]))
-    cosine = (np.trace(one[:, :3] @ other[:, :3].T) / (scale * np.cbrt(np.linalg.det(other[:, :3]))) - 1) / 2
-    return bool(scale * np.linalg.norm(a - b) < 100.0 * _APART and cosine > np.cos(_TURN_APART))
+    turn, shift, _ = moved(one, other)
+    return turn < _TURN_APART and shift < _APART

@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 from fer3d.errors import PrepareError
 from fer3d.prepare.landmarks.calibration import FEATURES, Calibration, sharpness
 from fer3d.prepare.landmarks.find import Detector, find
+from fer3d.prepare.landmarks.posing import turn_between
 from fer3d.prepare.landmarks.reference import TIP
 from fer3d.scan import Scan
 from fer3d.train.landmarks.simulate import SimulatedScan, Simulator
@@ -82,12 +83,11 @@ def trial(detector: Detector, scan: SimulatedScan, placing: Placing) -> Trial:
         return Trial(np.inf, np.inf, np.inf, found.features, nothing, nothing, face=False)
     truth = placing.unit * scan.points @ placing.rotation.T
     rotation = found.fit.rotation @ placing.rotation
-    cosine = (np.trace(rotation @ scan.rotation.T) - 1) / 2
     tip = float(np.linalg.norm(found.tip - truth[TIP])) / placing.unit
     errors = np.linalg.norm(found.placed.positions - truth, axis=1) / placing.unit
     errors[~scan.measured | (found.placed.visible < 0.5)] = np.nan
     return Trial(
-        float(np.arccos(np.clip(cosine, -1, 1))),
+        turn_between(rotation, scan.rotation),
         tip,
         float(np.log(found.fit.scale * placing.unit)),
         found.features,

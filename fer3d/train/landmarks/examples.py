@@ -12,6 +12,7 @@ from fer3d.kernels.normals import vertex_normals
 from fer3d.kernels.topology import weld
 from fer3d.prepare.landmarks.networks import FINDER_SIZE, FINDER_STRIDE, PLACER_SIZE
 from fer3d.prepare.landmarks.pictures import PIXEL, frontal_picture, sampled, side_picture
+from fer3d.prepare.landmarks.posing import turn_between
 from fer3d.prepare.landmarks.sighting import depth_of_cells
 from fer3d.train.landmarks.simulate import SimulatedScan
 
@@ -143,7 +144,7 @@ def _front_of_thing(
 
 def _kind(turn: _Floats, shift: _Floats, scale: float) -> int:
     """What a frontal picture shows whose pose is off by this."""
-    angle = float(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1)))
+    angle = turn_between(turn, np.eye(3))
     off = max(
         angle / _WRONG_TURN, float(np.linalg.norm(shift)) / _WRONG_SHIFT, abs(np.log(scale)) / np.log(_WRONG_SCALE)
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -71,6 +71,15 @@ class SimulatedScan(NamedTuple):
         return bool(np.isfinite(self.tip).all())
 
 
+class _Dressed(NamedTuple):
+    """A person with an expression: the shape (V, 3) in the frame of the model, the look, what is around the face."""
+
+    shape: _Floats
+    look: Look
+    dress: tuple[Occluder, ...]
+    worn: tuple[str, ...]
+
+
 class Simulator:
     """Makes scans of a face model and of things.
 
@@ -112,48 +121,32 @@ class Simulator:
             kind = tuple(occluders.KINDS)[int(generator.integers(len(occluders.KINDS)))]
             dress.append(occluders.occluder(kind, self.model, shape, generator, look))
             worn = (*worn, kind)
+        person = _Dressed(shape, look, tuple(dress), worn)
         while True:
             turn = _turn(generator)
-            if generator.random() < 0.5:
-                yield self._captured(shape, look, dress, turn, worn, generator)
-            else:
-                yield self._ranged(shape, look, dress, turn, worn, generator)
+            scan = self._captured if generator.random() < 0.5 else self._ranged
+            yield scan(person, turn, generator)
 
-    def _captured(
-        self,
-        shape: _Floats,
-        look: Look,
-        dress: Sequence[Occluder],
-        turn: tuple[float, float, float],
-        worn: tuple[str, ...],
-        generator: Generator,
-    ) -> SimulatedScan:
+    def _captured(self, person: _Dressed, turn: tuple[float, float, float], generator: Generator) -> SimulatedScan:
         """A scan by the camera that knows hair, gloss and colour."""
         placed, camera = pose(*turn), _camera(generator)
-        taken = capture(self.model, shape, placed, camera, generator, look, occluders=dress, texture=16)
-        points = np.array([taken.landmarks.get(name, np.full(3, np.nan)) for name in POINT_NAMES])
+        taken = capture(
+            self.model, person.shape, placed, camera, generator, person.look, occluders=person.dress, texture=16
+        )
+        points = _in_order(taken.landmarks)
         measured = np.array([name in taken.measured for name in POINT_NAMES])
         mesh = taken.scan.vertices, taken.scan.faces
-        return SimulatedScan(*mesh, points, measured, frontal_rotation(points), worn, turn[0])
+        return SimulatedScan(*mesh, points, measured, frontal_rotation(points), person.worn, turn[0])
 
-    def _ranged(
-        self,
-        shape: _Floats,
-        look: Look,
-        dress: Sequence[Occluder],
-        turn: tuple[float, float, float],
-        worn: tuple[str, ...],
-        generator: Generator,
-    ) -> SimulatedScan:
+    def _ranged(self, person: _Dressed, turn: tuple[float, float, float], generator: Generator) -> SimulatedScan:
         """A scan by the camera that knows triangles only, from one to three sides."""
-        scene = set_up(self.model, shape, pose(*turn), look, dress)
-        marks = scene.landmarks()
-        points = np.array([marks.get(name, np.full(3, np.nan)) for name in POINT_NAMES])
+        scene = set_up(self.model, person.shape, pose(*turn), person.look, person.dress)
+        points = _in_order(scene.landmarks())
         known = np.isfinite(points).all(axis=1)
         vertices, faces, seen = ranged(scene.points, scene.triangles, points[known], generator)
         measured = np.zeros(len(points), np.bool_)
         measured[known] = seen
-        return SimulatedScan(vertices, faces, points, measured, frontal_rotation(points), worn, turn[0])
+        return SimulatedScan(vertices, faces, points, measured, frontal_rotation(points), person.worn, turn[0])
 
     def _shape(self, generator: Generator) -> _Floats:
         model = self.model
@@ -163,6 +156,11 @@ class Simulator:
         recipe = expression.recipe(label, habits)
         units = expression.weights(recipe, float(generator.uniform(0.2, 1.0)), model.action_units, habits, generator)
         return model.shape(identity, model.mode_weights(units))
+
+
+def _in_order(points: Mapping[str, _Floats]) -> _Floats:
+    """(L, 3) the points in the order of `POINT_NAMES`; NaN for one that the face model lacks."""
+    return np.array([points.get(name, np.full(3, np.nan)) for name in POINT_NAMES])
 
 
 def drawn_kinds(generator: Generator, wanted: Sequence[str], barred: Sequence[str]) -> tuple[str, ...]:

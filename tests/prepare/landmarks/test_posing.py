@@ -79,15 +79,15 @@ def test_peaks_are_found_between_the_cells(spot):
     assert share[0] > 0.97
 
 
-class Told(nn.Module):
-    """A finder that says what it was told, in one cell."""
+class FakeFinder(nn.Module):
+    """A finder that gives one sighting, in one cell."""
 
     def __init__(self, cell, offset, size, axes):
         super().__init__()
-        self.told = (cell, offset, size, axes)
+        self.sighting = (cell, offset, size, axes)
 
     def forward(self, pictures):
-        (r, c), offset, size, axes = self.told
+        (r, c), offset, size, axes = self.sighting
         one, three = (len(pictures), CELLS, CELLS), (len(pictures), 3, CELLS, CELLS)
         out = Sighting(*(torch.zeros(shape) for shape in (one, three, one, three, three)))
         out.face[:] = -9.0
@@ -110,7 +110,7 @@ def test_a_candidate_has_the_pose_that_the_network_says(unit):
     cell = int(row), int(column)
     depth = sighting.depth_of_cells(side_picture(samples, view))[cell]
     offset = (column - cell[1] - 0.5, row - cell[0] - 0.5, 0.5 - depth)
-    finder = Told(cell, np.float32(offset), float(np.log(100.0 * unit / samples.half)), axes.astype(np.float32))
+    finder = FakeFinder(cell, np.float32(offset), float(np.log(100.0 * unit / samples.half)), axes.astype(np.float32))
     best, *_ = sighting.candidates(finder, samples, [view], 3)
     assert best.logit == 4.0
     np.testing.assert_allclose(best.pose[:, :3] * unit, axes @ view, atol=1e-5)
