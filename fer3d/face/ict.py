@@ -124,6 +124,8 @@ def load(path: str | os.PathLike[str]) -> FaceModel:
     data = _checked(data, name)
     neutral = data["neutral"].astype(np.float64) * _MM
     lm = data["landmarks68"].astype(np.int64)
+    if not neutral[lm[57], 1] > neutral[lm[8], 1]:
+        raise FormatError(f"{name}: `landmarks68` should be those of iBUG, with the lower lip (57) above the chin (8)")
     near = np.flatnonzero(np.linalg.norm(neutral - neutral[lm[30]], axis=1) < 10.0)
     tip = int(near[neutral[near, 2].argmax()])
     modes = np.concatenate([data["identity_modes"], data["expression_modes"]]).astype(np.float32) * np.float32(_MM)

@@ -106,6 +106,14 @@ def ict():
     return load(ICT)
 
 
+def test_landmarks_that_are_no_face_are_named(tmp_path):
+    rows = tiny()["landmarks68"].copy()
+    rows[[8, 57]] = rows[[57, 8]]  # the chin above the lip
+    np.savez(tmp_path / "face.npz", **tiny(landmarks68=rows))
+    with pytest.raises(FormatError, match=r"face.npz: `landmarks68` should be those of iBUG, with the lower lip"):
+        load_face(tmp_path / "face.npz")
+
+
 @pytest.mark.parametrize("key", ["neutral", "expression_names"])
 def test_an_entry_that_is_no_npy_data_names_its_key(tmp_path, key):
     np.savez(tmp_path / "whole.npz", **tiny())
