@@ -245,7 +245,7 @@ def _write_page(path: Path, results: Sequence[Result], task: FindTask | None = N
     for result in chosen:
         facts = result.facts
         if result.status == "failed":
-            tiles.append(FaceTile(result.job.name, result.reason or "failed"))
+            tiles.append(FaceTile(result.job.name, result.reason or "failed", result.picture))
             continue
         unit = _unit(facts["unit"] or None, float(facts["mm_per_unit"]))
         counts = int(facts["points"]), int(facts["hidden"])

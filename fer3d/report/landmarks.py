@@ -19,7 +19,7 @@ class FaceTile:
     Attributes:
         name: Path of the scan.
         reason: Why it failed, or "".
-        picture: The face with its points as a WebP file, or None.
+        picture: The face with its points, or all of a scan without a face, as a WebP file; or None.
         probability: Probability that this is the face.
         unit: The unit in words.
         axes: The axes in words.

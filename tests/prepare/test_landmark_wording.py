@@ -11,10 +11,11 @@ from fer3d.landmarks import POINT_NAMES, SCHEMES
 from fer3d.prepare.axes import axis_rotation
 from fer3d.prepare.drawing import BACKGROUND
 from fer3d.prepare.landmarks.found import FoundLandmarks
-from fer3d.prepare.landmarks.portrait import COLOURS, portrait
+from fer3d.prepare.landmarks.portrait import COLOURS, portrait, whole
 from fer3d.prepare.landmarks.reference import TIP, mean_points
 from fer3d.prepare.landmarks.wording import NEAR, axes_of, facts_of
 from fer3d.scan import Scan
+from tests import shapes
 
 PAIRS = [(u, t) for u, t in itertools.product(("+x", "-x", "+y", "-y", "+z", "-z"), repeat=2) if u[1] != t[1]]
 
@@ -80,3 +81,13 @@ def test_a_hidden_point_is_a_ring_where_the_mean_face_has_it():
     around = [np.abs(picture[r - 4 : r + 5, c - 4 : c + 5].astype(int) - BACKGROUND).max() for r, c in at]
     assert min(around) > 30
     assert not any((np.abs(picture.astype(int) - colour) < 12).all(axis=2).any() for colour in COLOURS)
+
+
+def test_a_scan_without_a_face_is_drawn_from_the_side_that_shows_most_of_it():
+    plate = shapes.plane(100.0, 5.0).scan
+    for turn in ((0, 0, 0), (90, 0, 0), (0, -90, 0)):
+        rotation = Rotation.from_euler("xyz", turn, degrees=True).as_matrix()
+        picture = whole(Scan.of(0.001 * plate.vertices @ rotation.T, plate.faces), 60)
+        assert picture.shape == (60, 60, 3)
+        assert (np.ptp(picture.reshape(-1, 3), axis=0) > 0).all()
+        assert (picture != picture[0, 0]).any(axis=2).mean() > 0.6

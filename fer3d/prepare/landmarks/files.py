@@ -19,7 +19,7 @@ from fer3d.prepare.drawing import webp
 from fer3d.prepare.landmarks import weights
 from fer3d.prepare.landmarks.find import Detector
 from fer3d.prepare.landmarks.found import FoundLandmarks, find_landmarks
-from fer3d.prepare.landmarks.portrait import portrait
+from fer3d.prepare.landmarks.portrait import portrait, whole
 from fer3d.prepare.landmarks.table import Job, Result, Table
 from fer3d.prepare.landmarks.wording import facts_of
 from fer3d.prepare.tasks import run_tasks
@@ -75,7 +75,11 @@ class FindTask:
 
     def _found(self, job: Job) -> Result:
         scan = formats.read(job.scan, texture=False)
-        found = find_landmarks(scan, detector=detector_of(self.weights))
+        try:
+            found = find_landmarks(scan, detector=detector_of(self.weights))
+        except PrepareError as error:
+            picture = webp(whole(scan)) if self.pictures and len(scan.faces) else None
+            return Result(job, "failed", without_path(str(error), str(job.scan)), picture=picture)
         if self.write:
             try:
                 job.target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A picture of a found face from the front, with its points."""
+"""A picture of a found face from the front, with its points; and one of a scan in which none was found."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from fer3d.kernels.raster import NO_JITTER, zbuffer
 from fer3d.prepare.drawing import Picture, shaded_picture
 from fer3d.prepare.landmarks.found import FoundLandmarks
 from fer3d.prepare.landmarks.reference import mean_points
+from fer3d.prepare.landmarks.sighting import axes_views
 from fer3d.prepare.outward import outward
 from fer3d.scan import Scan
 
 _WIDTH = 220.0  # mm that a picture shows
 _BELOW = 5.0  # mm from the nose tip down to the middle of a picture
+_OUTERMOST, _FILLED = 0.01, 0.9  # share of a scan at each end that may be cut off; share of a picture that it fills
+_ROUGH = 64  # pixels a side of the pictures that are compared
 _FINE = 3  # pixels that make one, so that discs have smooth edges
 _RADIUS = 1.5  # mm of a disc
 COLOURS = ((214, 60, 50), (244, 180, 60), (60, 170, 240))  # of a confidence of 0, 0.5 and 1
@@ -38,7 +41,7 @@ def portrait(scan: Scan, found: FoundLandmarks, side: int = 320) -> Picture:
     Returns:
         (side, side, 3) uint8.
     """
-    surface = shaded_picture(_normals(scan, found, side))
+    surface = shaded_picture(_normals(scan, found.pose, side))
     fine = _FINE * side
     picture = Image.fromarray(surface).resize((fine, fine), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(picture)
@@ -54,11 +57,29 @@ def portrait(scan: Scan, found: FoundLandmarks, side: int = 320) -> Picture:
     return np.asarray(picture.resize((side, side), Image.Resampling.BOX))
 
 
-def _normals(scan: Scan, found: FoundLandmarks, side: int) -> _Floats:
+def whole(scan: Scan, side: int = 320) -> Picture:
+    """Draw all of a scan along the axis of its file that shows most of it, (side, side, 3) uint8: what is it?"""
+    points = scan.vertices[np.unique(scan.faces)].astype(np.float64)
+    points = points[np.isfinite(points).all(axis=1)]
+    poses = [_filling(points, view) for view in axes_views()]
+    shown = [np.isfinite(_normals(scan, pose, _ROUGH)[2]).sum() for pose in poses]
+    return shaded_picture(_normals(scan, poses[int(np.argmax(shown))], side))
+
+
+def _filling(points: _Floats, view: _Floats) -> _Floats:
+    """(4, 4): the pose in which points (N, 3) fill a picture from one side; `view` (3, 3) is right, up, towards."""
+    low, high = np.quantile(points @ view.T, (_OUTERMOST, 1.0 - _OUTERMOST), axis=0)
+    size = _FILLED * _WIDTH / max(float((high - low)[:2].max()), 1e-30)
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = size * view, -0.5 * size * (low + high) - [0.0, _BELOW, 0.0]
+    return pose
+
+
+def _normals(scan: Scan, pose: _Floats, side: int) -> _Floats:
     """(3, side, side) float64: the normals of the surface from the front, NaN where there is none."""
     seen = outward(scan)
-    linear = found.pose[:3, :3]
-    placed = seen.vertices.astype(np.float64) @ linear.T + found.pose[:3, 3]
+    linear = pose[:3, :3]
+    placed = seen.vertices.astype(np.float64) @ linear.T + pose[:3, 3]
     face, bary = zbuffer(_pixels(placed, side), seen.faces, side, side, NO_JITTER)
     turned = vertex_normals(seen.vertices, seen.faces, topology.weld(seen.vertices)).astype(np.float64) @ linear.T
     mixed: _Floats = np.einsum("hwk,hwkc->chw", bary, turned[seen.faces[face]])

@@ -52,7 +52,7 @@ class Result:
         status: "found", "kept" from an earlier run, or "failed".
         reason: Why it failed, in one line.
         facts: Column of the table -> value.
-        picture: The face with its points as a WebP file, if it was wanted.
+        picture: The face with its points, or all of a scan without a face, as a WebP file, if it was wanted.
     """
 
     job: Job
