@@ -69,7 +69,7 @@ def easy_trees(folder: Path, settings):
 
 
 def learn(name: str, folder: Path, *, scans: int = 24, on_warning=None, **changes):
-    """The rows of the log of a network that is trained with its defaults, but for `changes`.
+    """The rows of the log of a network that is trained by the package's recipe, but for `changes`.
 
     Args:
         name: Name of the network.
@@ -80,7 +80,7 @@ def learn(name: str, folder: Path, *, scans: int = 24, on_warning=None, **change
     """
     kind = network_class(name)
     own = {"pixels": pixels_of(name)} if issubclass(kind, TextureNetwork) else {}
-    settings = train_settings(name, model=own | changes.pop("model", {}), **changes)
+    settings = train_settings(name, model=own | changes.pop("model", {}), **{"recipe": "ours", **changes})
     if isinstance(settings.model, TextureSettings):
         size = own.get("pixels", _SMALL)
         data = easy_maps(settings.model.groups, scans, size)

@@ -30,13 +30,19 @@ PACKAGE = Path(fer3d.__file__).parent
 
 # Of every setting a valid value that is not its default; of `channels` that which is not as published.
 VALUES = {
+    "recipe": "siamese",
     "epochs": 3,
+    "steps": 40,
     "batch": 5,
     "optimizer": "sgd",
     "lr": 1e-3,
     "weight_decay": 0.4,
+    "decayed": "all",
     "momentum": 0.5,
+    "nesterov": False,
     "schedule": "constant",
+    "drop_steps": (3,),
+    "drop_factor": 0.5,
     "clip": 0.01,
     "label_smoothing": 0.3,
     "mixup": 0.4,
@@ -47,6 +53,7 @@ VALUES = {
     "rotate_deg": 40.0,
     "tilt_deg": 30.0,
     "shift_mm": 20.0,
+    "shift": 0.3,
     "scale": 0.5,
     "stretch": 0.5,
     "bend_mm": 15.0,
@@ -54,6 +61,8 @@ VALUES = {
     "depth_jitter_mm": 40.0,
     "texture_jitter": 0.9,
     "perturb": True,
+    "crop": 0.5,
+    "test_crops": True,
     "test_perturbations": 3,
     "select": "best",
     "test_mirror": False,
@@ -82,6 +91,8 @@ OWN_VALUES = {
     "frozen_lr": 5e-3,
     "read_out": "svm",
     "svm_c": 0.3,
+    "init_distinct": True,
+    "scaling": "set",
     "pixels": 40,
     "channels": None,
     "penalty_weight": 0.7,
@@ -105,6 +116,7 @@ AUGMENTATION = (
     "rotate_deg",
     "tilt_deg",
     "shift_mm",
+    "shift",
     "scale",
     "stretch",
     "bend_mm",
@@ -112,15 +124,22 @@ AUGMENTATION = (
     "depth_jitter_mm",
     "texture_jitter",
     "perturb",
+    "crop",
 )
 
 # Setting of training -> file and function that read it.
 READERS = {
+    "recipe": ("train/recipes.py", "recipe_facts"),
+    "steps": ("train/schedule.py", "lasting"),
     "epochs": ("train/loop.py", "phases"),
     "batch": ("train/loop.py", "_local_batch"),
     "optimizer": ("train/loop.py", "_set_up"),
     "lr": ("train/loop.py", "phases"),
-    "weight_decay": ("train/loop.py", "_set_up"),
+    "weight_decay": ("train/loop.py", "_groups"),
+    "decayed": ("train/loop.py", "_groups"),
+    "nesterov": ("train/loop.py", "_set_up"),
+    "drop_steps": ("train/schedule.py", "schedule"),
+    "drop_factor": ("train/schedule.py", "schedule"),
     "momentum": ("train/loop.py", "_set_up"),
     "schedule": ("train/schedule.py", "schedule"),
     "clip": ("train/loop.py", "fit"),
@@ -130,8 +149,9 @@ READERS = {
     "siamese": ("train/loop.py", "fit"),
     "easy": ("train/loop.py", "fit"),
     "select": ("train/loop.py", "fit"),
-    "test_mirror": ("train/loop.py", "predict_rows"),
-    "test_perturbations": ("train/loop.py", "predict_rows"),
+    "test_mirror": ("train/views.py", "of"),
+    "test_crops": ("train/views.py", "of"),
+    "test_perturbations": ("train/views.py", "of"),
     "seed": ("train/loop.py", "_batches"),
     "deterministic": ("train/run.py", "train"),
     "precision": ("train/run.py", "_fabric"),
@@ -144,6 +164,8 @@ OWN_READERS = {
     "illumination": ("data/input_kinds.py", "load"),
     "warp": ("train/run.py", "_wants_warp"),
     "init": ("train/run.py", "_network"),
+    "init_distinct": ("train/run.py", "_initial_notes"),
+    "scaling": ("data/input_kinds.py", "load"),
     "freeze_epochs": ("train/loop.py", "phases"),
     "frozen_lr": ("train/loop.py", "phases"),
     "read_out": ("train/run.py", "_read_out"),
@@ -189,7 +211,8 @@ def value_of(network: str, setting: str):
 def given(network: str, values: Mapping[str, object]) -> TrainSettings:
     """The settings that these values, by name, make."""
     own = {key.removeprefix("model."): value for key, value in values.items() if key.startswith("model.")}
-    return train_settings(network, model=own, **{key: value for key, value in values.items() if "." not in key})
+    others = {key: value for key, value in values.items() if "." not in key}
+    return train_settings(network, model=own, **{"recipe": "ours", **others})
 
 
 class Effects:
@@ -234,7 +257,7 @@ class Effects:
 
     def _augmentation(self, network: str, base: TrainSettings, changed: TrainSettings) -> Outcome:
         one, two = (self._seen(network, settings) for settings in (base, changed))
-        if float((one - two).abs().max()) <= _SEEN * float(one.std()):
+        if one.shape == two.shape and float((one - two).abs().max()) <= _SEEN * float(one.std()):
             return Outcome("ignored", "a batch looks the same to the network")
         return Outcome("used", "augmentation")
 

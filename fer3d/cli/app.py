@@ -200,6 +200,10 @@ def settings(
     context: typer.Context,
     command: Annotated[str, typer.Argument(help="preprocess or train.")] = "preprocess",
     network: Annotated[str, typer.Argument(help="For train: the network, as each has its own settings.")] = "dff-cnn",
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="For train: the recipe, of a paper or ours. [default: that of the network's paper, if any]"),
+    ] = None,
 ) -> None:
     """Print every setting of `preprocess` or `train` with its default, as a TOML file to edit.
 
@@ -208,11 +212,14 @@ def settings(
     fer3d preprocess scans --config prepare.toml
 
     fer3d settings train flm-cnn > flm.toml
+
+    fer3d settings train yu-zhang  (the recipe of its paper: what is known, from where, and what is ours)
     """
     from fer3d.cli import show_preparation
 
-    check_used(context, {"network": "" if command == "train" else f"is of train, this is {command}"})
-    show_preparation.print_settings(command, network)
+    reason = "" if command == "train" else f"is of train, this is {command}"
+    check_used(context, {"network": reason, "recipe": reason})
+    show_preparation.print_settings(command, network, recipe)
 
 
 @app.command(rich_help_panel=DATA)

@@ -3,6 +3,7 @@
 `fer3d.cli.app` registers them. A module that is slow to import is imported inside the command that needs it.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -52,7 +53,8 @@ def train(
     init: Annotated[
         str | None,
         typer.Option(
-            help="Pretrained image weights: a file, torchvision or timm. For maps of `preprocess --size 224`.",
+            help="Initial weights: a run, a model.safetensors, a file of other weights; for dff-cnn and df-cnn also "
+            "torchvision or timm. The layers that fit are taken, and the run says which.",
             rich_help_panel=NETWORK,
         ),
     ] = None,
@@ -94,6 +96,10 @@ def train(
         fer3d train dff-cnn --data mine --protocol cross --test-data theirs --distinct -o runs/cross
 
         fer3d train flm-cnn --data prepared -o runs/flm  (after fer3d preprocess --tree)
+
+        fer3d train tang --data fer2013 --protocol parts -o runs/tang  (as its paper; --recipe ours: as this package)
+
+        fer3d train tang --data sfew --init runs/tang -o runs/fine  (fine-tuned)
 
         fer3d train plain-cnn --maps depth,normal --set model.width=8 --set epochs=20 -o runs/small
 
@@ -168,7 +174,7 @@ def study_illumination(
     illuminations: Annotated[
         str,
         typer.Option(
-            help="Comma-separated normalisations: raw, hist-eq, isotropic, dct, dog, tan-triggs.",
+            help="Comma-separated normalisations: raw, hist-eq, isotropic, dct, dog, tan-triggs, plane, hist-eq-plane.",
             rich_help_panel=NETWORK,
         ),
     ] = "raw,hist-eq,isotropic,dct,dog",
@@ -181,7 +187,8 @@ def study_illumination(
 
     The study follows Shin, Kim and Kwon (2016). hist-eq equalises the histogram, isotropic divides by a smooth
     luminance, dct drops the lowest frequencies of the logarithm, dog is a difference of Gaussians. All networks see
-    48 x 48 pixels unless `--set model.pixels=...` changes that. Each cell of the table is a run, which `fer3d compare`
+    48 x 48 pixels unless `--set model.pixels=...` changes that, and train alike, by `--recipe ours`, unless another
+    recipe is typed. Each cell of the table is a run, which `fer3d compare`
     and `fer3d report` read.
 
     After a stop, the same command keeps the finished runs. A run that fails is a line with the reason, and the exit
@@ -193,7 +200,9 @@ def study_illumination(
     """
     from fer3d.cli import show_training
     from fer3d.evaluate.grid import STUDIED_PIXELS, illumination_grid, vary
+    from fer3d.train.recipes import OURS
 
+    options = options if options.recipe else replace(options, recipe=OURS)  # all networks are trained alike
     settings = {name: options.settings(name) for name in networks.split(",")}
     for name, chosen in settings.items():
         if chosen.model.model_dump().get("pixels", 0) is None:

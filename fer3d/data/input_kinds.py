@@ -30,6 +30,7 @@ from fer3d.formats import pictures
 from fer3d.formats.depth_image import is_depth_picture
 from fer3d.formats.pictures import is_picture
 from fer3d.formats.suffixes import is_scan, scan_suffixes
+from fer3d.image.networks.picture_network import PictureSettings
 from fer3d.maps.registry import check_groups, map_group, reads_picture
 from fer3d.prepare.scan import AxisConvention, prepare_with_tree
 from fer3d.prepare.store import header_for
@@ -202,11 +203,12 @@ class MapInput(InputKind):
     def load(self, sources: Sources, settings: NetworkSettings, target: Target) -> TrainingData:
         """See `InputKind.load`."""
         assert isinstance(settings, TextureSettings)
-        return samples.load(sources, settings.groups, target, settings.illumination)
+        scaling = settings.scaling if isinstance(settings, PictureSettings) else "picture"
+        return samples.load(sources, settings.groups, target, settings.illumination, scaling)
 
     def normalisation(self, content: Mapping[str, Sequence[Any]]) -> Normalisation:
         """See `InputKind.normalisation`."""
-        return Normalisation(**{key: tuple(value) for key, value in content.items()})
+        return Normalisation.from_json(content)
 
     def preprocessing(self, settings: PreprocessSettings, groups: Sequence[str]) -> PreprocessSettings:
         """Settings for the map groups of the network, and no tree."""
@@ -372,16 +374,18 @@ def has_pixels_of_pictures(pixel_mm: float | None, preprocess: Mapping[str, Any]
 def unused_augmentation(settings: NetworkSettings) -> dict[str, str]:
     """Name of a training setting that does not change the network's input -> the reason."""
     if isinstance(settings, TreeSettings):
-        pictures_only = dict.fromkeys(("perturb", "test_perturbations"), "is of pictures, it reads sample trees")
-        return pictures_only | {
+        flat = ("perturb", "shift", "crop", "test_crops", "test_perturbations")
+        return dict.fromkeys(flat, "is of pictures, it reads sample trees") | {
             "texture_jitter": "is of textures, it reads sample trees",
             "mixup": "is of maps, it reads sample trees",
         }
     reasons = {"noise_mm": "is of sample trees, it reads maps"}
     groups = settings.groups if isinstance(settings, TextureSettings) else ()
     kinds, fed = {map_group(name).kind for name in groups}, f"it reads {', '.join(groups)}"
-    if kinds != {"colour"}:
-        reasons |= dict.fromkeys(("perturb", "test_perturbations"), f"is of pictures, {fed}")
+    if isinstance(settings, PictureSettings):
+        idle = ("shift_mm", "bend_mm", "depth_jitter_mm", "tilt_deg")
+        return reasons | dict.fromkeys(idle, "is of maps in mm, it reads pictures, whose `shift` is a share")
+    reasons |= dict.fromkeys(("perturb", "shift", "crop", "test_crops"), f"is of networks for pictures, {fed}")
     if "colour" not in kinds:
         reasons["texture_jitter"] = f"is of colours, {fed}"
     if "height" not in kinds:

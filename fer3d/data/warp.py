@@ -114,7 +114,7 @@ class FaceWarp:
             TypeError: if a value is missing or unexpected.
             ValueError: if the shape of a tensor does not match the channels.
         """
-        before = Normalisation(**{key: tuple(value) for key, value in facts.items()})
+        before = Normalisation.from_json(facts)
         warp, energy = cls(before, **tensors), OrientationEnergy()
         features = len(before.channels) * energy.directions * energy.cells**2
         for name, wanted in {"weights": (features, 3), "constant": (3,), "low": (3,), "high": (3,)}.items():

@@ -29,9 +29,10 @@ from fer3d.evaluate.measure_targets import TargetMetrics, measure_targets
 from fer3d.files import sha256, write_bytes
 from fer3d.models import network_class
 from fer3d.prepare.store import header_for, read_manifest
-from fer3d.train.checkpoint import LoadedModel, answers, load_model
+from fer3d.train.checkpoint import LoadedModel, load_model
 from fer3d.train.run_folder import Predictions, Run, ValuePredictions, fold_name, read_run
 from fer3d.train.run_writer import write_predictions
+from fer3d.train.views import answers
 
 _AT_ONCE = 64  # scans that are predicted at once
 # Settings that may differ between two folders: how the files were written, and what else is stored.
@@ -265,16 +266,7 @@ def _answers(model: LoadedModel, data: TrainingData) -> torch.Tensor:
     parts = []
     for rows in torch.split(torch.arange(len(data.rows)), _AT_ONCE):
         batch = inputs.normalisation.apply(data.take(rows, torch.device("cpu")))
-        parts.append(
-            answers(
-                model.network,
-                inputs.normalisation,
-                batch,
-                facts.target,
-                mirror=facts.mirror,
-                perturbations=facts.perturbations,
-            )
-        )
+        parts.append(answers(model.network, inputs.normalisation, batch, facts.target, facts.views, inputs.pixel_mm))
     return torch.cat(parts).double()
 
 

@@ -66,7 +66,11 @@ _FORMER = {
 class PretrainedSettings(NetworkSettings):
     """Settings of a network whose branches can start from pretrained weights and be frozen for some epochs."""
 
-    init: str | None = Field(None, description="File of image weights for the branches, or torchvision, or timm.")
+    init: str | None = Field(
+        None,
+        description="Initial weights: a run, a model.safetensors, or image weights for the branches: a file, "
+        "torchvision or timm. The layers that fit are taken.",
+    )
     freeze_epochs: int = Field(0, ge=0, description="Number of epochs at the start in which the branches are frozen.")
     frozen_lr: float = Field(1e-3, gt=0.0, le=10.0, description="Highest learning rate while the branches are frozen.")
 

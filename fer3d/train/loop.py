@@ -27,11 +27,12 @@ from fer3d.data.samples import InputNormalisation, TrainingData
 from fer3d.errors import ArgumentError, TrainError
 from fer3d.image.losses import siamese_term
 from fer3d.models.network import Criterion, Network, PretrainedSettings
-from fer3d.train.checkpoint import answers, save_state
+from fer3d.train.checkpoint import save_state
 from fer3d.train.objective import ClassLoss, Loss, Objective, UnitLoss, ValueLoss
 from fer3d.train.schedule import schedule
 from fer3d.train.standstill import Standstill
 from fer3d.train.training_state import Row, State, restore, restore_optimizer
+from fer3d.train.views import Views, answers
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -259,14 +260,12 @@ def predict_rows(
     normalisation: InputNormalisation,
     settings: TrainSettings,
 ) -> torch.Tensor:
-    """(M, K) float32 on the CPU: the predictions for the scans in `rows`, see `fer3d.train.checkpoint.answers`."""
-    predictions, copies = [], settings.test_perturbations
+    """(M, K) float32 on the CPU: the predictions for the scans in `rows`, see `fer3d.train.views.answers`."""
+    predictions, views = [], Views.of(settings)
     for part in torch.split(rows, _EVALUATED):
         x = normalisation.apply(data.take(part, fabric.device))
         with fabric.autocast():
-            batch_predictions = answers(
-                network, normalisation, x, data.target, mirror=settings.test_mirror, perturbations=copies
-            )
+            batch_predictions = answers(network, normalisation, x, data.target, views, data.pixel_mm)
         predictions.append(batch_predictions.cpu())
     return torch.cat(predictions)
 
@@ -372,18 +371,31 @@ def _set_up(
     if phase.frozen:
         for part in _pretrained(network):
             part.requires_grad_(False)
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    groups = _groups(network, settings)
     optimizer: torch.optim.Optimizer
     if settings.optimizer == "adamw":
         optimizer = torch.optim.AdamW(groups, lr=phase.lr)
     else:
-        optimizer = torch.optim.SGD(groups, lr=phase.lr, momentum=settings.momentum, nesterov=settings.momentum > 0)
+        nesterov = settings.nesterov and settings.momentum > 0
+        optimizer = torch.optim.SGD(groups, lr=phase.lr, momentum=settings.momentum, nesterov=nesterov)
     model, wrapped = fabric.setup(_WithLosses(network), optimizer)
     return model, wrapped
+
+
+def _groups(network: Network, settings: TrainSettings) -> list[dict[str, Any]]:
+    """The trained parameters as two groups of the optimiser: those that decay, and the others."""
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    if settings.decayed == "all":
+        decayed = trained
+    elif settings.decayed == "last":
+        decayed = [p for p in network.classifier.parameters() if p.requires_grad and p.ndim > 1]
+    else:
+        decayed = [p for p in trained if p.ndim > 1]
+    chosen = set(map(id, decayed))
+    return [
+        {"params": decayed, "weight_decay": settings.weight_decay},
+        {"params": [p for p in trained if id(p) not in chosen], "weight_decay": 0.0},
+    ]
 
 
 def _pretrained(network: Network) -> list[nn.Module]:

@@ -51,6 +51,7 @@ class RunFacts(TypedDict):
     data: DataFacts
     protocol: ProtocolNotes
     settings: dict[str, Any]
+    recipe: NotRequired[dict[str, Any]]
     target: NotRequired[dict[str, Any] | None]
     model_settings: NotRequired[dict[str, Any]]
     versions: NotRequired[dict[str, Any]]

@@ -18,8 +18,9 @@ def schedule(
 ) -> LambdaLR:
     """A scheduler to be stepped after every step of the optimiser; creating it sets the rate of the next step.
 
-    `settings.schedule` is "constant", "cosine" (from `lr` to 0) or "one-cycle" (rises from 4 % of `lr` by half a
-    cosine over the first quarter, then falls by a cosine to 0).
+    `settings.schedule` is "constant", "cosine" (from `lr` to 0), "one-cycle" (rises from 4 % of `lr` by half a
+    cosine over the first quarter, then falls by a cosine to 0) or "steps" (multiplied by `settings.drop_factor` after
+    each of `settings.drop_steps`, which count from the start of the phase).
 
     Args:
         settings: Names the schedule.
@@ -31,12 +32,23 @@ def schedule(
     """
 
     def share(step: int) -> float:
+        if settings.schedule == "steps":
+            drops: int = sum(step >= drop for drop in settings.drop_steps)
+            return float(settings.drop_factor**drops)
         # adding whole epochs and fractions in this order reproduces the bits of runs of earlier versions
         return _share_of_highest(settings.schedule, (step // steps + step % steps / steps) / epochs)
 
     for group in optimizer.param_groups:
         group["initial_lr"] = lr
     return LambdaLR(optimizer, share, last_epoch=done - 1)
+
+
+def lasting(settings: TrainSettings, scans: int) -> TrainSettings:
+    """The settings with `epochs` that take `settings.steps` steps on that many training scans, if it is given."""
+    if settings.steps is None:
+        return settings
+    each = max(scans // max(min(settings.batch, scans), 1), 1)
+    return settings.model_copy(update={"epochs": -(-settings.steps // each)})
 
 
 def _share_of_highest(name: str, done: float) -> float:

@@ -25,6 +25,7 @@ from tests.setting_effects import (
 )
 
 XYZ = {"model.vertex_features": "xyz"}
+OF_PICTURES = ("texture_jitter", "shift", "perturb", "crop")
 
 
 @pytest.fixture(scope="module")
@@ -89,12 +90,18 @@ def test_what_is_refused_would_have_changed_nothing(effects, network, monkeypatc
     [
         ("dff-cnn", "momentum", {"optimizer": "sgd"}),
         ("gcnn", "momentum", {"optimizer": "sgd"}),
+        ("gcnn", "nesterov", {"optimizer": "sgd"}),
         ("tang", "easy", {"siamese": 0.5, "easy": ("kind=H",)}),
+        ("tang", "drop_factor", {"schedule": "steps", "drop_steps": (9,)}),
+        ("gcnn", "drop_steps", {"schedule": "steps", "drop_steps": (9,)}),
+        ("tang", "test_crops", {"crop": 0.5}),
+        ("dlp-cnn", "model.svm_c", {"model.read_out": "svm"}),
+        ("gcnn", "model.init_distinct", {"model.init": "runs/a"}),
         ("dff-cnn", "model.position", {"model.backbone": "resnet-18"}),
         ("df-cnn", "model.frozen_lr", {"model.freeze_epochs": 2}),
         ("df-cnn", "model.svm_c", {"model.read_out": "svm"}),
         ("dff-cnn", "tilt_deg", {"model.maps": ("normal",)}),
-        *(("gcnn", key, XYZ) for key in AUGMENTATION if key not in ("texture_jitter", "perturb")),
+        *(("gcnn", key, XYZ) for key in AUGMENTATION if key not in OF_PICTURES),
         *(("flm-cnn", key, XYZ) for key in ("shift_mm", "depth_jitter_mm")),
     ],
 )
@@ -124,7 +131,21 @@ def test_what_is_of_another_setting_is_used_beside_it(effects, network, setting,
         ("flm-cnn", "mixup", XYZ, "`mixup` would change nothing for flm-cnn: it is of maps, it reads sample trees"),
         ("tang", "mirror", {"perturb": True}, "`mirror` would change nothing for tang: it moves a face otherwise than"),
         ("tang", "test_mirror", {"test_perturbations": 3}, "`test_mirror` would change nothing for tang: it averages"),
-        ("dff-cnn", "perturb", {"model.maps": ("depth",)}, "`perturb` would change nothing for dff-cnn: it is of pict"),
+        ("dff-cnn", "perturb", {"model.maps": ("depth",)}, "`perturb` would change nothing for dff-cnn: it is of netw"),
+        ("tang", "test_crops", {}, "`test_crops` would change nothing for tang: it is of parts of pictures, `crop` is"),
+        ("tang", "shift_mm", {}, "`shift_mm` would change nothing for tang: it is of maps in mm, it reads pictures"),
+        ("dff-cnn", "shift", {}, "`shift` would change nothing for dff-cnn: it is of networks for pictures, it reads"),
+        ("tang", "epochs", {"steps": 9}, "`epochs` would change nothing for tang: it counts passes over the scans, "),
+        ("tang", "drop_steps", {}, "`drop_steps` is of schedule steps, `schedule` is one-cycle"),
+        (
+            "tang",
+            "nesterov",
+            {"optimizer": "sgd", "momentum": 0.0},
+            "`nesterov` would change nothing for tang: it is of",
+        ),
+        ("tang", "decayed", {"weight_decay": 0.0}, "`decayed` would change nothing for tang: it is of weight decay"),
+        ("tang", "recipe", {}, "`recipe` of tang should be one of tang, ours, is 'siamese'"),
+        ("gcnn", "model.init_distinct", {}, "`init_distinct` is of initial weights, `init` is not given"),
         ("tang", "mixup", {"siamese": 0.5, "easy": ("kind=E",)}, "`mixup` should be 0 with siamese"),
     ],
 )
@@ -139,9 +160,7 @@ def test_a_run_stores_what_it_uses_and_no_more():
         chosen = complete(network, None)
         stored = used(chosen)
         assert set(stored) == set(TrainSettings.model_fields) - set(unused(chosen))
-        assert set(stored["model"]) == set(network_class(network).Settings.model_fields) - set(
-            chosen.model.unused_own()
-        )
+        assert set(stored["model"]) == set(network_class(network).Settings.model_fields) - set(chosen.model.idle())
     assert "momentum" not in used(complete("dff-cnn", None))
     assert used(given("dff-cnn", {"optimizer": "sgd"}))["momentum"] == 0.9
     idle = {"position", "location_dropout", "frozen_lr", "svm_c"}
@@ -154,7 +173,7 @@ def test_a_default_that_is_given_is_no_error():
     """A file that lists all settings may be used for every network."""
     same = [f"{key}={TrainSettings.model_fields[key].default}" for key in ("momentum", "noise_mm", "texture_jitter")]
     for network in ("dff-cnn", "gcnn", "tang"):
-        assert used(train_settings(network, "small", None, same)) == used(complete(network, None))
+        assert used(train_settings(network, "small", None, same, recipe="ours")) == used(complete(network, None))
 
 
 def test_later_sources_win(tmp_path):
@@ -175,7 +194,7 @@ def test_later_sources_win(tmp_path):
         (
             "plain-cnn",
             ["model.backbone=resnet-18"],
-            "unknown key `model.backbone` of plain-cnn; it takes model.illum",
+            "unknown key `model.backbone` of plain-cnn; it takes model.init, model.init_distinct, model.illum",
         ),
         (
             "plain-cnn",
@@ -185,7 +204,7 @@ def test_later_sources_win(tmp_path):
         (
             "gcnn",
             ["model.mes=false"],
-            "unknown key `model.mes` of gcnn; it takes model.vertex_features, ",
+            "unknown key `model.mes` of gcnn; it takes model.init, model.init_distinct, model.vertex_features, ",
         ),
         ("dff-cnn", ["width=3"], "unknown key `width`; did you mean `model.width`?"),
         ("dff-cnn", ["backbon=small"], "unknown key `backbon`; did you mean `model.backbone`?"),
@@ -193,7 +212,7 @@ def test_later_sources_win(tmp_path):
         (
             "gcnn",
             ["zzz=3"],
-            "unknown key `zzz`; gcnn takes model.vertex_features, model.width, model.layers, mo",
+            "unknown key `zzz`; gcnn takes model.init, model.init_distinct, model.vertex_features, model.width, mo",
         ),
         ("gcnn", ["model=3"], "`model` should be a table of the network's settings, is 3"),
         ("gcnn", ["model.width=wide"], "settings: model: `width` Input should be a valid integer"),
@@ -210,7 +229,9 @@ def test_a_wrong_key_names_the_nearest_and_what_there_is(network, assignments, m
 
 def test_a_wrong_file_is_named(tmp_path):
     (tmp_path / "own.toml").write_text("[model]\nbackbone = 'small'\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"own.toml: unknown key `model.backbone` of plain-cnn; it takes model.ill"):
+    with pytest.raises(
+        ConfigError, match=r"own.toml: unknown key `model.backbone` of plain-cnn; it takes model.init, "
+    ):
         train_settings("plain-cnn", "small", tmp_path / "own.toml")
     (tmp_path / "own.toml").write_text("noise_mm = 2.0\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="`noise_mm` would change nothing for plain-cnn: it is of sample trees"):
