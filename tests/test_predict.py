@@ -20,6 +20,7 @@ from fer3d.models import build_model
 from fer3d.predict import Prediction, load, predict_files
 from fer3d.prepare import prepare
 from fer3d.train.checkpoint import ModelFacts, load_model, save_model
+from fer3d.train.views import Views
 from tests.commands import fer3d
 from tests.runs import CLASSES, write_json, write_run
 
@@ -47,7 +48,7 @@ def write_model(path, seed=0, maps=("depth", "normal", "curvature", "texture"), 
             pixel_mm=SETTINGS.pixel,
         ),
         preprocess=SETTINGS.model_dump(mode="json") | preprocess,
-        mirror=True,
+        views=Views(),
     )
     save_model(path, network, facts)
 

@@ -83,9 +83,9 @@ class TrainingOptions:
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="How to train: as the paper of the network did, or ours, as this package does. "
-            "`fer3d settings train NETWORK` shows each value and where it is from. [default: the paper's, if it has "
-            "one]",
+            help="How to train: as the paper of the network did (paper, or the name of a recipe), or ours, as this "
+            "package does. `fer3d settings train NETWORK` shows each value and where it is from. [default: paper, if "
+            "the network has one]",
             rich_help_panel=TRAINING,
         ),
     ] = None

@@ -187,8 +187,8 @@ def study_illumination(
 
     The study follows Shin, Kim and Kwon (2016). hist-eq equalises the histogram, isotropic divides by a smooth
     luminance, dct drops the lowest frequencies of the logarithm, dog is a difference of Gaussians. All networks see
-    48 x 48 pixels unless `--set model.pixels=...` changes that, and train alike, by `--recipe ours`, unless another
-    recipe is typed. Each cell of the table is a run, which `fer3d compare`
+    48 x 48 pixels unless `--set model.pixels=...` changes that, and train alike, by `--recipe ours`, unless
+    `--recipe paper` is typed. Each cell of the table is a run, which `fer3d compare`
     and `fer3d report` read.
 
     After a stop, the same command keeps the finished runs. A run that fails is a line with the reason, and the exit

@@ -27,6 +27,7 @@ from fer3d.image.networks import NETWORKS
 from fer3d.models import network_class
 from fer3d.train.jobs import Executor, Job, LocalExecutor
 from fer3d.train.plan import Experiment, plan_experiment
+from fer3d.train.recipes import recipe_of
 from fer3d.train.run_facts import RESUME, DoneFacts
 from fer3d.train.run_folder import read_predictions, read_run
 from fer3d.train.settings import complete, with_own
@@ -127,6 +128,13 @@ class Grid:
     def cell_of(self) -> Mapping[Path, Cell]:
         """Run folder -> cell."""
         return {cell.job.out: cell for cell in self.cells}
+
+
+def _of_recipe(network: str, chosen: TrainSettings) -> tuple[str, ...]:
+    """The illuminations of a network that nobody typed: the default, and that of its recipe."""
+    recipe = recipe_of(network, chosen.recipe)
+    entry = None if recipe is None else recipe.values.get("model.illumination")
+    return ("raw",) if entry is None else ("raw", str(entry.value))
 
 
 def vary(settings: TrainSettings, changes: Mapping[str, Any]) -> TrainSettings:
@@ -374,7 +382,9 @@ def illumination_grid(
     cells = []
     for folder, name in zip(folders, names, strict=True):
         for network, chosen in settings.items():
-            if isinstance(chosen.model, TextureSettings) and chosen.model.illumination != "raw":
+            if isinstance(chosen.model, TextureSettings) and chosen.model.illumination not in _of_recipe(
+                network, chosen
+            ):
                 raise ArgumentError(
                     "`model.illumination` would change nothing: the study sets it; choose with `illuminations`"
                 )

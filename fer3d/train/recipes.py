@@ -32,6 +32,7 @@ from fer3d.config import TrainSettings
 from fer3d.errors import ConfigError
 
 OURS = "ours"  # the name of the package's recipe, which is the defaults of `TrainSettings`
+PAPER = "paper"  # stands for the recipe of a network's own paper
 FOLDERS = (
     Path(image_room.__path__[0]) / "networks" / "recipes",
     Path(models_room.__path__[0]) / "recipes",
@@ -91,13 +92,14 @@ def recipe_of(network: str, name: str | None = None) -> Recipe | None:
 
     Args:
         network: Name of the network.
-        name: Name of the recipe, or "ours". None: the network's own if it has one, else "ours".
+        name: Name of the recipe, "paper" for the network's own, or "ours". None: its own if it has one, else "ours".
 
     Raises:
         ConfigError: if the network has no recipe of this name (names those that it has).
     """
     names = recipe_names(network)
-    chosen = names[0] if name is None and names[0] == network else name or OURS
+    wanted = OURS if name is None and names[0] != network else name or PAPER
+    chosen = names[0] if wanted == PAPER and names[0] == network else wanted
     if chosen not in names:
         hint = did_you_mean(chosen, names)
         raise ConfigError(f"settings: `recipe` of {network} should be one of {', '.join(names)}, is {chosen!r}{hint}")

@@ -147,6 +147,10 @@ OPTIONS: dict[str, list[Changes | Refused]] = {
         Changes("settings train", "tang"),
         Refused("settings preprocess", "tang", "`network` would change nothing: it is of train, this is preprocess"),
     ],
+    "settings --recipe": [
+        Changes("settings train tang", "--recipe ours"),
+        Refused("settings preprocess", "--recipe ours", "`--recipe` would change nothing: it is of train, this is pre"),
+    ],
     "inspect scans": [Changes("inspect scans", instead="inspect others")],
     "inspect --dataset": [Changes("inspect scans", "--dataset bosphorus")],
     "inspect --read": [Changes("inspect scans", "--no-read")],
@@ -306,10 +310,7 @@ OPTIONS: dict[str, list[Changes | Refused]] = {
     ],
     "train --init": [
         Changes("train dff-cnn --set model.backbone=resnet-18", "--init timm"),
-        *(
-            Refused(f"train {name}", "--init timm", "unknown key `model.init` of")
-            for name in ("plain-cnn", "tang", "gcnn")
-        ),
+        *(Changes(f"train {name}", "--init runs/before") for name in ("plain-cnn", "tang", "gcnn")),
     ],
     **{
         f"train --{option}": [
@@ -318,6 +319,13 @@ OPTIONS: dict[str, list[Changes | Refused]] = {
         ]
         for option, key in {"no-mes": "mes", "no-hvp": "hvp", "uniform": "tree"}.items()
     },
+    "train --recipe": [
+        Changes("train tang", "--recipe ours"),
+        Changes("train tang --recipe ours", "--recipe paper"),
+        Refused("train gcnn", "--recipe tang", "`recipe` of gcnn should be one of ours, is 'tang'"),
+    ],
+    "ablate --recipe": [Changes("ablate df-cnn", "--recipe ours")],
+    "study illumination --recipe": [Changes(_STUDY, "--recipe paper")],
     "train --validation": [
         Changes(_TRAIN, "--validation"),
         Refused(_CROSS, "--validation", "`validation` would change nothing: protocol cross makes one fold"),

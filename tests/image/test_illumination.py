@@ -171,7 +171,7 @@ def test_a_light_from_the_side_leaves_no_trace_once_its_plane_is_subtracted():
     ramp = np.linspace(-60, 60, 48)[None, None] + np.linspace(-20, 20, 48)[None, :, None]
     lit = np.rint(given + ramp).astype(np.uint8)
     made, plain = (illumination.without_plane(p).astype(float) for p in (lit, np.rint(given).astype(np.uint8)))
-    assert np.abs(made - plain).max() <= 3
+    assert np.abs(made - plain).max() <= 8  # the rounding of the lit picture, half a grey, stretched by 255 / 40
 
 
 def test_yu_and_zhang_equalise_first():

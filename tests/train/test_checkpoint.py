@@ -17,6 +17,7 @@ from fer3d.errors import ArgumentError, CheckpointError, FileError
 from fer3d.maps import Maps
 from fer3d.models import build_model
 from fer3d.train.checkpoint import ModelFacts, load_model, load_state, read_tensors, save_model, save_state
+from fer3d.train.views import Views
 
 MAPS = ("depth", "normal")
 
@@ -37,7 +38,7 @@ def file(tmp_path):
             pixel_mm=5.6,
         ),
         preprocess={"size": 32, "maps": list(MAPS)},
-        mirror=True,
+        views=Views(),
     )
     save_model(tmp_path / "model.safetensors", build_model("dff-cnn", **facts.model_settings), facts)
     return tmp_path / "model.safetensors"

@@ -113,6 +113,9 @@ def test_initial_weights_bring_the_settings_of_fine_tuning():
 def test_an_unknown_recipe_is_refused():
     with pytest.raises(ConfigError, match="`recipe` of tang should be one of tang, ours, is 'tagn'; did you mean"):
         train_settings("tang", recipe="tagn")
+    with pytest.raises(ConfigError, match="`recipe` of gcnn should be one of ours, is 'paper'"):
+        train_settings("gcnn", recipe="paper")
+    assert train_settings("tang", recipe="paper") == train_settings("tang")
     with pytest.raises(ConfigError, match="`recipe` of gcnn should be one of ours, is 'tang'"):
         complete("gcnn", TrainSettings(recipe="tang"))
 
