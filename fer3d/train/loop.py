@@ -372,12 +372,15 @@ def _set_up(
         for part in _pretrained(network):
             part.requires_grad_(False)
     groups = _groups(network, settings)
+    # one pass over each array in place of a dozen: of Tang's network at batches of 32, a third of the time; on a GPU
+    # torch batches the arrays by itself, and a fused step cannot be clipped with 16-mixed
+    fused = fabric.device.type == "cpu"
     optimizer: torch.optim.Optimizer
     if settings.optimizer == "adamw":
-        optimizer = torch.optim.AdamW(groups, lr=phase.lr)
+        optimizer = torch.optim.AdamW(groups, lr=phase.lr, fused=fused)
     else:
         nesterov = settings.nesterov and settings.momentum > 0
-        optimizer = torch.optim.SGD(groups, lr=phase.lr, momentum=settings.momentum, nesterov=nesterov)
+        optimizer = torch.optim.SGD(groups, lr=phase.lr, momentum=settings.momentum, nesterov=nesterov, fused=fused)
     model, wrapped = fabric.setup(_WithLosses(network), optimizer)
     return model, wrapped
 
