@@ -66,7 +66,7 @@ def blocks(arguments):
         f"in {len(lamps)} lights ({', '.join(lamps)}) from the front. Settings: {' '.join(SETTINGS)}."
     )
     experiment = Experiment(training, "cross", test_data=tested, classes=EXPRESSIONS)
-    settings = {network: train_settings(network, "small", None, SETTINGS) for network in networks}
+    settings = {network: train_settings(network, "small", None, SETTINGS, recipe="ours") for network in networks}
     grid = illumination_grid([training], experiment, work / f"runs-{seed}", settings)
     rows = run_grid(
         grid,

@@ -484,7 +484,12 @@ def compare(
 @app.command(rich_help_panel=RESULTS)
 def ensemble(
     runs: Runs,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="JSON file to write. [default: none]")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--out", help="Folder to write, which predicts like a run; or a .json file. [default: none]"
+        ),
+    ] = None,
     rule: Annotated[str, typer.Option(help="The loss that the weights minimise: likelihood or hinge.")] = "likelihood",
     resamples: Resamples = 10_000,
     seed: BootstrapSeed = 0,
@@ -495,7 +500,11 @@ def ensemble(
     from the predictions for its validation subjects, never from those for its test subjects. The runs must have been
     trained with --validation, on the same folds and scans.
 
-        fer3d ensemble runs/dff runs/flm runs/tang -o ensemble.json
+        fer3d ensemble runs/dff runs/flm runs/tang -o runs/three
+
+        fer3d predict runs/three scan.ply
+
+        fer3d compare runs/three runs/dff
     """
     from fer3d.cli import show_evaluation
 
