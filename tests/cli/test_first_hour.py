@@ -394,8 +394,8 @@ def test_too_few_pixels_for_a_network_are_said(data, tmp_path):
         callbacks=Callbacks(on_message=notes.append),
     )
     assert notes[-1] == (
-        "tang with these settings is published for 42 x 42 pixels, the scans have 16 x 16: "
-        "`fer3d preprocess SCANS -o PREPARED --size 42` prepares them so"
+        "tang with these settings is published for 48 x 48 pixels, the scans have 16 x 16: "
+        "`fer3d preprocess SCANS -o PREPARED --size 48` prepares them so"
     )
 
 
