@@ -305,7 +305,7 @@ def test_wrong_names_are_named(call, message):
 
 
 def test_networks_for_pictures_choose_no_maps():
-    with pytest.raises(ConfigError, match="settings: unknown key `model.maps` of tang; .* takes model.illumination"):
+    with pytest.raises(ConfigError, match="settings: unknown key `model.maps` of tang; .* takes model.init, "):
         arguments_of("tang", "model.maps=depth")
 
 
