@@ -207,13 +207,9 @@ def _same(stored: Any, value: Any) -> bool:
 
 
 def recipe_line(facts: Mapping[str, Any]) -> str:
-    """What `recipe_facts` says, in one line.
-
-    >>> recipe_line({"name": "ours"})
-    'recipe: ours'
-    """
+    """What `recipe_facts` says, in one line; "" of the package's recipe."""
     if "values" not in facts:
-        return f"recipe: {facts['name']}"
+        return ""
     origins = [entry["origin"] for entry in facts["values"].values()]
     known, ours = (origins.count(origin) for origin in _ORIGINS)
     text = f"recipe: {facts['name']}, of its paper; {known} settings are known, {ours} ours"

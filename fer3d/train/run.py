@@ -150,8 +150,8 @@ def train(
             facts = open_run(out, facts, plan.folds, resume=resume)
             gather_predictions(out, plan.folds)  # the file may have been damaged since
         callbacks.on_run_start(model, plan.chosen)
-        said = (_header(run, plan, data), recipe_line(facts.get("recipe", {"name": settings.recipe})), *notes)
-        for note in said if fabric.is_global_zero else ():
+        said = (_header(run, plan, data), recipe_line(facts.get("recipe", {})), *notes)
+        for note in filter(None, said) if fabric.is_global_zero else ():
             callbacks.on_message(note)
         if _lacks_its_end(out, plan.folds, facts):  # the run was killed after the last write of a fold
             _finish_fold(fabric, out, plan.folds, facts)

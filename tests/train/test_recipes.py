@@ -9,7 +9,7 @@ from fer3d.errors import ConfigError
 from fer3d.image.networks import NETWORKS
 from fer3d.models import model_names
 from fer3d.train.plan import Experiment
-from fer3d.train.recipes import OURS, all_recipes, read_recipe, recipe_facts, recipe_names, recipe_of
+from fer3d.train.recipes import OURS, all_recipes, read_recipe, recipe_facts, recipe_line, recipe_names, recipe_of
 from fer3d.train.run import Callbacks, Device, train
 from fer3d.train.settings import complete, train_settings, used
 from tests.commands import fer3d
@@ -74,6 +74,7 @@ def test_ours_is_the_defaults_of_the_package():
         assert train_settings(name, recipe="ours") == complete(name, None)
     assert train_settings("tang", assignments=["recipe=ours"]) == complete("tang", None)
     assert recipe_facts("tang", TrainSettings(), used(complete("tang", None))) == {"name": "ours"}
+    assert recipe_line({"name": "ours"}) == ""
 
 
 def test_recipe_then_preset_then_file_then_what_is_typed(tmp_path):
