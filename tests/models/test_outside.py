@@ -96,7 +96,7 @@ def test_a_network_in_the_working_folder_trains_and_its_run_predicts(scans, tmp_
     assert facts["model"] == "my_module:MyNet"
     assert facts["model_settings"] == {"maps": ["depth"], "classes": 6, "width": 3, "shrink": 0.5}
     given = {"maps": ["depth"], "illumination": "raw", "warp": None, "width": 3, "shrink": 0.5}
-    assert facts["settings"]["model"] == given
+    assert facts["settings"]["model"] == {"init": None, **given}
     line = read_predictions(read_run(run))
     source = next(row["source"] for row in labelled_rows(scans / "prepared") if row["id"] == line.ids[0])
     code, out, err = fer3d("predict", "run", scans / "scans" / source, "--landmarks", "--json", cwd=tmp_path)
