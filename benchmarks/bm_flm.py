@@ -37,7 +37,7 @@ from fer3d.train.settings import train_settings
 MAPS = ("depth", "normal", "curvature")
 OURS = {"epochs": 15}  # of FLM-CNN: a fold in minutes; everything else it shares with DFF-CNN
 GEODESIC = {"lr": 4e-3}  # what suits the plain geodesic CNN
-FULL, PLAIN, FLAT = "flm-cnn", "gcnn", "dff-cnn"
+FULL, PLAIN, FLAT = "flm-cnn", "gcnn", "oriented-fusion"
 YAWS = (-90.0, -60.0, -30.0, 0.0, 30.0, 60.0, 90.0)  # degrees
 
 

@@ -102,7 +102,7 @@ def test_a_run_that_fails_costs_only_itself(capsys, prepared, tmp_path, workers)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("train", "dffcnn"), "is 'dffcnn'; did you mean 'oriented-fusion'?"),
+        (("train", "dffcnn"), "is 'dffcnn'; did you mean 'dff-cnn'?"),
         (
             ("train", "oriented-fusion", "--set", "epoch=3"),
             "fer3d: settings: unknown key `epoch`; did you mean `epochs`?",
