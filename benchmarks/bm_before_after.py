@@ -200,7 +200,7 @@ def trainer(model, folder):
     from fer3d.models import MODELS
 
     common = ["epochs=3", "batch=16"]
-    if model == "oriented-fusion" and model not in MODELS:
+    if model == "oriented-fusion" and model not in list(MODELS):
         model = "dff-cnn"  # its name before 0.2
     try:  # 0.2 and later
         from fer3d.train.plan import Experiment
