@@ -27,7 +27,8 @@ _OWN: Mapping[str, tuple[str, str]] = {
     "df-cnn": ("df_cnn", "DFCNN"),
     "plain-cnn": ("plain_cnn", "PlainCNN"),
     "flm-cnn": ("flm_cnn", "FLMCNN"),
-    "gcnn": ("flm_cnn", "GCNN"),
+    "surface-grid": ("surface_grid", "SurfaceGrid"),
+    "gcnn": ("gcnn", "GCNN"),
 }
 
 

@@ -81,6 +81,8 @@ class DoneFacts(TypedDict):
     parameters: NotRequired[_Count]
     epochs: NotRequired[_Count]
     peak_mib: NotRequired[_Seconds | None]
+    scan_bytes: NotRequired[_Count]
+    scan_ms: NotRequired[_Seconds]
 
 
 class Span(TypedDict):
