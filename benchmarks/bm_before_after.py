@@ -28,7 +28,7 @@ ITEMS = {
     "manifold_conv": "geodesic convolution with rotation maximum, forward and backward",
     "epoch plain-cnn": "reading 48 scans of 64 x 64 and three epochs",
     "epoch oriented-fusion": "the same; dff-cnn in a version that has no oriented-fusion",
-    "epoch flm-cnn": "the same of 48 sample trees of 512 vertices",
+    "epoch surface-grid": "the same of 48 sample trees of 512 vertices; flm-cnn in a version that has no surface-grid",
 }
 
 
@@ -200,8 +200,9 @@ def trainer(model, folder):
     from fer3d.models import MODELS
 
     common = ["epochs=3", "batch=16"]
-    if model == "oriented-fusion" and model not in list(MODELS):
-        model = "dff-cnn"  # its name before 0.2
+    trees = model == "surface-grid"
+    if model not in list(MODELS):  # names before 0.2
+        model = {"oriented-fusion": "dff-cnn", "surface-grid": "flm-cnn"}.get(model, model)
     try:  # 0.2 and later
         from fer3d.train.plan import Experiment
         from fer3d.train.run import Device, train
@@ -215,7 +216,7 @@ def trainer(model, folder):
         from fer3d.config import train_settings
 
         settings = train_settings("small", None, common)
-    data = folder / ("trees" if model == "flm-cnn" else "maps")
+    data = folder / ("trees" if trees else "maps")
     experiment = Experiment(data, folds=2, only=(0,))
 
     def run():

@@ -24,7 +24,7 @@ from fer3d.models import model_names, network_class
 from fer3d.models.texture_network import TextureNetwork
 from fer3d.train.settings import train_settings, used
 from tests.prepared import SIX, write_prepared
-from tests.prepared_trees import write_prepared_trees
+from tests.prepared_trees import settings_for, write_prepared_trees
 
 PACKAGE = Path(fer3d.__file__).parent
 
@@ -266,10 +266,11 @@ class Effects:
 
     def _data(self, network: str, settings: TrainSettings):
         layout = network_class(network).reads
-        folder = self.folder / layout
+        trees = {} if layout == "maps" else {"settings": settings_for(network)}
+        folder = self.folder / (layout if not trees else f"{layout}-{len(trees['settings'].tree_levels)}")
         if not folder.is_dir():
             write = write_prepared if layout == "maps" else write_prepared_trees
-            write(folder, ("F0001", "M0001"), SIX[:3])
+            write(folder, ("F0001", "M0001"), SIX[:3], **trees)
         return input_kind(layout).load([(folder, labelled_rows(folder))], settings.model, SIX)
 
 

@@ -17,7 +17,8 @@ Model = Annotated[
     typer.Argument(
         help="For maps: oriented-fusion, which is ours; dff-cnn and df-cnn, after their papers; plain-cnn. For "
         "textures and pictures: tang, yu-zhang, kahou, alexnet, vgg-11, vgg-16, 3c2f, khorrami, dlp-cnn, frr-cnn or "
-        "resnet-18. For sample trees: flm-cnn, or gcnn, a plain geodesic CNN. Your own: module:Class, a subclass of "
+        "resnet-18. For sample trees: surface-grid, which is ours; flm-cnn, after its paper; gcnn, a plain geodesic "
+        "CNN. Your own: module:Class, a subclass of "
         "fer3d.models.network.Network."
     ),
 ]
@@ -58,14 +59,24 @@ def train(
         ),
     ] = None,
     no_mes: Annotated[
-        bool, typer.Option("--no-mes", help="flm-cnn without multi-scale encoding.", rich_help_panel=NETWORK)
+        bool,
+        typer.Option("--no-mes", help="flm-cnn or surface-grid without multi-scale encoding.", rich_help_panel=NETWORK),
     ] = False,
     no_hvp: Annotated[
-        bool, typer.Option("--no-hvp", help="flm-cnn without human-vision-inspired pooling.", rich_help_panel=NETWORK)
+        bool,
+        typer.Option(
+            "--no-hvp",
+            help="flm-cnn or surface-grid without human-vision-inspired pooling.",
+            rich_help_panel=NETWORK,
+        ),
     ] = False,
     uniform: Annotated[
         bool,
-        typer.Option("--uniform", help="flm-cnn on evenly spread vertices, without tree.", rich_help_panel=NETWORK),
+        typer.Option(
+            "--uniform",
+            help="flm-cnn or surface-grid on evenly spread points of one level, without tree.",
+            rich_help_panel=NETWORK,
+        ),
     ] = False,
     validation: Annotated[
         bool,
@@ -94,7 +105,9 @@ def train(
 
         fer3d train oriented-fusion --data mine --protocol cross --test-data theirs --distinct -o runs/cross
 
-        fer3d train flm-cnn --data prepared -o runs/flm  (after fer3d preprocess --tree)
+        fer3d train surface-grid --data prepared -o runs/grid  (after fer3d preprocess --tree)
+
+        fer3d train flm-cnn --data prepared -o runs/flm  (after fer3d preprocess --tree --set tree_top=landmarks)
 
         fer3d train plain-cnn --maps depth,normal --set model.width=8 --set epochs=20 -o runs/small
 
@@ -133,7 +146,8 @@ def ablate(
     """Measure which parts help: train on all 15 subsets of depth, normal, curvature and texture; print one table.
 
     The parts of flm-cnn are multi-scale encoding, human-vision-inspired pooling and the tree: it is trained with all,
-    without each, and with none.
+    without each, and with none, on the same points and with the same last layers. The table also says how much memory
+    a scan takes, and how long its prediction.
 
         fer3d ablate oriented-fusion --data prepared --folds 4 --workers 2 -o runs/ablation
 

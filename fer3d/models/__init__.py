@@ -31,7 +31,8 @@ _OWN: Mapping[str, tuple[str, str]] = {
     "df-cnn": ("df_cnn", "DFCNN"),
     "plain-cnn": ("plain_cnn", "PlainCNN"),
     "flm-cnn": ("flm_cnn", "FLMCNN"),
-    "gcnn": ("flm_cnn", "GCNN"),
+    "surface-grid": ("surface_grid", "SurfaceGrid"),
+    "gcnn": ("gcnn", "GCNN"),
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -53,7 +53,7 @@ class ModelHeader(TypedDict):
     pixel_mm: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
     illumination: str
     stencils: dict[str, Any]
-    whole_tree: bool
+    levels: Literal["all", "second", "finest"]
     warp: NormalisationFacts | None
     preprocess: dict[str, Any]
     mirror: bool

@@ -22,6 +22,7 @@ from fer3d.catalog.targets import Target
 from fer3d.config import TextureSettings, TrainSettings, TreeSettings
 from fer3d.data.input_kinds import InputFacts, InputKind, kind_of_folders
 from fer3d.data.samples import InputNormalisation, MapData, TrainingData, check_leakage
+from fer3d.data.tree_samples import TreeData
 from fer3d.data.warp import FaceWarp, landmark_warps, landmarks_suffice
 from fer3d.errors import ArgumentError
 from fer3d.files import locked, read_json, remove, sha256, write_json
@@ -388,8 +389,8 @@ def _input_facts(run: _Run, data: TrainingData, normalisation: InputNormalisatio
         pixel_mm=data.pixel_mm,
         illumination=own.illumination if isinstance(own, TextureSettings) else "raw",
         warp=warp,
-        stencils={} if maps else dict(data.shape),
-        whole_tree=isinstance(own, TreeSettings) and own.whole_tree,
+        stencils=dict(data.stencils) if isinstance(data, TreeData) else {},
+        levels=own.levels if isinstance(own, TreeSettings) else "all",
     )
 
 
@@ -407,6 +408,7 @@ def _write_fold(
     folder, settings, start = run.out / fold.name, run.settings, time.perf_counter()
     test, validation = rows
     probabilities = loop.predict_rows(run.fabric, network, data, test, inputs.normalisation, settings)
+    predicted = time.perf_counter() - start
     facts = ModelFacts(
         model=run.model,
         model_settings=run.arguments,
@@ -428,6 +430,8 @@ def _write_fold(
         "epochs": len(log),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "peak_mib": _peak_mib(run.fabric.device),
+        "scan_bytes": data.nbytes // len(data.rows),
+        "scan_ms": round(1e3 * predicted / max(1, len(test)), 3),
         "warnings": list(warnings),
         **({"learned": learned} if (learned := dict(network.learned())) else {}),
     }

@@ -86,6 +86,8 @@ class DoneFacts(TypedDict):
     epochs: NotRequired[_Count]
     peak_mib: NotRequired[_Seconds | None]
     learned: NotRequired[_Learned]
+    scan_bytes: NotRequired[_Count]
+    scan_ms: NotRequired[_Seconds]
 
 
 class Span(TypedDict):

@@ -9,12 +9,12 @@ from fer3d.errors import ArgumentError
 from fer3d.evaluate.grid import ablation_grid
 from fer3d.maps.registry import STANDARD_GROUPS
 from fer3d.models import network_class
-from fer3d.models.flm_cnn import PARTS
+from fer3d.models.tree_parts import PARTS
 from fer3d.train.plan import Experiment
 from fer3d.train.settings import train_settings
 from tests.commands import fer3d
 from tests.prepared import write_prepared
-from tests.prepared_trees import write_prepared_trees
+from tests.prepared_trees import FAR, write_prepared_trees
 
 QUICK = ("--set", "model.width=2", "--set", "epochs=1", "--set", "batch=8", "--accelerator", "cpu", "--folds", "2")
 
@@ -135,7 +135,7 @@ def test_the_settings_of_train_are_a_toml_file_that_train_takes(capsys, tmp_path
 
 
 def test_the_parts_of_flm_cnn_are_its_ideas(capsys, tmp_path):
-    data = write_prepared_trees(tmp_path / "trees", ("F0001", "M0001"))
+    data = write_prepared_trees(tmp_path / "trees", ("F0001", "M0001"), settings=FAR)
     arguments = ("ablate", "flm-cnn", "--data", data, "-o", tmp_path / "a", "--fold", "0", *QUICK)
     code, out, err = fer3d(capsys, *arguments)
     assert code == 0, err

@@ -31,7 +31,11 @@ def prepared(tmp_path_factory):
 def run(prepared):
     experiment = Experiment(prepared, folds=3, only=(0,))
     return train(
-        "flm-cnn", experiment, prepared.parent / "flm", train_settings("flm-cnn", "small", None, QUICK), device=CPU
+        "surface-grid",
+        experiment,
+        prepared.parent / "grid",
+        train_settings("surface-grid", "small", None, QUICK),
+        device=CPU,
     )
 
 

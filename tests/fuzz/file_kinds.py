@@ -32,6 +32,7 @@ from fer3d.face.load import load_face
 from fer3d.files import csv_text, write_json
 from fer3d.landmarks import CANONICAL_LANDMARKS
 from fer3d.models import build_model
+from fer3d.models.surface_grid import SurfaceGrid
 from fer3d.predict import load
 from fer3d.prepare import recipe
 from fer3d.prepare.landmarks.table import COLUMNS, TABLE, read_table
@@ -303,7 +304,7 @@ def _use_trees(folder: Path) -> None:
     store = folder / "prepared"
     rows = labelled_rows(store)
     for whole in (True, False):
-        load_trees([(store, rows)], "xyz", TWO, whole_tree=whole)
+        load_trees([(store, rows)], SurfaceGrid.Settings(vertex_features="xyz", tree=whole), TWO)
 
 
 # ---- face models, truth of simulations, pretrained weights ----

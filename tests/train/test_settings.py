@@ -97,7 +97,7 @@ def test_what_is_refused_would_have_changed_nothing(effects, network, monkeypatc
         ("df-cnn", "model.svm_c", {"model.read_out": "svm"}),
         ("oriented-fusion", "tilt_deg", {"model.maps": ("normal",)}),
         *(("gcnn", key, XYZ) for key in AUGMENTATION if key not in ("texture_jitter", "perturb")),
-        *(("flm-cnn", key, XYZ) for key in ("shift_mm", "depth_jitter_mm")),
+        *(("surface-grid", key, XYZ) for key in ("shift_mm", "depth_jitter_mm")),
     ],
 )
 def test_what_is_of_another_setting_is_used_beside_it(effects, network, setting, beside):
@@ -156,7 +156,8 @@ def test_what_is_of_another_setting_is_used_beside_it(effects, network, setting,
         ),
         ("plain-cnn", "tilt_deg", {"model.maps": ("curvature",)}, "it is of depth and normals, it reads curvature"),
         ("plain-cnn", "model.illumination", {"model.maps": ("depth",)}, "`illumination` hist-eq needs texture among"),
-        ("flm-cnn", "mixup", XYZ, "`mixup` would change nothing for flm-cnn: it is of maps, it reads sample trees"),
+        ("flm-cnn", "mixup", {}, "`mixup` would change nothing for flm-cnn: it is of maps, it reads sample trees"),
+        ("flm-cnn", "bend_mm", {}, "`bend_mm` would change nothing for flm-cnn: it moves vertices, it reads the curv"),
         ("tang", "mirror", {"perturb": True}, "`mirror` would change nothing for tang: it moves a face otherwise than"),
         ("tang", "test_mirror", {"test_perturbations": 3}, "`test_mirror` would change nothing for tang: it averages"),
         (

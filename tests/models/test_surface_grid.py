@@ -1,4 +1,4 @@
-"""FLM-CNN and the plain GCNN: what they may not see, what each switch changes, that they learn, run and resume."""
+"""Surface-grid and the plain GCNN: what they may not see, what each switch changes, that they learn, run and resume."""
 
 import filecmp
 import functools
@@ -20,14 +20,15 @@ from fer3d.data.augment_trees import augment, draw
 from fer3d.data.input_kinds import PreparedFace
 from fer3d.data.samples import labelled_rows
 from fer3d.data.tree_batch import TreeNormalisation, mirror, stack_trees, stencils_of
-from fer3d.data.tree_samples import load_trees
+from fer3d.data.tree_samples import flattened, load_trees
 from fer3d.errors import ArgumentError, ConfigError
 from fer3d.formats import read
 from fer3d.maps import vertex_normals
 from fer3d.maps.render import render_maps
 from fer3d.models import build_model, network_class
 from fer3d.models.face_grid import face_frame
-from fer3d.models.flm_cnn import FLMCNN, patch_layout
+from fer3d.models.surface_grid import SurfaceGrid
+from fer3d.models.surface_layers import patch_layout
 from fer3d.prepare.scan import prepare_with_tree
 from fer3d.scan import Scan
 from fer3d.train.checkpoint import load_model
@@ -58,16 +59,22 @@ def others():
     return [(scan, tree_of(scan)) for scan in scans]
 
 
-def network_for(tree, model="flm-cnn", classes=6, **changed):
+def network_for(tree, model="surface-grid", classes=6, **changed):
     """With random weights, and statistics of a batch as training leaves them."""
     kind = network_class(model)
     settings = kind.Settings(**{"width": 4, **changed})
     torch.manual_seed(0)
-    network = build_model(model, **kind.arguments(settings, classes, stencils_of(tree)))
-    pairs = others()
-    if not settings.whole_tree:
-        pairs = [(scan, one_level(seen, scan.vertices, scan.faces)) for scan, seen in pairs]
-    return settled(network, batch_of(*(seen for _, seen in pairs)))
+    first = read_by(settings, *others()[0])
+    shape = {**stencils_of(first), "block_radii": tree.radii, "points": tree.sizes[-1]}
+    network = build_model(model, **kind.arguments(settings, classes, shape))
+    return settled(network, batch_of(*(read_by(settings, *pair) for pair in others())))
+
+
+def read_by(settings, scan, tree):
+    """What a network with these settings reads of a tree."""
+    if settings.levels == "all":
+        return tree
+    return flattened(tree, scan.vertices, scan.faces, settings.levels, settings.flat_radii(tree.radii))
 
 
 def objective(labels):
@@ -85,11 +92,6 @@ def settled(network, batch):
     return network.eval()
 
 
-def mesh():
-    scan = surface()
-    return scan.vertices, scan.faces
-
-
 @pytest.fixture(scope="module")
 def tree():
     return tree_of(surface())
@@ -97,21 +99,19 @@ def tree():
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    return write_prepared_trees(tmp_path_factory.mktemp("flm") / "prepared")
+    return write_prepared_trees(tmp_path_factory.mktemp("grid") / "prepared")
 
 
-@pytest.mark.parametrize(("model", "rotation"), [("flm-cnn", "fixed"), ("flm-cnn", "max"), ("gcnn", None)])
+@pytest.mark.parametrize(("model", "rotation"), [("surface-grid", "fixed"), ("surface-grid", "max"), ("gcnn", None)])
 @pytest.mark.parametrize("angles", [(90, 0, 0), (0, -90, 0), (35, 70, -160)])
 def test_a_rigid_motion_of_the_scan_changes_nothing(tree, model, rotation, angles):
     scan, turn, shift = surface(), Rotation.from_euler("xyz", angles, degrees=True).as_matrix(), [31.0, -7.0, 250.0]
     moved = Scan.of(scan.vertices.astype(float) @ turn.T + shift, scan.faces)
     network = network_for(tree, model, **({} if model == "gcnn" else {"rotation": rotation}))
     other = tree_of(moved, nose=shift)
-    if model == "gcnn":
-        pair = batch_of(one_level(tree, *mesh())), batch_of(one_level(other, moved.vertices, moved.faces))
-    else:
-        pair = batch_of(tree), batch_of(other)
-    one, two = (network(batch) for batch in pair)
+    settings = network_class(model).Settings()
+    pair = read_by(settings, scan, tree), read_by(settings, moved, other)
+    one, two = (network(batch_of(read)) for read in pair)
     assert one.std() > 0.01
     torch.testing.assert_close(one, two, rtol=0, atol=1e-3)
 
@@ -156,8 +156,8 @@ def test_scans_of_faces_moved_and_renumbered_give_the_same_logits(faces, rotatio
     scale = TreeNormalisation.fit(INVARIANT.channels, stacked, rows)
     torch.manual_seed(0)
     settings = TrainSettings()
-    arguments = FLMCNN.arguments(FLMCNN.Settings(rotation=rotation), 4, stencils_of(trees[0]))
-    network = build_model("flm-cnn", **arguments)
+    arguments = SurfaceGrid.arguments(SurfaceGrid.Settings(rotation=rotation), 4, stencils_of(trees[0]))
+    network = build_model("surface-grid", **arguments)
     optimizer, labels, generator = torch.optim.AdamW(network.parameters(), 2e-3), rows % 4, torch.Generator()
     for _ in range(50):
         drawn = draw(settings, len(rows), stacked.values.shape[1], generator)
@@ -230,7 +230,7 @@ def test_xyz_inputs_see_a_turn(tree):
     scan, turn = surface(), Rotation.from_euler("y", 60, degrees=True).as_matrix()
     network = network_for(tree)
     with torch.no_grad():
-        xyz = build_model("flm-cnn", **stencils_of(tree), width=4, vertex_features="xyz").eval()
+        xyz = build_model("surface-grid", **stencils_of(tree), width=4, vertex_features="xyz").eval()
     assert next(iter(xyz.blocks[0].kernels)).shape[2] == 7
     names = ("x", "y", "z", "normal_x", "normal_y", "normal_z", "shape_index")
     scale = TreeNormalisation(names, (0.0,) * 7, (30.0,) * 3 + (1.0,) * 4)
@@ -285,12 +285,12 @@ def test_padding_changes_nothing(tree):
     torch.testing.assert_close(together, torch.cat([network(batch_of(tree)), network(batch_of(other))]))
 
 
-@pytest.mark.parametrize("model", ["flm-cnn", "gcnn"])
+@pytest.mark.parametrize("model", ["surface-grid", "gcnn"])
 def test_every_weight_gets_a_gradient(tree, model):
     network = network_for(tree, model).train()
     trees = [tree, tree_of(surface(1, 2, 4))]
-    if model == "gcnn":
-        trees = [one_level(trees[0], *mesh()), one_level(trees[1], *attributes(surface(1, 2, 4)))]
+    settings = network_class(model).Settings()
+    trees = [read_by(settings, *pair) for pair in zip((surface(), surface(1, 2, 4)), trees, strict=True)]
     made = network.losses(batch_of(*trees), objective(torch.tensor([0, 0])))
     auxiliary = [] if model == "gcnn" else [f"auxiliary.{number}" for number in range(3)]  # of the filters, two blocks
     assert list(made.terms) == ["classification", *auxiliary]
@@ -299,10 +299,6 @@ def test_every_weight_gets_a_gradient(tree, model):
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
         assert parameter.grad.abs().max() > 0 or name.startswith("head"), name
-
-
-def attributes(scan):
-    return scan.vertices, scan.faces
 
 
 @pytest.mark.parametrize("depth", [1, 2])
@@ -315,7 +311,7 @@ def test_the_head_reads_the_features(tree, depth):
 
 def test_it_is_light():
     stencils = {"radii": [[6.0, 12.0, 24.0]] * 3, "rings": [k / 6 for k in range(1, 7)], "rays": 16}
-    assert sum(p.numel() for p in build_model("flm-cnn", **stencils).parameters()) < 3e6
+    assert sum(p.numel() for p in build_model("surface-grid", **stencils).parameters()) < 3e6
 
 
 def test_switches_change_what_they_should(tree):
@@ -336,7 +332,7 @@ def test_switches_change_what_they_should(tree):
 def test_single_samples_are_taken_where_the_rays_are_as_many_as_those_of_a_patch():
     lean = SETTINGS.model_copy(update={"tree_rays": 8})
     trees = [tree_of(surface(number, kind), lean) for number in (0, 1) for kind in (0, 3)]
-    network = build_model("flm-cnn", **stencils_of(trees[0]), width=4, hvp=False)
+    network = build_model("surface-grid", **stencils_of(trees[0]), width=4, hvp=False)
     assert (network.filters.step, network.filters.taken) == (1, [1, 3, 5])
     assert torch.isfinite(settled(network, batch_of(*trees))(batch_of(trees[0]))).all()
 
@@ -403,9 +399,9 @@ def test_without_strength_augmentation_changes_nothing(tree):
 
 @pytest.fixture(scope="module")
 def run(prepared, tmp_path_factory):
-    out = tmp_path_factory.mktemp("runs") / "flm"
+    out = tmp_path_factory.mktemp("runs") / "grid"
     experiment = Experiment(prepared, folds=3, only=(0,), validation=True)
-    return train("flm-cnn", experiment, out, train_settings("flm-cnn", "small", None, QUICK), device=CPU)
+    return train("surface-grid", experiment, out, train_settings("surface-grid", "small", None, QUICK), device=CPU)
 
 
 def test_a_run_is_as_any_other(run):
@@ -442,9 +438,9 @@ def scan_of(row):
     [
         ("gcnn", ()),
         ("gcnn", ("model.vertex_features=xyz",)),
-        ("flm-cnn", ("model.mes=false", "model.hvp=false")),
-        ("flm-cnn", ("model.tree=false", "model.rotation=max")),
-        ("flm-cnn", ("model.vertex_features=xyz",)),
+        ("surface-grid", ("model.mes=false", "model.hvp=false")),
+        ("surface-grid", ("model.tree=false", "model.rotation=max")),
+        ("surface-grid", ("model.vertex_features=xyz",)),
     ],
 )
 def test_all_variants_train_and_load(prepared, tmp_path, model, more):
@@ -462,10 +458,10 @@ def test_it_learns(tmp_path):
     folder = write_prepared_trees(tmp_path / "data", ("F0001", "M0001", "F0002", "M0002"), SIX[::2], (1, 2, 3))
     still = ("mirror=0", "test_mirror=false", "model.dropout=0.1")
     settings = train_settings(
-        "flm-cnn", "small", None, ("model.width=8", "epochs=20", "batch=9", "label_smoothing=0", "lr=5e-3", *still)
+        "surface-grid", "small", None, ("model.width=8", "epochs=20", "batch=9", "label_smoothing=0", "lr=5e-3", *still)
     )
     experiment = Experiment(folder, classes=SIX[::2], folds=4, only=(1,))
-    run = train("flm-cnn", experiment, tmp_path / "run", settings, device=CPU)
+    run = train("surface-grid", experiment, tmp_path / "run", settings, device=CPU)
     assert read_predictions(read_run(run)).correct.mean() > 0.6  # of three classes
 
 
@@ -474,14 +470,16 @@ def test_a_stopped_run_ends_with_the_same_bits(prepared, tmp_path):
         if row["epoch"] == 2:
             raise KeyboardInterrupt
 
-    settings = train_settings("flm-cnn", "small", None, (*QUICK, "epochs=3"))
+    settings = train_settings("surface-grid", "small", None, (*QUICK, "epochs=3"))
     experiment = Experiment(prepared, folds=3, only=(0,))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.raises(KeyboardInterrupt):
-        train("flm-cnn", experiment, tmp_path / "one", settings, device=CPU, callbacks=Callbacks(on_epoch_end=stop))
-    train("flm-cnn", experiment, tmp_path / "one", settings, device=CPU, resume=True)
-    train("flm-cnn", experiment, tmp_path / "two", settings, device=CPU)
+        train(
+            "surface-grid", experiment, tmp_path / "one", settings, device=CPU, callbacks=Callbacks(on_epoch_end=stop)
+        )
+    train("surface-grid", experiment, tmp_path / "one", settings, device=CPU, resume=True)
+    train("surface-grid", experiment, tmp_path / "two", settings, device=CPU)
     torch.set_num_threads(threads)
     one, two = (tmp_path / name / "r00f00" for name in ("one", "two"))
     for name in ("model.safetensors", "predictions.parquet"):  # of megabytes, whose difference pytest must not print
@@ -489,35 +487,39 @@ def test_a_stopped_run_ends_with_the_same_bits(prepared, tmp_path):
 
 
 def test_what_is_wrong_is_said(prepared, tree, tmp_path):
-    def trees(folder, **more):
-        return load_trees([(folder, labelled_rows(folder))], "invariant", SIX, **more)
+    def trees(folder, **own):
+        return load_trees([(folder, labelled_rows(folder))], SurfaceGrid.Settings(**own), SIX)
 
     bare = write_prepared(tmp_path / "bare", ["F0001"])
     with pytest.raises(ArgumentError, match="bare: the model reads sample trees, F0001_anger_3 has none; prepare the"):
         trees(bare)
-    message = "`mixup` would change nothing for flm-cnn: it is of maps, it reads sample trees"
+    message = "`mixup` would change nothing for surface-grid: it is of maps, it reads sample trees"
     with pytest.raises(ConfigError, match=message):
-        train("flm-cnn", Experiment(prepared, folds=3), tmp_path / "run", TrainSettings(mixup=0.4), device=CPU)
-    with pytest.raises(ConfigError, match="unknown key `model.warp` of flm-cnn; it takes model.vertex_features, "):
-        train_settings("flm-cnn", model={"warp": True})
+        train("surface-grid", Experiment(prepared, folds=3), tmp_path / "run", TrainSettings(mixup=0.4), device=CPU)
+    with pytest.raises(ConfigError, match="unknown key `model.warp` of surface-grid; it takes model.vertex_features, "):
+        train_settings("surface-grid", model={"warp": True})
     lean = write_prepared_trees(tmp_path / "lean", ["F0001"], SIX[:1], mesh=False)
     with pytest.raises(ArgumentError, match="traced on the scans' meshes, which were not kept; prepare them again"):
-        trees(lean, whole_tree=False)
+        trees(lean, tree=False)
     with pytest.raises(ArgumentError, match="at least 6 rings and 16 rays, a multiple of 8, has 3 and 8; prepare"):
         patch_layout(3, 8, True)
     with pytest.raises(ArgumentError, match="`vertex_features` should be one of invariant, xyz, is 'abc'"):
-        build_model("flm-cnn", **stencils_of(tree), vertex_features="abc")
+        build_model("surface-grid", **stencils_of(tree), vertex_features="abc")
     with pytest.raises(ArgumentError, match="`rotation` should be one of fixed, max, is 'abc'"):
-        build_model("flm-cnn", **stencils_of(tree), rotation="abc")
+        build_model("surface-grid", **stencils_of(tree), rotation="abc")
+    with pytest.raises(
+        ArgumentError, match="surface-grid should have trees that start at the nose tip, those of the sc"
+    ):
+        build_model("surface-grid", **stencils_of(tree), landmarks=True)
     with pytest.raises(ArgumentError, match="`trees` should hold at least one"):
         stack_trees([])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_it_trains_on_a_gpu(prepared, tmp_path):
-    settings = train_settings("flm-cnn", "small", None, QUICK)
+    settings = train_settings("surface-grid", "small", None, QUICK)
     experiment = Experiment(prepared, folds=3, only=(0,))
-    run = train("flm-cnn", experiment, tmp_path / "run", settings, device=Device("cuda"))
+    run = train("surface-grid", experiment, tmp_path / "run", settings, device=Device("cuda"))
     assert len(read_predictions(read_run(run))) == 6
 
 
@@ -528,7 +530,7 @@ def test_from_raw_scans_to_predictions(capsys, tmp_path):
     assert code == 0, err
     quick = [word for item in (*QUICK, "test_mirror=false") for word in ("--set", item)]
     arguments = ("--data", tmp_path / "prepared", "--folds", 2, "--fold", 0, "-o", tmp_path / "run", *quick)
-    code, out, err = fer3d(capsys, "train", "flm-cnn", *arguments, "--no-mes")
+    code, out, err = fer3d(capsys, "train", "surface-grid", *arguments, "--no-mes")
     assert code == 0, err
     assert "accuracy" in out
     assert json.loads((tmp_path / "run" / "run.json").read_text())["settings"]["model"]["mes"] is False
