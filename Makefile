@@ -54,6 +54,7 @@ demo: install
 	$(STEP) $(BIN)/fer3d report demo/runs/oriented-fusion
 	@echo
 	@awk '{ printf "%s %d s, ", $$1, $$2; all += $$2 } END { print "all " all " s" }' $(SECONDS)
+	@echo "oriented-fusion is a network of our own; dff-cnn, df-cnn and others have the names of their papers."
 	@echo "Simulated faces, so these are no results. Pictures of what was learned from: demo/prepared/contact_sheet.png"
 	@echo "Next: $(BIN)/fer3d preprocess YOUR_SCANS"
 

@@ -215,9 +215,16 @@ def test_early_fusion_is_there_unless_branches_learn_small_shapes_themselves():
     assert "early_fusion" not in arguments_of("df-cnn")
 
 
-def test_the_fused_feature_of_df_cnn_has_32_numbers():
-    network = build_model("df-cnn", size=32, width=4).eval()
-    assert network.features(batch_of(STANDARD_GROUPS)).shape == (2, 32)
+@pytest.mark.parametrize(("backbone", "size", "side"), [("small", 32, 2), ("small", 40, 3), ("oriented", 40, 1)])
+def test_a_bottleneck_sees_every_location(backbone, size, side):
+    network = build_model("oriented-fusion", size=size, backbone=backbone, width=4, fusion=12, bottleneck=5).eval()
+    x = batch_of(STANDARD_GROUPS, size)
+    fused = network.fuse[0](network.concatenate(network.branch_features(x)))
+    assert fused.shape == (2, 6 * side**2)
+    features = network.features(x)
+    torch.testing.assert_close(features, (fused @ network.fuse[2].weight.T + network.fuse[2].bias).relu())
+    torch.testing.assert_close(network(x), network.head[1](features))
+    assert features.shape == (2, 5) and (network.fuse[1].p, network.head[0].p) == (0.5, 0.0)
 
 
 @pytest.mark.parametrize(
