@@ -135,6 +135,10 @@ def fill_batch(count: int, sizes: Sequence[int], trees: Iterable[SampleTree]) ->
                 torch.zeros(count, sizes[-1], dtype=torch.bool),
                 torch.arange(len(_OTHER_SIDE)).repeat(count, 1) if tree.landmarks else None,
             )
+        if tree.landmarks and tree.sizes[-1] < len(_OTHER_SIDE):
+            raise ArgumentError(
+                f"`trees` of landmarks should have {len(_OTHER_SIDE)} at the top, one has {tree.sizes[-1]} points"
+            )
         if stencils_of(tree) != wanted:
             raise ArgumentError(f"`trees` should have the same stencils, {wanted}, one has {stencils_of(tree)}")
         put_tree(batch, row, tree)

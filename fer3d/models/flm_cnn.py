@@ -28,7 +28,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -134,6 +134,14 @@ class FLMCNN(Network):
         self.blocks = nn.ModuleList(blocks)
         self.encode = nn.Sequential(nn.Linear(channels * (points if landmarks else 2), hidden), nn.ReLU())
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, classes))
+
+    @classmethod
+    def arguments(
+        cls, settings: NetworkSettings, classes: int, shape: Mapping[str, Any], target: str = "classes"
+    ) -> dict[str, Any]:
+        """See `Network.arguments`. ArgumentError, before a run is begun, if the trees do not fit."""
+        _check_fit(shape["block_radii"], shape["points"], shape["rings"], shape["rays"])
+        return super().arguments(settings, classes, shape, target)
 
     def point_features(self, batch: TreeBatch) -> torch.Tensor:
         """A normalised batch -> (B, L, D): features of the points of the top level."""

@@ -33,7 +33,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -153,11 +153,7 @@ class SurfaceGrid(Network):
         super().__init__()
         check_choice("vertex_features", vertex_features, VERTEX_FEATURES)
         check_choice("rotation", rotation, ("fixed", "max"))
-        if landmarks:
-            raise ArgumentError(
-                "surface-grid should have trees that start at the nose tip, those of the scans start at landmarks; "
-                "prepare them again: fer3d preprocess SCANS -o NEW_FOLDER --tree --set tree_top=farthest"
-            )
+        _check_start(landmarks)
         layout = patch_layout(len(rings), rays, hvp)
         self.invariant = vertex_features == "invariant"
         self.tree, self.map_dropout = tree, map_dropout
@@ -181,6 +177,14 @@ class SurfaceGrid(Network):
         self.auxiliary = nn.ModuleList(nn.Linear(_FEATURES, classes) for _ in counts if auxiliary)
         self.fuse = nn.Sequential(*conv_block(_FEATURES * len(counts), hidden, 1), nn.Flatten())
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, classes))
+
+    @classmethod
+    def arguments(
+        cls, settings: NetworkSettings, classes: int, shape: Mapping[str, Any], target: str = "classes"
+    ) -> dict[str, Any]:
+        """See `Network.arguments`. ArgumentError, before a run is begun, if the trees do not start at the nose tip."""
+        _check_start(shape.get("landmarks", False))
+        return super().arguments(settings, classes, shape, target)
 
     def part_features(self, batch: TreeBatch) -> list[torch.Tensor]:
         """A normalised batch -> features (B, 48, 1, 1) of the fixed filters and of each block."""
@@ -302,6 +306,15 @@ class Block(nn.Module):
         joint = self.answers(torch.cat(answers, dim=-1)).relu()  # (B, V, S features)
         encoded: torch.Tensor = self.encode(torch.cat([joint, x[:, :above]], dim=-1))
         return encoded
+
+
+def _check_start(landmarks: bool) -> None:
+    """Raise ArgumentError, with what to type, if the trees start at landmarks."""
+    if landmarks:
+        raise ArgumentError(
+            "surface-grid should have trees that start at the nose tip, those of the scans start at landmarks; prepare "
+            "them again: fer3d preprocess SCANS -o NEW_FOLDER --tree --set tree_top=farthest"
+        )
 
 
 def convolved(patches: torch.Tensor, weight: torch.Tensor, rotation: str) -> torch.Tensor:

@@ -8,11 +8,11 @@ stencil, not only over those of the bins.
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from fer3d.checks import check_shape
 from fer3d.errors import ArgumentError
@@ -56,15 +56,14 @@ def retina_footprints(
         if not values or any(not a < b for a, b in zip([0.0, *values], values, strict=False)):
             raise ArgumentError(f"`{name}` should hold ascending distances above zero, holds {list(values)}")
     samples, centres = _places(stencil, rays), _places(rings, bins)  # (R, A, 2), (I, J, 2)
-    away = torch.linalg.vector_norm(centres[:, :, None, None] - samples, dim=-1)  # (I, J, R, A)
-    spread = SPREAD * torch.tensor(list(rings), dtype=torch.float64)[:, None, None, None]
-    weights = _areas(stencil)[:, None] * torch.exp(-0.5 * (away / spread) ** 2) * (away < _CUT * spread + _ROUNDING)
-    total = weights.sum(dim=(2, 3), keepdim=True)
-    if bool((total == 0).any()):
-        bare = int((total == 0).flatten(1).any(dim=1).nonzero()[0])
-        raise ArgumentError(f"`stencil` {list(stencil)} has no sample in the bins of the ring at {rings[bare]}")
-    shares: torch.Tensor = (weights / total).float()
-    return shares
+    away = np.linalg.norm(centres[:, :, None, None] - samples, axis=-1)  # (I, J, R, A)
+    spread = SPREAD * np.array(rings)[:, None, None, None]
+    weights = _areas(stencil)[:, None] * np.exp(-0.5 * (away / spread) ** 2) * (away < _CUT * spread + _ROUNDING)
+    total = weights.sum(axis=(2, 3), keepdims=True)
+    for ring, covered in zip(rings, (total > 0).all(axis=(1, 2, 3)), strict=True):
+        if not covered:
+            raise ArgumentError(f"`stencil` {list(stencil)} has no sample in the bins of the ring at {ring}")
+    return torch.from_numpy((weights / total).astype(np.float32))  # also where torch makes tensors on another device
 
 
 def single_samples(stencil: int, rays: int, taken: Sequence[int], *, bins: int = 8) -> torch.Tensor:
@@ -85,11 +84,11 @@ def single_samples(stencil: int, rays: int, taken: Sequence[int], *, bins: int =
     _check_rays(rays, bins)
     if not taken or any(not 0 <= ring < stencil for ring in taken):
         raise ArgumentError(f"`taken` should hold rings in [0, {stencil}), holds {list(taken)}")
-    shares = torch.zeros(len(taken), bins, stencil, rays)
+    shares = np.zeros((len(taken), bins, stencil, rays), np.float32)
     for i, ring in enumerate(taken):
         for j in range(bins):
             shares[i, j, ring, j * (rays // bins)] = 1.0
-    return shares
+    return torch.from_numpy(shares)
 
 
 def spread_kernel(kernel: torch.Tensor, footprints: torch.Tensor) -> torch.Tensor:
@@ -116,15 +115,14 @@ def _check_rays(rays: int, bins: int) -> None:
         raise ArgumentError(f"`bins` should divide the {rays} rays of the stencil, is {bins}")
 
 
-def _places(rings: Sequence[float], rays: int) -> torch.Tensor:
-    """(R, A, 2) float64: places of polar samples in the tangent plane."""
-    angles = torch.arange(rays, dtype=torch.float64) * (2.0 * math.pi / rays)
-    away = torch.tensor(list(rings), dtype=torch.float64)[:, None]
-    return torch.stack([away * angles.cos(), away * angles.sin()], dim=-1)
+def _places(rings: Sequence[float], rays: int) -> NDArray[np.float64]:
+    """(R, A, 2): places of polar samples in the tangent plane."""
+    angles = np.arange(rays) * (2.0 * np.pi / rays)
+    places: NDArray[np.float64] = np.multiply.outer(rings, np.stack([np.cos(angles), np.sin(angles)], axis=-1))
+    return places
 
 
-def _areas(rings: Sequence[float]) -> torch.Tensor:
-    """(R,) float64: the area of the annulus of each ring, whose borders lie half-way between rings."""
-    edges = [0.0, *rings, 2.0 * rings[-1] - (rings[-2] if len(rings) > 1 else 0.0)]
-    middles = torch.tensor([(a + b) / 2.0 for a, b in itertools.pairwise(edges)], dtype=torch.float64)
-    return middles[1:] ** 2 - middles[:-1] ** 2
+def _areas(rings: Sequence[float]) -> NDArray[np.float64]:
+    """(R,): in proportion to the area of the annulus of each ring, whose borders lie half-way between rings."""
+    edges = np.array([0.0, *rings, 2.0 * rings[-1] - (rings[-2] if len(rings) > 1 else 0.0)])
+    return np.diff(((edges[1:] + edges[:-1]) / 2.0) ** 2)

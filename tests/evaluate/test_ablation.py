@@ -147,5 +147,11 @@ def test_the_parts_of_flm_cnn_are_its_ideas(capsys, tmp_path):
     facts = json.loads((tmp_path / "a" / "mes+hvp" / "run.json").read_text())
     assert facts["settings"]["model"]["tree"] is False
     assert facts["model_settings"]["tree"] is False
+    memory = {tuple(entry["parts"]): entry["scan_bytes"] for entry in made}
+    assert memory["mes", "hvp"] > 2 * memory[PARTS] == 2 * memory["hvp", "tree"]  # the same points, on one level
+    read = [
+        json.loads((tmp_path / "a" / name / "run.json").read_text()) for name in ("none", "mes+hvp", "+".join(PARTS))
+    ]
+    assert {run["model_settings"]["points"] for run in read} == {68}
     with pytest.raises(ArgumentError, match="`model` should be a network with parts that can be left out, is GCNN"):
         ablation_grid("gcnn", Experiment(data), tmp_path, TrainSettings())

@@ -1,6 +1,7 @@
 """FLM-CNN is what is known of its paper: retina-like footprints, no frame of the face, a maximum over rotations."""
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -293,6 +294,8 @@ def test_trees_that_do_not_fit_are_refused_with_what_to_type():
         ArgumentError, match="stencils of 3 or more rings and a multiple of 8 rays, has 6 and 12; prepa"
     ):
         build_model("flm-cnn", **{**few, "rays": 12})
+    with pytest.raises(ArgumentError, match="`trees` of landmarks should have 68 at the top, one has 16 points"):
+        stack_trees([replace(tree, landmarks=True)])
     network = network_for(trees())
     with pytest.raises(ArgumentError, match="`batch` should have trees whose top level is landmarks"):
         network(batch_of(*trees(landmarks=False)))
