@@ -169,7 +169,7 @@ def _found(scan: Scan, settings: PreprocessSettings) -> tuple[Scan, FoundLandmar
     if settings.pose == "file" or (settings.pose == "auto" and scan.landmarks):
         return scan, None
     found = find_landmarks(scan)
-    record = {"found_on": "shape", "probability": round(found.probability, 4)}
+    record = {"found_on": "shape", "probability": round(found.probability, 4), "others": found.others}
     return scan.with_landmarks(found.points(), record), found
 
 
