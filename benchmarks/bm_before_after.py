@@ -27,7 +27,7 @@ ITEMS = {
     "tree": "its sample tree, four levels",
     "manifold_conv": "geodesic convolution with rotation maximum, forward and backward",
     "epoch plain-cnn": "reading 48 scans of 64 x 64 and three epochs",
-    "epoch dff-cnn": "the same",
+    "epoch oriented-fusion": "the same; dff-cnn in a version that has no oriented-fusion",
     "epoch surface-grid": "the same of 48 sample trees of 512 vertices; flm-cnn in a version that has no surface-grid",
 }
 
@@ -201,8 +201,8 @@ def trainer(model, folder):
 
     common = ["epochs=3", "batch=16"]
     trees = model == "surface-grid"
-    if trees and model not in MODELS:
-        model = "flm-cnn"  # its name before 0.2
+    if model in ("oriented-fusion", "surface-grid") and model not in list(MODELS):
+        model = "flm-cnn" if trees else "dff-cnn"  # its name before 0.2
     try:  # 0.2 and later
         from fer3d.train.plan import Experiment
         from fer3d.train.run import Device, train

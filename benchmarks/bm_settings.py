@@ -31,7 +31,7 @@ RENAMED = {
     "inputs": "vertex_features",
     "own_loss": "penalty_weight",
 }
-NETWORKS_RENAMED = {"flm-cnn": "surface-grid"}
+NETWORKS_RENAMED = {"dff-cnn": "oriented-fusion", "flm-cnn": "surface-grid"}
 
 
 def main() -> None:

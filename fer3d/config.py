@@ -241,6 +241,9 @@ class NetworkSettings(BaseModel):
     of_training: ClassVar[frozenset[str]] = frozenset()
     """Fields that training uses; all others are arguments of the network."""
 
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Name of a preset -> values of fields in the place of those that it has for networks in general."""
+
     adamw_lr: ClassVar[float | None] = None
     """The highest learning rate of adamw with which the network learns. None: the default of `TrainSettings.lr`."""
 
@@ -273,8 +276,8 @@ class TextureSettings(NetworkSettings):
     warp: bool | None = Field(
         None,
         description="Whether to warp the maps first, so that eyes and nose lie where they lie on the mean face. "
-        "The warp is learned from the landmarks of the training scans. Unset: on for dff-cnn and df-cnn if half of "
-        "the scans have landmarks.",
+        "The warp is learned from the landmarks of the training scans. Unset: on for oriented-fusion if half of the "
+        "scans have landmarks.",
     )
 
     @property

@@ -28,7 +28,7 @@ from tests.prepared_trees import settings_for, write_prepared_trees
 
 PACKAGE = Path(fer3d.__file__).parent
 
-# Of every setting a valid value that is not its default; of `channels` that which is not as published.
+# Of every setting a valid value that is not its default; `value_of` has those that depend on the network.
 VALUES = {
     "epochs": 3,
     "batch": 5,
@@ -67,7 +67,7 @@ OWN_VALUES = {
     "maps": ("depth", "texture"),
     "illumination": "hist-eq",
     "warp": True,
-    "backbone": "small",
+    "backbone": "vgg-16",
     "width": 3,
     "fusion": 64,
     "dropout": 0.15,
@@ -77,9 +77,13 @@ OWN_VALUES = {
     "map_dropout": 0.6,
     "auxiliary": 0.7,
     "early_fusion": False,
+    "bottleneck": 8,
+    "gap": False,
+    "curvature": "all",
     "init": "weights.safetensors",
     "freeze_epochs": 1,
     "frozen_lr": 5e-3,
+    "branch_lr": 5e-4,
     "read_out": "svm",
     "svm_c": 0.3,
     "pixels": 40,
@@ -120,7 +124,7 @@ READERS = {
     "batch": ("train/loop.py", "_local_batch"),
     "optimizer": ("train/loop.py", "_set_up"),
     "lr": ("train/loop.py", "phases"),
-    "weight_decay": ("train/loop.py", "_set_up"),
+    "weight_decay": ("train/loop.py", "_parameter_groups"),
     "momentum": ("train/loop.py", "_set_up"),
     "schedule": ("train/schedule.py", "schedule"),
     "clip": ("train/loop.py", "fit"),
@@ -146,7 +150,7 @@ OWN_READERS = {
     "init": ("train/run.py", "_network"),
     "freeze_epochs": ("train/loop.py", "phases"),
     "frozen_lr": ("train/loop.py", "phases"),
-    "read_out": ("train/run.py", "_read_out"),
+    "branch_lr": ("train/loop.py", "phases"),
     "svm_c": ("train/run.py", "_read_out"),
 }
 
@@ -179,6 +183,8 @@ def every_setting() -> tuple[str, ...]:
 
 def value_of(network: str, setting: str):
     """A valid value of a setting that is not its default. KeyError if `VALUES` or `OWN_VALUES` lacks it."""
+    if (network, setting) == ("plain-cnn", "model.curvature"):
+        return "shape-index"
     if setting != "model.channels":
         key = setting.removeprefix("model.")
         return VALUES[key] if key == setting else OWN_VALUES[key]

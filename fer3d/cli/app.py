@@ -53,7 +53,7 @@ app = typer.Typer(
     "    fer3d synth scans --subjects 24 --levels 3,4\n\n"
     "    fer3d inspect scans\n\n"
     "    fer3d preprocess scans -o prepared\n\n"
-    "    fer3d train dff-cnn --data prepared --folds 4 --preset tiny -o runs/first\n\n"
+    "    fer3d train oriented-fusion --data prepared --folds 4 --preset tiny -o runs/first\n\n"
     "    fer3d report runs/first",
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -199,7 +199,9 @@ def preprocess(
 def settings(
     context: typer.Context,
     command: Annotated[str, typer.Argument(help="preprocess or train.")] = "preprocess",
-    network: Annotated[str, typer.Argument(help="For train: the network, as each has its own settings.")] = "dff-cnn",
+    network: Annotated[
+        str, typer.Argument(help="For train: the network, as each has its own settings.")
+    ] = "oriented-fusion",
 ) -> None:
     """Print every setting of `preprocess` or `train` with its default, as a TOML file to edit.
 
@@ -335,7 +337,7 @@ def pack(
 
         fer3d pack prepared -o packed
 
-        fer3d train dff-cnn --data packed -o runs/packed
+        fer3d train oriented-fusion --data packed -o runs/packed
     """
     from fer3d.prepare.shards import pack as pack_folder
 

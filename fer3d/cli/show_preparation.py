@@ -176,7 +176,7 @@ def run_maps(
     console.print(f"-> {escape(str(out))}", highlight=False)
 
 
-def print_settings(command: str = "preprocess", network: str = "dff-cnn") -> None:
+def print_settings(command: str = "preprocess", network: str = "oriented-fusion") -> None:
     """Print the settings of a command as a commented TOML file; for `train`, those that have an effect on `network`."""
     check_choice("command", command, ("preprocess", "train"))
     if command == "preprocess":

@@ -161,7 +161,7 @@ def check_pose_test(
     if read.facts.get("input") == "pictures":
         raise ArgumentError(
             f"{read.name}: a pose test rotates the meshes of scans, the run was trained on pictures: "
-            "train a network on scans, such as fer3d train dff-cnn --maps depth,normal,curvature"
+            "train a network on scans, such as fer3d train oriented-fusion --maps depth,normal,curvature"
         )
     fed = [name for name in read.facts["maps"] if name in group_names()]  # empty for a network of trees
     if reads_picture(fed):

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 # Arguments of networks: earlier name -> current name.
 _ARGUMENTS = {"place_dropout": "location_dropout", "inputs": "vertex_features", "own_loss": "penalty_weight"}
+# Arguments that only `oriented-fusion` takes; in earlier versions it was dff-cnn, and df-cnn with a bottleneck.
+_ORIENTED_FUSION = ("location_dropout", "mask", "position", "map_dropout", "auxiliary", "early_fusion")
+_BOTTLENECK = 32  # features
 # Arguments that only `surface-grid` takes; in earlier versions it was flm-cnn.
 _SURFACE_GRID = ("location_dropout", "rotation")
 _SURFACE_NETWORKS = ("surface-grid", "gcnn")
@@ -31,6 +34,8 @@ def today(
         KeyError, TypeError, AttributeError: if no version wrote this header.
     """
     old = {**header, **facts_today(header)}
+    if header.get("model") == "df-cnn" != old["model"]:  # its last layer has a dropout before it now
+        tensors = {f"head.1.{key[5:]}" if key.startswith("head.") else key: item for key, item in tensors.items()}
     if "input" in header:
         return {"levels": _levels(old.pop("whole_tree", True), old["input"]), **old}, tensors
     from fer3d.data.input_kinds import has_pixels_of_pictures
@@ -60,7 +65,8 @@ def today(
 def facts_today(facts: Mapping[str, Any]) -> dict[str, Any]:
     """The network's name and arguments in a header or in the content of run.json, as they are now.
 
-    What was flm-cnn is `surface-grid`: it was not the network of its paper. Empty if the content names no network or no
+    What was dff-cnn is `oriented-fusion`, what was df-cnn is `oriented-fusion` with a bottleneck of 32 features, and
+    what was flm-cnn is `surface-grid`: none was the network of its paper. Empty if the content names no network or no
     arguments.
     """
     name, arguments = facts.get("model"), facts.get("model_settings")
@@ -68,6 +74,9 @@ def facts_today(facts: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     if "input" not in facts:
         arguments = {_ARGUMENTS.get(key, key): value for key, value in arguments.items()}
+    if name in ("dff-cnn", "df-cnn") and any(key in arguments for key in _ORIENTED_FUSION):
+        more = {"bottleneck": _BOTTLENECK, "early_fusion": False} if name == "df-cnn" else {}
+        name, arguments = "oriented-fusion", {**arguments, **more}
     if name == "flm-cnn" and any(key in arguments for key in _SURFACE_GRID):
         name = "surface-grid"
     if name == "gcnn":  # which always reads one level

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from fer3d import __version__
 from fer3d.catalog.protocols import Fold
@@ -35,7 +34,7 @@ from fer3d.train import loop
 from fer3d.train.checkpoint import ModelFacts, save_model
 from fer3d.train.logger import log_epoch, tensorboard_logger
 from fer3d.train.plan import Experiment, ExperimentPlan, plan_experiment
-from fer3d.train.run_facts import RESUME, DoneFacts
+from fer3d.train.run_facts import RESUME, DoneFacts, mean_learned
 from fer3d.train.run_folder import read_warnings
 from fer3d.train.run_writer import gather_predictions, is_finished, is_gathered, open_run, write_log, write_predictions
 from fer3d.train.settings import complete, used
@@ -434,6 +433,7 @@ def _write_fold(
         "scan_bytes": data.nbytes // len(data.rows),
         "scan_ms": round(1e3 * predicted / max(1, len(test)), 3),
         "warnings": list(warnings),
+        **({"learned": learned} if (learned := dict(network.learned())) else {}),
     }
     write_json(folder / "done.json", done)
 
@@ -454,8 +454,10 @@ def _finish_fold(fabric: Fabric, out: Path, folds: Sequence[Fold], facts: Mappin
         for fold in finished:
             remove(out / fold.name / "last.ckpt")
         more: dict[str, Any] = {"warnings": warnings} if (warnings := read_warnings(out)) else {}
+        done = [read_json(out / fold.name / "done.json", DoneFacts, RESUME) for fold in finished]
+        if learned := mean_learned(done):
+            more["learned"] = learned
         if len(finished) == len(folds):
-            done = [read_json(out / fold.name / "done.json", DoneFacts, RESUME) for fold in finished]
             more["seconds"] = round(sum(entry["seconds"] for entry in done), 3)
         if more:
             write_json(out / "run.json", {**facts, **more})
@@ -495,29 +497,26 @@ def _identity(run: _Run, fold: Fold) -> dict[str, Any]:
 def _read_out(
     run: _Run, network: Network, data: TrainingData, rows: torch.Tensor, normalisation: InputNormalisation
 ) -> None:
-    """For DF-CNN with an SVM: fit it to the fused features of the training scans and replace the last layer by it.
+    """For DF-CNN with an SVM: fit it to what it classifies of the training scans, and put it in its place.
 
     The softmax is then applied to the margins of the SVM: the ranking of the classes is that of the SVM, and the
     probabilities are not calibrated.
     """
     own = run.settings.model
-    if not isinstance(own, DFCNN.Settings) or own.read_out != "svm":
+    if not isinstance(own, DFCNN.Settings) or own.read_out == "softmax":
         return
     from fer3d.train.linear_svm import fit_linear_svm
 
-    head = network.classifier
-    assert isinstance(head, nn.Linear)
+    assert isinstance(network, DFCNN)
     network.eval()
     with torch.no_grad():
         parts = [
-            network.features(normalisation.apply(data.take(part, run.fabric.device))).cpu()
+            network.svm_input(normalisation.apply(data.take(part, run.fabric.device))).cpu()
             for part in torch.split(rows, 64)
         ]
     labels = data.labels[rows.to(data.labels.device)].cpu().numpy()
     weight, offset = fit_linear_svm(torch.cat(parts).double().numpy(), labels, len(data.classes), own.svm_c)
-    with torch.no_grad():
-        head.weight.copy_(torch.from_numpy(weight))
-        head.bias.copy_(torch.from_numpy(offset))
+    network.set_svm(torch.from_numpy(weight), torch.from_numpy(offset))
 
 
 def _peak_mib(device: torch.device) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from statistics import fmean
 from typing import Annotated, Any, NotRequired
 
 from pydantic import ConfigDict, Field
@@ -15,6 +17,7 @@ RESUME = "delete the folder of this fold and go on with `fer3d train --resume`"
 _OPEN = ConfigDict(extra="allow")  # earlier and later versions have more keys
 _Count = Annotated[int, Field(ge=0, lt=2**31)]
 _Share = Annotated[float, Field(ge=0, le=1)]
+_Learned = dict[str, Annotated[float, Field(allow_inf_nan=False, ge=-1e9, le=1e9)]]
 _Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -58,6 +61,7 @@ class RunFacts(TypedDict):
     device: NotRequired[str]
     started: NotRequired[str]
     seconds: NotRequired[_Seconds | None]
+    learned: NotRequired[_Learned]
 
 
 class FoldFacts(TypedDict):
@@ -83,6 +87,7 @@ class DoneFacts(TypedDict):
     peak_mib: NotRequired[_Seconds | None]
     scan_bytes: NotRequired[_Count]
     scan_ms: NotRequired[_Seconds]
+    learned: NotRequired[_Learned]
 
 
 class Span(TypedDict):
@@ -115,3 +120,9 @@ class PoseFacts(TypedDict):
     frontal: _Share
     points: list[PosePoints]
     reason: NotRequired[str]
+
+
+def mean_learned(done: Sequence[DoneFacts]) -> dict[str, float]:
+    """The mean over folds of what their networks learned, see `fer3d.models.network.Network.learned`, by name."""
+    names = dict.fromkeys(name for entry in done for name in entry.get("learned", {}))
+    return {name: round(fmean(e["learned"][name] for e in done if name in e.get("learned", {})), 6) for name in names}

@@ -143,6 +143,11 @@ class Run:
         return tuple(map(str, (*notes, *self.facts.get("warnings", ()))))
 
     @property
+    def learned(self) -> dict[str, float]:
+        """What the networks learned that a reader should see, by name: the mean over the finished folds."""
+        return dict(self.facts.get("learned", {}))
+
+    @property
     def target(self) -> Target:
         """What the network predicts for a scan; expressions if run.json does not name a target."""
         content = self.facts.get("target")

@@ -20,9 +20,9 @@ from fer3d.models.network import PretrainedSettings
 # The presets of `--preset`; a TOML file and `--set` override them. A network ignores keys of `model` that it lacks.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "small": {},
-    # spec 2.3: two stages, SGD 0.9, weight decay 5e-4, batch 32, 40 epochs; meant for 224 x 224 maps and a GPU
+    # spec 2.3: SGD 0.9, weight decay 5e-4, batch 32, 40 epochs; meant for 224 x 224 maps and a GPU
     "full": {
-        "model": {"backbone": "resnet-18", "freeze_epochs": 5},
+        "model": {"backbone": "resnet-18"},
         "epochs": 40,
         "optimizer": "sgd",
         "lr": 1e-2,
@@ -34,6 +34,9 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     # for demonstrations: a minute per fold
     "tiny": {"model": {"width": 8}, "epochs": 15},
 }
+
+# What a preset also gives with initial weights: two stages, and a lower rate for the layers beside the branches.
+_FINE_TUNING: Mapping[str, Mapping[str, Any]] = {"full": {"model": {"freeze_epochs": 5}, "lr": 1e-3}}
 
 # Augmentation settings that `perturb` replaces.
 _MOVES = ("mirror", "rotate_deg", "tilt_deg", "shift_mm", "scale", "stretch", "bend_mm", "depth_jitter_mm")
@@ -67,8 +70,7 @@ def train_settings(
     if preset not in PRESETS:
         raise ConfigError(f"settings: `preset` should be one of {', '.join(PRESETS)}, got {preset!r}")
     kind = network_class(network).Settings
-    common = {key: value for key, value in PRESETS[preset].items() if key != "model"}
-    own = {key: value for key, value in PRESETS[preset].get("model", {}).items() if key in kind.model_fields}
+    common, own = dict[str, Any](), dict[str, Any]()
     for table, where in (
         (read_toml(config) if config is not None else {}, str(config)),
         (parse_assignments(assignments), "settings"),
@@ -79,7 +81,19 @@ def train_settings(
         _check_keys(network, kind, table, mine, where)
         common |= table
         own |= mine
+    preset_common, preset_own = _of_preset(preset, kind, fine_tuned=own.get("init") is not None)
+    common, own = {**preset_common, **common}, {**preset_own, **own}
     return complete(network, settings(TrainSettings, {**common, "model": settings(kind, own, "settings: model")}))
+
+
+def _of_preset(preset: str, kind: type[NetworkSettings], fine_tuned: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The values of a preset: of training, and of the network's own settings, as far as it has them."""
+    common, own = dict[str, Any](), dict[str, Any]()
+    for table in (PRESETS[preset], _FINE_TUNING.get(preset, {}) if fine_tuned else {}):
+        common |= {key: value for key, value in table.items() if key != "model"}
+        own |= table.get("model", {})
+    own |= kind.presets.get(preset, {})
+    return common, {key: value for key, value in own.items() if key in kind.model_fields}
 
 
 def complete(network: str, chosen: TrainSettings | None) -> TrainSettings:

@@ -305,7 +305,7 @@ OPTIONS: dict[str, list[Changes | Refused]] = {
         ),
     ],
     "train --init": [
-        Changes("train dff-cnn --set model.backbone=resnet-18", "--init timm"),
+        Changes("train oriented-fusion --set model.backbone=resnet-18", "--init timm"),
         *(
             Refused(f"train {name}", "--init timm", "unknown key `model.init` of")
             for name in ("plain-cnn", "tang", "gcnn")

@@ -37,7 +37,7 @@ def prepared(tmp_path_factory):
 
 
 def cell(tmp_path, name="run", **values):
-    return Cell(values, Job("dff-cnn", Experiment(tmp_path), tmp_path / name, QUICK))
+    return Cell(values, Job("oriented-fusion", Experiment(tmp_path), tmp_path / name, QUICK))
 
 
 def numbers(accuracy=0.5, low=0.4, high=0.6, folds=1, seconds=10.0, parameters=1234, scan_bytes=None, scan_ms=None):
@@ -194,8 +194,8 @@ def test_longest_runs_are_begun_first_by_several_workers(tmp_path, monkeypatch):
 
 
 def test_cells_differ_in_what_they_vary_alone(tmp_path):
-    settings = train_settings("dff-cnn", "small", None, ("epochs=3", "model.illumination=dog"))
-    for made in ablation_grid("dff-cnn", Experiment(tmp_path), tmp_path, settings).cells:
+    settings = train_settings("oriented-fusion", "small", None, ("epochs=3", "model.illumination=dog"))
+    for made in ablation_grid("oriented-fusion", Experiment(tmp_path), tmp_path, settings).cells:
         maps = tuple(name for name, there in made.values.items() if there)
         changes = {"maps": maps, "illumination": "dog" if "texture" in maps else "raw"}
         assert made.job.settings.model == settings.model.model_copy(update=changes)
@@ -206,10 +206,10 @@ def test_cells_differ_in_what_they_vary_alone(tmp_path):
 
 
 def test_a_setting_of_training_that_a_cell_does_not_use_is_left_out_there(tmp_path):
-    settings = train_settings("dff-cnn", "small", None, ("texture_jitter=0.2",))
+    settings = train_settings("oriented-fusion", "small", None, ("texture_jitter=0.2",))
     jitters = {
         made.name: made.job.settings.texture_jitter
-        for made in ablation_grid("dff-cnn", Experiment(tmp_path), tmp_path, settings).cells
+        for made in ablation_grid("oriented-fusion", Experiment(tmp_path), tmp_path, settings).cells
     }
     assert jitters["texture"] == jitters["depth, texture"] == 0.2
     assert jitters["depth"] == TrainSettings().texture_jitter

@@ -106,8 +106,8 @@ def test_a_model_file_alone_averages_over_the_copies_whatever_the_batch(prepared
 @pytest.mark.parametrize("name", ["perturb=true", "test_perturbations=3"])
 def test_it_is_of_pictures_alone(name):
     setting = name.partition("=")[0]
-    with pytest.raises(ConfigError, match=f"`{setting}` would .* for dff-cnn: it is of pictures, it reads d"):
-        train_settings("dff-cnn", "small", None, ("model.maps=depth,texture", name))
+    with pytest.raises(ConfigError, match=f"`{setting}` would .* for oriented-fusion: it is of pictures, it reads d"):
+        train_settings("oriented-fusion", "small", None, ("model.maps=depth,texture", name))
     with pytest.raises(ConfigError, match=f"`{setting}` would .* for gcnn: it is of pictures, it reads s"):
         train_settings("gcnn", "small", None, (name,))
 
