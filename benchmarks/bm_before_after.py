@@ -201,8 +201,8 @@ def trainer(model, folder):
 
     common = ["epochs=3", "batch=16"]
     trees = model == "surface-grid"
-    if model not in list(MODELS):  # names before 0.2
-        model = {"oriented-fusion": "dff-cnn", "surface-grid": "flm-cnn"}.get(model, model)
+    if model in ("oriented-fusion", "surface-grid") and model not in list(MODELS):
+        model = "flm-cnn" if trees else "dff-cnn"  # its name before 0.2
     try:  # 0.2 and later
         from fer3d.train.plan import Experiment
         from fer3d.train.run import Device, train

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A network on sample trees without each idea of FLM-CNN, against a plain geodesic CNN, and against DFF-CNN on maps.
+"""A network on sample trees with and without each idea of FLM-CNN, against a plain geodesic CNN and against maps.
 
     python benchmarks/bm_flm.py [--network flm-cnn|surface-grid] [--folds 3|all] [--work FOLDER] [--pose] [--write]
 
@@ -7,9 +7,9 @@ The simulated data of bm_accuracy.py: 60 people, six expressions, the two highes
 subject; every number is of simulated faces. The trees of flm-cnn have the 68 landmarks at the top, those of
 surface-grid start at the nose tip. All variants of flm-cnn, and the plain geodesic CNN beside them, have the same
 inputs, points and last layers; what a level, a radius or a footprint costs is in the columns of memory and time.
-DFF-CNN is fed geometry only: depth, normal, curvature. Runs are trained side by side, one a core; a benchmark that was
-stopped goes on in the same --work folder. With --pose, the network and DFF-CNN are also tested on turned and
-self-occluded scans.
+oriented-fusion is fed geometry only: depth, normal, curvature. Runs are trained side by side, one a core; a benchmark
+that was stopped goes on in the same --work folder. With --pose, the network and oriented-fusion are also tested on
+turned and self-occluded scans.
 
 Settings and layers of surface-grid were chosen on other simulated people (--seed 1 and --seed 2), never on the ones
 that are tested here.
@@ -52,7 +52,7 @@ def main():
     parser.add_argument("--work", type=Path, default=Path("bm_flm"), help="folder for data and runs, kept")
     parser.add_argument("--scans", type=Path, help="raw scans that are there already, as bm_accuracy.py makes them")
     parser.add_argument("--subjects", type=int, default=60)
-    parser.add_argument("--size", type=int, default=64, help="rows and columns of DFF-CNN's maps")
+    parser.add_argument("--size", type=int, default=64, help="rows and columns of oriented-fusion's maps")
     parser.add_argument("--preset", default="small")
     parser.add_argument("--set", action="append", default=[], help="one training setting, key=value")
     parser.add_argument("--seed", type=int, default=0)

@@ -17,7 +17,7 @@ Model = Annotated[
     typer.Argument(
         help="For maps: oriented-fusion, which is ours; dff-cnn and df-cnn, after their papers; plain-cnn. For "
         "textures and pictures: tang, yu-zhang, kahou, alexnet, vgg-11, vgg-16, 3c2f, khorrami, dlp-cnn, frr-cnn or "
-        "resnet-18. For sample trees: surface-grid, which is ours; flm-cnn, after its paper; gcnn, a plain geodesic "
+        "resnet-18. For sample trees: surface-grid, which is ours; flm-cnn, after its paper; or gcnn, a plain geodesic "
         "CNN. Your own: module:Class, a subclass of "
         "fer3d.models.network.Network."
     ),

@@ -65,8 +65,9 @@ def today(
 def facts_today(facts: Mapping[str, Any]) -> dict[str, Any]:
     """The network's name and arguments in a header or in the content of run.json, as they are now.
 
-    What was dff-cnn is `oriented-fusion`, what was df-cnn is the same with a bottleneck of 32 features, and what was
-    flm-cnn is `surface-grid`: none was the network of its paper. Empty if the content names no network or no arguments.
+    What was dff-cnn is `oriented-fusion`, what was df-cnn is `oriented-fusion` with a bottleneck of 32 features, and
+    what was flm-cnn is `surface-grid`: none was the network of its paper. Empty if the content names no network or no
+    arguments.
     """
     name, arguments = facts.get("model"), facts.get("model_settings")
     if name is None or not isinstance(arguments, Mapping):

@@ -85,9 +85,9 @@ class DoneFacts(TypedDict):
     parameters: NotRequired[_Count]
     epochs: NotRequired[_Count]
     peak_mib: NotRequired[_Seconds | None]
-    learned: NotRequired[_Learned]
     scan_bytes: NotRequired[_Count]
     scan_ms: NotRequired[_Seconds]
+    learned: NotRequired[_Learned]
 
 
 class Span(TypedDict):
