@@ -54,7 +54,7 @@ def study(
     cuts = np.maximum(np.cumsum(shares) * (people - folds), 0) + np.arange(1, folds + 1)
     of_person = np.empty(people, int)
     of_person[rng.permutation(people)] = np.searchsorted(cuts, np.arange(people), side="right").clip(0, folds - 1)
-    logits = rng.normal(size=(len(subject), kinds)) + rng.normal(size=(kinds, kinds))[truth] * 0.5
+    logits = rng.normal(size=(len(subject), kinds)) + rng.normal(size=(kinds, kinds))[truth] * min(0.5, skill / 4)
     logits[np.arange(len(subject)), truth] += skill + rng.normal(scale=person, size=people)[subject]
     made = Study(subject, truth, scan, of_person[subject], logits, classes)
     keys = {"subject": (truth, subject), "class": (subject, truth), "random": (rng.random(len(subject)),)}[order]

@@ -33,7 +33,7 @@ def read_interval(text: str) -> tuple[float, float]:
     if len(words) != 2:
         raise ArgumentError(f"`interval` should be two numbers with a comma between, such as 80.1,86.7, is {text!r}")
     low, high = (read_reported(word, "interval").value for word in words)
-    if low >= high:
+    if low > high:
         raise ArgumentError(f"`interval` should have its lower end first, is {text!r}")
     return low, high
 
@@ -57,6 +57,8 @@ def check_interval(tested: Tested, reported: tuple[float, float] | None) -> Find
         return cannot_tell(CHECK, f"the person of each scan, of {_FEWEST} people or more: a column subject")
     if reported is None:
         return cannot_tell(CHECK, "the interval that is reported: --interval LOW,HIGH", right)
+    if people.low == people.high:
+        return cannot_tell(CHECK, "predictions that are not all right, or all wrong, for everybody")
     width, own = (reported[1] - reported[0]) / 2, (people.high - people.low) / 2
     share = tested.accuracy
     sizes = {len(tested), len(set(zip(tested.texts["id"], strict=True))) if "id" in tested.texts else len(tested)}

@@ -15,6 +15,9 @@ from fer3d.evaluate.metrics import confusion_matrix
 
 CHECK = "label-order"
 _LEAST_GAIN = 0.1  # of the accuracy; a smaller one is a confusion of two classes
+_LEAST_RECALL = (
+    0.4  # share of the renamed classes' scans that the new order gets right, and twice what the old one does
+)
 _SIGNIFICANT = 1e-3  # for all tries together
 _FEWEST = 20  # scans of a fold that is tried alone
 _ABOVE_CHANCE = 1.5  # times the accuracy of the commonest class that the new order must reach
@@ -74,6 +77,9 @@ def _better_order(tested: Tested, rows: Rows, significant: float) -> Rows | None
     before, after = float((predicted == truth).mean()), float((order[predicted] == truth).mean())
     commonest = float(np.bincount(truth).max() / len(truth))
     if after - before < _LEAST_GAIN or after < min(_ABOVE_CHANCE * commonest, 0.5 * (1 + commonest)):
+        return None
+    moved = order[truth] != truth
+    if (order[predicted] == truth)[moved].mean() < max(_LEAST_RECALL, 2 * (predicted == truth)[moved].mean()):
         return None
     person = _people(tested, rows)
     gains = np.zeros(person.max() + 1)
