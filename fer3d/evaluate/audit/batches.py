@@ -152,19 +152,17 @@ def _alike(tested: Tested, answers: Floats, cuts: dict[int, Integers]) -> _Sign 
         starts = _starts(batch[rows].tolist()) if len(rows) else np.zeros(0, np.int64)
         if len(starts) < _FEWEST or len(set(tested.truth[rows].tolist())) < 2:
             continue
-        values, group = _centred(answers[rows], tested.group[rows]), tested.group[rows]
-        chance = (values**2).sum() * (len(starts) - len(set(group.tolist()))) / len(rows)
-        if _between(values, starts) < _LESS * chance:
-            sets.append((size, values, starts, group))
+        values, mine = np.zeros_like(answers), np.zeros(len(tested), np.bool_)
+        values[rows], mine[rows] = _centred(answers[rows], tested.group[rows]), True
+        chance = (values**2).sum() * (len(starts) - len(set(tested.group[rows].tolist()))) / len(rows)
+        if _between(values[rows], starts) < _LESS * chance:
+            sets.append((size, values, mine, starts))
     if not sets:
         return None
 
     def draw(rng: np.random.Generator | None) -> Floats:
-        found = []
-        for _, values, starts, group in sets:
-            order = np.arange(len(group)) if rng is None else np.lexsort((rng.random(len(group)), group))
-            found.append(-_between(values[order], starts))
-        return np.array(found)
+        order = np.arange(len(tested)) if rng is None else np.argsort(tested.group + rng.random(len(tested)))
+        return np.array([-_between(values[order[mine[order]]], starts) for _, values, mine, starts in sets])
 
     return _permuted(draw, [size for size, *_ in sets])
 
@@ -177,6 +175,7 @@ def _jumps(tested: Tested, answers: Floats, cuts: dict[int, Integers]) -> _Sign 
     run[_starts(pairs.tolist())[1:]] = 1
     run = np.cumsum(run)
     _, person = np.unique(tested.texts["subject"], return_inverse=True)
+    people = int(person.max()) + 1
     kept = [
         (size, starts)
         for size, batch in cuts.items()
@@ -186,7 +185,7 @@ def _jumps(tested: Tested, answers: Floats, cuts: dict[int, Integers]) -> _Sign 
     def draw(rng: np.random.Generator | None) -> Floats:
         order = np.arange(len(tested))
         if rng is not None:
-            order = np.lexsort((order, rng.permutation(person.max() + 1)[person], run))
+            order = np.argsort(run * people + rng.permutation(people)[person], kind="stable")
         return np.array([_between(values[order], starts) for _, starts in kept])
 
     if not kept or np.allclose(draw(None), draw(np.random.default_rng(1))):
@@ -227,7 +226,8 @@ def _permuted(draw: Callable[[np.random.Generator | None], Floats], sizes: Seque
     """
     rng = np.random.default_rng(0)
     first = np.stack([draw(rng) for _ in range(_LOOK)])
-    middle, spread = first.mean(axis=0), first.std(axis=0) + 1e-12
+    middle = first.mean(axis=0)
+    spread = first.std(axis=0) + 1e-9 * np.abs(middle) + 1e-12
     observed = (draw(None) - middle) / spread
     best, above, done = int(np.argmax(observed)), 0, 0
     while done < _DRAWS and above <= _GIVE_UP:

@@ -19,6 +19,7 @@ _LEAST_RECALL = (
     0.4  # share of the renamed classes' scans that the new order gets right, and twice what the old one does
 )
 _SIGNIFICANT = 1e-3  # for all tries together
+_MANY, _FEW_PEOPLE, _AGREE = 16, 100.0, 0.8
 _FEWEST = 20  # scans of a fold that is tried alone
 _ABOVE_CHANCE = 1.5  # times the accuracy of the commonest class that the new order must reach
 _MATCHED = 0.9  # share of rows whose highest probability is the stated prediction, under some order
@@ -82,15 +83,14 @@ def _better_order(tested: Tested, rows: Rows, significant: float) -> Rows | None
     if (order[predicted] == truth)[moved].mean() < max(_LEAST_RECALL, 2 * (predicted == truth)[moved].mean()):
         return None
     person = _people(tested, rows)
-    gains = np.zeros(person.max() + 1)
+    steps = np.zeros(len(rows))
     for half in (0, 1):
         learn, test = rows[person % 2 != half], person % 2 == half
         if not len(learn):
             return None
         other = _best_order(tested, learn)
-        step = (other[predicted[test]] == truth[test]).astype(float) - (predicted[test] == truth[test])
-        np.add.at(gains, person[test], step)
-    if gains.sum() < _LEAST_GAIN * len(rows) or _chance_of_gain(gains) > significant:
+        steps[test] = (other[predicted[test]] == truth[test]).astype(float) - (predicted[test] == truth[test])
+    if steps.sum() < _LEAST_GAIN * len(rows) or _chance_of_gain(steps, person) > significant:
         return None
     return order
 
@@ -104,14 +104,23 @@ def _people(tested: Tested, rows: Rows) -> Rows:
     return np.arange(len(rows))
 
 
-def _chance_of_gain(gains: NDArray[np.float64]) -> float:
-    """Chance of a sum as high if the sign of each person's gain were random: exact for few, else by 10,000 draws."""
+def _chance_of_gain(steps: NDArray[np.float64], person: Rows) -> float:
+    """Chance of a gain as high if the sign of each person's gain were random.
+
+    Of fewer people than `_MANY`, who cannot give a small chance, the signs of scans are taken, and the chance is
+    multiplied by `_FEW_PEOPLE`, as scans of one person are alike; nearly all people must gain.
+    """
+    from scipy.stats import binom
+
+    gains = np.bincount(person, steps)
     gains = gains[gains != 0]
-    if len(gains) <= 12:
-        signs = 1 - 2.0 * ((np.arange(2 ** len(gains))[:, None] >> np.arange(len(gains))) & 1)
-        return float((signs @ gains >= gains.sum() - 1e-9).mean())
-    signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(10_000, len(gains)))
-    return float((1 + (signs @ gains >= gains.sum() - 1e-9).sum()) / 10_001)
+    if len(gains) < _MANY:
+        if (gains > 0).sum() < _AGREE * len(gains):
+            return 1.0
+        better, worse = int((steps > 0).sum()), int((steps < 0).sum())
+        return min(1.0, _FEW_PEOPLE * float(binom.sf(better - 1, better + worse, 0.5)))
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(20_000, len(gains)))
+    return float((1 + (signs @ gains >= gains.sum() - 1e-9).sum()) / 20_001)
 
 
 def _columns_against_labels(tested: Tested) -> Finding | None:

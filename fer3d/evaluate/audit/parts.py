@@ -220,7 +220,10 @@ def _trained(entries: Sequence[Entry], tested: Tested) -> Iterable[Entry]:
         if part == "train":
             keys[comparable("subject", person)].add(key)
     others = {role: cells for role, cells in tested.texts.items() if role in NAMED and role != "subject"}
-    own = [tuple(keys[comparable("subject", person)]) for person in tested.texts["subject"]]
+    people = zip(
+        tested.texts["subject"], tested.keys, strict=True
+    )  # a scan that is tested need not have been trained on
+    own = [tuple(keys[comparable("subject", person)] - {key}) for person, key in people]
     yield from _entries(others, own, ["train"] * len(tested))
 
 

@@ -224,7 +224,9 @@ def _probability_columns(columns: Columns, roles: Mapping[str, str], classes: Se
 
 
 def _numeric(cells: list[str]) -> bool:
-    return bool(cells) and all(re.fullmatch(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?|-?inf", c) for c in cells[:50])
+    """Whether the first cells are numbers, but for missing ones."""
+    known = [cell for cell in cells[:50] if cell.lower() not in ("", "nan", "inf", "-inf")]
+    return bool(known) and all(re.fullmatch(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?", cell) for cell in known)
 
 
 def _classes(

@@ -28,7 +28,8 @@ def check_subjects(tested: Tested, parts: Parts | None) -> Finding:
             continue
         rows = parts.rows(tested, "subject", shared)
         clean = tested.accuracy_of(~rows)
-        detail = f"{count(len(shared), 'person')} of {people} {'is' if len(shared) == 1 else 'are'} in {_words(other)}"
+        verb = "is" if len(shared) == 1 else "are"
+        detail = f"{len(shared)} of {count(people, 'person')} {verb} in {_words(other)}"
         detail += " and in the test of one fold" + (
             f", as each fold is trained on the others ({parts.source})." if parts.whole else f" ({parts.source})."
         )
@@ -46,7 +47,7 @@ def _words(part: str) -> str:
 def _may_be_redrawn(tested: Tested, parts: Parts) -> bool:
     """Without names of scans: whether the people of several folds have the same classes in each of them."""
     shared = parts.shared("subject")
-    if not parts.whole or not shared or parts.knows("id") or "subject" not in tested.texts:
+    if not (parts.whole and parts.aligned and shared) or parts.knows("id") or "subject" not in tested.texts:
         return False
     labels: dict[tuple[str, tuple[str, str]], list[int]] = defaultdict(list)
     for subject, key, label in zip(tested.texts["subject"], tested.keys, tested.truth.tolist(), strict=True):
