@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _ORDER = (
     "synth", "inspect", "preprocess", "pack", "train", "train landmarks", "ablate", "study", "settings", "evaluate",
-    "compare",
+    "compare", "audit",
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from fer3d.catalog.folder_listing import printable
 from fer3d.cli.terminal import console, shown
 from fer3d.evaluate.audit.findings import CANNOT_TELL, FOUND, NOT_FOUND, Finding, count, percent
 from fer3d.evaluate.audit.run import audit
+from fer3d.files import write_text
 
 if TYPE_CHECKING:
     from fer3d.evaluate.audit.run import Audit
@@ -30,10 +31,12 @@ def run_audit(predictions: Path, out: Path | None, as_json: bool, **arguments: A
     result = audit(predictions, **arguments)
     content = result.to_json()
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    if as_json:
+        console.file.write(text)
+    else:
+        show_audit(result)
     written = []
     if result.predictions_sha256:
-        from fer3d.files import write_text
-
         written.append(predictions / "audit.json")
         write_text(written[-1], text)
     if out is not None:
@@ -41,11 +44,7 @@ def run_audit(predictions: Path, out: Path | None, as_json: bool, **arguments: A
 
         written.append(out)
         write_audit_page(out, content)
-    if as_json:
-        console.file.write(text)
-        return len(result.found)
-    show_audit(result)
-    for path in written:
+    for path in () if as_json else written:
         console.print(f"-> {shown(str(path))}", highlight=False)
     return len(result.found)
 

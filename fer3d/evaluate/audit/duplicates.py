@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +60,12 @@ def _tested_twice(tested: Tested) -> Finding | None:
         twice = {value for value, number in times.items() if number > 1}
         if not twice:
             continue
+        if role == "id" and _is_of_people(tested, values, twice):
+            column = tested.columns.get("id", tested.columns.get("path"))
+            detail = f"The column `{column}` repeats for scans of other classes."
+            return cannot_tell(
+                CHECK, "a name of each scan: --column id=NAME, or subject=NAME if it names people", detail
+            )
         if len(set(times.values())) == 1 and len(twice) == len(times) and "round" not in tested.columns:
             number = next(iter(times.values()))
             detail = f"Each scan is predicted {number} times, {words}: these may be rounds."
@@ -77,6 +83,14 @@ def _tested_twice(tested: Tested) -> Finding | None:
         detail += f" Counted once the accuracy is {percent(clean or 0)}."
         return Finding(CHECK, FOUND, detail, examples=examples, corrected=clean)
     return None
+
+
+def _is_of_people(tested: Tested, values: Sequence[tuple[object, str]], twice: Collection[object]) -> bool:
+    """Whether names that are not unique are no names of scans: most of them stand for several classes."""
+    labels: dict[object, set[int]] = defaultdict(set)
+    for value, label in zip(values, tested.truth.tolist(), strict=True):
+        labels[value].add(label)
+    return sum(len(labels[value]) > 1 for value in twice) > len(twice) / 2
 
 
 def _names(tested: Tested, parts: Parts, role: str, shared: Mapping[str, object]) -> tuple[str, ...]:
@@ -114,8 +128,9 @@ def contents(folder: Path, names: Iterable[str]) -> Callable[[str], str]:
 def _of_files(folder: Path, names: Iterable[str]) -> dict[str, str]:
     from fer3d.files import sha256
 
-    places = {name: folder / comparable("path", name) for name in names if name}
-    return {name: sha256(path) for name, path in places.items() if path.is_file()}
+    places = {name: Path(comparable("path", name)) for name in names if name}
+    inside = {name: folder / path for name, path in places.items() if not path.is_absolute() and ".." not in path.parts}
+    return {name: sha256(path) for name, path in inside.items() if path.is_file()}
 
 
 def _of_prepared(folder: Path, names: set[str]) -> dict[str, str]:

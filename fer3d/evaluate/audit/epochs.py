@@ -55,14 +55,16 @@ Rule = Callable[[_Training], NDArray[np.bool_] | None]
 
 
 def _top(name: str, sign: float = 1.0) -> Rule:
-    """The epochs at which a curve is highest, or lowest for sign -1; None for a log without the curve."""
+    """The first and last epoch at which a curve is highest, or lowest for sign -1; None for a log without the curve."""
 
     def rule(training: _Training) -> NDArray[np.bool_] | None:
         curve: Floats | None = training.log.curves.get(name)
         if curve is None:
             return None
-        tops: NDArray[np.bool_] = sign * curve >= np.nanmax(sign * curve) - 1e-9
-        return tops
+        tops = np.flatnonzero(sign * curve >= np.nanmax(sign * curve) - 1e-9)
+        hits = np.zeros(len(curve), np.bool_)
+        hits[tops[[0, -1]]] = True
+        return hits
 
     return rule
 

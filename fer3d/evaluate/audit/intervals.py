@@ -20,7 +20,7 @@ CHECK = "interval"
 _DIFFERENT = 1.15  # ratio of the widths from which on the two can be told apart
 _NEAR = 0.1  # of a width: how far methods (Wald, Wilson, bootstrap) and rounding differ
 _Z = 1.959964
-_FEWEST = 5  # people for an interval
+_FEWEST, _MOST = 5, 2000  # people for an interval, and for its bootstrap
 
 
 def read_interval(text: str) -> tuple[float, float]:
@@ -46,7 +46,18 @@ def by_subject(tested: Tested) -> metrics.Interval | None:
     counts = np.stack([np.bincount(person, tested.correct), np.bincount(person)], axis=1)  # (S, 2)
     if len(counts) < _FEWEST:
         return None
+    if len(counts) > _MOST:
+        return _normal(counts)
     return metrics.subject_interval(counts, lambda sums: np.asarray(sums[..., 0] / sums[..., 1]))
+
+
+def _normal(counts: metrics.Counts) -> metrics.Interval:
+    """The interval of so many people that the bootstrap of their ratio is a normal distribution: (S, 2) hits, scans."""
+    hits, scans = counts.sum(axis=0)
+    share = hits / scans
+    residuals = counts[:, 0] - share * counts[:, 1]
+    half = _Z * math.sqrt(float((residuals**2).sum())) / scans
+    return metrics.Interval(float(share), float(share - half), float(share + half))
 
 
 def check_interval(tested: Tested, reported: tuple[float, float] | None) -> Finding:
@@ -61,7 +72,7 @@ def check_interval(tested: Tested, reported: tuple[float, float] | None) -> Find
         return cannot_tell(CHECK, "predictions that are not all right, or all wrong, for everybody")
     width, own = (reported[1] - reported[0]) / 2, (people.high - people.low) / 2
     share = tested.accuracy
-    sizes = {len(tested), len(set(zip(tested.texts["id"], strict=True))) if "id" in tested.texts else len(tested)}
+    sizes = {len(tested), len(set(tested.texts.get("id", ()))) or len(tested)}  # rounds count once, or each
     single = [_Z * math.sqrt(share * (1 - share) / size) for size in sizes]
     if own < _DIFFERENT * max(single):
         if width < (1 - 2 * _NEAR) * min(*single, own):

@@ -19,7 +19,7 @@ _LEAST_RECALL = (
     0.4  # share of the renamed classes' scans that the new order gets right, and twice what the old one does
 )
 _SIGNIFICANT = 1e-3  # for all tries together
-_MANY, _FEW_PEOPLE, _AGREE = 16, 100.0, 0.8
+_MANY, _VERY_MANY, _FEW_PEOPLE, _AGREE = 16, 400, 100.0, 0.8
 _FEWEST = 20  # scans of a fold that is tried alone
 _ABOVE_CHANCE = 1.5  # times the accuracy of the commonest class that the new order must reach
 _MATCHED = 0.9  # share of rows whose highest probability is the stated prediction, under some order
@@ -110,7 +110,7 @@ def _chance_of_gain(steps: NDArray[np.float64], person: Rows) -> float:
     Of fewer people than `_MANY`, who cannot give a small chance, the signs of scans are taken, and the chance is
     multiplied by `_FEW_PEOPLE`, as scans of one person are alike; nearly all people must gain.
     """
-    from scipy.stats import binom
+    from scipy.stats import binom, norm
 
     gains = np.bincount(person, steps)
     gains = gains[gains != 0]
@@ -119,6 +119,8 @@ def _chance_of_gain(steps: NDArray[np.float64], person: Rows) -> float:
             return 1.0
         better, worse = int((steps > 0).sum()), int((steps < 0).sum())
         return min(1.0, _FEW_PEOPLE * float(binom.sf(better - 1, better + worse, 0.5)))
+    if len(gains) > _VERY_MANY:
+        return float(norm.sf(gains.sum() / np.sqrt((gains**2).sum())))
     signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(20_000, len(gains)))
     return float((1 + (signs @ gains >= gains.sum() - 1e-9).sum()) / 20_001)
 

@@ -224,7 +224,12 @@ def _trained(entries: Sequence[Entry], tested: Tested) -> Iterable[Entry]:
         tested.texts["subject"], tested.keys, strict=True
     )  # a scan that is tested need not have been trained on
     own = [tuple(keys[comparable("subject", person)] - {key}) for person, key in people]
-    yield from _entries(others, own, ["train"] * len(tested))
+    for role, cells in others.items():
+        times = Counter(comparable(role, cell) for cell in cells)
+        kept = [
+            row for row, cell in enumerate(cells) if row == 0 or times[comparable(role, cell)] > 1
+        ]  # others never meet
+        yield from _entries({role: [cells[row] for row in kept]}, [own[row] for row in kept], ["train"] * len(kept))
 
 
 def _names(path: Path, names: Any) -> list[Any]:
