@@ -5,8 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fer3d.errors import FormatError
 from fer3d.evaluate.audit.findings import CANNOT_TELL, CHECKS, FOUND, NOT_FOUND
+from fer3d.evaluate.audit.intervals import by_subject as interval_by_subject
+from fer3d.evaluate.audit.predictions import read_tested
 from fer3d.evaluate.audit.run import audit
+from fer3d.prepare.store import PreparedScan, open_scan, read_manifest, write_scan
 from tests.evaluate.audit_cases import (
     CLASSES,
     batch_normalised,
@@ -17,6 +21,7 @@ from tests.evaluate.audit_cases import (
     write_predictions,
     write_table,
 )
+from tests.prepared import write_prepared
 
 
 def told(result):
@@ -273,24 +278,37 @@ def test_a_table_of_all_rounds_without_their_column_is_no_duplicate(tmp_path):
     assert told(audit(write_predictions(tmp_path / "b.csv", rounds)))["duplicates"] == NOT_FOUND
 
 
-@pytest.mark.parametrize("prepared", [False, True])
-def test_copies_under_another_name_are_found_by_their_content(prepared, tmp_path):
+def test_a_column_id_of_people_is_no_name_of_scans(tmp_path):
+    path = write_predictions(tmp_path / "a.csv", study(47, people=10), without=("id",), names={"subject": "id"})
+    finding = detail(audit(path), "duplicates")
+    assert finding.verdict == CANNOT_TELL
+    assert "subject=NAME if it names people" in finding.needs
+    assert told(audit(path, columns=["subject=id"]))["subjects"] == NOT_FOUND
+
+
+def test_copies_in_a_prepared_folder_are_found_by_their_maps(tmp_path):
+    write_prepared(tmp_path / "prepared", ("F0001", "M0001"), ("anger", "fear"), intensities=(3,))
+    ids = ["F0001_anger_3", "F0001_fear_3", "M0001_anger_3", "M0001_fear_3"]
+    labels = {"truth": ["anger", "fear"] * 2, "predicted": ["anger", "fear"] * 2, "fold": [0, 0, 1, 1]}
+    write_table(tmp_path / "a.csv", {"id": ids, **labels})
+    assert told(audit(tmp_path / "a.csv", data=tmp_path / "prepared"))["duplicates"] == NOT_FOUND
+    first = read_manifest(tmp_path / "prepared")[0]
+    with open_scan(tmp_path / "prepared", first) as file:
+        arrays, header = {name: file.get_tensor(name) for name in file.keys()}, file.header  # noqa: SIM118
+    rows = read_manifest(tmp_path / "prepared")
+    copied = next(row for row in rows if row["id"] == "M0001_anger_3")
+    write_scan(tmp_path / "prepared" / copied["file"], PreparedScan(arrays, {**header, "row": copied}))
+    finding = detail(audit(tmp_path / "a.csv", data=tmp_path / "prepared"), "duplicates")
+    assert finding.verdict == FOUND
+    assert set(finding.examples) == {"F0001_anger_3", "M0001_anger_3"}
+
+
+def test_copies_under_another_name_are_found_by_their_content(tmp_path):
     made = study(48, people=4, folds=2, scans=1).take(np.arange(12))
     made = replace(made, fold=np.arange(12) % 2, subject=np.arange(12))
     path = write_predictions(tmp_path / "a.csv", made)
     folder = tmp_path / "scans"
     folder.mkdir()
-    if prepared:
-        from tests.prepared import write_prepared
-
-        write_prepared(folder, ("F0001",), intensities=(3,))
-        from fer3d.prepare.store import read_manifest
-
-        ids = [row["id"] for row in read_manifest(folder)][:4]
-        table = {"id": ids, "truth": ["a", "b", "a", "b"], "predicted": ["a", "b", "a", "b"], "fold": [0, 1, 0, 1]}
-        write_table(path, table)
-        assert told(audit(path, data=folder))["duplicates"] == NOT_FOUND
-        return
     for number, name in enumerate(made.ids):
         (folder / name).write_bytes(f"scan {number % 11}".encode())
     finding = detail(audit(path, data=folder), "duplicates")
@@ -355,3 +373,46 @@ def test_a_number_is_named_for_what_it_is(tmp_path):
     recalls = [made.correct[made.truth == k].mean() for k in range(6)]
     finding = detail(audit(path, reported=f"{100 * np.mean(recalls):.2f} %"), "number")
     assert finding.verdict == NOT_FOUND
+
+
+def test_an_epoch_chosen_on_the_test_is_not_excused_by_a_plateau_of_the_training(tmp_path):
+    """The training accuracy is 1 from early on, so its best epochs are many; only the first and the last are a rule."""
+    made = study(55)
+    path, log = write_predictions(tmp_path / "a.csv", made), write_log(tmp_path / "log.csv", made, "test")
+    header, *lines = log.read_text(encoding="utf-8").splitlines()
+    plateau = [f"{line},{1 if int(line.split(',')[1]) > 5 else 0.5}" for line in lines]
+    log.write_text("\n".join([f"{header},train_acc", *plateau]), encoding="utf-8")
+    assert told(audit(path, log=log))["epoch"] == FOUND
+
+
+def test_the_epoch_that_the_log_marks_is_taken(tmp_path):
+    made = study(56)
+    path, log = write_predictions(tmp_path / "a.csv", made), write_log(tmp_path / "log.csv", made, "test")
+    header, *lines = log.read_text(encoding="utf-8").splitlines()
+    for marked, words in (("40", "those of the last epoch"), ("20", "those of one epoch, the same in all trainings")):
+        rows = [f"{line},{'yes' if line.split(',')[1] == marked else 'no'}" for line in lines]
+        log.write_text("\n".join([f"{header},selected", *rows]), encoding="utf-8")
+        finding = detail(audit(path, log=log), "epoch")
+        assert finding.verdict == NOT_FOUND
+        assert words in finding.detail
+
+
+def test_the_interval_of_thousands_of_people_is_that_of_the_bootstrap(tmp_path):
+    made = study(57, people=2400, scans=1, folds=2, classes=("a", "b"), person=1.5)
+    tested = read_tested(write_predictions(tmp_path / "a.csv", made), {})
+    large = interval_by_subject(tested)
+    assert large.low < large.value < large.high
+    number, ends = by_subject(made)
+    assert f"{100 * large.value:.1f}" == number
+    np.testing.assert_allclose([100 * large.low, 100 * large.high], [float(end) for end in ends.split(",")], atol=0.15)
+
+
+def test_files_outside_the_folder_are_not_read(tmp_path):
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "secret").write_text("x", encoding="utf-8")
+    write_table(
+        tmp_path / "a.csv",
+        {"path": ["../secret", str(tmp_path / "secret")], "label": ["a", "b"], "pred": ["a", "b"], "fold": [0, 1]},
+    )
+    with pytest.raises(FormatError, match="should hold the scans of the predictions"):
+        audit(tmp_path / "a.csv", data=tmp_path / "scans")

@@ -28,6 +28,7 @@ from fer3d.evaluate.measure import fingerprint
 from fer3d.evaluate.metrics import Interval
 from fer3d.files import read_json
 
+_RESAMPLES = 1000  # of a bootstrap whose interval is looked at: with fewer, its ends are rough
 _EXACT = 1e-6  # half of the last decimal of a number that metrics.json gives
 
 
@@ -195,7 +196,9 @@ def _of_metrics(
     if not isinstance(values[0], float):
         return None, None
     low, high = values[1:]
-    ends = (low, high) if isinstance(low, float) and isinstance(high, float) else None
+    bootstrap = content.get("bootstrap")
+    enough = isinstance(bootstrap, dict) and bootstrap.get("resamples", 0) >= _RESAMPLES
+    ends = (low, high) if enough and isinstance(low, float) and isinstance(high, float) else None
     return Reported(values[0], _EXACT), ends
 
 
