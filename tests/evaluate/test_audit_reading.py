@@ -11,7 +11,7 @@ from fer3d.evaluate.audit.findings import FOUND, NOT_FOUND
 from fer3d.evaluate.audit.log import read_logs
 from fer3d.evaluate.audit.predictions import read_tested
 from fer3d.evaluate.audit.run import audit
-from tests.evaluate.audit_cases import CLASSES, study, write_predictions, write_table
+from tests.evaluate.audit_cases import CLASSES, study, write_folds, write_predictions, write_table
 
 
 def read(path, *columns, classes=()):
@@ -201,6 +201,19 @@ def test_a_file_of_folds_that_is_none(file, content, message, tmp_path):
     write_table(tmp_path / "p.csv", {"subject": ["a", "b"], "label": ["x", "y"], "pred": ["x", "y"]})
     with pytest.raises(FormatError, match=message):
         audit(tmp_path / "p.csv", folds=parts_of(tmp_path, file, content))
+
+
+def test_folds_of_another_division_are_refused(tmp_path):
+    made = study(0, people=10, folds=2)
+    path, folds = write_predictions(tmp_path / "p.csv", made), write_folds(tmp_path / "f.json", made)
+    assert audit(path, folds=folds).findings[0].verdict == NOT_FOUND
+    content = json.loads(folds.read_text(encoding="utf-8"))
+    content[0]["fold"], content[1]["fold"] = 1, 0
+    folds.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(
+        FormatError, match="f.json: should hold the folds of the predictions, 'p00.' is not in its test of fold"
+    ):
+        audit(path, folds=folds)
 
 
 def test_logs_of_others(tmp_path):

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from fer3d.errors import FormatError
 from fer3d.evaluate.audit.columns import PARTS, ROLES, find_columns, listed, part_of
-from fer3d.evaluate.audit.predictions import Key, Tested, Texts, canonical_keys, keys_of, texts_of
+from fer3d.evaluate.audit.predictions import Key, Tested, Texts, canonical_keys, fold_text, keys_of, texts_of
 from fer3d.evaluate.audit.tables import read_columns
 from fer3d.files import brief, read_json
 
 NAMED = ("subject", "id", "hash", "content", "sequence")  # roles whose values are looked for in two parts
+_STRANGE = 0.5  # share of the predictions from which on a file of folds is of another division
 _MANY = 0.5  # share of the scans in several folds from which on the folds are draws, not parts of one whole
 
 
@@ -202,6 +203,7 @@ def _joined(path: Path, whole: bool, entries: list[Entry], keys: set[Key], teste
     """Parts of a file, and the predictions as tests of their folds if their folds are those of the file."""
     aligned = set(tested.folds) <= keys or ("", "") in keys
     if aligned:
+        _check_same_folds(path, entries, tested)
         own = {role: cells for role, cells in tested.texts.items() if role in NAMED}
         entries += [*_trained(entries, tested), *_entries(own, _one_each(tested.keys), ["test"] * len(tested))]
     elif not whole and len(keys) == 1:
@@ -209,6 +211,22 @@ def _joined(path: Path, whole: bool, entries: list[Entry], keys: set[Key], teste
             f"{path}: should hold the folds of the predictions, holds one, and they have {len(tested.folds)}"
         )
     return _parts(path.name, whole, entries, aligned=aligned)
+
+
+def _check_same_folds(path: Path, entries: Sequence[Entry], tested: Tested) -> None:
+    """Raise FormatError if most predictions are of other folds than the file says: it is of another division."""
+    for role in ("subject", "id"):
+        places = {(comparable(role, value), key) for own, value, key, part in entries if (own, part) == (role, "test")}
+        if not places or role not in tested.texts:
+            continue
+        pairs = zip(tested.texts[role], tested.keys, strict=True)
+        strange = [(value, key) for value, key in pairs if (comparable(role, value), key) not in places]
+        if len(strange) > _STRANGE * len(tested):
+            value, key = strange[0]
+            raise FormatError(
+                f"{path}: should hold the folds of the predictions, "
+                f"{brief(value)} is not in its test of {fold_text(key)}"
+            )
 
 
 def _trained(entries: Sequence[Entry], tested: Tested) -> Iterable[Entry]:

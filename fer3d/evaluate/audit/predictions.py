@@ -38,7 +38,8 @@ class Tested:
         scores: (N, K) float64, logarithms of probabilities, or None.
         texts: Role -> N cells, of subject, id, path, hash, sequence and batch, where the table has them.
         keys: (round, fold) of each row; one key for all if the table has no folds.
-        others: Rows of other parts: role -> cells, "part" and "key" among them.
+        others: Role -> cells of the rows of other parts, "part" among them; empty columns if the table has none.
+        other_keys: (round, fold) of these rows.
     """
 
     path: Path
@@ -49,7 +50,7 @@ class Tested:
     scores: NDArray[np.float64] | None
     texts: Mapping[str, Texts]
     keys: tuple[Key, ...]
-    others: Mapping[str, tuple[str, ...]]
+    others: Mapping[str, Texts]
     other_keys: tuple[Key, ...]
 
     def __len__(self) -> int:
@@ -132,9 +133,9 @@ def read_tested(path: Path, given: Mapping[str, str], classes: Sequence[str] = (
     else:
         assert scores is not None
         predicted = scores.argmax(axis=1).astype(np.int64)
-    rest = sorted(set(range(len(columns[roles["truth"]]))) - set(tested))
+    keys = keys_of(columns, roles)
+    rest = sorted(set(range(len(keys))) - set(tested))
     others = {name: [cells[row] for row in rest] for name, cells in columns.items()}
-    roles = {role: name for role, name in roles.items() if role != "predicted" or "predicted" in roles}
     return Tested(
         path=path,
         columns=roles,
@@ -143,9 +144,9 @@ def read_tested(path: Path, given: Mapping[str, str], classes: Sequence[str] = (
         predicted=predicted,
         scores=scores,
         texts=texts_of(mine, roles),
-        keys=keys_of(mine, roles),
+        keys=tuple(keys[row] for row in tested),
         others=texts_of(others, roles),
-        other_keys=keys_of(others, roles),
+        other_keys=tuple(keys[row] for row in rest),
     )
 
 
