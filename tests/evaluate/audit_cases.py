@@ -117,12 +117,15 @@ def write_log(path: Path, made: Study, chosen: str, seed=0, epochs=40, digits=4,
     """
     rng = np.random.default_rng(seed)
     table = {"fold": [], "epoch": [], "train_loss": [], "val_acc": [], "test_acc": []}
-    for number in sorted(set(made.fold.tolist())):
-        mine = made.correct[made.fold == number]
+    parts = {number: made.correct[made.fold == number] for number in sorted(set(made.fold.tolist()))}
+    for number, mine in parts.items():
         true, size = mine.mean(), len(mine)
-        rise = true * (1 - 0.5 * np.exp(-np.arange(epochs) / 6))
-        validation = np.round((rise + rng.normal(scale=0.03, size=epochs)).clip(0, 1) * size) / size
-        test = np.round((rise + rng.normal(scale=0.03, size=epochs)).clip(0, 1) * size) / size
+
+        def curve(part):
+            rise = part.mean() * (1 - 0.5 * np.exp(-np.arange(epochs) / 6)) + rng.normal(scale=0.03, size=epochs)
+            return np.round(rise.clip(0, 1) * len(part)) / len(part)
+
+        validation, test = curve(parts.get(number + 1, parts[0])), curve(mine)  # the next fold is for validation
         at = {
             "last": epochs - 1,
             "validation": int(validation.argmax()),

@@ -338,6 +338,14 @@ def test_a_validation_set_that_is_the_test_set_is_found(tmp_path):
     assert "in each of 5 trainings" in finding.detail
 
 
+@pytest.mark.parametrize(("folds", "verdict"), [(2, CANNOT_TELL), (5, FOUND)])
+def test_without_a_validation_curve_the_best_epoch_of_few_folds_may_be_luck(folds, verdict, tmp_path):
+    made = study(58, folds=folds)
+    path = write_predictions(tmp_path / "a.csv", made)
+    log = write_log(tmp_path / "log.csv", made, "test", columns=("test_acc",))
+    assert told(audit(path, log=log))["epoch"] == verdict
+
+
 def test_a_log_of_another_run_tells_nothing(tmp_path):
     made, other = study(50), study(51, skill=4.0)
     path = write_predictions(tmp_path / "a.csv", made)

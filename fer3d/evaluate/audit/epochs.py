@@ -22,6 +22,7 @@ from fer3d.evaluate.audit.predictions import Tested
 CHECK = "epoch"
 _CHANCE = 0.05  # that epochs chosen otherwise are all the best on the test by luck
 _VALUES = 5  # different accuracies on a curve that another curve does not share by chance
+_HIDDEN = 0.25  # chance that an epoch which validation chose is one of the best on the test; ours
 _SAME_SET = 1e-3  # that best validation accuracies of other scans equal the test's in every training
 _NEEDS = "the log of the training, with the test accuracy of each epoch: --log LOG"
 
@@ -47,8 +48,14 @@ class _Training:
 
     @property
     def luck(self) -> float:
-        """Chance that an epoch of the second half is one of the best on the test."""
-        return float(self.best()[self.log.epochs // 2 :].mean())
+        """Chance that an epoch of the second half is one of the best on the test; 1 if all answers are right.
+
+        Of a log that hides how the epoch was chosen, at least `_HIDDEN`: the best on validation is good on the test.
+        """
+        if self.accuracy in (0.0, 1.0):
+            return 1.0
+        share = float(self.best()[self.log.epochs // 2 :].mean())
+        return share if {"validation accuracy", "validation loss"} & self.log.curves.keys() else max(share, _HIDDEN)
 
 
 Rule = Callable[[_Training], NDArray[np.bool_] | None]
@@ -134,11 +141,22 @@ def _by_test(trainings: Sequence[_Training]) -> Finding:
             return Finding(CHECK, NOT_FOUND, f"The predictions are those of {name}.")
     top = [bool((hits & t.best()).any()) for t, hits in zip(trainings, taken, strict=True)]
     luck = math.prod(t.luck for t in trainings)
-    if all(top) and luck <= _CHANCE:
+    if all(top) and luck <= _most_luck(trainings):
         return _found(trainings)
+    if all(top):
+        detail = (
+            "The predictions have the highest accuracy of the test curve; with so few trainings that may be chance."
+        )
+        return cannot_tell(CHECK, "how the epoch was chosen, such as the curve of a validation set", detail)
     if not all(top) and _many(top, trainings) <= _SAME_SET:
         return _found(trainings, sum(top))
     return _by_one_epoch(trainings, taken)
+
+
+def _most_luck(trainings: Sequence[_Training]) -> float:
+    """The largest chance that counts as a fault: a log that hides how the epoch was chosen has to show more."""
+    told = all({"validation accuracy", "validation loss"} & t.log.curves.keys() for t in trainings)
+    return _CHANCE if told else _SAME_SET
 
 
 def _meets(hits: NDArray[np.bool_], rule: NDArray[np.bool_] | None) -> bool:
@@ -172,7 +190,7 @@ def _by_one_epoch(trainings: Sequence[_Training], taken: Sequence[NDArray[np.boo
         return cannot_tell(CHECK, "how the epoch was chosen", detail)
     mean = np.mean([t.log.curves["test accuracy"][:epochs] for t in trainings], axis=0)
     best = mean >= np.nanmax(mean) - 1e-9
-    if (common & best).any() and best[epochs // 2 :].mean() <= _CHANCE:
+    if (common & best).any() and best[epochs // 2 :].mean() <= _most_luck(trainings):
         epoch, last = int(np.flatnonzero(common & best)[0]) + 1, _at_last(trainings)
         detail = f"The predictions are those of epoch {epoch}, at which the mean of the test curves is highest."
         return Finding(CHECK, FOUND, f"{detail} At the last epoch it is {percent(last)}.", corrected=last)
@@ -202,6 +220,8 @@ def _likeliest(training: _Training) -> float:
     """Largest chance that an accuracy of other scans, as many, is the same number within the decimals of the log."""
     from scipy.stats import binom
 
+    if training.accuracy in (0.0, 1.0):
+        return 1.0
     n, p = training.scans, min(max(training.accuracy, 0.02), 0.98)
     width = 1 + 2 * int(training.log.unit * n)
     return min(1.0, float(binom.pmf(int((n + 1) * p), n, p)) * width)
