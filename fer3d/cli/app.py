@@ -17,6 +17,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch or OpenBLAS:
 import typer
 from typer.core import TyperGroup
 
+from fer3d.cli import audit as audit_commands
 from fer3d.cli import landmarks as landmark_commands
 from fer3d.cli import training
 from fer3d.cli.conditions import check_used
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 _ORDER = (
     "synth", "inspect", "preprocess", "pack", "train", "train landmarks", "ablate", "study", "settings", "evaluate",
-    "compare",
+    "compare", "audit",
 )  # fmt: skip
 
 
@@ -474,6 +475,9 @@ def compare(
     from fer3d.cli import show_evaluation
 
     raise typer.Exit(SOME_FAILED if show_evaluation.run_compare(runs, resamples, seed, json_) else 0)
+
+
+app.command(rich_help_panel=RESULTS)(audit_commands.audit)
 
 
 @app.command(rich_help_panel=RESULTS)

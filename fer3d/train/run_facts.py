@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 
 TRAIN_AGAIN = "train the run again in another folder"
 REGATHER = "`fer3d train --resume` writes it anew from the finished folds"
+AUDIT_AGAIN = "delete it, or write it anew with `fer3d audit`"
 POSE_AGAIN = "delete it, or write it anew with `fer3d evaluate --pose-test`"
 RESUME = "delete the folder of this fold and go on with `fer3d train --resume`"
 
@@ -120,6 +121,29 @@ class PoseFacts(TypedDict):
     frontal: _Share
     points: list[PosePoints]
     reason: NotRequired[str]
+
+
+class AuditCheck(TypedDict):
+    """One check of audit.json."""
+
+    __pydantic_config__ = _OPEN  # type: ignore[misc]
+
+    check: str
+    title: str
+    verdict: str
+    detail: str
+    needs: str
+    examples: list[str]
+
+
+class AuditFacts(TypedDict):
+    """The content of audit.json that a report shows."""
+
+    __pydantic_config__ = _OPEN  # type: ignore[misc]
+
+    found: _Count
+    checks: list[AuditCheck]
+    predictions_sha256: str
 
 
 def mean_learned(done: Sequence[DoneFacts]) -> dict[str, float]:
