@@ -54,6 +54,7 @@ def main():
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--face-model", type=Path, default=SHARED / "ict_facekit.npz")
     parser.add_argument("--head", type=Path, default=SHARED / "lee_perry_smith" / "LeePerrySmith.ply")
+    parser.add_argument("--weights", default="", help="file of weights; without it those of the package")
     parser.add_argument("--faults", type=Path, help="folder of scans with the faults of real ones")
     parser.add_argument(
         "--work", type=Path, help="folder that keeps rows, so that a stopped run of the same code goes on"
@@ -110,7 +111,8 @@ def tables(arguments):
 def people(arguments, models, group="faces", kinds=tuple(KINDS), each=None):
     """Rows of simulated people, evenly over kinds."""
     each = each or -(-arguments.scans // len(KINDS))
-    jobs = [Job(group, m, kind, k, arguments.seed) for m in models.values() for kind in kinds for k in range(each)]
+    named = [(m, kind, k) for m in models.values() for kind in kinds for k in range(each)]
+    jobs = [Job(group, *name, arguments.seed, arguments.weights) for name in named]
     return measured(jobs, arguments.workers, arguments.work)
 
 
@@ -118,7 +120,8 @@ def things_rows(arguments):
     """Rows of things that are no faces."""
     from fer3d.synth.things import KINDS as THINGS
 
-    jobs = [Job("things", "", kind, k, arguments.seed) for kind in THINGS for k in range(arguments.things)]
+    named = [("", kind, k) for kind in THINGS for k in range(arguments.things)]
+    jobs = [Job("things", *name, arguments.seed, arguments.weights) for name in named]
     return measured(jobs, arguments.workers, arguments.work)
 
 
@@ -129,7 +132,8 @@ def head(arguments):
     lines = [
         "# Landmarks from the shape alone",
         "",
-        f"{where()}, NumPy {np.__version__}; seed {arguments.seed}, weights {weights_mark()}; people are simulated.",
+        f"{where()}, NumPy {np.__version__}; seed {arguments.seed}, weights {weights_mark(arguments.weights)}; people "
+        "are simulated.",
         "",
         *(f"- {kind}: {what}" for kind, what in KINDS.items()),
     ]

@@ -174,5 +174,5 @@ def _file_of(size, generator, seed):
     rough = capture(simulated.model, shape, at, Camera(pitch=2.0), generator)
     pitch = 2.0 * float(np.sqrt(len(rough.scan.vertices) / size))
     taken = capture(simulated.model, shape, at, Camera(pitch=pitch, pitch_spread=0.0), generator)
-    rotation, unit = placed(taken, generator)
+    rotation, unit = placed(generator)
     return (unit * taken.scan.vertices.astype(float) @ rotation.T).astype(np.float32), taken.scan.faces

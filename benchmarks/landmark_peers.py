@@ -83,7 +83,8 @@ def lifted(render, faces, vertices, spots):
     """(L, 3) float64 points of the surface at spots (L, 2), column and row; NaN where there is none within 4 pixels."""
     from fer3d.kernels.views import lift
 
-    found, weights = lift(np.ascontiguousarray(spots, float), render.face, faces, render.points, _REACH)
+    flat = np.column_stack([spots, np.zeros(len(spots))]).astype(float)
+    found, weights = lift(flat, render.face, faces, render.points, _REACH, 0.0, _REACH)
     corners = vertices.astype(float)[faces[found]]
     return np.where((found >= 0)[:, None], np.einsum("lk,lkc->lc", weights, corners), np.nan)
 

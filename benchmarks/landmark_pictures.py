@@ -55,7 +55,7 @@ def _things(seed):
         for number in range(_TILES):
             generator = np.random.default_rng([seed, k, number])
             scan = next(of_thing(kind, generator))
-            words, _ = _found(scan, placed(scan, generator))
+            words, _ = _found(scan, placed(generator))
             picture = Image.fromarray(as_filed(scan).picture[::2, ::2])
             ImageDraw.Draw(picture).text((4, 2), f"{kind}: {words.split(',')[0]}", fill=(255, 255, 0), font_size=15)
             tiles.append(np.asarray(picture))
@@ -82,7 +82,7 @@ def _tile(model, kind, number, seed):
     render = from_front(scan)
     picture = Image.fromarray(render.picture)
     pen = ImageDraw.Draw(picture)
-    words, points = _found(scan, placed(scan, generator))
+    words, points = _found(scan, placed(generator))
     for spots, colour in ((scan.points[ibug()][scan.measured[ibug()]], _TRUE), (points, _FOUND)):
         for x, y in projected(render, scan.rotation, scan.tip, PIXEL, spots):
             pen.ellipse([x - 2, y - 2, x + 2, y + 2], fill=colour)

@@ -22,6 +22,7 @@ class Job(NamedTuple):
         kind: Kind of difficulty, degrees of yaw, or kind of thing.
         number: Number of the scan of its kind.
         seed: Seed of the benchmark.
+        weights: File of weights of the detector, or "" for those of the package.
     """
 
     group: str
@@ -29,6 +30,7 @@ class Job(NamedTuple):
     kind: str
     number: int
     seed: int
+    weights: str = ""
 
 
 def measured(jobs, workers, folder):
@@ -51,7 +53,7 @@ def measure(job):
     from fer3d.errors import PrepareError
 
     torch.set_num_threads(1)
-    _warm()
+    _warm(job.weights)
     # The number of a kind's name, so that kinds have people of their own.
     name = int.from_bytes(hashlib.sha256(f"{job.group} {job.kind} {Path(job.model).name}".encode()).digest()[:4], "big")
     generator = np.random.default_rng([job.seed, name, job.number])
@@ -59,23 +61,32 @@ def measure(job):
         scan, angles = _scan(job, generator)
     except PrepareError:
         return {}
-    row = found_row(scan, placed(scan, generator), "any ")
+    network = detector(job.weights)
+    row = found_row(scan, placed(generator), "any ", network)
     if job.group in ("faces", "profile"):
-        row |= truth_row(scan) | found_row(scan, (np.eye(3), 1.0), "") | peer_rows(scan)
+        row |= truth_row(scan) | found_row(scan, (np.eye(3), 1.0), "", network) | peer_rows(scan)
     elif job.group == "hard":
         row |= {"known": scan.measured}
     return {**row, "angles": np.array(angles), "vertices": np.array(len(scan.vertices))}
 
 
 @cache
-def _warm():
+def _warm(weights):
     """First calls compile and read weights; they are not measured."""
     from fer3d.face.load import mean_face
     from fer3d.prepare.landmarks.found import find_landmarks
     from fer3d.prepare.nose import find_nose_tip
 
-    find_landmarks(mean_face(), refuse=False)
+    find_landmarks(mean_face(), detector=detector(weights), refuse=False)
     find_nose_tip(mean_face())
+
+
+@cache
+def detector(name):
+    """The detector of a file of weights, or that of the package."""
+    from fer3d.prepare.landmarks.weights import load, shipped
+
+    return load(name) if name else shipped()
 
 
 def _scan(job, generator):
@@ -103,7 +114,7 @@ def simulator(name, seed):
     return _simulators[name]
 
 
-def placed(scan, generator):
+def placed(generator):
     """Any rotation, and m, cm, mm or any unit."""
     from fer3d.train.landmarks.calibrate import Placing
 
@@ -111,8 +122,8 @@ def placed(scan, generator):
     return placing.rotation, placing.unit
 
 
-def found_row(scan, placing, prefix):
-    """What the detector makes of a scan in a file: rotation (3, 3) and length of a mm in the file's unit.
+def found_row(scan, placing, prefix, network):
+    """What a detector makes of a scan in a file: rotation (3, 3) and length of a mm in the file's unit.
 
     Names after the prefix: `found` (it does not refuse), `probability` (0 if nothing can be placed), `ms` of CPU,
     `nose` mm, `turn` degrees, `scale` (found unit over the true one), `off` (68, 3) mm in the true frontal frame, NaN
@@ -120,7 +131,6 @@ def found_row(scan, placing, prefix):
     """
     from fer3d.errors import PrepareError
     from fer3d.prepare.landmarks.found import find_landmarks
-    from fer3d.prepare.landmarks.weights import shipped
     from fer3d.scan import Scan
 
     rotation, unit = placing
@@ -128,14 +138,14 @@ def found_row(scan, placing, prefix):
     filed = Scan.of(vertices, scan.faces)
     start = time.process_time()
     try:
-        found = find_landmarks(filed, refuse=False)
+        found = find_landmarks(filed, detector=network, refuse=False)
     except PrepareError:
         found = None
     ms = 1e3 * (time.process_time() - start)
     row = {"found": False, "probability": 0.0, "ms": ms, "nose": np.inf, "turn": np.inf, "scale": np.nan}
     row |= {"off": np.full((68, 3), np.nan), "confidence": np.full(68, np.nan), "warned": True}
     if found is not None:
-        limits = shipped().calibration
+        limits = network.calibration
         row |= {"found": found.probability >= limits.fail, "probability": found.probability}
         row |= {"warned": found.probability < max(limits.warn, limits.fail), "confidence": found.confidence[ibug()]}
     if found is not None and scan.is_face:
@@ -152,12 +162,11 @@ def truth_row(scan):
     Names: `known` (68,) whether the scan shows each point, `tip` whether the nose tip, `eyes` mm between the outer
     corners, `true scale` size of the mean face over this one, by a fit to the true points with the detector's weights.
     """
-    from fer3d.prepare.landmarks.posing import _PRIOR, similarity
-    from fer3d.prepare.landmarks.reference import TIP, mean_points
+    from fer3d.prepare.landmarks.reference import PRIOR, TIP, mean_points, similarity
 
     rows, good = ibug(), np.isfinite(scan.points).all(axis=1)
     apart = np.linalg.norm(scan.points[rows[36]] - scan.points[rows[45]])
-    _, scale, _ = similarity(scan.points[good], mean_points()[good], _PRIOR[good])
+    _, scale, _ = similarity(scan.points[good], mean_points()[good], PRIOR[good])
     row = {"known": scan.measured[rows], "tip": scan.measured[TIP], "eyes": apart, "true scale": scale}
     return {name: np.asarray(value) for name, value in row.items()}
 
@@ -222,19 +231,18 @@ def ibug():
     return np.array([POINT_NAMES.index(name) for name in SCHEMES["ibug68"]])
 
 
-def weights_mark():
-    """First letters of the hash of the detector's weights, without which a row must not be used again."""
-    from importlib.resources import files
+def weights_mark(name=""):
+    """First letters of the hash of a file of weights, without which a row must not be used again."""
+    from fer3d.prepare.landmarks.weights import SHIPPED_PATH
 
-    from fer3d.prepare.landmarks.weights import SHIPPED
-
-    content = (files("fer3d.prepare.landmarks") / SHIPPED).read_bytes()
-    return hashlib.sha256(content).hexdigest()[:10]
+    return hashlib.sha256(Path(name or SHIPPED_PATH).read_bytes()).hexdigest()[:10]
 
 
 def _path(folder, job):
     model = Path(job.model).stem or "built-in"
-    return folder / f"{weights_mark()}-{job.seed}-{job.group}-{model}-{job.kind}-{job.number}.npz".replace(" ", "_")
+    return folder / f"{weights_mark(job.weights)}-{job.seed}-{job.group}-{model}-{job.kind}-{job.number}.npz".replace(
+        " ", "_"
+    )
 
 
 def _kept(folder, job):

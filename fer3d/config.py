@@ -4,7 +4,7 @@ An unknown key raises an error that names the nearest valid key: a mistyped sett
 """
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
@@ -29,6 +29,8 @@ from fer3d.maps.registry import STANDARD_GROUPS, map_group, ordered_groups, read
 Settings = TypeVar("Settings", bound=BaseModel)
 
 FIELD_MM = 179.2  # width of the maps: all of a crop of 90 mm radius
+# The tree of FLM-CNN: defaults of the settings of preparation with `tree_top` landmarks.
+LANDMARK_TREE: Mapping[str, Any] = {"tree_levels": (4096, 1024, 256, 68), "tree_radii_mm": (3.0, 6.0, 12.0)}
 DETECTORS = ("mtcnn", "hog", "haar")  # of faces in pictures, in the order in which they are tried
 
 # Settings of preparation that pictures use, alone or as scans do.
@@ -88,17 +90,24 @@ class PreprocessSettings(BaseModel):
     )
     keep_mesh: bool = Field(True, description="Also store vertices and faces, for models that work on the mesh.")
     tree: bool = Field(False, description="Compute and store the sample tree, for models that convolve on the surface.")
+    tree_top: Literal["farthest", "landmarks"] = Field(
+        "farthest",
+        description="Top level of the tree: farthest, points far from each other, the nose tip first; landmarks, the "
+        "68 of iBUG, those of the scan's file if it has them all, else found ones, as flm-cnn wants it.",
+    )
     tree_levels: tuple[int, ...] = Field(
         (4096, 512, 128),
-        description="Vertices of each tree level, the finest first. The defaults are 2.5, 7 and 14 mm apart on a face.",
+        description="Vertices of each tree level, the finest first. The defaults are 2.5, 7 and 14 mm apart on a face. "
+        "With tree_top landmarks: 4096,1024,256,68.",
     )
     tree_radii_mm: tuple[float, ...] = Field(
         (6.0, 12.0, 24.0),
-        description="Radii of the stencils from the first level to the second; doubled for each further level.",
+        description="Radii of the stencils from the first level to the second; doubled for each further level. With "
+        "tree_top landmarks: 3,6,12.",
     )
     tree_rings: tuple[float, ...] = Field(
         tuple(ring / 6 for ring in range(1, 7)),
-        description="Rings of a stencil, as fractions of its radius; equally spaced for the pooling of flm-cnn.",
+        description="Rings of a stencil, as fractions of its radius; equally spaced for the pooling of surface-grid.",
     )
     tree_rays: int = Field(16, ge=1, le=1024, description="Number of rays of a stencil.")
 
@@ -119,6 +128,19 @@ class PreprocessSettings(BaseModel):
         exclude=True,  # from what is stored: the result does not depend on it
         description="Give a scan up after this number of seconds, and go on with the next. 0: no limit.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tree_of_landmarks(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and given.get("tree_top") == "landmarks":
+            return {**LANDMARK_TREE, **given}
+        return given
+
+    @model_validator(mode="after")
+    def _top_is_landmarks(self) -> Self:
+        if self.tree_top == "landmarks" and self.tree_levels[-1] != LANDMARK_TREE["tree_levels"][-1]:
+            raise ValueError(f"`tree_levels` should end in 68 with tree_top landmarks, ends in {self.tree_levels[-1]}")
+        return self
 
     @field_validator("detectors", mode="before")
     @classmethod
@@ -186,7 +208,7 @@ class PreprocessSettings(BaseModel):
             return dict.fromkeys(idle, "is of scans, these are pictures")
         reasons = dict.fromkeys(OF_PICTURES, "is of pictures, these are scans")
         if not self.tree:
-            trees = ("tree_levels", "tree_radii_mm", "tree_rings", "tree_rays")
+            trees = ("tree_top", "tree_levels", "tree_radii_mm", "tree_rings", "tree_rays")
             reasons |= dict.fromkeys(trees, "is of sample trees, `tree` is off")
             if all(name in STANDARD_GROUPS and not map_group(name).needs_curvatures for name in self.maps):
                 reasons["curvature_radius_mm"] = f"is of curvature and trees, `maps` is {','.join(self.maps)}"
@@ -204,6 +226,13 @@ class PreprocessSettings(BaseModel):
                 raise ConfigError(f"settings: `{name}` would change nothing: it {reasons[name]}")
 
 
+# Settings of training that move vertices -> why they change nothing for networks that read curvatures alone.
+INVARIANT_UNUSED: Mapping[str, str] = dict.fromkeys(
+    ("rotate_deg", "tilt_deg", "shift_mm", "bend_mm", "noise_mm", "depth_jitter_mm"),
+    "moves vertices, it reads the curvatures of `vertex_features` invariant alone",
+)
+
+
 class NetworkSettings(BaseModel):
     """Base class of the settings of a network. The module of each network defines a subclass, named `Settings`."""
 
@@ -211,6 +240,9 @@ class NetworkSettings(BaseModel):
 
     of_training: ClassVar[frozenset[str]] = frozenset()
     """Fields that training uses; all others are arguments of the network."""
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Name of a preset -> values of fields in the place of those that it has for networks in general."""
 
     adamw_lr: ClassVar[float | None] = None
     """The highest learning rate of adamw with which the network learns. None: the default of `TrainSettings.lr`."""
@@ -262,8 +294,8 @@ class TextureSettings(NetworkSettings):
     warp: bool | None = Field(
         None,
         description="Whether to warp the maps first, so that eyes and nose lie where they lie on the mean face. "
-        "The warp is learned from the landmarks of the training scans. Unset: on for dff-cnn and df-cnn if half of "
-        "the scans have landmarks.",
+        "The warp is learned from the landmarks of the training scans. Unset: on for oriented-fusion if half of the "
+        "scans have landmarks.",
     )
 
     @property
@@ -308,9 +340,17 @@ class TreeSettings(NetworkSettings):
     )
 
     @property
-    def whole_tree(self) -> bool:
-        """Whether the network reads all levels of a tree, or only the vertices of one level."""
-        return True
+    def levels(self) -> Literal["all", "second", "finest"]:
+        """What the network reads of a tree: all levels, or one alone: see `fer3d.tree.one_level`."""
+        return "all"
+
+    def flat_radii(self, radii: Sequence[Sequence[float]]) -> tuple[float, ...]:
+        """With `levels` finest, the radii of the stencils that the network reads, ascending, in mm.
+
+        Args:
+            radii: S radii of each transition of the tree.
+        """
+        return tuple(sorted({radius for span in radii for radius in span}))
 
 
 class TrainSettings(BaseModel):

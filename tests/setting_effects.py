@@ -24,11 +24,11 @@ from fer3d.models import model_names, network_class
 from fer3d.models.texture_network import TextureNetwork
 from fer3d.train.settings import train_settings, used
 from tests.prepared import SIX, write_prepared
-from tests.prepared_trees import write_prepared_trees
+from tests.prepared_trees import settings_for, write_prepared_trees
 
 PACKAGE = Path(fer3d.__file__).parent
 
-# Of every setting a valid value that is not its default; of `channels` that which is not as published.
+# Of every setting a valid value that is not its default; `value_of` has those that depend on the network.
 VALUES = {
     "recipe": "siamese",
     "epochs": 3,
@@ -76,7 +76,7 @@ OWN_VALUES = {
     "maps": ("depth", "texture"),
     "illumination": "hist-eq",
     "warp": True,
-    "backbone": "small",
+    "backbone": "vgg-16",
     "width": 3,
     "fusion": 64,
     "dropout": 0.15,
@@ -86,9 +86,13 @@ OWN_VALUES = {
     "map_dropout": 0.6,
     "auxiliary": 0.7,
     "early_fusion": False,
+    "bottleneck": 8,
+    "gap": False,
+    "curvature": "all",
     "init": "weights.safetensors",
     "freeze_epochs": 1,
     "frozen_lr": 5e-3,
+    "branch_lr": 5e-4,
     "read_out": "svm",
     "svm_c": 0.3,
     "init_distinct": True,
@@ -135,8 +139,8 @@ READERS = {
     "batch": ("train/loop.py", "_local_batch"),
     "optimizer": ("train/loop.py", "_set_up"),
     "lr": ("train/loop.py", "phases"),
-    "weight_decay": ("train/loop.py", "_groups"),
-    "decayed": ("train/loop.py", "_groups"),
+    "weight_decay": ("train/loop.py", "_parameter_groups"),
+    "decayed": ("train/loop.py", "_parameter_groups"),
     "nesterov": ("train/loop.py", "_set_up"),
     "drop_steps": ("train/schedule.py", "schedule"),
     "drop_factor": ("train/schedule.py", "schedule"),
@@ -168,6 +172,7 @@ OWN_READERS = {
     "scaling": ("data/input_kinds.py", "load"),
     "freeze_epochs": ("train/loop.py", "phases"),
     "frozen_lr": ("train/loop.py", "phases"),
+    "branch_lr": ("train/loop.py", "phases"),
     "read_out": ("train/run.py", "_read_out"),
     "svm_c": ("train/run.py", "_read_out"),
 }
@@ -201,6 +206,8 @@ def every_setting() -> tuple[str, ...]:
 
 def value_of(network: str, setting: str):
     """A valid value of a setting that is not its default. KeyError if `VALUES` or `OWN_VALUES` lacks it."""
+    if (network, setting) == ("plain-cnn", "model.curvature"):
+        return "shape-index"
     if setting != "model.channels":
         key = setting.removeprefix("model.")
         return VALUES[key] if key == setting else OWN_VALUES[key]
@@ -283,10 +290,11 @@ class Effects:
 
     def _data(self, network: str, settings: TrainSettings):
         layout = network_class(network).reads
-        folder = self.folder / layout
+        trees = {} if layout == "maps" else {"settings": settings_for(network)}
+        folder = self.folder / (layout if not trees else f"{layout}-{len(trees['settings'].tree_levels)}")
         if not folder.is_dir():
             write = write_prepared if layout == "maps" else write_prepared_trees
-            write(folder, ("F0001", "M0001"), SIX[:3])
+            write(folder, ("F0001", "M0001"), SIX[:3], **trees)
         return input_kind(layout).load([(folder, labelled_rows(folder))], settings.model, SIX)
 
 

@@ -31,13 +31,13 @@ def write_model(path, seed=0, maps=("depth", "normal", "curvature", "texture"), 
     """A network with random weights that says rather different things of different inputs."""
     torch.manual_seed(seed)
     arguments = {"maps": list(maps), "classes": len(classes), "width": 4}
-    network = build_model("dff-cnn", **arguments)
+    network = build_model("oriented-fusion", **arguments)
     with torch.no_grad():
         for parameter in network.head.parameters():
             parameter.mul_(8)
     names = channel_names(maps)
     facts = ModelFacts(
-        model="dff-cnn",
+        model="oriented-fusion",
         model_settings=arguments,
         target=ClassTarget("expression", tuple(classes)),
         kind="maps",

@@ -17,6 +17,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch or OpenBLAS:
 import typer
 from typer.core import TyperGroup
 
+from fer3d.cli import audit as audit_commands
 from fer3d.cli import landmarks as landmark_commands
 from fer3d.cli import training
 from fer3d.cli.conditions import check_used
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 _ORDER = (
     "synth", "inspect", "preprocess", "pack", "train", "train landmarks", "ablate", "study", "settings", "evaluate",
-    "compare",
+    "compare", "audit",
 )  # fmt: skip
 
 
@@ -53,7 +54,7 @@ app = typer.Typer(
     "    fer3d synth scans --subjects 24 --levels 3,4\n\n"
     "    fer3d inspect scans\n\n"
     "    fer3d preprocess scans -o prepared\n\n"
-    "    fer3d train dff-cnn --data prepared --folds 4 --preset tiny -o runs/first\n\n"
+    "    fer3d train oriented-fusion --data prepared --folds 4 --preset tiny -o runs/first\n\n"
     "    fer3d report runs/first",
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -199,7 +200,9 @@ def preprocess(
 def settings(
     context: typer.Context,
     command: Annotated[str, typer.Argument(help="preprocess or train.")] = "preprocess",
-    network: Annotated[str, typer.Argument(help="For train: the network, as each has its own settings.")] = "dff-cnn",
+    network: Annotated[
+        str, typer.Argument(help="For train: the network, as each has its own settings.")
+    ] = "oriented-fusion",
     recipe: Annotated[
         str | None,
         typer.Option(help="For train: the recipe, of a paper or ours. [default: that of the network's paper, if any]"),
@@ -342,7 +345,7 @@ def pack(
 
         fer3d pack prepared -o packed
 
-        fer3d train dff-cnn --data packed -o runs/packed
+        fer3d train oriented-fusion --data packed -o runs/packed
     """
     from fer3d.prepare.shards import pack as pack_folder
 
@@ -479,6 +482,9 @@ def compare(
     from fer3d.cli import show_evaluation
 
     raise typer.Exit(SOME_FAILED if show_evaluation.run_compare(runs, resamples, seed, json_) else 0)
+
+
+app.command(rich_help_panel=RESULTS)(audit_commands.audit)
 
 
 @app.command(rich_help_panel=RESULTS)

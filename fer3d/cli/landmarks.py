@@ -95,7 +95,7 @@ def train_landmarks(
     ] = None,
     people: Annotated[
         int, typer.Option(help="Number of simulated people and things; each is scanned three times.", min=1)
-    ] = 3000,
+    ] = 4000,
     face_model: Annotated[
         list[Path] | None,
         typer.Option(

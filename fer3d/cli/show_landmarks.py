@@ -15,7 +15,7 @@ from rich.console import Console
 
 from fer3d import formats
 from fer3d.checks import check_choice
-from fer3d.cli.terminal import ProgressBar, console, duration, progress_bar, shown
+from fer3d.cli.terminal import ProgressBar, compile_first, console, duration, progress_bar, shown
 from fer3d.errors import ArgumentError, FileError
 from fer3d.formats.find import find_scans
 from fer3d.formats.landmarks import scheme_of, written_suffix
@@ -184,12 +184,14 @@ def _unit(unit: str | None, mm_per_unit: float) -> str:
 
 
 def _run_many(request: Request) -> int:
+    from fer3d.kernels.compiling import FIND
     from fer3d.prepare.landmarks.files import FindTask, find_in_files, jobs_of
     from fer3d.prepare.landmarks.table import TABLE
 
     assert request.out is not None
     task = FindTask(request.scheme, request.weights, pictures=request.html is not None)
     jobs = jobs_of(request.scans, request.root, request.out, request.suffix)
+    compile_first(FIND)
     began = time.monotonic()
     with progress_bar("finding") as bar:
         lines = _Lines(bar)

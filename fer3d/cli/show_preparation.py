@@ -177,7 +177,7 @@ def run_maps(
     console.print(f"-> {escape(str(out))}", highlight=False)
 
 
-def print_settings(command: str = "preprocess", network: str = "dff-cnn", recipe: str | None = None) -> None:
+def print_settings(command: str = "preprocess", network: str = "oriented-fusion", recipe: str | None = None) -> None:
     """Print the settings of a command as a commented TOML file; for `train`, those that have an effect on `network`.
 
     With the settings of a recipe stands where each is known from, and what of the paper's training is missing.

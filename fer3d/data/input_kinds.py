@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -35,7 +35,6 @@ from fer3d.maps.registry import check_groups, map_group, reads_picture
 from fer3d.prepare.scan import AxisConvention, prepare_with_tree
 from fer3d.prepare.store import header_for
 from fer3d.scan import Scan
-from fer3d.tree.one_level import one_level
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -65,7 +64,7 @@ class InputFacts:
         illumination: Illumination normalisation of textures, see `fer3d.data.channels.relit`.
         warp: The warp that is applied to maps before normalisation, if any.
         stencils: Radii, rings and rays, for trees; see `fer3d.data.tree_batch.stencils_of`.
-        whole_tree: Whether the network takes all levels of a tree, or the vertices of one level.
+        levels: What the network takes of a tree, see `fer3d.config.TreeSettings.levels`.
     """
 
     normalisation: InputNormalisation
@@ -75,7 +74,7 @@ class InputFacts:
     illumination: str = "raw"
     warp: FaceWarp | None = None
     stencils: Mapping[str, Any] = field(default_factory=dict)
-    whole_tree: bool = False
+    levels: Literal["all", "second", "finest"] = "all"
 
 
 @dataclass(frozen=True)
@@ -310,7 +309,7 @@ class TreeInput(InputKind):
     def load(self, sources: Sources, settings: NetworkSettings, target: Target) -> TrainingData:
         """See `InputKind.load`."""
         assert isinstance(settings, TreeSettings)
-        return tree_samples.load_trees(sources, settings.vertex_features, target, whole_tree=settings.whole_tree)
+        return tree_samples.load_trees(sources, settings, target)
 
     def normalisation(self, content: Mapping[str, Sequence[Any]]) -> TreeNormalisation:
         """See `InputKind.normalisation`."""
@@ -325,8 +324,9 @@ class TreeInput(InputKind):
         tree = face.tree
         if tree is None or face.scan is None:
             raise ArgumentError("`face` should have a sample tree, has none")
-        if not facts.whole_tree:
-            tree = one_level(tree, face.scan.vertices, face.scan.faces)
+        if facts.levels != "all":
+            mesh, radii = (face.scan.vertices, face.scan.faces), facts.stencils["radii"][0]
+            tree = tree_samples.flattened(tree, *mesh, facts.levels, radii)
         if stencils_of(tree) != facts.stencils:
             raise ArgumentError(f"`tree` should have stencils of {facts.stencils}, has {stencils_of(tree)}")
         batch: TreeBatch = facts.normalisation.apply(stack_trees([tree]).rows(torch.arange(1)))

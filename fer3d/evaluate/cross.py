@@ -19,9 +19,10 @@ import torch
 
 from fer3d.catalog.protocols import Fold
 from fer3d.catalog.targets import Target
-from fer3d.config import PreprocessSettings, settings
+from fer3d.config import PreprocessSettings, TreeSettings, settings
 from fer3d.data.input_kinds import kind_of_folders
 from fer3d.data.samples import MapData, TrainingData, labelled_rows, name_some
+from fer3d.data.tree_samples import TreeData, load_trees
 from fer3d.errors import ArgumentError, FileError
 from fer3d.evaluate import metrics
 from fer3d.evaluate.measure import Metrics, measure
@@ -211,7 +212,10 @@ def _load(run: Run, model: LoadedModel, prepared: Path, rows: Sequence[Row]) -> 
     stored = dict(run.facts["settings"].get("model", {}))
     stored |= {"maps": list(model.maps), "illumination": model.facts.inputs.illumination}
     stored = {key: value for key, value in stored.items() if key in own.model_fields}
-    return kind.load(sources, settings(own, stored, str(run.folder / "run.json")), model.facts.target)
+    chosen = settings(own, stored, str(run.folder / "run.json"))
+    if isinstance(chosen, TreeSettings):  # an earlier version may have read another level
+        return load_trees(sources, chosen, model.facts.target, levels=model.facts.inputs.levels)
+    return kind.load(sources, chosen, model.facts.target)
 
 
 def _check_recipe(model: LoadedModel, prepared: Path, header: Mapping[str, Any]) -> None:
@@ -258,8 +262,9 @@ def _answers(model: LoadedModel, data: TrainingData) -> torch.Tensor:
     """(N, K) float64: the predictions of one network for all scans."""
     facts, inputs = model.facts, model.facts.inputs
     wanted = dict(inputs.stencils) if model.kind.layout == "trees" else {"size": inputs.size}
-    if dict(data.shape) != wanted:
-        raise ArgumentError(f"the scans should be as those of the run, {wanted}, are {dict(data.shape)}")
+    found = dict(data.stencils if isinstance(data, TreeData) else data.shape)
+    if found != wanted:
+        raise ArgumentError(f"the scans should be as those of the run, {wanted}, are {found}")
     if inputs.warp is not None:
         assert isinstance(data, MapData)
         data = data.warped(inputs.warp)

@@ -119,7 +119,7 @@ FIND = (
     Kernel("raster.zbuffer", f"{_POINTS}, {_FACES}, i8, i8, f4[:,:,::1]", 1.0),
     Kernel("views.splat", f"{_POINTS}, {_POINTS}, {_POINTS}, f8[::1], f8, i8", 1.5),
     Kernel("views.surface_view", f"{_FACES}, f4[:,:,::1], {_FACES}, f8[::1], {_POINTS}, f8", 1.5),
-    Kernel("views.lift", f"{_POINTS}, {_FACES}, {_FACES}, {_POINTS}, i8", 1.0),
+    Kernel("views.lift", f"{_POINTS}, {_FACES}, {_FACES}, {_POINTS}, i8, f8, f8", 1.0),
 )
 """What finding landmarks on the shape takes."""
 

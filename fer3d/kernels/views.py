@@ -164,18 +164,20 @@ def lift(
     faces: NDArray[np.int32],
     points: NDArray[np.float64],
     reach: int,
+    flatness: float,
+    farthest: float,
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """The triangle under each spot of a picture, and the position in it.
-
-    The triangles that the pixels around show are candidates. Of those that contain the spot, the foremost counts; if
-    none does, the one whose nearest point is at most `reach` pixels away.
+    """The place on the surface that is nearest to each spot, among the triangles that the pixels around it show.
 
     Args:
-        spots: (L, 2) float64, column and row; NaN has no triangle.
+        spots: (L, 3) float64, column, row and depth in pixels; one with NaN has no place.
         face: (H, W) int32, as `fer3d.kernels.raster.zbuffer` returns it.
         faces: (F, 3) int32.
         points: (V, 3) float64, column, row and depth, larger towards the viewer.
-        reach: Pixels.
+        reach: Pixels around a spot, each way.
+        flatness: Pixels across that a pixel of depth counts as. If it is 0, depths do not count, and of several places
+            below a spot the foremost is taken.
+        farthest: Largest distance in pixels, so measured.
 
     Returns:
         Rows of `faces`, (L,) int32, -1 for none, and barycentric weights, (L, 3) float64.
@@ -185,52 +187,57 @@ def lift(
     height, width = face.shape
     for i in range(len(spots)):
         x, y = spots[i, 0], spots[i, 1]
-        if not (x > -reach and y > -reach and x < width + reach and y < height + reach):
+        if not (x > -reach and y > -reach and x < width + reach and y < height + reach and spots[i, 2] == spots[i, 2]):
             continue
-        best_gap, best_depth = float(reach) ** 2, -np.inf
+        z = spots[i, 2] * flatness
+        least, front = farthest**2, -np.inf
         for r in range(max(int(y) - reach, 0), min(int(y) + reach + 2, height)):
             for c in range(max(int(x) - reach, 0), min(int(x) + reach + 2, width)):
                 f = face[r, c]
-                if f < 0:
+                if f < 0 or f == found[i]:
                     continue
-                a, b, w = _nearest_in(points[faces[f, 0]], points[faces[f, 1]], points[faces[f, 2]], x, y)
-                px = a * points[faces[f, 0], 0] + b * points[faces[f, 1], 0] + w * points[faces[f, 2], 0]
-                py = a * points[faces[f, 0], 1] + b * points[faces[f, 1], 1] + w * points[faces[f, 2], 1]
-                depth = a * points[faces[f, 0], 2] + b * points[faces[f, 1], 2] + w * points[faces[f, 2], 2]
-                gap = (px - x) ** 2 + (py - y) ** 2
-                if gap < best_gap - 1e-9 or (gap < best_gap + 1e-9 and depth > best_depth):
-                    best_gap, best_depth, found[i] = gap, depth, f
+                p, q, s = points[faces[f, 0]], points[faces[f, 1]], points[faces[f, 2]]
+                gap, a, b, w = _nearest_in(p, q, s, x, y, z, flatness)
+                depth = a * p[2] + b * q[2] + w * s[2]
+                if gap < least - 1e-9 or (gap < least + 1e-9 and depth > front):
+                    least, front, found[i] = gap, depth, f
                     weights[i, 0], weights[i, 1], weights[i, 2] = a, b, w
     return found, weights
 
 
 @njit(cache=True, nogil=True)
 def _nearest_in(
-    p: NDArray[np.float64], q: NDArray[np.float64], s: NDArray[np.float64], x: float, y: float
-) -> tuple[float, float, float]:
-    """Barycentric weights of the point of a triangle in the plane that is nearest to (x, y)."""
-    area = (q[0] - p[0]) * (s[1] - p[1]) - (q[1] - p[1]) * (s[0] - p[0])
-    if area != 0.0:
-        b = ((x - p[0]) * (s[1] - p[1]) - (y - p[1]) * (s[0] - p[0])) / area
-        w = ((q[0] - p[0]) * (y - p[1]) - (q[1] - p[1]) * (x - p[0])) / area
+    p: NDArray[np.float64],
+    q: NDArray[np.float64],
+    s: NDArray[np.float64],
+    x: float,
+    y: float,
+    z: float,
+    flatness: float,
+) -> tuple[float, float, float, float]:
+    """Squared distance to the point of a triangle that is nearest to (x, y, z), and its barycentric weights.
+
+    The depths of the corners are multiplied by `flatness`; z is so already.
+    """
+    ux, uy, uz = q[0] - p[0], q[1] - p[1], flatness * (q[2] - p[2])
+    vx, vy, vz = s[0] - p[0], s[1] - p[1], flatness * (s[2] - p[2])
+    gx, gy, gz = x - p[0], y - p[1], z - flatness * p[2]
+    uu, vv, uv = ux * ux + uy * uy + uz * uz, vx * vx + vy * vy + vz * vz, ux * vx + uy * vy + uz * vz
+    gu, gv, gg = gx * ux + gy * uy + gz * uz, gx * vx + gy * vy + gz * vz, gx * gx + gy * gy + gz * gz
+    area = uu * vv - uv * uv
+    if area > 0.0:
+        b, w = (vv * gu - uv * gv) / area, (uu * gv - uv * gu) / area
         if b >= 0.0 and w >= 0.0 and b + w <= 1.0:
-            return 1.0 - b - w, b, w
-    t0, d0 = _on_edge(p, q, x, y)
-    t1, d1 = _on_edge(q, s, x, y)
-    t2, d2 = _on_edge(s, p, x, y)
-    if d0 <= d1 and d0 <= d2:
-        return 1.0 - t0, t0, 0.0
-    if d1 <= d2:
-        return 0.0, 1.0 - t1, t1
-    return t2, 0.0, 1.0 - t2
-
-
-@njit(cache=True, nogil=True)
-def _on_edge(p: NDArray[np.float64], q: NDArray[np.float64], x: float, y: float) -> tuple[float, float]:
-    """Share of the way from p to q of the nearest point of the edge, and its squared distance."""
-    dx, dy = q[0] - p[0], q[1] - p[1]
-    length = dx * dx + dy * dy
-    t = 0.0
-    if length > 0.0:
-        t = min(max(((x - p[0]) * dx + (y - p[1]) * dy) / length, 0.0), 1.0)
-    return t, (p[0] + t * dx - x) ** 2 + (p[1] + t * dy - y) ** 2
+            return max(gg - b * gu - w * gv, 0.0), 1.0 - b - w, b, w
+    b = min(max(gu / uu, 0.0), 1.0) if uu > 0.0 else 0.0  # on the edges from p
+    w = min(max(gv / vv, 0.0), 1.0) if vv > 0.0 else 0.0
+    t_down = uu + vv - 2.0 * uv  # squared length of the third edge, from q to s
+    t = min(max((gv - gu + uu - uv) / t_down, 0.0), 1.0) if t_down > 0.0 else 0.0
+    on_u = gg - 2.0 * b * gu + b * b * uu
+    on_v = gg - 2.0 * w * gv + w * w * vv
+    on_t = gg - 2.0 * ((1.0 - t) * gu + t * gv) + (1.0 - t) ** 2 * uu + t * t * vv + 2.0 * t * (1.0 - t) * uv
+    if on_u <= on_v and on_u <= on_t:
+        return max(on_u, 0.0), 1.0 - b, b, 0.0
+    if on_v <= on_t:
+        return max(on_v, 0.0), 1.0 - w, 0.0, w
+    return max(on_t, 0.0), 0.0, 1.0 - t, t

@@ -136,7 +136,7 @@ def save_model(path: Path, network: nn.Module, facts: ModelFacts) -> None:
         "pixel_mm": inputs.pixel_mm,
         "illumination": inputs.illumination,
         "stencils": dict(inputs.stencils),
-        "whole_tree": inputs.whole_tree,
+        "levels": inputs.levels,
         "warp": None,
         "preprocess": dict(facts.preprocess),
         **asdict(facts.views),
@@ -200,7 +200,7 @@ def _facts(header: Mapping[str, Any], tensors: dict[str, torch.Tensor], path: Pa
         illumination=header["illumination"],
         warp=_warp(header["warp"], tensors, path),
         stencils=header["stencils"],
-        whole_tree=header["whole_tree"],
+        levels=header["levels"],
     )
     return ModelFacts(
         model=header["model"],

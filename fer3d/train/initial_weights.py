@@ -18,7 +18,6 @@ from torch import nn
 from fer3d.errors import ArgumentError, CheckpointError, FileError, MissingLibraryError
 from fer3d.files import brief_line
 from fer3d.image.convolutions import Branch
-from fer3d.maps.registry import map_group
 from fer3d.models.network import Network
 from fer3d.train.checkpoint import read_tensors
 
@@ -63,7 +62,7 @@ def load_initial(network: Network, source: str, backbone: str) -> None:
     for group, branch in parts.items():
         assert isinstance(branch, Branch)
         try:
-            _fill(branch, len(map_group(group).fed), units, path)
+            _fill(branch, branch.first.in_channels - branch.extra, units, path)
         except (RuntimeError, TypeError, IndexError) as error:  # parts of a layer that do not fit each other
             raise CheckpointError(f"{path}: does not fit the branch {group} ({brief_line(str(error))})") from None
 

@@ -49,12 +49,14 @@ class TrainingPhase:
         start, end: First epoch, and the epoch after the last.
         lr: Highest learning rate.
         frozen: Whether the weights of the branches are frozen.
+        branch_lr: Highest learning rate of the branches; None: `lr`.
     """
 
     start: int
     end: int
     lr: float
     frozen: bool
+    branch_lr: float | None = None
 
 
 @dataclass(frozen=True)
@@ -155,10 +157,11 @@ def fit(
         if state.epoch >= phase.end:
             continue
         model, optimizer = _set_up(fabric, network, settings, phase)
+        highest = [float(group["lr"]) for group in optimizer.param_groups]
         if state.epoch > phase.start:
             restore_optimizer(optimizer, state.optimizer, state_file)
         done = max(state.epoch - phase.start, 0)
-        rates = schedule(settings, phase.end - phase.start, steps, optimizer, lr=phase.lr, done=done * steps)
+        rates = schedule(settings, phase.end - phase.start, steps, optimizer, lr=highest, done=done * steps)
         for epoch in range(state.epoch, phase.end):
             start = time.perf_counter()
             network.train()
@@ -200,12 +203,12 @@ def fit(
 def phases(settings: TrainSettings) -> list[TrainingPhase]:
     """The training phases: one, or two if the branches are frozen at first."""
     own = settings.model
-    frozen = own.freeze_epochs if isinstance(own, PretrainedSettings) else 0
-    whole = TrainingPhase(frozen, settings.epochs, settings.lr, frozen=False)
-    if not frozen:
-        return [whole]
-    assert isinstance(own, PretrainedSettings)
-    return [TrainingPhase(0, frozen, own.frozen_lr, frozen=True), whole]
+    if not isinstance(own, PretrainedSettings) or own.init is None:
+        return [TrainingPhase(0, settings.epochs, settings.lr, frozen=False)]
+    tuned = TrainingPhase(own.freeze_epochs, settings.epochs, settings.lr, frozen=False, branch_lr=own.branch_lr)
+    if not own.freeze_epochs:
+        return [tuned]
+    return [TrainingPhase(0, own.freeze_epochs, own.frozen_lr, frozen=True), tuned]
 
 
 def validate(
@@ -371,7 +374,7 @@ def _set_up(
     if phase.frozen:
         for part in _pretrained(network):
             part.requires_grad_(False)
-    groups = _groups(network, settings)
+    groups = _parameter_groups(network, settings, phase)
     # one pass over each array in place of a dozen: of Tang's network at batches of 32, a third of the time; on a GPU
     # torch batches the arrays by itself, and a fused step cannot be clipped with 16-mixed
     fused = fabric.device.type == "cpu"
@@ -385,20 +388,27 @@ def _set_up(
     return model, wrapped
 
 
-def _groups(network: Network, settings: TrainSettings) -> list[dict[str, Any]]:
-    """The trained parameters as two groups of the optimiser: those that decay, and the others."""
+def _parameter_groups(network: Network, settings: TrainSettings, phase: TrainingPhase) -> list[dict[str, Any]]:
+    """The trained parameters by rate and weight decay; those of the branches last, if they have a rate of their own."""
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if settings.decayed == "all":
-        decayed = trained
-    elif settings.decayed == "last":
-        decayed = [p for p in network.classifier.parameters() if p.requires_grad and p.ndim > 1]
+        decayed = set(trained)
     else:
-        decayed = [p for p in trained if p.ndim > 1]
-    chosen = set(map(id, decayed))
-    return [
-        {"params": decayed, "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if id(p) not in chosen], "weight_decay": 0.0},
-    ]
+        of = network.classifier.parameters() if settings.decayed == "last" else trained
+        decayed = {parameter for parameter in of if parameter.ndim > 1}
+    tuned: set[nn.Parameter] = set()
+    if phase.branch_lr is not None:
+        tuned = {parameter for part in _pretrained(network) for parameter in part.parameters()}
+    groups = []
+    for parameters, lr in (
+        ([p for p in trained if p not in tuned], phase.lr),
+        ([p for p in trained if p in tuned], phase.branch_lr),
+    ):
+        if lr is not None:
+            many, few = [p for p in parameters if p in decayed], [p for p in parameters if p not in decayed]
+            groups.append({"params": many, "lr": lr, "weight_decay": settings.weight_decay})
+            groups.append({"params": few, "lr": lr, "weight_decay": 0.0})
+    return groups
 
 
 def _pretrained(network: Network) -> list[nn.Module]:

@@ -54,7 +54,7 @@ class ModelHeader(TypedDict):
     pixel_mm: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
     illumination: str
     stencils: dict[str, Any]
-    whole_tree: bool
+    levels: Literal["all", "second", "finest"]
     warp: NormalisationFacts | None
     preprocess: dict[str, Any]
     mirror: bool

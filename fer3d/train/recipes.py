@@ -6,6 +6,7 @@ maps. It names its network and its paper, and its tables hold settings:
     [training]        settings of `TrainSettings`
     [model]           settings of the network
     [fine-tuning]     settings of `TrainSettings` that replace those of [training] where the run has initial weights
+    [fine-tuning.model]   settings of the network, likewise
 
 Each setting is a table of its value and its origin, either `known`, the source that says so, or `ours`, why we chose:
 
@@ -130,11 +131,17 @@ def read_recipe(path: Path) -> Recipe:
     missing = table.get("missing", [])
     if not (isinstance(missing, list) and all(isinstance(line, str) for line in missing)):
         raise ConfigError(f"{path}: `missing` should be a list of sentences, is {missing!r}")
-    training, own, later = (
-        {f"{start}{key}": _value(path, key, entry) for key, entry in table.get(name, {}).items()}
-        for name, start in (("training", ""), ("model", "model."), ("fine-tuning", ""))
+    later = dict(table.get("fine-tuning", {}))
+    training, own, later_own, later = (
+        {f"{start}{key}": _value(path, key, entry) for key, entry in part.items()}
+        for part, start in (
+            (table.get("training", {}), ""),
+            (table.get("model", {}), "model."),
+            (later.pop("model", {}), "model."),
+            (later, ""),
+        )
     )
-    return Recipe(path.stem, table["network"], table["paper"], training | own, later, tuple(missing))
+    return Recipe(path.stem, table["network"], table["paper"], training | own, later | later_own, tuple(missing))
 
 
 def _value(path: Path, key: str, entry: Any) -> RecipeValue:
@@ -150,7 +157,18 @@ _FOLLOWERS: tuple[tuple[str, Callable[[Any, Any], bool], tuple[str, ...]], ...] 
     (
         "optimizer",
         lambda typed, recipe: bool(typed != recipe),
-        ("lr", "momentum", "nesterov", "weight_decay", "decayed", "schedule", "drop_steps", "drop_factor"),
+        (
+            "lr",
+            "momentum",
+            "nesterov",
+            "weight_decay",
+            "decayed",
+            "schedule",
+            "drop_steps",
+            "drop_factor",
+            "model.frozen_lr",
+            "model.branch_lr",
+        ),
     ),
     ("schedule", lambda typed, recipe: bool(typed != recipe), ("drop_steps", "drop_factor")),
     ("epochs", lambda typed, recipe: True, ("steps",)),
@@ -158,6 +176,7 @@ _FOLLOWERS: tuple[tuple[str, Callable[[Any, Any], bool], tuple[str, ...]], ...] 
     ("siamese", lambda typed, recipe: not typed, ("easy",)),
     ("model.penalty_weight", lambda typed, recipe: not typed, ("model.neighbours", "model.form")),
     ("model.read_out", lambda typed, recipe: bool(typed != recipe), ("model.svm_c",)),
+    ("model.freeze_epochs", lambda typed, recipe: not typed, ("model.frozen_lr",)),
 )
 
 
@@ -165,13 +184,16 @@ def without_followers(recipe: Mapping[str, RecipeValue], typed: Mapping[str, Any
     """Setting -> value of a recipe, for a run of which `typed` settings are given otherwise.
 
     What is typed wins, and takes with it the settings of the recipe that mean nothing beside it: another optimiser
-    than the recipe's has a learning rate of its own.
+    than the recipe's has a learning rate of its own, and in fewer epochs than those of the first stage there is none.
     """
     fallen = set(typed)
     for leader, moves, followers in _FOLLOWERS:
         entry = recipe.get(leader)
         if leader in typed and moves(typed[leader], None if entry is None else entry.value):
             fallen |= set(followers)
+    frozen, epochs = recipe.get("model.freeze_epochs"), typed.get("epochs")
+    if frozen is not None and isinstance(epochs, int) and epochs <= frozen.value:  # the stage would have no end
+        fallen |= {"model.freeze_epochs", "model.frozen_lr"}
     return {key: entry.value for key, entry in recipe.items() if key not in fallen}
 
 

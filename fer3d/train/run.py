@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from fer3d import __version__
 from fer3d.catalog.protocols import Fold
@@ -23,6 +22,7 @@ from fer3d.catalog.targets import Target
 from fer3d.config import TextureSettings, TrainSettings, TreeSettings
 from fer3d.data.input_kinds import InputFacts, InputKind, kind_of_folders
 from fer3d.data.samples import InputNormalisation, MapData, TrainingData, check_leakage
+from fer3d.data.tree_samples import TreeData
 from fer3d.data.warp import FaceWarp, landmark_warps, landmarks_suffice
 from fer3d.errors import ArgumentError
 from fer3d.files import locked, read_json, remove, sha256, write_json
@@ -35,7 +35,7 @@ from fer3d.train.fine_tuning import check_people, find_initial, start_from
 from fer3d.train.logger import log_epoch, tensorboard_logger
 from fer3d.train.plan import Experiment, ExperimentPlan, plan_experiment
 from fer3d.train.recipes import recipe_facts, recipe_line
-from fer3d.train.run_facts import RESUME, DoneFacts
+from fer3d.train.run_facts import RESUME, DoneFacts, mean_learned
 from fer3d.train.run_folder import read_warnings
 from fer3d.train.run_writer import gather_predictions, is_finished, is_gathered, open_run, write_log, write_predictions
 from fer3d.train.schedule import lasting
@@ -397,8 +397,8 @@ def _input_facts(run: _Run, data: TrainingData, normalisation: InputNormalisatio
         pixel_mm=data.pixel_mm,
         illumination=own.illumination if isinstance(own, TextureSettings) else "raw",
         warp=warp,
-        stencils={} if maps else dict(data.shape),
-        whole_tree=isinstance(own, TreeSettings) and own.whole_tree,
+        stencils=dict(data.stencils) if isinstance(data, TreeData) else {},
+        levels=own.levels if isinstance(own, TreeSettings) else "all",
     )
 
 
@@ -416,6 +416,7 @@ def _write_fold(
     folder, settings, start = run.out / fold.name, run.settings, time.perf_counter()
     test, validation = rows
     probabilities = loop.predict_rows(run.fabric, network, data, test, inputs.normalisation, settings)
+    predicted = time.perf_counter() - start
     facts = ModelFacts(
         model=run.model,
         model_settings=run.arguments,
@@ -436,7 +437,10 @@ def _write_fold(
         "epochs": len(log),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "peak_mib": _peak_mib(run.fabric.device),
+        "scan_bytes": data.nbytes // len(data.rows),
+        "scan_ms": round(1e3 * predicted / max(1, len(test)), 3),
         "warnings": list(warnings),
+        **({"learned": learned} if (learned := dict(network.learned())) else {}),
     }
     write_json(folder / "done.json", done)
 
@@ -457,8 +461,10 @@ def _finish_fold(fabric: Fabric, out: Path, folds: Sequence[Fold], facts: Mappin
         for fold in finished:
             remove(out / fold.name / "last.ckpt")
         more: dict[str, Any] = {"warnings": warnings} if (warnings := read_warnings(out)) else {}
+        done = [read_json(out / fold.name / "done.json", DoneFacts, RESUME) for fold in finished]
+        if learned := mean_learned(done):
+            more["learned"] = learned
         if len(finished) == len(folds):
-            done = [read_json(out / fold.name / "done.json", DoneFacts, RESUME) for fold in finished]
             more["seconds"] = round(sum(entry["seconds"] for entry in done), 3)
         if more:
             write_json(out / "run.json", {**facts, **more})
@@ -512,28 +518,25 @@ def _identity(run: _Run, fold: Fold) -> dict[str, Any]:
 def _read_out(
     run: _Run, network: Network, data: TrainingData, rows: torch.Tensor, normalisation: InputNormalisation
 ) -> None:
-    """For a network read out by an SVM: fit it to the features of the training scans, and put it for the last layer.
+    """For a network read out by an SVM: fit it to what it classifies of the training scans, and put it in its place.
 
     The softmax is then applied to the margins of the SVM: the ranking of the classes is that of the SVM, and the
     probabilities are not calibrated.
     """
     own: Any = run.settings.model
-    if not hasattr(own, "read_out") or own.read_out != "svm":
+    if not hasattr(own, "read_out") or own.read_out == "softmax":
         return
     from fer3d.train.linear_svm import fit_linear_svm
 
-    head = [module for module in network.classifier.modules() if isinstance(module, nn.Linear)][-1]
     network.eval()
     with torch.no_grad():
         parts = [
-            network.features(normalisation.apply(data.take(part, run.fabric.device))).cpu()
+            network.svm_input(normalisation.apply(data.take(part, run.fabric.device))).cpu()
             for part in torch.split(rows, 64)
         ]
     labels = data.labels[rows.to(data.labels.device)].cpu().numpy()
     weight, offset = fit_linear_svm(torch.cat(parts).double().numpy(), labels, len(data.classes), own.svm_c)
-    with torch.no_grad():
-        head.weight.copy_(torch.from_numpy(weight))
-        head.bias.copy_(torch.from_numpy(offset))
+    network.set_svm(torch.from_numpy(weight), torch.from_numpy(offset))
 
 
 def _peak_mib(device: torch.device) -> float:

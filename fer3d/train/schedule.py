@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -14,7 +15,13 @@ LOWEST = 0.04  # initial rate of a one-cycle schedule, as a share of the highest
 
 
 def schedule(
-    settings: TrainSettings, epochs: int, steps: int, optimizer: Optimizer, *, lr: float, done: int = 0
+    settings: TrainSettings,
+    epochs: int,
+    steps: int,
+    optimizer: Optimizer,
+    *,
+    lr: float | Sequence[float],
+    done: int = 0,
 ) -> LambdaLR:
     """A scheduler to be stepped after every step of the optimiser; creating it sets the rate of the next step.
 
@@ -26,8 +33,8 @@ def schedule(
         settings: Names the schedule.
         epochs: Epochs of the phase.
         steps: Steps of the optimiser per epoch.
-        optimizer: All its parameter groups get the same rate.
-        lr: Highest learning rate.
+        optimizer: Its parameter groups get the rates.
+        lr: Highest learning rate, of all groups or of each.
         done: Steps of the phase that were taken before the run was resumed.
     """
 
@@ -38,8 +45,10 @@ def schedule(
         # adding whole epochs and fractions in this order reproduces the bits of runs of earlier versions
         return _share_of_highest(settings.schedule, (step // steps + step % steps / steps) / epochs)
 
-    for group in optimizer.param_groups:
-        group["initial_lr"] = lr
+    groups = optimizer.param_groups
+    highest = [lr] * len(groups) if isinstance(lr, int | float) else lr
+    for group, own in zip(groups, highest, strict=True):
+        group["initial_lr"] = own
     return LambdaLR(optimizer, share, last_epoch=done - 1)
 
 

@@ -21,9 +21,9 @@ from fer3d.train.recipes import RecipeValue, recipe_of, without_followers
 # The presets of `--preset`; a TOML file and `--set` override them. A network ignores keys of `model` that it lacks.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "small": {},
-    # spec 2.3: two stages, SGD 0.9, weight decay 5e-4, batch 32, 40 epochs; meant for 224 x 224 maps and a GPU
+    # spec 2.3: SGD 0.9, weight decay 5e-4, batch 32, 40 epochs; meant for 224 x 224 maps and a GPU
     "full": {
-        "model": {"backbone": "resnet-18", "freeze_epochs": 5},
+        "model": {"backbone": "resnet-18"},
         "epochs": 40,
         "optimizer": "sgd",
         "lr": 1e-2,
@@ -35,6 +35,9 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     # for demonstrations: a minute per fold
     "tiny": {"model": {"width": 8}, "epochs": 15},
 }
+
+# What a preset also gives with initial weights: two stages, and a lower rate for the layers beside the branches.
+_FINE_TUNING: Mapping[str, Mapping[str, Any]] = {"full": {"model": {"freeze_epochs": 5}, "lr": 1e-3}}
 
 # Augmentation settings that `perturb` replaces.
 _MOVES = ("mirror", "rotate_deg", "shift", "scale", "stretch")
@@ -71,8 +74,7 @@ def train_settings(
     if preset not in PRESETS:
         raise ConfigError(f"settings: `preset` should be one of {', '.join(PRESETS)}, got {preset!r}")
     kind = network_class(network).Settings
-    common = {key: value for key, value in PRESETS[preset].items() if key != "model"}
-    own = {key: value for key, value in PRESETS[preset].get("model", {}).items() if key in kind.model_fields}
+    common, own = dict[str, Any](), dict[str, Any]()
     for table, where in (
         (read_toml(config) if config is not None else {}, str(config)),
         (parse_assignments(assignments), "settings"),
@@ -83,6 +85,8 @@ def train_settings(
         _check_keys(network, kind, table, mine, where)
         common |= table
         own |= mine
+    preset_common, preset_own = _of_preset(preset, kind, fine_tuned=own.get("init") is not None)
+    common, own = {**preset_common, **common}, {**preset_own, **own}
     recipe = recipe_of(network, common.get("recipe"))
     if recipe is None:
         return complete(network, _made(kind, common, own))
@@ -106,6 +110,16 @@ def _with_recipe(
     idle = unused(chosen).keys() & others.keys()
     kept = {key: value for key, value in others.items() if key not in idle}
     return _made(kind, {**kept, **common}, {**mine, **own}) if idle else chosen
+
+
+def _of_preset(preset: str, kind: type[NetworkSettings], fine_tuned: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The values of a preset: of training, and of the network's own settings, as far as it has them."""
+    common, own = dict[str, Any](), dict[str, Any]()
+    for table in (PRESETS[preset], _FINE_TUNING.get(preset, {}) if fine_tuned else {}):
+        common |= {key: value for key, value in table.items() if key != "model"}
+        own |= table.get("model", {})
+    own |= kind.presets.get(preset, {})
+    return common, {key: value for key, value in own.items() if key in kind.model_fields}
 
 
 def complete(network: str, chosen: TrainSettings | None) -> TrainSettings:

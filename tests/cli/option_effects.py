@@ -47,6 +47,7 @@ CALLS = {
     "evaluate --data": "fer3d.evaluate.cross.cross_test",
     "compare": "fer3d.evaluate.compare.compare",
     "ensemble": "fer3d.cli.show_evaluation.run_ensemble",
+    "audit": "fer3d.cli.show_audit.run_audit",
     "predict": "fer3d.cli.show_evaluation.run_predict",
     "faces": "fer3d.cli.show_faces.run_faces",
     "report": "fer3d.cli.show_evaluation.run_report",
@@ -309,7 +310,7 @@ OPTIONS: dict[str, list[Changes | Refused]] = {
         ),
     ],
     "train --init": [
-        Changes("train dff-cnn --set model.backbone=resnet-18", "--init timm"),
+        Changes("train oriented-fusion --set model.backbone=resnet-18", "--init timm"),
         *(Changes(f"train {name}", "--init runs/before") for name in ("plain-cnn", "tang", "gcnn")),
     ],
     **{
@@ -403,6 +404,22 @@ OPTIONS: dict[str, list[Changes | Refused]] = {
     "compare --resamples": [Changes("compare {run} {twin}", "--resamples 9")],
     "compare --seed": [Changes("compare {run} {twin}", "--seed 9")],
     "compare --json": [Changes("compare {run} {twin} --resamples 9", "--json")],
+    "audit predictions": [Changes("audit a.csv", instead="audit b.csv")],
+    **{
+        f"audit --{option}": [Changes("audit a.csv", f"--{option} {value}")]
+        for option, value in {
+            "folds": "folds.csv",
+            "log": "log.csv",
+            "reported": "83.4",
+            "interval": "80,86",
+            "classes": "anger,fear",
+            "column": "subject=who",
+            "data": "scans",
+            "batch": "32",
+            "out": "audit.html",
+        }.items()
+    },
+    "audit --json": [Changes("audit a.csv", "--json")],
     "ensemble runs": [Changes("ensemble a b", instead="ensemble a c")],
     "ensemble --out": [Changes("ensemble a b", "-o c.json")],
     "ensemble --rule": [Changes("ensemble a b", "--rule hinge")],

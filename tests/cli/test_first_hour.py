@@ -370,8 +370,8 @@ def test_networks_of_imagenet_ask_for_more_pixels():
         kind = network_class(model)
         return kind.published_pixels(kind.Settings(**own))
 
-    assert wanted("dff-cnn") is None
-    assert wanted("dff-cnn", backbone="resnet-18") == 224
+    assert wanted("oriented-fusion") is None
+    assert wanted("oriented-fusion", backbone="resnet-18") == 224
     assert wanted("alexnet") == 224
     assert wanted("alexnet", pixels=48) == 48
     assert wanted("flm-cnn") is None

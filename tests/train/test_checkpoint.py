@@ -27,7 +27,7 @@ def file(tmp_path):
     torch.manual_seed(0)
     channels = channel_names(MAPS)
     facts = ModelFacts(
-        model="dff-cnn",
+        model="oriented-fusion",
         model_settings={"maps": list(MAPS), "classes": 3, "width": 4},
         target=ClassTarget("expression", ("anger", "fear", "surprise")),
         kind="maps",
@@ -40,7 +40,7 @@ def file(tmp_path):
         preprocess={"size": 32, "maps": list(MAPS)},
         views=Views(),
     )
-    save_model(tmp_path / "model.safetensors", build_model("dff-cnn", **facts.model_settings), facts)
+    save_model(tmp_path / "model.safetensors", build_model("oriented-fusion", **facts.model_settings), facts)
     return tmp_path / "model.safetensors"
 
 
@@ -64,7 +64,7 @@ def face(size=32, pixel=5.6):
 
 def test_a_model_comes_back_whole(file):
     model = load_model(file)
-    assert model.model_name == "dff-cnn"
+    assert model.model_name == "oriented-fusion"
     assert model.classes == ("anger", "fear", "surprise")
     assert model.kind.name == "maps"
     assert model.maps == MAPS

@@ -71,8 +71,10 @@ def test_a_model_file_alone_averages_over_the_copies_whatever_the_batch(prepared
 
 
 def test_perturbed_training_is_of_networks_for_pictures():
-    with pytest.raises(ConfigError, match="`perturb` would .* for dff-cnn: it is of networks for pictures, it reads d"):
-        train_settings("dff-cnn", "small", None, ("model.maps=depth,texture", "perturb=true"))
+    with pytest.raises(
+        ConfigError, match="`perturb` would .* for oriented-fusion: it is of networks for pictures, it reads d"
+    ):
+        train_settings("oriented-fusion", "small", None, ("model.maps=depth,texture", "perturb=true"))
     for name in ("perturb=true", "test_perturbations=3"):
         with pytest.raises(
             ConfigError, match=f"`{name.partition('=')[0]}` would .* for gcnn: it is of pictures, it re"

@@ -18,7 +18,7 @@ from fer3d.prepare.landmarks.posing import Fit
 
 _Floats = NDArray[np.float64]
 
-FEATURES = ("one", "front", "sighting", "misfit", "sharpness", "surface")
+FEATURES = ("one", "front", "sighting", "misfit", "sharpness", "surface", "gaps", "shape")
 _FRONT, _SIGHTING = 15.0, 12.0  # logits beyond which the networks tell no difference
 
 
@@ -32,7 +32,7 @@ class Calibration:
         warn, fail: Probabilities of a face below which a scan gets a warning, and below which it fails.
     """
 
-    face: tuple[float, ...] = (-2.0, 0.3, 0.1, -1.5, 1.5, 0.0)
+    face: tuple[float, ...] = (-2.0, 0.3, 0.1, -1.5, 1.5, 0.0, 0.0, 0.0)
     point: tuple[float, float] = (0.0, 1.0)
     warn: float = 0.5
     fail: float = 0.1
@@ -51,7 +51,7 @@ class Calibration:
         return {"face": list(self.face), "point": list(self.point), "limits": [self.warn, self.fail]}
 
     def of_face(self, features: _Floats) -> float:
-        """Probability that the pose is right, of the (6,) features of a face."""
+        """Probability that the pose is right, of the (8,) features of a face."""
         return float(1.0 / (1.0 + np.exp(-np.clip(self.score(features), -40.0, 40.0))))
 
     def score(self, features: _Floats) -> float:
@@ -71,8 +71,10 @@ def sharpness(placed: Placed) -> _Floats:
 
 
 def features(placed: Placed, fit: Fit, sighting: float) -> _Floats:
-    """(6,) float64: what tells right poses from wrong ones, see `FEATURES`."""
+    """(8,) float64: what tells right poses from wrong ones, see `FEATURES`."""
     weight = placed.visible
+    on_surface = np.where(np.isfinite(placed.gaps), weight, 0.0)
+    gap = float(on_surface @ np.nan_to_num(placed.gaps)) / max(float(on_surface.sum()), 1e-6)
     return np.array(
         [
             1.0,
@@ -81,5 +83,7 @@ def features(placed: Placed, fit: Fit, sighting: float) -> _Floats:
             np.log(max(fit.rms, 0.3)),
             float((weight * sharpness(placed)).sum() / max(weight.sum(), 1e-6)),
             float((np.isfinite(placed.positions).all(axis=1) * weight).mean()),
+            np.log(max(gap, 0.3)),
+            np.log(max(placed.misfit, 0.1)),
         ]
     )

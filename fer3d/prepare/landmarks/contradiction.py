@@ -74,7 +74,7 @@ def _shows_a_face(scan: Scan, pose: _Floats) -> bool:
 
     detector = shipped()
     normals = vertex_normals(scan.vertices, scan.faces, weld(scan.vertices))
-    placed = place(detector.placer, Mesh(scan.vertices, scan.faces, normals), pose)
+    placed = place(detector.placer, detector.shape, Mesh(scan.vertices, scan.faces, normals), pose)
     fit = posing.fit(placed)
     if fit is None or not _agree(fit.pose, pose):
         return False

@@ -18,6 +18,7 @@ from fer3d.prepare.landmarks.networks import FaceFinder, PointPlacer
 from fer3d.prepare.landmarks.pictures import sampled
 from fer3d.prepare.landmarks.placing import Mesh, Placed, place
 from fer3d.prepare.landmarks.reference import TIP
+from fer3d.prepare.landmarks.shape_model import ShapeModel
 from fer3d.scan import Scan, check_scan
 
 _Floats = NDArray[np.float64]
@@ -29,6 +30,7 @@ _SURE = 3.0  # logit of a face above which the search ends
 _UP, _TOWARDS = 0.5, 0.25  # logits that the file's own axes count for: +y up, +z towards the camera
 _PARTS = 5  # largest components that are also searched by themselves
 _PART = 1e-3  # share of the largest component's area from which one is searched: a face is this much of a wall of 6 m
+_FEWEST = 40  # triangles that a face from the front shows at least: a few large ones are a crumb, seen too near
 _SEEN = 0.0  # logit from which another candidate may be another person
 _ANOTHER = 80.0  # mm between the nose tips of two people
 _UPSIDE_DOWN = np.diag([-1.0, -1.0, 1.0])
@@ -36,10 +38,11 @@ _UPSIDE_DOWN = np.diag([-1.0, -1.0, 1.0])
 
 @dataclass(frozen=True, slots=True)
 class Detector:
-    """The two networks with their weights, in evaluation mode, and the calibration of what they say."""
+    """The two networks with their weights, in evaluation mode, the shape of faces, and the calibration of it all."""
 
     finder: FaceFinder
     placer: PointPlacer
+    shape: ShapeModel
     calibration: Calibration
 
 
@@ -50,15 +53,17 @@ class Found(NamedTuple):
         placed: Its points.
         fit: The similarity to the mean face.
         sighting: Logit of the candidate.
+        others: How many other faces the scan shows for sure.
     """
 
     placed: Placed
     fit: posing.Fit
     sighting: float
+    others: int = 0
 
     @property
     def features(self) -> _Floats:
-        """(6,) what the probability of the whole face is made of."""
+        """(8,) what the probability of the whole face is made of."""
         return features(self.placed, self.fit, self.sighting)
 
     @property
@@ -103,22 +108,23 @@ def find(detector: Detector, scan: Scan) -> Found:
             break
     if best is None:
         raise PrepareError("no face found: nothing in the scan looks like a face")
-    return best
+    return _finally(detector, mesh, best)
 
 
 def _largest(detector: Detector, mesh: Mesh, found: Found, seen: Sequence[sighting.Candidate]) -> Found:
     """The largest face for sure among a found one and the other candidates of the same look: the others are behind."""
-    best = found
+    best, others = found, 0
     for candidate in seen:
         tip = np.linalg.solve(candidate.pose[:, :3], -candidate.pose[:, 3])
         if candidate.logit < _SEEN or found.fit.scale * float(np.linalg.norm(tip - found.tip)) < _ANOTHER:
             continue
         other = _looked_at(detector, mesh, candidate)
-        if other is None or other.fit.scale >= best.fit.scale:
+        if other is None or detector.calibration.score(other.features) < _SURE:
             continue
-        if detector.calibration.score(other.features) > _SURE:
+        others += 1
+        if other.fit.scale < best.fit.scale:
             best = other
-    return best
+    return best._replace(others=others)
 
 
 def _candidates(detector: Detector, scan: Scan, seen: list[sighting.Candidate]) -> Iterator[sighting.Candidate]:
@@ -151,11 +157,20 @@ def _parts(scan: Scan) -> Iterator[NDArray[np.int32]]:
             yield scan.faces[label == part]
 
 
+def _finally(detector: Detector, mesh: Mesh, best: Found) -> Found:
+    """The last and best look at the face that was chosen."""
+    placed = place(detector.placer, detector.shape, mesh, posing.at_tip(best.fit.pose, best.tip), twice=True)
+    fit = posing.fit(placed)
+    return best if fit is None else best._replace(placed=placed, fit=fit)
+
+
 def _looked_at(detector: Detector, mesh: Mesh, candidate: sighting.Candidate) -> Found | None:
     """Look at a candidate from the front, until its pose stands still."""
     pose, found = candidate.pose, None
     for _ in range(_PASSES):
-        placed = place(detector.placer, mesh, pose)
+        placed = place(detector.placer, detector.shape, mesh, pose)
+        if placed.triangles < _FEWEST:
+            break
         fit = posing.fit(placed)
         if fit is None:
             break

@@ -41,6 +41,7 @@ class FoundLandmarks:
         mm_per_unit: Length of the file's unit in mm, estimated from the size of the face, which differs between people.
         unit: "m", "cm" or "mm" if one of them fits that length, else None.
         probability: Probability that this is a face and its pose is right.
+        others: How many smaller faces the scan shows for sure.
         warnings: Doubts, one line each.
     """
 
@@ -52,6 +53,7 @@ class FoundLandmarks:
     mm_per_unit: float
     unit: str | None
     probability: float
+    others: int = 0
     warnings: tuple[str, ...] = ()
 
     def pose_in(self, scan: Scan) -> tuple[_Floats, _Floats, float]:
@@ -118,7 +120,9 @@ def find_landmarks(scan: Scan, *, detector: Detector | None = None, refuse: bool
     whole = np.vstack([pose, [0.0, 0.0, 0.0, 1.0]]) @ scan.placement
     doubted = probability < detector.calibration.warn
     size = float(np.cbrt(np.linalg.det(whole[:3, :3])))
-    doubt = f"the face was found with a probability of {probability:.0%} only: look at it"
+    doubts = [f"the face was found with a probability of {probability:.0%} only: look at it"] if doubted else []
+    if found.others:
+        doubts.append(f"the scan shows {found.others + 1} faces; the largest was taken")
     return FoundLandmarks(
         POINT_NAMES,
         positions,
@@ -128,7 +132,8 @@ def find_landmarks(scan: Scan, *, detector: Detector | None = None, refuse: bool
         size,
         _unit_of(size),
         probability,
-        (doubt,) if doubted else (),
+        found.others,
+        tuple(doubts),
     )
 
 

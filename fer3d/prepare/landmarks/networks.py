@@ -2,7 +2,7 @@
 
 `FaceFinder` looks at a scan from one side and tells, for each cell of a grid, whether the nose tip of a face is there,
 its depth, the size of the face and its axes. `PointPlacer` looks at a face from the front, at a known scale, and
-gives a heatmap for each point, its visibility, and whether what it sees is a face seen from the front at all.
+gives a heatmap for each point, its depth and visibility, and whether what it sees is a face seen from the front at all.
 
 Both read pictures of `fer3d.kernels.views`: (B, 5, S, S) float32, normals, depth and where there is surface.
 """
@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from fer3d.kernels.views import CHANNELS
 
@@ -48,11 +49,14 @@ class Placement(NamedTuple):
 
     Attributes:
         heat: (B, L, H, H). Logits; the softmax over the cells is the probability that the point is in the cell.
+        depth: (B, L, H, H). Depth of the point, if it is in the cell, less that of the mean face; in units of
+            `fer3d.prepare.landmarks.pictures.DEPTH`.
         visible: (B, L). Logits of whether the scan has surface of the face at each point.
         face: (B,). Logit of whether this is a face seen from the front at the right scale.
     """
 
     heat: Tensor
+    depth: Tensor
     visible: Tensor
     face: Tensor
 
@@ -66,6 +70,17 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def fused(network: nn.Module) -> nn.Module:
+    """The network with each batch normalisation merged into the convolution before it, for inference only."""
+    for name, child in network.named_children():
+        parts = list(child.children()) if isinstance(child, nn.Sequential) else []
+        if len(parts) > 1 and isinstance(parts[0], nn.Conv2d) and isinstance(parts[1], nn.BatchNorm2d):
+            setattr(network, name, nn.Sequential(fuse_conv_bn_eval(parts[0], parts[1]), *parts[2:]))
+        else:
+            fused(child)
+    return network
 
 
 class FaceFinder(nn.Module):
@@ -105,7 +120,7 @@ class PointPlacer(nn.Module):
         self.scale_8 = nn.Sequential(_conv(c, d, stride=2), _Residual(d), _Residual(d))  # 6
         self.up_quarter, self.up_half, self.up_whole = nn.Conv2d(d, c, 1), nn.Conv2d(c, b, 1), nn.Conv2d(b, a, 1)
         self.join_quarter, self.join_half, self.join_whole = _conv(c, c), _conv(b, b), _conv(a, a)
-        self.heat = nn.Conv2d(a, points, 1)
+        self.heat, self.depth = nn.Conv2d(a, points, 1), nn.Conv2d(a, points, 1)
         self.facts = nn.Linear(d, points + 1)
 
     def forward(self, pictures: Tensor) -> Placement:
@@ -118,7 +133,7 @@ class PointPlacer(nn.Module):
         x = self.join_half(half + _doubled(self.up_half(x)))
         x = self.join_whole(whole + _doubled(self.up_whole(x)))
         facts = self.facts(eighth.mean(dim=(2, 3)))
-        return Placement(self.heat(x), facts[:, 1:], facts[:, 0])
+        return Placement(self.heat(x), self.depth(x), facts[:, 1:], facts[:, 0])
 
 
 class _Residual(nn.Module):

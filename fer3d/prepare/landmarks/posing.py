@@ -7,10 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fer3d.landmarks import POINT_NAMES
-from fer3d.prepare.landmark_pose import WEIGHTS, rigid_fit
 from fer3d.prepare.landmarks.placing import Placed
-from fer3d.prepare.landmarks.reference import mean_points
+from fer3d.prepare.landmarks.reference import PRIOR, mean_points, similarity
 
 _Floats = NDArray[np.float64]
 
@@ -18,9 +16,6 @@ _ROUNDS = 6  # rounds of reweighting
 _TOLERANCE = 5.0  # mm: a point this far off has half its weight (Cauchy weights)
 _FEWEST = 12  # points on the surface
 _SEEN = 0.3  # least probability that the scan has surface of the face at a point that counts
-_OTHERS = 0.15  # weight of a point that is not among the canonical ones
-_JAW = {f"bu83_{k:02d}" for k in range(69, 84)} | {"ibug68_00", "ibug68_16", "pogonion"}  # slide along the jaw
-_PRIOR = np.array([0.02 if name in _JAW else WEIGHTS.get(name, _OTHERS) for name in POINT_NAMES])
 
 
 class Fit(NamedTuple):
@@ -52,7 +47,7 @@ def fit(placed: Placed) -> Fit | None:
     if good.sum() < _FEWEST:
         return None
     source, target = placed.positions[good], mean_points()[good]
-    prior = (_PRIOR * placed.visible * placed.confidence)[good]
+    prior = (PRIOR * placed.visible * placed.confidence)[good]
     weight = prior
     for _ in range(_ROUNDS):
         rotation, scale, shift = similarity(source, target, weight)
@@ -60,22 +55,6 @@ def fit(placed: Placed) -> Fit | None:
         weight = prior / (1.0 + (off / _TOLERANCE) ** 2)
     rms = float(np.sqrt((prior * off**2).sum() / prior.sum()))
     return Fit(rotation, scale, shift, rms, int(good.sum()))
-
-
-def similarity(source: _Floats, target: _Floats, weight: _Floats) -> tuple[_Floats, float, _Floats]:
-    """Rotation (3, 3), scale and shift (3,) from `source` to `target`, (L, 3) each, by weighted least squares.
-
-    The scale is the ratio of the spreads, which treats both sides alike.
-    """
-    share = weight / weight.sum()
-    rotation, _ = rigid_fit(source, target, weight)
-    from_mean, to_mean = share @ source, share @ target
-    spread = [
-        float(share @ ((points - middle) ** 2).sum(axis=1))
-        for points, middle in ((source, from_mean), (target, to_mean))
-    ]
-    scale = float(np.sqrt(spread[1] / spread[0]))
-    return rotation, scale, to_mean - scale * rotation @ from_mean
 
 
 def at_tip(pose: _Floats, tip: _Floats) -> _Floats:

@@ -36,7 +36,7 @@ class Trial(NamedTuple):
         turn, tip: Errors of the rotation in radians and of the nose tip in mm; inf if nothing was found or if the scan
             shows no face.
         scale: Logarithm of the found size over the true one.
-        features: (6,) of the whole, see `FEATURES`.
+        features: (8,) of the whole, see `FEATURES`.
         errors: (L,) mm, NaN for points that the scan does not show or that were not placed.
         sharpness: (L,).
         face: Whether the scan shows a face.

@@ -20,13 +20,15 @@ from fer3d.prepare.landmarks import weights
 from fer3d.prepare.landmarks.calibration import Calibration
 from fer3d.prepare.landmarks.find import Detector
 from fer3d.prepare.landmarks.networks import FaceFinder, PointPlacer
+from fer3d.prepare.landmarks.shape_model import ShapeModel
 from fer3d.train.landmarks.calibrate import calibrated, trials
 from fer3d.train.landmarks.examples import Fronts, Views
 from fer3d.train.landmarks.fit import fit
-from fer3d.train.landmarks.simulate import Simulator
+from fer3d.train.landmarks.simulate import Simulator, shapes
 from fer3d.train.landmarks.store import SimulationPlan, examples, face_model, simulate
 
 _NO_FACES = 0.4  # share of things among the trials
+_SHAPES = 1500  # faces of each model that the shape of faces is learned from
 Progress = Callable[[str, int, int, dict[str, float]], None]
 
 
@@ -42,7 +44,7 @@ class DetectorPlan:
         trials: Scans that the probabilities are fitted to.
     """
 
-    people: int = 3000
+    people: int = 4000
     seed: int = 100
     face_models: tuple[str, ...] = ()
     finder_epochs: int = 10
@@ -79,8 +81,9 @@ def train_landmarks(
         placer = _trained("placer", lambda: PointPlacer(len(POINT_NAMES)), simulation, work, plan, progress)
     finally:
         torch.set_num_threads(before)
-    raw = weights.rounded(Detector(finder, placer, Calibration()))  # type: ignore[arg-type]
     simulators = [Simulator(face_model(name), plan.seed + 1, things=_NO_FACES) for name in simulation.face_models]
+    shape = ShapeModel.of(shapes(simulators, plan.seed, _SHAPES))
+    raw = weights.rounded(Detector(finder, placer, shape, Calibration()))  # type: ignore[arg-type]
     results = list(trials(raw, simulators, plan.seed, plan.trials, lambda d, n: progress("calibrate", d, n, {})))
     detector = calibrated(raw, results)
     weights.save(detector, out, facts)

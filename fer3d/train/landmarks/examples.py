@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from fer3d.kernels.normals import vertex_normals
 from fer3d.kernels.topology import weld
 from fer3d.prepare.landmarks.networks import FINDER_SIZE, FINDER_STRIDE, PLACER_SIZE
-from fer3d.prepare.landmarks.pictures import PIXEL, frontal_picture, sampled, side_picture
+from fer3d.prepare.landmarks.pictures import DEPTH, PIXEL, frontal_picture, sampled, side_picture
 from fer3d.prepare.landmarks.posing import turn_between
 from fer3d.prepare.landmarks.sighting import depth_of_cells
 from fer3d.train.landmarks.simulate import SimulatedScan
@@ -52,7 +52,8 @@ class Fronts(NamedTuple):
     Attributes:
         normals, depth: As in `Views`.
         shows: (B,) int8.
-        spots: (B, L, 2) float32. Column and row of each point in pixels, NaN if it has none.
+        spots: (B, L, 3) float32. Column and row of each point in pixels, and its depth as in a picture; NaN if it has
+            none.
         measured: (B, L) bool.
     """
 
@@ -124,7 +125,7 @@ def _front(
     shown = frontal_picture(scan.vertices, scan.faces, normals, pose)
     placed = scan.points @ pose[:, :3].T + pose[:, 3]
     half = 0.5 * PLACER_SIZE - 0.5
-    spots = np.stack([half + placed[:, 0] / PIXEL, half - placed[:, 1] / PIXEL], axis=1)
+    spots = np.stack([half + placed[:, 0] / PIXEL, half - placed[:, 1] / PIXEL, placed[:, 2] / DEPTH], axis=1)
     return (*stored(shown.picture), np.int8(_kind(turn, shift, scale)), spots.astype(np.float32), scan.measured.copy())
 
 
@@ -138,7 +139,7 @@ def _front_of_thing(
     middle = scan.vertices[int(generator.integers(len(scan.vertices)))].astype(np.float64)
     pose = np.column_stack([scale * turn, -scale * turn @ middle + generator.normal(0, 20.0, 3)])
     shown = frontal_picture(scan.vertices, scan.faces, normals, pose)
-    spots = np.full((len(scan.points), 2), np.nan, np.float32)
+    spots = np.full((len(scan.points), 3), np.nan, np.float32)
     return (*stored(shown.picture), np.int8(NOTHING), spots, scan.measured.copy())
 
 
@@ -153,7 +154,7 @@ def _kind(turn: _Floats, shift: _Floats, scale: float) -> int:
 
 def _nearly(generator: np.random.Generator) -> tuple[_Floats, _Floats, float]:
     """A turn, a shift in mm and a scale that a rough pose may be off by; small ones are frequent."""
-    size = generator.random()
+    size = generator.random() ** 1.5
     turn = Rotation.from_rotvec(np.radians(24.0) * size * generator.normal(size=3) / np.sqrt(3.0) * 1.4).as_matrix()
     return turn, 18.0 * size * generator.normal(size=3) / 1.7, float(np.exp(0.12 * size * generator.normal()))
 

@@ -10,11 +10,14 @@ from torch.nn import functional
 
 from fer3d.landmarks import MIRRORED, POINT_NAMES
 from fer3d.prepare.landmarks.networks import PLACER_STRIDE, Placement, Sighting
+from fer3d.prepare.landmarks.pictures import DEPTH
+from fer3d.prepare.landmarks.reference import mean_points
 from fer3d.train.landmarks.examples import DEPTH_STEPS, DOUBT, EMPTY, FACE
 
 MIRROR = torch.tensor([POINT_NAMES.index(MIRRORED[name]) for name in POINT_NAMES])
 
 _SIGMA = 0.9  # cells: standard deviation of the wanted heatmaps
+_DEEP = 8.0  # weight of the depths of the points
 _HIDDEN = 0.15  # weight of a point at which the scan has no surface of the face
 _NEAR = 0.9  # cells: standard deviation of the wanted sighting around the nose tip
 _FOCUS = 2.0  # exponent of the focal loss
@@ -111,22 +114,28 @@ def sighting_loss(seen: Sighting, truth: ViewBatch) -> dict[str, Tensor]:
 
 
 def placement_loss(seen: Placement, truth: FrontBatch) -> dict[str, Tensor]:
-    """Terms of the loss of `PointPlacer`: cross-entropies of heatmaps, visibility and of whether it is a face."""
+    """Terms of the loss of `PointPlacer`: cross-entropies of heatmaps, visibility and of whether it is a face; depths.
+
+    The depth of a point is learned where the point is.
+    """
     is_face = truth.shows == FACE
     cells = seen.heat.shape[-1]
-    cell = (truth.spots + 0.5) / PLACER_STRIDE - 0.5
+    cell = (truth.spots[..., :2] + 0.5) / PLACER_STRIDE - 0.5
     weight = torch.where(truth.measured, 1.0, _HIDDEN) * is_face[:, None]
     weight = weight * ((cell > -0.5) & (cell < cells - 0.5)).all(dim=2)  # False for NaN
     cell = torch.nan_to_num(cell)
     at = torch.arange(cells, dtype=torch.float32)
     across, down = (torch.softmax(-0.5 * ((at - cell[..., k : k + 1]) / _SIGMA) ** 2, dim=-1) for k in (0, 1))
     whole = torch.logsumexp(seen.heat.flatten(2), dim=2)
-    hit = torch.einsum("blij,bli,blj->bl", seen.heat, down, across)
+    hit, deep = (torch.einsum("blij,bli,blj->bl", x, down, across) for x in (seen.heat, seen.depth))
+    mean = torch.from_numpy(mean_points()[:, 2] / DEPTH).float()
+    off = (deep - torch.nan_to_num(truth.spots[..., 2] - mean)).abs()
     visible = functional.binary_cross_entropy_with_logits(seen.visible, truth.measured.float(), reduction="none")
     known = (truth.shows != DOUBT).float()
     face = functional.binary_cross_entropy_with_logits(seen.face, is_face.float(), reduction="none")
     return {
         "heat": ((whole - hit) * weight).sum() / weight.sum().clamp_min(1.0),
+        "depth": _DEEP * (off * weight).sum() / weight.sum().clamp_min(1.0),
         "visible": (visible * is_face[:, None]).sum() / (is_face.sum() * visible.shape[1]).clamp_min(1),
         "face": (face * known).sum() / known.sum().clamp_min(1.0),
     }

@@ -33,7 +33,7 @@ HELD_OUT = ("curls", "hood", "goggles", "headset", "cup", "chair")  # never trai
 HELD_OUT_THINGS = ("fruit", "torso", "chair")
 _LOOKS = 24  # painted people that share their looks
 _TEXELS = 128
-_MOST_ROWS = 1200  # of a range image; wider scenes have a coarser one
+_MOST_ROWS = (300.0, 1200.0)  # of a range image; wider scenes have a coarser one
 _HAIR = ("short_hair", "curls", "long_hair", "bun", "cap", "hood", "headband")
 _FRONT = ("fringe", "locks", "beard", "moustache", "sunglasses", "goggles", "mask", "headphones", "headset")
 _NEAR = ("neck_scarf", "phone", "cup", "hand", "crumbs", "wall", "chair")
@@ -158,6 +158,18 @@ class Simulator:
         return model.shape(identity, model.mode_weights(units))
 
 
+def shapes(simulators: Sequence[Simulator], seed: int, count: int) -> _Floats:
+    """(N, L, 3) float64: the points of `count` faces of each model that has all of them, mm, in the model's frame."""
+    faces = []
+    for number, simulator in enumerate(simulators):
+        if not all(name in simulator.model.landmarks for name in POINT_NAMES):
+            continue
+        rows = [simulator.model.landmarks[name] for name in POINT_NAMES]
+        generator = np.random.default_rng([seed, 2, number])
+        faces += [simulator._shape(generator)[rows] for _ in range(count)]
+    return np.array(faces)
+
+
 def _in_order(points: Mapping[str, _Floats]) -> _Floats:
     """(L, 3) the points in the order of `POINT_NAMES`; NaN for one that the face model lacks."""
     return np.array([points.get(name, np.full(3, np.nan)) for name in POINT_NAMES])
@@ -219,8 +231,8 @@ def ranged(
         points,
         triangles,
         towards,
-        pitch=max(_between(generator, 0.9, 3.5) * max(size, 1.0), widest / _MOST_ROWS),
-        noise=_between(generator, 0.01, 0.5),
+        pitch=max(_between(generator, 0.9, 3.5) * max(size, 1.0), widest / generator.uniform(*_MOST_ROWS)),
+        noise=_noise(generator),
         generator=generator,
         spikes=_between(generator, 1e-5, 2e-3),
         holes=float(generator.uniform(0, 12)),
@@ -312,11 +324,16 @@ def _between(generator: Generator, low: float, high: float) -> float:
     return float(np.exp(generator.uniform(np.log(low), np.log(high))))
 
 
+def _noise(generator: Generator) -> float:
+    """Standard deviation of a camera's depths in mm: often hardly any."""
+    return _between(generator, 0.01, 0.5) if generator.random() < 0.5 else float(generator.uniform(0.1, 0.65))
+
+
 def _camera(generator: Generator) -> Camera:
     return Camera(
         pitch=_between(generator, 0.9, 3.0),
         views=(0.0,) if generator.random() < 0.6 else STEREO,
-        noise=_between(generator, 0.02, 0.5),
+        noise=_noise(generator),
         spikes=_between(generator, 1e-5, 2e-3),
         holes=float(generator.uniform(0, 10)),
         hole_radius=(1.5, float(generator.uniform(3, 9))),

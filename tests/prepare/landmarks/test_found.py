@@ -97,6 +97,22 @@ def test_what_is_no_face_is_refused(shape):
     assert find_landmarks(shape.scan, refuse=False).probability < 0.2
 
 
+def test_a_few_large_triangles_are_a_crumb_and_no_face(face):
+    crumb = Scan.of(face.vertices, face.faces[:30])
+    with pytest.raises(PrepareError, match="^no face found: "):
+        find_landmarks(crumb)
+
+
+def test_of_two_faces_in_one_surface_the_larger_is_found_and_the_other_is_told(face):
+    other = 0.85 * face.vertices + np.array([230.0, 10.0, -40.0], np.float32)
+    count = len(face.vertices)
+    between = np.array([[0, count, count + 1], [0, 1, count]], np.int32)  # joins both
+    faces = np.concatenate([face.faces, face.faces + count, between]).astype(np.int32)
+    found = find_landmarks(Scan.of(np.concatenate([face.vertices, other]), faces))
+    assert np.linalg.norm(found.points()["pronasale"]) < 4.0 and found.others == 1
+    assert "the scan shows 2 faces; the largest was taken" in found.warnings
+
+
 def test_the_size_of_the_face_tells_the_unit_and_contradicts_a_wrong_one(face):
     scan, _ = moved(face, np.eye(3), 1 / 50)
     found = find_landmarks(scan)

@@ -13,7 +13,7 @@ from fer3d.prepare.landmarks.calibration import Calibration, features
 from fer3d.prepare.landmarks.networks import FINDER_SIZE, FINDER_STRIDE, Sighting
 from fer3d.prepare.landmarks.pictures import sampled, side_picture
 from fer3d.prepare.landmarks.placing import Placed, peaks
-from fer3d.prepare.landmarks.reference import TIP, frontal_rotation, mean_points
+from fer3d.prepare.landmarks.reference import TIP, frontal_rotation, mean_points, similarity
 from fer3d.train.landmarks.calibrate import logistic
 from tests import shapes
 
@@ -28,7 +28,7 @@ CELLS = FINDER_SIZE // FINDER_STRIDE
 @settings(max_examples=40, deadline=None)
 def test_a_similarity_is_found_again(turn, scale, shift):
     rotation, points = Rotation.from_rotvec(turn).as_matrix(), mean_points()
-    got = posing.similarity(points, scale * points @ rotation.T + shift, np.ones(len(points)))
+    got = similarity(points, scale * points @ rotation.T + shift, np.ones(len(points)))
     np.testing.assert_allclose(got[0], rotation, atol=1e-9)
     assert got[1] == pytest.approx(scale)
     np.testing.assert_allclose(got[2], shift, atol=1e-6 * (1 + 100 * scale))
@@ -36,7 +36,7 @@ def test_a_similarity_is_found_again(turn, scale, shift):
 
 def placed_at(points):
     count = len(points)
-    return Placed(points, points[:, :2], np.full(count, 0.9), np.full(count, 0.95), 5.0)
+    return Placed(points, points, np.zeros(count), np.full(count, 0.9), 0.5, np.full(count, 0.95), 5.0, 1000)
 
 
 @pytest.mark.parametrize("unit", [1e-3, 0.1, 1.0, 37.0])
@@ -58,7 +58,10 @@ def test_too_few_points_give_no_pose():
     positions = mean_points().copy()
     positions[8:] = np.nan
     count = len(positions)
-    assert posing.fit(Placed(positions, positions[:, :2], np.ones(count), np.ones(count), 5.0)) is None
+    assert (
+        posing.fit(Placed(positions, positions, np.zeros(count), np.ones(count), 0.5, np.ones(count), 5.0, 1000))
+        is None
+    )
 
 
 def test_the_frontal_rotation_of_the_mean_face_is_none():

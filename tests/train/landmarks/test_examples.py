@@ -9,7 +9,7 @@ from fer3d.kernels.normals import vertex_normals
 from fer3d.kernels.topology import weld
 from fer3d.landmarks import POINT_NAMES
 from fer3d.prepare.landmarks.networks import PLACER_STRIDE, Placement, PointPlacer, Sighting
-from fer3d.prepare.landmarks.pictures import frontal_picture
+from fer3d.prepare.landmarks.pictures import DEPTH, frontal_picture
 from fer3d.prepare.landmarks.reference import mean_points
 from fer3d.train.landmarks import losses
 from fer3d.train.landmarks.examples import DOUBT, FACE, NOTHING, fronts_of, stored, views_of
@@ -93,7 +93,7 @@ def test_the_truth_of_fronts(whole):
     fronts = fronts_of(whole, np.random.default_rng(4), 8)
     assert (fronts.shows == FACE).sum() >= 5 and (fronts.shows[3::4] != FACE).all()
     for k in np.flatnonzero(fronts.shows == FACE):
-        spots = np.rint(fronts.spots[k]).astype(int)
+        spots = np.rint(fronts.spots[k, :, :2]).astype(int)
         inside = ((spots >= 0) & (spots < 96)).all(axis=1)
         seen = fronts.depth[k][spots[inside][:, 1], spots[inside][:, 0]] > -32768
         assert seen.mean() > 0.9
@@ -118,7 +118,7 @@ def test_mirroring_twice_changes_nothing_and_a_symmetric_face_is_its_mirror_imag
             torch.testing.assert_close(after.float(), before.float(), equal_nan=True, atol=1e-4, rtol=1e-5)
     normals = vertex_normals(whole.vertices, whole.faces, weld(whole.vertices))
     shown = frontal_picture(whole.vertices, whole.faces, normals, np.eye(3, 4))
-    spots = 47.5 + whole.points[:, :2] / 2.3 * [1, -1]
+    spots = np.column_stack([47.5 + whole.points[:, :2] / 2.3 * [1, -1], whole.points[:, 2] / DEPTH])
     batch = losses.FrontBatch(
         torch.from_numpy(shown.picture[None]),
         torch.ones(1, dtype=torch.int8),
@@ -149,16 +149,18 @@ def test_the_truth_has_the_least_loss(whole):
     assert all(float(value) > 0.05 for value in losses.sighting_loss(wrong, views).values())
 
     fronts = front_batch(columns(fronts_of(whole, np.random.default_rng(9), 4)), np.arange(4), None)
-    cell = (fronts.spots + 0.5) / PLACER_STRIDE - 0.5
+    cell = (fronts.spots[..., :2] + 0.5) / PLACER_STRIDE - 0.5
     cells = torch.arange(48.0)
     across, down = ((cells - cell[..., k : k + 1]) ** 2 for k in (0, 1))
     heat = -0.5 * (down[:, :, :, None] + across[:, :, None, :]) / 0.81
     sure = torch.where(fronts.measured, 20.0, -20.0)
-    right = Placement(heat, sure, torch.where(fronts.shows == FACE, 20.0, -20.0))
+    mean = torch.from_numpy(mean_points()[:, 2] / DEPTH).float()
+    deep = (fronts.spots[..., 2] - mean)[:, :, None, None].expand(heat.shape)
+    right = Placement(heat, deep, sure, torch.where(fronts.shows == FACE, 20.0, -20.0))
     best = losses.placement_loss(right, fronts)
     assert float(best["heat"]) == pytest.approx(np.log(2 * np.pi * np.e * 0.81), abs=0.05)  # the entropy of the target
-    assert float(best["visible"]) < 1e-6 and float(best["face"]) < 1e-6
-    off = losses.placement_loss(Placement(heat.roll(1, dims=3), -sure, -right.face), fronts)
+    assert float(best["visible"]) < 1e-6 and float(best["face"]) < 1e-6 and float(best["depth"]) < 1e-5
+    off = losses.placement_loss(Placement(heat.roll(1, dims=3), deep + 0.1, -sure, -right.face), fronts)
     assert all(float(off[name]) > float(best[name]) + 0.3 for name in best)
 
 
@@ -168,7 +170,7 @@ def test_training_learns_and_repeats_itself(whole):
     def trained():
         torch.manual_seed(0)
         seen = []
-        network = fit(PointPlacer(len(POINT_NAMES)), data, 3, 0, lambda done, of, terms: seen.append(terms["heat"]))
+        network = fit(PointPlacer(len(POINT_NAMES)), data, 6, 0, lambda done, of, terms: seen.append(terms["heat"]))
         return network.state_dict(), seen
 
     (one, losses_one), (other, losses_other) = trained(), trained()
