@@ -172,7 +172,7 @@ _FOLLOWERS: tuple[tuple[str, Callable[[Any, Any], bool], tuple[str, ...]], ...] 
     ),
     ("schedule", lambda typed, recipe: bool(typed != recipe), ("drop_steps", "drop_factor")),
     ("epochs", lambda typed, recipe: True, ("steps",)),
-    ("steps", lambda typed, recipe: True, ("epochs",)),
+    ("steps", lambda typed, recipe: True, ("epochs", "model.freeze_epochs", "model.frozen_lr")),
     ("siamese", lambda typed, recipe: not typed, ("easy",)),
     ("model.penalty_weight", lambda typed, recipe: not typed, ("model.neighbours", "model.form")),
     ("model.read_out", lambda typed, recipe: bool(typed != recipe), ("model.svm_c",)),

@@ -9,6 +9,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from fer3d.config import TrainSettings
+from fer3d.errors import ConfigError
+from fer3d.models.network import PretrainedSettings
 
 RISE = 0.25  # share of a one-cycle schedule during which the rate rises
 LOWEST = 0.04  # initial rate of a one-cycle schedule, as a share of the highest rate
@@ -53,11 +55,21 @@ def schedule(
 
 
 def lasting(settings: TrainSettings, scans: int) -> TrainSettings:
-    """The settings with `epochs` that take `settings.steps` steps on that many training scans, if it is given."""
+    """The settings with `epochs` that take `settings.steps` steps on that many training scans, if it is given.
+
+    Raises:
+        ConfigError: if the branches would stay frozen to the end.
+    """
     if settings.steps is None:
         return settings
     each = max(scans // max(min(settings.batch, scans), 1), 1)
-    return settings.model_copy(update={"epochs": -(-settings.steps // each)})
+    epochs, own = -(-settings.steps // each), settings.model
+    if isinstance(own, PretrainedSettings) and own.freeze_epochs >= epochs:
+        raise ConfigError(
+            f"settings: `model.freeze_epochs` should be less than the {epochs} epochs that `steps` {settings.steps} "
+            f"are of {scans} scans, is {own.freeze_epochs}"
+        )
+    return settings.model_copy(update={"epochs": epochs})
 
 
 def _share_of_highest(name: str, done: float) -> float:

@@ -496,7 +496,7 @@ def test_what_is_wrong_is_said(prepared, tree, tmp_path):
     message = "`mixup` would change nothing for surface-grid: it is of maps, it reads sample trees"
     with pytest.raises(ConfigError, match=message):
         train("surface-grid", Experiment(prepared, folds=3), tmp_path / "run", TrainSettings(mixup=0.4), device=CPU)
-    with pytest.raises(ConfigError, match="unknown key `model.warp` of surface-grid; it takes model.vertex_features, "):
+    with pytest.raises(ConfigError, match="unknown key `model.warp` of surface-grid; it takes model.init, "):
         train_settings("surface-grid", model={"warp": True})
     lean = write_prepared_trees(tmp_path / "lean", ["F0001"], SIX[:1], mesh=False)
     with pytest.raises(ArgumentError, match="traced on the scans' meshes, which were not kept; prepare them again"):

@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import save_file
 
 from fer3d.errors import CheckpointError, FileError, ProtocolError
-from fer3d.models import build_model
+from fer3d.models import build_model, network_class
+from fer3d.models.network import PretrainedSettings
 from fer3d.train.checkpoint import load_model, read_tensors
 from fer3d.train.fine_tuning import Initial, find_initial, start_from
 from fer3d.train.plan import Experiment
@@ -21,6 +22,7 @@ SMALL = {
     "plain-cnn": ("model.width=4", "model.maps=depth"),
     "tang": ("model.pixels=16",),
     "gcnn": ("model.width=2", "batch=2"),
+    "oriented-fusion": ("model.width=2", "model.maps=depth,texture", "model.backbone=small"),
     "dff-cnn": ("model.width=2", "model.maps=depth,texture", "model.backbone=small"),
 }
 
@@ -46,16 +48,15 @@ def before(prepared, tmp_path_factory):
     return trained("plain-cnn", prepared, tmp_path_factory.mktemp("tuned") / "before")
 
 
-@pytest.mark.parametrize("network", ["tang", "gcnn", "dff-cnn", "plain-cnn"])
+@pytest.mark.parametrize("network", ["tang", "gcnn", "oriented-fusion", "dff-cnn", "plain-cnn"])
 def test_every_network_goes_on_from_a_run_of_its_own(prepared, tmp_path, network):
     data = prepared
     if network == "gcnn":
         data = write_prepared_trees(tmp_path / "trees", ("F0001", "M0001"), SIX[:3])
     classes = SIX[:3] if network == "gcnn" else None
     first, said = trained(network, data, tmp_path / "a", classes=classes, only=(0,)), []
-    again = trained(
-        network, data, tmp_path / "b", f"model.init={first}", "lr=1e-9", classes=classes, only=(0,), said=said
-    )
+    still = ["lr=1e-9"] + ["model.branch_lr=1e-9"] * issubclass(network_class(network).Settings, PretrainedSettings)
+    again = trained(network, data, tmp_path / "b", f"model.init={first}", *still, classes=classes, only=(0,), said=said)
     one, two = ({k: v for k, v in weights(run).items() if not k.startswith("warp.")} for run in (first, again))
     for name in one:
         if "running" not in name and "num_batches" not in name:

@@ -111,6 +111,27 @@ def test_initial_weights_bring_the_settings_of_fine_tuning():
     assert train_settings("dff-cnn", model={"init": "a.pt"}).optimizer == "sgd"
 
 
+@pytest.mark.parametrize("network", ["dff-cnn", "df-cnn"])
+def test_initial_weights_of_branches_are_tuned_in_two_stages(network):
+    def stages(*items, preset="small"):
+        chosen = train_settings(network, preset, assignments=("model.init=a.pt", *items))
+        own = chosen.model
+        return chosen.lr, own.freeze_epochs, own.frozen_lr, own.branch_lr
+
+    recipe = recipe_of(network).for_run(fine_tuned=True)
+    given = (recipe["lr"], *(recipe[f"model.{key}"] for key in ("freeze_epochs", "frozen_lr", "branch_lr")))
+    assert stages() == stages(preset="full") == tuple(entry.value for entry in given) == (1e-3, 5, 1e-3, 1e-4)
+    assert stages("model.freeze_epochs=2", "model.branch_lr=1e-5") == (1e-3, 2, 1e-3, 1e-5)
+    assert stages("model.freeze_epochs=0") == (1e-3, 0, 1e-3, 1e-4)
+    assert stages("epochs=6") == (1e-3, 5, 1e-3, 1e-4)
+    assert stages("epochs=5") == stages("steps=50") == (1e-3, 0, 1e-3, 1e-4)  # a first stage might have no second
+    assert stages("optimizer=adamw")[0] == TrainSettings().lr
+    assert not train_settings(network).model.freeze_epochs
+    assert not train_settings(network, "full").model.freeze_epochs
+    with pytest.raises(ConfigError, match="`model.freeze_epochs` should be less than `epochs` 3, is 4"):
+        stages("epochs=3", "model.freeze_epochs=4")
+
+
 def test_an_unknown_recipe_is_refused():
     with pytest.raises(ConfigError, match="`recipe` of tang should be one of tang, ours, is 'tagn'; did you mean"):
         train_settings("tang", recipe="tagn")
@@ -136,6 +157,7 @@ def test_an_unknown_recipe_is_refused():
             "`width` should be",
         ),
         ("network = 'tang'\npaper = 'a'\n[fine-tuning]\nlr = { value = 3 }\n", "`lr` should be a table of value and"),
+        ("network = 'tang'\npaper = 'a'\n[fine-tuning.model]\nwidth = 3\n", "`width` should be a table of value and"),
     ],
 )
 def test_a_file_that_is_no_recipe_is_refused(tmp_path, text, message):

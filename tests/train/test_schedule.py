@@ -71,6 +71,12 @@ def test_steps_say_how_many_epochs_there_are():
     assert lasting(settings, 40).epochs == 31000  # one step, of all
     plain = train_settings("plain-cnn")
     assert lasting(plain, 1000) is plain
+    frozen = train_settings("df-cnn", assignments=("steps=40", "batch=8", "model.init=a.pt", "model.freeze_epochs=5"))
+    assert lasting(frozen, 48).epochs == 7
+    with pytest.raises(
+        ConfigError, match="`model.freeze_epochs` should be less than the 5 epochs that `steps` 40 are "
+    ):
+        lasting(frozen, 64)
 
 
 @pytest.mark.parametrize(

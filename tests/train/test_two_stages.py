@@ -93,6 +93,23 @@ def test_branches_have_their_rate_without_a_first_stage_too(prepared, weights, t
     assert all(parameter.ndim > 1 for group in groups[::2] for parameter in group["params"])
 
 
+@pytest.mark.parametrize("decayed", ["all", "last"])
+def test_what_decays_is_chosen_in_each_group_of_a_rate(weights, decayed):
+    chosen = ("epochs=3", f"decayed={decayed}", "weight_decay=0.2")
+    settings = train_settings("dff-cnn", "small", None, chosen, model={"init": str(weights)})
+    network = build_model("dff-cnn", size=16, width=4)
+    (phase,) = loop.phases(settings)
+    groups = loop._parameter_groups(network, settings, phase)
+    assert [(group["lr"], group["weight_decay"]) for group in groups] == [
+        (rate, decay) for rate in (settings.lr, 1e-4) for decay in (0.2, 0.0)
+    ]
+    branches = set(network.branches.parameters())
+    others = set(network.parameters()) - branches
+    last = {network.head[1].weight}
+    wanted = (others, set(), branches, set()) if decayed == "all" else (last, others - last, set(), branches)
+    assert tuple(set(group["params"]) for group in groups) == wanted
+
+
 def test_a_run_that_stopped_in_the_second_stage_ends_with_the_same_bits(prepared, weights, tmp_path):
     chosen = (*QUICK, "epochs=4", "model.freeze_epochs=1", "schedule=cosine")
     settings = train_settings("df-cnn", "small", None, chosen, model={"init": str(weights)})
