@@ -48,12 +48,13 @@ demo: install
 	$(STEP) $(BIN)/fer3d synth demo/scans --subjects 24 --levels 3,4
 	$(STEP) $(BIN)/fer3d inspect demo/scans
 	$(STEP) $(BIN)/fer3d preprocess demo/scans -o demo/prepared --size 96
-	$(STEP) $(BIN)/fer3d train dff-cnn --data demo/prepared --folds 4 --preset tiny -o demo/runs/dff-cnn
+	$(STEP) $(BIN)/fer3d train oriented-fusion --data demo/prepared --folds 4 --preset tiny -o demo/runs/oriented-fusion
 	$(STEP) $(BIN)/fer3d synth demo/stranger --subjects 1 --seed 1  # nobody that the networks have seen
-	$(STEP) $(BIN)/fer3d predict demo/runs/dff-cnn "demo/stranger/*/*04*_F3D.wrl"
-	$(STEP) $(BIN)/fer3d report demo/runs/dff-cnn
+	$(STEP) $(BIN)/fer3d predict demo/runs/oriented-fusion "demo/stranger/*/*04*_F3D.wrl"
+	$(STEP) $(BIN)/fer3d report demo/runs/oriented-fusion
 	@echo
 	@awk '{ printf "%s %d s, ", $$1, $$2; all += $$2 } END { print "all " all " s" }' $(SECONDS)
+	@echo "oriented-fusion is a network of our own; dff-cnn, df-cnn and others have the names of their papers."
 	@echo "Simulated faces, so these are no results. Pictures of what was learned from: demo/prepared/contact_sheet.png"
 	@echo "Next: $(BIN)/fer3d preprocess YOUR_SCANS"
 

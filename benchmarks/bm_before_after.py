@@ -27,8 +27,8 @@ ITEMS = {
     "tree": "its sample tree, four levels",
     "manifold_conv": "geodesic convolution with rotation maximum, forward and backward",
     "epoch plain-cnn": "reading 48 scans of 64 x 64 and three epochs",
-    "epoch dff-cnn": "the same",
-    "epoch flm-cnn": "the same of 48 sample trees of 512 vertices",
+    "epoch oriented-fusion": "the same; dff-cnn in a version that has no oriented-fusion",
+    "epoch surface-grid": "the same of 48 sample trees of 512 vertices; flm-cnn in a version that has no surface-grid",
 }
 
 
@@ -197,7 +197,12 @@ def trainer(model, folder):
     """Three epochs on the first of two folds, in a new run folder each time."""
     import tempfile
 
+    from fer3d.models import MODELS
+
     common = ["epochs=3", "batch=16"]
+    trees = model == "surface-grid"
+    if model in ("oriented-fusion", "surface-grid") and model not in list(MODELS):
+        model = "flm-cnn" if trees else "dff-cnn"  # its name before 0.2
     try:  # 0.2 and later
         from fer3d.train.plan import Experiment
         from fer3d.train.run import Device, train
@@ -211,7 +216,7 @@ def trainer(model, folder):
         from fer3d.config import train_settings
 
         settings = train_settings("small", None, common)
-    data = folder / ("trees" if model == "flm-cnn" else "maps")
+    data = folder / ("trees" if trees else "maps")
     experiment = Experiment(data, folds=2, only=(0,))
 
     def run():

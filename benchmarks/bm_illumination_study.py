@@ -22,7 +22,7 @@ from machine import said, where
 RESULTS = Path(__file__).parent / "results"
 TRAINING_PEOPLE, TESTED_PEOPLE = 16, 20
 SETTINGS = ("model.pixels=32", "batch=32", "epochs=20", "lr=0.001")
-SETTINGS += ("rotate_deg=2", "scale=0.02", "stretch=0", "bend_mm=0", "shift_mm=4", "texture_jitter=0")
+SETTINGS += ("rotate_deg=2", "scale=0.02", "stretch=0", "shift=0.022", "texture_jitter=0")
 
 
 def main():
@@ -66,7 +66,7 @@ def blocks(arguments):
         f"in {len(lamps)} lights ({', '.join(lamps)}) from the front. Settings: {' '.join(SETTINGS)}."
     )
     experiment = Experiment(training, "cross", test_data=tested, classes=EXPRESSIONS)
-    settings = {network: train_settings(network, "small", None, SETTINGS) for network in networks}
+    settings = {network: train_settings(network, "small", None, SETTINGS, recipe="ours") for network in networks}
     grid = illumination_grid([training], experiment, work / f"runs-{seed}", settings)
     rows = run_grid(
         grid,

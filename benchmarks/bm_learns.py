@@ -95,7 +95,9 @@ def on_faces(arguments, folder):
     for name in names:
         for rate in (TrainSettings().lr, complete(name, None).lr):
             log = []
-            chosen = train_settings(name, model={"pixels": PIXELS}, epochs=arguments.face_epochs, lr=rate)
+            chosen = train_settings(
+                name, model={"pixels": PIXELS}, epochs=arguments.face_epochs, lr=rate, recipe="ours"
+            )
             train(
                 name,
                 Experiment(arguments.data, folds=4, only=(0,)),

@@ -2,11 +2,11 @@
 
     python benchmarks/bm_map_orientation.py [--write]
 
-One run: 32 scans of 10 channels, as a step of DFF-CNN reads them, at several sizes. Ours gives soft energies of every
-channel; scikit-image's and OpenCV's histograms are of one channel at a time and put a pixel into one bin, or two, with
-an angle of half a turn; all have 8 directions and as many cells. OpenCV takes bytes. The share of the core is that of
-its own float32 matrix product, measured in the same run, in additions and multiplications that the definition asks
-for. Times are CPU time of one thread, the best of several repetitions. `make bench` installs the peers.
+One run: 32 scans of 10 channels, as `oriented-fusion` reads them in a step, at several sizes. Ours gives soft energies
+of every channel; scikit-image's and OpenCV's histograms are of one channel at a time and put a pixel into one bin, or
+two, with an angle of half a turn; all have 8 directions and as many cells. OpenCV takes bytes. The share of the core is
+that of its own float32 matrix product, measured in the same run, in additions and multiplications that the definition
+asks for. Times are CPU time of one thread, the best of several repetitions. `make bench` installs the peers.
 """
 
 import argparse

@@ -127,7 +127,7 @@ def _training(folder, network):
     from fer3d.train.settings import train_settings
 
     torch.set_num_threads(1)
-    settings = train_settings(network, "small", None, ("epochs=1",))
+    settings = train_settings(network, "small", None, ("epochs=1", "recipe=ours"))
     built = build_model(network, classes=CODES, pixels=SIDE)
     sum(parameter.sum() for parameter in built.parameters())
     return settings, Experiment(folder, "parts", classes=LABELS)

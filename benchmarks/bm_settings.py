@@ -31,6 +31,7 @@ RENAMED = {
     "inputs": "vertex_features",
     "own_loss": "penalty_weight",
 }
+NETWORKS_RENAMED = {"dff-cnn": "oriented-fusion", "flm-cnn": "surface-grid"}
 
 
 def main() -> None:
@@ -39,7 +40,9 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="also write them to results/settings.md")
     write = parser.parse_args().write
     with (HERE / "results" / "settings_before.csv").open(encoding="utf-8") as file:
-        before = list(csv.DictReader(file))
+        before = [
+            {**row, "network": NETWORKS_RENAMED.get(row["network"], row["network"])} for row in csv.DictReader(file)
+        ]
     with tempfile.TemporaryDirectory() as folder:
         effects = Effects(Path(folder))
         now = {name: {key: effects.outcome(name, key) for key in every_setting()} for name in model_names()}
@@ -74,7 +77,7 @@ def by_network(before: list[dict[str, str]], now: dict[str, dict[str, Outcome]])
         old = Counter(row["what happens"] for row in before if row["network"] == name)
         new = Counter(outcome.kind for outcome in outcomes.values())
         total.update({("old", kind): old[kind] for kind in KINDS} | {("new", kind): new[kind] for kind in KINDS})
-        numbers = [*(old[kind] for kind in KINDS), *(new[kind] for kind in KINDS)]
+        numbers = [*(old[kind] if old else "new" for kind in KINDS), *(new[kind] for kind in KINDS)]
         lines.append(f"| {name} | " + " | ".join(map(str, numbers)) + " |")
     numbers = [total[when, kind] for when in ("old", "new") for kind in KINDS]
     lines.append("| **all** | " + " | ".join(map(str, numbers)) + " |")

@@ -207,8 +207,8 @@ def confidence_table(people):
     lines = [
         f"## Confidence: flagged below {LOW_CONFIDENCE:g}",
         "",
-        f"dff-cnn, preset tiny, 4 folds, trained on {people} simulated people of seed {SEED}, asked about {people} of "
-        f"seed {OTHERS}; expressions at levels 3 and 4.",
+        f"oriented-fusion, preset tiny, 4 folds, trained on {people} simulated people of seed {SEED}, asked about "
+        f"{people} of seed {OTHERS}; expressions at levels 3 and 4.",
         "",
         "| confidence | answers | correct |",
         "|---|---|---|",
@@ -224,7 +224,8 @@ def answers(people):
         for part, seed in (("known", SEED), ("strangers", OTHERS)):
             fer3d("synth", folder / part, "--subjects", people, "--levels", "3,4", "--seed", seed)
         fer3d("preprocess", folder / "known", "-o", folder / "prepared", "--size", 96)
-        fer3d("train", "dff-cnn", "--data", folder / "prepared", "--folds", 4, "--preset", "tiny", "-o", folder / "run")
+        common = ("--data", folder / "prepared", "--folds", 4, "--preset", "tiny", "-o", folder / "run")
+        fer3d("train", "oriented-fusion", *common)
         rows = json.loads(fer3d("predict", folder / "run", folder / "strangers/*/*_F3D.wrl", "--json"))
         truth = truths(folder / "strangers")
     named = [(truth[Path(row["file"]).name], row) for row in rows]

@@ -7,7 +7,7 @@
 
 A claim is a file such as benchmarks/claims/curvature-helps.toml:
 
-    claim = "DFF-CNN from all maps is correct more often than the plain CNN of depth and normals, by over 2 points."
+    claim = "oriented-fusion, all maps, is correct more often than the plain CNN, depth and normals, by over 2 points."
     measured_before_stated = false
     statistic = "accuracy difference"
     margin = 2.0                                  # points
@@ -33,7 +33,7 @@ A claim is a file such as benchmarks/claims/curvature-helps.toml:
     name = "fold"
     parts = 10
     commands = [
-      ".venv/bin/fer3d train dff-cnn --data {work}/prepared --fold {part} --resume -o {work}/ours-{part}",
+      ".venv/bin/fer3d train oriented-fusion --data {work}/prepared --fold {part} --resume -o {work}/ours-{part}",
       '''.venv/bin/fer3d train plain-cnn --data {work}/prepared --fold {part} --resume -o {work}/rival-{part}
         --maps depth,normal --set lr=3e-3 --set weight_decay=1e-2''',
     ]

@@ -4,7 +4,7 @@ An unknown key raises an error that names the nearest valid key: a mistyped sett
 """
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
@@ -29,6 +29,8 @@ from fer3d.maps.registry import STANDARD_GROUPS, map_group, ordered_groups, read
 Settings = TypeVar("Settings", bound=BaseModel)
 
 FIELD_MM = 179.2  # width of the maps: all of a crop of 90 mm radius
+# The tree of FLM-CNN: defaults of the settings of preparation with `tree_top` landmarks.
+LANDMARK_TREE: Mapping[str, Any] = {"tree_levels": (4096, 1024, 256, 68), "tree_radii_mm": (3.0, 6.0, 12.0)}
 DETECTORS = ("mtcnn", "hog", "haar")  # of faces in pictures, in the order in which they are tried
 
 # Settings of preparation that pictures use, alone or as scans do.
@@ -88,17 +90,24 @@ class PreprocessSettings(BaseModel):
     )
     keep_mesh: bool = Field(True, description="Also store vertices and faces, for models that work on the mesh.")
     tree: bool = Field(False, description="Compute and store the sample tree, for models that convolve on the surface.")
+    tree_top: Literal["farthest", "landmarks"] = Field(
+        "farthest",
+        description="Top level of the tree: farthest, points far from each other, the nose tip first; landmarks, the "
+        "68 of iBUG, those of the scan's file if it has them all, else found ones, as flm-cnn wants it.",
+    )
     tree_levels: tuple[int, ...] = Field(
         (4096, 512, 128),
-        description="Vertices of each tree level, the finest first. The defaults are 2.5, 7 and 14 mm apart on a face.",
+        description="Vertices of each tree level, the finest first. The defaults are 2.5, 7 and 14 mm apart on a face. "
+        "With tree_top landmarks: 4096,1024,256,68.",
     )
     tree_radii_mm: tuple[float, ...] = Field(
         (6.0, 12.0, 24.0),
-        description="Radii of the stencils from the first level to the second; doubled for each further level.",
+        description="Radii of the stencils from the first level to the second; doubled for each further level. With "
+        "tree_top landmarks: 3,6,12.",
     )
     tree_rings: tuple[float, ...] = Field(
         tuple(ring / 6 for ring in range(1, 7)),
-        description="Rings of a stencil, as fractions of its radius; equally spaced for the pooling of flm-cnn.",
+        description="Rings of a stencil, as fractions of its radius; equally spaced for the pooling of surface-grid.",
     )
     tree_rays: int = Field(16, ge=1, le=1024, description="Number of rays of a stencil.")
 
@@ -119,6 +128,19 @@ class PreprocessSettings(BaseModel):
         exclude=True,  # from what is stored: the result does not depend on it
         description="Give a scan up after this number of seconds, and go on with the next. 0: no limit.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tree_of_landmarks(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and given.get("tree_top") == "landmarks":
+            return {**LANDMARK_TREE, **given}
+        return given
+
+    @model_validator(mode="after")
+    def _top_is_landmarks(self) -> Self:
+        if self.tree_top == "landmarks" and self.tree_levels[-1] != LANDMARK_TREE["tree_levels"][-1]:
+            raise ValueError(f"`tree_levels` should end in 68 with tree_top landmarks, ends in {self.tree_levels[-1]}")
+        return self
 
     @field_validator("detectors", mode="before")
     @classmethod
@@ -186,7 +208,7 @@ class PreprocessSettings(BaseModel):
             return dict.fromkeys(idle, "is of scans, these are pictures")
         reasons = dict.fromkeys(OF_PICTURES, "is of pictures, these are scans")
         if not self.tree:
-            trees = ("tree_levels", "tree_radii_mm", "tree_rings", "tree_rays")
+            trees = ("tree_top", "tree_levels", "tree_radii_mm", "tree_rings", "tree_rays")
             reasons |= dict.fromkeys(trees, "is of sample trees, `tree` is off")
             if all(name in STANDARD_GROUPS and not map_group(name).needs_curvatures for name in self.maps):
                 reasons["curvature_radius_mm"] = f"is of curvature and trees, `maps` is {','.join(self.maps)}"
@@ -204,6 +226,13 @@ class PreprocessSettings(BaseModel):
                 raise ConfigError(f"settings: `{name}` would change nothing: it {reasons[name]}")
 
 
+# Settings of training that move vertices -> why they change nothing for networks that read curvatures alone.
+INVARIANT_UNUSED: Mapping[str, str] = dict.fromkeys(
+    ("rotate_deg", "tilt_deg", "shift_mm", "bend_mm", "noise_mm", "depth_jitter_mm"),
+    "moves vertices, it reads the curvatures of `vertex_features` invariant alone",
+)
+
+
 class NetworkSettings(BaseModel):
     """Base class of the settings of a network. The module of each network defines a subclass, named `Settings`."""
 
@@ -212,8 +241,22 @@ class NetworkSettings(BaseModel):
     of_training: ClassVar[frozenset[str]] = frozenset()
     """Fields that training uses; all others are arguments of the network."""
 
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Name of a preset -> values of fields in the place of those that it has for networks in general."""
+
     adamw_lr: ClassVar[float | None] = None
     """The highest learning rate of adamw with which the network learns. None: the default of `TrainSettings.lr`."""
+
+    init: str | None = Field(
+        None,
+        description="Initial weights: a run, a model.safetensors, or a file of other weights. The layers that fit are "
+        "taken.",
+    )
+    init_distinct: bool = Field(
+        False,
+        description="Whether the people of the run in `init` are others than those here, even where their names are "
+        "the same.",
+    )
 
     def derived(self) -> dict[str, Any]:
         """Arguments of the network that follow from several settings; they win over a field of the same name."""
@@ -227,9 +270,14 @@ class NetworkSettings(BaseModel):
         """Fields that have no effect beside the others -> the reason, as "is of an SVM, `read_out` is softmax"."""
         return {}
 
+    def idle(self) -> dict[str, str]:
+        """As `unused_own`, with the fields of this class."""
+        alone = {} if self.init is not None else {"init_distinct": "is of initial weights, `init` is not given"}
+        return {**alone, **self.unused_own()}
+
     @model_validator(mode="after")
     def _have_an_effect(self) -> Self:
-        for name, reason in self.unused_own().items():
+        for name, reason in self.idle().items():
             if name in self.model_fields_set and getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"`{name}` {reason}")
         return self
@@ -238,14 +286,16 @@ class NetworkSettings(BaseModel):
 class TextureSettings(NetworkSettings):
     """Settings of networks that read maps: how the maps are transformed before they enter the network."""
 
-    illumination: Literal["raw", "hist-eq", "isotropic", "dct", "dog", "tan-triggs"] = Field(
-        "raw", description="Illumination normalisation of textures, which then are grey. raw: none."
+    illumination: Literal["raw", "hist-eq", "isotropic", "dct", "dog", "tan-triggs", "plane", "hist-eq-plane"] = Field(
+        "raw",
+        description="Illumination normalisation of textures, which then are grey. raw: none. plane: less the plane "
+        "that fits the light.",
     )
     warp: bool | None = Field(
         None,
         description="Whether to warp the maps first, so that eyes and nose lie where they lie on the mean face. "
-        "The warp is learned from the landmarks of the training scans. Unset: on for dff-cnn and df-cnn if half of "
-        "the scans have landmarks.",
+        "The warp is learned from the landmarks of the training scans. Unset: on for oriented-fusion if half of the "
+        "scans have landmarks.",
     )
 
     @property
@@ -290,9 +340,17 @@ class TreeSettings(NetworkSettings):
     )
 
     @property
-    def whole_tree(self) -> bool:
-        """Whether the network reads all levels of a tree, or only the vertices of one level."""
-        return True
+    def levels(self) -> Literal["all", "second", "finest"]:
+        """What the network reads of a tree: all levels, or one alone: see `fer3d.tree.one_level`."""
+        return "all"
+
+    def flat_radii(self, radii: Sequence[Sequence[float]]) -> tuple[float, ...]:
+        """With `levels` finest, the radii of the stencils that the network reads, ascending, in mm.
+
+        Args:
+            radii: S radii of each transition of the tree.
+        """
+        return tuple(sorted({radius for span in radii for radius in span}))
 
 
 class TrainSettings(BaseModel):
@@ -304,24 +362,46 @@ class TrainSettings(BaseModel):
         default_factory=NetworkSettings, description="Settings of the network. Empty: its defaults."
     )
 
+    recipe: str = Field(
+        "ours",
+        min_length=1,
+        description="The recipe that the settings come from: that of a paper by its name, or ours, this package's.",
+    )
+
     # the optimiser
     epochs: int = Field(30, ge=1, le=100_000, description="Passes over the training scans.")
+    steps: int | None = Field(
+        None,
+        ge=1,
+        le=100_000_000,
+        description="Steps of the optimiser to train for, whatever the number of scans; the last epoch is completed. "
+        "Unset: `epochs` says how long.",
+    )
     batch: int = Field(32, ge=1, le=65_536, description="Scans per step, over all processes together.")
-    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="adamw, or sgd with Nesterov momentum.")
+    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="adamw, or sgd with momentum.")
     lr: float = Field(
         2e-3,
         gt=0.0,
         le=10.0,
         description="Highest learning rate. Some networks have a lower default with adamw.",
     )
-    weight_decay: float = Field(
-        0.05, ge=0.0, le=10.0, description="Weight decay of all parameters but those of biases and normalisation."
+    weight_decay: float = Field(0.05, ge=0.0, le=10.0, description="Weight decay of the parameters in `decayed`.")
+    decayed: Literal["weights", "all", "last"] = Field(
+        "weights",
+        description="Parameters that decay. weights: all but biases and those of normalisation. last: the weights of "
+        "the classifier alone.",
     )
     momentum: float = Field(0.9, ge=0.0, lt=1.0, description="Momentum of sgd.")
-    schedule: Literal["one-cycle", "cosine", "constant"] = Field(
+    nesterov: bool = Field(True, description="Whether the momentum of sgd is Nesterov's.")
+    schedule: Literal["one-cycle", "cosine", "constant", "steps"] = Field(
         "one-cycle",
-        description="Learning rate. one-cycle: up over the first quarter, then a cosine to 0. cosine: from the start.",
+        description="Learning rate. one-cycle: up over the first quarter, then a cosine to 0. cosine: from the start. "
+        "steps: multiplied by `drop_factor` after each of `drop_steps`.",
     )
+    drop_steps: tuple[int, ...] = Field(
+        (), description="For schedule steps: steps of the optimiser after which the rate drops, ascending."
+    )
+    drop_factor: float = Field(0.1, gt=0.0, lt=1.0, description="For schedule steps: what the rate is multiplied by.")
     clip: float = Field(5.0, ge=0.0, description="Largest norm to which the gradient is clipped. 0: off.")
     label_smoothing: float = Field(
         0.1,
@@ -346,12 +426,15 @@ class TrainSettings(BaseModel):
     )
 
     # augmentation
-    mirror: float = Field(0.5, ge=0.0, le=1.0, description="Probability of mirroring a scan.")
-    rotate_deg: float = Field(3.0, ge=0.0, le=180.0, description="Largest rotation in the plane of the map.")
+    mirror: float = Field(0.5, ge=0.0, le=1.0, description="Probability of mirroring a scan or picture.")
+    rotate_deg: float = Field(3.0, ge=0.0, le=180.0, description="Largest rotation in the plane of the map or picture.")
     tilt_deg: float = Field(
         2.0, ge=0.0, le=45.0, description="Largest slope added to the depth, as for a slightly rotated head."
     )
     shift_mm: float = Field(1.0, ge=0.0, le=50.0, description="Largest shift along x and along y.")
+    shift: float = Field(
+        0.04, ge=0.0, le=0.5, description="For pictures: largest shift along x and along y, as a share of the width."
+    )
     scale: float = Field(0.03, ge=0.0, lt=1.0, description="Largest change of size, as a fraction.")
     stretch: float = Field(
         0.06,
@@ -374,6 +457,13 @@ class TrainSettings(BaseModel):
         description="For pictures: rotate, skew, crop and mirror as Yu and Zhang do, instead of the changes above; "
         "texture_jitter still applies.",
     )
+    crop: float = Field(
+        1.0,
+        ge=0.25,
+        le=1.0,
+        description="For pictures: side of the part that is cut out at random in training, as a share of the width; at "
+        "test it is cut from the middle. 1: the whole picture.",
+    )
 
     # evaluation
     select: Literal["last", "best"] = Field(
@@ -381,12 +471,17 @@ class TrainSettings(BaseModel):
         description="Keep the weights of the last epoch, or of the epoch that is best on the *validation* subjects.",
     )
     test_mirror: bool = Field(True, description="Average the probabilities of a scan and its mirror image.")
+    test_crops: bool = Field(
+        False,
+        description="For pictures with `crop`: average over the four corners and the middle; with their mirror images "
+        "these are ten.",
+    )
     test_perturbations: int = Field(
         0,
         ge=0,
         le=1000,
-        description="For pictures: average over this many perturbed copies instead of the mirror image. The "
-        "perturbations are the same for every picture. 0: off.",
+        description="For pictures and maps: average over this many perturbed copies instead of the mirror image. The "
+        "perturbations are the same for every scan. 0: off.",
     )
 
     # running
@@ -403,6 +498,18 @@ class TrainSettings(BaseModel):
     @classmethod
     def _split_conditions(cls, easy: Any) -> Any:
         return _split(easy)
+
+    @field_validator("drop_steps", mode="before")
+    @classmethod
+    def _split_steps(cls, steps: Any) -> Any:
+        return (steps,) if isinstance(steps, int) else _split(steps)
+
+    @field_validator("drop_steps")
+    @classmethod
+    def _ascending_steps(cls, steps: tuple[int, ...]) -> tuple[int, ...]:
+        if any(step < 1 for step in steps) or any(a >= b for a, b in pairwise(steps)):
+            raise ValueError("should be ascending numbers of steps, from 1")
+        return steps
 
     @field_validator("easy")
     @classmethod
@@ -426,6 +533,14 @@ class TrainSettings(BaseModel):
     def _momentum_is_of_sgd(self) -> Self:
         if self.optimizer != "sgd" and "momentum" in self.model_fields_set and self.momentum != 0.9:
             raise ValueError(f"`momentum` is of sgd, `optimizer` is {self.optimizer}")
+        return self
+
+    @model_validator(mode="after")
+    def _rate_can_drop(self) -> Self:
+        if self.schedule == "steps" and not self.drop_steps:
+            raise ValueError("`drop_steps` should say after which steps the rate of schedule steps drops")
+        if self.schedule != "steps" and self.drop_steps:
+            raise ValueError(f"`drop_steps` is of schedule steps, `schedule` is {self.schedule}")
         return self
 
 

@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -199,19 +199,17 @@ class Predictor:
             ArgumentError: if a network needs a map that the scan does not have, or `scan` is of a wrong type, shape or
                 dtype.
         """
-        face = self.kind.read(scan, self.settings, self.models[0].facts.inputs, landmarks=landmarks, frame=frame)
+        face = self.read(scan, landmarks, frame)
         warnings = (*face.warnings, *_other_steps(self.models[0]))
-        probabilities = self.probabilities([face])[:, 0]  # (M, K)
-        mean, target = probabilities.mean(axis=0), self.models[0].facts.target
-        if target.kind != "classes":
-            spread = dict(zip(self.classes, probabilities.std(axis=0).tolist(), strict=True))
-            values = dict(zip(self.classes, mean.tolist(), strict=True))
-            return ValuePrediction(target.name, target.kind, values, spread, warnings)
-        return Prediction(
-            probabilities=dict(zip(self.classes, mean.tolist(), strict=True)),
-            agreement=float((probabilities.argmax(axis=1) == mean.argmax()).mean()),
-            warnings=warnings,
-        )
+        return _predicted(self.models[0], self.probabilities([face])[:, 0], warnings)
+
+    def read(self, scan: Source, landmarks: str | Path | None, frame: AxisConvention | None) -> PreparedFace:
+        """Prepare one raw scan as the run did; see `__call__`."""
+        return self.kind.read(scan, self.settings, self.models[0].facts.inputs, landmarks=landmarks, frame=frame)
+
+    def with_unit(self, unit: str | float) -> Predictor:
+        """The same, for files of this unit."""
+        return replace(self, settings=self.settings.model_copy(update={"unit": unit}))
 
     def probabilities(self, faces: Sequence[PreparedFace]) -> NDArray[np.float64]:
         """(M, N, K) float64: the probability of each class from each of the M networks, for N prepared faces.
@@ -229,6 +227,61 @@ class Predictor:
         return np.stack(rows)
 
 
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """The networks of several runs and their weights as one callable, from a folder of `fer3d ensemble`; see `load`.
+
+    Attributes:
+        members: The runs; each has the network of every fold, in one order of the folds.
+        weights: (F, E) float64: the weight of each run in each fold, sum 1 in a fold.
+    """
+
+    members: tuple[Predictor, ...]
+    weights: NDArray[np.float64]
+
+    @property
+    def models(self) -> tuple[FoldModel, ...]:
+        """The networks of all runs."""
+        return tuple(model for member in self.members for model in member.models)
+
+    @property
+    def settings(self) -> PreprocessSettings:
+        """Settings that prepare a scan for the first run."""
+        return self.members[0].settings
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Canonical labels in the order of the probabilities."""
+        return self.members[0].classes
+
+    @property
+    def kind(self) -> InputKind:
+        """The kind of input of the first run."""
+        return self.members[0].kind
+
+    def with_unit(self, unit: str | float) -> Ensemble:
+        """The same, for files of this unit."""
+        return replace(self, members=tuple(member.with_unit(unit) for member in self.members))
+
+    def __call__(
+        self, scan: Source, *, landmarks: str | Path | None = None, frame: AxisConvention | None = None
+    ) -> Prediction | ValuePrediction:
+        """As `Predictor.__call__`: in each fold the weighted mean of the runs; `agreement` is over the folds.
+
+        A scan is prepared once for all runs that prepare it alike.
+        """
+        faces: dict[Any, PreparedFace] = {}
+        total, warnings = np.zeros(()), dict[str, None]()
+        for number, member in enumerate(self.members):
+            key = (member.kind.name, member.settings, tuple(member.models[0].maps))
+            if key not in faces:
+                faces[key] = member.read(scan, landmarks, frame)
+            answers = member.probabilities([faces[key]])[:, 0]  # (F, K)
+            total = total + self.weights[:, number, None] * answers
+            warnings |= dict.fromkeys((*faces[key].warnings, *_other_steps(member.models[0])))
+        return _predicted(self.members[0].models[0], total, tuple(warnings))
+
+
 @dataclass(frozen=True)
 class Row:
     """The result for one file: its prediction, or the reason why there is none."""
@@ -238,11 +291,14 @@ class Row:
     reason: str = ""
 
 
-def load(run: str | Path, fold: str | None = None, *, crops: bool = False, whole_picture: bool = False) -> Predictor:
+def load(
+    run: str | Path, fold: str | None = None, *, crops: bool = False, whole_picture: bool = False
+) -> Predictor | Ensemble:
     """Load the trained networks of a run. No pickled code is executed.
 
     Args:
-        run: A run folder of `fer3d train`, or one `model.safetensors`, which is self-contained.
+        run: A run folder of `fer3d train`, or one `model.safetensors`, which is self-contained; or a folder of
+            `fer3d ensemble`, which names its runs.
         fold: Name of one fold, such as "r00f00". None: the mean probabilities of all finished folds.
         crops: For a run on pictures: the pictures to come are crops of faces and are used as they are, as those of some
             data sets (FER-2013). False: the face is detected, whatever the run was trained on.
@@ -253,11 +309,21 @@ def load(run: str | Path, fold: str | None = None, *, crops: bool = False, whole
         ArgumentError: if `fold` is given with one model file, `crops` or `whole_picture` is true and the run was
             trained on scans, or both are true.
         FileError: if no fold is finished, or `fold` is not.
-        FormatError: if a model file is damaged, or the folds differ in classes, maps or preprocessing.
+        FormatError: if a model file is damaged, or the folds differ in classes, maps or preprocessing; or a run of an
+            ensemble is not what it was when its weights were learned.
     """
+    if (Path(run) / "ensemble.json").is_file():
+        from fer3d.evaluate.ensemble_folder import read_members
+
+        members, weights = read_members(Path(run), fold)
+        parts = [_predictor(paths, crops=crops, whole_picture=whole_picture) for paths in members]
+        return Ensemble(tuple(parts), weights)
+    return _predictor(_model_files(Path(run), fold), crops=crops, whole_picture=whole_picture)
+
+
+def _predictor(paths: Sequence[Path], *, crops: bool, whole_picture: bool) -> Predictor:
     from fer3d.train.checkpoint import load_model
 
-    paths = _model_files(Path(run), fold)
     models: list[FoldModel] = [load_model(path) for path in paths]
     first = models[0]
     for path, model in zip(paths[1:], models[1:], strict=True):
@@ -274,7 +340,11 @@ def load(run: str | Path, fold: str | None = None, *, crops: bool = False, whole
 
 
 def predict_files(
-    predictor: Predictor, paths: Iterable[Path], *, landmarks: bool = False, frame: AxisConvention | None = None
+    predictor: Predictor | Ensemble,
+    paths: Iterable[Path],
+    *,
+    landmarks: bool = False,
+    frame: AxisConvention | None = None,
 ) -> Iterator[Row]:
     """Predict each file; a file that fails gives a row with the reason.
 
@@ -294,6 +364,22 @@ def predict_files(
             yield Row(path, None, "not enough memory to prepare it")
         except Exception as error:  # a bug of this package must not stop the other scans
             yield Row(path, None, internal_error(error))
+
+
+def _predicted(
+    model: FoldModel, probabilities: NDArray[np.float64], warnings: tuple[str, ...]
+) -> Prediction | ValuePrediction:
+    """What (M, K) answers to one scan say; `model` is one of those that gave them."""
+    mean, target, classes = probabilities.mean(axis=0), model.facts.target, model.classes
+    if target.kind != "classes":
+        spread = dict(zip(classes, probabilities.std(axis=0).tolist(), strict=True))
+        values = dict(zip(classes, mean.tolist(), strict=True))
+        return ValuePrediction(target.name, target.kind, values, spread, warnings)
+    return Prediction(
+        probabilities=dict(zip(classes, mean.tolist(), strict=True)),
+        agreement=float((probabilities.argmax(axis=1) == mean.argmax()).mean()),
+        warnings=warnings,
+    )
 
 
 def _other_steps(model: FoldModel) -> tuple[str, ...]:

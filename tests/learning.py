@@ -21,7 +21,7 @@ from fer3d.train import loop
 from fer3d.train.run import Device, _fabric
 from fer3d.train.settings import train_settings
 from tests.prepared import SIX
-from tests.prepared_trees import write_prepared_trees
+from tests.prepared_trees import settings_for, write_prepared_trees
 
 # The smallest pictures that a network takes, or that are worth it; of the others see `pixels_of`.
 PIXELS = {"alexnet": 32, "vgg-11": 32, "vgg-16": 32}
@@ -61,15 +61,17 @@ def easy_maps(groups: tuple[str, ...], scans: int, size: int = _SMALL) -> MapDat
     )
 
 
-def easy_trees(folder: Path, settings):
-    """Sample trees of surfaces with a bump whose place is that of the class."""
+def easy_trees(folder: Path, name: str, settings):
+    """Sample trees of surfaces with a bump whose place is that of the class, as a network reads them."""
+    trees = settings_for(name)
+    folder = folder / str(len(trees.tree_levels))
     if not folder.is_dir():
-        write_prepared_trees(folder, ("F0001", "M0001"))
+        write_prepared_trees(folder, ("F0001", "M0001"), settings=trees)
     return input_kind("trees").load([(folder, labelled_rows(folder))], settings, SIX)
 
 
 def learn(name: str, folder: Path, *, scans: int = 24, on_warning=None, **changes):
-    """The rows of the log of a network that is trained with its defaults, but for `changes`.
+    """The rows of the log of a network that is trained by the package's recipe, but for `changes`.
 
     Args:
         name: Name of the network.
@@ -80,12 +82,12 @@ def learn(name: str, folder: Path, *, scans: int = 24, on_warning=None, **change
     """
     kind = network_class(name)
     own = {"pixels": pixels_of(name)} if issubclass(kind, TextureNetwork) else {}
-    settings = train_settings(name, model=own | changes.pop("model", {}), **changes)
+    settings = train_settings(name, model=own | changes.pop("model", {}), **{"recipe": "ours", **changes})
     if isinstance(settings.model, TextureSettings):
         size = own.get("pixels", _SMALL)
         data = easy_maps(settings.model.groups, scans, size)
     else:
-        data = easy_trees(folder, settings.model)
+        data = easy_trees(folder, name, settings.model)
     torch.manual_seed(settings.seed)
     network = build_model(name, **kind.arguments(settings.model, len(SIX), data.shape))
     rows = torch.arange(len(data.rows))

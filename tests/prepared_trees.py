@@ -1,12 +1,16 @@
 """A small prepared folder with sample trees, made without scanning anybody: surfaces whose class can be seen."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 from scipy.spatial import Delaunay
 
 from fer3d import maps
 from fer3d.config import PreprocessSettings
+from fer3d.landmarks import POINT_NAMES, SCHEMES
+from fer3d.models import network_class
+from fer3d.prepare.landmarks.reference import mean_points
 from fer3d.prepare.scan import build_tree
 from fer3d.prepare.store import PreparedScan, write_manifest, write_scan
 from fer3d.scan import Scan
@@ -19,6 +23,14 @@ SETTINGS = PreprocessSettings(
     tree=True,
     tree_levels=(500, 80, 16),
 )
+# Of FLM-CNN: four levels, the top one of 68 points far from each other, or of landmarks.
+FAR = SETTINGS.model_copy(update={"tree_levels": (500, 220, 110, 68), "tree_radii_mm": (4.0, 8.0, 16.0)})
+MARKED = FAR.model_copy(update={"tree_top": "landmarks"})
+
+
+def settings_for(network):
+    """Settings that make the trees that a network reads."""
+    return MARKED if issubclass(network_class(network), network_class("flm-cnn")) else SETTINGS
 
 
 def surface(number=0, kind=0, level=3):
@@ -44,6 +56,14 @@ def surface(number=0, kind=0, level=3):
     return Scan.of(points, np.where(turned[:, None], faces[:, ::-1], faces))
 
 
+def marked(scan):
+    """A surface with the 68 landmarks of iBUG, where the mean face has them in x and y."""
+    points = {name: mean_points()[POINT_NAMES.index(name)] * [0.7, 0.7, 0.0] for name in SCHEMES["ibug68"]}
+    heights = (scan.vertices[np.hypot(*(scan.vertices[:, :2] - p[:2]).T).argmin(), 2] for p in points.values())
+    placed = {name: np.array([*p[:2], z]) for (name, p), z in zip(points.items(), heights, strict=True)}
+    return replace(scan, landmarks=placed)
+
+
 def tree_of(scan, settings=SETTINGS, nose=(0.0, 0.0, 0.0)):
     """Its sample tree with features, as `prepare` makes it."""
     normals = maps.vertex_normals(scan)
@@ -52,7 +72,14 @@ def tree_of(scan, settings=SETTINGS, nose=(0.0, 0.0, 0.0)):
 
 
 def write_prepared_trees(
-    folder, subjects=("F0001", "M0001", "F0002"), classes=SIX, intensities=(3,), *, tree=True, mesh=True
+    folder,
+    subjects=("F0001", "M0001", "F0002"),
+    classes=SIX,
+    intensities=(3,),
+    *,
+    tree=True,
+    mesh=True,
+    settings=SETTINGS,
 ):
     """Write a prepared folder of len(subjects) x len(classes) x len(intensities) scans."""
     rows = []
@@ -75,14 +102,17 @@ def write_prepared_trees(
                 }
                 rows.append(row)
                 scan = surface(number, kind, level)
+                scan = marked(scan) if settings.tree_top == "landmarks" else scan
                 depth = np.random.default_rng([number, kind, level]).normal(size=(1, 16, 16)).astype(np.float16)
                 arrays = {"maps": depth, "mask": np.ones((16, 16), np.uint8)}
-                settings = SETTINGS.model_dump(mode="json")
-                header = {"row": row, "channels": ["depth"], "pixel_mm": SETTINGS.pixel, "settings": settings}
+                row["landmark_names"] = list(scan.landmarks)
+                row["landmarks"] = [float(x) for point in scan.landmarks.values() for x in point]
+                stored = settings.model_dump(mode="json")
+                header = {"row": row, "channels": ["depth"], "pixel_mm": settings.pixel, "settings": stored}
                 if mesh:
                     arrays |= {"vertices": scan.vertices, "faces": scan.faces}
                 if tree:
-                    made = tree_of(scan)
+                    made = tree_of(scan, settings)
                     arrays |= made.arrays()
                     header["tree"] = made.facts()
                 write_scan(folder / row["file"], PreparedScan(arrays, header))

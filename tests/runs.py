@@ -138,7 +138,7 @@ def _log(epochs, rng, validated):
 def _facts(classes, maps, data, count, seed, rounds, folds):
     return {
         "fer3d": "0.1.0",
-        "model": "dff-cnn",
+        "model": "oriented-fusion",
         "model_settings": {"backbone": "small", "classes": len(classes), "maps": list(maps), "width": 16},
         "settings": {"batch": 32, "epochs": 30, "lr": 0.001, "mixup": 0.0, "optimizer": "adamw", "seed": seed},
         "classes": list(classes),

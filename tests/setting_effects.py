@@ -24,19 +24,25 @@ from fer3d.models import model_names, network_class
 from fer3d.models.texture_network import TextureNetwork
 from fer3d.train.settings import train_settings, used
 from tests.prepared import SIX, write_prepared
-from tests.prepared_trees import write_prepared_trees
+from tests.prepared_trees import settings_for, write_prepared_trees
 
 PACKAGE = Path(fer3d.__file__).parent
 
-# Of every setting a valid value that is not its default; of `channels` that which is not as published.
+# Of every setting a valid value that is not its default; `value_of` has those that depend on the network.
 VALUES = {
+    "recipe": "siamese",
     "epochs": 3,
+    "steps": 40,
     "batch": 5,
     "optimizer": "sgd",
     "lr": 1e-3,
     "weight_decay": 0.4,
+    "decayed": "all",
     "momentum": 0.5,
+    "nesterov": False,
     "schedule": "constant",
+    "drop_steps": (3,),
+    "drop_factor": 0.5,
     "clip": 0.01,
     "label_smoothing": 0.3,
     "mixup": 0.4,
@@ -47,6 +53,7 @@ VALUES = {
     "rotate_deg": 40.0,
     "tilt_deg": 30.0,
     "shift_mm": 20.0,
+    "shift": 0.3,
     "scale": 0.5,
     "stretch": 0.5,
     "bend_mm": 15.0,
@@ -54,6 +61,8 @@ VALUES = {
     "depth_jitter_mm": 40.0,
     "texture_jitter": 0.9,
     "perturb": True,
+    "crop": 0.5,
+    "test_crops": True,
     "test_perturbations": 3,
     "select": "best",
     "test_mirror": False,
@@ -67,7 +76,7 @@ OWN_VALUES = {
     "maps": ("depth", "texture"),
     "illumination": "hist-eq",
     "warp": True,
-    "backbone": "small",
+    "backbone": "vgg-16",
     "width": 3,
     "fusion": 64,
     "dropout": 0.15,
@@ -77,11 +86,17 @@ OWN_VALUES = {
     "map_dropout": 0.6,
     "auxiliary": 0.7,
     "early_fusion": False,
+    "bottleneck": 8,
+    "gap": False,
+    "curvature": "all",
     "init": "weights.safetensors",
     "freeze_epochs": 1,
     "frozen_lr": 5e-3,
+    "branch_lr": 5e-4,
     "read_out": "svm",
     "svm_c": 0.3,
+    "init_distinct": True,
+    "scaling": "set",
     "pixels": 40,
     "channels": None,
     "penalty_weight": 0.7,
@@ -105,6 +120,7 @@ AUGMENTATION = (
     "rotate_deg",
     "tilt_deg",
     "shift_mm",
+    "shift",
     "scale",
     "stretch",
     "bend_mm",
@@ -112,15 +128,22 @@ AUGMENTATION = (
     "depth_jitter_mm",
     "texture_jitter",
     "perturb",
+    "crop",
 )
 
 # Setting of training -> file and function that read it.
 READERS = {
+    "recipe": ("train/recipes.py", "recipe_facts"),
+    "steps": ("train/schedule.py", "lasting"),
     "epochs": ("train/loop.py", "phases"),
     "batch": ("train/loop.py", "_local_batch"),
     "optimizer": ("train/loop.py", "_set_up"),
     "lr": ("train/loop.py", "phases"),
-    "weight_decay": ("train/loop.py", "_set_up"),
+    "weight_decay": ("train/loop.py", "_parameter_groups"),
+    "decayed": ("train/loop.py", "_parameter_groups"),
+    "nesterov": ("train/loop.py", "_set_up"),
+    "drop_steps": ("train/schedule.py", "schedule"),
+    "drop_factor": ("train/schedule.py", "schedule"),
     "momentum": ("train/loop.py", "_set_up"),
     "schedule": ("train/schedule.py", "schedule"),
     "clip": ("train/loop.py", "fit"),
@@ -130,8 +153,9 @@ READERS = {
     "siamese": ("train/loop.py", "fit"),
     "easy": ("train/loop.py", "fit"),
     "select": ("train/loop.py", "fit"),
-    "test_mirror": ("train/loop.py", "predict_rows"),
-    "test_perturbations": ("train/loop.py", "predict_rows"),
+    "test_mirror": ("train/views.py", "of"),
+    "test_crops": ("train/views.py", "of"),
+    "test_perturbations": ("train/views.py", "of"),
     "seed": ("train/loop.py", "_batches"),
     "deterministic": ("train/run.py", "train"),
     "precision": ("train/run.py", "_fabric"),
@@ -144,8 +168,11 @@ OWN_READERS = {
     "illumination": ("data/input_kinds.py", "load"),
     "warp": ("train/run.py", "_wants_warp"),
     "init": ("train/run.py", "_network"),
+    "init_distinct": ("train/run.py", "_initial_notes"),
+    "scaling": ("data/input_kinds.py", "load"),
     "freeze_epochs": ("train/loop.py", "phases"),
     "frozen_lr": ("train/loop.py", "phases"),
+    "branch_lr": ("train/loop.py", "phases"),
     "read_out": ("train/run.py", "_read_out"),
     "svm_c": ("train/run.py", "_read_out"),
 }
@@ -179,6 +206,8 @@ def every_setting() -> tuple[str, ...]:
 
 def value_of(network: str, setting: str):
     """A valid value of a setting that is not its default. KeyError if `VALUES` or `OWN_VALUES` lacks it."""
+    if (network, setting) == ("plain-cnn", "model.curvature"):
+        return "shape-index"
     if setting != "model.channels":
         key = setting.removeprefix("model.")
         return VALUES[key] if key == setting else OWN_VALUES[key]
@@ -189,7 +218,8 @@ def value_of(network: str, setting: str):
 def given(network: str, values: Mapping[str, object]) -> TrainSettings:
     """The settings that these values, by name, make."""
     own = {key.removeprefix("model."): value for key, value in values.items() if key.startswith("model.")}
-    return train_settings(network, model=own, **{key: value for key, value in values.items() if "." not in key})
+    others = {key: value for key, value in values.items() if "." not in key}
+    return train_settings(network, model=own, **{"recipe": "ours", **others})
 
 
 class Effects:
@@ -234,7 +264,7 @@ class Effects:
 
     def _augmentation(self, network: str, base: TrainSettings, changed: TrainSettings) -> Outcome:
         one, two = (self._seen(network, settings) for settings in (base, changed))
-        if float((one - two).abs().max()) <= _SEEN * float(one.std()):
+        if one.shape == two.shape and float((one - two).abs().max()) <= _SEEN * float(one.std()):
             return Outcome("ignored", "a batch looks the same to the network")
         return Outcome("used", "augmentation")
 
@@ -260,10 +290,11 @@ class Effects:
 
     def _data(self, network: str, settings: TrainSettings):
         layout = network_class(network).reads
-        folder = self.folder / layout
+        trees = {} if layout == "maps" else {"settings": settings_for(network)}
+        folder = self.folder / (layout if not trees else f"{layout}-{len(trees['settings'].tree_levels)}")
         if not folder.is_dir():
             write = write_prepared if layout == "maps" else write_prepared_trees
-            write(folder, ("F0001", "M0001"), SIX[:3])
+            write(folder, ("F0001", "M0001"), SIX[:3], **trees)
         return input_kind(layout).load([(folder, labelled_rows(folder))], settings.model, SIX)
 
 

@@ -20,6 +20,7 @@ from fer3d.models import build_model
 from fer3d.predict import Prediction, load, predict_files
 from fer3d.prepare import prepare
 from fer3d.train.checkpoint import ModelFacts, load_model, save_model
+from fer3d.train.views import Views
 from tests.commands import fer3d
 from tests.runs import CLASSES, write_json, write_run
 
@@ -30,13 +31,13 @@ def write_model(path, seed=0, maps=("depth", "normal", "curvature", "texture"), 
     """A network with random weights that says rather different things of different inputs."""
     torch.manual_seed(seed)
     arguments = {"maps": list(maps), "classes": len(classes), "width": 4}
-    network = build_model("dff-cnn", **arguments)
+    network = build_model("oriented-fusion", **arguments)
     with torch.no_grad():
         for parameter in network.head.parameters():
             parameter.mul_(8)
     names = channel_names(maps)
     facts = ModelFacts(
-        model="dff-cnn",
+        model="oriented-fusion",
         model_settings=arguments,
         target=ClassTarget("expression", tuple(classes)),
         kind="maps",
@@ -47,7 +48,7 @@ def write_model(path, seed=0, maps=("depth", "normal", "curvature", "texture"), 
             pixel_mm=SETTINGS.pixel,
         ),
         preprocess=SETTINGS.model_dump(mode="json") | preprocess,
-        mirror=True,
+        views=Views(),
     )
     save_model(path, network, facts)
 

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <string_view>
 
-// Convolution on geodesic polar patches with the maximum over rotations [1, 2].
+// Convolution on geodesic polar patches with the maximum over rotations [1].
 //
 //   x:       (B, N, C)           row-major. Features of the vertices of each scan; padding up to N is not read.
 //   indices: (B, V, R, A, K)     int32 in [0, N). Vertices for bin (r, a) of the patch around vertex v of scan b.
@@ -31,8 +31,6 @@
 //
 // [1] Masci, Boscaini, Bronstein, Vandergheynst. Geodesic convolutional neural networks on Riemannian manifolds.
 //     ICCV Workshops 2015.
-// [2] Chen, Huang, Wang, Chen. Fast and Light Manifold CNN based 3D Facial Expression Recognition across Pose
-//     Variations. ACM Multimedia 2018.
 namespace fer3d {
 
 constexpr int64_t max_rays = 256;

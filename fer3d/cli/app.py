@@ -17,6 +17,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch or OpenBLAS:
 import typer
 from typer.core import TyperGroup
 
+from fer3d.cli import audit as audit_commands
 from fer3d.cli import landmarks as landmark_commands
 from fer3d.cli import training
 from fer3d.cli.conditions import check_used
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 _ORDER = (
     "synth", "inspect", "preprocess", "pack", "train", "train landmarks", "ablate", "study", "settings", "evaluate",
-    "compare",
+    "compare", "audit",
 )  # fmt: skip
 
 
@@ -53,7 +54,7 @@ app = typer.Typer(
     "    fer3d synth scans --subjects 24 --levels 3,4\n\n"
     "    fer3d inspect scans\n\n"
     "    fer3d preprocess scans -o prepared\n\n"
-    "    fer3d train dff-cnn --data prepared --folds 4 --preset tiny -o runs/first\n\n"
+    "    fer3d train oriented-fusion --data prepared --folds 4 --preset tiny -o runs/first\n\n"
     "    fer3d report runs/first",
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -199,7 +200,13 @@ def preprocess(
 def settings(
     context: typer.Context,
     command: Annotated[str, typer.Argument(help="preprocess or train.")] = "preprocess",
-    network: Annotated[str, typer.Argument(help="For train: the network, as each has its own settings.")] = "dff-cnn",
+    network: Annotated[
+        str, typer.Argument(help="For train: the network, as each has its own settings.")
+    ] = "oriented-fusion",
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="For train: the recipe, of a paper or ours. [default: that of the network's paper, if any]"),
+    ] = None,
 ) -> None:
     """Print every setting of `preprocess` or `train` with its default, as a TOML file to edit.
 
@@ -208,11 +215,14 @@ def settings(
     fer3d preprocess scans --config prepare.toml
 
     fer3d settings train flm-cnn > flm.toml
+
+    fer3d settings train yu-zhang  (the recipe of its paper: what is known, from where, and what is ours)
     """
     from fer3d.cli import show_preparation
 
-    check_used(context, {"network": "" if command == "train" else f"is of train, this is {command}"})
-    show_preparation.print_settings(command, network)
+    reason = "" if command == "train" else f"is of train, this is {command}"
+    check_used(context, {"network": reason, "recipe": reason})
+    show_preparation.print_settings(command, network, recipe)
 
 
 @app.command(rich_help_panel=DATA)
@@ -335,7 +345,7 @@ def pack(
 
         fer3d pack prepared -o packed
 
-        fer3d train dff-cnn --data packed -o runs/packed
+        fer3d train oriented-fusion --data packed -o runs/packed
     """
     from fer3d.prepare.shards import pack as pack_folder
 
@@ -474,10 +484,18 @@ def compare(
     raise typer.Exit(SOME_FAILED if show_evaluation.run_compare(runs, resamples, seed, json_) else 0)
 
 
+app.command(rich_help_panel=RESULTS)(audit_commands.audit)
+
+
 @app.command(rich_help_panel=RESULTS)
 def ensemble(
     runs: Runs,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="JSON file to write. [default: none]")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--out", help="Folder to write, which predicts like a run; or a .json file. [default: none]"
+        ),
+    ] = None,
     rule: Annotated[str, typer.Option(help="The loss that the weights minimise: likelihood or hinge.")] = "likelihood",
     resamples: Resamples = 10_000,
     seed: BootstrapSeed = 0,
@@ -488,7 +506,11 @@ def ensemble(
     from the predictions for its validation subjects, never from those for its test subjects. The runs must have been
     trained with --validation, on the same folds and scans.
 
-        fer3d ensemble runs/dff runs/flm runs/tang -o ensemble.json
+        fer3d ensemble runs/dff runs/flm runs/tang -o runs/three
+
+        fer3d predict runs/three scan.ply
+
+        fer3d compare runs/three runs/dff
     """
     from fer3d.cli import show_evaluation
 

@@ -80,6 +80,15 @@ class TrainingOptions:
             rich_help_panel=TRAINING,
         ),
     ] = None
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="How to train: as the paper of the network did (paper, or the name of a recipe), or ours, as this "
+            "package does. `fer3d settings train NETWORK` shows each value and where it is from. [default: paper, if "
+            "the network has one]",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None
     preset: Annotated[
         str,
         typer.Option(
@@ -136,16 +145,20 @@ class TrainingOptions:
         """The settings of training and of the network; `own` holds those that have a command-line option.
 
         Raises:
-            ArgumentError: if `seed` and `--set seed=` differ.
+            ArgumentError: if `seed` and `--set seed=` differ, or `recipe` and `--set recipe=`.
         """
         from fer3d.config import parse_assignments
         from fer3d.errors import ArgumentError
         from fer3d.train.settings import train_settings
 
-        given = parse_assignments(self.set_ or ()).get("seed", self.seed)
-        if self.seed is not None and given != self.seed:
-            raise ArgumentError(f"`--seed` should be given once, is {self.seed} and, by --set seed=, {given}")
-        return train_settings(model, self.preset, self.config, self.set_ or (), model=own, seed=self.seed)
+        typed = {"seed": self.seed, "recipe": self.recipe}
+        assigned = parse_assignments(self.set_ or ())
+        for name, value in typed.items():
+            if value is not None and assigned.get(name, value) != value:
+                raise ArgumentError(
+                    f"`--{name}` should be given once, is {value} and, by --set {name}=, {assigned[name]}"
+                )
+        return train_settings(model, self.preset, self.config, self.set_ or (), model=own, **typed)
 
     def device(self) -> "Device":
         """The device to compute on."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from fer3d.evaluate.measure import Metrics
     from fer3d.evaluate.measure_targets import TargetMetrics
     from fer3d.evaluate.metrics import Interval
-    from fer3d.predict import Predictor, Row
+    from fer3d.predict import Ensemble, Predictor, Row
 
 Result = TypeVar("Result")
 
@@ -275,9 +274,17 @@ def run_ensemble(runs: Sequence[Path], out: Path | None, rule: str, resamples: i
         highlight=False,
     )
     show_notes(ensemble.notes)
-    if out is not None:
+    if out is None:
+        return
+    if out.suffix == ".json":
         ensemble.write(out)
         console.print(f"-> {escape(str(out))}", highlight=False)
+        return
+    from fer3d.evaluate.ensemble_folder import write_ensemble
+
+    write_ensemble(out, ensemble, runs)
+    line = f"-> {escape(str(out))}; it predicts like a run: fer3d predict {escape(str(out))}"
+    console.print(line, highlight=False, soft_wrap=True)
 
 
 def run_predict(
@@ -314,7 +321,7 @@ def run_predict(
     predictor = load(run, fold, crops=crops, whole_picture=whole_picture)
     check(_idle_options(predictor))
     if unit is not None:
-        predictor = replace(predictor, settings=predictor.settings.model_copy(update={"unit": unit}))
+        predictor = predictor.with_unit(unit)
     paths = find_scans(scans, predictor.kind.is_file)
     if predictor.kind.name != "pictures":
         compile_first(needed_kernels(predictor.settings), Console(stderr=True))
@@ -328,7 +335,7 @@ def run_predict(
     return sum(row.prediction is None for row in rows)
 
 
-def _idle_options(predictor: Predictor) -> dict[str, str]:
+def _idle_options(predictor: Predictor | Ensemble) -> dict[str, str]:
     """Option of `predict` that has no effect on the run -> the reason."""
     if predictor.kind.name == "pictures":
         reason = "is of scans, the run was trained on pictures"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel
@@ -176,26 +177,40 @@ def run_maps(
     console.print(f"-> {escape(str(out))}", highlight=False)
 
 
-def print_settings(command: str = "preprocess", network: str = "dff-cnn") -> None:
-    """Print the settings of a command as a commented TOML file; for `train`, those that have an effect on `network`."""
+def print_settings(command: str = "preprocess", network: str = "oriented-fusion", recipe: str | None = None) -> None:
+    """Print the settings of a command as a commented TOML file; for `train`, those that have an effect on `network`.
+
+    With the settings of a recipe stands where each is known from, and what of the paper's training is missing.
+    """
     check_choice("command", command, ("preprocess", "train"))
     if command == "preprocess":
         _print_fields(PreprocessSettings())
         return
-    from fer3d.train.settings import complete, unused
+    from fer3d.train.recipes import recipe_facts, recipe_names
+    from fer3d.train.settings import train_settings, unused, used
 
-    chosen = complete(network, None)
-    _print_fields(chosen, {"model", *unused(chosen)})
+    chosen = train_settings(network, recipe=recipe)
+    facts = recipe_facts(network, chosen, used(chosen))
+    lines = [f"# recipes of {network}: {', '.join(recipe_names(network))}", f"# this one: {facts['name']}"]
+    lines += [f"# after {facts['paper']}"] if "paper" in facts else []
+    lines += [f"# missing: {line}" for line in facts.get("missing", ())]
+    console.print("\n".join(lines) + "\n", highlight=False, markup=False, soft_wrap=True)
+    origins = {key: f"{entry['origin']}: {entry['source']}" for key, entry in facts.get("values", {}).items()}
+    _print_fields(chosen, {"model", *unused(chosen)}, origins)
     console.print(f"[model]  # of {network}\n", highlight=False, markup=False)
-    _print_fields(chosen.model)
+    own = {key.removeprefix("model."): text for key, text in origins.items() if key.startswith("model.")}
+    _print_fields(chosen.model, (), own)
 
 
-def _print_fields(defaults: BaseModel, left_out: Collection[str] = ()) -> None:
+def _print_fields(
+    defaults: BaseModel, left_out: Collection[str] = (), origins: Mapping[str, str] = MappingProxyType({})
+) -> None:
     for name, field in type(defaults).model_fields.items():
         if name not in left_out:
             value = getattr(defaults, name)
             line = f"# {name} =" if value is None else f"{name} = {_toml(value)}"
-            console.print(f"# {field.description}\n{line}\n", highlight=False, markup=False, soft_wrap=True)
+            origin = f"# {origins[name]}\n" if name in origins else ""
+            console.print(f"# {field.description}\n{origin}{line}\n", highlight=False, markup=False, soft_wrap=True)
 
 
 def _toml(value: Any) -> str:

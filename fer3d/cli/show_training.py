@@ -40,8 +40,12 @@ def run_train(
     if not _is_first_process():
         return
     from fer3d.cli.show_evaluation import show_run
+    from fer3d.train.run_folder import read_run
 
     show_run(out, notes=False)  # they stand above the first epoch
+    if learned := read_run(out).learned:
+        text = ", ".join(f"{name} {value:.3f}" for name, value in learned.items())
+        console.print(f"learned, mean of the folds: {escape(text)}", highlight=False, soft_wrap=True)
     console.print(f"-> {escape(str(out))}; details: fer3d report {escape(str(out))}", highlight=False)
 
 

@@ -3,6 +3,7 @@
 `fer3d.cli.app` registers them. A module that is slow to import is imported inside the command that needs it.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,9 +16,11 @@ SOME_FAILED = 3  # the exit code when the command finished and some of its scans
 Model = Annotated[
     str,
     typer.Argument(
-        help="For maps: dff-cnn, df-cnn or plain-cnn. For textures and pictures: tang, yu-zhang, kahou, alexnet, "
-        "vgg-11, vgg-16, 3c2f, khorrami, dlp-cnn, frr-cnn or resnet-18. For sample trees: flm-cnn, or gcnn, a plain "
-        "geodesic CNN. Your own: module:Class, a subclass of fer3d.models.network.Network."
+        help="For maps: oriented-fusion, which is ours; dff-cnn and df-cnn, after their papers; plain-cnn. For "
+        "textures and pictures: tang, yu-zhang, kahou, alexnet, vgg-11, vgg-16, 3c2f, khorrami, dlp-cnn, frr-cnn or "
+        "resnet-18. For sample trees: surface-grid, which is ours; flm-cnn, after its paper; or gcnn, a plain geodesic "
+        "CNN. Your own: module:Class, a subclass of "
+        "fer3d.models.network.Network."
     ),
 ]
 Data = Annotated[Path, typer.Option(help="Prepared folder, as `fer3d preprocess` wrote it.", rich_help_panel=DATA)]
@@ -52,19 +55,30 @@ def train(
     init: Annotated[
         str | None,
         typer.Option(
-            help="Pretrained image weights: a file, torchvision or timm. For maps of `preprocess --size 224`.",
+            help="Initial weights: a run, a model.safetensors, a file of other weights; for dff-cnn and df-cnn also "
+            "torchvision or timm. The layers that fit are taken, and the run says which.",
             rich_help_panel=NETWORK,
         ),
     ] = None,
     no_mes: Annotated[
-        bool, typer.Option("--no-mes", help="flm-cnn without multi-scale encoding.", rich_help_panel=NETWORK)
+        bool,
+        typer.Option("--no-mes", help="flm-cnn or surface-grid without multi-scale encoding.", rich_help_panel=NETWORK),
     ] = False,
     no_hvp: Annotated[
-        bool, typer.Option("--no-hvp", help="flm-cnn without human-vision-inspired pooling.", rich_help_panel=NETWORK)
+        bool,
+        typer.Option(
+            "--no-hvp",
+            help="flm-cnn or surface-grid without human-vision-inspired pooling.",
+            rich_help_panel=NETWORK,
+        ),
     ] = False,
     uniform: Annotated[
         bool,
-        typer.Option("--uniform", help="flm-cnn on evenly spread vertices, without tree.", rich_help_panel=NETWORK),
+        typer.Option(
+            "--uniform",
+            help="flm-cnn or surface-grid on evenly spread points of one level, without tree.",
+            rich_help_panel=NETWORK,
+        ),
     ] = False,
     validation: Annotated[
         bool,
@@ -85,21 +99,27 @@ def train(
     A killed run continues with --resume and ends with the same weights. Test subjects never influence training or the
     choice of weights.
 
-        fer3d train dff-cnn --data prepared --folds 4 -o runs/first
+        fer3d train oriented-fusion --data prepared --folds 4 -o runs/first
 
-        fer3d train dff-cnn --data prepared --protocol bu3dfe-p1 --seed 1 -o runs/p1
+        fer3d train oriented-fusion --data prepared --protocol bu3dfe-p1 --seed 1 -o runs/p1
 
         fer3d train plain-cnn --maps texture --labels neutral,happiness,sadness --data pictures -o runs/three
 
-        fer3d train dff-cnn --data mine --protocol cross --test-data theirs --distinct -o runs/cross
+        fer3d train oriented-fusion --data mine --protocol cross --test-data theirs --distinct -o runs/cross
 
-        fer3d train flm-cnn --data prepared -o runs/flm  (after fer3d preprocess --tree)
+        fer3d train surface-grid --data prepared -o runs/grid  (after fer3d preprocess --tree)
+
+        fer3d train flm-cnn --data prepared -o runs/flm  (after fer3d preprocess --tree --set tree_top=landmarks)
+
+        fer3d train tang --data fer2013 --protocol parts -o runs/tang  (as its paper; --recipe ours: as this package)
+
+        fer3d train tang --data sfew --init runs/tang -o runs/fine  (fine-tuned)
 
         fer3d train plain-cnn --maps depth,normal --set model.width=8 --set epochs=20 -o runs/small
 
         fer3d train my_networks:MyNet --data prepared -o runs/mine
 
-        torchrun --nproc-per-node 2 -m fer3d train dff-cnn --devices 2 ...
+        torchrun --nproc-per-node 2 -m fer3d train oriented-fusion --devices 2 ...
 
     `fer3d train landmarks --help` is of the networks that place landmarks.
     """
@@ -118,7 +138,7 @@ def train(
 
 @with_options(TrainingOptions)
 def ablate(
-    model: Model = "dff-cnn",
+    model: Model = "oriented-fusion",
     data: Data = Path("prepared"),
     out: Annotated[
         Path, typer.Option("-o", "--out", help="Folder of the runs and the table.", rich_help_panel=RUNNING)
@@ -132,9 +152,10 @@ def ablate(
     """Measure which parts help: train on all 15 subsets of depth, normal, curvature and texture; print one table.
 
     The parts of flm-cnn are multi-scale encoding, human-vision-inspired pooling and the tree: it is trained with all,
-    without each, and with none.
+    without each, and with none, on the same points and with the same last layers. The table also says how much memory
+    a scan takes, and how long its prediction.
 
-        fer3d ablate dff-cnn --data prepared --folds 4 --workers 2 -o runs/ablation
+        fer3d ablate oriented-fusion --data prepared --folds 4 --workers 2 -o runs/ablation
 
     After a stop, the same command keeps the finished runs. A run that fails is a line with the reason, and the exit
     code is then 3.
@@ -168,7 +189,7 @@ def study_illumination(
     illuminations: Annotated[
         str,
         typer.Option(
-            help="Comma-separated normalisations: raw, hist-eq, isotropic, dct, dog, tan-triggs.",
+            help="Comma-separated normalisations: raw, hist-eq, isotropic, dct, dog, tan-triggs, plane, hist-eq-plane.",
             rich_help_panel=NETWORK,
         ),
     ] = "raw,hist-eq,isotropic,dct,dog",
@@ -181,7 +202,8 @@ def study_illumination(
 
     The study follows Shin, Kim and Kwon (2016). hist-eq equalises the histogram, isotropic divides by a smooth
     luminance, dct drops the lowest frequencies of the logarithm, dog is a difference of Gaussians. All networks see
-    48 x 48 pixels unless `--set model.pixels=...` changes that. Each cell of the table is a run, which `fer3d compare`
+    48 x 48 pixels unless `--set model.pixels=...` changes that, and train alike, by `--recipe ours`, unless
+    `--recipe paper` is typed. Each cell of the table is a run, which `fer3d compare`
     and `fer3d report` read.
 
     After a stop, the same command keeps the finished runs. A run that fails is a line with the reason, and the exit
@@ -193,7 +215,9 @@ def study_illumination(
     """
     from fer3d.cli import show_training
     from fer3d.evaluate.grid import STUDIED_PIXELS, illumination_grid, vary
+    from fer3d.train.recipes import OURS
 
+    options = options if options.recipe else replace(options, recipe=OURS)  # all networks are trained alike
     settings = {name: options.settings(name) for name in networks.split(",")}
     for name, chosen in settings.items():
         if chosen.model.model_dump().get("pixels", 0) is None:

@@ -14,14 +14,10 @@ import torch
 from torch.nn import functional
 
 from fer3d.config import TrainSettings
-from fer3d.image.perturb import draw_perturbations, perturb
 from fer3d.maps.groups import MapGroup
 from fer3d.maps.registry import fed_groups
 
 Draws = Mapping[str, torch.Tensor]
-
-_LIGHT = ("gain", "bias", "gamma")  # the numbers of `draw` that change the light of the texture
-_PERTURB = "perturb_"  # prefix of the names of a perturbation's numbers
 
 KNOTS = 5  # knots of the bend along each side: 45 mm apart on maps of 180 mm, wider than what an expression moves
 
@@ -71,7 +67,13 @@ def unchanged(count: int) -> dict[str, torch.Tensor]:
 
 
 def augment(
-    channels: Sequence[str], values: torch.Tensor, draws: Draws, pixel: float, *, linear: bool = True
+    channels: Sequence[str],
+    values: torch.Tensor,
+    draws: Draws,
+    pixel: float,
+    *,
+    linear: bool = True,
+    light: bool = True,
 ) -> torch.Tensor:
     """Mirror, stretch, rotate, scale, shift, tilt and bend each face, move it along z, and change its light.
 
@@ -82,7 +84,6 @@ def augment(
     Normals are exactly those of the changed surface. A quantity whose unit is a power of length is multiplied by the
     same power of scale and mean stretch; curvatures, for instance, are divided by them. This is exact for a change of
     size and holds to first order for the other changes. `MapGroup.kind` says which of these changes a group needs.
-    With the numbers of `draw_pictures`, a perturbation follows all other changes.
 
     Args:
         channels: C names.
@@ -90,46 +91,20 @@ def augment(
         draws: Random numbers from `draw`, (B, ...) each.
         pixel: Width of a pixel, mm.
         linear: Whether to interpolate linearly; otherwise the nearest pixel is taken.
+        light: Whether to change the light of textures; otherwise they may be standardised already.
 
     Returns:
         (B, C + 1, H, W) float32. Pixels taken from outside the map or from unmeasured pixels are unmeasured: 0.
     """
     draws = {name: tensor.to(values.device) for name, tensor in draws.items()}
-    perturbation = {name.removeprefix(_PERTURB): part for name, part in draws.items() if name.startswith(_PERTURB)}
     bend = _bend(draws, values.shape[-2:], pixel)
     warped = _warp(values.float(), draws, bend, pixel, linear)
     mask = warped[:, -1:] > 0.5
     warped = torch.where(mask, warped / warped[:, -1:].clamp(min=0.5), 0.0)
     for group, place in fed_groups(channels):
-        _change(group, warped[:, place], draws, bend, pixel)
-    changed = torch.cat([warped[:, :-1] * mask, mask.to(warped.dtype)], dim=1)
-    return perturb_pictures(changed, perturbation) if perturbation else changed
-
-
-def draw_pictures(
-    settings: TrainSettings, count: int, size: int, generator: torch.Generator
-) -> dict[str, torch.Tensor]:
-    """The random numbers for `count` pictures to be perturbed: the light numbers of `draw`, and a perturbation.
-
-    Returns:
-        As `draw`, and as `fer3d.image.perturb.draw_perturbations` with the prefix "perturb_" on each name.
-    """
-    light = {name: part for name, part in draw(settings, count, generator).items() if name in _LIGHT}
-    drawn = draw_perturbations(count, size, generator)
-    return unchanged(count) | light | {_PERTURB + name: part for name, part in drawn.items()}
-
-
-def perturb_pictures(values: torch.Tensor, draws: Draws) -> torch.Tensor:
-    """Perturb maps (B, C + 1, S, S), the mask last, as pictures are perturbed; unmeasured pixels stay 0.
-
-    Args:
-        values: Before or after normalisation, 0 where nothing was measured.
-        draws: Random numbers from `fer3d.image.perturb.draw_perturbations`.
-    """
-    moved = perturb(values, draws)
-    share = moved[:, -1:]  # the interpolated mask
-    kept = torch.where(share > 0.5, moved[:, :-1] / share.clamp(min=0.5), 0.0)
-    return torch.cat([kept, (share > 0.5).to(moved.dtype)], dim=1)
+        if light or group.kind != "colour":
+            _change(group, warped[:, place], draws, bend, pixel)
+    return torch.cat([warped[:, :-1] * mask, mask.to(warped.dtype)], dim=1)
 
 
 def _change(group: MapGroup, values: torch.Tensor, draws: Draws, bend: torch.Tensor | None, pixel: float) -> None:
@@ -137,7 +112,7 @@ def _change(group: MapGroup, values: torch.Tensor, draws: Draws, bend: torch.Ten
     if group.kind == "normal":
         values.copy_(_turn_normals(values, draws, bend, pixel))
     elif group.kind == "colour":
-        values.copy_(_relight(values, draws))
+        values.copy_(relight(values, draws))
     elif group.kind == "height":
         height = values[:, 0] * _each(draws["scale"] * draws["stretch"][:, 2], 3) + _plane(draws, values.shape, pixel)
         values[:, 0] = height if bend is None else height + bend[:, 2]
@@ -213,8 +188,8 @@ def _plane(draws: Draws, shape: Sequence[int], pixel: float) -> torch.Tensor:
     return tilt[:, 0, None, None] * x + tilt[:, 1, None, None] * y[:, None] + _each(offset, 3)
 
 
-def _relight(texture: torch.Tensor, draws: Draws) -> torch.Tensor:
-    """A texture (B, 3, H, W) in [0, 1] under changed light: gamma, then gain and bias."""
+def relight(texture: torch.Tensor, draws: Draws) -> torch.Tensor:
+    """A texture (B, C, H, W) in [0, 1] under changed light: gamma (B,), then gain and bias, (B, C) each."""
     lit = texture.clamp(min=1e-4) ** _each(draws["gamma"], 4)
     return (lit * draws["gain"][:, :, None, None] + draws["bias"][:, :, None, None]).clamp(0.0, 1.0)
 

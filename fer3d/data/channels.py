@@ -9,7 +9,7 @@ scan, which says nothing about the place.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,8 +162,9 @@ class Normalisation:
 
     Convention:
         - channels with a `limit`, such as curvatures, are clipped to it first;
-        - each colour is first standardised over the scan, which removes the effect of light and camera on the whole
-          face (our choice; on simulated faces it gains three points of accuracy from texture alone);
+        - with scaling "picture" each colour is first standardised over the scan, which removes the effect of light and
+          camera on the whole face (our choice; on simulated faces it gains three points of accuracy from texture
+          alone); with "set" it is not; with "0-2" it is only doubled, so that black is 0 and white 2;
         - x and y of normals keep mean 0 and share one deviation, so that 0 still means "faces the camera";
         - every channel whose sign the mirror changes also keeps mean 0, so that mirroring normalised values changes
           the sign too.
@@ -171,26 +172,35 @@ class Normalisation:
     Attributes:
         channels: C names.
         mean, deviation: C numbers each.
+        scaling: How colours are scaled: "picture", "set" or "0-2".
     """
 
     channels: tuple[str, ...]
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
+    scaling: str = "picture"
 
     @classmethod
-    def fit(cls, channels: Sequence[str], values: torch.Tensor | PictureStack, rows: torch.Tensor) -> Normalisation:
+    def fit(
+        cls,
+        channels: Sequence[str],
+        values: torch.Tensor | PictureStack,
+        rows: torch.Tensor,
+        scaling: str = "picture",
+    ) -> Normalisation:
         """Measure mean and deviation.
 
         Args:
             channels: C names.
             values: (N, C + 1, H, W), as `stack_channels` returns them, or pictures.
             rows: (M,) int64, rows of the training scans only.
+            scaling: How colours are scaled.
         """
         total = torch.zeros(3, len(channels), dtype=torch.float64)
         for part in torch.split(rows, 64):
             batch = values[part].float()
             mask = batch[:, -1:]
-            batch = flatten_scales(channels, batch)[:, :-1] * mask
+            batch = flatten_scales(channels, batch, scaling)[:, :-1] * mask
             sums = (mask.sum().expand(len(channels)), batch.sum((0, 2, 3)), (batch * batch).sum((0, 2, 3)))
             total += torch.stack(sums).double().cpu()
         count, first, second = total
@@ -199,14 +209,23 @@ class Normalisation:
         for centred in _centred(channels):
             deviation[centred] = (second[centred] / count[centred].clamp(min=1)).mean().sqrt().clamp(min=1e-3)
             mean[centred] = 0.0
-        return cls(tuple(channels), tuple(mean.tolist()), tuple(deviation.tolist()))
+        for group, place in fed_groups(channels):
+            if group.kind == "colour" and scaling == "0-2":
+                mean[place], deviation[place] = 0.0, 0.5
+        return cls(tuple(channels), tuple(mean.tolist()), tuple(deviation.tolist()), scaling)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Normalisation:
+        """The inverse of `dataclasses.asdict`, after JSON. TypeError if a value is missing or unexpected."""
+        parts: dict[str, Any] = {k: v if isinstance(v, str) else tuple(v) for k, v in content.items()}
+        return cls(**parts)
 
     def apply(self, values: torch.Tensor) -> torch.Tensor:
         """Normalise (B, C + 1, H, W) in physical units; 0 where the mask (last channel, kept) is 0."""
         mask = values[:, -1:]
         mean = torch.tensor(self.mean, device=values.device)[:, None, None]
         deviation = torch.tensor(self.deviation, device=values.device)[:, None, None]
-        scaled = (flatten_scales(self.channels, values)[:, :-1] - mean) / deviation
+        scaled = (flatten_scales(self.channels, values, self.scaling)[:, :-1] - mean) / deviation
         return torch.cat([scaled * mask, mask], dim=1)
 
     def mirrored(self, values: torch.Tensor) -> torch.Tensor:
@@ -214,14 +233,14 @@ class Normalisation:
         return mirrored(self.channels, values)
 
 
-def flatten_scales(channels: Sequence[str], values: torch.Tensor) -> torch.Tensor:
+def flatten_scales(channels: Sequence[str], values: torch.Tensor, scaling: str = "picture") -> torch.Tensor:
     """Clip channels of (B, C + 1, H, W) to their limits and standardise colours per scan, see `Normalisation`."""
     values = values.clone()
     for group, place in fed_groups(channels):
         for index, channel in enumerate(group.fed, place.start):
             if channel.limit is not None:
                 values[:, index].clamp_(-channel.limit, channel.limit)
-        if group.kind == "colour":
+        if group.kind == "colour" and scaling == "picture":
             values[:, place] = _standardised(values[:, place], values[:, -1:])
     return values
 

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -30,11 +30,11 @@ from fer3d.formats import pictures
 from fer3d.formats.depth_image import is_depth_picture
 from fer3d.formats.pictures import is_picture
 from fer3d.formats.suffixes import is_scan, scan_suffixes
+from fer3d.image.networks.picture_network import PictureSettings
 from fer3d.maps.registry import check_groups, map_group, reads_picture
 from fer3d.prepare.scan import AxisConvention, prepare_with_tree
 from fer3d.prepare.store import header_for
 from fer3d.scan import Scan
-from fer3d.tree.one_level import one_level
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -64,7 +64,7 @@ class InputFacts:
         illumination: Illumination normalisation of textures, see `fer3d.data.channels.relit`.
         warp: The warp that is applied to maps before normalisation, if any.
         stencils: Radii, rings and rays, for trees; see `fer3d.data.tree_batch.stencils_of`.
-        whole_tree: Whether the network takes all levels of a tree, or the vertices of one level.
+        levels: What the network takes of a tree, see `fer3d.config.TreeSettings.levels`.
     """
 
     normalisation: InputNormalisation
@@ -74,7 +74,7 @@ class InputFacts:
     illumination: str = "raw"
     warp: FaceWarp | None = None
     stencils: Mapping[str, Any] = field(default_factory=dict)
-    whole_tree: bool = False
+    levels: Literal["all", "second", "finest"] = "all"
 
 
 @dataclass(frozen=True)
@@ -202,11 +202,12 @@ class MapInput(InputKind):
     def load(self, sources: Sources, settings: NetworkSettings, target: Target) -> TrainingData:
         """See `InputKind.load`."""
         assert isinstance(settings, TextureSettings)
-        return samples.load(sources, settings.groups, target, settings.illumination)
+        scaling = settings.scaling if isinstance(settings, PictureSettings) else "picture"
+        return samples.load(sources, settings.groups, target, settings.illumination, scaling)
 
     def normalisation(self, content: Mapping[str, Sequence[Any]]) -> Normalisation:
         """See `InputKind.normalisation`."""
-        return Normalisation(**{key: tuple(value) for key, value in content.items()})
+        return Normalisation.from_json(content)
 
     def preprocessing(self, settings: PreprocessSettings, groups: Sequence[str]) -> PreprocessSettings:
         """Settings for the map groups of the network, and no tree."""
@@ -308,7 +309,7 @@ class TreeInput(InputKind):
     def load(self, sources: Sources, settings: NetworkSettings, target: Target) -> TrainingData:
         """See `InputKind.load`."""
         assert isinstance(settings, TreeSettings)
-        return tree_samples.load_trees(sources, settings.vertex_features, target, whole_tree=settings.whole_tree)
+        return tree_samples.load_trees(sources, settings, target)
 
     def normalisation(self, content: Mapping[str, Sequence[Any]]) -> TreeNormalisation:
         """See `InputKind.normalisation`."""
@@ -323,8 +324,9 @@ class TreeInput(InputKind):
         tree = face.tree
         if tree is None or face.scan is None:
             raise ArgumentError("`face` should have a sample tree, has none")
-        if not facts.whole_tree:
-            tree = one_level(tree, face.scan.vertices, face.scan.faces)
+        if facts.levels != "all":
+            mesh, radii = (face.scan.vertices, face.scan.faces), facts.stencils["radii"][0]
+            tree = tree_samples.flattened(tree, *mesh, facts.levels, radii)
         if stencils_of(tree) != facts.stencils:
             raise ArgumentError(f"`tree` should have stencils of {facts.stencils}, has {stencils_of(tree)}")
         batch: TreeBatch = facts.normalisation.apply(stack_trees([tree]).rows(torch.arange(1)))
@@ -372,16 +374,18 @@ def has_pixels_of_pictures(pixel_mm: float | None, preprocess: Mapping[str, Any]
 def unused_augmentation(settings: NetworkSettings) -> dict[str, str]:
     """Name of a training setting that does not change the network's input -> the reason."""
     if isinstance(settings, TreeSettings):
-        pictures_only = dict.fromkeys(("perturb", "test_perturbations"), "is of pictures, it reads sample trees")
-        return pictures_only | {
+        flat = ("perturb", "shift", "crop", "test_crops", "test_perturbations")
+        return dict.fromkeys(flat, "is of pictures, it reads sample trees") | {
             "texture_jitter": "is of textures, it reads sample trees",
             "mixup": "is of maps, it reads sample trees",
         }
     reasons = {"noise_mm": "is of sample trees, it reads maps"}
     groups = settings.groups if isinstance(settings, TextureSettings) else ()
     kinds, fed = {map_group(name).kind for name in groups}, f"it reads {', '.join(groups)}"
-    if kinds != {"colour"}:
-        reasons |= dict.fromkeys(("perturb", "test_perturbations"), f"is of pictures, {fed}")
+    if isinstance(settings, PictureSettings):
+        idle = ("shift_mm", "bend_mm", "depth_jitter_mm", "tilt_deg")
+        return reasons | dict.fromkeys(idle, "is of maps in mm, it reads pictures, whose `shift` is a share")
+    reasons |= dict.fromkeys(("perturb", "shift", "crop", "test_crops"), f"is of networks for pictures, {fed}")
     if "colour" not in kinds:
         reasons["texture_jitter"] = f"is of colours, {fed}"
     if "height" not in kinds:

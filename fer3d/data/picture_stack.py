@@ -44,6 +44,11 @@ class PictureStack:
         return count, 4, height, width
 
     @property
+    def is_grey(self) -> bool:
+        """Whether red, green and blue are equal in all pictures."""
+        return self.pixels.shape[1] == 1
+
+    @property
     def device(self) -> torch.device:
         """Where the bytes are."""
         return self.pixels.device

@@ -19,12 +19,14 @@ import torch
 from fer3d.catalog.targets import ClassTarget, Target, says, target_of, targets_in
 from fer3d.checks import did_you_mean
 from fer3d.config import TrainSettings
-from fer3d.data.augment_maps import augment, draw, draw_pictures
+from fer3d.data.augment_maps import augment, draw
+from fer3d.data.augment_pictures import augment_pictures, draw_pictures
 from fer3d.data.channels import Normalisation, channel_names, stored_channels
 from fer3d.data.picture_stack import PictureStack
 from fer3d.data.read_stacks import read_stacks
 from fer3d.data.warp import FaceWarp, landmark_warps
 from fer3d.errors import ArgumentError, FormatError, ProtocolError
+from fer3d.image.networks.picture_network import PictureSettings
 from fer3d.maps.registry import reads_picture
 from fer3d.prepare.integrity import AGAIN
 from fer3d.prepare.store import header_for, read_manifest
@@ -138,10 +140,12 @@ class MapData(TrainingData):
         values: (N, C + 1, H, W) float16, physical units, the mask last: see `fer3d.data.channels.stack_channels`. Of
             textures alone, a `PictureStack`, which holds the same numbers as bytes.
         pixel: Width of a pixel, mm.
+        scaling: How colours are scaled for the network, see `Normalisation`.
     """
 
     values: torch.Tensor | PictureStack
     pixel: float
+    scaling: str = "picture"
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -172,18 +176,21 @@ class MapData(TrainingData):
         return self.values[rows.to(self.values.device)].to(device).float()
 
     def draw(self, settings: TrainSettings, count: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """As `fer3d.data.augment_maps.draw`, or `draw_pictures` with `settings.perturb`."""
-        if settings.perturb:
+        """As `fer3d.data.augment_pictures.draw_pictures` for a network for pictures, else as that of `augment_maps`."""
+        if isinstance(settings.model, PictureSettings):
             return draw_pictures(settings, count, self.values.shape[-1], generator)
         return draw(settings, count, generator)
 
     def augment(self, batch: torch.Tensor, draws: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """As `fer3d.data.augment_maps.augment`."""
+        """As `fer3d.data.augment_pictures.augment_pictures` with its draws, else as that of `augment_maps`."""
+        if "crop" in draws:
+            grey = isinstance(self.values, PictureStack) and self.values.is_grey
+            return augment_pictures(batch, draws, grey=grey)
         return augment(self.channels, batch, draws, self.pixel)
 
     def fit_normalisation(self, rows: torch.Tensor) -> Normalisation:
         """The normalisation, measured on the measured pixels of `rows`."""
-        return Normalisation.fit(self.channels, self.values, rows)
+        return Normalisation.fit(self.channels, self.values, rows, self.scaling)
 
     def fit_warp(self, rows: torch.Tensor) -> FaceWarp:
         """A warp learned from the training scans `rows`, (M,) int64. ArgumentError if too few have landmarks."""
@@ -264,6 +271,7 @@ def load(
     maps: Sequence[str],
     target: Target | Sequence[str],
     illumination: str = "raw",
+    scaling: str = "picture",
 ) -> MapData:
     """Read the maps of scans.
 
@@ -272,6 +280,7 @@ def load(
         maps: Map groups.
         target: What is predicted; every row must have a label of it. For expressions, the list of labels suffices.
         illumination: Illumination normalisation of textures, see `fer3d.data.channels.relit`.
+        scaling: How colours are scaled for the network, see `Normalisation`.
 
     Raises:
         ArgumentError: if scans lack a map, or differ in size, pixel or settings.
@@ -306,6 +315,7 @@ def load(
         digests=tuple(digests),
         pixel=float(first["pixel_mm"]),
         preprocess=stored_settings(first),
+        scaling=scaling,
     )
 
 

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from fer3d.errors import ArgumentError
+from fer3d.landmarks import MIRRORED, SCHEMES
 from fer3d.maps.standard import CURVATURE, NORMAL
 from fer3d.tree.sample_tree import CHANNELS, SampleTree
 
@@ -30,6 +31,9 @@ VERTEX_FEATURES: Mapping[str, tuple[str, ...]] = {
     "invariant": CHANNELS,
     "xyz": (*POSITION, *NORMAL.stored_names, "shape_index"),
 }
+
+# Row i of a top level of landmarks, those of iBUG, is row `_OTHER_SIDE[i]` on the other side of the face.
+_OTHER_SIDE = [SCHEMES["ibug68"].index(MIRRORED[name]) for name in SCHEMES["ibug68"]]
 
 HALF_CURVEDNESS = 0.05  # 1/mm, see `TreeNormalisation`: a radius of 20 mm becomes the middle of the scale
 
@@ -47,6 +51,8 @@ class TreeBatch(NamedTuple):
         indices: One tensor per transition, (B, V, S, R, A, 3) int32, as `SampleTree.indices`.
         weights: One tensor per transition, of the same shape, float32. A padding row has masked samples only.
         real: (B, V) bool, for the top level: false for padding rows.
+        order: (B, 68) int64, where the top level is landmarks: the row of each. A mirror image exchanges those of the
+            left and of the right, but moves no row. Else None.
     """
 
     values: torch.Tensor
@@ -55,6 +61,7 @@ class TreeBatch(NamedTuple):
     indices: tuple[torch.Tensor, ...]
     weights: tuple[torch.Tensor, ...]
     real: torch.Tensor
+    order: torch.Tensor | None = None
 
     def to(self, device: torch.device | str) -> TreeBatch:
         """The same batch on a device."""
@@ -65,6 +72,7 @@ class TreeBatch(NamedTuple):
             tuple(part.to(device) for part in self.indices),
             tuple(part.to(device) for part in self.weights),
             self.real.to(device),
+            None if self.order is None else self.order.to(device),
         )
 
     def rows(self, which: torch.Tensor) -> TreeBatch:
@@ -76,6 +84,7 @@ class TreeBatch(NamedTuple):
             tuple(part[which].int() for part in self.indices),
             tuple(part[which].float() for part in self.weights),
             self.real[which],
+            None if self.order is None else self.order[which],
         )
 
     @property
@@ -124,6 +133,11 @@ def fill_batch(count: int, sizes: Sequence[int], trees: Iterable[SampleTree]) ->
                 tuple(torch.zeros(count, size, *shape, dtype=small) for size in sizes[1:]),
                 tuple(torch.zeros(count, size, *shape, dtype=torch.float16) for size in sizes[1:]),
                 torch.zeros(count, sizes[-1], dtype=torch.bool),
+                torch.arange(len(_OTHER_SIDE)).repeat(count, 1) if tree.landmarks else None,
+            )
+        if tree.landmarks and tree.sizes[-1] < len(_OTHER_SIDE):
+            raise ArgumentError(
+                f"`trees` of landmarks should have {len(_OTHER_SIDE)} at the top, one has {tree.sizes[-1]} points"
             )
         if stencils_of(tree) != wanted:
             raise ArgumentError(f"`trees` should have the same stencils, {wanted}, one has {stencils_of(tree)}")
@@ -148,6 +162,7 @@ def join_trees(batches: Sequence[TreeBatch]) -> TreeBatch:
         tuple(joined(parts) for parts in zip(*(batch.indices for batch in batches), strict=True)),
         tuple(joined(parts) for parts in zip(*(batch.weights for batch in batches), strict=True)),
         joined([batch.real for batch in batches]),
+        None if batches[0].order is None else torch.cat([batch.order for batch in batches if batch.order is not None]),
     )
 
 
@@ -171,8 +186,10 @@ def put_tree(batch: TreeBatch, row: int, tree: SampleTree) -> None:
 
 
 def stencils_of(tree: SampleTree) -> dict[str, object]:
-    """Radii, rings and rays of the stencils, which must be equal for all scans that one network reads."""
-    return {"radii": [list(span) for span in tree.radii], "rings": list(tree.rings), "rays": tree.rays}
+    """What must be equal for all scans that one network reads: radii, rings and rays of the stencils, and `landmarks`
+    where the top level is landmarks."""
+    stencils = {"radii": [list(span) for span in tree.radii], "rings": list(tree.rings), "rays": tree.rays}
+    return stencils | ({"landmarks": True} if tree.landmarks else {})
 
 
 def filled(channels: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -262,7 +279,8 @@ def _mirror_sign(name: str) -> float:
 def mirror(batch: TreeBatch, which: torch.Tensor) -> TreeBatch:
     """Mirror the scans `which`, (B,) bool, of a batch, x -> -x: ray a of every stencil becomes ray -a mod A.
 
-    The tree of a mirrored scan has the same vertices in the same order. Ray 0 points away from the nose tip before and
+    The tree of a mirrored scan has the same vertices in the same order; where its top level is landmarks, `order` then
+    has those of the left where those of the right were. Ray 0 points away from the nose tip before and
     after, and counter-clockwise becomes clockwise. At the nose tip itself ray 0 is arbitrary: there the mirror is exact
     only for networks that take the maximum over rotations.
     """
@@ -283,4 +301,5 @@ def mirror(batch: TreeBatch, which: torch.Tensor) -> TreeBatch:
         normals=batch.normals * sign,
         indices=tuple(turned(part) for part in batch.indices),
         weights=tuple(turned(part) for part in batch.weights),
+        order=None if batch.order is None else torch.where(which[:, None], batch.order[:, _OTHER_SIDE], batch.order),
     )

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from fer3d.catalog.targets import Target
 from fer3d.checks import within
-from fer3d.config import TrainSettings
+from fer3d.config import TrainSettings, TreeSettings
 from fer3d.data.augment_trees import augment, draw
 from fer3d.data.samples import Sources, TrainingData, check_same_recipe, check_sources, stored_settings, targets_of
 from fer3d.data.tree_batch import VERTEX_FEATURES, TreeBatch, TreeNormalisation, fill_batch, stencils_of
 from fer3d.errors import ArgumentError, FormatError
 from fer3d.prepare.integrity import AGAIN
 from fer3d.prepare.store import header_for, open_scan, read_tree
-from fer3d.tree.one_level import one_level
+from fer3d.tree.one_level import all_points, one_level
 from fer3d.tree.sample_tree import SampleTree
 
 
@@ -32,10 +32,13 @@ class TreeData(TrainingData):
     Attributes:
         trees: All scans as one batch, indices int16 or int32 and weights float16.
         stencils: Radii, rings and rays, see `fer3d.data.tree_batch.stencils_of`.
+        blocks: The radii of each transition of the trees as they were prepared, and the number of points of their top
+            level: arguments of networks that read all points on one level.
     """
 
     trees: TreeBatch
     stencils: Mapping[str, Any]
+    blocks: Mapping[str, Any]
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -49,8 +52,8 @@ class TreeData(TrainingData):
 
     @property
     def shape(self) -> Mapping[str, Any]:
-        """Radii, rings and rays of the stencils."""
-        return self.stencils
+        """Radii, rings and rays of the stencils, radii of the blocks, and the number of points of the top level."""
+        return {**self.stencils, **self.blocks}
 
     @property
     def pixel_mm(self) -> None:
@@ -80,18 +83,18 @@ class TreeData(TrainingData):
 
 def load_trees(
     sources: Sources,
-    vertex_features: str,
+    settings: TreeSettings,
     target: Target | Sequence[str],
     *,
-    whole_tree: bool = True,
+    levels: Literal["all", "second", "finest"] | None = None,
 ) -> TreeData:
     """Read the sample trees of scans.
 
     Args:
         sources: Prepared folders, each with the manifest rows to read.
-        vertex_features: A key of `VERTEX_FEATURES`: the channels that the network takes.
+        settings: Of the network: which channels it takes, and which levels.
         target: What is predicted for a scan, see `fer3d.data.samples.load`.
-        whole_tree: Whether to keep all levels. False: one level of each tree, see `one_level`.
+        levels: What to read of a tree, see `fer3d.config.TreeSettings.levels`. None: as `settings` say.
 
     Raises:
         ArgumentError: if the scans were prepared without trees, or not all in the same way.
@@ -109,38 +112,52 @@ def load_trees(
         for folder, row in pairs:
             tree = read_tree(folder, row)
             digests.append(hashlib.blake2b(tree.positions.tobytes() + tree.rows.tobytes(), digest_size=16).hexdigest())
-            if not whole_tree:
-                tree = one_level(tree, *_mesh(folder, row))
+            if wanted != "all":
+                tree = flattened(tree, *_mesh(folder, row), wanted, settings.flat_radii(radii))
             kinds[:] = [stencils_of(tree)]
             yield tree
 
-    levels = [_sizes(folder, row) for folder, row in pairs]
-    for (folder, row), sizes in zip(pairs, levels, strict=True):
-        if len(sizes) != len(levels[0]):
-            raise ArgumentError(f"{folder}: {row['id']} should have {len(levels[0])} levels, has {len(sizes)}; {AGAIN}")
-    if not whole_tree:
-        levels = [[sizes[-2]] * 2 for sizes in levels]
-    sizes = [max(column) for column in zip(*levels, strict=True)]
+    wanted = levels or settings.levels
+    facts = [_tree_facts(folder, row) for folder, row in pairs]
+    numbers: list[list[int]] = [list(found["sizes"]) for found in facts]
+    radii: list[list[float]] = [list(span) for span in facts[0]["radii_mm"]]
+    blocks = {"block_radii": radii, "points": numbers[0][-1]}
+    for (folder, row), sizes in zip(pairs, numbers, strict=True):
+        if len(sizes) != len(numbers[0]):
+            raise ArgumentError(
+                f"{folder}: {row['id']} should have {len(numbers[0])} levels, has {len(sizes)}; {AGAIN}"
+            )
+    if wanted != "all":
+        numbers = [[sizes[0 if wanted == "finest" else -2]] * 2 for sizes in numbers]
+    sizes = [max(column) for column in zip(*numbers, strict=True)]
     trees = fill_batch(len(pairs), sizes, read())
     return TreeData(
-        inputs=(vertex_features,),
+        inputs=(settings.vertex_features,),
         **targets_of(target, [row for _, row in pairs]),
         rows=tuple(row for _, row in pairs),
         digests=tuple(digests),
         preprocess=stored_settings(recipes[0][1]),
         trees=trees,
         stencils=kinds[0],
+        blocks=blocks,
     )
 
 
-def _sizes(folder: Path, row: Mapping[str, Any]) -> list[int]:
-    facts = header_for(folder, row).get("tree")
+def flattened(
+    tree: SampleTree, vertices: NDArray[np.float32], faces: NDArray[np.int32], levels: str, radii: Sequence[float]
+) -> SampleTree:
+    """The one level of a tree that a network reads: "finest", with stencils of these radii, or "second"."""
+    return all_points(tree, vertices, faces, radii) if levels == "finest" else one_level(tree, vertices, faces)
+
+
+def _tree_facts(folder: Path, row: Mapping[str, Any]) -> Mapping[str, Any]:
+    facts: Mapping[str, Any] | None = header_for(folder, row).get("tree")
     if facts is None:
         raise ArgumentError(
             f"{folder}: the model reads sample trees, {row['id']} has none; prepare the scans again with "
             "`fer3d preprocess --tree`"
         )
-    return list(facts["sizes"])
+    return facts
 
 
 def _mesh(folder: Path, row: Mapping[str, Any]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:

@@ -4,7 +4,7 @@ Alignment (`fer3d.prepare.align`) rotates and moves a face but keeps its size. A
 location then sees the mouth of a long face where a short face has its chin, and cannot learn to separate the two from a
 few dozen people. The landmarks of the training scans determine the warp of each; a regression from maps to warps is
 learned from the same scans, so that new scans need no landmarks. All of this is our choice [D]; on 110 simulated people
-kept for tuning, split in halves twice, it gained DFF-CNN two and three points of accuracy.
+kept for tuning, split in halves twice, it gained `oriented-fusion` two and three points of accuracy.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class FaceWarp:
             TypeError: if a value is missing or unexpected.
             ValueError: if the shape of a tensor does not match the channels.
         """
-        before = Normalisation(**{key: tuple(value) for key, value in facts.items()})
+        before = Normalisation.from_json(facts)
         warp, energy = cls(before, **tensors), OrientationEnergy()
         features = len(before.channels) * energy.directions * energy.cells**2
         for name, wanted in {"weights": (features, 3), "constant": (3,), "low": (3,), "high": (3,)}.items():

@@ -19,9 +19,10 @@ import torch
 
 from fer3d.catalog.protocols import Fold
 from fer3d.catalog.targets import Target
-from fer3d.config import PreprocessSettings, settings
+from fer3d.config import PreprocessSettings, TreeSettings, settings
 from fer3d.data.input_kinds import kind_of_folders
 from fer3d.data.samples import MapData, TrainingData, labelled_rows, name_some
+from fer3d.data.tree_samples import TreeData, load_trees
 from fer3d.errors import ArgumentError, FileError
 from fer3d.evaluate import metrics
 from fer3d.evaluate.measure import Metrics, measure
@@ -29,9 +30,10 @@ from fer3d.evaluate.measure_targets import TargetMetrics, measure_targets
 from fer3d.files import sha256, write_bytes
 from fer3d.models import network_class
 from fer3d.prepare.store import header_for, read_manifest
-from fer3d.train.checkpoint import LoadedModel, answers, load_model
+from fer3d.train.checkpoint import LoadedModel, load_model
 from fer3d.train.run_folder import Predictions, Run, ValuePredictions, fold_name, read_run
 from fer3d.train.run_writer import write_predictions
+from fer3d.train.views import answers
 
 _AT_ONCE = 64  # scans that are predicted at once
 # Settings that may differ between two folders: how the files were written, and what else is stored.
@@ -210,7 +212,10 @@ def _load(run: Run, model: LoadedModel, prepared: Path, rows: Sequence[Row]) -> 
     stored = dict(run.facts["settings"].get("model", {}))
     stored |= {"maps": list(model.maps), "illumination": model.facts.inputs.illumination}
     stored = {key: value for key, value in stored.items() if key in own.model_fields}
-    return kind.load(sources, settings(own, stored, str(run.folder / "run.json")), model.facts.target)
+    chosen = settings(own, stored, str(run.folder / "run.json"))
+    if isinstance(chosen, TreeSettings):  # an earlier version may have read another level
+        return load_trees(sources, chosen, model.facts.target, levels=model.facts.inputs.levels)
+    return kind.load(sources, chosen, model.facts.target)
 
 
 def _check_recipe(model: LoadedModel, prepared: Path, header: Mapping[str, Any]) -> None:
@@ -257,24 +262,16 @@ def _answers(model: LoadedModel, data: TrainingData) -> torch.Tensor:
     """(N, K) float64: the predictions of one network for all scans."""
     facts, inputs = model.facts, model.facts.inputs
     wanted = dict(inputs.stencils) if model.kind.layout == "trees" else {"size": inputs.size}
-    if dict(data.shape) != wanted:
-        raise ArgumentError(f"the scans should be as those of the run, {wanted}, are {dict(data.shape)}")
+    found = dict(data.stencils if isinstance(data, TreeData) else data.shape)
+    if found != wanted:
+        raise ArgumentError(f"the scans should be as those of the run, {wanted}, are {found}")
     if inputs.warp is not None:
         assert isinstance(data, MapData)
         data = data.warped(inputs.warp)
     parts = []
     for rows in torch.split(torch.arange(len(data.rows)), _AT_ONCE):
         batch = inputs.normalisation.apply(data.take(rows, torch.device("cpu")))
-        parts.append(
-            answers(
-                model.network,
-                inputs.normalisation,
-                batch,
-                facts.target,
-                mirror=facts.mirror,
-                perturbations=facts.perturbations,
-            )
-        )
+        parts.append(answers(model.network, inputs.normalisation, batch, facts.target, facts.views, inputs.pixel_mm))
     return torch.cat(parts).double()
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from fer3d import config
@@ -27,6 +28,7 @@ from fer3d.image.networks import NETWORKS
 from fer3d.models import network_class
 from fer3d.train.jobs import Executor, Job, LocalExecutor
 from fer3d.train.plan import Experiment, plan_experiment
+from fer3d.train.recipes import recipe_of
 from fer3d.train.run_facts import RESUME, DoneFacts
 from fer3d.train.run_folder import read_predictions, read_run
 from fer3d.train.settings import complete, with_own
@@ -62,6 +64,8 @@ class Numbers:
         scans, folds: Numbers of tested scans and folds.
         parameters: Number of parameters of the network.
         seconds: Training time of all folds.
+        scan_bytes: Memory that the network's input of one scan takes; None where an earlier version did not note it.
+        scan_ms: Time of one prediction, test copies included; None as before.
         notes: What a reader should know of the run, such as scans that were left out.
     """
 
@@ -74,6 +78,8 @@ class Numbers:
     folds: int
     parameters: int
     seconds: float
+    scan_bytes: int | None = None
+    scan_ms: float | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -127,6 +133,13 @@ class Grid:
     def cell_of(self) -> Mapping[Path, Cell]:
         """Run folder -> cell."""
         return {cell.job.out: cell for cell in self.cells}
+
+
+def _of_recipe(network: str, chosen: TrainSettings) -> tuple[str, ...]:
+    """The illuminations of a network that nobody typed: the default, and that of its recipe."""
+    recipe = recipe_of(network, chosen.recipe)
+    entry = None if recipe is None else recipe.values.get("model.illumination")
+    return ("raw",) if entry is None else ("raw", str(entry.value))
 
 
 def vary(settings: TrainSettings, changes: Mapping[str, Any]) -> TrainSettings:
@@ -213,6 +226,8 @@ def numbers_of(run: Path, *, resamples: int = RESAMPLES) -> Numbers:
         folds=metrics.folds,
         parameters=done[0]["parameters"],
         seconds=sum(item["seconds"] for item in done),
+        scan_bytes=max((item["scan_bytes"] for item in done if "scan_bytes" in item), default=None),
+        scan_ms=fmean(times) if (times := [item["scan_ms"] for item in done if "scan_ms" in item]) else None,
         notes=metrics.notes,
     )
 
@@ -248,13 +263,16 @@ def markdown(grid: Grid, rows: Sequence[Row]) -> str:
 
 
 def _long_table(axes: Sequence[str], rows: Sequence[Row]) -> list[str]:
-    columns = ("test accuracy", "95 % interval", "sd of folds", "scans", "parameters", "s a fold")
+    columns = (
+        "test accuracy", "95 % interval", "sd of folds", "scans", "parameters", "MB a scan", "ms a scan", "s a fold",
+    )  # fmt: skip
     lines = [f"| {' | '.join((*axes, *columns))} |", "|" + "---|" * (len(axes) + len(columns))]
     for row in sorted(rows, key=lambda row: -row.numbers.accuracy if row.numbers else math.inf):
         cells = [_mark(row.cell.values[axis]) for axis in axes]
         if n := row.numbers:
             cells += [percent(n.accuracy), _interval(n), percent(n.fold_sd)]
-            cells += [str(n.scans), f"{n.parameters:,}", f"{n.seconds / n.folds:.0f}"]
+            cells += [str(n.scans), f"{n.parameters:,}", _text(n.scan_bytes, 1e-6, 2), _text(n.scan_ms, 1.0, 1)]
+            cells.append(f"{n.seconds / n.folds:.0f}")
         else:
             cells += ["failed", *[""] * (len(columns) - 1)]
         lines.append(f"| {' | '.join(cells)} |")
@@ -292,6 +310,10 @@ def _wide_cell(row: Row | None, best: float) -> str:
 
 def _interval(numbers: Numbers) -> str:
     return percent(numbers.low) if math.isnan(numbers.low) else f"{percent(numbers.low)} to {percent(numbers.high)}"
+
+
+def _text(value: float | None, unit: float, digits: int) -> str:
+    return "-" if value is None else f"{unit * value:.{digits}f}"
 
 
 def _mark(value: str | bool) -> str:
@@ -374,7 +396,9 @@ def illumination_grid(
     cells = []
     for folder, name in zip(folders, names, strict=True):
         for network, chosen in settings.items():
-            if isinstance(chosen.model, TextureSettings) and chosen.model.illumination != "raw":
+            if isinstance(chosen.model, TextureSettings) and chosen.model.illumination not in _of_recipe(
+                network, chosen
+            ):
                 raise ArgumentError(
                     "`model.illumination` would change nothing: the study sets it; choose with `illuminations`"
                 )

@@ -161,7 +161,7 @@ def check_pose_test(
     if read.facts.get("input") == "pictures":
         raise ArgumentError(
             f"{read.name}: a pose test rotates the meshes of scans, the run was trained on pictures: "
-            "train a network on scans, such as fer3d train dff-cnn --maps depth,normal,curvature"
+            "train a network on scans, such as fer3d train oriented-fusion --maps depth,normal,curvature"
         )
     fed = [name for name in read.facts["maps"] if name in group_names()]  # empty for a network of trees
     if reads_picture(fed):
@@ -190,8 +190,9 @@ def _check_mesh(folder: Path, prefix: str, file: Any) -> None:
 
 def turned(scan: Scan, yaw: float) -> Scan:
     """The scan rotated about the origin by `yaw` degrees, to the subject's left."""
-    points = scan.vertices.astype(np.float64) @ rotation(math.radians(yaw), 0.0, 0.0).T
-    return Scan.of(points, scan.faces)
+    turn = np.eye(4)
+    turn[:3, :3] = rotation(math.radians(yaw), 0.0, 0.0)
+    return scan.moved(turn, "turned")
 
 
 def in_view(scan: Scan) -> Scan:
@@ -252,8 +253,10 @@ def _mesh(job: _Job) -> Scan:
     with open_scan(job.folder, job.row) as file:
         _check_mesh(job.folder, prefix, file)
         vertices, faces = file.get_tensor(prefix + "vertices"), file.get_tensor(prefix + "faces")
+    names = job.row.get("landmark_names") or []
+    points = np.array(job.row.get("landmarks") or [], dtype=np.float64).reshape(-1, 3)
     try:
-        return Scan(vertices, faces)
+        return Scan(vertices, faces, landmarks=dict(zip(names, points, strict=True)))
     except ArgumentError as error:
         raise FormatError(f"{path}: the mesh of {job.row['id']} is damaged ({error}); {AGAIN}") from None
 

@@ -36,12 +36,18 @@ class Residual(nn.Module):
 
 
 class Branch(nn.Module):
-    """A stack of layers that knows the number of its output channels."""
+    """A stack of layers that knows the number of its output channels.
+
+    Attributes:
+        out_channels: Number of output channels.
+        extra: How many of its input channels, the last, are not of a map.
+    """
 
     def __init__(self, layers: Sequence[nn.Module], out_channels: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(*layers)
         self.out_channels = out_channels
+        self.extra = 0
 
     @property
     def first(self) -> nn.Conv2d:

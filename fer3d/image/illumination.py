@@ -1,8 +1,10 @@
-"""Illumination normalisation of grey pictures: the methods that Shin, Kim and Kwon compare [1], and Tan and Triggs'.
+"""Illumination normalisation of grey pictures: the methods that Shin, Kim and Kwon compare [1], Tan and Triggs' [4],
+and the plane that Yu and Zhang fit to the light [5].
 
 Every function maps (N, H, W) uint8 to (N, H, W) uint8, so that functions can be chained: DoG, for instance, expects the
 logarithm or the root of a picture. All but the histogram equalisation, which is the usual one, follow the INface
-toolbox 2.1 [F]. Where the toolbox would divide by 0, on pictures of a single grey, the result is 0.
+toolbox 2.1 [F], but the plane, which is recalled. Where the toolbox would divide by 0, on pictures of a single grey,
+the result is 0.
 
 References:
     .. [1] Shin, Kim, Kwon. Baseline CNN structure analysis for facial expression recognition. RO-MAN 2016.
@@ -11,6 +13,7 @@ References:
        transform in logarithm domain. IEEE Transactions on Systems, Man, and Cybernetics B 36(2), 2006.
     .. [4] Tan, Triggs. Enhanced local texture feature sets for face recognition under difficult lighting conditions.
        IEEE Transactions on Image Processing 19(6), 2010.
+    .. [5] Yu, Zhang. Image based static facial expression recognition with multiple deep network learning. ICMI 2015.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ Pictures = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
 _TOGETHER = 32  # pictures processed at a time: at 48 x 48 pixels they stay in the cache of a core
+_FLAT = 1e-6  # of a grey level: what is left of a plane by rounding
 _TINY = 1e-12  # keeps the divisions of `tan_triggs` finite on a picture of a single grey
 
 
@@ -229,6 +233,36 @@ def tan_triggs(
     return _levels(ceiling * np.tanh(x / ceiling), np.uint8)
 
 
+def without_plane(pictures: Pictures) -> Pictures:
+    """Subtract the plane a x + b y + c that fits the greys of each picture best, then stretch the rest to 0 to 255 [5].
+
+    Args:
+        pictures: (N, H, W) uint8.
+
+    Returns:
+        (N, H, W) uint8; 0 for a picture that is a plane, such as one of a single grey.
+
+    Raises:
+        ArgumentError: if shape or dtype are wrong.
+    """
+    _check(pictures)
+    height, width = pictures.shape[1:]
+    x, y = np.arange(width) - (width - 1) / 2, np.arange(height) - (height - 1) / 2
+    light = pictures.astype(np.float64)
+    # x, y and 1 are orthogonal over the pixels, so that each coefficient follows from one product
+    across = light.sum(axis=1) @ x / max(height * float(x @ x), _TINY)
+    along = light.sum(axis=2) @ y / max(width * float(y @ y), _TINY)
+    rest = light - light.mean(axis=(1, 2), keepdims=True)
+    rest -= across[:, None, None] * x + along[:, None, None] * y[:, None]
+    rest[np.abs(rest).max(axis=(1, 2)) < _FLAT] = 0.0
+    return _levels(rest, np.uint8)
+
+
+def equalise_without_plane(pictures: Pictures) -> Pictures:
+    """`equalise_histogram`, then `without_plane`: how Yu and Zhang prepare their pictures [5]."""
+    return without_plane(equalise_histogram(pictures))
+
+
 ILLUMINATIONS: Mapping[str, Callable[..., Pictures]] = {
     "raw": raw,
     "hist-eq": equalise_histogram,
@@ -236,6 +270,8 @@ ILLUMINATIONS: Mapping[str, Callable[..., Pictures]] = {
     "dct": discrete_cosine,
     "dog": difference_of_gaussians,
     "tan-triggs": tan_triggs,
+    "plane": without_plane,
+    "hist-eq-plane": equalise_without_plane,
 }
 
 

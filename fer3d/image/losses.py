@@ -57,8 +57,8 @@ def l2_svm(weight: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor, c: 
 def locality_preserving(features: torch.Tensor, labels: torch.Tensor, neighbours: int = 20) -> torch.Tensor:
     """Locality-preserving loss [1]: 1 / 2B sum |x - mean of its k nearest features of the same class in the batch|^2.
 
-    A feature with fewer than k others of its class uses all of them; one without any adds 0. The gradient is that of
-    this formula for a fixed choice of neighbours, so it also reaches the neighbours.
+    A feature with fewer than k others of its class uses all of them; one without any adds 0. As in the paper, the
+    neighbours are held in the gradient: that of x_i is (x_i - mean of its neighbours) / B.
 
     Args:
         features: (B, D).
@@ -87,7 +87,7 @@ def locality_preserving(features: torch.Tensor, labels: torch.Tensor, neighbours
         share.scatter_(1, which, torch.isfinite(nearest).to(share.dtype))
         share /= share.sum(dim=1, keepdim=True).clamp(min=1.0)
         alone = share.sum(dim=1) == 0
-    apart = (features - share @ features).square().sum(dim=1)
+    apart = (features - share @ features.detach()).square().sum(dim=1)
     return apart.masked_fill(alone, 0.0).mean() / 2.0
 
 

@@ -109,26 +109,26 @@ def rotated(pictures: torch.Tensor, angle: float) -> torch.Tensor:
     return _sampled(pictures, source.expand(len(pictures), -1, -1, -1))
 
 
-def perturbed_probabilities(
-    network: Callable[[torch.Tensor], torch.Tensor],
+def perturbed_answers(
+    answer: Callable[[torch.Tensor], torch.Tensor],
     pictures: torch.Tensor,
     copies: int,
     generator: torch.Generator,
     change: Callable[[torch.Tensor, Draws], torch.Tensor] = perturb,
 ) -> torch.Tensor:
-    """Average the probabilities of a network over several perturbed copies of each picture.
+    """Average the answers of a network over several perturbed copies of each picture.
 
     All pictures share the same perturbations, so a prediction does not depend on the other pictures of the batch.
 
     Args:
-        network: (B, C, S, S) -> (B, K) logits; in evaluation mode.
+        answer: (B, C, S, S) -> (B, K), such as probabilities.
         pictures: (B, C, S, S).
         copies: Number of copies.
         generator: Draws the perturbations, on the CPU.
         change: Makes a copy from the pictures and the draws of `draw_perturbations`.
 
     Returns:
-        (B, K), rows sum to 1.
+        (B, K).
 
     Raises:
         ArgumentError: if the shape is wrong, or `copies` is less than 1.
@@ -140,7 +140,7 @@ def perturbed_probabilities(
         total = torch.zeros((), device=pictures.device)
         for copy in range(copies):
             draws = {name: part[copy].expand(len(pictures), *part.shape[1:]) for name, part in drawn.items()}
-            total = total + network(change(pictures, draws)).float().softmax(dim=-1)
+            total = total + answer(change(pictures, draws))
     return total / copies
 
 

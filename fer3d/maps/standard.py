@@ -73,9 +73,10 @@ NORMAL = MapGroup(
 _SHAPE_INDEX = Channel("shape_index", mirror=1, power=0, low=0.0, high=1.0, colours="blue-red", flat=FLAT_SHAPE_INDEX)
 _MEAN = Channel("mean", mirror=1, power=-1, low=-0.08, high=0.08, drawn=False, limit=LARGEST_CURVATURE)
 
-# A network gets the shape index, the mean curvature (k1 + k2) / 2, and half the difference (k1 - k2) / 2 [D]. DFF-CNN
-# names only the shape index [F], DF-CNN one curvature map [F]. On 162 simulated people kept for tuning, these channels
-# were more accurate than shape index and curvedness, by 1.2 points from curvature alone and by 0.8 from all maps.
+# A network gets the shape index, the mean curvature (k1 + k2) / 2, and half the difference (k1 - k2) / 2 [D]; `dff-cnn`
+# and `df-cnn` read the shape index alone, as DFF-CNN names only this and DF-CNN one curvature map [F]. On 162 simulated
+# people kept for tuning, the three channels were more accurate than shape index and curvedness, by 1.2 points from
+# curvature alone and by 0.8 from all maps.
 CURVATURE = MapGroup(
     "curvature",
     stored=(

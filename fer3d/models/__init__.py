@@ -1,4 +1,7 @@
-"""Networks, one paper per file, and access to networks from outside. `fer3d.models.network` defines the base class."""
+"""Networks, one paper per file and ours under names of our own; access to networks from outside.
+
+`fer3d.models.network` defines the base class. The network that has the name of a paper is the network of that paper.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +26,13 @@ ENTRY_POINTS = "fer3d.models"  # the entry point group in which an installed pac
 
 # Name -> module and class, imported on first use.
 _OWN: Mapping[str, tuple[str, str]] = {
+    "oriented-fusion": ("oriented_fusion", "OrientedFusion"),
     "dff-cnn": ("dff_cnn", "DFFCNN"),
     "df-cnn": ("df_cnn", "DFCNN"),
     "plain-cnn": ("plain_cnn", "PlainCNN"),
     "flm-cnn": ("flm_cnn", "FLMCNN"),
-    "gcnn": ("flm_cnn", "GCNN"),
+    "surface-grid": ("surface_grid", "SurfaceGrid"),
+    "gcnn": ("gcnn", "GCNN"),
 }
 
 

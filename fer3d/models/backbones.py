@@ -1,8 +1,8 @@
 """Backbones of branches: stacks of convolutions that turn one map group (B, C, H, W) into features (B, D, h, w).
 
-`scattering`, `oriented` and `small` are ours, for CPUs; the others follow published networks up to their last
-convolution, in plain torch, with their own parameter names (`fer3d.train.initial_weights` loads ImageNet weights into
-them). Every branch has the attributes `out_channels` (D) and `first`, its first convolution. The backbones in
+`scattering`, `oriented`, `small` and `small-vgg-m` are ours, for CPUs; the others follow published networks up to their
+last convolution, in plain torch, with their own parameter names (`fer3d.train.initial_weights` loads ImageNet weights
+into them). Every branch has the attributes `out_channels` (D) and `first`, its first convolution. The backbones in
 `LOCALLY_CONNECTED` have separate weights for every location on the face; their features describe the whole face
 (h = w = 1).
 """
@@ -69,6 +69,25 @@ def small(channels: int, width: int = 16) -> Branch:
     return Branch(layers, 4 * width)
 
 
+def small_vgg_m(channels: int, width: int = 24) -> Branch:
+    """Ours [D], after VGG-M: its five convolutions and two poolings, for maps of 64 x 64 pixels instead of 224 x 224.
+
+    It has a quarter of the features of `vgg_m`, a first kernel of 5 x 5 pixels, and one convolution of stride 2, the
+    first; no pixel of the boundary is lost. 16 * width / 3 features at H / 8.
+    """
+    deep = width * 16 // 3  # 128
+    layers = [
+        *conv_block(channels, width, 5, 2),
+        nn.MaxPool2d(3, 2, 1),
+        *conv_block(width, width * 8 // 3, 5),
+        nn.MaxPool2d(3, 2, 1),
+        *conv_block(width * 8 // 3, deep),
+        *conv_block(deep, deep),
+        *conv_block(deep, deep),
+    ]
+    return Branch(layers, deep)
+
+
 def vgg_m(channels: int, width: int = 96) -> Branch:
     """VGG-M's five convolutions [1], with batch normalisation (ours) instead of local response normalisation.
 
@@ -106,6 +125,7 @@ BACKBONES: dict[str, Callable[..., Branch]] = {
     "scattering": scattering,
     "oriented": oriented,
     "small": small,
+    "small-vgg-m": small_vgg_m,
     "vgg-m": vgg_m,
     "vgg-16": vgg_16,
     "resnet-18": resnet_18,
@@ -137,4 +157,6 @@ def build_branch(
     make = BACKBONES[backbone]
     if backbone in LOCALLY_CONNECTED:
         return make(channels, extra=extra, dropout=location_dropout, **given)
-    return make(channels + extra, **given)
+    branch = make(channels + extra, **given)
+    branch.extra = extra
+    return branch

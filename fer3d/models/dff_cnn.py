@@ -1,8 +1,10 @@
-"""DFF-CNN: one branch per map group, feature fusion by convolution, global average pooling (spec 2.2 and 2.3).
+"""DFF-CNN: one CNN for each map, weighted feature fusion by convolutions, global average pooling, a softmax.
 
-Of the paper [1] only the abstract and a thesis summary could be read: several 2D attribute maps of one 3D face (depth,
-normal, shape index), a fusion network fine-tuned from image weights, global average pooling to save parameters [F].
-Depth, width and resolution of the network are not known: every number here is our choice [D].
+Of the paper [1] only the abstract and a summary of its author's thesis could be read. From these [F]: maps of depth,
+normals and shape index, in the thesis also texture; a pretrained network for each map, fine-tuned; fusion by a network
+that learns "the combination relation and weight of different features"; global average pooling to save parameters.
+Depth, width and resolution are not known. Ours [D] are the numbers of layers and of features, the branch of three
+channels for normals, the softmax over the weights, and the dropout.
 
 References:
     .. [1] Tian, Zeng, McGrath, Yin, Wang. 3D facial expression recognition using deep feature fusion CNN. ISSC 2019.
@@ -11,287 +13,106 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import nn
-from torch.nn import functional
 
-from fer3d.config import MapSettings, NetworkSettings
-from fer3d.image.convolutions import Branch, conv_block
-from fer3d.maps.registry import STANDARD_GROUPS, check_groups
-from fer3d.models.backbones import IMAGENET, LOCALLY_CONNECTED, build_branch
-from fer3d.models.concatenate import side_by_side
-from fer3d.models.network import Criterion, Losses, Network, PretrainedSettings, map_variants
-from fer3d.models.plain_cnn import PlainCNN
-
-_EARLY = 64  # pixels along a side of the input of early fusion: a plain CNN learned less from 96 x 96
+from fer3d.image.convolutions import conv_block
+from fer3d.maps.registry import STANDARD_GROUPS
+from fer3d.models.map_branches import ConvolutionalBranches, PublishedSettings, channels_read
 
 
-class FusionSettings(MapSettings, PretrainedSettings):
-    """Settings that DFF-CNN and DF-CNN share."""
+class WeightedConcatenation(nn.Module):
+    """Concatenates the features of M maps, each multiplied by M times a learned weight.
 
-    backbone: Literal["oriented", "scattering", "small", "vgg-m", "vgg-16", "resnet-18"] = Field(
-        "oriented", description="Layers of the branches, see `fer3d.models.backbones`."
-    )
-    width: int | None = Field(None, ge=1, le=1024, description="Features of the first convolution. Unset: the default.")
-    fusion: int = Field(128, ge=2, le=4096, description="Features of the fusion convolutions.")
-    dropout: float | None = Field(
-        None, ge=0.0, lt=1.0, description="Dropout before the last layer. Unset: the default."
-    )
-    location_dropout: float = Field(
-        0.5,
-        ge=0.0,
-        lt=1.0,
-        description="Share of its inputs that a locally connected layer drops in training.",
-    )
-    mask: bool = Field(False, description="Whether the mask of measured pixels is a further input of the branches.")
-    position: bool = Field(True, description="Whether pixel coordinates are further inputs of convolutional branches.")
-    map_dropout: float = Field(
-        0.2, ge=0.0, lt=1.0, description="Probability that the fusion drops a map of a scan in training."
-    )
-    auxiliary: float = Field(
-        0.3, ge=0.0, le=10.0, description="Weight of the loss of each branch's own classifier. 0: none."
-    )
-
-    def unused_own(self) -> dict[str, str]:
-        """See `NetworkSettings.unused_own`."""
-        if self.backbone in LOCALLY_CONNECTED:
-            own = {"position": f"is of convolutional branches, `backbone` is {self.backbone}"}
-        else:
-            own = {"location_dropout": f"is of locally connected branches, `backbone` is {self.backbone}"}
-        if not self.freeze_epochs:
-            own["frozen_lr"] = "is of frozen branches, `freeze_epochs` is 0"
-        if len(self.maps) == 1:
-            own |= dict.fromkeys(("map_dropout", "auxiliary"), f"is of several maps, `maps` is {self.maps[0]}")
-        return own
-
-
-class FusionNetwork(Network, abstract=True):
-    """Base of DFF-CNN and DF-CNN: branches, whose features are concatenated and passed to `fuse`, then to `head`.
-
-    Attributes:
-        maps: Map groups, in the order of the input's channels.
-        branches: One branch per group.
-        fuse: (B, sum of D, h, w) -> (B, fused).
-        head: (B, fused) -> (B, K) logits.
+    The weights are a softmax, positive and of sum 1; they start at 1 / M, which leaves the features as they are. The
+    convolution that follows could undo them, so they show what training moved and are no measure of importance.
     """
 
-    warps = True
-
-    def __init__(
-        self,
-        maps: Sequence[str],
-        backbone: str,
-        width: int | None,
-        location_dropout: float,
-        mask: bool,
-        position: bool,
-        map_dropout: float,
-        auxiliary: float,
-        classes: int,
-    ) -> None:
+    def __init__(self, maps: int) -> None:
         super().__init__()
-        groups = check_groups(maps)
-        self.maps = tuple(group.name for group in groups)
-        self.channels = [len(group.fed) for group in groups]
-        self.mask, self.map_dropout = mask, map_dropout
-        self.whole_face = backbone in LOCALLY_CONNECTED
-        self.position = position and not self.whole_face  # locally connected branches know the location anyway
-        extra = mask + 2 * self.position
-        self.branches = nn.ModuleDict(
-            {
-                group: build_branch(backbone, count, width, extra, location_dropout)
-                for group, count in zip(self.maps, self.channels, strict=True)
-            }
-        )
-        self.auxiliary, self.auxiliary_weight = nn.ModuleDict(), float(auxiliary)
-        if auxiliary and len(maps) > 1:
-            self.auxiliary.update({group: nn.Linear(self.branch(group).out_channels, classes) for group in maps})
-        self.fuse: nn.Module = nn.Identity()
-        self.head: nn.Module = nn.Identity()
-
-    @classmethod
-    def published_pixels(cls, settings: NetworkSettings) -> int | None:
-        """224 for the backbones of ImageNet; ours have no such size."""
-        return 224 if getattr(settings, "backbone", "") in IMAGENET else None
-
-    def branch(self, group: str) -> Branch:
-        """The branch of a map group."""
-        module = self.branches[group]
-        assert isinstance(module, Branch)
-        return module
+        self.logits = nn.Parameter(torch.zeros(maps))
 
     @property
-    def concatenated(self) -> int:
-        """Total number of channels of all branches."""
-        return sum(self.branch(group).out_channels for group in self.maps)
+    def weights(self) -> torch.Tensor:
+        """(M,)."""
+        return self.logits.softmax(dim=0)
 
-    def fusion_convolutions(self, out: int, last: int) -> list[nn.Module]:
-        """1 x 1 to `out` features, then 3 x 3 to `last` at half the size; for whole faces only 1 x 1 to `last`."""
-        if self.whole_face:
-            return [*conv_block(self.concatenated, last, 1)]
-        return [*conv_block(self.concatenated, out, 1), *conv_block(out, last, stride=2)]
-
-    def branch_features(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """(B, C + 1, H, W), the mask last -> (B, D, h, w) of each group."""
-        extra = [x[:, -1:]] if self.mask else []
-        if self.position:
-            extra.append(_positions(x))
-        pairs = zip(self.maps, torch.split(x[:, :-1], self.channels, dim=1), strict=True)
-        return [self.branches[group](torch.cat([part, *extra], dim=1), x[:, -1:]) for group, part in pairs]
-
-    def concatenate(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Features of the branches, (B, D, h, w) each -> (B, sum of D, h, w); training drops some branches."""
-        return side_by_side(parts, self.map_dropout if self.training else 0.0)
-
-    def features(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, C + 1, H, W) -> the fused feature (B, fused)."""
-        fused: torch.Tensor = self.fuse(self.concatenate(self.branch_features(x)))
-        return fused
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, C + 1, H, W) -> (B, K) logits."""
-        logits: torch.Tensor = self.head(self.features(x))
-        return logits
-
-    def losses(self, x: torch.Tensor, criterion: Criterion) -> Losses:
-        """The loss of the logits, and the loss of each branch's own classifier."""
-        parts = self.branch_features(x)
-        logits: torch.Tensor = self.head(self.fuse(self.concatenate(parts)))
-        return Losses(logits, {"classification": criterion(logits), **self.auxiliary_losses(parts, criterion)})
-
-    def auxiliary_losses(self, parts: Sequence[torch.Tensor], criterion: Criterion) -> dict[str, torch.Tensor]:
-        """Name -> weighted loss of the branches' own classifiers, on their features (B, D, h, w)."""
-        return {
-            f"auxiliary.{group}": self.auxiliary_weight * criterion(self.auxiliary[group](part.mean((2, 3))))
-            for group, part in zip(self.maps, parts, strict=True)
-            if group in self.auxiliary
-        }
-
-    def pretrained(self) -> Mapping[str, nn.Module]:
-        """The branches by map group."""
-        return {group: self.branch(group) for group in self.maps}
-
-    @classmethod
-    def variants(cls, settings: NetworkSettings) -> Mapping[tuple[str, ...], NetworkSettings]:
-        """All subsets of the maps."""
-        return map_variants(settings)
+    def forward(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
+        """M times (B, D, h, w) -> (B, sum of D, h, w)."""
+        scales = len(parts) * self.weights
+        return torch.cat([scale * part for scale, part in zip(scales, parts, strict=True)], dim=1)
 
 
-class DFFCNN(FusionNetwork):
-    """DFF-CNN: fusion convolutions of 1 x 1 and, at half the resolution, 3 x 3; global average pooling; a linear layer.
-
-    The default branches return features of the whole face, for which the second convolution is left out and the pooling
-    changes nothing. Early fusion [D] is added to them: a plain CNN on all maps stacked, of at most 64 x 64 pixels, with
-    its own loss. The logits are the mean of the log-probabilities of both: fixed filters with separate weights for
-    every location, and learned filters without these, make mistakes on different scans. On 162 simulated people kept
-    for tuning, with `scattering` branches, early fusion raised the accuracy from 81.8 to 82.2 % with all maps, and from
-    80.6 to 82.2 % with curvature alone.
+class DFFCNN(ConvolutionalBranches):
+    """DFF-CNN: branches, weighted fusion by convolutions of 1 x 1 and 3 x 3, global average pooling, a linear layer.
 
     Args:
         maps: Map groups, in the order of the input's channels.
         classes: K.
-        size: H = W of the input, on which early fusion depends.
+        size: H = W of the input.
         backbone, width: Backbone and width of the branches, see `fer3d.models.backbones`.
-        fusion: Features of the fusion convolutions.
-        dropout: Dropout before the last layer, and before that of early fusion. Unset: 0.3, and 0.5 as in the plain
-            CNN.
-        location_dropout: See `fer3d.models.backbones.build_branch`.
-        mask: Whether the mask of measured pixels is a further input of each branch.
-        position: Whether pixel coordinates are further inputs of each branch, x to the right and y up from -1 to 1 [D]:
-            aligned faces have their features at known locations, which global average pooling would discard. Not used
-            by `scattering` and `oriented` branches, which have separate weights for every location.
-        map_dropout: Probability that the fusion drops a map of a scan in training [D].
-        auxiliary: Weight of the loss of a linear classifier of each branch, so that no branch depends on the gradient
-            of the others alone [D]. 0: no such classifiers.
-        early_fusion: Whether to add early fusion.
-        target: Kind of the target, which determines how the two outputs are combined.
+        fusion: Features of the two fusion convolutions.
+        dropout: Dropout before the last layer.
+        curvature: Channels of the map curvature: "shape-index", or "all".
+        gap: Whether to average over the locations; else the last layer has weights for every location.
+
+    Attributes:
+        weighted: The weights of the maps.
+        fuse: The fusion convolutions, (B, sum of D, h, w) -> (B, fusion, h, w).
+        pool: Global average pooling, or the identity, and flattening.
+        head: The dropout and the last layer.
 
     Raises:
-        ArgumentError: if a map group or the backbone is unknown, or `size` is too small for early fusion.
+        ArgumentError: if a map group or the backbone is unknown, or `size` is so small that the features of the
+            branches would be a single pixel.
     """
 
-    class Settings(FusionSettings):
+    class Settings(PublishedSettings):
         """Settings of DFF-CNN."""
 
-        early_fusion: bool | None = Field(
-            None,
-            description="Whether to average the branches with a plain CNN on all maps stacked. Unset: if the branches "
-            "are locally connected.",
+        backbone: Literal["small", "vgg-m", "vgg-16", "resnet-18"] = Field(
+            "small", description="Layers of the branches, see `fer3d.models.backbones`. small is ours, for CPUs."
         )
-
-        def derived(self) -> dict[str, Any]:
-            """`early_fusion` as set; by default only with branches that do not learn small filters themselves."""
-            wanted = self.backbone in LOCALLY_CONNECTED if self.early_fusion is None else self.early_fusion
-            return {"early_fusion": wanted}
+        dropout: float = Field(0.3, ge=0.0, lt=1.0, description="Dropout before the last layer.")
+        gap: bool = Field(
+            True,
+            description="Global average pooling. false: the last layer has weights for every location instead.",
+        )
 
     def __init__(
         self,
         maps: Sequence[str] = STANDARD_GROUPS,
         classes: int = 6,
         *,
-        size: int = 96,
-        backbone: str = "oriented",
+        size: int = 64,
+        backbone: str = "small",
         width: int | None = None,
         fusion: int = 128,
-        dropout: float | None = None,
-        location_dropout: float = 0.5,
-        mask: bool = False,
-        position: bool = True,
-        map_dropout: float = 0.0,
-        auxiliary: float = 0.3,
-        early_fusion: bool = False,
-        target: str = "classes",
+        dropout: float = 0.3,
+        curvature: str = "shape-index",
+        gap: bool = True,
     ) -> None:
-        super().__init__(maps, backbone, width, location_dropout, mask, position, map_dropout, auxiliary, classes)
-        self.fuse = nn.Sequential(
-            *self.fusion_convolutions(fusion, fusion),
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
-        )
-        late, early = (0.3, 0.5) if dropout is None else (dropout, dropout)
-        self.head = nn.Sequential(nn.Dropout(late), nn.Linear(fusion, classes))
-        self.target = target
-        self.early = PlainCNN(maps, classes, size=min(size, _EARLY), dropout=early) if early_fusion else None
+        super().__init__(maps, channels_read(maps, curvature), backbone, width, size)
+        self.weighted = WeightedConcatenation(len(self.branches))
+        self.fuse = nn.Sequential(*conv_block(self.concatenated, fusion, 1), *conv_block(fusion, fusion))
+        self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1) if gap else nn.Identity(), nn.Flatten())
+        locations = 1 if gap else self.side**2
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(fusion * locations, classes))
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, C + 1, H, W) -> (B, fusion), or (B, fusion * h * w) without global average pooling."""
+        features: torch.Tensor = self.pool(self.fuse(self.weighted(self.branch_features(x))))
+        return features
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, C + 1, H, W) -> (B, K) logits."""
-        logits = super().forward(x)
-        return logits if self.early is None else self._answer(logits, self._early(x))
-
-    def losses(self, x: torch.Tensor, criterion: Criterion) -> Losses:
-        """The losses of early fusion, of the fused branches and of each branch."""
-        losses = super().losses(x, criterion)
-        if self.early is None:
-            return losses
-        late, early = losses.outputs, self._early(x)
-        (first, value), *rest = losses.terms.items()
-        terms = {first: value, "early": criterion(early), **dict(rest)}
-        return Losses(self._answer(late, early), terms)
-
-    def _early(self, x: torch.Tensor) -> torch.Tensor:
-        assert self.early is not None
-        logits: torch.Tensor = self.early(_at_most(x, _EARLY))
+        logits: torch.Tensor = self.head(self.features(x))
         return logits
 
-    def _answer(self, late: torch.Tensor, early: torch.Tensor) -> torch.Tensor:
-        """For class targets the mean of both log-probabilities; for other targets the mean of both outputs."""
-        if self.target != "classes":
-            return (late + early) / 2
-        answer: torch.Tensor = (late.log_softmax(dim=-1) + early.log_softmax(dim=-1)) / 2
-        return answer
-
-
-def _at_most(x: torch.Tensor, size: int) -> torch.Tensor:
-    """(B, C, H, W), averaged down to `size` rows and columns if it has more."""
-    return functional.adaptive_avg_pool2d(x, size) if x.shape[-1] > size else x
-
-
-def _positions(x: torch.Tensor) -> torch.Tensor:
-    """(B, 2, H, W): pixel coordinates x to the right and y up, from -1 to 1."""
-    height, width = x.shape[-2:]
-    right = torch.linspace(-1.0, 1.0, width, device=x.device, dtype=x.dtype).expand(height, width)
-    up = torch.linspace(1.0, -1.0, height, device=x.device, dtype=x.dtype)[:, None].expand(height, width)
-    return torch.stack([right, up]).expand(len(x), 2, height, width)
+    def learned(self) -> Mapping[str, float]:
+        """The weights of the maps, which sum to 1."""
+        weights = self.weighted.weights.detach().tolist()
+        return {f"fusion weight of {name}": weight for name, weight in zip(self.branches, weights, strict=True)}

@@ -1,26 +1,22 @@
-"""FLM-CNN: convolution on the surface at several radii, with retina-like pooling, on a sample tree.
+"""FLM-CNN [1], as far as it is known: multi-scale, retina-like convolution on a sample tree of the surface.
 
-The full text of the paper was not available. Known from it [F: abstract, papers3d 1.1]: a manifold CNN with
-human-vision-inspired pooling (HVP), multi-scale encoding (MES) and a sampling tree, on rotation-invariant features.
-Known from its first author's earlier code [F: papers3d 1.2]: landmark patches, an FC layer and three geodesic
-convolutions, then a maximum over vertices. Everything else here is our reconstruction [D]:
+The full text of the paper was not available. Known from its abstract [F: papers3d 1.1]: a manifold CNN with
+human-vision-inspired pooling (HVP), a multi-scale encoding strategy (MES) and a sampling tree, which saves memory, on
+features that do not depend on rotation. Known from its first author's earlier code [F: papers3d 1.2]: patches at the 68
+landmarks of iBUG, whose features are concatenated for the last layers. All else is our reconstruction [D]:
 
-- **tree**: one block per transition of `fer3d.tree.SampleTree`: from 4,096 vertices to 512 and to 128 by default;
-- **MES**: each block convolves patches of S radii, each radius with its own kernel, and encodes the responses jointly
-  by pointwise layers, together with the features of the centre, which lies in no ring;
-- **HVP**: fine stencils are pooled to three rings of eight rays, whose footprints grow with eccentricity
-  (`ops.retina_layout`); without HVP, single samples at three equidistant rings are used;
-- rays are counted from the direction away from the nose tip, as the author's earlier code had a fixed reference [F];
-  `rotation="max"` takes the maximum over rotations of a kernel instead (`ops.manifold_conv_patches`), as GCNN [2];
-- every block has geometric input channels: the shape of the patch relative to its centre (height over the tangent
-  plane, distance, and the normal in the polar frame of each sample), and the position and normal of each vertex in a
-  frame computed from the surface (`face_frame`). All are invariant to rigid motion;
-- fixed filters are added to the blocks, as on the maps of DFF-CNN: orientation energy in the patches of the middle
-  radius (`patch_orientation`);
-- the features of blocks and fixed filters are averaged on a grid on the face (`FaceGrid`), and read by layers with
-  separate weights for every location. With a few dozen people to learn from, mean and maximum over the vertices, which
-  discard the location, did worse. The result still does not depend on the order of the vertices or on rigid motion, as
-  the grid moves with the face.
+- **inputs**: shape index, curvedness, mean and Gaussian curvature of each vertex, which no motion of the head changes.
+  There is no frame of the face, no position and no reference direction anywhere in the network;
+- **tree**: three blocks lead from 4,096 points to 1,024, to 256, and to the 68 landmarks, or to as many points far from
+  each other where landmarks are not to be used;
+- **MES**: each block convolves patches of S radii, each with a kernel of its own, and encodes the responses jointly;
+- **HVP**: the bins of a kernel pool the surface with fixed Gaussian footprints that grow with eccentricity, three rings
+  of eight, and the centre (`fer3d.ops.retina`). A sample beyond the boundary of the scan counts as the mean of the
+  training scans;
+- **rotation**: a kernel answers with its largest response over all rotations by rays of the stencil [2]
+  (`fer3d.ops.manifold_conv`), so that it does not matter where a patch starts to count its rays;
+- **read-out**: the features of the 68 landmarks one after the other, or mean and maximum over the points where they are
+  not landmarks; one layer, and the classifier.
 
 References:
     .. [1] Chen, Huang, Wang, Chen. Fast and Light Manifold CNN based 3D Facial Expression Recognition across Pose
@@ -38,52 +34,42 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from fer3d.checks import check_choice
-from fer3d.config import NetworkSettings, TreeSettings
-from fer3d.data.tree_batch import VERTEX_FEATURES, TreeBatch, real_rows
+from fer3d.config import INVARIANT_UNUSED, LANDMARK_TREE, NetworkSettings, TreeSettings
+from fer3d.data.tree_batch import VERTEX_FEATURES, TreeBatch
 from fer3d.errors import ArgumentError
-from fer3d.image.convolutions import conv_block
-from fer3d.models.concatenate import side_by_side
-from fer3d.models.face_grid import FaceGrid, face_frame
-from fer3d.models.local_layers import locally_connected
-from fer3d.models.network import Criterion, Losses, Network
-from fer3d.models.surface_filters import SurfaceFilters
-from fer3d.ops.manifold import RetinaLayout, manifold_conv_patches, manifold_pool, retina_layout
+from fer3d.models.network import Network
+from fer3d.models.surface_layers import RAYS, RINGS, Norm, kernel, read_top, single_rings
+from fer3d.models.tree_parts import part_variants
+from fer3d.ops.manifold import manifold_conv
+from fer3d.ops.retina import retina_footprints, single_samples, spread_kernel
 
-_RINGS, _RAYS = 3, 8  # of a patch, pooled or not
-_GEOMETRY = 6  # channels of `_geometry`
-_PLACE = 6  # channels of `_places`
-_FEATURES = 48  # features of the whole face from each part
-PARTS = ("mes", "hvp", "tree")  # settings that switch off the paper's components
-_FACE = 90.0  # mm, the radius of the ball around the nose tip that preprocessing keeps
+POINTS = LANDMARK_TREE["tree_levels"][-1]  # of the top level
+BLOCKS = len(LANDMARK_TREE["tree_levels"]) - 1
 
 
 class FLMCNN(Network):
     """FLM-CNN for trees with given stencils.
 
     Args:
-        radii: S radii of each transition of the tree, mm.
+        radii: S radii of the stencils of each transition that is read, mm.
         rings: R ring distances, as shares of a radius.
         rays: Number of rays, A.
         classes: K.
-        vertex_features: "invariant", or "xyz": see `fer3d.data.tree_batch.VERTEX_FEATURES`. With "xyz" the network
-            reads positions and normals as they are stored, and uses neither the geometry of its patches nor the frame
-            of the face.
-        rotation: "fixed" or "max", see the module.
-        width: Features of each radius in the first block; each further block has twice as many.
-        depth: Pointwise layers that encode the radii of a block jointly.
-        dropout: Dropout before the last layer.
-        location_dropout: Share of the values on the grid that is dropped in training.
-        map_dropout: Probability that the fusion drops a part of a scan, the fixed filters or a block, in training.
-        auxiliary: Weight of the loss of a linear classifier of each part in training. 0: no such classifiers.
+        block_radii: S radii of each block; those of the transitions of the tree.
+        points: Number of points of the top level.
+        landmarks: Whether they are the landmarks of a scheme, in its order.
+        width: Features of the first layer; each block has twice as many as what is before it.
+        hidden: Features of the layer before the classifier.
+        dropout: Dropout before the classifier.
         mes: Whether to use multi-scale encoding. False: only the middle radius, with as many features as all radii
             together would have.
-        hvp: Whether to use human-vision-inspired pooling.
-        tree: False for trees of one level, see `fer3d.tree.one_level`: every block convolves on the same vertices.
-        hidden: Features of the fusion, which the last layer reads.
+        hvp: Whether to use human-vision-inspired pooling. False: single samples.
+        tree: Whether each block leads to a coarser level. False: all blocks convolve on all points of the tree, with
+            the same radii, and the last layers read the same points; see `fer3d.tree.one_level`.
 
     Raises:
-        ArgumentError: if the stencils have too few rings or rays, or `vertex_features` or `rotation` is unknown.
+        ArgumentError: if the tree is not that of FLM-CNN, or its stencils have too few rings or rays; says how to
+            prepare one.
     """
 
     reads = "trees"
@@ -91,40 +77,28 @@ class FLMCNN(Network):
     class Settings(TreeSettings):
         """Settings of FLM-CNN."""
 
-        rotation: Literal["fixed", "max"] = Field(
-            "fixed", description="Kernels are aligned with the ray away from the nose, or give their maximum response."
+        vertex_features: Literal["invariant"] = Field(
+            "invariant", description="Shape index, curvedness, mean and Gaussian curvature: the network has no other."
         )
         mes: bool = Field(True, description="Multi-scale encoding. false: the middle radius only.")
         hvp: bool = Field(True, description="Human-vision-inspired pooling. false: single samples.")
-        tree: bool = Field(True, description="The sample tree. false: all blocks use the vertices of one level.")
-        width: int = Field(16, ge=1, le=1024, description="Features of each radius in the first block.")
-        depth: int = Field(1, ge=1, le=16, description="Layers that encode the radii of a block jointly.")
-        hidden: int = Field(128, ge=1, le=4096, description="Features that the last layer reads.")
-        dropout: float = Field(0.3, ge=0.0, lt=1.0, description="Dropout before the last layer.")
-        location_dropout: float = Field(
-            0.5, ge=0.0, lt=1.0, description="Share of the values on the face's grid that is dropped in training."
-        )
-        map_dropout: float = Field(
-            0.2,
-            ge=0.0,
-            lt=1.0,
-            description="Probability that the fusion drops a part, the fixed filters or a block, in training.",
-        )
-        auxiliary: float = Field(
-            0.3, ge=0.0, le=10.0, description="Weight of the loss of each part's own classifier. 0: none."
-        )
+        tree: bool = Field(True, description="The sample tree. false: all blocks use all points of the finest level.")
+        width: int = Field(16, ge=1, le=1024, description="Features of the first layer; twice as many in each block.")
+        hidden: int = Field(256, ge=1, le=4096, description="Features that the last layer reads.")
+        dropout: float = Field(0.5, ge=0.0, lt=1.0, description="Dropout before the last layer.")
 
         @property
-        def whole_tree(self) -> bool:
-            """Whether the network takes all levels of a tree, or the vertices of one level."""
-            return self.tree
+        def levels(self) -> Literal["all", "finest"]:
+            """All levels of the tree, or all of its points on one level."""
+            return "all" if self.tree else "finest"
+
+        def flat_radii(self, radii: Sequence[Sequence[float]]) -> tuple[float, ...]:
+            """The radii of all blocks; without multi-scale encoding the middle one of each."""
+            return super().flat_radii(radii if self.mes else [[span[len(span) // 2]] for span in radii])
 
         def unused(self) -> Mapping[str, str]:
-            """With invariant features, the settings that shift the whole face, which has no effect on them."""
-            if self.vertex_features != "invariant":
-                return {}
-            reason = "moves the face as a whole, which `vertex_features` invariant do not show"
-            return {"shift_mm": reason, "depth_jitter_mm": reason}
+            """Settings that move vertices: curvatures depend only on face size."""
+            return INVARIANT_UNUSED
 
     def __init__(
         self,
@@ -133,194 +107,81 @@ class FLMCNN(Network):
         rays: int,
         classes: int = 6,
         *,
-        vertex_features: str = "invariant",
-        rotation: str = "fixed",
+        block_radii: Sequence[Sequence[float]],
+        points: int,
+        landmarks: bool = False,
         width: int = 16,
-        depth: int = 1,
-        dropout: float = 0.3,
-        location_dropout: float = 0.5,
-        map_dropout: float = 0.0,
-        auxiliary: float = 0.3,
+        hidden: int = 256,
+        dropout: float = 0.5,
         mes: bool = True,
         hvp: bool = True,
         tree: bool = True,
-        hidden: int = 128,
     ) -> None:
         super().__init__()
-        check_choice("vertex_features", vertex_features, VERTEX_FEATURES)
-        check_choice("rotation", rotation, ("fixed", "max"))
-        layout = patch_layout(len(rings), rays, hvp)
-        self.invariant = vertex_features == "invariant"
-        self.tree, self.map_dropout = tree, map_dropout
-        channels, blocks = len(VERTEX_FEATURES[vertex_features]), []
-        self.grid = FaceGrid()
-        fine = (range(len(rings)), 1) if hvp else ([first for first, _ in layout.rings], rays // layout.rays)
-        self.filters = SurfaceFilters(channels, radii[0], rings, *fine, facing=self.invariant)
-        counts = [self.filters.out_channels]
-        for number, span in enumerate(radii):
-            scales = range(len(span)) if mes else [len(span) // 2]
-            features = width * 2**number * (1 if mes else len(span))
-            out = 2 * width * 2**number
-            blocks.append(Block(channels, features, out, span, tuple(scales), layout, depth, self.invariant, rotation))
+        _check_fit(block_radii, points, rings, rays)
+        self.points, self.landmarks, self.tree = points, landmarks, tree
+        taken = list(range(len(rings))) if hvp else single_rings(len(rings))
+        shares = retina_footprints(rings, rays) if hvp else single_samples(RINGS, rays, range(RINGS))
+        channels = len(VERTEX_FEATURES["invariant"])
+        self.first = nn.Sequential(nn.Linear(channels, width, bias=False), Norm(width), nn.ReLU())
+        blocks, channels = [], width
+        for number, span in enumerate(block_radii):
+            chosen = span if mes else [span[len(span) // 2]]
+            scales = [list(radii[number if tree else 0]).index(radius) for radius in chosen]
+            out = 2 * channels
+            blocks.append(Block(channels, out * (1 if mes else len(span)), out, scales, taken, shares))
             channels = out
-            counts.append(out)
         self.blocks = nn.ModuleList(blocks)
-        self.parts = nn.ModuleList(
-            nn.Sequential(*locally_connected(count, _FEATURES, self.grid.cells, location_dropout)) for count in counts
-        )
-        self.auxiliary_weight = float(auxiliary)
-        self.auxiliary = nn.ModuleList(nn.Linear(_FEATURES, classes) for _ in counts if auxiliary)
-        self.fuse = nn.Sequential(*conv_block(_FEATURES * len(counts), hidden, 1), nn.Flatten())
+        self.encode = nn.Sequential(nn.Linear(channels * (points if landmarks else 2), hidden), nn.ReLU())
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, classes))
 
-    def part_features(self, batch: TreeBatch) -> list[torch.Tensor]:
-        """A normalised batch -> features (B, 48, 1, 1) of the fixed filters and of each block."""
-        if self.invariant:
-            faces = face_frame(batch.positions, batch.normals)
-        else:
-            faces = torch.eye(3, device=batch.positions.device).expand(len(batch.positions), 3, 3)
-        cells = [self._cells(batch, faces, stage) for stage in range(len(batch.indices))]
-        features = [self.parts[0](self.filters(batch, faces, self.grid, cells[0]))]
-        x, frames, places = batch.values, _frames(batch), _places(batch, faces)
-        for number, (block, part) in enumerate(zip(self.blocks, self.parts[1:], strict=True)):
-            stage = number if self.tree else 0
-            x = block(x, frames, places, batch.indices[stage], batch.weights[stage])
-            features.append(part(self.grid(x, cells[stage])))
-        return features
+    @classmethod
+    def arguments(
+        cls, settings: NetworkSettings, classes: int, shape: Mapping[str, Any], target: str = "classes"
+    ) -> dict[str, Any]:
+        """See `Network.arguments`. ArgumentError, before a run is begun, if the trees do not fit."""
+        _check_fit(shape["block_radii"], shape["points"], shape["rings"], shape["rays"])
+        return super().arguments(settings, classes, shape, target)
 
-    def _cells(self, batch: TreeBatch, faces: torch.Tensor, stage: int) -> torch.Tensor:
-        """The grid weights of the vertices of the level above transition `stage`."""
-        real = real_rows(batch, stage)
-        return self.grid.weights(batch.positions[:, : real.shape[1]], faces, real)
+    def point_features(self, batch: TreeBatch) -> torch.Tensor:
+        """A normalised batch -> (B, L, D): features of the points of the top level."""
+        x: torch.Tensor = self.first(batch.values)
+        for number, block in enumerate(self.blocks):
+            indices, weights = (part[number if self.tree else 0] for part in (batch.indices, batch.weights))
+            if number == len(self.blocks) - 1:  # on one level, no more is read
+                indices, weights = indices[:, : self.points], weights[:, : self.points]
+            x = block(x, indices, weights)
+        return x
 
     def features(self, batch: TreeBatch) -> torch.Tensor:
         """A normalised batch -> (B, hidden)."""
-        fused: torch.Tensor = self.fuse(side_by_side(self.part_features(batch), 0.0))
-        return fused
+        if self.landmarks != (batch.order is not None):
+            wanted = "landmarks" if self.landmarks else "points without names"
+            raise ArgumentError(f"`batch` should have trees whose top level is {wanted}")
+        encoded: torch.Tensor = self.encode(read_top(self.point_features(batch), batch, self.points))
+        return encoded
 
     def forward(self, batch: TreeBatch) -> torch.Tensor:
         """A normalised batch -> (B, K) logits."""
         logits: torch.Tensor = self.head(self.features(batch))
         return logits
-
-    def losses(self, batch: TreeBatch, criterion: Criterion) -> Losses:
-        """The loss of the logits, for which the fusion drops some parts, and the loss of each part's own classifier."""
-        parts = self.part_features(batch)
-        logits: torch.Tensor = self.head(self.fuse(side_by_side(parts, self.map_dropout)))
-        terms = {"classification": criterion(logits)}
-        for number, (classifier, part) in enumerate(zip(self.auxiliary, parts, strict=False)):
-            terms[f"auxiliary.{number}"] = self.auxiliary_weight * criterion(classifier(part.flatten(1)))
-        return Losses(logits, terms)
 
     @classmethod
     def variants(cls, settings: NetworkSettings) -> Mapping[tuple[str, ...], NetworkSettings]:
         """The three components of the paper: none, all but one, all. ArgumentError if `settings` lack one."""
-        for part in PARTS:
-            if not getattr(settings, part):
-                raise ArgumentError(f"`model.{part}` would change nothing: the ablation switches it on and off")
-        kept = [(), *(tuple(part for part in PARTS if part != out) for out in PARTS), PARTS]
-        return {parts: settings.model_copy(update={part: part in parts for part in PARTS}) for parts in kept}
-
-
-class GCNN(Network):
-    """A plain geodesic CNN [2], the baseline of FLM-CNN.
-
-    It has a pointwise layer and convolutions of one radius, all on the vertices of one level. Patches are single
-    samples at equidistant rings. The last layer reads the mean and the maximum over the vertices.
-
-    Args:
-        radii, rings, rays, classes: As for FLM-CNN; only the middle radius is used.
-        vertex_features: As for FLM-CNN, without the geometry of patches.
-        width: Features of the first convolution; each further convolution has twice as many.
-        dropout: Dropout before the last layer.
-        layers: Number of convolutions.
-        tree: False for trees of one level. With a tree, there is one convolution per transition, and `layers` is not
-            used.
-
-    Raises:
-        ArgumentError: if the stencils have too few rings or rays, or `vertex_features` is unknown.
-    """
-
-    reads = "trees"
-
-    class Settings(TreeSettings):
-        """Settings of the plain geodesic CNN."""
-
-        width: int = Field(32, ge=1, le=1024, description="Features of the first convolution.")
-        layers: int = Field(3, ge=1, le=16, description="Number of convolutions.")
-        dropout: float = Field(0.5, ge=0.0, lt=1.0, description="Dropout before the last layer.")
-
-        @property
-        def whole_tree(self) -> bool:
-            """False: all convolutions use the vertices of one level."""
-            return False
-
-        def derived(self) -> dict[str, Any]:
-            """`tree` is false, see `whole_tree`."""
-            return {"tree": False}
-
-        def unused(self) -> Mapping[str, str]:
-            """With invariant features, settings that move vertices: curvatures depend only on face size."""
-            if self.vertex_features != "invariant":
-                return {}
-            reason = "moves vertices, it reads the curvatures of `vertex_features` invariant alone"
-            moves = ("rotate_deg", "tilt_deg", "shift_mm", "bend_mm", "noise_mm", "depth_jitter_mm")
-            return dict.fromkeys(moves, reason)
-
-    def __init__(
-        self,
-        radii: Sequence[Sequence[float]],
-        rings: Sequence[float],
-        rays: int,
-        classes: int = 6,
-        *,
-        vertex_features: str = "invariant",
-        width: int = 32,
-        dropout: float = 0.5,
-        layers: int = 3,
-        tree: bool = False,
-    ) -> None:
-        super().__init__()
-        check_choice("vertex_features", vertex_features, VERTEX_FEATURES)
-        self.layout, self.scale, self.tree = patch_layout(len(rings), rays, False), len(radii[0]) // 2, tree
-        self.first = nn.Sequential(nn.Linear(len(VERTEX_FEATURES[vertex_features]), width), nn.ReLU())
-        channels = width
-        self.kernels, self.norms = nn.ParameterList(), nn.ModuleList()
-        for number in range(len(radii) if tree else layers):
-            self.kernels.append(kernel(self.layout, channels, width * 2**number))
-            channels = width * 2**number
-            self.norms.append(Norm(channels))
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * channels, classes))
-
-    def features(self, batch: TreeBatch) -> torch.Tensor:
-        """A normalised batch -> (B, 2 D): mean and maximum over the vertices."""
-        x = self.first(batch.values)
-        for number, (weight, norm) in enumerate(zip(self.kernels, self.norms, strict=True)):
-            stage = number if self.tree else 0
-            indices, weights = (part[stage][:, :, self.scale] for part in (batch.indices, batch.weights))
-            patches = manifold_pool(x.float(), indices, weights, self.layout, "mean")
-            x = norm(manifold_conv_patches(patches, weight)).relu()
-        return mean_and_max(x, batch.real)
-
-    def forward(self, batch: TreeBatch) -> torch.Tensor:
-        """A normalised batch -> (B, K) logits."""
-        logits: torch.Tensor = self.head(self.features(batch))
-        return logits
+        return part_variants(settings)
 
 
 class Block(nn.Module):
-    """From one level to the next: convolves patches of several radii and encodes them jointly with the centre.
+    """From one level to the next: the responses in patches of several radii, encoded jointly.
 
     Args:
-        channels: Features of the level below.
-        features: Features of each radius.
+        channels: Features of the level below, C.
+        features: Features of each radius, O.
         out: Features of the level above.
-        radii: S radii of the stencils, mm.
         scales: Indices of the radii to use.
-        layout: How stencils are pooled to patches.
-        depth: Number of pointwise layers.
-        geometry: Whether the shape of a patch and its position on the face are input channels too.
-        rotation: Rotation of the kernels, see `convolved`.
+        taken: Indices of the rings of the stencils to use.
+        footprints: (3, 8, R, A) share of the samples of those rings in the bins of a kernel.
     """
 
     def __init__(
@@ -328,162 +189,51 @@ class Block(nn.Module):
         channels: int,
         features: int,
         out: int,
-        radii: Sequence[float],
         scales: Sequence[int],
-        layout: RetinaLayout,
-        depth: int,
-        geometry: bool,
-        rotation: str,
+        taken: Sequence[int],
+        footprints: torch.Tensor,
     ) -> None:
         super().__init__()
-        self.rotation = rotation
-        self.radii, self.scales, self.layout, self.geometry = tuple(radii), tuple(scales), layout, geometry
-        channels += _PLACE * geometry
-        seen = channels + _GEOMETRY * geometry
-        self.kernels = nn.ParameterList(kernel(layout, seen, features) for _ in scales)
-        self.shapes = nn.ModuleList(Norm(_GEOMETRY) for _ in scales if geometry)
-        width = features * len(scales)
-        self.answers = Norm(width)
-        layers: list[nn.Module] = []
-        width += channels
-        for _ in range(depth):
-            layers += [nn.Linear(width, out, bias=False), Norm(out), nn.ReLU()]
-            width = out
-        self.encode = nn.Sequential(*layers)
+        self.scales, self.taken = tuple(scales), list(taken)
+        self.register_buffer("footprints", footprints, persistent=False)
+        self.kernels = nn.ParameterList(kernel(channels, features) for _ in scales)
+        self.centres = nn.ModuleList(nn.Linear(channels, features, bias=False) for _ in scales)
+        self.answers = Norm(features * len(scales))
+        self.encode = nn.Sequential(nn.Linear(features * len(scales), out, bias=False), Norm(out), nn.ReLU())
 
-    def forward(
-        self,
-        x: torch.Tensor,
-        frames: torch.Tensor,
-        places: torch.Tensor,
-        indices: torch.Tensor,
-        weights: torch.Tensor,
-    ) -> torch.Tensor:
+    footprints: torch.Tensor
+
+    def forward(self, x: torch.Tensor, indices: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """(B, N, C) features of the level below -> (B, V, out) of the level above.
 
         Args:
             x: (B, N, C).
-            frames: (B, M, 7), M >= N: position, normal and 1 of the vertices of the finest level.
-            places: (B, M, 6), see `_places`.
             indices, weights: (B, V, S, R, A, 3).
         """
-        below, above = x.shape[1], indices.shape[1]
-        x = x.float()  # the native ops do not support half precision on a CPU
-        if self.geometry:
-            x = torch.cat([x, places[:, :below]], dim=-1)
-        read = torch.cat([x, frames[:, :below]], dim=-1) if self.geometry else x  # pool both in one pass
-        answers = []
-        for number, scale in enumerate(self.scales):
-            patches = manifold_pool(read, indices[:, :, scale], weights[:, :, scale], self.layout, "mean")
-            if self.geometry:  # (B, V, R, A, C)
-                patches, seen = patches[..., : x.shape[-1]], patches[..., x.shape[-1] :].detach()
-                shape = self.shapes[number](_geometry(seen, frames[:, :above], self.radii[scale]))
-                patches = torch.cat([patches, shape * seen[..., 6:]], dim=-1)
-            answers.append(convolved(patches, self.kernels[number], self.rotation))
-        joint = self.answers(torch.cat(answers, dim=-1)).relu()  # (B, V, S features)
-        encoded: torch.Tensor = self.encode(torch.cat([joint, x[:, :above]], dim=-1))
+        if len(self.taken) < indices.shape[3]:
+            indices, weights = indices[:, :, :, self.taken], weights[:, :, :, self.taken]
+        above, answers = indices.shape[1], []
+        with torch.autocast(x.device.type, enabled=False):  # the native op has no half precision on a CPU
+            x = x.float()
+            for number, scale in enumerate(self.scales):
+                spread = spread_kernel(self.kernels[number], self.footprints)
+                largest = manifold_conv(x, indices[:, :, scale], weights[:, :, scale], spread)
+                answers.append(largest + self.centres[number](x[:, :above]))
+        joint = self.answers(torch.cat(answers, dim=-1)).relu()  # (B, V, S O)
+        encoded: torch.Tensor = self.encode(joint)
         return encoded
 
 
-class Norm(nn.Module):
-    """Batch normalisation of (..., C) over all dimensions except the last."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.norm = nn.BatchNorm2d(channels)  # 2d, because `synced_norm` synchronises this class between processes
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(..., C) -> (..., C)."""
-        y: torch.Tensor = self.norm(x.flatten(0, -2)[..., None, None])
-        return y.view(x.shape)
-
-
-def convolved(patches: torch.Tensor, weight: torch.Tensor, rotation: str) -> torch.Tensor:
-    """Convolve patches with a kernel.
-
-    Args:
-        patches: (B, V, R, A, C).
-        weight: (R, A, C, O).
-        rotation: "max": the largest response over all rotations of the kernel; "fixed": the response without rotation.
-
-    Returns:
-        (B, V, O).
-    """
-    if rotation == "fixed":
-        return patches.flatten(2) @ weight.flatten(0, 2)
-    return manifold_conv_patches(patches, weight)
-
-
-def kernel(layout: RetinaLayout, channels: int, features: int) -> nn.Parameter:
-    """(R, A, C, O) random weights that preserve the standard deviation of their input."""
-    rings, rays = len(layout.rings), layout.rays
-    return nn.Parameter(torch.randn(rings, rays, channels, features) / (rings * rays * channels) ** 0.5)
-
-
-def patch_layout(rings: int, rays: int, hvp: bool) -> RetinaLayout:
-    """The layout from a stencil of `rings` x `rays` samples to a patch of 3 x 8: retina-like pooling or single samples.
-
-    Raises:
-        ArgumentError: if the stencil has too few samples.
-
-    >>> patch_layout(6, 16, hvp=False)
-    RetinaLayout(rings=((1, 2), (3, 4), (5, 6)), windows=(1, 1, 1), rays=8)
-    """
-    least = (2 * _RINGS, 2 * _RAYS) if hvp else (_RINGS, _RAYS)
-    if rings < least[0] or rays < least[1] or rays % _RAYS:
+def _check_fit(block_radii: Sequence[Sequence[float]], points: int, rings: Sequence[float], rays: int) -> None:
+    """Raise ArgumentError, with what to type, unless a tree has the levels and the stencils of FLM-CNN."""
+    again = "prepare them again: fer3d preprocess SCANS -o NEW_FOLDER --tree --set tree_top=landmarks"
+    if len(block_radii) != BLOCKS or points != POINTS:
         raise ArgumentError(
-            f"{'`hvp`' if hvp else 'a patch'} should have stencils of at least {least[0]} rings and {least[1]} rays, a "
-            f"multiple of {_RAYS}, has {rings} and {rays}; prepare the scans with other `tree_rings` and `tree_rays`"
+            f"flm-cnn should have trees of {BLOCKS + 1} levels with {POINTS} points at the top, the scans have "
+            f"{len(block_radii) + 1} levels with {points}; {again}"
         )
-    if hvp:
-        return retina_layout(rings, rays, rings=_RINGS, rays=_RAYS)
-    last = [rings * (ring + 1) // _RINGS for ring in range(_RINGS)]
-    return RetinaLayout(tuple((ring - 1, ring) for ring in last), (1,) * _RINGS, _RAYS)
-
-
-def mean_and_max(x: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-    """(B, V, D) features, (B, V) bool -> (B, 2 D): mean and maximum over the rows where `real` is true."""
-    weight = real[..., None].to(x.dtype)
-    mean = (x * weight).sum(dim=1) / weight.sum(dim=1)
-    return torch.cat([mean, x.masked_fill(~real[..., None], -torch.inf).amax(dim=1)], dim=-1)
-
-
-def _frames(batch: TreeBatch) -> torch.Tensor:
-    """(B, N, 7): position, normal, and 1, whose mean over the samples of a bin is the bin's mask."""
-    return torch.cat([batch.positions, batch.normals, torch.ones_like(batch.positions[..., :1])], dim=-1)
-
-
-def _places(batch: TreeBatch, frame: torch.Tensor) -> torch.Tensor:
-    """(B, N, 6): position, divided by 90 mm, and normal of each vertex in the frame (B, 3, 3) of the face."""
-    away = (batch.positions - batch.positions[:, :1]) / _FACE
-    return torch.cat([away @ frame.mT, batch.normals @ frame.mT], dim=-1)
-
-
-def _geometry(seen: torch.Tensor, centres: torch.Tensor, radius: float) -> torch.Tensor:
-    """The shape of a patch relative to its centre, invariant to rigid motion of the scan.
-
-    Args:
-        seen: (B, V, R, A, 7): the frames at the bins, zeros where masked.
-        centres: (B, V, 7): the frames of the centres.
-        radius: Radius of the patch, mm.
-
-    Returns:
-        (B, V, R, A, 6), with n the centre's normal and e the direction to the bin in the tangent plane: height over
-        that plane and distance in it, divided by the radius; components of the bin's normal along n, e and n x e; the
-        mask.
-    """
-    place, normal = centres[:, :, None, None, :3], centres[:, :, None, None, 3:6]
-    mask, away, tilt = seen[..., 6:], seen[..., :3] - place, seen[..., 3:6]
-    height = (away * normal).sum(dim=-1, keepdim=True)
-    along = away - height * normal
-    distance = along.norm(dim=-1, keepdim=True)
-    outwards = along / distance.clamp(min=1e-3)
-    sideways = torch.linalg.cross(normal.expand_as(outwards), outwards)
-    parts = [
-        height / radius,
-        distance / radius,
-        (tilt * normal).sum(dim=-1, keepdim=True),
-        (tilt * outwards).sum(dim=-1, keepdim=True),
-        (tilt * sideways).sum(dim=-1, keepdim=True),
-    ]
-    return torch.cat([*(part * mask for part in parts), mask], dim=-1)
+    if len(rings) < RINGS or rays % RAYS:
+        raise ArgumentError(
+            f"flm-cnn should have stencils of {RINGS} or more rings and a multiple of {RAYS} rays, has {len(rings)} "
+            f"and {rays}; {again}"
+        )

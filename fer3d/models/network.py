@@ -52,6 +52,9 @@ HOOKS = (
     "arguments",
     "taken",
     "published_pixels",
+    "learned",
+    "svm_input",
+    "set_svm",
 )
 # Names of hooks until 0.1, which would now be ignored -> the current hook.
 _FORMER = {
@@ -64,11 +67,39 @@ _FORMER = {
 
 
 class PretrainedSettings(NetworkSettings):
-    """Settings of a network whose branches can start from pretrained weights and be frozen for some epochs."""
+    """Settings of a network whose branches can start from pretrained weights: they are fine-tuned in one or two stages.
 
-    init: str | None = Field(None, description="File of image weights for the branches, or torchvision, or timm.")
-    freeze_epochs: int = Field(0, ge=0, description="Number of epochs at the start in which the branches are frozen.")
-    frozen_lr: float = Field(1e-3, gt=0.0, le=10.0, description="Highest learning rate while the branches are frozen.")
+    In the first stage, if any, the branches are frozen. In the second, they are trained at a rate of their own.
+    """
+
+    init: str | None = Field(
+        None,
+        description="Initial weights: a run, a model.safetensors, or image weights for the branches: a file, "
+        "torchvision or timm. The layers that fit are taken.",
+    )
+    freeze_epochs: int = Field(
+        0, ge=0, description="With init: number of epochs at the start in which the branches are frozen."
+    )
+    frozen_lr: float = Field(
+        1e-3, gt=0.0, le=10.0, description="Highest learning rate of the other layers while the branches are frozen."
+    )
+    branch_lr: float = Field(
+        1e-4,
+        gt=0.0,
+        le=10.0,
+        description="With init: highest learning rate of the branches when they are trained; `lr` is that of the other "
+        "layers.",
+    )
+
+    def unused_own(self) -> dict[str, str]:
+        """See `NetworkSettings.unused_own`."""
+        own = dict(super().unused_own())
+        if self.init is None:
+            own["freeze_epochs"] = "would freeze random weights: give initial weights with `init`"
+            own["branch_lr"] = "is of branches with initial weights, `init` is not set"
+        if not self.freeze_epochs:
+            own["frozen_lr"] = "is of frozen branches, `freeze_epochs` is 0"
+        return own
 
 
 class Criterion(Protocol):
@@ -191,6 +222,32 @@ class Network(nn.Module):
         """
         logits = self(x)
         return Losses(logits, {"classification": criterion(logits)})
+
+    def learned(self) -> Mapping[str, float]:
+        """Numbers that training has learned and a reader of the results should see, by name; none by default."""
+        return {}
+
+    def svm_input(self, x: Any) -> torch.Tensor:
+        """A batch -> (B, D): what an SVM in the place of the softmax classifies; the features, unless overridden."""
+        return self.features(x)
+
+    def set_svm(self, weight: torch.Tensor, offset: torch.Tensor) -> None:
+        """Put an SVM with the margins `svm_input @ weight.T + offset`, (K, D) and (K,), in the place of the softmax.
+
+        Here it takes the place of the last linear layer of the classifier.
+
+        Raises:
+            ArgumentError: if the classifier has no linear layer of that shape.
+        """
+        layers = [module for module in self.classifier.modules() if isinstance(module, nn.Linear)]
+        if not layers or layers[-1].bias is None or layers[-1].weight.shape != weight.shape:
+            raise ArgumentError(
+                f"`model` {type(self).__name__} should end with a linear layer {tuple(weight.shape)} with a bias for "
+                "an SVM to take its place"
+            )
+        with torch.no_grad():
+            layers[-1].weight.copy_(weight)
+            layers[-1].bias.copy_(offset)
 
     def pretrained(self) -> Mapping[str, nn.Module]:
         """The parts that can be initialised with image weights and frozen at the start; none by default."""

@@ -1,4 +1,4 @@
-"""A plain CNN of four convolutions on stacked maps, the baseline of DFF-CNN. Ours [D], similar to LeNet."""
+"""A plain CNN of four convolutions on stacked maps, the baseline of those with branches. Ours [D], similar to LeNet."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from fer3d.config import MapSettings, NetworkSettings
 from fer3d.data.channels import channel_names
 from fer3d.errors import ArgumentError
 from fer3d.image.convolutions import conv_block
+from fer3d.models.map_branches import CURVATURE_READ, Curvature, channels_read, unused_curvature
 from fer3d.models.network import Network, map_variants
 
 
@@ -24,6 +25,7 @@ class PlainCNN(Network):
         size: H = W of the input, on which the size of the linear layer depends.
         width: Features of the first convolution; the others have 2, 4 and 4 times as many.
         dropout: Dropout before the linear layer.
+        curvature: Channels of the map curvature: "all", or "shape-index" alone, as DFF-CNN and DF-CNN read it.
 
     Raises:
         ArgumentError: if a map group is unknown, or `size` is too small for four poolings.
@@ -34,6 +36,11 @@ class PlainCNN(Network):
 
         width: int = Field(16, ge=1, le=1024, description="Features of the first convolution.")
         dropout: float = Field(0.5, ge=0.0, lt=1.0, description="Dropout before the linear layer.")
+        curvature: Curvature = Field("all", description=CURVATURE_READ)
+
+        def unused_own(self) -> dict[str, str]:
+            """See `NetworkSettings.unused_own`."""
+            return unused_curvature(self.maps)
 
     def __init__(
         self,
@@ -43,13 +50,16 @@ class PlainCNN(Network):
         size: int = 96,
         width: int = 16,
         dropout: float = 0.5,
+        curvature: str = "all",
     ) -> None:
         super().__init__()
         self.maps = tuple(maps)
         if size < 16:
             raise ArgumentError(f"`size` should be at least 16, is {size}")
         layers: list[nn.Module] = []
-        channels = len(channel_names(maps))
+        self.read = [index for read in channels_read(maps, curvature).values() for index in read]
+        self.reads_all = len(self.read) == len(channel_names(maps))
+        channels = len(self.read)
         for out in (width, 2 * width, 4 * width, 4 * width):
             layers += [*conv_block(channels, out), nn.MaxPool2d(2)]
             channels = out
@@ -58,7 +68,7 @@ class PlainCNN(Network):
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """(B, C + 1, H, W), the mask last and not used -> (B, 4 * width * (H // 16)^2)."""
-        features: torch.Tensor = self.convolutions(x[:, :-1])
+        features: torch.Tensor = self.convolutions(x[:, :-1] if self.reads_all else x[:, self.read])
         return features
 
     @classmethod

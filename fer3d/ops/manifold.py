@@ -16,7 +16,7 @@ MAX_BINS = 32767  # a winning bin is stored in two bytes
 
 
 def manifold_conv(x: Tensor, indices: Tensor, weights: Tensor, kernel: Tensor) -> Tensor:
-    """Convolve geodesic polar patches with a kernel and take the largest response over its rotations [1, 2].
+    """Convolve geodesic polar patches with a kernel and take the largest response over its rotations [1].
 
     `y[b, v, o] = max over s of sum_{r, a, c} kernel[r, (a + s) mod A, c, o] * p[b, v, r, a, c]` with the patches
     `p[b, v, r, a, c] = sum_k weights[b, v, r, a, k] * x[b, indices[b, v, r, a, k], c]`, which are never stored.
@@ -44,8 +44,6 @@ def manifold_conv(x: Tensor, indices: Tensor, weights: Tensor, kernel: Tensor) -
     References:
         [1] Masci, Boscaini, Bronstein, Vandergheynst. Geodesic convolutional neural networks on Riemannian manifolds.
             ICCV Workshops 2015.
-        [2] Chen, Huang, Wang, Chen. Fast and Light Manifold CNN based 3D Facial Expression Recognition across Pose
-            Variations. ACM Multimedia 2018.
     """
     check_shape("x", x, ("B", "N", "C"))
     B, _, C = x.shape

@@ -30,6 +30,7 @@ from fer3d.maps import curvature, render
 from fer3d.maps.registry import check_groups, reads_picture, versions
 from fer3d.prepare import align, axes, clean, coverage, units
 from fer3d.prepare.landmarks.found import FoundLandmarks, find_landmarks
+from fer3d.prepare.landmarks.tree_top import has_all_landmarks, top_points
 from fer3d.prepare.outward import outward
 from fer3d.prepare.store import PreparedScan
 from fer3d.scan import Scan
@@ -121,6 +122,9 @@ def prepare_with_tree(
     settings, watch, frame = settings or PreprocessSettings(), stopwatch or Stopwatch(), frame or AxisConvention()
     with watch.stage("find"):
         scan, found = _found(scan, settings)
+        named = found
+        if found is None and settings.tree and settings.tree_top == "landmarks" and not has_all_landmarks(scan):
+            named = find_landmarks(scan)  # for the tree; the pose is still that of the file
     with watch.stage("clean"):
         scan = align.to_millimetres(scan, frame.unit if settings.unit == "auto" else settings.unit, found)
         scan = axes.to_canonical_axes(scan, frame.up, frame.towards_camera)
@@ -153,7 +157,7 @@ def prepare_with_tree(
     tree = None
     if settings.tree and curvatures is not None:
         with watch.stage("tree"):
-            tree = build_tree(scan, settings, np.zeros(3)).with_features(scan, normals, curvatures)
+            tree = build_tree(scan, settings, np.zeros(3), named).with_features(scan, normals, curvatures)
     return scan, maps, tree
 
 
@@ -180,16 +184,19 @@ def needed_kernels(settings: PreprocessSettings) -> tuple[Kernel, ...]:
     return tuple(kernel for group in groups for kernel in group)
 
 
-def build_tree(scan: Scan, settings: PreprocessSettings, nose: ArrayLike) -> SampleTree:
+def build_tree(
+    scan: Scan, settings: PreprocessSettings, nose: ArrayLike, found: FoundLandmarks | None = None
+) -> SampleTree:
     """Build the sample tree of a clean scan in any pose, without features.
 
     Args:
         scan: A scan in mm, cropped.
         settings: The settings `tree_...` are used.
         nose: (3,) The nose tip in the frame of the scan.
+        found: The landmarks that were found on the scan, for a top level of landmarks; see `top_points`.
 
     Raises:
-        PrepareError: if the scan has too few vertices for the tree.
+        PrepareError: if the scan has too few vertices for the tree, or its landmarks are wanted and no face is found.
     """
     return SampleTree.build(
         scan,
@@ -198,6 +205,7 @@ def build_tree(scan: Scan, settings: PreprocessSettings, nose: ArrayLike) -> Sam
         rays=settings.tree_rays,
         radii=settings.tree_radii_mm,
         start=nose,
+        top=top_points(scan, found) if settings.tree_top == "landmarks" else None,
     )
 
 

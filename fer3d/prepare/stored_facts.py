@@ -74,6 +74,7 @@ class TreeFacts(TypedDict):
     radii_mm: list[list[_Number]]
     rings: list[_Number]
     cover_mm: list[_Number]
+    landmarks: NotRequired[bool]
 
 
 class InputFile(TypedDict):

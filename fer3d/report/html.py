@@ -16,7 +16,7 @@ from fer3d.evaluate.measure import undefined_lines
 from fer3d.files import read_json, sha256, write_text
 from fer3d.prepare.store import is_simulated, open_scan, read_manifest
 from fer3d.report import figures
-from fer3d.train.run_facts import POSE_AGAIN, RESUME, DoneFacts, PoseFacts
+from fer3d.train.run_facts import AUDIT_AGAIN, POSE_AGAIN, RESUME, AuditFacts, DoneFacts, PoseFacts
 from fer3d.train.run_folder import Run, fold_name, prepared_folder, read_log, read_run
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class RunPage:
         simulated: Whether the faces are simulated, according to the run or its prepared folder.
         pose: The content of pose_test.json, if `fer3d evaluate --pose-test` has written one.
         notes: What a reader should know of the run, such as scans that were left out.
+        audit: The content of audit.json, if `fer3d audit` has written one of these predictions.
     """
 
     name: str
@@ -56,6 +57,7 @@ class RunPage:
     simulated: bool
     pose: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
+    audit: Mapping[str, Any] | None = None
 
     @property
     def mistakes(self) -> Sequence[Mapping[str, Any]]:
@@ -106,7 +108,16 @@ def run_page(folder: str | Path, metrics: Mapping[str, Any], prepared: Path | No
         simulated=_of_simulated(run, store),
         pose=_pose(run.folder / "pose_test.json"),
         notes=run.notes,
+        audit=_audit(run.folder / "audit.json", metrics),
     )
+
+
+def _audit(path: Path, metrics: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The content of audit.json, or None if there is no such file, or it is of other predictions."""
+    if not path.exists():
+        return None
+    audit: Mapping[str, Any] = read_json(path, AuditFacts, AUDIT_AGAIN)
+    return audit if audit["predictions_sha256"] == metrics["predictions_sha256"] else None
 
 
 def _pose(path: Path) -> Mapping[str, Any] | None:

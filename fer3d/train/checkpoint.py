@@ -18,20 +18,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from fer3d.catalog.targets import Target, UnitTarget, ValueTarget, target_from_json
-from fer3d.data.augment_maps import perturb_pictures
+from fer3d.catalog.targets import Target, target_from_json
 from fer3d.data.channels import channel_names
 from fer3d.data.input_kinds import InputFacts, InputKind, PreparedFace, input_kind
 from fer3d.data.samples import InputNormalisation
 from fer3d.data.warp import FaceWarp
 from fer3d.errors import ArgumentError, CheckpointError, FileError, FormatError
 from fer3d.files import brief_line, check_growth, parse_json, write_bytes
-from fer3d.image.perturb import perturbed_probabilities
 from fer3d.models.network import Network
 from fer3d.prepare.integrity import AGAIN
 from fer3d.prepare.tensors import open_tensors
 from fer3d.train.former import today
 from fer3d.train.model_file import MODEL_AGAIN, built, check_model_header, check_weights
+from fer3d.train.views import Views, answers
 
 _HEADER_KEY = "fer3d"  # a single key, because safetensors writes several keys in random order
 _WARP = "warp."  # prefix of the names of the warp's tensors
@@ -49,8 +48,7 @@ class ModelFacts:
         kind: Name of the network's `InputKind`.
         inputs: How the network's input is computed from a scan.
         preprocess: Preprocessing settings of the training scans.
-        mirror: Whether probabilities are averaged over a scan and its mirror image.
-        perturbations: Number of perturbed copies of a picture over which probabilities are averaged. 0: none.
+        views: The views of a scan or picture over which predictions are averaged.
     """
 
     model: str
@@ -59,8 +57,7 @@ class ModelFacts:
     kind: str
     inputs: InputFacts
     preprocess: Mapping[str, Any]
-    mirror: bool
-    perturbations: int = 0
+    views: Views
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,55 +115,9 @@ class LoadedModel:
             self.normalisation,
             batch.to(device),
             facts.target,
-            mirror=facts.mirror,
-            perturbations=facts.perturbations,
+            facts.views,
+            facts.inputs.pixel_mm,
         )
-
-
-def answers(
-    network: nn.Module,
-    normalisation: InputNormalisation,
-    batch: Any,
-    target: Target,
-    *,
-    mirror: bool,
-    perturbations: int = 0,
-) -> torch.Tensor:
-    """The predictions of a network for a batch.
-
-    Args:
-        network: (B, ...) -> (B, K) outputs.
-        normalisation: Normalisation with which the batch was computed.
-        batch: A normalised batch.
-        target: What the network predicts.
-        mirror: Whether to average over each scan and its mirror image.
-        perturbations: Number of perturbed copies of each picture over which to average instead, see
-            `fer3d.image.perturb`; some of the copies are mirrored. 0: none. For class targets only.
-
-    Returns:
-        (B, K) float32: class probabilities, each row of which sums to 1; action unit probabilities; or values within
-        the span of the target.
-    """
-    was_training = network.training
-    network.eval()
-    if perturbations:
-        random = torch.Generator().manual_seed(0)  # the same copies of every picture, in every run
-        averaged = perturbed_probabilities(network, batch, perturbations, random, perturb_pictures)
-        network.train(was_training)
-        return averaged
-    with torch.no_grad():
-        answer = _answer(network(batch).float(), target)
-        if mirror:
-            answer = (answer + _answer(network(normalisation.mirrored(batch)).float(), target)) / 2
-    network.train(was_training)
-    return answer
-
-
-def _answer(outputs: torch.Tensor, target: Target) -> torch.Tensor:
-    """(B, K) outputs of a network -> probabilities or values, depending on the kind of the target."""
-    if isinstance(target, ValueTarget):
-        return outputs.clamp(*target.span)
-    return outputs.sigmoid() if isinstance(target, UnitTarget) else outputs.softmax(dim=-1)
 
 
 def save_model(path: Path, network: nn.Module, facts: ModelFacts) -> None:
@@ -185,11 +136,10 @@ def save_model(path: Path, network: nn.Module, facts: ModelFacts) -> None:
         "pixel_mm": inputs.pixel_mm,
         "illumination": inputs.illumination,
         "stencils": dict(inputs.stencils),
-        "whole_tree": inputs.whole_tree,
+        "levels": inputs.levels,
         "warp": None,
         "preprocess": dict(facts.preprocess),
-        "mirror": facts.mirror,
-        "perturbations": facts.perturbations,
+        **asdict(facts.views),
     }
     if inputs.warp is not None:
         header["warp"], more = inputs.warp.state()
@@ -229,6 +179,15 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> LoadedMo
     return LoadedModel(network.to(device).eval(), facts)
 
 
+def model_header(path: Path) -> Mapping[str, Any] | None:
+    """The header of a model file of `fer3d train`; None of another file. FileError, CheckpointError as `load_model`."""
+    metadata = _read_safetensors(path)[1]
+    if _HEADER_KEY not in metadata:
+        return None
+    content = parse_json(metadata[_HEADER_KEY], str(path), MODEL_AGAIN, CheckpointError)
+    return content if isinstance(content, dict) else None
+
+
 def _facts(header: Mapping[str, Any], tensors: dict[str, torch.Tensor], path: Path) -> ModelFacts:
     """The facts that a header holds. Removes the tensors of a warp from `tensors`."""
     check_model_header(header, path)
@@ -241,7 +200,7 @@ def _facts(header: Mapping[str, Any], tensors: dict[str, torch.Tensor], path: Pa
         illumination=header["illumination"],
         warp=_warp(header["warp"], tensors, path),
         stencils=header["stencils"],
-        whole_tree=header["whole_tree"],
+        levels=header["levels"],
     )
     return ModelFacts(
         model=header["model"],
@@ -250,8 +209,7 @@ def _facts(header: Mapping[str, Any], tensors: dict[str, torch.Tensor], path: Pa
         kind=kind.name,
         inputs=inputs,
         preprocess=header["preprocess"],
-        mirror=header["mirror"],
-        perturbations=header["perturbations"],
+        views=Views(header["mirror"], header["perturbations"], header.get("crop", 1.0), header.get("crops", False)),
     )
 
 

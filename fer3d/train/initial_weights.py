@@ -18,7 +18,6 @@ from torch import nn
 from fer3d.errors import ArgumentError, CheckpointError, FileError, MissingLibraryError
 from fer3d.files import brief_line
 from fer3d.image.convolutions import Branch
-from fer3d.maps.registry import map_group
 from fer3d.models.network import Network
 from fer3d.train.checkpoint import read_tensors
 
@@ -58,17 +57,22 @@ def load_initial(network: Network, source: str, backbone: str) -> None:
         if not path.exists():
             raise FileError(f"{path}: is missing; for ImageNet weights, {_HOW}")
         tensors = read_tensors(path)
+    check_plain(tensors, path)
+    units = units_of(tensors)
+    for group, branch in parts.items():
+        assert isinstance(branch, Branch)
+        try:
+            _fill(branch, branch.first.in_channels - branch.extra, units, path)
+        except (RuntimeError, TypeError, IndexError) as error:  # parts of a layer that do not fit each other
+            raise CheckpointError(f"{path}: does not fit the branch {group} ({brief_line(str(error))})") from None
+
+
+def check_plain(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Raise CheckpointError for the first tensor that is no plain array of finite numbers."""
     for name, tensor in tensors.items():
         plain = tensor.layout == torch.strided and tensor.device.type != "meta" and not tensor.is_complex()
         if not plain or not torch.isfinite(tensor).all():
             raise CheckpointError(f"{path}: {name} should be a plain array of finite numbers, is another; {_HOW}")
-    units = _units(tensors)
-    for group, branch in parts.items():
-        assert isinstance(branch, Branch)
-        try:
-            _fill(branch, len(map_group(group).fed), units, path)
-        except (RuntimeError, TypeError, IndexError) as error:  # parts of a layer that do not fit each other
-            raise CheckpointError(f"{path}: does not fit the branch {group} ({brief_line(str(error))})") from None
 
 
 def _from_library(name: str, backbone: str) -> dict[str, torch.Tensor]:
@@ -90,11 +94,11 @@ def _from_library(name: str, backbone: str) -> dict[str, torch.Tensor]:
     return state
 
 
-def _units(tensors: Mapping[str, torch.Tensor]) -> list[Unit]:
+def units_of(tensors: Mapping[str, torch.Tensor]) -> list[Unit]:
     """Convolutions in order of their names ("layer2" before "layer10"), each with its bias and batch normalisation."""
     units = []
     names = [name for name, tensor in tensors.items() if tensor.ndim == 4 and name.endswith(".weight")]
-    for name in sorted(names, key=_natural):
+    for name in sorted(names, key=natural_order):
         stem = name.removesuffix(".weight")
         if _CLASSIFIER.search(stem):
             continue
@@ -109,7 +113,7 @@ def _units(tensors: Mapping[str, torch.Tensor]) -> list[Unit]:
     return units
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
+def natural_order(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
@@ -134,7 +138,7 @@ def _fill(branch: Branch, channels: int, units: list[Unit], path: Path) -> None:
         for (name, convolution, norm), unit in zip(wanted, units, strict=True):
             weight = unit["weight"].float()
             if convolution is branch.first:
-                weight = _for_channels(weight, channels)
+                weight = for_channels(weight, channels)
                 beside = weight.new_zeros(len(weight), convolution.in_channels - channels, *weight.shape[2:])
                 weight = torch.cat([weight, beside], dim=1)  # mask and position, which images do not have, start at 0
             if weight.shape != convolution.weight.shape:
@@ -145,7 +149,7 @@ def _fill(branch: Branch, channels: int, units: list[Unit], path: Path) -> None:
             _fill_norm(norm, unit)
 
 
-def _for_channels(weight: torch.Tensor, channels: int) -> torch.Tensor:
+def for_channels(weight: torch.Tensor, channels: int) -> torch.Tensor:
     """(D, 3, h, w) for colours -> (D, channels, h, w): the sum over the colours, divided evenly among the channels."""
     if weight.shape[1] == channels:
         return weight

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, NotRequired
 
 import torch
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -36,6 +36,7 @@ class NormalisationFacts(TypedDict):
     channels: list[str]
     mean: _Numbers
     deviation: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]]
+    scaling: NotRequired[Literal["picture", "set", "0-2"]]
 
 
 class ModelHeader(TypedDict):
@@ -53,11 +54,13 @@ class ModelHeader(TypedDict):
     pixel_mm: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
     illumination: str
     stencils: dict[str, Any]
-    whole_tree: bool
+    levels: Literal["all", "second", "finest"]
     warp: NormalisationFacts | None
     preprocess: dict[str, Any]
     mirror: bool
     perturbations: Annotated[int, Field(ge=0, le=10_000)]
+    crop: NotRequired[Annotated[float, Field(ge=0.25, le=1.0)]]
+    crops: NotRequired[bool]
 
 
 def check_model_header(header: Mapping[str, Any], path: Path) -> None:

@@ -7,15 +7,14 @@ import platform
 import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from fer3d import __version__
 from fer3d.catalog.protocols import Fold
@@ -23,21 +22,25 @@ from fer3d.catalog.targets import Target
 from fer3d.config import TextureSettings, TrainSettings, TreeSettings
 from fer3d.data.input_kinds import InputFacts, InputKind, kind_of_folders
 from fer3d.data.samples import InputNormalisation, MapData, TrainingData, check_leakage
+from fer3d.data.tree_samples import TreeData
 from fer3d.data.warp import FaceWarp, landmark_warps, landmarks_suffice
 from fer3d.errors import ArgumentError
 from fer3d.files import locked, read_json, remove, sha256, write_json
 from fer3d.models import build_model, network_class
-from fer3d.models.df_cnn import DFCNN
-from fer3d.models.network import Network, PretrainedSettings
+from fer3d.models.network import Network
 from fer3d.prepare.store import is_simulated
 from fer3d.train import loop
 from fer3d.train.checkpoint import ModelFacts, save_model
+from fer3d.train.fine_tuning import check_people, find_initial, start_from
 from fer3d.train.logger import log_epoch, tensorboard_logger
 from fer3d.train.plan import Experiment, ExperimentPlan, plan_experiment
-from fer3d.train.run_facts import RESUME, DoneFacts
+from fer3d.train.recipes import recipe_facts, recipe_line
+from fer3d.train.run_facts import RESUME, DoneFacts, mean_learned
 from fer3d.train.run_folder import read_warnings
 from fer3d.train.run_writer import gather_predictions, is_finished, is_gathered, open_run, write_log, write_predictions
-from fer3d.train.settings import complete, used
+from fer3d.train.schedule import lasting
+from fer3d.train.settings import complete, train_settings, used
+from fer3d.train.views import Views
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -112,7 +115,8 @@ def train(
         model: A name in `fer3d.models.MODELS`, or "module:Class" for a `Network` from outside the package.
         experiment: Data, protocol and folds.
         out: Run folder; see `fer3d.train.run_folder` for its content.
-        settings: Training settings. None: the `small` preset, see `fer3d.train.settings.train_settings`.
+        settings: Training settings. None: those of `fer3d.train.settings.train_settings`, from the recipe of the
+            network's paper if there is one.
         resume: Whether to resume the run in `out`: finished folds are kept, an interrupted fold continues after its
             last complete epoch.
         device: None: a single device, the best available.
@@ -127,7 +131,7 @@ def train(
         LockedError: if another process writes to `out`.
         FileError: if a file cannot be read or written.
     """
-    out, settings = Path(out), complete(model, settings)
+    out, settings = Path(out), train_settings(model) if settings is None else complete(model, settings)
     callbacks, device = callbacks or Callbacks(), device or Device()
     plan = plan_experiment(experiment, settings.seed)
     kind, data = read_data(model, plan, settings)
@@ -146,7 +150,8 @@ def train(
             facts = open_run(out, facts, plan.folds, resume=resume)
             gather_predictions(out, plan.folds)  # the file may have been damaged since
         callbacks.on_run_start(model, plan.chosen)
-        for note in (_header(run, plan, data), *notes) if fabric.is_global_zero else ():
+        said = (_header(run, plan, data), recipe_line(facts.get("recipe", {})), *notes)
+        for note in filter(None, said) if fabric.is_global_zero else ():
             callbacks.on_message(note)
         if _lacks_its_end(out, plan.folds, facts):  # the run was killed after the last write of a fold
             _finish_fold(fabric, out, plan.folds, facts)
@@ -198,12 +203,14 @@ def _header(run: _Run, plan: ExperimentPlan, data: TrainingData) -> str:
 def _notes(run: _Run, plan: ExperimentPlan, data: TrainingData) -> list[str]:
     """What a reader of the result should know: printed, and stored in run.json."""
     left_out = [plan.left_out_note] if plan.left_out_note else []
-    return [*left_out, *plan.protocol.notes, *_lack_of_landmarks(run, data, plan.chosen), *_lack_of_pixels(run, data)]
+    lacks = (*_lack_of_landmarks(run, data, plan.chosen), *_lack_of_pixels(run, data))
+    return [*left_out, *plan.protocol.notes, *lacks, *_initial_notes(run, plan, data)]
 
 
 def _lack_of_pixels(run: _Run, data: TrainingData) -> list[str]:
     """A message if the maps have fewer pixels than the network was published for."""
     wanted, size = network_class(run.model).published_pixels(run.settings.model), data.shape.get("size")
+    wanted = None if wanted is None else round(wanted / run.settings.crop)
     if wanted is None or size is None or size >= wanted:
         return []
     return [
@@ -232,6 +239,7 @@ def _facts(
         "model_settings": dict(run.arguments),
         "input": run.kind.name,
         "settings": used(run.settings),
+        "recipe": recipe_facts(run.model, run.settings, used(run.settings)),
         "target": data.target.to_json(),
         "classes": list(data.classes),
         "maps": list(data.inputs),
@@ -267,13 +275,12 @@ def _check_target(target: Target, settings: TrainSettings) -> None:
     """Raise ArgumentError if the target is not of classes and a setting is given that applies to classes only."""
     if target.kind == "classes":
         return
-    own = settings.model
+    own: Any = settings.model
     given = {
         "class_weights": settings.class_weights != "none",
         "label_smoothing": "label_smoothing" in settings.model_fields_set and settings.label_smoothing != _SMOOTHING,
         "siamese": settings.siamese > 0,
-        "test_perturbations": settings.test_perturbations > 0,
-        "model.read_out": isinstance(own, DFCNN.Settings) and own.read_out != "softmax",
+        "model.read_out": hasattr(own, "read_out") and own.read_out != "softmax",
     }
     for name, is_given in given.items():
         if is_given:
@@ -326,9 +333,10 @@ def _train_fold(run: _Run, data: TrainingData, fold: Fold) -> None:
     """Train and test on a fold, and write its folder."""
     folder = run.out / fold.name
     train, validation, test = (data.rows_of(subjects) for subjects in (fold.train, fold.validation, fold.test))
+    run = replace(run, settings=lasting(run.settings, len(train)))
     data, warp = _warped(run, data, train)
     normalisation = data.fit_normalisation(train)
-    network = _network(run, fold)
+    network = _network(run, fold, data.classes)
     said, warnings = list[str](), list[str]()
 
     def on_warning(text: str, last: bool) -> None:
@@ -389,8 +397,8 @@ def _input_facts(run: _Run, data: TrainingData, normalisation: InputNormalisatio
         pixel_mm=data.pixel_mm,
         illumination=own.illumination if isinstance(own, TextureSettings) else "raw",
         warp=warp,
-        stencils={} if maps else dict(data.shape),
-        whole_tree=isinstance(own, TreeSettings) and own.whole_tree,
+        stencils=dict(data.stencils) if isinstance(data, TreeData) else {},
+        levels=own.levels if isinstance(own, TreeSettings) else "all",
     )
 
 
@@ -408,6 +416,7 @@ def _write_fold(
     folder, settings, start = run.out / fold.name, run.settings, time.perf_counter()
     test, validation = rows
     probabilities = loop.predict_rows(run.fabric, network, data, test, inputs.normalisation, settings)
+    predicted = time.perf_counter() - start
     facts = ModelFacts(
         model=run.model,
         model_settings=run.arguments,
@@ -415,8 +424,7 @@ def _write_fold(
         kind=run.kind.name,
         inputs=inputs,
         preprocess=data.preprocess,
-        mirror=settings.test_mirror,
-        perturbations=settings.test_perturbations,
+        views=Views.of(settings),
     )
     save_model(folder / "model.safetensors", network, facts)
     write_predictions(folder / "predictions.parquet", data, test, probabilities, fold)
@@ -429,7 +437,10 @@ def _write_fold(
         "epochs": len(log),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "peak_mib": _peak_mib(run.fabric.device),
+        "scan_bytes": data.nbytes // len(data.rows),
+        "scan_ms": round(1e3 * predicted / max(1, len(test)), 3),
         "warnings": list(warnings),
+        **({"learned": learned} if (learned := dict(network.learned())) else {}),
     }
     write_json(folder / "done.json", done)
 
@@ -450,23 +461,39 @@ def _finish_fold(fabric: Fabric, out: Path, folds: Sequence[Fold], facts: Mappin
         for fold in finished:
             remove(out / fold.name / "last.ckpt")
         more: dict[str, Any] = {"warnings": warnings} if (warnings := read_warnings(out)) else {}
+        done = [read_json(out / fold.name / "done.json", DoneFacts, RESUME) for fold in finished]
+        if learned := mean_learned(done):
+            more["learned"] = learned
         if len(finished) == len(folds):
-            done = [read_json(out / fold.name / "done.json", DoneFacts, RESUME) for fold in finished]
             more["seconds"] = round(sum(entry["seconds"] for entry in done), 3)
         if more:
             write_json(out / "run.json", {**facts, **more})
     fabric.barrier()
 
 
-def _network(run: _Run, fold: Fold) -> Network:
+def _initial_notes(run: _Run, plan: ExperimentPlan, data: TrainingData) -> list[str]:
+    """What the networks take of the initial weights. ProtocolError if these know a person who is tested."""
+    own = run.settings.model
+    if own.init is None:
+        return []
+    simulated = any(is_simulated(folder) for folder, _ in plan.sources)
+    for fold in plan.chosen if not own.init_distinct else ():
+        check_people(find_initial(own.init, (fold.round, fold.fold)), fold, data.rows, simulated=simulated)
+    with torch.device("meta") if ":" not in run.model else nullcontext():
+        network = build_model(run.model, **run.arguments)
+    first = plan.chosen[0]
+    initial = find_initial(own.init, (first.round, first.fold))
+    return [start_from(network, initial, data.classes, run.arguments.get("backbone", ""))]
+
+
+def _network(run: _Run, fold: Fold, classes: Sequence[str]) -> Network:
     """A network with its initial weights, equal on every process, on the device."""
     torch.manual_seed(loop.seeded(run.settings.seed, fold.round, fold.fold))
     network = build_model(run.model, **run.arguments)
     own = run.settings.model
-    if isinstance(own, PretrainedSettings) and own.init is not None:
-        from fer3d.train.initial_weights import load_initial
-
-        load_initial(network, own.init, run.arguments.get("backbone", ""))
+    if own.init is not None:
+        initial = find_initial(own.init, (fold.round, fold.fold))
+        start_from(network, initial, classes, run.arguments.get("backbone", ""))
     if run.fabric.world_size > 1:
         from fer3d.train.synced_norm import synchronise
 
@@ -491,29 +518,25 @@ def _identity(run: _Run, fold: Fold) -> dict[str, Any]:
 def _read_out(
     run: _Run, network: Network, data: TrainingData, rows: torch.Tensor, normalisation: InputNormalisation
 ) -> None:
-    """For DF-CNN with an SVM: fit it to the fused features of the training scans and replace the last layer by it.
+    """For a network read out by an SVM: fit it to what it classifies of the training scans, and put it in its place.
 
     The softmax is then applied to the margins of the SVM: the ranking of the classes is that of the SVM, and the
     probabilities are not calibrated.
     """
-    own = run.settings.model
-    if not isinstance(own, DFCNN.Settings) or own.read_out != "svm":
+    own: Any = run.settings.model
+    if not hasattr(own, "read_out") or own.read_out == "softmax":
         return
     from fer3d.train.linear_svm import fit_linear_svm
 
-    head = network.classifier
-    assert isinstance(head, nn.Linear)
     network.eval()
     with torch.no_grad():
         parts = [
-            network.features(normalisation.apply(data.take(part, run.fabric.device))).cpu()
+            network.svm_input(normalisation.apply(data.take(part, run.fabric.device))).cpu()
             for part in torch.split(rows, 64)
         ]
     labels = data.labels[rows.to(data.labels.device)].cpu().numpy()
     weight, offset = fit_linear_svm(torch.cat(parts).double().numpy(), labels, len(data.classes), own.svm_c)
-    with torch.no_grad():
-        head.weight.copy_(torch.from_numpy(weight))
-        head.bias.copy_(torch.from_numpy(offset))
+    network.set_svm(torch.from_numpy(weight), torch.from_numpy(offset))
 
 
 def _peak_mib(device: torch.device) -> float:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from fer3d.catalog.targets import ClassTarget, Target, target_from_json
 from fer3d.errors import ArgumentError, FileError, FormatError
 from fer3d.files import brief, brief_line, checked, conformed, read_json, read_table
+from fer3d.train.former import facts_today
 from fer3d.train.run_facts import REGATHER, RESUME, TRAIN_AGAIN, FoldFacts, RunFacts
 
 _FACTS = ("id", "subject", "expression", "intensity", "round", "fold")
@@ -142,6 +143,11 @@ class Run:
         return tuple(map(str, (*notes, *self.facts.get("warnings", ()))))
 
     @property
+    def learned(self) -> dict[str, float]:
+        """What the networks learned that a reader should see, by name: the mean over the finished folds."""
+        return dict(self.facts.get("learned", {}))
+
+    @property
     def target(self) -> Target:
         """What the network predicts for a scan; expressions if run.json does not name a target."""
         content = self.facts.get("target")
@@ -196,6 +202,7 @@ def read_run(folder: str | Path) -> Run:
     if missing:
         raise FormatError(f"{folder / 'run.json'}: should hold {', '.join(_RUN_KEYS)}, lacks {', '.join(missing)}")
     checked(facts, RunFacts, str(folder / "run.json"), TRAIN_AGAIN)
+    facts |= facts_today(facts)
     path = folder / "folds.json"
     folds = read_json(path, again=TRAIN_AGAIN)
     if not isinstance(folds, list) or not all(isinstance(fold, dict) and "test" in fold for fold in folds):

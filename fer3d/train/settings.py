@@ -1,4 +1,4 @@
-"""The settings of a training run: from a preset, a TOML file and the command line, checked against the network.
+"""The settings of a training run: from a recipe, a preset, a file and the command line, checked against the network.
 
 A setting that the network, its input or the optimiser does not use is an error if it was given, and is otherwise not
 stored with the run: `run.json` holds exactly the settings that the run used.
@@ -16,13 +16,14 @@ from fer3d.data.input_kinds import unused_augmentation
 from fer3d.errors import ArgumentError, ConfigError
 from fer3d.models import network_class
 from fer3d.models.network import PretrainedSettings
+from fer3d.train.recipes import RecipeValue, recipe_of, without_followers
 
 # The presets of `--preset`; a TOML file and `--set` override them. A network ignores keys of `model` that it lacks.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "small": {},
-    # spec 2.3: two stages, SGD 0.9, weight decay 5e-4, batch 32, 40 epochs; meant for 224 x 224 maps and a GPU
+    # spec 2.3: SGD 0.9, weight decay 5e-4, batch 32, 40 epochs; meant for 224 x 224 maps and a GPU
     "full": {
-        "model": {"backbone": "resnet-18", "freeze_epochs": 5},
+        "model": {"backbone": "resnet-18"},
         "epochs": 40,
         "optimizer": "sgd",
         "lr": 1e-2,
@@ -35,8 +36,11 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "tiny": {"model": {"width": 8}, "epochs": 15},
 }
 
+# What a preset also gives with initial weights: two stages, and a lower rate for the layers beside the branches.
+_FINE_TUNING: Mapping[str, Mapping[str, Any]] = {"full": {"model": {"freeze_epochs": 5}, "lr": 1e-3}}
+
 # Augmentation settings that `perturb` replaces.
-_MOVES = ("mirror", "rotate_deg", "tilt_deg", "shift_mm", "scale", "stretch", "bend_mm", "depth_jitter_mm")
+_MOVES = ("mirror", "rotate_deg", "shift", "scale", "stretch")
 
 
 def train_settings(
@@ -48,7 +52,10 @@ def train_settings(
     model: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> TrainSettings:
-    """Settings from a preset, a TOML file, `--set` items and options given by name; later ones override earlier ones.
+    """Settings from a recipe, a preset, a TOML file, `--set` items and options by name; later ones win.
+
+    The recipe is the one that `recipe` names among the others, else that of the network's paper if there is one (see
+    `fer3d.train.recipes`). A setting of the recipe falls if it means nothing beside what overrides another.
 
     Args:
         network: The network to train: a name in `fer3d.models.MODELS`, or "module:Class".
@@ -61,14 +68,13 @@ def train_settings(
 
     Raises:
         ConfigError, FileError: for an unknown preset or key (names the nearest valid key), a value out of range, or a
-            setting that would change nothing.
+            setting that would change nothing, or no recipe of that name.
         ArgumentError: if there is no such network.
     """
     if preset not in PRESETS:
         raise ConfigError(f"settings: `preset` should be one of {', '.join(PRESETS)}, got {preset!r}")
     kind = network_class(network).Settings
-    common = {key: value for key, value in PRESETS[preset].items() if key != "model"}
-    own = {key: value for key, value in PRESETS[preset].get("model", {}).items() if key in kind.model_fields}
+    common, own = dict[str, Any](), dict[str, Any]()
     for table, where in (
         (read_toml(config) if config is not None else {}, str(config)),
         (parse_assignments(assignments), "settings"),
@@ -79,18 +85,56 @@ def train_settings(
         _check_keys(network, kind, table, mine, where)
         common |= table
         own |= mine
-    return complete(network, settings(TrainSettings, {**common, "model": settings(kind, own, "settings: model")}))
+    preset_common, preset_own = _of_preset(preset, kind, fine_tuned=own.get("init") is not None)
+    common, own = {**preset_common, **common}, {**preset_own, **own}
+    recipe = recipe_of(network, common.get("recipe"))
+    if recipe is None:
+        return complete(network, _made(kind, common, own))
+    values = recipe.for_run(fine_tuned=own.get("init") is not None)
+    return complete(network, _with_recipe(kind, values, {**common, "recipe": recipe.name}, own))
+
+
+def _made(kind: type[NetworkSettings], common: Mapping[str, Any], own: Mapping[str, Any]) -> TrainSettings:
+    return settings(TrainSettings, {**common, "model": settings(kind, own, "settings: model")})
+
+
+def _with_recipe(
+    kind: type[NetworkSettings], recipe: Mapping[str, RecipeValue], common: Mapping[str, Any], own: Mapping[str, Any]
+) -> TrainSettings:
+    """The settings of a recipe, overridden by those that were given, without what these make useless."""
+    typed = {**common, **{f"model.{name}": value for name, value in own.items()}}
+    first = without_followers(recipe, typed)
+    mine = {key.removeprefix("model."): value for key, value in first.items() if key.startswith("model.")}
+    others = {key: value for key, value in first.items() if not key.startswith("model.")}
+    chosen = _made(kind, {**others, **common}, {**mine, **own})
+    idle = unused(chosen).keys() & others.keys()
+    kept = {key: value for key, value in others.items() if key not in idle}
+    return _made(kind, {**kept, **common}, {**mine, **own}) if idle else chosen
+
+
+def _of_preset(preset: str, kind: type[NetworkSettings], fine_tuned: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The values of a preset: of training, and of the network's own settings, as far as it has them."""
+    common, own = dict[str, Any](), dict[str, Any]()
+    for table in (PRESETS[preset], _FINE_TUNING.get(preset, {}) if fine_tuned else {}):
+        common |= {key: value for key, value in table.items() if key != "model"}
+        own |= table.get("model", {})
+    own |= kind.presets.get(preset, {})
+    return common, {key: value for key, value in own.items() if key in kind.model_fields}
 
 
 def complete(network: str, chosen: TrainSettings | None) -> TrainSettings:
     """The settings, with the network's own defaults where its settings, or its learning rate, are not given.
 
+    None is the package's recipe, which is the defaults.
+
     Raises:
         ArgumentError: if the settings belong to another network, or there is no such network.
-        ConfigError: if a setting was given that would change nothing, or the branches would stay frozen to the end.
+        ConfigError: if a setting was given that would change nothing, the network has no such recipe, or the branches
+            would stay frozen to the end.
     """
     kind = network_class(network).Settings
     chosen = TrainSettings() if chosen is None else chosen
+    recipe_of(network, chosen.recipe)
     if kind.adamw_lr is not None and chosen.optimizer == "adamw" and "lr" not in chosen.model_fields_set:
         chosen = chosen.model_copy(update={"lr": kind.adamw_lr})
     if type(chosen.model) is NetworkSettings:
@@ -104,7 +148,7 @@ def complete(network: str, chosen: TrainSettings | None) -> TrainSettings:
         if name in chosen.model_fields_set and getattr(chosen, name) != TrainSettings.model_fields[name].default:
             raise ConfigError(f"settings: `{name}` would change nothing for {network}: it {reason}")
     own = chosen.model
-    if isinstance(own, PretrainedSettings) and own.freeze_epochs >= chosen.epochs:
+    if isinstance(own, PretrainedSettings) and chosen.steps is None and own.freeze_epochs >= chosen.epochs:
         raise ConfigError(
             f"settings: `model.freeze_epochs` should be less than `epochs` {chosen.epochs}, is {own.freeze_epochs}"
         )
@@ -124,7 +168,7 @@ def used(chosen: TrainSettings) -> dict[str, Any]:
     table = chosen.model_dump(mode="json")
     for name in unused(chosen):
         del table[name]
-    for name in chosen.model.unused_own():
+    for name in chosen.model.idle():
         del table["model"][name]
     return table
 
@@ -162,11 +206,23 @@ def unused(chosen: TrainSettings) -> dict[str, str]:
     """Name of a training setting that would have no effect -> the reason."""
     reasons = {**unused_augmentation(chosen.model), **chosen.model.unused()}
     if chosen.optimizer != "sgd":
-        reasons["momentum"] = f"is of sgd, `optimizer` is {chosen.optimizer}"
+        reasons |= dict.fromkeys(("momentum", "nesterov"), f"is of sgd, `optimizer` is {chosen.optimizer}")
+    elif not chosen.momentum:
+        reasons["nesterov"] = "is of momentum, which is 0"
+    if not chosen.weight_decay:
+        reasons["decayed"] = "is of weight decay, which is 0"
+    if chosen.schedule != "steps":
+        idle = f"is of schedule steps, `schedule` is {chosen.schedule}"
+        reasons |= dict.fromkeys(("drop_steps", "drop_factor"), idle)
+    if chosen.steps is not None:
+        reasons["epochs"] = "counts passes over the scans, `steps` takes its place"
+    if chosen.crop == 1.0:
+        reasons.setdefault("test_crops", "is of parts of pictures, `crop` is 1")
     if chosen.perturb:
         reasons |= dict.fromkeys(_MOVES, "moves a face otherwise than `perturb`, which takes its place")
     if chosen.test_perturbations:
-        reasons["test_mirror"] = "averages less than `test_perturbations`, which takes its place"
+        averaged = "averages less than `test_perturbations`, which takes its place"
+        reasons |= dict.fromkeys(("test_mirror", "test_crops"), averaged)
     if not chosen.siamese:
         reasons["easy"] = "is of siamese, which is off"
     return reasons

@@ -8,10 +8,11 @@ The tree does not depend on the pose of the scan: a rigid motion changes it only
 (if two vertices are equally far within rounding, either may come first, which exchanges them in a level). Nor does it
 depend on the order of vertices or faces, unless the scan is so regular that distances are equal.
 
-We do not know in detail how this differs from the sampling tree of FLM-CNN [1]. From the paper: polar stencils of
-several radii, and a tree built from the few vertices of the top level downwards, which keeps only the vertices it
-reaches. Our choice: levels by farthest-point sampling, samples by straightest geodesics, three vertices per sample, a
-first ray whose direction follows from the surface, masked samples beyond a boundary, and all default values.
+How this differs from the sampling tree of FLM-CNN [1] is not known. Known from its abstract: preprocessing with a
+sampling tree, which saves memory. Our reconstruction, from memory: polar stencils of several radii, and a tree from the
+few vertices of the top level downwards, which keeps only the vertices it reaches. Our choice: levels by farthest-point
+sampling, samples by straightest geodesics, three vertices per sample, a first ray whose direction follows from the
+surface, masked samples beyond a boundary, and all default values.
 
 References:
     .. [1] Chen, Huang, Wang, Chen. Fast and light manifold CNN based 3D facial expression recognition across pose
@@ -69,6 +70,7 @@ class SampleTree:
         positions: (V_0, 3) float32, in the frame of the scan.
         normals: (V_0, 3) float32, or None.
         channels: (V_0, 4) float32, `CHANNELS`, or None. NaN: not measured or, for the shape index, flat.
+        landmarks: Whether the top level is given points in their order, such as landmarks, and vertex 0 not the nose.
     """
 
     rows: NDArray[np.int32]
@@ -82,6 +84,7 @@ class SampleTree:
     positions: NDArray[np.float32]
     normals: NDArray[np.float32] | None = None
     channels: NDArray[np.float32] | None = None
+    landmarks: bool = False
 
     @classmethod
     def build(
@@ -147,13 +150,58 @@ class SampleTree:
         spans = _checked_radii(radii, len(sizes) - 1)
         check_count("rays", rays, 1 << 10)
         check_count("threads", threads, 1 << 10)
-        points = scan.vertices.astype(np.float64)
-        faces = topology.welded_faces(scan.faces, topology.weld(scan.vertices))
+        points, faces = _welded(scan)
         nose = _nearest(points, faces, _checked_start(scan, start)[None])
         seeds = nose if top is None else _nearest(points, faces, checked_points("top", top, (sizes[-1], 3)))
+        tree = cls._grown(scan, (points, faces), seeds, points[nose[0]], sizes, spans, shares, rays, threads)
+        return replace(tree, landmarks=top is not None)
+
+    @classmethod
+    def from_rows(
+        cls,
+        scan: Scan,
+        seeds: NDArray[np.int32],
+        *,
+        rings: Sequence[float],
+        rays: int,
+        radii: Sequence[Sequence[float]],
+        origin: NDArray[np.floating],
+        more: int = 1,
+    ) -> SampleTree:
+        """A tree of two levels whose upper one is given vertices of the scan, in their order.
+
+        Args:
+            scan: In mm, cleaned.
+            seeds: (N,) int32, rows of vertices that edges join, each once.
+            rings, rays, radii: As for `build`.
+            origin: (3,) The point from which ray 0 of each stencil points away.
+            more: Number of further vertices of level 0, the farthest from the others first.
+
+        Raises:
+            PrepareError: if edges connect too few vertices of the scan.
+        """
+        spans = _checked_radii(radii, 1)
+        sizes = (len(seeds) + more, len(seeds))
+        return cls._grown(scan, _welded(scan), seeds, origin, sizes, spans, _checked_rings(rings), rays, 1)
+
+    @classmethod
+    def _grown(
+        cls,
+        scan: Scan,
+        mesh: tuple[NDArray[np.float64], NDArray[np.int32]],
+        seeds: NDArray[np.int32],
+        origin: NDArray[np.floating],
+        sizes: tuple[int, ...],
+        spans: tuple[tuple[float, ...], ...],
+        shares: tuple[float, ...],
+        rays: int,
+        threads: int,
+    ) -> SampleTree:
+        """The tree of the vertices `seeds` and those farthest from them, with stencils; see `build`."""
+        points, faces = mesh
         distances, ring = _distances(spans, shares)
         found, rows, kept, cover, triangles, indices, weights = _native.sample_tree(
-            points, faces, seeds, list(sizes), points[nose[0]], distances, rays, threads
+            points, faces, seeds, list(sizes), np.asarray(origin, dtype=np.float64), distances, rays, threads
         )
         if found <= sizes[1]:
             raise PrepareError(
@@ -230,13 +278,14 @@ class SampleTree:
 
     def facts(self) -> dict[str, Any]:
         """The other input of `from_arrays`: facts for the header of the store."""
-        return {
+        facts = {
             "sizes": list(self.sizes),
             "radii_mm": [list(span) for span in self.radii],
             "rings": list(self.rings),
             "cover_mm": [round(cover, 6) for cover in self.cover],
             "channels": list(CHANNELS),
         }
+        return facts | ({"landmarks": True} if self.landmarks else {})
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> SampleTree:
@@ -267,6 +316,7 @@ class SampleTree:
             positions=arrays[PREFIX + "positions"],
             normals=arrays.get(PREFIX + "normals"),
             channels=arrays.get(PREFIX + "channels"),
+            landmarks=bool(facts.get("landmarks", False)),
         )
 
 
@@ -355,6 +405,11 @@ def _checked_start(scan: Scan, start: ArrayLike | None) -> NDArray[np.float64]:
     raise ArgumentError(
         "`start` should be the nose tip: the scan neither has a landmark `pronasale` nor went through align.frontal"
     )
+
+
+def _welded(scan: Scan) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Vertices in float64, and faces whose corners at one position are one vertex."""
+    return scan.vertices.astype(np.float64), topology.welded_faces(scan.faces, topology.weld(scan.vertices))
 
 
 def _nearest(points: NDArray[np.float64], faces: NDArray[np.int32], places: NDArray[np.float64]) -> NDArray[np.int32]:

@@ -77,8 +77,9 @@ def farthest_points(
     """Farthest-point sampling [1]: order vertices by the distance along the surface.
 
     The distance comes from a front that marches over the triangles and sees its source through the edge that it crossed
-    last, unfolded. It is exact on a plane except at obtuse angles at the boundary; on a sphere the error is 0.1 % a
-    quarter of the way round and 1.3 % at the antipode. If several vertices are farthest, the one farthest from the
+    last, unfolded. On a plane it is nearly exact: the chosen vertex was up to 1 % nearer than the farthest on regular
+    triangles, and up to 8 % on the irregular ones of a jittered grid. On a sphere the error is 0.1 % a quarter of the
+    way round and 1.3 % at the antipode. If several vertices are farthest, the one farthest from the
     seeds comes first, then the one with the lowest row.
 
     Args:

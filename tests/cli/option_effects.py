@@ -47,6 +47,7 @@ CALLS = {
     "evaluate --data": "fer3d.evaluate.cross.cross_test",
     "compare": "fer3d.evaluate.compare.compare",
     "ensemble": "fer3d.cli.show_evaluation.run_ensemble",
+    "audit": "fer3d.cli.show_audit.run_audit",
     "predict": "fer3d.cli.show_evaluation.run_predict",
     "faces": "fer3d.cli.show_faces.run_faces",
     "report": "fer3d.cli.show_evaluation.run_report",
@@ -146,6 +147,10 @@ OPTIONS: dict[str, list[Changes | Refused]] = {
     "settings network": [
         Changes("settings train", "tang"),
         Refused("settings preprocess", "tang", "`network` would change nothing: it is of train, this is preprocess"),
+    ],
+    "settings --recipe": [
+        Changes("settings train tang", "--recipe ours"),
+        Refused("settings preprocess", "--recipe ours", "`--recipe` would change nothing: it is of train, this is pre"),
     ],
     "inspect scans": [Changes("inspect scans", instead="inspect others")],
     "inspect --dataset": [Changes("inspect scans", "--dataset bosphorus")],
@@ -305,11 +310,8 @@ OPTIONS: dict[str, list[Changes | Refused]] = {
         ),
     ],
     "train --init": [
-        Changes("train dff-cnn --set model.backbone=resnet-18", "--init timm"),
-        *(
-            Refused(f"train {name}", "--init timm", "unknown key `model.init` of")
-            for name in ("plain-cnn", "tang", "gcnn")
-        ),
+        Changes("train oriented-fusion --set model.backbone=resnet-18", "--init timm"),
+        *(Changes(f"train {name}", "--init runs/before") for name in ("plain-cnn", "tang", "gcnn")),
     ],
     **{
         f"train --{option}": [
@@ -318,6 +320,13 @@ OPTIONS: dict[str, list[Changes | Refused]] = {
         ]
         for option, key in {"no-mes": "mes", "no-hvp": "hvp", "uniform": "tree"}.items()
     },
+    "train --recipe": [
+        Changes("train tang", "--recipe ours"),
+        Changes("train tang --recipe ours", "--recipe paper"),
+        Refused("train gcnn", "--recipe tang", "`recipe` of gcnn should be one of ours, is 'tang'"),
+    ],
+    "ablate --recipe": [Changes("ablate df-cnn", "--recipe ours")],
+    "study illumination --recipe": [Changes(_STUDY, "--recipe paper")],
     "train --validation": [
         Changes(_TRAIN, "--validation"),
         Refused(_CROSS, "--validation", "`validation` would change nothing: protocol cross makes one fold"),
@@ -395,6 +404,22 @@ OPTIONS: dict[str, list[Changes | Refused]] = {
     "compare --resamples": [Changes("compare {run} {twin}", "--resamples 9")],
     "compare --seed": [Changes("compare {run} {twin}", "--seed 9")],
     "compare --json": [Changes("compare {run} {twin} --resamples 9", "--json")],
+    "audit predictions": [Changes("audit a.csv", instead="audit b.csv")],
+    **{
+        f"audit --{option}": [Changes("audit a.csv", f"--{option} {value}")]
+        for option, value in {
+            "folds": "folds.csv",
+            "log": "log.csv",
+            "reported": "83.4",
+            "interval": "80,86",
+            "classes": "anger,fear",
+            "column": "subject=who",
+            "data": "scans",
+            "batch": "32",
+            "out": "audit.html",
+        }.items()
+    },
+    "audit --json": [Changes("audit a.csv", "--json")],
     "ensemble runs": [Changes("ensemble a b", instead="ensemble a c")],
     "ensemble --out": [Changes("ensemble a b", "-o c.json")],
     "ensemble --rule": [Changes("ensemble a b", "--rule hinge")],

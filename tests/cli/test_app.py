@@ -22,6 +22,7 @@ COMMANDS = (
     "ablate",
     "evaluate",
     "compare",
+    "audit",
     "predict",
     "faces",
     "report",

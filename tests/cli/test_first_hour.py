@@ -370,8 +370,8 @@ def test_networks_of_imagenet_ask_for_more_pixels():
         kind = network_class(model)
         return kind.published_pixels(kind.Settings(**own))
 
-    assert wanted("dff-cnn") is None
-    assert wanted("dff-cnn", backbone="resnet-18") == 224
+    assert wanted("oriented-fusion") is None
+    assert wanted("oriented-fusion", backbone="resnet-18") == 224
     assert wanted("alexnet") == 224
     assert wanted("alexnet", pixels=48) == 48
     assert wanted("flm-cnn") is None
@@ -394,8 +394,8 @@ def test_too_few_pixels_for_a_network_are_said(data, tmp_path):
         callbacks=Callbacks(on_message=notes.append),
     )
     assert notes[-1] == (
-        "tang with these settings is published for 42 x 42 pixels, the scans have 16 x 16: "
-        "`fer3d preprocess SCANS -o PREPARED --size 42` prepares them so"
+        "tang with these settings is published for 48 x 48 pixels, the scans have 16 x 16: "
+        "`fer3d preprocess SCANS -o PREPARED --size 48` prepares them so"
     )
 
 

@@ -49,7 +49,7 @@ def prepared(tmp_path_factory):
 
 
 def settings(*more, model="3c2f"):
-    small = {"3c2f": ("model.pixels=16", "model.width=4"), "dff-cnn": ("model.width=4",)}
+    small = {"3c2f": ("model.pixels=16", "model.width=4"), "oriented-fusion": ("model.width=4",)}
     return train_settings(model, "small", None, (*small.get(model, ("model.pixels=16",)), "epochs=2", "batch=8", *more))
 
 
@@ -198,7 +198,7 @@ def test_it_changes_the_weights_and_is_the_same_twice(prepared, tmp_path):
 
 @pytest.mark.parametrize(
     ("model", "more"),
-    [("frr-cnn", ("model.width=4",)), ("resnet-18", ()), ("dff-cnn", ("model.maps=depth,texture",))],
+    [("frr-cnn", ("model.width=4",)), ("resnet-18", ()), ("oriented-fusion", ("model.maps=depth,texture",))],
 )
 def test_other_networks_pull_too(prepared, tmp_path, model, more):
     chosen = settings(*SIAMESE, *more, "epochs=1", "batch=24", model=model)

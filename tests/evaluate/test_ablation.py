@@ -9,12 +9,12 @@ from fer3d.errors import ArgumentError
 from fer3d.evaluate.grid import ablation_grid
 from fer3d.maps.registry import STANDARD_GROUPS
 from fer3d.models import network_class
-from fer3d.models.flm_cnn import PARTS
+from fer3d.models.tree_parts import PARTS
 from fer3d.train.plan import Experiment
 from fer3d.train.settings import train_settings
 from tests.commands import fer3d
 from tests.prepared import write_prepared
-from tests.prepared_trees import write_prepared_trees
+from tests.prepared_trees import FAR, write_prepared_trees
 
 QUICK = ("--set", "model.width=2", "--set", "epochs=1", "--set", "batch=8", "--accelerator", "cpu", "--folds", "2")
 
@@ -25,7 +25,7 @@ def prepared(tmp_path_factory):
 
 
 def map_subsets():
-    kind = network_class("dff-cnn")
+    kind = network_class("oriented-fusion")
     return list(kind.variants(kind.Settings()))
 
 
@@ -37,7 +37,7 @@ def test_there_are_fifteen_subsets_small_ones_first():
 
 
 def test_train_then_numbers(capsys, prepared, tmp_path):
-    arguments = ("train", "dff-cnn", "--data", prepared, "-o", tmp_path / "run", "--maps", "depth", *QUICK)
+    arguments = ("train", "oriented-fusion", "--data", prepared, "-o", tmp_path / "run", "--maps", "depth", *QUICK)
     code, out, err = fer3d(capsys, *arguments)
     assert code == 0, err
     assert "accuracy" in out
@@ -51,7 +51,7 @@ def test_train_then_numbers(capsys, prepared, tmp_path):
 
 
 def test_ablate_runs_every_subset_and_goes_on(capsys, prepared, tmp_path):
-    arguments = ("ablate", "dff-cnn", "--data", prepared, "-o", tmp_path / "a", "--fold", "0", *QUICK)
+    arguments = ("ablate", "oriented-fusion", "--data", prepared, "-o", tmp_path / "a", "--fold", "0", *QUICK)
     code, out, err = fer3d(capsys, *arguments)
     assert code == 0, err
     assert "15 of 15: depth, normal, curvature, texture" in out
@@ -103,10 +103,16 @@ def test_a_run_that_fails_costs_only_itself(capsys, prepared, tmp_path, workers)
     ("arguments", "message"),
     [
         (("train", "dffcnn"), "is 'dffcnn'; did you mean 'dff-cnn'?"),
-        (("train", "dff-cnn", "--set", "epoch=3"), "fer3d: settings: unknown key `epoch`; did you mean `epochs`?"),
-        (("train", "dff-cnn", "--fold", "x"), "fer3d: `fold` should be all, or numbers such as 0,1,2, is 'x'"),
-        (("train", "dff-cnn", "--protocol", "bu3dfe-p9"), "is 'bu3dfe-p9'; did you mean 'bu3dfe-p"),
-        (("ablate", "dff-cnn", "--preset", "huge"), "fer3d: settings: `preset` should be one of small, full, tiny"),
+        (
+            ("train", "oriented-fusion", "--set", "epoch=3"),
+            "fer3d: settings: unknown key `epoch`; did you mean `epochs`?",
+        ),
+        (("train", "oriented-fusion", "--fold", "x"), "fer3d: `fold` should be all, or numbers such as 0,1,2, is 'x'"),
+        (("train", "oriented-fusion", "--protocol", "bu3dfe-p9"), "is 'bu3dfe-p9'; did you mean 'bu3dfe-p"),
+        (
+            ("ablate", "oriented-fusion", "--preset", "huge"),
+            "fer3d: settings: `preset` should be one of small, full, tiny",
+        ),
     ],
 )
 def test_a_wrong_call_is_one_line(capsys, tmp_path, monkeypatch, arguments, message):
@@ -118,7 +124,7 @@ def test_a_wrong_call_is_one_line(capsys, tmp_path, monkeypatch, arguments, mess
 
 
 def test_the_settings_of_train_are_a_toml_file_that_train_takes(capsys, tmp_path):
-    for network in ("dff-cnn", "flm-cnn", "tang"):
+    for network in ("oriented-fusion", "flm-cnn", "tang"):
         code, out, _ = fer3d(capsys, "settings", "train", network)
         assert code == 0
         (tmp_path / "all.toml").write_text(out, encoding="utf-8")
@@ -129,7 +135,7 @@ def test_the_settings_of_train_are_a_toml_file_that_train_takes(capsys, tmp_path
 
 
 def test_the_parts_of_flm_cnn_are_its_ideas(capsys, tmp_path):
-    data = write_prepared_trees(tmp_path / "trees", ("F0001", "M0001"))
+    data = write_prepared_trees(tmp_path / "trees", ("F0001", "M0001"), settings=FAR)
     arguments = ("ablate", "flm-cnn", "--data", data, "-o", tmp_path / "a", "--fold", "0", *QUICK)
     code, out, err = fer3d(capsys, *arguments)
     assert code == 0, err
@@ -141,5 +147,11 @@ def test_the_parts_of_flm_cnn_are_its_ideas(capsys, tmp_path):
     facts = json.loads((tmp_path / "a" / "mes+hvp" / "run.json").read_text())
     assert facts["settings"]["model"]["tree"] is False
     assert facts["model_settings"]["tree"] is False
+    memory = {tuple(entry["parts"]): entry["scan_bytes"] for entry in made}
+    assert memory["mes", "hvp"] > 2 * memory[PARTS] == 2 * memory["hvp", "tree"]  # the same points, on one level
+    read = [
+        json.loads((tmp_path / "a" / name / "run.json").read_text()) for name in ("none", "mes+hvp", "+".join(PARTS))
+    ]
+    assert {run["model_settings"]["points"] for run in read} == {68}
     with pytest.raises(ArgumentError, match="`model` should be a network with parts that can be left out, is GCNN"):
         ablation_grid("gcnn", Experiment(data), tmp_path, TrainSettings())

@@ -10,10 +10,11 @@ import torch
 from fer3d.errors import ArgumentError, FileError
 from fer3d.evaluate.cross import cross_test
 from fer3d.evaluate.measure import evaluate_run
-from fer3d.train.checkpoint import answers, load_model
+from fer3d.train.checkpoint import load_model
 from fer3d.train.plan import Experiment
 from fer3d.train.run import train
 from fer3d.train.settings import train_settings
+from fer3d.train.views import Views, answers
 from tests import prepared as prepared_module
 from tests.commands import fer3d
 from tests.prepared import SIX, write_prepared
@@ -69,7 +70,7 @@ def test_it_is_the_mean_of_the_folds_over_all_other_scans(run, other):
     want = []
     for model in models:
         x = model.normalisation.apply(maps.take(torch.arange(len(rows)), torch.device("cpu")))
-        want.append(answers(model.network, model.normalisation, x, model.facts.target, mirror=True))
+        want.append(answers(model.network, model.normalisation, x, model.facts.target, Views()))
     want = torch.stack(want).mean(dim=0).numpy()
     got = np.array([[table[row["id"]][f"p_{name}"] for name in SIX] for row in rows])
     np.testing.assert_allclose(got, want, atol=1e-6)

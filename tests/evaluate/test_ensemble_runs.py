@@ -73,7 +73,7 @@ def test_the_command_prints_the_table_and_writes_the_file(capsys, runs, tmp_path
     file = tmp_path / "made" / "ensemble.json"
     code, out, err = fer3d(capsys, "ensemble", *runs, "-o", file, "--resamples", 100)
     assert code == 0, err
-    for word in ("good", "other", "guess", "dff-cnn", "equal weights", "likelihood weights", "192 test scans"):
+    for word in ("good", "other", "guess", "oriented-fusion", "equal weights", "likelihood weights", "192 test scans"):
         assert word in out
     made = json.loads(file.read_text())
     assert [member["run"] for member in made["members"]] == ["good", "other", "guess"]

@@ -37,11 +37,11 @@ def prepared(tmp_path_factory):
 
 
 def cell(tmp_path, name="run", **values):
-    return Cell(values, Job("dff-cnn", Experiment(tmp_path), tmp_path / name, QUICK))
+    return Cell(values, Job("oriented-fusion", Experiment(tmp_path), tmp_path / name, QUICK))
 
 
-def numbers(accuracy=0.5, low=0.4, high=0.6, folds=1, seconds=10.0, parameters=1234):
-    return Numbers(accuracy, low, high, 0.1, (accuracy,), 72, folds, parameters, seconds)
+def numbers(accuracy=0.5, low=0.4, high=0.6, folds=1, seconds=10.0, parameters=1234, scan_bytes=None, scan_ms=None):
+    return Numbers(accuracy, low, high, 0.1, (accuracy,), 72, folds, parameters, seconds, scan_bytes, scan_ms)
 
 
 def grid_of(cells, across=None):
@@ -54,15 +54,16 @@ def test_parts_are_marked_and_the_best_line_stands_first(tmp_path):
         cell(tmp_path, "b", depth=False, normal=True),
         cell(tmp_path, "c", depth=True, normal=True),
     ]
-    better = numbers(0.75, 0.7, 0.8, folds=2, seconds=30.0, parameters=5678)
+    better = numbers(0.75, 0.7, 0.8, folds=2, seconds=30.0, parameters=5678, scan_bytes=4_822_596, scan_ms=7.25)
     rows = [Row(cells[0], numbers()), Row(cells[1], better), Row(cells[2], None, "no luck")]
     made = markdown(grid_of(cells), rows).splitlines()
     assert made == [
-        "| depth | normal | test accuracy | 95 % interval | sd of folds | scans | parameters | s a fold |",
-        "|---|---|---|---|---|---|---|---|",
-        "|   | x | 75.0 | 70.0 to 80.0 | 10.0 | 72 | 5,678 | 15 |",
-        "| x |   | 50.0 | 40.0 to 60.0 | 10.0 | 72 | 1,234 | 10 |",
-        "| x | x | failed |  |  |  |  |  |",
+        "| depth | normal | test accuracy | 95 % interval | sd of folds | scans | parameters | MB a scan | ms a scan "
+        "| s a fold |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+        "|   | x | 75.0 | 70.0 to 80.0 | 10.0 | 72 | 5,678 | 4.82 | 7.2 | 15 |",
+        "| x |   | 50.0 | 40.0 to 60.0 | 10.0 | 72 | 1,234 | - | - | 10 |",
+        "| x | x | failed |  |  |  |  |  |  |  |",
         "",
         "- depth, normal failed: no luck",
     ]
@@ -77,6 +78,8 @@ def test_parts_are_marked_and_the_best_line_stands_first(tmp_path):
         "folds": 2,
         "parameters": 5678,
         "seconds": 30.0,
+        "scan_bytes": 4_822_596,
+        "scan_ms": 7.25,
         "notes": (),
     }
     assert to_json(rows[2]) == {"parts": ["depth", "normal"], "reason": "no luck"}
@@ -191,8 +194,8 @@ def test_longest_runs_are_begun_first_by_several_workers(tmp_path, monkeypatch):
 
 
 def test_cells_differ_in_what_they_vary_alone(tmp_path):
-    settings = train_settings("dff-cnn", "small", None, ("epochs=3", "model.illumination=dog"))
-    for made in ablation_grid("dff-cnn", Experiment(tmp_path), tmp_path, settings).cells:
+    settings = train_settings("oriented-fusion", "small", None, ("epochs=3", "model.illumination=dog"))
+    for made in ablation_grid("oriented-fusion", Experiment(tmp_path), tmp_path, settings).cells:
         maps = tuple(name for name, there in made.values.items() if there)
         changes = {"maps": maps, "illumination": "dog" if "texture" in maps else "raw"}
         assert made.job.settings.model == settings.model.model_copy(update=changes)
@@ -203,10 +206,10 @@ def test_cells_differ_in_what_they_vary_alone(tmp_path):
 
 
 def test_a_setting_of_training_that_a_cell_does_not_use_is_left_out_there(tmp_path):
-    settings = train_settings("dff-cnn", "small", None, ("texture_jitter=0.2",))
+    settings = train_settings("oriented-fusion", "small", None, ("texture_jitter=0.2",))
     jitters = {
         made.name: made.job.settings.texture_jitter
-        for made in ablation_grid("dff-cnn", Experiment(tmp_path), tmp_path, settings).cells
+        for made in ablation_grid("oriented-fusion", Experiment(tmp_path), tmp_path, settings).cells
     }
     assert jitters["texture"] == jitters["depth, texture"] == 0.2
     assert jitters["depth"] == TrainSettings().texture_jitter

@@ -66,9 +66,9 @@ def test_only_the_texture_of_a_stack_is_changed():
 
 def test_a_wrong_illumination_is_one_line(prepared):
     with pytest.raises(ConfigError, match="settings: model: `illumination` Input should be 'raw', 'hist-eq'"):
-        train_settings("dff-cnn", "small", None, ("model.illumination=histeq",))
+        train_settings("oriented-fusion", "small", None, ("model.illumination=histeq",))
     with pytest.raises(ConfigError, match="settings: model: `illumination` dog needs texture among `maps`"):
-        train_settings("dff-cnn", "small", None, ("model.illumination=dog", "model.maps=depth"))
+        train_settings("oriented-fusion", "small", None, ("model.illumination=dog", "model.maps=depth"))
     with pytest.raises(ConfigError, match="unknown key `model.illumination` of gcnn"):
         train_settings("gcnn", "small", None, ("model.illumination=dog",))
 

@@ -31,7 +31,11 @@ def prepared(tmp_path_factory):
 def run(prepared):
     experiment = Experiment(prepared, folds=3, only=(0,))
     return train(
-        "flm-cnn", experiment, prepared.parent / "flm", train_settings("flm-cnn", "small", None, QUICK), device=CPU
+        "surface-grid",
+        experiment,
+        prepared.parent / "grid",
+        train_settings("surface-grid", "small", None, QUICK),
+        device=CPU,
     )
 
 
@@ -83,8 +87,8 @@ def test_several_processes_say_the_same(run):
 
 def test_a_model_of_maps_is_tested_too(prepared, tmp_path):
     quick = ("model.width=4", "epochs=1", "batch=6", "model.maps=depth")
-    settings = train_settings("dff-cnn", "small", None, quick)
-    run = train("dff-cnn", Experiment(prepared, folds=3, only=(0,)), tmp_path / "run", settings, device=CPU)
+    settings = train_settings("oriented-fusion", "small", None, quick)
+    run = train("oriented-fusion", Experiment(prepared, folds=3, only=(0,)), tmp_path / "run", settings, device=CPU)
     with pytest.raises(FileError, match="run: the prepared folder of its scans is not at hand; name it with"):
         pose_test(run)
     made = pose_test(run, prepared, angles=(0.0, 75.0), scans=3)

@@ -32,6 +32,7 @@ from fer3d.face.load import load_face
 from fer3d.files import csv_text, write_json
 from fer3d.landmarks import CANONICAL_LANDMARKS
 from fer3d.models import build_model
+from fer3d.models.surface_grid import SurfaceGrid
 from fer3d.predict import load
 from fer3d.prepare import recipe
 from fer3d.prepare.landmarks.table import COLUMNS, TABLE, read_table
@@ -118,7 +119,7 @@ def _write_settings(folder: Path) -> None:
 
 def _use_settings(folder: Path) -> None:
     preprocess_settings(folder / "prepare.toml")
-    train_settings("dff-cnn", "small", folder / "train.toml", ())
+    train_settings("oriented-fusion", "small", folder / "train.toml", ())
 
 
 # ---- landmarks ----
@@ -272,13 +273,13 @@ def _write_shards(folder: Path) -> None:
 def _use_store(folder: Path) -> None:
     store = folder / "prepared"
     is_simulated(store)
-    settings = train_settings("dff-cnn", "small", None, ("model.width=4",))
+    settings = train_settings("oriented-fusion", "small", None, ("model.width=4",))
     for experiment in (
         Experiment(store, "jaffe-two"),
         Experiment(store, str(folder / "mine.json"), classes=TWO),
     ):
         plan = plan_experiment(experiment, 0)
-    read_data("dff-cnn", plan, settings)
+    read_data("oriented-fusion", plan, settings)
     dataset = PreparedDataset(store, texture=True)
     for number in range(len(dataset)):
         dataset[number]
@@ -303,7 +304,7 @@ def _use_trees(folder: Path) -> None:
     store = folder / "prepared"
     rows = labelled_rows(store)
     for whole in (True, False):
-        load_trees([(store, rows)], "xyz", TWO, whole_tree=whole)
+        load_trees([(store, rows)], SurfaceGrid.Settings(vertex_features="xyz", tree=whole), TWO)
 
 
 # ---- face models, truth of simulations, pretrained weights ----
@@ -387,7 +388,7 @@ def _write_weights(folder: Path) -> None:
 
 
 def _branches() -> Any:
-    return build_model("dff-cnn", maps=["normal"], classes=2, width=4)
+    return build_model("oriented-fusion", maps=["normal"], classes=2, width=4)
 
 
 def _use_weights(name: str) -> Callable[[Path], None]:

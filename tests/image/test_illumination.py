@@ -140,7 +140,7 @@ def test_pictures_of_one_grey_stay_finite(name, grey):
     with np.errstate(all="raise", under="ignore"):
         made = normalise_illumination(name, given)
     assert made.shape == given.shape
-    if name in ("dct", "dog", "tan-triggs"):
+    if name in ("dct", "dog", "tan-triggs", "plane", "hist-eq-plane"):
         assert not made[0].any()
     if name == "hist-eq":
         assert (made[0] == grey).all()
@@ -155,7 +155,32 @@ def test_a_picture_does_not_depend_on_the_others_nor_on_the_workers(name):
     assert normalise_illumination(name, given[:0]).shape == (0, 20, 16)
 
 
-@pytest.mark.parametrize("name", ["hist-eq", "isotropic", "dct", "dog", "tan-triggs"])
+def test_the_plane_is_that_of_least_squares():
+    given = pictures((9, 14), 3)
+    made = illumination.without_plane(given)
+    y, x = np.indices((9, 14)).reshape(2, -1)
+    columns = np.stack([x, y, np.ones(x.size)], axis=1).astype(float)
+    for picture, found in zip(given, made, strict=True):
+        flat = picture.ravel().astype(float)
+        rest = flat - columns @ np.linalg.lstsq(columns, flat, rcond=None)[0]
+        np.testing.assert_array_equal(found, reference.normalize8(rest.reshape(9, 14)))
+
+
+def test_a_light_from_the_side_leaves_no_trace_once_its_plane_is_subtracted():
+    given = pictures((48, 48), 1).astype(float) / 4 + 100
+    ramp = np.linspace(-60, 60, 48)[None, None] + np.linspace(-20, 20, 48)[None, :, None]
+    lit = np.rint(given + ramp).astype(np.uint8)
+    made, plain = (illumination.without_plane(p).astype(float) for p in (lit, np.rint(given).astype(np.uint8)))
+    assert np.abs(made - plain).max() <= 8  # the rounding of the lit picture, half a grey, stretched by 255 / 40
+
+
+def test_yu_and_zhang_equalise_first():
+    given = pictures((10, 12), 2)
+    wanted = illumination.without_plane(illumination.equalise_histogram(given))
+    np.testing.assert_array_equal(normalise_illumination("hist-eq-plane", given), wanted)
+
+
+@pytest.mark.parametrize("name", ["hist-eq", "isotropic", "dct", "dog", "tan-triggs", "plane", "hist-eq-plane"])
 def test_a_weaker_light_changes_little(name):
     given = pictures((48, 48), 2)[:1] // 2 * 2
     made, dim = (normalise_illumination(name, p).astype(float) for p in (given, given // 2))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fer3d.errors import ArgumentError
-from fer3d.image.perturb import ANGLES, SKEWS, draw_perturbations, perturb, perturbed_probabilities, rotated
+from fer3d.image.perturb import ANGLES, SKEWS, draw_perturbations, perturb, perturbed_answers, rotated
 
 
 def still(count=1, **changed):
@@ -87,15 +87,15 @@ def test_the_same_seed_draws_the_same():
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
-def test_probabilities_are_averaged_over_the_copies():
+def test_answers_are_averaged_over_the_copies():
     seen = []
 
-    def network(x):
+    def answer(x):
         seen.append(x)
-        return x.mean(dim=(2, 3))
+        return x.mean(dim=(2, 3)).softmax(dim=1)
 
     pictures = torch.randn(3, 4, 48, 48, generator=torch.Generator().manual_seed(0)) * 30
-    made = perturbed_probabilities(network, pictures, 5, torch.Generator().manual_seed(1))
+    made = perturbed_answers(answer, pictures, 5, torch.Generator().manual_seed(1))
     assert len(seen) == 5
     assert not torch.equal(seen[0], seen[1])
     wanted = torch.stack([x.mean(dim=(2, 3)).softmax(dim=1) for x in seen]).mean(dim=0)
@@ -111,7 +111,7 @@ def test_probabilities_are_averaged_over_the_copies():
         (lambda: rotated(torch.zeros(4, 5), 0.1), r"`pictures` should have shape \(B, C, H, W\)"),
         (lambda: draw_perturbations(1, 1, torch.Generator()), r"`size` should lie in \[2, 65536\] pixels, is 1"),
         (
-            lambda: perturbed_probabilities(lambda x: x, torch.zeros(1, 1, 4, 4), 0, torch.Generator()),
+            lambda: perturbed_answers(lambda x: x, torch.zeros(1, 1, 4, 4), 0, torch.Generator()),
             r"`copies` should lie in \[1, 1e\+06\], is 0",
         ),
     ],

@@ -52,8 +52,8 @@ def test_every_model_takes_every_subset_of_the_maps(name, maps):
     x = batch_of(maps)
     network.train()
     made = network.losses(x, objective(0, 3))
-    early = ["early"] if name == "dff-cnn" else []
-    auxiliary = [f"auxiliary.{group}" for group in maps] if len(maps) > 1 and name != "plain-cnn" else []
+    early = ["early"] if name == "oriented-fusion" else []
+    auxiliary = [f"auxiliary.{group}" for group in maps] if len(maps) > 1 and early else []
     assert list(made.terms) == ["classification", *early, *auxiliary]
     assert all(term.shape == () and torch.isfinite(term) for term in made.terms.values())
     assert made.outputs.shape == network(x).shape == (2, 6)
@@ -101,7 +101,7 @@ def test_settings_reach_the_networks_for_pictures():
 
 
 def test_each_branch_sees_its_own_maps_only():
-    network = build_model("dff-cnn", maps=STANDARD_GROUPS, width=4).eval()
+    network = build_model("oriented-fusion", maps=STANDARD_GROUPS, width=4).eval()
     x = batch_of(STANDARD_GROUPS)
     before = network.branch_features(x)
     names = channel_names(STANDARD_GROUPS)
@@ -116,7 +116,7 @@ def test_the_mask_is_seen_only_if_asked_for():
     other = x.clone()
     other[:, -1] = 0
     for mask in (False, True):
-        network = build_model("dff-cnn", maps=["depth"], backbone="small", width=4, mask=mask).eval()
+        network = build_model("oriented-fusion", maps=["depth"], backbone="small", width=4, mask=mask).eval()
         assert torch.equal(network(x), network(other)) is not mask
 
 
@@ -125,14 +125,14 @@ def test_position_is_seen_only_if_asked_for():
     values[:, 0, 88:96, 88:96] = 1.0
     moved = values.roll((16, 8), (2, 3))  # by whole strides, far from the boundary
     for position in (False, True):
-        network = build_model("dff-cnn", maps=["depth"], backbone="small", width=4, position=position).eval()
+        network = build_model("oriented-fusion", maps=["depth"], backbone="small", width=4, position=position).eval()
         one, two = (network.branch_features(x)[0] for x in (values, moved))
         one, two = one.roll((2, 1), (2, 3))[..., 9:17, 9:17], two[..., 9:17, 9:17]
         assert torch.allclose(one, two, atol=1e-5) is not position
 
 
 def test_positions_run_to_the_right_and_up():
-    network = build_model("dff-cnn", maps=["depth"], backbone="small", width=4)
+    network = build_model("oriented-fusion", maps=["depth"], backbone="small", width=4)
     seen = []
     network.branch("depth").register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
     network.eval()(batch_of(["depth"], 32))
@@ -142,7 +142,7 @@ def test_positions_run_to_the_right_and_up():
 
 
 def test_map_dropout_takes_whole_maps_of_a_scan_and_only_while_training():
-    network = build_model("dff-cnn", maps=STANDARD_GROUPS, width=4, map_dropout=0.5)
+    network = build_model("oriented-fusion", maps=STANDARD_GROUPS, width=4, map_dropout=0.5)
     parts = [torch.full((2000, 3, 1, 1), float(2**k)) for k in range(4)]
     torch.manual_seed(0)
     made = network.concatenate(parts)[:, ::3, 0, 0] / torch.tensor([1.0, 2.0, 4.0, 8.0])
@@ -155,21 +155,18 @@ def test_map_dropout_takes_whole_maps_of_a_scan_and_only_while_training():
     assert torch.equal(network.concatenate(parts), torch.cat(parts, dim=1))
 
 
-def test_global_average_pooling_saves_parameters_and_takes_any_size():
-    count = {
-        name: sum(p.numel() for p in build_model(name, backbone="small", **more).parameters())
-        for name, more in (("dff-cnn", {}), ("df-cnn", {"size": 224}))
-    }
-    assert count["dff-cnn"] < count["df-cnn"]
+def test_average_pooling_takes_any_size():
     for backbone in ("small", *LOCALLY_CONNECTED):
-        network = build_model("dff-cnn", backbone=backbone, width=4).eval()
+        network = build_model("oriented-fusion", backbone=backbone, width=4).eval()
         assert network(batch_of(STANDARD_GROUPS, 40)).shape == network(batch_of(STANDARD_GROUPS, 24)).shape == (2, 6)
 
 
 def test_early_fusion_is_a_plain_cnn_that_has_half_a_say():
     """Probabilities are the geometric mean of those of both; in training each has a loss of its own."""
-    network = build_model("dff-cnn", maps=STANDARD_GROUPS, size=32, width=4, dropout=0.0, early_fusion=True).eval()
-    without = build_model("dff-cnn", maps=STANDARD_GROUPS, width=4, dropout=0.0).eval()
+    network = build_model(
+        "oriented-fusion", maps=STANDARD_GROUPS, size=32, width=4, dropout=0.0, early_fusion=True
+    ).eval()
+    without = build_model("oriented-fusion", maps=STANDARD_GROUPS, width=4, dropout=0.0).eval()
     plain = build_model("plain-cnn", maps=STANDARD_GROUPS, size=32).eval()
     state = network.state_dict()
     without.load_state_dict({name: tensor for name, tensor in state.items() if not name.startswith("early.")})
@@ -189,12 +186,12 @@ def test_early_fusion_is_a_plain_cnn_that_has_half_a_say():
 
 def test_dropout_is_of_both_last_layers():
     for dropout, wanted in ((None, (0.3, 0.5)), (0.0, (0.0, 0.0))):
-        network = build_model("dff-cnn", size=32, width=4, dropout=dropout, early_fusion=True)
+        network = build_model("oriented-fusion", size=32, width=4, dropout=dropout, early_fusion=True)
         assert (network.head[0].p, network.early.head[0].p) == wanted
 
 
 def test_early_fusion_sees_at_most_64_pixels():
-    network = build_model("dff-cnn", maps=STANDARD_GROUPS, size=128, width=4, early_fusion=True).eval()
+    network = build_model("oriented-fusion", maps=STANDARD_GROUPS, size=128, width=4, early_fusion=True).eval()
     seen = []
     network.early.convolutions.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
     x = batch_of(STANDARD_GROUPS, 128)
@@ -204,7 +201,7 @@ def test_early_fusion_sees_at_most_64_pixels():
 
 def test_early_fusion_is_there_unless_branches_learn_small_shapes_themselves():
     def whether(*assignments):
-        return arguments_of("dff-cnn", *assignments)["early_fusion"]
+        return arguments_of("oriented-fusion", *assignments)["early_fusion"]
 
     assert [whether(), whether("model.backbone=oriented"), whether("model.backbone=resnet-18")] == [True, True, False]
     assert [whether("model.maps=curvature"), whether("model.maps=curvature", "model.early_fusion=false")] == [
@@ -218,9 +215,16 @@ def test_early_fusion_is_there_unless_branches_learn_small_shapes_themselves():
     assert "early_fusion" not in arguments_of("df-cnn")
 
 
-def test_the_fused_feature_of_df_cnn_has_32_numbers():
-    network = build_model("df-cnn", size=32, width=4).eval()
-    assert network.features(batch_of(STANDARD_GROUPS)).shape == (2, 32)
+@pytest.mark.parametrize(("backbone", "size", "side"), [("small", 32, 2), ("small", 40, 3), ("oriented", 40, 1)])
+def test_a_bottleneck_sees_every_location(backbone, size, side):
+    network = build_model("oriented-fusion", size=size, backbone=backbone, width=4, fusion=12, bottleneck=5).eval()
+    x = batch_of(STANDARD_GROUPS, size)
+    fused = network.fuse[0](network.concatenate(network.branch_features(x)))
+    assert fused.shape == (2, 6 * side**2)
+    features = network.features(x)
+    torch.testing.assert_close(features, (fused @ network.fuse[2].weight.T + network.fuse[2].bias).relu())
+    torch.testing.assert_close(network(x), network.head[1](features))
+    assert features.shape == (2, 5) and (network.fuse[1].p, network.head[0].p) == (0.5, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -278,17 +282,17 @@ def test_dropout_keeps_the_mean_and_leaves_out_its_share():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: build_model("dff-cnn", size=12, early_fusion=True), "`size` should be at least 16, is 12"),
+        (lambda: build_model("oriented-fusion", size=12, early_fusion=True), "`size` should be at least 16, is 12"),
         (
             lambda: build_model("dffcnn"),
-            "`model` should be one of dff-cnn, df-cnn, plain-cnn, .*, is 'dffcnn'; did you mean",
+            "`model` should be one of oriented-fusion, dff-cnn, df-cnn, .*, is 'dffcnn'; did you mean 'dff-cnn'",
         ),
         (
-            lambda: build_model("dff-cnn", widht=3),
-            "`widht` is no argument of dff-cnn, which takes maps, classes, size, backbone",
+            lambda: build_model("oriented-fusion", widht=3),
+            "`widht` is no argument of oriented-fusion, which takes maps, classes, size, backbone",
         ),
         (
-            lambda: build_model("dff-cnn", backbone="vgg"),
+            lambda: build_model("oriented-fusion", backbone="vgg"),
             "`backbone` should be one of scattering, oriented, small, .*, is 'vgg'",
         ),
         (lambda: build_model("vgg-11", maps=["depth"]), "`maps` is no argument of vgg-11, which takes pixels, classes"),
@@ -296,7 +300,7 @@ def test_dropout_keeps_the_mean_and_leaves_out_its_share():
             lambda: build_model("tang", widht=3),
             "`widht` is no argument of tang, which takes pixels, classes, channels",
         ),
-        (lambda: build_model("dff-cnn", maps=["nose"]), "`maps` should hold names out of .*, holds 'nose'"),
+        (lambda: build_model("oriented-fusion", maps=["nose"]), "`maps` should hold names out of .*, holds 'nose'"),
     ],
 )
 def test_wrong_names_are_named(call, message):
@@ -305,7 +309,7 @@ def test_wrong_names_are_named(call, message):
 
 
 def test_networks_for_pictures_choose_no_maps():
-    with pytest.raises(ConfigError, match="settings: unknown key `model.maps` of tang; .* takes model.illumination"):
+    with pytest.raises(ConfigError, match="settings: unknown key `model.maps` of tang; .* takes model.init, "):
         arguments_of("tang", "model.maps=depth")
 
 
@@ -351,7 +355,7 @@ def reference(tensors, image):
 def test_branches_with_image_weights_see_maps_as_grey_images(tmp_path, bias):
     tensors = image_weights(bias)
     save_file(tensors, tmp_path / "vgg.safetensors")
-    network = build_model("dff-cnn", maps=["depth", "texture"], backbone="vgg-16", width=4).eval()
+    network = build_model("oriented-fusion", maps=["depth", "texture"], backbone="vgg-16", width=4).eval()
     load_initial(network, str(tmp_path / "vgg.safetensors"), "vgg-16")
     x = batch_of(["depth", "texture"])
     depth, texture = network.branch_features(x)
@@ -375,7 +379,7 @@ def test_resnet_weights_are_found_in_any_order(tmp_path):
         tensors |= {f"{norm}.{key}": torch.full((convolution.out_channels,), number + 0.5) for key in NORM}
     shuffled = dict(sorted(tensors.items(), key=lambda item: item[0][::-1]))
     torch.save({"state_dict": shuffled}, tmp_path / "resnet.pt")
-    network = build_model("dff-cnn", maps=["normal"], backbone="resnet-18", width=4)
+    network = build_model("oriented-fusion", maps=["normal"], backbone="resnet-18", width=4)
     load_initial(network, str(tmp_path / "resnet.pt"), "resnet-18")
     made = [m for m in network.branch("normal").modules() if isinstance(m, nn.Conv2d)]
     assert [m.weight.flatten()[0].item() for m in made] == list(range(20))
@@ -384,14 +388,14 @@ def test_resnet_weights_are_found_in_any_order(tmp_path):
 
 
 def test_image_weights_that_do_not_fit_are_refused(tmp_path):
-    network = build_model("dff-cnn", maps=["depth"], backbone="vgg-16", width=8)
+    network = build_model("oriented-fusion", maps=["depth"], backbone="vgg-16", width=8)
     file = tmp_path / "vgg.safetensors"
     save_file(image_weights(), file)
     with pytest.raises(
         CheckpointError, match=r"vgg.safetensors: layers.0 should have shape \(8, 3, 3, 3\), has \(4, 3"
     ):
         load_initial(network, str(file), "vgg-16")
-    small = build_model("dff-cnn", maps=["depth"])
+    small = build_model("oriented-fusion", maps=["depth"])
     with pytest.raises(
         CheckpointError, match="should hold 1 convolutions for this backbone, holds 13; wrong `backbone`"
     ):
@@ -417,7 +421,7 @@ def test_a_library_that_cannot_be_imported_is_said_with_the_way_round(monkeypatc
         return real(name, *arguments, **options)
 
     monkeypatch.setattr(builtins, "__import__", broken)
-    network = build_model("dff-cnn", maps=["depth"], backbone="resnet-18", width=4)
+    network = build_model("oriented-fusion", maps=["depth"], backbone="resnet-18", width=4)
     with pytest.raises(
         MissingLibraryError, match=f"`init` {library}: {library} cannot be imported .*--init resnet18.pt"
     ):

@@ -103,6 +103,18 @@ def test_a_former_hook_fails_and_says_what_it_is_now(former, hook):
         define(**{former: None})
 
 
+def test_an_svm_takes_the_place_of_the_last_layer():
+    network = define()(maps=("depth",), classes=3).eval()
+    x = torch.randn(5, 2, 8, 8, generator=torch.Generator().manual_seed(0))
+    weight, offset = torch.randn(3, 8, dtype=torch.float64), torch.randn(3, dtype=torch.float64)
+    seen = network.svm_input(x)
+    assert torch.equal(seen, network.features(x))
+    network.set_svm(weight, offset)
+    torch.testing.assert_close(network(x), seen @ weight.float().T + offset.float())
+    with pytest.raises(ArgumentError, match=r"`model` Mine should end with a linear layer \(3, 9\) with a bias for an"):
+        network.set_svm(torch.zeros(3, 9), offset)
+
+
 def test_methods_of_ones_own_are_fine():
     def answer(self):
         return 3

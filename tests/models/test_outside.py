@@ -96,7 +96,7 @@ def test_a_network_in_the_working_folder_trains_and_its_run_predicts(scans, tmp_
     assert facts["model"] == "my_module:MyNet"
     assert facts["model_settings"] == {"maps": ["depth"], "classes": 6, "width": 3, "shrink": 0.5}
     given = {"maps": ["depth"], "illumination": "raw", "warp": None, "width": 3, "shrink": 0.5}
-    assert facts["settings"]["model"] == given
+    assert facts["settings"]["model"] == {"init": None, **given}
     line = read_predictions(read_run(run))
     source = next(row["source"] for row in labelled_rows(scans / "prepared") if row["id"] == line.ids[0])
     code, out, err = fer3d("predict", "run", scans / "scans" / source, "--landmarks", "--json", cwd=tmp_path)
@@ -167,7 +167,7 @@ def test_a_module_that_is_wrong_further_down_is_named(here):
         (":MyNet", "`model` should be a name or module:Class, is ':MyNet'"),
         ("mine.py:MyNet:x", "`model` should be a name or module:Class, is 'mine.py:MyNet:x'"),
         ("../mine:MyNet", "`model` should be a name or module:Class, is '../mine:MyNet'"),
-        ("minee", "`model` should be one of dff-cnn, "),
+        ("minee", "`model` should be one of oriented-fusion, "),
     ],
 )
 def test_what_is_no_network_is_one_line(here, capsys, name, message):
@@ -213,11 +213,15 @@ def test_installed_packages_bring_networks_by_name(here, scans, monkeypatch):
     finally:
         models._installed.cache_clear()
     monkeypatch.undo()
-    with pytest.raises(CheckpointError, match="model.safetensors: `model` should be one of dff-cnn, .*, is 'my-net'"):
+    with pytest.raises(
+        CheckpointError, match="model.safetensors: `model` should be one of oriented-fusion, .*, is 'my-net'"
+    ):
         load_model(run / "r00f00" / "model.safetensors")
 
 
-@pytest.mark.parametrize("name, owner", [("dff-cnn", "fer3d"), ("tang", "fer3d"), ("my-net", "installed:MyNet")])
+@pytest.mark.parametrize(
+    "name, owner", [("oriented-fusion", "fer3d"), ("tang", "fer3d"), ("my-net", "installed:MyNet")]
+)
 def test_a_name_that_is_taken_is_an_error(name, owner, monkeypatch):
     points = (EntryPoint("my-net", "installed:MyNet", "fer3d.models"), EntryPoint(name, "other:Net", "fer3d.models"))
     monkeypatch.setattr(models, "entry_points", lambda group: points)

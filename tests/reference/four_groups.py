@@ -6,7 +6,7 @@ What the records of the four groups have to give, bit by bit: maps, channels, sc
 import numpy as np
 import torch
 
-from fer3d.data.augment_maps import _bend, _each, _plane, _relight, _turn_normals, _warp
+from fer3d.data.augment_maps import _bend, _each, _plane, _turn_normals, _warp, relight
 from fer3d.data.channels import relit
 from fer3d.kernels import inpaint, raster, sampling
 from fer3d.maps.curvature import (
@@ -148,5 +148,5 @@ def augment(channels, values, draws, pixel):
             warped[:, channels.index(name)] /= _each(size, 3)
     if "red" in channels:
         start = channels.index("red")
-        warped[:, start : start + 3] = _relight(warped[:, start : start + 3], draws)
+        warped[:, start : start + 3] = relight(warped[:, start : start + 3], draws)
     return torch.cat([warped[:, :-1] * mask, mask.to(warped.dtype)], dim=1)

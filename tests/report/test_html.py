@@ -108,7 +108,7 @@ def test_it_has_every_section_and_the_numbers(run, text):
     assert f"{100 * accuracy['value']:.1f} % test accuracy" in words
     assert f"95 % interval {100 * accuracy['low']:.1f} to {100 * accuracy['high']:.1f}, by subject" in words
     assert "chance 16.7 %" in words
-    for fact in ("bu3dfe-p1", "dff-cnn", "adamw", "2.13.0", "182,406", "curvature_radius_mm", "512 MiB"):
+    for fact in ("bu3dfe-p1", "oriented-fusion", "adamw", "2.13.0", "182,406", "curvature_radius_mm", "512 MiB"):
         assert fact in words
     for entry in metrics["mistakes"][:12]:
         assert entry["id"] in words

@@ -17,6 +17,7 @@ from fer3d.errors import ArgumentError, CheckpointError, FileError
 from fer3d.maps import Maps
 from fer3d.models import build_model
 from fer3d.train.checkpoint import ModelFacts, load_model, load_state, read_tensors, save_model, save_state
+from fer3d.train.views import Views
 
 MAPS = ("depth", "normal")
 
@@ -26,7 +27,7 @@ def file(tmp_path):
     torch.manual_seed(0)
     channels = channel_names(MAPS)
     facts = ModelFacts(
-        model="dff-cnn",
+        model="oriented-fusion",
         model_settings={"maps": list(MAPS), "classes": 3, "width": 4},
         target=ClassTarget("expression", ("anger", "fear", "surprise")),
         kind="maps",
@@ -37,9 +38,9 @@ def file(tmp_path):
             pixel_mm=5.6,
         ),
         preprocess={"size": 32, "maps": list(MAPS)},
-        mirror=True,
+        views=Views(),
     )
-    save_model(tmp_path / "model.safetensors", build_model("dff-cnn", **facts.model_settings), facts)
+    save_model(tmp_path / "model.safetensors", build_model("oriented-fusion", **facts.model_settings), facts)
     return tmp_path / "model.safetensors"
 
 
@@ -63,7 +64,7 @@ def face(size=32, pixel=5.6):
 
 def test_a_model_comes_back_whole(file):
     model = load_model(file)
-    assert model.model_name == "dff-cnn"
+    assert model.model_name == "oriented-fusion"
     assert model.classes == ("anger", "fear", "surprise")
     assert model.kind.name == "maps"
     assert model.maps == MAPS

@@ -44,18 +44,26 @@ def test_a_network_learns_with_its_defaults(trees, name):
     assert said == []
 
 
+@pytest.mark.parametrize(("name", "epochs"), [("tang", 30), ("yu-zhang", 12), ("kahou", 30)])
+def test_a_network_learns_by_the_recipe_of_its_paper(trees, name, epochs):
+    losses = [row["train_loss"] for row in learn(name, trees, recipe="paper", epochs=epochs, batch=6)]
+    chance = CHANCE.get(name, math.log(6))
+    assert sum(losses[-3:]) / 3 < 0.7 * chance, losses
+
+
 def test_deep_networks_without_normalisation_have_a_rate_of_their_own():
     for name in model_names():
         assert complete(name, None).lr == (1e-4 if name in SLOW else TrainSettings().lr)
     assert train_settings("vgg-11", "small", None, ["lr=5e-3"]).lr == 5e-3
     assert train_settings("vgg-11", "full").lr == 1e-2  # of the preset
-    assert train_settings("vgg-11", "small", None, ["optimizer=sgd"]).lr == TrainSettings().lr  # it is of adamw
+    plain = train_settings("vgg-11", "small", None, ["optimizer=sgd"], recipe="ours")
+    assert plain.lr == TrainSettings().lr  # it is of adamw
     assert complete("vgg-11", TrainSettings(lr=2e-3)).lr == 2e-3
 
 
 def test_settings_print_the_rate_of_the_network(capsys):
     for name, rate in (("vgg-11", "lr = 0.0001\n"), ("tang", "lr = 0.002\n")):
-        code, out, err = fer3d(capsys, "settings", "train", name)
+        code, out, err = fer3d(capsys, "settings", "train", name, "--recipe", "ours")
         assert code == 0, err
         assert rate in out
 

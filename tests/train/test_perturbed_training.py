@@ -5,20 +5,19 @@ import json
 import pytest
 import torch
 
-from fer3d.config import TrainSettings
-from fer3d.data.augment_maps import augment, draw, draw_pictures, perturb_pictures, unchanged
+from fer3d.data.augment_pictures import perturb_pictures
 from fer3d.data.samples import load
 from fer3d.errors import ConfigError
-from fer3d.image.perturb import draw_perturbations, perturb
+from fer3d.image.perturb import draw_perturbations
 from fer3d.prepare.store import read_manifest
-from fer3d.train.checkpoint import answers, load_model
+from fer3d.train.checkpoint import load_model
 from fer3d.train.plan import Experiment
 from fer3d.train.run import Device, train
 from fer3d.train.run_folder import read_predictions, read_run
 from fer3d.train.settings import train_settings
+from fer3d.train.views import Views, answers
 from tests.prepared import SIX, write_prepared
 
-CHANNELS = ("red", "green", "blue")
 QUICK = ("model.pixels=16", "model.width=4", "epochs=1", "batch=8")
 
 
@@ -29,38 +28,6 @@ def prepared(tmp_path_factory):
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
-
-
-def pictures(count=6, size=24):
-    values = torch.rand(count, 4, size, size, generator=seeded(9))
-    values[:, 3] = 1.0
-    return values
-
-
-def test_the_light_is_drawn_as_without_and_nothing_else_is_changed():
-    settings = train_settings("3c2f", "small", None, ("perturb=true",))
-    drawn, plain, still = draw_pictures(settings, 6, 24, seeded()), draw(settings, 6, seeded()), unchanged(6)
-    for name in plain:
-        wanted = plain if name in ("gain", "bias", "gamma") else still
-        assert torch.equal(drawn[name], wanted[name]), name
-    assert {name.removeprefix("perturb_") for name in drawn.keys() - plain.keys()} == {
-        "angle",
-        "skew",
-        "cut",
-        "shift",
-        "mirror",
-    }
-
-
-def test_pictures_are_perturbed_after_their_light_is_changed():
-    values = pictures()
-    settings = train_settings("3c2f", "small", None, ("perturb=true",))
-    draws = draw_pictures(settings, 6, 24, seeded(3))
-    made = augment(CHANNELS, values, draws, 1.0)
-    lit = augment(CHANNELS, values, {name: part for name, part in draws.items() if "perturb" not in name}, 1.0)
-    own = {name.removeprefix("perturb_"): part for name, part in draws.items() if "perturb" in name}
-    torch.testing.assert_close(made, perturb(lit, own), rtol=0, atol=1e-5)
-    assert not torch.allclose(made, lit, atol=0.05)
 
 
 def test_what_was_not_measured_stays_so_and_does_not_darken_its_neighbours():
@@ -79,10 +46,10 @@ def test_training_draws_perturbations_only_if_asked_to(prepared):
         data.draw(train_settings("3c2f", "small", None, (f"perturb={word}",)), 4, seeded())
         for word in ("false", "true")
     )
-    assert plain.keys() < perturbed.keys()
+    assert not any(name.startswith("perturb_") for name in plain)
     assert perturbed["perturb_cut"].max() <= round(4 / 48 * data.shape["size"])
-    for name, part in draw(TrainSettings(), 4, seeded()).items():
-        assert torch.equal(plain[name], part)
+    for name in ("gain", "bias", "gamma"):
+        assert torch.equal(plain[name], perturbed[name])
 
 
 def test_a_model_file_alone_averages_over_the_copies_whatever_the_batch(prepared, tmp_path):
@@ -90,7 +57,7 @@ def test_a_model_file_alone_averages_over_the_copies_whatever_the_batch(prepared
     out = train("3c2f", Experiment(prepared, folds=2, only=(0,)), tmp_path / "run", settings, device=Device("cpu"))
     assert json.loads((out / "run.json").read_text())["settings"]["perturb"] is True
     model = load_model(out / "r00f00" / "model.safetensors")
-    assert model.facts.perturbations == 5
+    assert model.facts.views.perturbations == 5
     predicted = read_predictions(read_run(out))
     rows = [row for row in read_manifest(prepared) if row["id"] in predicted.ids]
     data = load([(prepared, rows)], ("texture",), SIX)
@@ -99,24 +66,27 @@ def test_a_model_file_alone_averages_over_the_copies_whatever_the_batch(prepared
     wanted = torch.from_numpy(predicted.probabilities)[order].float()
     for part in (slice(None), slice(3, 4)):
         torch.testing.assert_close(model.probabilities(x[part]), wanted[part], rtol=0, atol=1e-5)
-    plain = answers(model.network, model.normalisation, x, model.facts.target, mirror=True)
+    plain = answers(model.network, model.normalisation, x, model.facts.target, Views())
     assert not torch.allclose(plain, wanted, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["perturb=true", "test_perturbations=3"])
-def test_it_is_of_pictures_alone(name):
-    setting = name.partition("=")[0]
-    with pytest.raises(ConfigError, match=f"`{setting}` would .* for dff-cnn: it is of pictures, it reads d"):
-        train_settings("dff-cnn", "small", None, ("model.maps=depth,texture", name))
-    with pytest.raises(ConfigError, match=f"`{setting}` would .* for gcnn: it is of pictures, it reads s"):
-        train_settings("gcnn", "small", None, (name,))
+def test_perturbed_training_is_of_networks_for_pictures():
+    with pytest.raises(
+        ConfigError, match="`perturb` would .* for oriented-fusion: it is of networks for pictures, it reads d"
+    ):
+        train_settings("oriented-fusion", "small", None, ("model.maps=depth,texture", "perturb=true"))
+    for name in ("perturb=true", "test_perturbations=3"):
+        with pytest.raises(
+            ConfigError, match=f"`{name.partition('=')[0]}` would .* for gcnn: it is of pictures, it re"
+        ):
+            train_settings("gcnn", "small", None, (name,))
 
 
 def test_what_a_perturbation_takes_the_place_of_is_refused():
     with pytest.raises(
-        ConfigError, match="`bend_mm` would change nothing for 3c2f: it moves a face otherwise than `per"
+        ConfigError, match="`stretch` would change nothing for 3c2f: it moves a face otherwise than `per"
     ):
-        train_settings("3c2f", "small", None, ("perturb=true", "bend_mm=1"))
+        train_settings("3c2f", "small", None, ("perturb=true", "stretch=0.2"))
     with pytest.raises(
         ConfigError, match="`test_mirror` would change nothing for 3c2f: it averages less than `test_pe"
     ):

@@ -22,7 +22,7 @@ from fer3d.data.samples import load
 from fer3d.image.losses import squared_hinge
 from fer3d.maps import Maps
 from fer3d.models import build_model, network_class
-from fer3d.models.dff_cnn import DFFCNN
+from fer3d.models.oriented_fusion import OrientedFusion
 from fer3d.prepare import store
 from fer3d.train import loop
 from fer3d.train.checkpoint import load_model, load_state
@@ -55,10 +55,12 @@ def train_slice(data, out, *more, resume=False, devices=1):
     """One fold of four epochs on one thread: the number of threads may change the last bit of a sum."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    settings = train_settings("dff-cnn", "small", None, (*SMALL, "epochs=4", "batch=8", *more))
+    settings = train_settings("oriented-fusion", "small", None, (*SMALL, "epochs=4", "batch=8", *more))
     callbacks = Callbacks(on_epoch_end=lambda fold, epochs, row: os.write(1, b"epoch %d\n" % row["epoch"]))
     experiment = Experiment(Path(data), folds=3, only=(0,), validation=True)
-    train("dff-cnn", experiment, out, settings, resume=resume, device=Device("cpu", devices), callbacks=callbacks)
+    train(
+        "oriented-fusion", experiment, out, settings, resume=resume, device=Device("cpu", devices), callbacks=callbacks
+    )
     torch.set_num_threads(threads)
 
 
@@ -67,7 +69,7 @@ def prepared(tmp_path_factory):
     return write_prepared(tmp_path_factory.mktemp("train") / "prepared")
 
 
-def quick(*assignments, model="dff-cnn"):
+def quick(*assignments, model="oriented-fusion"):
     small = SMALL if issubclass(network_class(model).Settings, MapSettings) else ()
     return train_settings(model, "small", None, (*QUICK, *small, *assignments))
 
@@ -77,12 +79,12 @@ def run(prepared, tmp_path_factory):
     """Two of three folds, with validation subjects."""
     out = tmp_path_factory.mktemp("runs") / "x"
     experiment = Experiment(prepared, folds=3, validation=True, only=(0, 2))
-    return train("dff-cnn", experiment, out, quick(), device=CPU)
+    return train("oriented-fusion", experiment, out, quick(), device=CPU)
 
 
 def test_a_run_folder_holds_what_it_should(run):
     facts = json.loads((run / "run.json").read_text())
-    assert facts["model"] == "dff-cnn"
+    assert facts["model"] == "oriented-fusion"
     assert facts["classes"] == list(SIX)
     assert facts["maps"] == ["depth", "normal"]
     assert facts["channels"] == ["depth", "normal_x", "normal_y", "normal_z"]
@@ -156,8 +158,8 @@ def test_maps_are_warped_where_scans_have_landmarks_and_not_elsewhere(run, prepa
     for model, folder, more, wanted in (
         ("plain-cnn", prepared, (), False),
         ("plain-cnn", prepared, ("model.warp=true",), True),
-        ("dff-cnn", prepared, ("model.warp=false",), False),
-        ("dff-cnn", bare, (), False),
+        ("oriented-fusion", prepared, ("model.warp=false",), False),
+        ("oriented-fusion", bare, (), False),
     ):
         out = tmp_path / f"{model}-{folder.name}-{'-'.join(more)}"
         ask = replace(experiment, data=folder)
@@ -181,7 +183,7 @@ def test_it_learns(prepared, tmp_path):
         "bend_mm=0",
     )
     settings = quick("epochs=12", "model.maps=depth", *still)
-    out = train("dff-cnn", Experiment(prepared, folds=4, only=(1,)), tmp_path / "run", settings, device=CPU)
+    out = train("oriented-fusion", Experiment(prepared, folds=4, only=(1,)), tmp_path / "run", settings, device=CPU)
     predictions = read_predictions(read_run(out))
     assert predictions.correct.mean() > 0.8
 
@@ -248,8 +250,8 @@ def test_every_answer_of_a_network_has_the_whole_loss(prepared):
     rows = store.read_manifest(prepared)
     data = load([(prepared, rows)], ("depth", "normal"), SIX)
     settings = quick("model.auxiliary=0.25", "label_smoothing=0")
-    arguments = DFFCNN.arguments(settings.model, 6, data.shape)
-    network = build_model("dff-cnn", **arguments).eval()
+    arguments = OrientedFusion.arguments(settings.model, 6, data.shape)
+    network = build_model("oriented-fusion", **arguments).eval()
     x = torch.randn(5, 4 + 1, 16, 16, generator=torch.Generator().manual_seed(0))
     y = torch.tensor([0, 1, 5, 3, 2])
     loss = loop._loss(settings, data, torch.arange(len(rows)), torch.device("cpu"))
@@ -308,26 +310,6 @@ def test_two_processes_reach_the_loss_of_one(prepared, tmp_path):
         assert abs(a["train_loss"] - b["train_loss"]) < 1e-3
 
 
-def test_frozen_branches_do_not_change(prepared, tmp_path):
-    seen = []
-    real = loop._set_up
-
-    def spy(fabric, network, settings, phase):
-        seen.append((phase.frozen, {k: v.clone() for k, v in network.state_dict().items() if "branches" in k}))
-        return real(fabric, network, settings, phase)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "_set_up", spy)
-        settings = quick("model.freeze_epochs=1", "epochs=2")
-        out = train("dff-cnn", Experiment(prepared, folds=3, only=(0,)), tmp_path / "run", settings, device=CPU)
-    assert [frozen for frozen, _ in seen] == [True, False]
-    first, second = (weights for _, weights in seen)
-    assert all(torch.equal(first[name], second[name]) for name in first)
-    last = load_model(out / "r00f00" / "model.safetensors").network.state_dict()
-    weights = [name for name in second if name.endswith("weight")]
-    assert weights and not any(torch.equal(last[name], second[name]) for name in weights)
-
-
 @pytest.mark.parametrize(
     "more",
     [
@@ -347,7 +329,7 @@ def test_settings_change_what_comes_out(prepared, tmp_path, run, more):
 
     data = write_prepared(tmp_path / "data", change=lopsided) if "class_weights" in more else prepared
     experiment = Experiment(data, folds=3, only=(0,), validation=True)
-    out = train("dff-cnn", experiment, tmp_path / "run", quick(more), device=CPU)
+    out = train("oriented-fusion", experiment, tmp_path / "run", quick(more), device=CPU)
     assert len(read_predictions(read_run(out))) > 0
     one, two = ((folder / "r00f00" / "model.safetensors").read_bytes() for folder in (out, run))
     assert one != two
@@ -358,7 +340,7 @@ def test_the_best_epoch_is_chosen_on_validation_subjects(prepared, tmp_path):
     for select in ("last", "best"):
         settings = quick("epochs=6", f"select={select}", "lr=0.02", "schedule=constant")
         experiment = Experiment(prepared, folds=3, only=(0,), validation=True)
-        made[select] = train("dff-cnn", experiment, tmp_path / select, settings, device=CPU) / "r00f00"
+        made[select] = train("oriented-fusion", experiment, tmp_path / select, settings, device=CPU) / "r00f00"
     losses = [row["validation_loss"] for row in read_log(made["best"])]
     assert losses == [row["validation_loss"] for row in read_log(made["last"])]
     same = (made["best"] / "model.safetensors").read_bytes() == (made["last"] / "model.safetensors").read_bytes()
@@ -368,7 +350,7 @@ def test_the_best_epoch_is_chosen_on_validation_subjects(prepared, tmp_path):
 def test_training_on_one_set_and_testing_on_another(prepared, tmp_path):
     other = write_prepared(tmp_path / "other", ["F0001", "X9"], intensities=(None,), dataset="bosphorus")
     experiment = Experiment(prepared, "cross", test_data=other)
-    out = train("dff-cnn", experiment, tmp_path / "run", quick("epochs=1"), device=CPU)
+    out = train("oriented-fusion", experiment, tmp_path / "run", quick("epochs=1"), device=CPU)
     predictions = read_predictions(read_run(out))
     assert set(predictions.subjects) == {"bosphorus/F0001", "bosphorus/X9"}
     facts = json.loads((out / "run.json").read_text())
@@ -378,14 +360,14 @@ def test_training_on_one_set_and_testing_on_another(prepared, tmp_path):
 def test_a_tensorboard_log_is_written_if_asked_for(prepared, tmp_path):
     pytest.importorskip("tensorboard")
     experiment = Experiment(prepared, folds=3, only=(0,))
-    out = train("dff-cnn", experiment, tmp_path / "run", quick("epochs=1", "tensorboard=true"), device=CPU)
+    out = train("oriented-fusion", experiment, tmp_path / "run", quick("epochs=1", "tensorboard=true"), device=CPU)
     assert list((out / "r00f00" / "tensorboard").glob("events.out.tfevents.*"))
 
 
 def test_where_the_scans_lie_changes_nothing(prepared, tmp_path):
     for where in ("host", "device"):
         experiment = Experiment(prepared, folds=3, only=(0,))
-        train("dff-cnn", experiment, tmp_path / where, quick("epochs=1", f"data_on={where}"), device=CPU)
+        train("oriented-fusion", experiment, tmp_path / where, quick("epochs=1", f"data_on={where}"), device=CPU)
     one, two = ((tmp_path / where / "r00f00" / "model.safetensors").read_bytes() for where in ("host", "device"))
     assert one == two
 
@@ -394,6 +376,6 @@ def test_where_the_scans_lie_changes_nothing(prepared, tmp_path):
 @pytest.mark.parametrize("more", [(), ("precision=bf16-mixed",), ("data_on=host",)])
 def test_it_trains_on_a_gpu(prepared, tmp_path, more):
     experiment = Experiment(prepared, folds=3, only=(0,), validation=True)
-    out = train("dff-cnn", experiment, tmp_path / "run", quick(*more), device=Device("cuda"))
+    out = train("oriented-fusion", experiment, tmp_path / "run", quick(*more), device=Device("cuda"))
     assert len(read_predictions(read_run(out))) == 24
     assert read_log(out / "r00f00")[1]["train_loss"] < 10

@@ -30,10 +30,10 @@ def prepared(tmp_path_factory):
 def run(prepared, tmp_path_factory):
     """Two of three folds, with validation subjects."""
     experiment = Experiment(prepared, folds=3, validation=True, only=(0, 2))
-    return train("dff-cnn", experiment, tmp_path_factory.mktemp("runs") / "x", quick(), device=CPU)
+    return train("oriented-fusion", experiment, tmp_path_factory.mktemp("runs") / "x", quick(), device=CPU)
 
 
-def fails(error, message, prepared, out, *assignments, experiment=None, model="dff-cnn", **options):
+def fails(error, message, prepared, out, *assignments, experiment=None, model="oriented-fusion", **options):
     """`train` raises `error`, whose message is one line that matches."""
     with pytest.raises(error, match=message) as caught:
         settings = quick(*assignments, model=model)
@@ -68,7 +68,7 @@ def test_folds_of_ones_own_are_used(prepared, tmp_path):
     folds = [{"round": 0, "fold": 0, "train": ["F0001", "M0001"], "validation": [], "test": ["M0002"]}]
     (tmp_path / "mine.json").write_text(json.dumps(folds))
     experiment = Experiment(prepared, str(tmp_path / "mine.json"))
-    out = train("dff-cnn", experiment, tmp_path / "run", quick("epochs=1"), device=CPU)
+    out = train("oriented-fusion", experiment, tmp_path / "run", quick("epochs=1"), device=CPU)
     assert set(read_predictions(read_run(out)).subjects) == {"M0002"}
 
 
@@ -124,7 +124,7 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_written(prepared, tmp_path
     fails(FileError, message, prepared, tmp_path / "run")
     assert not list((tmp_path / "run").rglob("*.tmp"))
     monkeypatch.undo()
-    train("dff-cnn", Experiment(prepared, folds=3), tmp_path / "run", quick(), device=CPU, resume=True)
+    train("oriented-fusion", Experiment(prepared, folds=3), tmp_path / "run", quick(), device=CPU, resume=True)
 
 
 def test_a_run_is_not_overwritten_and_another_is_not_continued(run, prepared):
@@ -138,7 +138,14 @@ def test_a_run_is_not_overwritten_and_another_is_not_continued(run, prepared):
 
 def test_a_finished_run_is_left_alone(run, prepared):
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
-    train("dff-cnn", Experiment(prepared, folds=3, validation=True, only=(0, 2)), run, quick(), device=CPU, resume=True)
+    train(
+        "oriented-fusion",
+        Experiment(prepared, folds=3, validation=True, only=(0, 2)),
+        run,
+        quick(),
+        device=CPU,
+        resume=True,
+    )
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()} == before
 
 
@@ -160,12 +167,12 @@ def test_missing_subjects_are_a_note_in_the_run(prepared, tmp_path):
 
 
 def test_freezing_needs_branches(prepared, tmp_path):
-    message = "settings: unknown key `model.freeze_epochs` of plain-cnn; it takes model.illumination, model.warp, "
+    message = "settings: unknown key `model.freeze_epochs` of plain-cnn; it takes model.init, model.init_distinct, "
     fails(ConfigError, message, prepared, tmp_path / "run", "model.freeze_epochs=1", model="plain-cnn")
 
 
 def test_an_svm_needs_df_cnn(prepared, tmp_path):
-    message = "settings: unknown key `model.read_out` of dff-cnn; .* takes model.init, .*, model.early_fusion"
+    message = "settings: unknown key `model.read_out` of oriented-fusion; .* takes model.init, .*, model.early_fusion"
     fails(ConfigError, message, prepared, tmp_path / "run", "model.read_out=svm")
 
 
@@ -189,7 +196,7 @@ def test_two_sets_must_be_prepared_alike(prepared, tmp_path):
 
 def test_the_state_of_another_training_is_not_taken(prepared, tmp_path):
     out, settings = tmp_path / "run", quick()
-    train("dff-cnn", Experiment(prepared, folds=3, only=(0,)), out, settings, device=CPU)
+    train("oriented-fusion", Experiment(prepared, folds=3, only=(0,)), out, settings, device=CPU)
     state = out / "r00f01" / "last.ckpt"
     save_state(state, {"epoch": 1})
     message = "r00f01/last.ckpt: wanted the state of a training, it holds epoch"
@@ -205,18 +212,21 @@ def test_the_state_of_another_training_is_not_taken(prepared, tmp_path):
         ("epoch=3", "settings: unknown key `epoch`; did you mean `epochs`?"),
         ("lr=-1", "settings: `lr` .*, got -1"),
         ("model.maps=depth,nose", "settings: model: `maps` should hold names out of .*, holds 'nose'"),
-        ("model.freeze_epochs=30", "settings: `model.freeze_epochs` should be less than `epochs` 30, is 30"),
-        ("schedule=linear", "settings: `schedule` Input should be 'one-cycle', 'cosine' or 'constant', got 'linear'"),
+        ("model.freeze_epochs=3", "settings: model: `freeze_epochs` would freeze random weights: give initial weights"),
+        (
+            "schedule=linear",
+            "settings: `schedule` Input should be 'one-cycle', 'cosine', 'constant' or 'steps', got",
+        ),
     ],
 )
 def test_settings_are_checked(assignment, message):
     with pytest.raises(ConfigError, match=message):
-        train_settings("dff-cnn", "small", None, [assignment])
+        train_settings("oriented-fusion", "small", None, [assignment])
 
 
 def test_presets_are_checked():
     with pytest.raises(ConfigError, match="`preset` should be one of small, full, tiny, got 'huge'"):
-        train_settings("dff-cnn", "huge")
+        train_settings("oriented-fusion", "huge")
     for preset in PRESETS:
         for model in model_names():
             assert train_settings(model, preset).epochs > 1

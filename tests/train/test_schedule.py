@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from fer3d.train.schedule import schedule
+from fer3d.errors import ConfigError
+from fer3d.train.schedule import lasting, schedule
 from fer3d.train.settings import train_settings
 
 LR, EPOCHS, STEPS = 0.3, 7, 11
@@ -48,6 +49,46 @@ def closed_form(name, epoch):
 def test_every_step_has_the_rate_of_the_closed_form_to_the_bit(name):
     wanted = [closed_form(name, epoch + step / STEPS) for epoch in range(EPOCHS) for step in range(STEPS)]
     assert rates(name) == wanted
+
+
+def test_the_rate_drops_after_its_steps_and_a_run_that_goes_on_finds_them():
+    settings = train_settings("plain-cnn", assignments=("schedule=steps", "drop_steps=3,8", "drop_factor=0.5"))
+    for done in (0, 5):
+        made = optimizer()
+        scheduler = schedule(settings, 2, 6, made, lr=LR, done=done)
+        found = []
+        for _ in range(done, 12):
+            found.append(made.param_groups[0]["lr"])
+            made.step()
+            scheduler.step()
+        assert found == ([LR] * 3 + [LR / 2] * 5 + [LR / 4] * 4)[done:]
+
+
+def test_steps_say_how_many_epochs_there_are():
+    settings = train_settings("khorrami")
+    assert lasting(settings, 1046).epochs == math.ceil(31000 / (1046 // 64))
+    assert lasting(settings, 30_000).epochs == math.ceil(31000 / (30_000 // 64))
+    assert lasting(settings, 40).epochs == 31000  # one step, of all
+    plain = train_settings("plain-cnn")
+    assert lasting(plain, 1000) is plain
+    frozen = train_settings("df-cnn", assignments=("steps=40", "batch=8", "model.init=a.pt", "model.freeze_epochs=5"))
+    assert lasting(frozen, 48).epochs == 7
+    with pytest.raises(
+        ConfigError, match="`model.freeze_epochs` should be less than the 5 epochs that `steps` 40 are "
+    ):
+        lasting(frozen, 64)
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        (("schedule=steps",), "`drop_steps` should say after which steps the rate of schedule steps drops"),
+        (("schedule=steps", "drop_steps=5,5"), "`drop_steps` should be ascending numbers of steps, from 1"),
+    ],
+)
+def test_steps_that_cannot_be_are_refused(items, message):
+    with pytest.raises(ConfigError, match=message):
+        train_settings("plain-cnn", assignments=items)
 
 
 @pytest.mark.parametrize("name", ["cosine", "one-cycle"])

@@ -61,7 +61,7 @@ def faces(prepared, count=3):
         yield PreparedFace(Maps(names, maps, stored.arrays["mask"], None, stored.header["pixel_mm"]))
 
 
-@pytest.mark.parametrize("model", ["plain-cnn", "dff-cnn"])
+@pytest.mark.parametrize("model", ["plain-cnn", "oriented-fusion"])
 def test_action_units_are_learned_measured_and_predicted(prepared, tmp_path, model):
     run = run_of(prepared, tmp_path / "units", "action-units", validation=False, model=model)
     read = read_run(run)

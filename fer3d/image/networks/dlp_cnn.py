@@ -10,6 +10,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -51,13 +52,21 @@ class DLPCNN(PictureNetwork):
             20, ge=1, le=1_000_000, description="k, the number of nearest features whose mean attracts a feature."
         )
 
+        read_out: Literal["softmax", "svm"] = Field(
+            "softmax", description="Classifier: softmax, or a linear SVM on the 2000 features."
+        )
+        svm_c: float = Field(1.0, gt=0.0, description="C of that SVM.")
+
+        of_training: ClassVar[frozenset[str]] = frozenset({"scaling", "read_out", "svm_c"})
+
         def unused_own(self) -> dict[str, str]:
             """See `NetworkSettings.unused_own`."""
-            return (
-                {}
-                if self.penalty_weight
-                else {"neighbours": "is of the locality-preserving loss, `penalty_weight` is 0"}
-            )
+            idle = {}
+            if not self.penalty_weight:
+                idle["neighbours"] = "is of the locality-preserving loss, `penalty_weight` is 0"
+            if self.read_out != "svm":
+                idle["svm_c"] = f"is of an SVM, `read_out` is {self.read_out}"
+            return idle
 
     def __init__(
         self,

@@ -18,11 +18,18 @@ from fer3d.errors import ArgumentError
 class PictureSettings(TextureSettings):
     """Settings of every network for pictures. A network with more settings has a subclass of this as `Settings`."""
 
+    of_training: ClassVar[frozenset[str]] = frozenset({"scaling"})
+
     pixels: int | None = Field(
         None, ge=8, le=1024, description="Rows and columns of the input pictures. Unset: as published."
     )
     channels: Literal[1, 3] | None = Field(None, description="1: grey, 3: colour. Unset: as published.")
     dropout: float | None = Field(None, ge=0.0, lt=1.0, description="Dropout rate. Unset: as published, or our choice.")
+    scaling: Literal["picture", "set", "0-2"] = Field(
+        "picture",
+        description="How colours are scaled. picture: each picture to mean 0 and deviation 1. set: by the mean and the "
+        "deviation of the training pictures. 0-2: from black 0 to white 2.",
+    )
 
 
 class SlowSettings(PictureSettings):
