@@ -15,7 +15,7 @@ from unittest import mock
 from fer3d.files import LOCK, whole
 
 STEPS = ("before", "between", "after")
-_TIMES = ("started", "seconds", "test_seconds", "peak_mib")
+_TIMES = ("started", "seconds", "test_seconds", "scan_ms", "peak_mib")
 
 
 class Killed(BaseException):
