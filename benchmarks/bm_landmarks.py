@@ -34,7 +34,7 @@ from landmark_files import faults_table, head_table, time_table
 from landmark_pictures import docs_sheet, sheets
 from landmark_scans import HARD, KINDS
 from landmark_tables import nose_table, peer_table, point_table, points_table, size_table, things_table
-from landmark_trials import Job, measured
+from landmark_trials import Job, detector, measured
 from machine import said, where
 
 RESULTS = Path(__file__).parent / "results"
@@ -72,7 +72,7 @@ def main():
     if arguments.write:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / "landmarks.md").write_text(report + "\n", encoding="utf-8")
-        docs_sheet(DOCS / "landmarks.png", arguments.seed)
+        docs_sheet(DOCS / "landmarks.png", arguments.seed, detector(arguments.weights))
 
 
 def tables(arguments):
@@ -81,7 +81,7 @@ def tables(arguments):
     if arguments.face_model.exists():
         models[arguments.face_model.stem] = str(arguments.face_model)
     yield head(arguments)
-    parts = set(arguments.parts)
+    parts, network = set(arguments.parts), detector(arguments.weights)
     rows = people(arguments, models) if parts & {"people", "peers", "confidence"} else []
     sides = people(arguments, models, "profile", SIDES, -(-arguments.scans // 16)) if parts & {"people"} else []
     if "people" in parts:
@@ -92,9 +92,9 @@ def tables(arguments):
         yield peer_table(rows, models)
         yield point_table(rows)
     if "faults" in parts:
-        yield faults_table(arguments.faults)
+        yield faults_table(arguments.faults, network)
     if "head" in parts:
-        yield head_table(arguments.head)
+        yield head_table(arguments.head, network)
     things = things_rows(arguments) if parts & {"things", "confidence"} else []
     if "things" in parts:
         yield things_table(things)
@@ -103,9 +103,9 @@ def tables(arguments):
         diagram = DOCS / "landmark_reliability.png" if arguments.write else arguments.work / "reliability.png"
         yield confidence_table(rows, hard, things, diagram)
     if "time" in parts:
-        yield time_table(arguments.seed)
+        yield time_table(arguments.seed, network)
     if arguments.pictures:
-        yield "\n".join(sheets(arguments.pictures, models, arguments.seed))
+        yield "\n".join(sheets(arguments.pictures, models, arguments.seed, network))
 
 
 def people(arguments, models, group="faces", kinds=tuple(KINDS), each=None):

@@ -14,7 +14,7 @@ SIZES = {10_000: 60.0, 35_000: 75.0}  # vertices: bar, ms of CPU
 _TURNED = {"z_up": ("x", 90.0), "looks_along_x": ("y", 90.0)}  # how the file was turned from the upright one
 
 
-def faults_table(folder):
+def faults_table(folder, network):
     """Scans that were made faulty from simulated ones, all about upright before; the folder holds the files."""
     from scipy.spatial.transform import Rotation
 
@@ -37,7 +37,7 @@ def faults_table(folder):
             groups.setdefault(name, []).append(path)
     for name, paths in groups.items():
         turn = Rotation.from_euler(*_TURNED.get(name, ("x", 0.0)), degrees=True).as_matrix()
-        lines.append(_faults_line(name, [_fault(path, folder, turn) for path in paths]))
+        lines.append(_faults_line(name, [_fault(path, folder, turn, network) for path in paths]))
     return "\n".join(lines)
 
 
@@ -55,7 +55,7 @@ def _faults_line(name, rows):
     return line([*cells, f"{probability.min():.2f} to {probability.max():.2f}"])
 
 
-def _fault(path, folder, turn):
+def _fault(path, folder, turn, network):
     """Nose in mm, turn in degrees, probability and whether it is refused, of one file."""
     from fer3d import formats
 
@@ -63,7 +63,7 @@ def _fault(path, folder, turn):
     tip = np.zeros(3)
     if not path.stem.startswith("glasses"):
         tip = turn @ foremost(formats.read(folder / "coloured.ply"))
-    return of_file(formats.read(path), tip, turn.T, 1.0)[:4]
+    return of_file(formats.read(path), tip, turn.T, 1.0, network)[:4]
 
 
 def foremost(scan):
@@ -72,18 +72,18 @@ def foremost(scan):
     return scan.vertices[np.where(middle, scan.vertices[:, 2], -np.inf).argmax()].astype(float)
 
 
-def of_file(scan, tip, rotation, mm):
+def of_file(scan, tip, rotation, mm, network):
     """Nose in mm, turn in degrees, probability, whether it is refused, found mm a unit over `mm`, and the reason."""
     from fer3d.errors import PrepareError
     from fer3d.prepare.landmarks.found import find_landmarks
 
     reason = ""
     try:
-        found = find_landmarks(scan)
+        found = find_landmarks(scan, detector=network)
     except PrepareError as error:
         reason = str(error)
         try:
-            found = find_landmarks(scan, refuse=False)
+            found = find_landmarks(scan, detector=network, refuse=False)
         except PrepareError:
             return np.inf, np.inf, 0.0, True, np.nan, reason
     linear = found.pose[:3, :3]
@@ -92,7 +92,7 @@ def of_file(scan, tip, rotation, mm):
     return float(np.linalg.norm(nose - tip)) * mm, turn, found.probability, bool(reason), found.mm_per_unit / mm, reason
 
 
-def head_table(path):
+def head_table(path, network):
     """The real head in other units, axes and poses, whole and cut."""
     if not path.exists():
         return "No real head at hand."
@@ -108,7 +108,9 @@ def head_table(path):
     held = 0
     trials = list(head_trials(path))
     for trial in trials:
-        nose, turn, probability, refused, unit, reason = of_file(trial.scan, trial.tip, trial.rotation, trial.mm)
+        nose, turn, probability, refused, unit, reason = of_file(
+            trial.scan, trial.tip, trial.rotation, trial.mm, network
+        )
         good = nose <= NEAR, turn <= UPRIGHT, abs(unit - 1) <= UNIT
         held += refused or all(good)
         words = f"{nose:.1f}", f"{turn:.1f}", f"{unit:.3f}"
@@ -117,7 +119,7 @@ def head_table(path):
     return "\n".join([*lines, "", f"{held} of {len(trials)} are right, or refused."])
 
 
-def time_table(seed):
+def time_table(seed, network):
     """CPU time a scan, first call aside: plain faces of a size, in a turned file without a unit."""
     from machine import one_core
 
@@ -129,14 +131,14 @@ def time_table(seed):
     ]
     with one_core():
         for size, bar in SIZES.items():
-            times, vertices = _times(size, seed)
+            times, vertices = _times(size, seed, network)
             median = np.median(times)
             word = barred(f"{median:.0f}", median <= bar)
             lines.append(line([f"{np.median(vertices):,.0f}", len(times), word, f"{max(times):.0f}", f"{bar:.0f}"]))
     return "\n".join(lines)
 
 
-def _times(size, seed, count=12):
+def _times(size, seed, network, count=12):
     """ms, the faster of two runs, and numbers of vertices, of files of about `size` vertices."""
     import torch
 
@@ -153,7 +155,7 @@ def _times(size, seed, count=12):
         for _ in range(2 if number else 3):
             start = time.process_time()
             with contextlib.suppress(PrepareError):
-                find_landmarks(filed)
+                find_landmarks(filed, detector=network)
             runs.append(1e3 * (time.process_time() - start))
         times.append(min(runs))
         vertices.append(len(filed.vertices))

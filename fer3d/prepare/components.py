@@ -114,8 +114,8 @@ def of_face(scan: Scan, label: NDArray[np.int32], areas: _Floats) -> Choice:
     keep = np.isin(np.arange(len(areas)), kept)
     lost = ~keep & ~np.isin(np.arange(len(areas)), copies)
     record = {"kept": len(kept), "copies": len(copies), "chosen_by": pose.source}
-    told = pose.source == "landmarks" or any(entry.get("others") for entry in scan.history)
-    warnings = () if told else _other_people(scan, label, areas, main, large[lost[large]])
+    warned = pose.source == "landmarks" or any(entry.get("others") for entry in scan.history)
+    warnings = () if warned else _other_people(scan, label, areas, main, large[lost[large]])
     return Choice(keep, lost, record, warnings)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from fer3d.errors import PrepareError
 from fer3d.face.load import builtin_face
 from fer3d.landmarks import POINT_NAMES, SCHEMES
 from fer3d.prepare.axes import axis_rotation
@@ -91,3 +92,12 @@ def test_a_scan_without_a_face_is_drawn_from_the_side_that_shows_most_of_it():
         assert picture.shape == (60, 60, 3)
         assert (np.ptp(picture.reshape(-1, 3), axis=0) > 0).all()
         assert (picture != picture[0, 0]).any(axis=2).mean() > 0.6
+
+
+def test_vertices_that_are_not_finite_are_not_drawn():
+    plate = shapes.plane(100.0, 5.0).scan
+    lost = np.arange(len(plate.vertices)) < 40
+    broken = Scan.of(np.where(lost[:, None], np.nan, plate.vertices), plate.faces)
+    assert (whole(broken, 60) != whole(broken, 60)[0, 0]).any(axis=2).mean() > 0.4
+    with pytest.raises(PrepareError, match="should have a finite vertex"):
+        whole(Scan.of(np.full_like(plate.vertices, np.nan), plate.faces))

@@ -78,7 +78,10 @@ class FindTask:
         try:
             found = find_landmarks(scan, detector=detector_of(self.weights))
         except PrepareError as error:
-            picture = webp(whole(scan)) if self.pictures and len(scan.faces) else None
+            picture = None
+            if self.pictures:
+                with suppress(PrepareError):  # nothing of it is finite
+                    picture = webp(whole(scan))
             return Result(job, "failed", without_path(str(error), str(job.scan)), picture=picture)
         if self.write:
             try:

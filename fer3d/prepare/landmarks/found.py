@@ -106,7 +106,7 @@ def find_landmarks(scan: Scan, *, detector: Detector | None = None, refuse: bool
 
     check_scan("scan", scan)
     detector = shipped() if detector is None else detector
-    found = find(detector, outward(_finite(scan)))
+    found = find(detector, outward(finite(scan)))
     probability = detector.calibration.of_face(found.features)
     if refuse and probability < detector.calibration.fail:
         raise PrepareError(
@@ -143,8 +143,8 @@ def _unit_of(mm_per_unit: float) -> str | None:
     return fits[0] if fits else None
 
 
-def _finite(scan: Scan) -> Scan:
-    """The scan without vertices that are not finite, and without their faces."""
+def finite(scan: Scan) -> Scan:
+    """The scan without vertices that are not finite, and without their faces. PrepareError if none is left."""
     good = np.asarray(np.isfinite(scan.vertices).all(axis=1))
     if good.all():
         return scan

@@ -10,7 +10,7 @@ from fer3d.kernels import topology
 from fer3d.kernels.normals import vertex_normals
 from fer3d.kernels.raster import NO_JITTER, zbuffer
 from fer3d.prepare.drawing import Picture, shaded_picture
-from fer3d.prepare.landmarks.found import FoundLandmarks
+from fer3d.prepare.landmarks.found import FoundLandmarks, finite
 from fer3d.prepare.landmarks.reference import mean_points
 from fer3d.prepare.landmarks.sighting import axes_views
 from fer3d.prepare.outward import outward
@@ -58,9 +58,12 @@ def portrait(scan: Scan, found: FoundLandmarks, side: int = 320) -> Picture:
 
 
 def whole(scan: Scan, side: int = 320) -> Picture:
-    """Draw all of a scan along the axis of its file that shows most of it, (side, side, 3) uint8: what is it?"""
+    """Draw all of a scan along the axis of its file that shows most of it, (side, side, 3) uint8: what is it?
+
+    Vertices that are not finite are left out. PrepareError if none is left.
+    """
+    scan = finite(scan)
     points = scan.vertices[np.unique(scan.faces)].astype(np.float64)
-    points = points[np.isfinite(points).all(axis=1)]
     poses = [_filling(points, view) for view in axes_views()]
     shown = [np.isfinite(_normals(scan, pose, _ROUGH)[2]).sum() for pose in poses]
     return shaded_picture(_normals(scan, poses[int(np.argmax(shown))], side))
